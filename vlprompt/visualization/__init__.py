@@ -1,0 +1,1 @@
+"""Pictures of what was learned: score maps, transport plans, nearest words, curves."""
