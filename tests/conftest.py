@@ -1,0 +1,65 @@
+"""Shared fixtures: a micro CLIP of both forms, and the optional reference numbers and photographs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / 'shared'
+
+TEXT = dict(
+    embed_dim=24,
+    context_length=77,
+    vocab_size=49408,
+    transformer_width=32,
+    transformer_heads=2,
+    transformer_layers=2,
+)
+MICRO = {
+    'rn': dict(TEXT, image_size=64, vision_layers=(1, 1, 1, 1), vision_width=8, vision_patch_size=None),
+    'vit': dict(TEXT, image_size=64, vision_layers=2, vision_width=64, vision_patch_size=16),
+}
+
+
+@pytest.fixture(params=['rn', 'vit'])
+def micro_arch(request) -> dict:
+    """Architecture of a micro CLIP, once with a ModifiedResNet and once with a ViT: 2x2 or 4x4 local tokens."""
+    return dict(MICRO[request.param])
+
+
+@pytest.fixture
+def micro_rn() -> dict:
+    return dict(MICRO['rn'])
+
+
+@pytest.fixture
+def seeded():
+    """Fixed random numbers for the test."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def golden():
+    """The module that reads reference outputs; skips where they are not installed beside the checkout."""
+    folder = SHARED / 'golden'
+    if not folder.is_dir():
+        pytest.skip(f'reference numbers are not at {folder}')
+    sys.path.insert(0, str(folder))
+    try:
+        import golden as module
+    finally:
+        sys.path.remove(str(folder))
+    return module
+
+
+@pytest.fixture(scope='session')
+def realdata() -> Path:
+    """Folder of photographs; skips where it is not beside the checkout."""
+    folder = SHARED / 'realdata'
+    if not folder.is_dir():
+        pytest.skip(f'photographs are not at {folder}')
+    return folder

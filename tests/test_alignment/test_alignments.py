@@ -1,0 +1,117 @@
+"""Alignments against sums written out by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vlprompt.alignment import CosineAlignment, TransportAlignment, UniformAlignment, sinkhorn
+from vlprompt.clip.features import ClipFeatures
+
+B, P, K, D, H, W = 3, 4, 5, 8, 2, 3
+SCALE = torch.tensor(10.0)
+
+
+@pytest.fixture
+def features(seeded):
+    return ClipFeatures(cls=torch.randn(B, D), local=torch.randn(B, H * W, D), maps=(), grid=(H, W))
+
+
+@pytest.fixture
+def text(features):
+    return torch.randn(P, K, D, requires_grad=True)
+
+
+def cosine(a, b):
+    return (a @ b / (a.norm() * b.norm())).item()
+
+
+def loops(features, text):
+    """S[b, k, m, n] one by one."""
+    return torch.tensor(
+        [
+            [
+                [[cosine(features.local[b, m], text[n, k]) for n in range(P)] for m in range(H * W)]
+                for k in range(K)
+            ]
+            for b in range(B)
+        ]
+    )
+
+
+def test_cosine_logits_ensemble_is_a_vote(features, text):
+    logits = CosineAlignment('logits')(features, text, SCALE).logits
+    expected = [
+        [10 * sum(cosine(features.cls[b], text[n, k]) for n in range(P)) / P for k in range(K)]
+        for b in range(B)
+    ]
+    torch.testing.assert_close(logits, torch.tensor(expected))
+
+
+def test_cosine_features_ensemble_normalises_the_mean(features, text):
+    logits = CosineAlignment('features')(features, text, SCALE).logits
+    mean = [sum(F.normalize(text[n, k], dim=0) for n in range(P)) for k in range(K)]
+    expected = [[10 * cosine(features.cls[b], mean[k]) for k in range(K)] for b in range(B)]
+    torch.testing.assert_close(logits, torch.tensor(expected))
+
+
+def test_ensembles_agree_for_one_prompt(features, text):
+    a, b = (CosineAlignment(e)(features, text[:1], SCALE).logits for e in ('features', 'logits'))
+    torch.testing.assert_close(a, b)
+
+
+def test_uniform_is_the_mean_similarity(features, text):
+    aligned = UniformAlignment()(features, text, SCALE)
+    similarity = loops(features, text)
+    torch.testing.assert_close(aligned.logits, 10 * similarity.mean((2, 3)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(aligned.maps, similarity.mean(-1).reshape(B, K, H, W), atol=1e-6, rtol=1e-5)
+    assert aligned.log['plan_entropy'].item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize('global_weight', [0.0, 1.0, 0.5])
+def test_transport_is_the_similarity_under_the_plan(features, text, global_weight):
+    aligned = TransportAlignment(max_iters=50, global_weight=global_weight)(features, text, SCALE)
+    similarity = loops(features, text)
+    plan = sinkhorn(1 - similarity, 0.1, 'fixed', 50).plan
+    expected = 10 * (plan * similarity).sum((2, 3))
+    mean = text.mean(0)
+    expected += global_weight * torch.tensor(
+        [[10 * cosine(features.cls[b], mean[k]) for k in range(K)] for b in range(B)]
+    )
+    torch.testing.assert_close(aligned.plan, plan, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(aligned.logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_gradient_of_the_logits_is_the_plan(features):
+    """dz/dS = T: with orthonormal unit prompts and frozen norms, S is linear in the text up to normalisation."""
+    text = torch.randn(P, K, D, requires_grad=True)
+    aligned = TransportAlignment()(features, text, SCALE)
+    (gradient,) = torch.autograd.grad(aligned.logits.sum(), text)
+    local, unit = F.normalize(features.local, dim=-1), F.normalize(text.detach(), dim=-1)
+    towards = 10 * torch.einsum('bkmp,bmd->pkd', aligned.plan, local)
+    tangent = towards - (towards * unit).sum(-1, keepdim=True) * unit
+    torch.testing.assert_close(
+        gradient, tangent / text.detach().norm(dim=-1, keepdim=True), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_one_prompt_under_transport_is_uniform(features, text):
+    transport = TransportAlignment()(features, text[:1], SCALE).logits
+    torch.testing.assert_close(transport, UniformAlignment()(features, text[:1], SCALE).logits)
+
+
+def test_transport_under_autocast_stays_in_full_precision(features, text):
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        aligned = TransportAlignment()(features, text, SCALE)
+    torch.testing.assert_close(aligned.logits, TransportAlignment()(features, text, SCALE).logits)
+
+
+def test_missing_local_tokens_and_bad_arguments_are_named(features, text):
+    features.local = None
+    with pytest.raises(ValueError, match='local=True'):
+        UniformAlignment()(features, text, SCALE)
+    with pytest.raises(ValueError, match='method'):
+        TransportAlignment(method='exact')
+    with pytest.raises(ValueError, match='dtype'):
+        TransportAlignment(dtype='single')
+    with pytest.raises(ValueError, match='ensemble'):
+        CosineAlignment('sum')

@@ -1,0 +1,49 @@
+"""Cosine alignment: the global image feature against one or several prompts per class."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vlprompt.alignment.base import Alignment
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.registry import MODELS
+
+
+@MODELS.register_module()
+class CosineAlignment(nn.Module):
+    """Zero-shot CLIP, CoOp and the "G" ablation of PLOT.
+
+    With ``^`` for L2 normalisation and s the logit scale:
+
+    * ``ensemble='features'``: ``s <g^, (mean_p t_p^)^>``, CLIP's prompt ensembling;
+    * ``ensemble='logits'``: ``s mean_p <g^, t_p^>``, every prompt votes (PLOT's "G").
+
+    Both are ``s <g^, t^>`` for a single prompt (CoOp).
+    """
+
+    needs_local = False
+
+    def __init__(self, ensemble: str = 'features') -> None:
+        super().__init__()
+        if ensemble not in ('features', 'logits'):
+            raise ValueError(f"CosineAlignment: ensemble must be 'features' or 'logits', got {ensemble!r}")
+        self.ensemble = ensemble
+
+    def forward(self, features: ClipFeatures, text: Tensor, logit_scale: Tensor) -> Alignment:
+        """
+        Args:
+            features: image features; only ``cls (B, D)`` is read, not normalised.
+            text: (P, K, D) text features, not normalised.
+            logit_scale: scalar that *multiplies* the similarities.
+
+        Returns:
+            Alignment with ``logits (B, K)`` and neither maps nor plan.
+        """
+        text = F.normalize(text, dim=-1).mean(0)
+        if self.ensemble == 'features':
+            text = F.normalize(text, dim=-1)
+        return Alignment(logit_scale * F.normalize(features.cls, dim=-1) @ text.t())
+
+    def extra_repr(self) -> str:
+        return f'ensemble={self.ensemble!r}'

@@ -1,0 +1,127 @@
+"""Entropic optimal transport between uniform marginals (Cuturi, 2013), solver only.
+
+For a cost ``C (..., M, N)`` and uniform marginals ``mu = 1/M``, ``nu = 1/N`` the plan
+
+    T* = argmin_T <T, C> - eps * H(T)    s.t.  T 1 = mu,  T^T 1 = nu
+
+has the form ``T = diag(r) K diag(c)`` with ``K = exp(-C / eps)``.  Sinkhorn's iteration alternates
+``r = mu / (K c)`` and ``c = nu / (K^T r)``; after a full iteration the column marginal is exact and the row
+marginal approximate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+METHODS = ('fixed', 'legacy', 'log')
+
+
+@dataclass
+class SinkhornResult:
+    """What :func:`sinkhorn` found.
+
+    Attributes:
+        plan: (..., M, N) transport plan in the dtype of the solver; sums to 1 over the last two axes.
+        iterations: full iterations done.
+        errors: for ``legacy``, mean ``|r' - r|`` over the whole batch after every iteration; empty otherwise.
+    """
+
+    plan: Tensor
+    iterations: int
+    errors: tuple[float, ...] = ()
+
+
+@torch.no_grad()
+def sinkhorn(
+    cost: Tensor,
+    eps: float = 0.1,
+    method: str = 'fixed',
+    max_iters: int = 20,
+    tol: float = 1e-2,
+    dtype: torch.dtype = torch.float32,
+) -> SinkhornResult:
+    """Solve entropic transport problems that share a shape, all at once and without gradient.
+
+    Args:
+        cost: (..., M, N) cost of moving mass from item m to item n; any number of leading batch axes.
+        eps: entropic regularisation, in the unit of the cost; it *divides* the cost.
+        method: ``'fixed'`` does exactly ``max_iters`` iterations, so a problem's plan does not depend on what
+            else is in the batch; ``'log'`` is the same iteration on logarithms, for an ``eps`` so small that
+            ``exp(-cost / eps)`` would underflow; ``'legacy'`` is the published PLOT code: it stops once
+            mean ``|r' - r|`` *over the whole batch* falls below ``tol``, which couples samples and classes.
+        max_iters: iterations (``fixed``, ``log``) or their upper limit (``legacy``).
+        tol: threshold of ``legacy``; absolute, so it depends on the scale of the kernel.
+        dtype: dtype of the iteration and of the returned plan.
+
+    Raises:
+        ValueError: unknown method, ``eps`` or ``max_iters`` not positive.
+        FloatingPointError: the plan is not finite (``eps`` too small for the dtype: use ``'log'``).
+    """
+    if method not in METHODS:
+        raise ValueError(f'sinkhorn: method must be one of {METHODS}, got {method!r}')
+    if eps <= 0 or max_iters < 1:
+        raise ValueError(
+            f'sinkhorn: eps and max_iters must be positive, got eps={eps}, max_iters={max_iters}'
+        )
+    cost = cost.to(dtype)
+    if method == 'log':
+        plan, iterations, errors = _log_domain(cost, eps, max_iters), max_iters, ()
+    else:
+        plan, iterations, errors = _scaling(cost, eps, max_iters, tol if method == 'legacy' else None)
+    if not torch.isfinite(plan).all():
+        raise FloatingPointError(
+            f"sinkhorn: the plan is not finite with eps={eps} in {dtype}; raise eps or use method='log'"
+        )
+    return SinkhornResult(plan, iterations, errors)
+
+
+def _scaling(
+    cost: Tensor, eps: float, max_iters: int, tol: float | None
+) -> tuple[Tensor, int, tuple[float, ...]]:
+    """The iteration on ``r (..., M)`` and ``c (..., N)``; stops early only when ``tol`` is given."""
+    m, n = cost.shape[-2:]
+    kernel = torch.exp(-cost / eps)
+    r = torch.ones_like(cost[..., 0])
+    c = torch.ones_like(cost[..., 0, :])
+    errors = []
+    for iteration in range(1, max_iters + 1):
+        previous = r
+        r = (1 / m) / torch.matmul(kernel, c.unsqueeze(-1)).squeeze(-1)
+        c = (1 / n) / torch.matmul(r.unsqueeze(-2), kernel).squeeze(-2)
+        if tol is not None:
+            errors.append((r - previous).abs().mean().item())
+            if errors[-1] < tol:
+                break
+    return r.unsqueeze(-1) * kernel * c.unsqueeze(-2), iteration, tuple(errors)
+
+
+def _log_domain(cost: Tensor, eps: float, max_iters: int) -> Tensor:
+    """The same iteration on ``log r`` and ``log c``."""
+    m, n = cost.shape[-2:]
+    log_kernel = -cost / eps
+    log_mu, log_nu = -math.log(m), -math.log(n)
+    log_c = torch.zeros_like(cost[..., 0, :])
+    for _ in range(max_iters):
+        log_r = log_mu - torch.logsumexp(log_kernel + log_c.unsqueeze(-2), dim=-1)
+        log_c = log_nu - torch.logsumexp(log_kernel + log_r.unsqueeze(-1), dim=-2)
+    return torch.exp(log_r.unsqueeze(-1) + log_kernel + log_c.unsqueeze(-2))
+
+
+def plan_entropy(plan: Tensor) -> Tensor:
+    """Entropy of transport plans, relative to the uniform plan.
+
+    Args:
+        plan: (..., M, N), non-negative, summing to 1 over the last two axes.
+
+    Returns:
+        (...) in [0, 1]: ``-sum T log T / log(MN)``; 1 is the uniform plan, and 1 also where MN = 1.
+    """
+    size = plan.shape[-1] * plan.shape[-2]
+    if size == 1:
+        return torch.ones_like(plan[..., 0, 0])
+    plan = plan.float()
+    return -torch.xlogy(plan, plan).sum((-2, -1)) / math.log(size)

@@ -1,0 +1,125 @@
+"""Local image tokens against several prompts per class: uniform plan or optimal transport.
+
+PLOT: Prompt Learning with Optimal Transport (Chen et al., ICLR 2023), Eq. 5-10.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vlprompt.alignment.base import Alignment
+from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, sinkhorn
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.registry import MODELS
+
+
+class LocalAlignment(nn.Module):
+    """Similarity ``z = <T, S>`` of M local tokens and N prompts under a plan T that a subclass chooses.
+
+    With ``^`` for L2 normalisation, ``S[b, k, m, n] = <l^_bm, t^_nk>`` and s the logit scale::
+
+        logits = s <T, S> + global_weight * s <g^, (mean_n t_nk)^>
+
+    The prompt mean of the global term is over *unnormalised* text features, as published.  The plan is a
+    constant for the gradient, which by the envelope theorem loses nothing at the optimum: dz/dS = T.
+
+    Args:
+        global_weight: weight of the global logits; the published code adds them (weight 1) for ImageNet only.
+    """
+
+    needs_local = True
+
+    def __init__(self, global_weight: float = 0.0) -> None:
+        super().__init__()
+        self.global_weight = global_weight
+
+    def plan(self, similarity: Tensor) -> Tensor:
+        """(B, K, M, N) similarity -> (B, K, M, N) plan that sums to 1 for every image and class."""
+        raise NotImplementedError(f'{type(self).__name__} must define plan()')
+
+    def forward(self, features: ClipFeatures, text: Tensor, logit_scale: Tensor) -> Alignment:
+        """
+        Args:
+            features: ``local (B, M, D)`` and, with a global weight, ``cls (B, D)``; not normalised.
+            text: (P, K, D) text features of N = P prompts, not normalised.
+            logit_scale: scalar that *multiplies* the similarities.
+
+        Returns:
+            Alignment with logits, maps, plan and the mean relative plan entropy under ``plan_entropy``.
+
+        Raises:
+            ValueError: the features carry no local tokens.
+        """
+        if features.local is None:
+            raise ValueError(f'{type(self).__name__} needs local tokens; encode the image with local=True')
+        with torch.autocast(features.local.device.type, enabled=False):
+            local, text = F.normalize(features.local.float(), dim=-1), text.float()
+            prompts = F.normalize(text, dim=-1)
+            similarity = torch.einsum('bmd,pkd->bkmp', local, prompts)
+            plan = self.plan(similarity.detach())
+            score = (plan * similarity).sum((2, 3))
+            logits = logit_scale * score
+            if self.global_weight:
+                mean_prompt = F.normalize(text.mean(0), dim=-1)
+                logits = logits + self.global_weight * logit_scale * (
+                    F.normalize(features.cls.float(), dim=-1) @ mean_prompt.t()
+                )
+        maps = similarity.detach().mean(-1).unflatten(-1, features.grid)
+        return Alignment(logits, maps, plan, log={'plan_entropy': plan_entropy(plan).mean()})
+
+    def extra_repr(self) -> str:
+        return f'global_weight={self.global_weight}'
+
+
+@MODELS.register_module()
+class UniformAlignment(LocalAlignment):
+    """The uniform plan ``T = 1 / (MN)``: every token meets every prompt (PLOT's "M" ablation)."""
+
+    def plan(self, similarity: Tensor) -> Tensor:
+        m, n = similarity.shape[-2:]
+        return similarity.new_full((1, 1, 1, 1), 1 / (m * n)).expand_as(similarity)
+
+
+@MODELS.register_module()
+class TransportAlignment(LocalAlignment):
+    """PLOT: the entropic optimal transport plan for the cost ``1 - S``.
+
+    Args:
+        eps, method, max_iters, tol: see :func:`vlprompt.alignment.sinkhorn.sinkhorn`.  ``'fixed'`` makes a
+            prediction independent of its batch; ``'legacy'`` is the published batch-wide stop.
+        dtype: name of the dtype the plan is solved in, e.g. ``'float32'``; the published code uses
+            ``'float16'`` on a GPU.
+        global_weight: see :class:`LocalAlignment`.
+    """
+
+    def __init__(
+        self,
+        eps: float = 0.1,
+        method: str = 'fixed',
+        max_iters: int = 20,
+        tol: float = 1e-2,
+        dtype: str = 'float32',
+        global_weight: float = 0.0,
+    ) -> None:
+        super().__init__(global_weight)
+        if method not in METHODS:
+            raise ValueError(f'TransportAlignment: method must be one of {METHODS}, got {method!r}')
+        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise ValueError(
+                f"TransportAlignment: dtype must name a torch dtype such as 'float32', got {dtype!r}"
+            )
+        self.eps, self.method, self.max_iters, self.tol = eps, method, max_iters, tol
+        self.dtype = getattr(torch, dtype)
+
+    def plan(self, similarity: Tensor) -> Tensor:
+        result = sinkhorn(1 - similarity, self.eps, self.method, self.max_iters, self.tol, self.dtype)
+        return result.plan.to(similarity.dtype)
+
+    def extra_repr(self) -> str:
+        stop = f', tol={self.tol}' if self.method == 'legacy' else ''
+        return (
+            f'eps={self.eps}, method={self.method!r}, max_iters={self.max_iters}{stop}, dtype={self.dtype}, '
+            f'{super().extra_repr()}'
+        )
