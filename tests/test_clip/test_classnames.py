@@ -1,0 +1,106 @@
+import pytest
+from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
+
+from vlprompt.clip.classnames import FEW_SHOT_DATASETS, check_class_names, class_names, imagenet_wnids
+from vlprompt.clip.templates import ENSEMBLE_7, HAND, templates
+
+COUNTS = dict(
+    imagenet=(1000, 500),
+    caltech101=(100, 50),
+    oxford_pets=(37, 19),
+    stanford_cars=(196, 98),
+    oxford_flowers=(102, 51),
+    food101=(101, 51),
+    fgvc_aircraft=(100, 50),
+    sun397=(397, 199),
+    dtd=(47, 24),
+    eurosat=(10, 5),
+    ucf101=(101, 51),
+)
+
+
+@pytest.mark.parametrize('key', FEW_SHOT_DATASETS)
+def test_counts_of_all_base_and_new_classes(key):
+    total, base = COUNTS[key]
+    names = class_names(key)
+    assert len(names) == total
+    assert class_names(f'{key}:base') == names[:base]
+    assert class_names(f'{key}:new') == names[base:]
+    assert all(name == name.strip() and name for name in names)
+    if key != 'imagenet':  # which has 'missile' and 'sunglasses' twice
+        assert len(set(names)) == total
+
+
+@pytest.mark.parametrize(
+    ('key', 'label', 'name'),
+    [
+        ('caltech101', 0, 'face'),
+        ('caltech101', 4, 'airplane'),
+        ('caltech101', 99, 'yin_yang'),
+        ('oxford_pets', 1, 'american_bulldog'),
+        ('stanford_cars', 0, '2000 AM General Hummer SUV'),
+        ('oxford_flowers', 0, 'pink primrose'),
+        ('food101', 0, 'apple_pie'),
+        ('fgvc_aircraft', 0, '707-320'),
+        ('sun397', 8, 'outdoor apartment_building'),
+        ('dtd', 30, 'polka-dotted'),
+        ('eurosat', 9, 'Sea or Lake'),
+        ('ucf101', 0, 'Apply_Eye_Makeup'),
+    ],
+)
+def test_label_order_and_spelling(key, label, name):
+    assert class_names(key)[label] == name
+
+
+def test_imagenet_names_are_open_clips_and_variants_are_subsets():
+    names = class_names('imagenet')
+    assert names == list(IMAGENET_CLASSNAMES)
+    assert class_names('imagenetv2') == class_names('imagenet-sketch') == names
+    wnids = imagenet_wnids()
+    assert wnids == sorted(wnids)
+    assert (wnids[0], names[0]) == ('n01440764', 'tench')
+    for variant, first in (('imagenet-a', 'stingray'), ('imagenet-r', 'goldfish')):
+        subset = class_names(variant)
+        assert len(subset) == 200
+        assert subset[0] == first
+        assert [names.index(name) for name in subset] == sorted(names.index(name) for name in subset)
+
+
+def test_lists_and_files(tmp_path):
+    assert class_names(('a', 'b')) == ['a', 'b']
+    file = tmp_path / 'classnames.txt'
+    file.write_text('fire_truck\n\ncat\ndog\n')
+    assert class_names(str(file)) == ['fire_truck', 'cat', 'dog']
+    assert class_names(f'{file}:new') == ['dog']
+    with pytest.raises(FileNotFoundError, match=r'absent\.txt'):
+        class_names(str(tmp_path / 'absent.txt'))
+    with pytest.raises(ValueError, match='caltech101'):
+        class_names('caltech')
+
+
+def test_check_class_names_compares_what_prompts_see():
+    check_class_names(['Yin Yang', 'cat'], ['yin_yang', 'cat'], 'test')
+    with pytest.raises(ValueError, match=r"test: class 1 is 'cat' in the model but 'dog' in the data"):
+        check_class_names(['a', 'cat'], ['a', 'dog'], 'test')
+    with pytest.raises(ValueError, match='the model has 1 classes, the data 2'):
+        check_class_names(['a'], ['a', 'b'], 'test')
+
+
+def test_ensemble_80_is_the_published_set():
+    published = {template('{}') for template in OPENAI_IMAGENET_TEMPLATES}
+    assert set(templates('ensemble-80')) == published
+    assert len(templates('ensemble-80')) == 80
+
+
+def test_templates_of_datasets_and_ensemble_7():
+    assert templates('dtd') == ['{} texture.']
+    assert templates('food101') == ['a photo of {}, a type of food.']
+    assert set(FEW_SHOT_DATASETS) <= set(HAND)
+    assert templates('ensemble-7') == list(ENSEMBLE_7)
+    assert templates('ensemble-7:imagenet') == list(ENSEMBLE_7)
+    assert templates('ensemble-7:dtd') == [*ENSEMBLE_7, '{} texture.']
+    templates('ensemble-7').append('changed by the caller')
+    assert len(templates('ensemble-7')) == 7
+    for unknown in ('ensemble-8', 'ensemble-7:nothing', 'ensemble-80:dtd'):
+        with pytest.raises(ValueError, match='unknown templates'):
+            templates(unknown)

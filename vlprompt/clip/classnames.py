@@ -1,0 +1,149 @@
+"""Class names of the supported datasets, in label order.
+
+The lists lie in ``vlprompt/clip/data/classnames/<dataset>.txt``: a comment line, then one name per line in
+label order.  They let a model be built without data.  Where the data is present *its* names decide:
+:func:`check_class_names` compares the two before training and testing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / 'data' / 'classnames'
+
+FEW_SHOT_DATASETS = (
+    'imagenet',
+    'caltech101',
+    'oxford_pets',
+    'stanford_cars',
+    'oxford_flowers',
+    'food101',
+    'fgvc_aircraft',
+    'sun397',
+    'dtd',
+    'eurosat',
+    'ucf101',
+)
+IMAGENET_VARIANTS = ('imagenetv2', 'imagenet-sketch', 'imagenet-a', 'imagenet-r')
+SUBSETS = ('all', 'base', 'new')
+
+
+def class_names(spec: str | Sequence[str]) -> list[str]:
+    """The class names that ``spec`` stands for.
+
+    Args:
+        spec: one of
+
+            * a list of names, returned as it is;
+            * a dataset key: one of the eleven few-shot datasets, ``'imagenetv2'``, ``'imagenet-sketch'``,
+              ``'imagenet-a'``, ``'imagenet-r'`` or ``'scenes'`` (the built-in world);
+            * the path of a text file with one name per line (``*.txt``; blank lines are skipped);
+
+            a key or a path may end in ``':base'`` or ``':new'``: the first ceil(C / 2) classes or the rest.
+
+    Returns:
+        The C names in label order, underscores kept as in the source (prompts replace ``_`` by a space).
+
+    Raises:
+        ValueError: an unknown key, or a file without names.
+        FileNotFoundError: the text file does not exist.
+
+    Example:
+        >>> class_names('eurosat:base')[:2]
+        ['Annual Crop Land', 'Forest']
+    """
+    if not isinstance(spec, str):
+        return list(spec)
+    key, subset = spec, 'all'
+    if spec.endswith(tuple(f':{name}' for name in SUBSETS)):
+        key, subset = spec.rsplit(':', 1)
+    first, last = subset_range(len(names := _resolve(key)), subset)
+    return list(names[first:last])
+
+
+def subset_range(num_classes: int, subset: str) -> tuple[int, int]:
+    """Labels ``[first, last)`` of a class subset: base is the first ceil(C / 2) classes, new the rest.
+
+    Raises:
+        ValueError: ``subset`` is not ``'all'``, ``'base'`` or ``'new'``.
+    """
+    base = (num_classes + 1) // 2
+    ranges = {'all': (0, num_classes), 'base': (0, base), 'new': (base, num_classes)}
+    if subset not in ranges:
+        raise ValueError(f"subset must be 'all', 'base' or 'new', got {subset!r}")
+    return ranges[subset]
+
+
+def imagenet_wnids() -> list[str]:
+    """The 1000 WordNet ids of ImageNet, sorted; label = position."""
+    return [line.split(' ', 1)[0] for line in _read_lines(FOLDER / 'imagenet.txt')]
+
+
+def check_class_names(model_names: Sequence[str], dataset_names: Sequence[str], what: str) -> None:
+    """Check that a model classifies among the classes of a dataset, in the same order.
+
+    Names are compared as prompts see them: ``_`` is a space, upper and lower case are the same.
+
+    Args:
+        model_names: the K names of the model.
+        dataset_names: the C names of the dataset, which are authoritative.
+        what: names the two in the message, e.g. ``'test_dataloader'``.
+
+    Raises:
+        ValueError: the number of classes or a name differs; the message names the first difference.
+    """
+    ours, theirs = list(map(_as_prompted, model_names)), list(map(_as_prompted, dataset_names))
+    if ours == theirs:
+        return
+    advice = (
+        'The data decides: set model.class_names to its names (a list or a text file, one name per line), or '
+        "make the subsets agree, e.g. model.class_names='dtd:base' with subset='base' in the dataset."
+    )
+    for label, (our, their) in enumerate(zip(ours, theirs, strict=False)):
+        if our != their:
+            raise ValueError(
+                f'{what}: class {label} is {model_names[label]!r} in the model but {dataset_names[label]!r} '
+                f'in the data ({len(ours)} and {len(theirs)} classes). {advice}'
+            )
+    raise ValueError(f'{what}: the model has {len(ours)} classes, the data {len(theirs)}. {advice}')
+
+
+def _as_prompted(name: str) -> str:
+    return ' '.join(name.replace('_', ' ').lower().split())
+
+
+@cache
+def _resolve(key: str) -> tuple[str, ...]:
+    if key == 'scenes':
+        from vlprompt.datasets.generated.classes import SCENE_CLASSES  # needed for this key only
+
+        return tuple(SCENE_CLASSES)
+    if key in ('imagenet', 'imagenetv2', 'imagenet-sketch', 'imagenet-a', 'imagenet-r'):
+        names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
+        wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet-a', 'imagenet-r') else names
+        return tuple(names[wnid] for wnid in wnids)
+    if key in FEW_SHOT_DATASETS:
+        return tuple(_read_lines(FOLDER / f'{key}.txt'))
+    if key.endswith('.txt'):
+        return _read_names_file(Path(key))
+    known = ', '.join((*FEW_SHOT_DATASETS, *IMAGENET_VARIANTS, 'scenes'))
+    raise ValueError(
+        f'unknown class names {key!r}. Give a list of names, a text file with one name per line (*.txt), or '
+        f"one of: {known}; optionally followed by ':base' or ':new'."
+    )
+
+
+def _read_names_file(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        raise FileNotFoundError(f'class names file {path} does not exist (looked in {Path.cwd()})')
+    names = tuple(line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
+    if not names:
+        raise ValueError(f'class names file {path} holds no name')
+    return names
+
+
+def _read_lines(path: Path) -> list[str]:
+    """Lines of a shipped list without its comment line."""
+    return [line for line in path.read_text(encoding='utf-8').splitlines() if not line.startswith('#')]

@@ -1,0 +1,59 @@
+"""What travels with an image through data loading, model and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+
+class ClassificationSample(BaseDataElement):
+    """Annotation and prediction of one image.
+
+    Data fields (all tensors):
+        gt_label: (1,) int64, the true label.
+        pred_score: (K,) float, scores of the K classes (a softmax).
+        pred_label: (1,) int64, the class with the highest score.
+
+    Meta information set by the pipeline: ``sample_idx``, ``img_path``, ``ori_shape`` (H, W) of the file and
+    ``img_shape`` (H, W) after the transforms.
+
+    Example:
+        >>> sample = ClassificationSample(metainfo=dict(img_path='cat.jpg')).set_gt_label(3)
+        >>> sample.set_pred_score(torch.tensor([0.1, 0.9])).pred_label
+        tensor([1])
+    """
+
+    gt_label: Tensor
+    pred_score: Tensor
+    pred_label: Tensor
+
+    def set_gt_label(self, value: int | Tensor | Sequence[int]) -> ClassificationSample:
+        """Set ``gt_label`` from a single label and return the sample."""
+        self.set_field(_label(value, 'gt_label'), 'gt_label', dtype=Tensor)
+        return self
+
+    def set_pred_label(self, value: int | Tensor | Sequence[int]) -> ClassificationSample:
+        """Set ``pred_label`` from a single label and return the sample."""
+        self.set_field(_label(value, 'pred_label'), 'pred_label', dtype=Tensor)
+        return self
+
+    def set_pred_score(self, value: Tensor) -> ClassificationSample:
+        """Set ``pred_score`` (K,) and with it ``pred_label``, the first class of the highest score.
+
+        Raises:
+            ValueError: ``value`` does not have exactly one axis.
+        """
+        if value.dim() != 1:
+            raise ValueError(f'pred_score must have shape (K,), got {tuple(value.shape)}')
+        self.set_field(value, 'pred_score', dtype=Tensor)
+        return self.set_pred_label(value.argmax())
+
+
+def _label(value: int | Tensor | Sequence[int], field: str) -> Tensor:
+    label = torch.as_tensor(value)
+    if label.numel() != 1 or label.is_floating_point():
+        raise ValueError(f'{field} must be one integer, got {value!r}')
+    return label.reshape(1).long()
