@@ -1,0 +1,29 @@
+"""Everything that is CLIP: towers, tokenizer, weights. Plain torch, no task logic."""
+
+from .architectures import ARCHITECTURES, Architecture, find_architecture
+from .build import build_clip
+from .features import ClipFeatures
+from .model import CLIP, ClipSource
+from .resnet import ModifiedResNet
+from .text_encoder import TextEncoder
+from .tokenizer import bpe_lengths, decode, encode, tokenize
+from .tokens import PromptTokens
+from .vit import VisionTransformer
+
+__all__ = [
+    'ARCHITECTURES',
+    'CLIP',
+    'Architecture',
+    'ClipFeatures',
+    'ClipSource',
+    'ModifiedResNet',
+    'PromptTokens',
+    'TextEncoder',
+    'VisionTransformer',
+    'bpe_lengths',
+    'build_clip',
+    'decode',
+    'encode',
+    'find_architecture',
+    'tokenize',
+]

@@ -1,0 +1,202 @@
+"""The shapes of every CLIP we know by name, and how to read them from a state dict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import isqrt
+
+from torch import Tensor
+
+RESNET_STRIDE = 32
+HEAD_WIDTH = 64
+QUICK_GELU_SUFFIX = '-quickgelu'
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shapes of an image and a text tower.
+
+    Args:
+        embed_dim: width D of the joint image-text space.
+        image_size: side in pixels of the square images the position embedding was trained for.
+        vision_layers: number of transformer blocks (ViT), or the four stage depths (ResNet).
+        vision_width: channels of the ViT, or of the ResNet's stem (its last stage has 32 times as many).
+        vision_patch_size: patch side in pixels; ``None`` makes the image tower a ResNet.
+        context_length: text positions, start and end token included.
+        vocab_size: tokens, the end token being the last.
+        transformer_width: text width W.
+        transformer_heads: attention heads of the text tower.
+        transformer_layers: blocks of the text tower.
+        name: what error messages call it; no part of the comparison.
+    """
+
+    embed_dim: int
+    image_size: int
+    vision_layers: int | tuple[int, int, int, int]
+    vision_width: int
+    vision_patch_size: int | None
+    context_length: int
+    vocab_size: int
+    transformer_width: int
+    transformer_heads: int
+    transformer_layers: int
+    name: str = 'custom'
+
+    def __post_init__(self) -> None:
+        if self.is_vit != isinstance(self.vision_layers, int):
+            raise ValueError(
+                f'architecture {self.name!r}: vision_layers={self.vision_layers!r} does not go with vision_patch_size='
+                f'{self.vision_patch_size!r}; a ViT has one depth and a patch size, a ResNet four depths and none'
+            )
+        if not self.is_vit and len(self.vision_layers) != 4:
+            raise ValueError(f'architecture {self.name!r}: a ResNet has 4 stages, got {self.vision_layers!r}')
+        heads = self.transformer_heads
+        if self.transformer_width % heads or self.vision_heads < 1 or self.vision_attention_width % self.vision_heads:
+            raise ValueError(f'architecture {self.name!r}: widths must be multiples of their number of heads')
+        unit = self.vision_patch_size or RESNET_STRIDE
+        if self.image_size % unit:
+            raise ValueError(f'architecture {self.name!r}: image_size {self.image_size} is no multiple of {unit}')
+
+    @property
+    def is_vit(self) -> bool:
+        return self.vision_patch_size is not None
+
+    @property
+    def vision_attention_width(self) -> int:
+        """Channels where the image tower attends: the ViT's tokens, or the ResNet's last stage."""
+        return self.vision_width if self.is_vit else self.vision_width * 32
+
+    @property
+    def vision_heads(self) -> int:
+        """Heads of the image tower's attention, 64 channels each."""
+        return self.vision_attention_width // HEAD_WIDTH
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(h, w) of the position embedding."""
+        side = self.image_size // (self.vision_patch_size or RESNET_STRIDE)
+        return side, side
+
+    def first_difference(self, other: Architecture) -> str | None:
+        """Name of the first field in which two architectures differ, or None."""
+        for field in fields(self):
+            if field.name != 'name' and getattr(self, field.name) != getattr(other, field.name):
+                return field.name
+        return None
+
+
+def _architecture(
+    name: str, embed_dim: int, image_size: int, vision: tuple, text: tuple[int, int, int]
+) -> Architecture:
+    width, heads, layers = text
+    return Architecture(embed_dim, image_size, *vision, 77, 49408, width, heads, layers, name=name)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    a.name: a
+    for a in (
+        #             name            embed image  layers, width, patch             text width, heads, layers
+        _architecture('RN50', 1024, 224, ((3, 4, 6, 3), 64, None), (512, 8, 12)),
+        _architecture('RN101', 512, 224, ((3, 4, 23, 3), 64, None), (512, 8, 12)),
+        _architecture('RN50x4', 640, 288, ((4, 6, 10, 6), 80, None), (640, 10, 12)),
+        _architecture('RN50x16', 768, 384, ((6, 8, 18, 8), 96, None), (768, 12, 12)),
+        _architecture('RN50x64', 1024, 448, ((3, 15, 36, 10), 128, None), (1024, 16, 12)),
+        _architecture('ViT-B/32', 512, 224, (12, 768, 32), (512, 8, 12)),
+        _architecture('ViT-B/16', 512, 224, (12, 768, 16), (512, 8, 12)),
+        _architecture('ViT-L/14', 768, 224, (24, 1024, 14), (768, 12, 12)),
+        _architecture('ViT-L/14@336px', 768, 336, (24, 1024, 14), (768, 12, 12)),
+        _architecture('micro-rn', 128, 128, ((1, 1, 1, 1), 16, None), (128, 2, 4)),
+        _architecture('micro-vit', 128, 128, (4, 128, 16), (128, 2, 4)),
+    )
+}
+"""OpenAI's nine published models, and the two small ones that ship with weights in this package."""
+
+
+def open_clip_name(name: str) -> str:
+    """open_clip's spelling of an architecture name: ``ViT-L/14@336px`` -> ``ViT-L-14-336``."""
+    return name.replace('/', '-').replace('@', '-').removesuffix('px')
+
+
+_BY_SPELLING = {spelling.lower(): a for a in ARCHITECTURES.values() for spelling in (a.name, open_clip_name(a.name))}
+
+
+def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
+    """Architecture for a name in OpenAI's or open_clip's spelling, or for a dict of the fields.
+
+    open_clip's ``-quickgelu`` ending is accepted and ignored here (see
+    :func:`vlprompt.clip.build_clip` for the activation).
+
+    Raises:
+        ValueError: for an unknown name, or fields that are missing, unknown or inconsistent.
+    """
+    if isinstance(arch, Architecture):
+        return arch
+    if isinstance(arch, str):
+        found = _BY_SPELLING.get(arch.lower().removesuffix(QUICK_GELU_SUFFIX))
+        if found is None:
+            raise ValueError(
+                f'unknown CLIP architecture {arch!r}; known: {", ".join(ARCHITECTURES)}, or a dict of sizes'
+            )
+        return found
+    given = dict(arch)
+    known = {f.name for f in fields(Architecture)}
+    unknown, missing = sorted(set(given) - known), sorted(known - {'name'} - set(given))
+    if unknown or missing:
+        raise ValueError(f'CLIP architecture dict: unknown keys {unknown}, missing keys {missing}')
+    if not isinstance(given['vision_layers'], int):
+        given['vision_layers'] = tuple(given['vision_layers'])
+    return Architecture(**given)
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """Number of distinct values of the pattern's group among the keys."""
+    return len({match[1] for key in state if (match := re.match(pattern, key))})
+
+
+def architecture_of(state: Mapping[str, Tensor], name: str = 'weights') -> Architecture:
+    """Read the architecture from a state dict in this package's naming.
+
+    Everything is in the shapes except the number of heads, which in every published CLIP is
+    width / 64, and the side of the grid, which is taken to be square.
+
+    Raises:
+        ValueError: if the state dict is not of a CLIP with a ModifiedResNet or a ViT.
+    """
+    required = ('text.token_embedding.weight', 'text.positional_embedding', 'text.text_projection')
+    absent = [key for key in required if key not in state]
+    is_vit = 'visual.proj' in state
+    if not is_vit and 'visual.attnpool.positional_embedding' not in state:
+        absent.append('visual.proj (ViT) or visual.attnpool.positional_embedding (ResNet)')
+    if absent:
+        raise ValueError(
+            f'{name}: not the weights of a CLIP with a ModifiedResNet or a ViT, since it lacks {", ".join(absent)}; '
+            f'it has {len(state)} keys such as {sorted(state)[:3]}'
+        )
+    if is_vit:
+        vision_width, _, patch, _ = state['visual.conv1.weight'].shape
+        layers: int | tuple = _count(state, r'visual\.transformer\.resblocks\.(\d+)\.')
+        positions, unit = state['visual.positional_embedding'].shape[0] - 1, patch
+        embed_dim = state['visual.proj'].shape[1]
+    else:
+        vision_width, patch = state['visual.layer1.0.conv1.weight'].shape[0], None
+        layers = tuple(_count(state, rf'visual\.layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
+        positions, unit = state['visual.attnpool.positional_embedding'].shape[0] - 1, RESNET_STRIDE
+        embed_dim = state['visual.attnpool.c_proj.weight'].shape[0]
+    if isqrt(positions) ** 2 != positions:
+        raise ValueError(f'{name}: {positions} image positions do not form a square grid')
+    vocab_size, width = state['text.token_embedding.weight'].shape
+    return Architecture(
+        embed_dim=embed_dim,
+        image_size=isqrt(positions) * unit,
+        vision_layers=layers,
+        vision_width=vision_width,
+        vision_patch_size=patch,
+        context_length=state['text.positional_embedding'].shape[0],
+        vocab_size=vocab_size,
+        transformer_width=width,
+        transformer_heads=max(1, width // HEAD_WIDTH),
+        transformer_layers=_count(state, r'text\.transformer\.resblocks\.(\d+)\.'),
+        name=name,
+    )

@@ -1,0 +1,147 @@
+"""Building a CLIP from an architecture and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .architectures import QUICK_GELU_SUFFIX, Architecture, architecture_of, find_architecture, open_clip_name
+from .builtin import BUILTIN_WEIGHTS, read_builtin
+from .model import CLIP, ClipSource
+from .weights import read_state_dict, resize_image_positions, state_sha256, to_internal_names
+
+FILE_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
+
+
+def build_clip(
+    arch: str | Mapping | Architecture | None = None,
+    weights: str | Path | None = None,
+    quick_gelu: bool | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    vision: Mapping[str, Any] | None = None,
+) -> CLIP:
+    """Build a CLIP.
+
+    Args:
+        arch: ``'RN50'``, ``'RN101'``, ``'RN50x4'``, ``'RN50x16'``, ``'RN50x64'``, ``'ViT-B/32'``,
+            ``'ViT-B/16'``, ``'ViT-L/14'``, ``'ViT-L/14@336px'`` (open_clip's spelling works too), the
+            built-in ``'micro-rn'`` and ``'micro-vit'``, or a dict of the fields of
+            :class:`~vlprompt.clip.Architecture`. None: read from the weight file.
+        weights: None for random ones; a path to a file (see
+            :func:`~vlprompt.clip.weights.read_state_dict`); ``'scenes'``, shipped for the micro
+            architectures; or a tag of open_clip such as ``'openai'`` or ``'laion2b_s34b_b79k'``, which
+            open_clip downloads.
+        quick_gelu: OpenAI's activation instead of GELU. None: as open_clip says for a tag, else True.
+        image_size: pixels (side, or (H, W)) to resize the image tower's position embedding to once,
+            when loading. Not needed for other image sizes, which are always taken; it is for training
+            the position embedding at another size, and saves the resizing in every forward pass.
+        vision: further options of the image tower, see :class:`CLIP`.
+
+    Returns:
+        The model in eval mode, fp32, on the CPU.
+
+    Raises:
+        ValueError: if nothing fixes the architecture, if the weights are of another one (the message
+            names the first differing field), or if they lack entries or have unknown ones.
+        FileNotFoundError: if a file is missing or a download failed.
+    """
+    if weights is None:
+        if arch is None:
+            raise ValueError('build_clip needs arch, weights, or both')
+        return CLIP(arch, quick_gelu is not False, image_size, vision).eval()
+
+    wanted = None if arch is None else find_architecture(arch)
+    state, name, tag_quick_gelu = _read(arch, wanted, weights)
+    found = architecture_of(state, name)
+    if wanted is None:
+        wanted = found
+    else:
+        _check_same(wanted, found, name)
+    with torch.device('meta'):
+        model = CLIP(wanted, tag_quick_gelu if quick_gelu is None else quick_gelu, image_size, vision)
+    source = ClipSource(name, state_sha256(state))
+    mode = model.visual.attnpool.interpolation if not wanted.is_vit else model.visual.interpolation
+    state = resize_image_positions(state, wanted.grid_size, model.visual.grid_size, mode)
+    _load(model, state, name)
+    model.source = source
+    return model.eval()
+
+
+def _read(
+    arch: str | Mapping | Architecture | None, wanted: Architecture | None, weights: str | Path
+) -> tuple[dict[str, Tensor], str, bool]:
+    """State dict in internal names, what to call it, and whether it was trained with QuickGELU."""
+    if weights in BUILTIN_WEIGHTS:
+        if wanted is None:
+            raise ValueError(f'weights={weights!r} exist for several architectures: also give arch')
+        return read_builtin(wanted.name, weights), f'{wanted.name}:{weights}', True
+    path = Path(weights)
+    if path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
+        return to_internal_names(read_state_dict(path)), f'file:{path.name}', True
+    if wanted is None:
+        raise ValueError(f'weights={weights!r} is no file; to use it as a tag of open_clip, also give arch')
+    model_name = open_clip_name(wanted.name)
+    if isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX):
+        model_name += QUICK_GELU_SUFFIX
+    path, tag_quick_gelu = download(model_name, weights)
+    return to_internal_names(read_state_dict(path)), f'{wanted.name}:{weights}', tag_quick_gelu
+
+
+def download(model_name: str, tag: str) -> tuple[Path, bool]:
+    """Weight file of an open_clip tag, from open_clip's cache or by download.
+
+    Args:
+        model_name: open_clip's name of the architecture.
+        tag: open_clip's tag of the weights.
+
+    Returns:
+        Path of the file, and whether the weights were trained with QuickGELU.
+
+    Raises:
+        ValueError: if open_clip knows no such tag for this architecture; the message lists those it knows.
+        FileNotFoundError: if the download failed; the message says which file to fetch and how to use it.
+    """
+    from open_clip import pretrained
+
+    config = pretrained.get_pretrained_cfg(model_name, tag)
+    if not config:
+        tags = ', '.join(pretrained.list_pretrained_tags_by_model(model_name)) or 'none'
+        raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
+    try:
+        path = pretrained.download_pretrained(config)
+    except (OSError, RuntimeError) as error:
+        places = [config[key] for key in ('url', 'hf_hub') if config.get(key)]
+        where = ' or '.join([p if '://' in p else f'https://huggingface.co/{p.rstrip("/")}' for p in places])
+        raise FileNotFoundError(
+            f'could not download the weights {tag!r} of {model_name} ({error}). Fetch them from {where} on a machine '
+            f'with network access, copy the file here and pass its path: weights="/path/to/file"'
+        ) from error
+    return Path(path), bool(config.get('quick_gelu', False))
+
+
+def _check_same(wanted: Architecture, found: Architecture, name: str) -> None:
+    """Raise if the weights are of another architecture; the number of heads is not in the weights."""
+    field = wanted.first_difference(replace(found, transformer_heads=wanted.transformer_heads))
+    if field is not None:
+        raise ValueError(
+            f'{name}: the weights have {field}={getattr(found, field)!r}, but arch {wanted.name!r} has '
+            f'{field}={getattr(wanted, field)!r}'
+        )
+
+
+def _load(model: CLIP, state: dict[str, Tensor], name: str) -> None:
+    """Put the tensors into a model that was built on the meta device; every one must find its place."""
+    for key in model.state_dict():
+        if key.endswith('num_batches_tracked'):
+            state.setdefault(key, torch.tensor(0))
+    result = model.load_state_dict(state, strict=False, assign=True)
+    if result.missing_keys or result.unexpected_keys:
+        raise ValueError(
+            f'{name}: missing entries {result.missing_keys[:5]}, unknown entries {result.unexpected_keys[:5]} '
+            f'({len(result.missing_keys)} and {len(result.unexpected_keys)} in all)'
+        )

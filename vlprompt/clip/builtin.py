@@ -1,0 +1,84 @@
+"""The weights that ship with this package, and their compact files.
+
+Almost all rows of the token embedding belong to tokens that the micro models never saw in training.
+Those rows keep their random initial values, which :func:`seeded_token_embedding` regenerates exactly,
+so that a file needs only the rows that were trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BUILTIN_WEIGHTS = ('scenes',)
+"""Names of the shipped weights, see the model card in ``vlprompt/clip/pretrained``."""
+
+PRETRAINED_FOLDER = Path(__file__).parent / 'pretrained'
+TOKEN_EMBEDDING = 'text.token_embedding.weight'
+
+
+def seeded_token_embedding(vocab_size: int, width: int, seed: int) -> Tensor:
+    """(vocab_size, width) fp32 values N(0, 0.02^2), the same with every version of numpy.
+
+    ``RandomState`` is frozen by numpy's compatibility policy (NEP 19).
+    """
+    values = np.random.RandomState(seed).standard_normal((vocab_size, width)) * 0.02
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def pack(state: Mapping[str, Tensor], token_ids: Tensor, seed: int) -> dict[str, object]:
+    """What a shipped file holds: fp16 tensors, and of the token embedding the trained rows only.
+
+    Args:
+        state: state dict of a :class:`~vlprompt.clip.CLIP`.
+        token_ids: (n,) ids of the rows that training changed.
+        seed: of :func:`seeded_token_embedding`, which all other rows must come from.
+
+    Raises:
+        ValueError: if a row that would be left out is not the seeded one.
+    """
+    table = state[TOKEN_EMBEDDING].detach().float().cpu()
+    token_ids = token_ids.unique()
+    rest = torch.ones(len(table), dtype=torch.bool)
+    rest[token_ids] = False
+    if not torch.equal(table[rest], seeded_token_embedding(*table.shape, seed)[rest]):
+        raise ValueError(f'token embedding rows outside of token_ids are not those of seed {seed}')
+    tensors = {
+        key: value.detach().cpu().half() if value.is_floating_point() else value.detach().cpu()
+        for key, value in state.items()
+        if key != TOKEN_EMBEDDING
+    }
+    return dict(
+        state_dict=tensors,
+        token_ids=token_ids.to(torch.int32),
+        token_rows=table[token_ids].half(),
+        token_seed=seed,
+        vocab_size=len(table),
+    )
+
+
+def unpack(content: Mapping[str, object]) -> dict[str, Tensor]:
+    """The whole fp32 state dict of a shipped file's content."""
+    rows = content['token_rows'].float()
+    table = seeded_token_embedding(content['vocab_size'], rows.shape[1], content['token_seed'])
+    table[content['token_ids'].long()] = rows
+    state = {key: v.float() if v.is_floating_point() else v for key, v in content['state_dict'].items()}
+    state[TOKEN_EMBEDDING] = table
+    return state
+
+
+def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
+    """State dict of shipped weights.
+
+    Raises:
+        ValueError: if there are none for this architecture; the message lists those there are.
+    """
+    path = PRETRAINED_FOLDER / f'{arch_name}.pth'
+    if not path.is_file():
+        shipped = sorted(file.stem for file in PRETRAINED_FOLDER.glob('*.pth'))
+        raise ValueError(f'weights={weights!r} are not shipped for arch {arch_name!r}, only for {shipped}')
+    return unpack(torch.load(path, map_location='cpu', weights_only=True))

@@ -1,0 +1,27 @@
+"""What an image tower returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class ClipFeatures:
+    """Features of a batch of B images. Nothing here is L2-normalised.
+
+    Attributes:
+        cls: (B, D) global feature in the joint space, the one CLIP compares with text.
+        local: (B, N, D) one feature per grid cell in the joint space, N = h * w in row-major order,
+            or None when not asked for.
+        maps: (B, C_i, h_i, w_i) feature maps of the tower's stages, shallow first, *not* in the joint
+            space (ResNet: outputs of the 4 stages; ViT: patch tokens after chosen blocks); empty
+            when not asked for.
+        grid: (h, w) of ``local``.
+    """
+
+    cls: Tensor
+    local: Tensor | None
+    maps: tuple[Tensor, ...]
+    grid: tuple[int, int]

@@ -1,0 +1,117 @@
+"""Transformer parts that the image and the text tower share, with OpenAI's parameter names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm computed in fp32 and returned in the input's dtype, as CLIP was trained with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.layer_norm(x.float(), self.normalized_shape, self.weight.float(), self.bias.float(), self.eps)
+        return out.to(x.dtype)
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP.
+
+    Written as silu(1.702 x) / 1.702: the same function in one fused kernel that keeps one tensor for
+    the backward pass instead of two.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x * 1.702) / 1.702
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with the parameter names of :class:`torch.nn.MultiheadAttention`."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (..., H, L, W / H) of x (..., L, W)."""
+        return self._split(F.linear(x, self.in_proj_weight, self.in_proj_bias), 3)
+
+    def project_query(self, x: Tensor) -> Tensor:
+        """Queries alone, (..., H, L, W / H)."""
+        width = x.shape[-1]
+        return self._split(F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width]), 1)[0]
+
+    def project_key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values alone, (..., H, L, W / H) each."""
+        width = x.shape[-1]
+        return self._split(F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]), 2)
+
+    def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """(..., L, parts * W) -> parts tensors (..., H, L, W / H)."""
+        return x.unflatten(-1, (parts, self.heads, -1)).movedim(-3, 0).transpose(-2, -3).unbind(0)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """Concatenate the heads of (..., H, L, W / H) and project: (..., L, W)."""
+        return self.out_proj(x.transpose(-2, -3).flatten(-2))
+
+    def forward(self, x: Tensor, queries: int | None = None, causal: bool = False) -> Tensor:
+        """Attend from the first ``queries`` tokens (all if None) of x (B, L, W) to all of them.
+
+        With ``causal`` a token sees itself and those before it.
+        """
+        if queries is None:
+            q, k, v = self.project(x)
+        else:
+            q, (k, v) = self.project_query(x[:, :queries]), self.project_key_value(x)
+        return self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
+
+
+class ResidualAttentionBlock(nn.Module):
+    """Pre-norm transformer block: x + attn(ln_1(x)), then x + mlp(ln_2(x))."""
+
+    def __init__(self, width: int, heads: int, quick_gelu: bool = True) -> None:
+        super().__init__()
+        self.ln_1 = LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.ln_2 = LayerNorm(width)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                c_fc=nn.Linear(width, 4 * width),
+                gelu=QuickGELU() if quick_gelu else nn.GELU(),
+                c_proj=nn.Linear(4 * width, width),
+            )
+        )
+
+    def forward(self, x: Tensor, queries: int | None = None, causal: bool = False) -> Tensor:
+        """(B, L, W) -> (B, L, W), or (B, queries, W): only the first ``queries`` tokens are computed."""
+        return self.feed_forward(x[:, :queries] + self.attn(self.ln_1(x), queries, causal))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The second half of the block, position by position."""
+        return x + self.mlp(self.ln_2(x))
+
+
+class Transformer(nn.Module):
+    """A stack of blocks, ``resblocks`` as OpenAI names it."""
+
+    def __init__(self, width: int, layers: int, heads: int, quick_gelu: bool = True) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads, quick_gelu) for _ in range(layers))
+
+    def reset_parameters(self) -> None:
+        """Initialise as CLIP does: residual branches scaled down by the depth."""
+        for block in self.resblocks:
+            width = block.attn.out_proj.in_features
+            residual_std = (2 * len(self.resblocks) * width) ** -0.5
+            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
+            nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
+            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
+            nn.init.normal_(block.mlp.c_proj.weight, std=residual_std)
+            for bias in (block.attn.in_proj_bias, block.attn.out_proj.bias, block.mlp.c_fc.bias, block.mlp.c_proj.bias):
+                nn.init.zeros_(bias)

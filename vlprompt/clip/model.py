@@ -1,0 +1,133 @@
+"""CLIP: an image tower, a text tower and a temperature: https://arxiv.org/abs/2103.00020."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .architectures import Architecture, find_architecture
+from .features import ClipFeatures
+from .resnet import ModifiedResNet
+from .text_encoder import TextEncoder
+from .tokens import PromptTokens
+from .vit import VisionTransformer
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Where weights came from.
+
+    Attributes:
+        name: what was asked for, such as ``'RN50:openai'`` or ``'file:ViT-B-32.pt'``.
+        sha256: hash of the tensors that were read (names, shapes and fp32 values), the same however
+            and in whichever precision they were stored.
+    """
+
+    name: str
+    sha256: str
+
+
+class CLIP(nn.Module):
+    """Image and text tower with CLIP's initialisation; :func:`~vlprompt.clip.build_clip` adds weights.
+
+    State-dict names are OpenAI's, with the text tower's under ``text.``.
+
+    Args:
+        arch: name, dict of sizes, or :class:`Architecture`.
+        quick_gelu: OpenAI's activation instead of GELU, in both towers.
+        image_size: pixels (side, or (H, W)) that fix the size of the image tower's position embedding,
+            where it shall differ from the architecture's.
+        vision: further options of the image tower: ``interpolation`` for both, ``last_stride`` for
+            :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride`` and ``out_indices`` for
+            :class:`~vlprompt.clip.VisionTransformer`.
+
+    Attributes:
+        visual: the image tower.
+        text: the text tower.
+        logit_scale: logarithm of the factor that cosines are multiplied with.
+        arch: the architecture.
+        source: where the weights came from, None for random ones.
+    """
+
+    def __init__(
+        self,
+        arch: str | Mapping | Architecture,
+        quick_gelu: bool = True,
+        image_size: int | tuple[int, int] | None = None,
+        vision: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.arch = arch = find_architecture(arch)
+        self.source: ClipSource | None = None
+        self.quick_gelu = quick_gelu
+        size = arch.image_size if image_size is None else image_size
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        common = dict(
+            layers=arch.vision_layers,
+            width=arch.vision_width,
+            embed_dim=arch.embed_dim,
+            image_size=size,
+            heads=arch.vision_heads,
+            **(vision or {}),
+        )
+        self.visual: ModifiedResNet | VisionTransformer
+        if arch.is_vit:
+            self.visual = VisionTransformer(patch_size=arch.vision_patch_size, quick_gelu=quick_gelu, **common)
+        else:
+            self.visual = ModifiedResNet(**common)
+        self.text = TextEncoder(
+            embed_dim=arch.embed_dim,
+            context_length=arch.context_length,
+            vocab_size=arch.vocab_size,
+            width=arch.transformer_width,
+            heads=arch.transformer_heads,
+            layers=arch.transformer_layers,
+            quick_gelu=quick_gelu,
+        )
+        self.logit_scale = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """CLIP's initialisation from scratch."""
+        self.visual.reset_parameters()
+        self.text.reset_parameters()
+        nn.init.constant_(self.logit_scale, log(1 / 0.07))
+
+    @property
+    def embed_dim(self) -> int:
+        """D of the joint space."""
+        return self.arch.embed_dim
+
+    def encode_image(self, images: Tensor, local: bool = True, maps: bool = True, **prompts: Any) -> ClipFeatures:
+        """Features of normalised images (B, 3, H, W) of any size.
+
+        Args:
+            images: normalised with CLIP's mean and standard deviation.
+            local: also compute the local features.
+            maps: also return the stage maps.
+            **prompts: ``prompts``, ``norm_prompts``, ``class_offset`` of a
+                :class:`~vlprompt.clip.VisionTransformer`.
+
+        Returns:
+            ClipFeatures, nothing normalised.
+        """
+        return self.visual(images, local=local, maps=maps, **prompts)
+
+    def encode_text(self, text: PromptTokens | Tensor, reference: bool = False) -> Tensor:
+        """Text features in the joint space, not normalised.
+
+        Args:
+            text: prompts, or token ids (N, L) of plain texts.
+            reference: compute all positions, see :class:`~vlprompt.clip.TextEncoder`.
+
+        Returns:
+            (P, K, D) for prompts, (N, D) for token ids.
+        """
+        if isinstance(text, PromptTokens):
+            return self.text(text, reference=reference)
+        return self.text(self.text.from_ids(text.unsqueeze(0)), reference=reference)[0]

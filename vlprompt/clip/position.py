@@ -1,0 +1,40 @@
+"""Resizing of learned position embeddings to another grid."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Interpolation = Literal['bicubic', 'bilinear']
+
+
+def resize_position_embedding(
+    positions: Tensor, source: tuple[int, int], target: tuple[int, int], mode: Interpolation = 'bicubic'
+) -> Tensor:
+    """Resize the grid part of a position embedding; the class position is kept as it is.
+
+    Args:
+        positions: (1 + h * w, C), the class (or mean) position first, then the grid in row-major order.
+        source: (h, w) of ``positions``.
+        target: (h', w') wanted.
+        mode: ``'bicubic'`` is antialiased and equal to what open_clip and timm do when they load a model
+            for another image size, so that a model resized there gives the same features here. It is smooth
+            and, going down, does not skip positions. ``'bilinear'`` (no antialiasing) is what DenseCLIP and
+            CLIP-ReID use. Both sample with ``align_corners=False``.
+
+    Returns:
+        (1 + h' * w', C) in the dtype of ``positions``; the tensor itself when the grids are equal.
+    """
+    if positions.shape[0] != 1 + source[0] * source[1]:
+        raise ValueError(f'{positions.shape[0]} positions do not belong to a {source[0]}x{source[1]} grid plus one')
+    if source == target:
+        return positions
+    if mode not in ('bicubic', 'bilinear'):
+        raise ValueError(f"interpolation must be 'bicubic' or 'bilinear', got {mode!r}")
+    grid = positions[1:].float().T.reshape(1, -1, *source)
+    grid = F.interpolate(grid, size=target, mode=mode, align_corners=False, antialias=mode == 'bicubic')
+    grid = grid.flatten(2)[0].T.to(positions.dtype)
+    return torch.cat([positions[:1], grid])

@@ -1,0 +1,211 @@
+"""CLIP's ModifiedResNet: https://arxiv.org/abs/2103.00020, section 2.4."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .features import ClipFeatures
+from .position import Interpolation, resize_position_embedding
+
+
+class Bottleneck(nn.Module):
+    """ResNet bottleneck whose strides are average pools, in the branch and in the shortcut."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        out_channels = channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.avgpool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride > 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                OrderedDict(
+                    [
+                        ('-1', nn.AvgPool2d(stride)),
+                        ('0', nn.Conv2d(in_channels, out_channels, 1, bias=False)),
+                        ('1', nn.BatchNorm2d(out_channels)),
+                    ]
+                )
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(self.avgpool(out)))
+        return self.relu(out + shortcut)
+
+
+class AttentionPool2d(nn.Module):
+    """Attention over a feature map's cells and their mean, projected into the joint space.
+
+    CLIP uses the mean token as the only query. With all tokens as queries the same layer also gives
+    every cell a feature in the joint space (PLOT, DenseCLIP).
+
+    Args:
+        grid_size: (h, w) of the position embedding.
+        channels: C of the incoming map.
+        heads: attention heads.
+        embed_dim: D.
+        interpolation: how the position embedding follows another grid, see
+            :func:`~vlprompt.clip.position.resize_position_embedding`.
+    """
+
+    def __init__(
+        self,
+        grid_size: tuple[int, int],
+        channels: int,
+        heads: int,
+        embed_dim: int,
+        interpolation: Interpolation = 'bicubic',
+    ) -> None:
+        super().__init__()
+        self.grid_size = grid_size
+        self.heads = heads
+        self.interpolation = interpolation
+        self.positional_embedding = nn.Parameter(torch.empty(1 + grid_size[0] * grid_size[1], channels))
+        self.k_proj = nn.Linear(channels, channels)
+        self.q_proj = nn.Linear(channels, channels)
+        self.v_proj = nn.Linear(channels, channels)
+        self.c_proj = nn.Linear(channels, embed_dim)
+
+    def reset_parameters(self) -> None:
+        channels = self.q_proj.in_features
+        nn.init.normal_(self.positional_embedding, std=channels**-0.5)
+        for linear in (self.q_proj, self.k_proj, self.v_proj, self.c_proj):
+            nn.init.normal_(linear.weight, std=channels**-0.5)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor, local: bool = True) -> Tensor:
+        """Pool x (B, C, h, w).
+
+        Returns:
+            (B, 1 + h * w, D), the global feature first, then the cells in row-major order; with
+            ``local=False`` the global feature alone, (B, 1, D).
+        """
+        grid = x.shape[-2:]
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        positions = resize_position_embedding(
+            self.positional_embedding, self.grid_size, (grid[0], grid[1]), self.interpolation
+        )
+        tokens = tokens + positions.to(tokens.dtype)
+        queries = tokens if local else tokens[:, :1]
+        q, k, v = (
+            proj(t).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for proj, t in ((self.q_proj, queries), (self.k_proj, tokens), (self.v_proj, tokens))
+        )
+        return self.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class ModifiedResNet(nn.Module):
+    """ResNet with a three-convolution stem, average-pooled strides and an attention pool.
+
+    Args:
+        layers: blocks in each of the 4 stages.
+        width: channels of the stem; the stages have 4, 8, 16 and 32 times as many.
+        embed_dim: D of the joint space.
+        image_size: (H, W) in pixels that fixes the size of the position embedding. Images of any
+            other size are taken too.
+        heads: heads of the attention pool; None: one per 64 channels, as in every published model.
+        last_stride: stride of the fourth stage: 2, or 1 for the finer last map used in
+            re-identification (same weights, since the stride is a pool).
+        interpolation: how the position embedding follows another grid.
+    """
+
+    def __init__(
+        self,
+        layers: tuple[int, int, int, int],
+        width: int,
+        embed_dim: int,
+        image_size: tuple[int, int] = (224, 224),
+        heads: int | None = None,
+        last_stride: int = 2,
+        interpolation: Interpolation = 'bicubic',
+    ) -> None:
+        super().__init__()
+        if last_stride not in (1, 2):
+            raise ValueError(f'last_stride must be 1 or 2, got {last_stride}')
+        self.embed_dim = embed_dim
+        self.stage_channels = tuple(width * 4 * 2**stage for stage in range(4))
+        self.total_stride = 16 * last_stride
+        self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width // 2)
+        self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width // 2)
+        self.conv3 = nn.Conv2d(width // 2, width, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.avgpool = nn.AvgPool2d(2)
+        self.relu = nn.ReLU(inplace=True)
+
+        channels = width
+        for stage, (blocks, stride) in enumerate(zip(layers, (1, 2, 2, last_stride), strict=True)):
+            planes = width * 2**stage
+            stack = [Bottleneck(channels, planes, stride)]
+            channels = planes * Bottleneck.expansion
+            stack += [Bottleneck(channels, planes) for _ in range(blocks - 1)]
+            setattr(self, f'layer{stage + 1}', nn.Sequential(*stack))
+
+        grid_size = (image_size[0] // self.total_stride, image_size[1] // self.total_stride)
+        self.attnpool = AttentionPool2d(grid_size, channels, heads or channels // 64, embed_dim, interpolation)
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """(h, w) of the position embedding."""
+        return self.attnpool.grid_size
+
+    def reset_parameters(self) -> None:
+        self.attnpool.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, Bottleneck):
+                nn.init.zeros_(module.bn3.weight)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> (B, width, H / 4, W / 4)."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.relu(self.bn3(self.conv3(x)))
+        return self.avgpool(x)
+
+    def stages(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Outputs of the 4 stages for normalised images (B, 3, H, W): (B, C_i, H / s_i, W / s_i), s = 4, 8, 16, 32."""
+        x1 = self.layer1(self.stem(images))
+        x2 = self.layer2(x1)
+        x3 = self.layer3(x2)
+        return x1, x2, x3, self.layer4(x3)
+
+    def forward(self, images: Tensor, local: bool = True, maps: bool = True) -> ClipFeatures:
+        """Encode normalised images (B, 3, H, W) of any size from 32 pixels up.
+
+        Args:
+            images: normalised images.
+            local: also compute the N = h * w local features; without, attention pooling runs for the
+                global query only.
+            maps: also return the outputs of the 4 stages.
+
+        Returns:
+            ClipFeatures, nothing normalised.
+        """
+        if min(images.shape[-2:]) < self.total_stride:
+            height, width = images.shape[-2:]
+            raise ValueError(f'images of {height}x{width} pixels are smaller than one cell of {self.total_stride}')
+        stages = self.stages(images.to(self.conv1.weight.dtype))
+        pooled = self.attnpool(stages[-1], local=local)
+        return ClipFeatures(
+            cls=pooled[:, 0],
+            local=pooled[:, 1:] if local else None,
+            maps=stages if maps else (),
+            grid=tuple(stages[-1].shape[-2:]),
+        )

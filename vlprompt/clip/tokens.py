@@ -1,0 +1,75 @@
+"""Prompts as the text tower takes them: embeddings, with what is shared kept apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class PromptTokens:
+    """P prompts for each of K classes, before position embeddings are added.
+
+    What all classes of a prompt have in common stands in ``prefix`` once. The text tower computes it
+    once, so the sharing is a property of the data and not a flag: with class-specific context the
+    prefix is the start token alone, with context in front of the name it is start token + context.
+
+    Attributes:
+        prefix: (P, S, W) positions 0 .. S-1, S >= 1: start token and whatever is the same for all
+            classes.
+        suffix: (P, K, R, W) positions S .. S+R-1, class by class. Rows after the end token are never
+            read. May be an expanded view.
+        eot: (P, K) integer, absolute position of the end token, S <= eot < S + R.
+
+    Raises:
+        ValueError: if the shapes do not belong together.
+    """
+
+    prefix: Tensor
+    suffix: Tensor
+    eot: Tensor
+
+    def __post_init__(self) -> None:
+        shapes = f'prefix {tuple(self.prefix.shape)}, suffix {tuple(self.suffix.shape)}, eot {tuple(self.eot.shape)}'
+        if self.prefix.dim() != 3 or self.suffix.dim() != 4 or self.eot.dim() != 2:
+            raise ValueError(f'expected prefix (P, S, W), suffix (P, K, R, W), eot (P, K); got {shapes}')
+        prompts, shared, width = self.prefix.shape
+        if self.suffix.shape[:2] != self.eot.shape or self.suffix.shape[0] != prompts or self.suffix.shape[3] != width:
+            raise ValueError(
+                f'P, K and W must agree between prefix (P, S, W), suffix (P, K, R, W), eot (P, K); got {shapes}'
+            )
+        if shared < 1:
+            raise ValueError('the prefix must hold at least the start token')
+
+    @property
+    def num_prompts(self) -> int:
+        """P."""
+        return self.prefix.shape[0]
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.suffix.shape[1]
+
+    @property
+    def shared_length(self) -> int:
+        """S."""
+        return self.prefix.shape[1]
+
+    def select_classes(self, classes: Tensor | slice) -> PromptTokens:
+        """The same prompts for some of the classes: an index tensor (K',) or a slice."""
+        return PromptTokens(self.prefix, self.suffix[:, classes], self.eot[:, classes])
+
+    def embeddings(self, length: int) -> Tensor:
+        """Write the prompts out in full: (P, K, length, W), zeros where nothing is given.
+
+        Raises:
+            ValueError: if an end token lies at or after ``length``.
+        """
+        if int(self.eot.max()) >= length:
+            raise ValueError(f'an end token stands at position {int(self.eot.max())}, outside of {length} positions')
+        shared = self.prefix.unsqueeze(1).expand(-1, self.num_classes, -1, -1)
+        full = torch.cat([shared, self.suffix], dim=2)[:, :, :length]
+        return torch.nn.functional.pad(full, (0, 0, 0, length - full.shape[2]))

@@ -1,0 +1,207 @@
+"""CLIP's vision transformer, with slots for visual prompts: https://arxiv.org/abs/2103.00020."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .features import ClipFeatures
+from .layers import LayerNorm, Transformer
+from .position import Interpolation, resize_position_embedding
+
+
+def default_out_indices(layers: int) -> tuple[int, ...]:
+    """Blocks at 1/3, 1/2, 2/3 and the end of the depth: (3, 5, 7, 11) of 12, (7, 11, 15, 23) of 24."""
+    return tuple(sorted({max(0, round(layers * part) - 1) for part in (1 / 3, 1 / 2, 2 / 3, 1)}))
+
+
+class VisionTransformer(nn.Module):
+    """Vision transformer of CLIP.
+
+    The forward pass is three public steps, so that methods can work between them:
+
+    * :meth:`embed`: image -> class token and patch tokens with positions;
+    * :meth:`encode`: tokens (and prompts) -> tokens after the last block, and after chosen blocks;
+    * :meth:`project`: tokens -> joint space.
+
+    **Where visual prompts go.** ``prompts[i]`` are tokens that stand behind the patch tokens in the
+    input of block i (their place does not matter: they carry no position, and attention is
+    permutation-equivariant). One entry is a shallow prompt (VPT-shallow, PLOT++), whose outputs flow
+    on through all blocks; further entries are deep prompts (VPT-deep, MaPLe, LPT), which *replace* the
+    prompt tokens that come out of the block before. None, or the end of the sequence, lets the prompt
+    tokens flow on; an entry of zero tokens takes them away. Prompts never reach the output.
+    Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks.
+    ``norm_prompts`` says whether the entry for block 0 passes through ``ln_pre`` like the patch tokens
+    (PLOT++, MaPLe, IVLP and VPT on CLIP) or is inserted after it (LPT on CLIP).
+
+    Args:
+        patch_size: side of a patch in pixels.
+        width: token width.
+        layers: number of blocks.
+        embed_dim: D of the joint space.
+        image_size: (H, W) in pixels that fixes the size of the position embedding. Images of any
+            other size are taken too.
+        heads: attention heads; None: one per 64 channels, as in every published model.
+        quick_gelu: OpenAI's activation instead of GELU.
+        patch_stride: step between patches; None: ``patch_size``. Smaller: overlapping patches.
+        out_indices: blocks after which a feature map is taken; None: :func:`default_out_indices`.
+        interpolation: how the position embedding follows another grid.
+    """
+
+    def __init__(
+        self,
+        patch_size: int,
+        width: int,
+        layers: int,
+        embed_dim: int,
+        image_size: tuple[int, int] = (224, 224),
+        heads: int | None = None,
+        quick_gelu: bool = True,
+        patch_stride: int | None = None,
+        out_indices: Sequence[int] | None = None,
+        interpolation: Interpolation = 'bicubic',
+    ) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.width = width
+        self.patch_size = patch_size
+        self.patch_stride = patch_stride or patch_size
+        self.interpolation = interpolation
+        self.out_indices = default_out_indices(layers) if out_indices is None else tuple(out_indices)
+        outside = [index for index in self.out_indices if not 0 <= index < layers]
+        if outside or list(self.out_indices) != sorted(set(self.out_indices)):
+            raise ValueError(f'out_indices {self.out_indices} must ascend within 0..{layers - 1}')
+        self.stage_channels = (width,) * len(self.out_indices)
+        self.grid_size = self.grid_of(*image_size)
+        self.conv1 = nn.Conv2d(3, width, patch_size, stride=self.patch_stride, bias=False)
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.positional_embedding = nn.Parameter(torch.empty(1 + self.grid_size[0] * self.grid_size[1], width))
+        self.ln_pre = LayerNorm(width)
+        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu)
+        self.ln_post = LayerNorm(width)
+        self.proj = nn.Parameter(torch.empty(width, embed_dim))
+
+    def reset_parameters(self) -> None:
+        for parameter in (self.class_embedding, self.positional_embedding, self.proj):
+            nn.init.normal_(parameter, std=self.width**-0.5)
+        self.transformer.reset_parameters()
+
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) patches of an image of that many pixels; what does not fill a patch is left out."""
+        if min(height, width) < self.patch_size:
+            raise ValueError(f'images of {height}x{width} pixels are smaller than one patch of {self.patch_size}')
+        return tuple((side - self.patch_size) // self.patch_stride + 1 for side in (height, width))
+
+    def embed(self, images: Tensor, class_offset: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """Tokens with position embeddings, before ``ln_pre``.
+
+        Args:
+            images: (B, 3, H, W) normalised.
+            class_offset: (B, width) or (width,), added to the class token only, such as the camera
+                embedding of CLIP-ReID.
+
+        Returns:
+            (B, 1 + h * w, width) class token first, and the grid (h, w).
+        """
+        grid = self.grid_of(*images.shape[-2:])
+        patches = self.conv1(images.to(self.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        cls = self.class_embedding if class_offset is None else self.class_embedding + class_offset
+        cls = cls.to(patches.dtype).expand(len(patches), -1).unsqueeze(1)
+        positions = resize_position_embedding(self.positional_embedding, self.grid_size, grid, self.interpolation)
+        return torch.cat([cls, patches], dim=1) + positions.to(patches.dtype), grid
+
+    def encode(
+        self,
+        tokens: Tensor,
+        prompts: Sequence[Tensor | None] | None = None,
+        norm_prompts: bool = True,
+        out_indices: Sequence[int] = (),
+        queries: int | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run ``ln_pre`` and all blocks.
+
+        Args:
+            tokens: (B, L, width) from :meth:`embed`.
+            prompts: visual prompts by block, see the class.
+            norm_prompts: whether the entry for block 0 passes through ``ln_pre``.
+            out_indices: blocks whose output tokens are returned too.
+            queries: compute only that many first tokens in the last block (1: the class token alone).
+
+        Returns:
+            (B, L or queries, width) after the last block, and (B, L, width) after each block of
+            ``out_indices``. Residual stream, prompts removed, no ``ln_post``.
+        """
+        prompts = list(prompts or ())
+        blocks = self.transformer.resblocks
+        if len(prompts) > len(blocks):
+            raise ValueError(f'{len(prompts)} entries of visual prompts for {len(blocks)} blocks')
+        if queries is not None and len(blocks) - 1 in out_indices:
+            raise ValueError('the output of the last block is asked for, so all of its tokens must be computed')
+        length = tokens.shape[1]
+        x = tokens
+        if prompts and prompts[0] is not None and norm_prompts:
+            x, prompts[0] = self._with_prompts(x, prompts[0], length), None
+        x = self.ln_pre(x)
+        outputs = []
+        for index, block in enumerate(blocks):
+            if index < len(prompts) and prompts[index] is not None:
+                x = self._with_prompts(x, prompts[index], length)
+            last = index == len(blocks) - 1
+            x = block(x, queries=(queries or length) if last else None)
+            if index in out_indices:
+                outputs.append(x[:, :length])
+        return x, tuple(outputs)
+
+    def _with_prompts(self, x: Tensor, prompts: Tensor, length: int) -> Tensor:
+        """The first ``length`` tokens of x, followed by prompts (n, width) or (B, n, width)."""
+        if prompts.dim() not in (2, 3) or prompts.shape[-1] != self.width:
+            raise ValueError(
+                f'visual prompts must be (n, {self.width}) or (B, n, {self.width}), got {tuple(prompts.shape)}'
+            )
+        return torch.cat([x[:, :length], prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """(..., width) -> (..., D): ``ln_post``, then the projection into the joint space."""
+        return self.ln_post(tokens) @ self.proj
+
+    def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens (B, 1 + h * w, width), class token first, as a feature map (B, width, h, w)."""
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+
+    def forward(
+        self,
+        images: Tensor,
+        local: bool = True,
+        maps: bool = True,
+        prompts: Sequence[Tensor | None] | None = None,
+        norm_prompts: bool = True,
+        class_offset: Tensor | None = None,
+    ) -> ClipFeatures:
+        """Encode normalised images (B, 3, H, W) of any size from one patch up.
+
+        Args:
+            images: normalised images.
+            local: also compute the N = h * w local features (``ln_post`` and projection of the patch
+                tokens). With neither ``local`` nor ``maps`` the last block computes the class token only.
+            maps: also return the patch tokens after the blocks of ``out_indices`` as maps.
+            prompts: visual prompts by block, see the class.
+            norm_prompts: whether the entry for block 0 passes through ``ln_pre``.
+            class_offset: see :meth:`embed`.
+
+        Returns:
+            ClipFeatures, nothing normalised.
+        """
+        tokens, grid = self.embed(images, class_offset)
+        out_indices = self.out_indices if maps else ()
+        last = len(self.transformer.resblocks) - 1
+        queries = None if local or last in out_indices else 1
+        x, outputs = self.encode(tokens, prompts, norm_prompts, out_indices, queries)
+        projected = self.project(x if local else x[:, :1])
+        return ClipFeatures(
+            cls=projected[:, 0],
+            local=projected[:, 1:] if local else None,
+            maps=tuple(self.to_map(output, grid) for output in outputs),
+            grid=grid,
+        )

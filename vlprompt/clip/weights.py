@@ -1,0 +1,106 @@
+"""Reading CLIP weights from files, whoever wrote them, into this package's naming."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .position import Interpolation, resize_position_embedding
+
+TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
+"""What OpenAI keeps at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
+
+NO_WEIGHTS = frozenset({'input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'text.attn_mask'})
+"""Entries of published files that repeat what the shapes say, or that are constants."""
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a weight file without running code from it.
+
+    Args:
+        path: ``.safetensors``, an OpenAI TorchScript archive, or a state dict saved by ``torch.save``,
+            bare or under ``'state_dict'``, with or without a leading ``module.``.
+
+    Returns:
+        Tensors on the CPU, names and dtypes as stored.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'no weight file at {path}')
+    if path.suffix == '.safetensors':
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    if _is_torchscript(path):
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='.*torch.jit', category=FutureWarning)
+            return dict(torch.jit.load(path, map_location='cpu').state_dict())
+    content = torch.load(path, map_location='cpu', weights_only=True)
+    if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
+        content = content['state_dict']
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(
+            f'{path} holds no state dict: expected a mapping of names to tensors, bare or under "state_dict"'
+        )
+    if content and all(key.startswith('module.') for key in content):
+        content = {key.removeprefix('module.'): value for key, value in content.items()}
+    return dict(content)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith('/constants.pkl') for name in archive.namelist())
+
+
+def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename OpenAI's or open_clip's entries to this package's names and make them fp32.
+
+    Entries that hold no weights are left out; integer entries keep their dtype.
+    """
+    renamed = {}
+    for key, value in state.items():
+        if key in NO_WEIGHTS:
+            continue
+        name = f'text.{key}' if key.split('.')[0] in TEXT_MODULES else key
+        renamed[name] = value.float() if value.is_floating_point() else value
+    return renamed
+
+
+def to_openai_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """This package's names back to OpenAI's, which are also those of open_clip's CLIP class."""
+    return {key.removeprefix('text.'): value for key, value in state.items()}
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """Hash of names, shapes and values. Counters of batch norm, which no output depends on, are left out."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        if key.endswith('num_batches_tracked'):
+            continue
+        value = state[key].detach().cpu().contiguous()
+        digest.update(f'{key} {tuple(value.shape)} {value.dtype}\n'.encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def resize_image_positions(
+    state: Mapping[str, Tensor], source: tuple[int, int], target: tuple[int, int], mode: Interpolation = 'bicubic'
+) -> dict[str, Tensor]:
+    """The state dict with the image tower's position embedding resized from one grid (h, w) to another."""
+    resized = dict(state)
+    for key in ('visual.positional_embedding', 'visual.attnpool.positional_embedding'):
+        if key in resized:
+            resized[key] = resize_position_embedding(resized[key], source, target, mode)
+    return resized
