@@ -1,0 +1,1 @@
+"""Running experiments: the runner and its checkpoints, hooks, optimizer constructor and schedules."""

@@ -1,0 +1,216 @@
+"""Checkpoints of prompt-tuned models: what was learned, and on top of what.
+
+A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state dict holds the tensors of
+``model.trained_state_dict()`` only, kilobytes for a prompt; ``meta['vlprompt']`` says what they belong to::
+
+    dict(base=dict(name, sha256) or None,   # weights of the frozen towers, None if they were random
+         class_names=[...] or None, trained_keys=[...], model='PromptClassifier')
+
+Everything needed to go on training lies in a file of its own, :data:`RESUME_FILE`.  Models without a
+``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile, is_zipfile
+
+import numpy as np
+import torch
+from mmengine.fileio import get_local_path
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from vlprompt.engine.names import did_you_mean, enumerate_names
+from vlprompt.engine.safe_pickle import load_inert
+
+RESUME_FILE = 'resume.pth'
+"""Name, inside a work directory, of the one file from which its training can be continued."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or that does not belong to the model it is loaded into."""
+
+
+# ------------------------------------------------------------------------------------------------ reading and writing
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a torch file onto the CPU without running any code it carries.
+
+    Args:
+        path: a local file, or any address mmengine's file backends understand (``http://...``).
+
+    Returns:
+        The dictionary in the file.  Objects of foreign classes (a pickled scheduler, say) are replaced by
+        :class:`~vlprompt.engine.safe_pickle.InertObject`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: the file is empty, broken, a TorchScript archive or holds no dictionary.
+    """
+    path = str(path)
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist (working directory: {os.getcwd()})')
+    with get_local_path(path) as local:
+        if is_zipfile(local) and any(n.endswith('constants.pkl') for n in ZipFile(local).namelist()):
+            raise CheckpointError(
+                f'{path} is a TorchScript archive, as OpenAI publishes CLIP: it holds base weights, not a checkpoint. '
+                "Give it as the towers' weights: --cfg-options model.clip.weights=" + path
+            )
+        try:
+            content = _load(local)
+        except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+            raise CheckpointError(f'{path} cannot be read as a torch checkpoint: {error}') from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected a dictionary with a state_dict')
+    return dict(content)
+
+
+def _load(path: str) -> Any:
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError:
+        return load_inert(path)
+
+
+def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
+    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, 'wb') as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """A copy made of tensors, numbers, strings and containers only, which ``weights_only`` loading accepts.
+
+    Arrays become tensors; what has no plain form becomes its ``str``.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy()) if value.dtype.kind in 'biuf' else [plain(v) for v in value.tolist()]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {plain(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else [plain(v) for v in value]
+    return str(value)
+
+
+# ------------------------------------------------------------------------------------------------ what belongs to what
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """Tensors a checkpoint of ``model`` must hold, detached, on the CPU, each owning no more than its own storage."""
+    state = model.trained_state_dict() if hasattr(model, 'trained_state_dict') else model.state_dict()
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """The ``meta['vlprompt']`` entry of a model, see the module's docstring."""
+    source = getattr(model, 'base_source', None)
+    names = getattr(model, 'class_names', None)
+    return dict(
+        base=None if source is None else dict(name=source.name, sha256=source.sha256),
+        class_names=None if names is None else list(names),
+        trained_keys=list(trained_state(model)),
+        model=type(model).__name__,
+    )
+
+
+def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_classes: bool = False) -> None:
+    """Load what was learned into a model built on the same base weights.
+
+    Args:
+        model: has ``trained_state_dict()``; optionally ``base_source`` and ``class_names``.
+        checkpoint: as :func:`read_checkpoint` returns it.
+        other_classes: accept a checkpoint trained on other classes, as base-to-new and cross-dataset evaluation
+            do.  Tensors that depend on the classes must still fit.
+
+    Raises:
+        CheckpointError: other base weights, other classes, missing, unexpected or wrongly shaped tensors.
+
+    A checkpoint whose meta lacks the description, or its ``base`` (a converted one), is loaded with a logged note.
+    """
+    state = checkpoint.get('state_dict')
+    if not isinstance(state, Mapping):
+        raise CheckpointError(
+            f'no "state_dict" in the checkpoint, which holds {enumerate_names(checkpoint) or "nothing"}'
+        )
+    state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    about = (checkpoint.get('meta') or {}).get('vlprompt')
+    if about is None:
+        print_log('The checkpoint does not say which base weights and classes it was trained with.', logger='current')
+    else:
+        _check_base(model, about)
+        if not other_classes:
+            _check_classes(model, about)
+    _check_tensors(model, state)
+    model.load_state_dict(state, strict=False)
+
+
+def _check_base(model: nn.Module, about: Mapping[str, Any]) -> None:
+    if 'base' not in about:
+        print_log('The checkpoint does not name its base weights; they are taken to fit.', logger='current')
+        return
+    trained_on, built_on = about['base'], describe_model(model)['base']
+    if (trained_on or {}).get('sha256') != (built_on or {}).get('sha256'):
+        raise CheckpointError(
+            f'the checkpoint was trained on {_spell_base(trained_on)}, but the model was built on '
+            f'{_spell_base(built_on)}. Set model.clip.weights to the former.'
+        )
+
+
+def _spell_base(base: Mapping[str, str] | None) -> str:
+    return 'random base weights' if base is None else f'{base["name"]} (sha256 {base["sha256"][:12]})'
+
+
+def _check_classes(model: nn.Module, about: Mapping[str, Any]) -> None:
+    theirs, ours = about.get('class_names'), getattr(model, 'class_names', None)
+    if theirs is None or ours is None or list(theirs) == list(ours):
+        return
+    only_theirs = [name for name in theirs if name not in set(ours)]
+    only_ours = [name for name in ours if name not in set(theirs)]
+    if only_theirs or only_ours:
+        what = '; '.join(
+            f'only in the {where}: {enumerate_names(names)}'
+            for where, names in (('checkpoint', only_theirs), ('model', only_ours))
+            if names
+        )
+    else:
+        first = next(i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b)
+        what = f'same names in another order, first at class {first}: {theirs[first]!r} against {ours[first]!r}'
+    raise CheckpointError(
+        f'the checkpoint was trained on {len(theirs)} classes, the model has {len(ours)} ({what}). '
+        'Set model.class_names to those of the checkpoint, or, to evaluate the prompts on other classes '
+        '(base-to-new, cross-dataset), set other_classes=True in the config or pass --other-classes to tools/test.py.'
+    )
+
+
+def _check_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    expected = model.trained_state_dict()
+    problems = [f'missing {name} {tuple(expected[name].shape)}' for name in expected if name not in state]
+    problems += [f'unexpected {name}.{did_you_mean(name, expected)}' for name in state if name not in expected]
+    problems += [
+        f'{name} has shape {tuple(state[name].shape)}, the model needs {tuple(expected[name].shape)}'
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
+    ]
+    if problems:
+        raise CheckpointError(f'the checkpoint does not fit {type(model).__name__}:\n  ' + '\n  '.join(problems[:20]))

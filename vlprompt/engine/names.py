@@ -1,0 +1,26 @@
+"""Turning a wrong name into a helpful sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
+    """``' Did you mean ...?'`` with the closest known names, or an empty string when nothing is close.
+
+    A dotted name is also compared by its last component, so ``nctx`` finds ``prompt.n_ctx``.
+    """
+    known = list(dict.fromkeys(known))
+    close = get_close_matches(name, known, n=limit, cutoff=0.6)
+    by_leaf = {full.rsplit('.', 1)[-1]: full for full in reversed(known)}
+    leaves = get_close_matches(name.rsplit('.', 1)[-1], by_leaf, n=limit, cutoff=0.7)
+    found = list(dict.fromkeys([*close, *(by_leaf[leaf] for leaf in leaves)]))[:limit]
+    return f' Did you mean {" or ".join(map(repr, found))}?' if found else ''
+
+
+def enumerate_names(names: Iterable[str], limit: int = 8) -> str:
+    """``'a, b, c and 12 more'``."""
+    names = list(names)
+    shown = ', '.join(map(str, names[:limit]))
+    return shown if len(names) <= limit else f'{shown} and {len(names) - limit} more'

@@ -1,0 +1,69 @@
+"""Choose what is trained by shell-style patterns on parameter names; everything else is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from mmengine.logging import print_log
+from torch import nn
+
+from vlprompt.engine.names import did_you_mean, enumerate_names
+
+
+def select_trainable(model: nn.Module, patterns: Sequence[str]) -> list[str]:
+    """Set ``requires_grad`` to True on parameters matching any pattern and to False on all others.
+
+    Args:
+        model: the whole model; patterns see the names of ``model.named_parameters()``.
+        patterns: ``*``, ``?`` and ``[...]`` as in a shell, compared with the whole name and with case.
+            ``'prompt.context'`` is one parameter, ``'prompt.*'`` a module, ``'*.bias'`` every bias, ``'*'`` all.
+            An empty sequence freezes everything (zero-shot).
+
+    Returns:
+        Names of the trained parameters, in the model's order.
+
+    Raises:
+        TypeError: ``patterns`` is a single string instead of a sequence of them.
+        ValueError: a pattern that matches nothing; the message names the closest parameters.
+    """
+    if isinstance(patterns, str):
+        raise TypeError(f'trainable must be a sequence of patterns, got the string {patterns!r}: write [{patterns!r}]')
+    parameters = dict(model.named_parameters())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            raise ValueError(
+                f'trainable: the pattern {pattern!r} matches none of the {len(parameters)} parameters of '
+                f'{type(model).__name__}.{_closest_parameters(pattern, list(parameters))}'
+            )
+    trained = [name for name in parameters if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in set(trained))
+    print_log(describe_trainable(model), logger='current')
+    return trained
+
+
+def describe_trainable(model: nn.Module) -> str:
+    """A short report: trained tensors one per line with their shapes, then the counts of trained and frozen ones."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    lines = [f'Trained parameters of {type(model).__name__}:']
+    shown = list(trained.items())[:20]
+    lines += [f'  {name}: {tuple(p.shape)} = {p.numel():,}' for name, p in shown]
+    if len(trained) > len(shown):
+        lines.append(f'  ... and {len(trained) - len(shown)} more tensors')
+    lines.append(
+        f'  trained: {sum(p.numel() for p in trained.values()):,} in {len(trained)} tensors; '
+        f'frozen: {sum(p.numel() for p in frozen):,} in {len(frozen)} tensors'
+    )
+    return '\n'.join(lines)
+
+
+def _closest_parameters(pattern: str, names: list[str]) -> str:
+    """Names close to a pattern: by spelling, else those below its longest matching literal prefix."""
+    hint = did_you_mean(pattern, names)
+    if hint:
+        return hint
+    prefix = pattern.split('*')[0].rsplit('.', 1)[0]
+    below = [name for name in names if prefix and name.startswith(prefix)]
+    return f' Parameters are named {enumerate_names(below or names)}.'
