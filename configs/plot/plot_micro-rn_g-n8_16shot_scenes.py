@@ -1,0 +1,3 @@
+_base_ = './plot_micro-rn_g-n4_16shot_scenes.py'
+
+model = dict(prompt=dict(n_prompts=8))

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/plot_rn50.py',
+    '../_base_/datasets/eurosat.py',
+    '../_base_/schedules/few_shot_50e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(class_names='eurosat')
+train_dataloader = dict(batch_size=128, dataset=dict(shots=1))
+test_dataloader = dict(batch_size=200)

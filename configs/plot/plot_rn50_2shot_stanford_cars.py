@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/plot_rn50.py',
+    '../_base_/datasets/stanford_cars.py',
+    '../_base_/schedules/few_shot_100e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(class_names='stanford_cars')
+train_dataloader = dict(dataset=dict(shots=2))
+test_dataloader = dict(batch_size=200)

@@ -1,0 +1,3 @@
+_base_ = './zero-shot_rn50_imagenet.py'
+
+model = dict(prompt=dict(templates='ensemble-80'))

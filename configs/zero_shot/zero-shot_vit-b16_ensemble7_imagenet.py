@@ -1,0 +1,3 @@
+_base_ = './zero-shot_vit-b16_imagenet.py'
+
+model = dict(prompt=dict(templates='ensemble-7'))

@@ -1,0 +1,141 @@
+"""The classifier: its three modes, what is trained, the text cache, class sets."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vlprompt.models import PromptClassifier, VarietyLoss
+from vlprompt.structures import ClassificationSample
+
+NAMES = ['face', 'sea lion', 'okapi']
+
+
+def build(arch, **changes):
+    torch.manual_seed(0)
+    kwargs = dict(
+        clip=dict(arch=arch),
+        class_names=NAMES,
+        prompt=dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4),
+        alignment=dict(type='vlprompt.TransportAlignment'),
+        trainable=['prompt.context'],
+    )
+    return PromptClassifier(**{**kwargs, **changes})
+
+
+def samples(labels):
+    result = [ClassificationSample() for _ in labels]
+    for sample, label in zip(result, labels, strict=True):
+        sample.set_gt_label(label)
+    return result
+
+
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_three_modes_agree(micro_arch, images):
+    model = build(micro_arch).eval()
+    with torch.no_grad():
+        logits = model(images, mode='tensor')
+        predictions = model(images, samples([0, 2]), mode='predict')
+        losses = model(images, samples([0, 2]), mode='loss')
+    assert logits.shape == (2, 3)
+    for row, sample in zip(logits, predictions, strict=True):
+        torch.testing.assert_close(sample.pred_score, row.softmax(0))
+        assert sample.pred_label.item() == row.argmax().item()
+    torch.testing.assert_close(losses['loss_cls'], F.cross_entropy(logits, torch.tensor([0, 2])))
+    assert 0 <= losses['accuracy'] <= 100
+    assert 0 < losses['plan_entropy'] <= 1
+    with pytest.raises(ValueError, match='predict'):
+        model(images, mode='train')
+
+
+def test_zero_shot_is_cosine_with_the_template(micro_arch, images):
+    model = build(
+        micro_arch,
+        prompt=dict(type='vlprompt.TemplatePrompt', templates='a photo of a {}.'),
+        alignment=dict(type='vlprompt.CosineAlignment'),
+        trainable=(),
+    ).eval()
+    with torch.no_grad():
+        from vlprompt.clip.tokenizer import tokenize
+
+        text = model.clip.text.encode_ids(tokenize([f'a photo of a {n}.' for n in NAMES]))
+        image = model.clip.encode_image(images).cls
+        expected = model.clip.logit_scale.exp() * F.normalize(image, dim=1) @ F.normalize(text, dim=1).T
+        torch.testing.assert_close(model(images), expected, atol=1e-4, rtol=1e-4)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_only_the_context_is_trained_and_the_towers_stay_in_eval_mode(micro_arch, images):
+    model = build(micro_arch).train()
+    assert [n for n, p in model.named_parameters() if p.requires_grad] == ['prompt.context']
+    assert model.training
+    assert not model.clip.visual.training
+    assert not model.clip.text.training
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    model(images, samples([0, 2]), mode='loss')['loss_cls'].backward()
+    assert model.prompt.context.grad.abs().sum() > 0
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items()), 'batch statistics moved'
+    with pytest.raises(ValueError, match=r'prompt\.context'):
+        build(micro_arch, trainable=['prompt.contxt'])
+
+
+def test_text_features_are_cached_until_something_changes(micro_rn, images, monkeypatch):
+    model = build(micro_rn).eval()
+    calls = []
+    encode = model.prompt.encode
+    monkeypatch.setattr(model.prompt, 'encode', lambda text: calls.append(1) or encode(text))
+    with torch.no_grad():
+        first = model(images)
+        model(images)
+        assert len(calls) == 1
+        model.prompt.context.mul_(1.5)
+        changed = model(images)
+        assert len(calls) == 2
+        assert not torch.equal(first, changed)
+        model.prompt.context.data.mul_(1.5)  # invisible to autograd's version counter ...
+        model.eval()  # ... as in an EMA swap, after which every loop calls eval()
+        assert not torch.equal(changed, model(images))
+        model.set_class_names(['okapi', 'face'])
+        assert model(images).shape == (2, 2)
+        model.load_state_dict(model.state_dict())
+        model(images)
+        assert len(calls) == 5
+    model(images)
+    assert len(calls) == 6, 'with gradient nothing is cached'
+
+
+def test_what_a_checkpoint_holds(micro_rn, tmp_path):
+    model = build(micro_rn)
+    assert set(model.trained_state_dict()) == set(model.state_dict()), 'random towers cannot be read again'
+    path = tmp_path / 'base.pt'
+    torch.save({k.removeprefix('text.'): v for k, v in model.clip.state_dict().items()}, path)
+    model = build(micro_rn, clip=dict(arch=micro_rn, weights=str(path)))
+    assert list(model.trained_state_dict()) == ['prompt.context']
+    assert model.base_source.sha256
+
+
+def test_class_names_are_checked(micro_rn):
+    for names, message in (([], 'empty'), (['face', 'cat', 'face'], "'face'")):
+        with pytest.raises(ValueError, match=message):
+            build(micro_rn, class_names=names)
+
+
+def test_variety_loss_is_the_mean_pairwise_cosine():
+    text = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
+    pairs = [F.cosine_similarity(text[n], text[m], dim=1) for n in range(3) for m in range(n + 1, 3)]
+    torch.testing.assert_close(VarietyLoss(0.5)(text), 0.5 * torch.stack(pairs).mean())
+    with pytest.raises(ValueError, match='2 prompts'):
+        VarietyLoss()(text[:1])
+
+
+def test_variety_loss_joins_the_losses(micro_rn, images):
+    model = build(micro_rn, auxiliary_losses=[dict(type='vlprompt.VarietyLoss', weight=0.1)])
+    assert set(model(images, samples([0, 1]), mode='loss')) == {
+        'loss_cls',
+        'loss_variety',
+        'accuracy',
+        'plan_entropy',
+    }

@@ -1,0 +1,142 @@
+"""Context prompts, row by row: where each embedding lands, what is learned, what is refused."""
+
+import pytest
+import torch
+
+from vlprompt.clip import build_clip
+from vlprompt.clip.tokenizer import tokenize
+from vlprompt.prompts import ContextPrompt, TemplatePrompt
+
+NAMES = ['face', 'sea_lion', "jack-o'-lantern", '2012 Audi S4 Sedan']
+CTX = 6
+
+
+@pytest.fixture(scope='module')
+def text():
+    from tests.conftest import MICRO
+
+    torch.manual_seed(0)
+    return build_clip(arch=MICRO['rn']).text.requires_grad_(False)
+
+
+def expected_rows(prompt, text, name, context):
+    """(L, W) embeddings of one class put together token by token."""
+    embed = text.token_embedding.weight
+    words = name.replace('_', ' ')
+    ids = tokenize([f'{words}.'])[0]
+    length = int(tokenize([words])[0].argmax()) - 1
+    start, name_ids, rest = ids[:1], ids[1 : 1 + length], ids[1 + length : int(ids.argmax()) + 1]
+    half = CTX // 2
+    parts = {
+        'end': [embed[start], context, embed[name_ids], embed[rest]],
+        'middle': [embed[start], context[:half], embed[name_ids], context[half:], embed[rest]],
+        'front': [embed[start], embed[name_ids], context, embed[rest]],
+    }[prompt.position]
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize('class_specific', [False, True])
+@pytest.mark.parametrize('position', ['end', 'middle', 'front'])
+def test_every_row_lands_where_coop_puts_it(text, position, class_specific):
+    prompt = ContextPrompt(NAMES, text, 2, CTX, class_specific, position)
+    tokens = prompt(text)
+    embeddings = tokens.embeddings(text.context_length)
+    for p in range(2):
+        for k, name in enumerate(NAMES):
+            context = prompt.context[p, k] if class_specific else prompt.context[p]
+            rows = expected_rows(prompt, text, name, context)
+            assert tokens.eot[p, k] == len(rows) - 1
+            torch.testing.assert_close(embeddings[p, k, : len(rows)], rows, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ('position', 'class_specific', 'shared'),
+    [('end', False, 1 + CTX), ('middle', False, 1 + CTX // 2), ('front', False, 1), ('end', True, 1)],
+)
+def test_what_all_classes_share_is_the_prefix(text, position, class_specific, shared):
+    tokens = ContextPrompt(NAMES, text, 2, CTX, class_specific, position)(text)
+    assert tokens.prefix.shape[:2] == (2, shared)
+
+
+@pytest.mark.parametrize('class_specific', [False, True])
+@pytest.mark.parametrize('position', ['end', 'middle', 'front'])
+def test_fast_path_equals_reference_with_gradient(text, position, class_specific):
+    prompt = ContextPrompt(NAMES, text, 3, CTX, class_specific, position)
+    results = []
+    for reference in (False, True):
+        features = prompt.encode(text, reference=reference)
+        weights = torch.linspace(-1, 1, features.numel()).view_as(features)
+        (gradient,) = torch.autograd.grad((features * weights).sum(), prompt.context)
+        results.append((features, gradient))
+    for fast, full in zip(*results, strict=True):
+        assert (fast - full).abs().max() < 1e-5 * full.abs().max()
+
+
+def test_published_parameter_counts():
+    """CoOp 8,192 and PLOT (N=4) 32,768 at the width of CLIP's text tower, 512."""
+    from types import SimpleNamespace
+
+    wide = SimpleNamespace(width=512, context_length=77)
+    assert ContextPrompt(NAMES, wide, 1, 16).context.numel() == 8192
+    assert ContextPrompt(NAMES, wide, 4, 16).context.numel() == 32768
+    assert ContextPrompt(NAMES, wide, 1, 16, class_specific=True).context.numel() == 4 * 8192
+
+
+def test_init_from_words_and_from_templates(text):
+    embed = text.token_embedding.weight
+    prompt = ContextPrompt(NAMES, text, n_prompts=2, init='a photo of a')
+    ids = tokenize(['a photo of a'])[0, 1:5]
+    assert prompt.n_ctx == 4
+    torch.testing.assert_close(prompt.context.detach(), embed[ids].expand(2, -1, -1))
+    prompt = ContextPrompt(NAMES, text, n_prompts=2, init=['a photo of a', 'this is a photo'], class_specific=True)
+    ids = tokenize(['this is a photo'])[0, 1:5]
+    torch.testing.assert_close(prompt.context[1].detach(), embed[ids].expand(len(NAMES), -1, -1))
+    assert prompt.context.requires_grad
+
+
+def test_context_from_words_is_the_template_prompt(text):
+    """Started from 'a photo of a', a learned prompt says exactly 'a photo of a {}.'."""
+    learned = ContextPrompt(NAMES, text, init='a photo of a').encode(text)
+    fixed = TemplatePrompt(NAMES, text, 'a photo of a {}.').encode(text)
+    torch.testing.assert_close(learned, fixed, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(position='back'), 'position'),
+        (dict(n_prompts=0), 'n_prompts'),
+        (dict(n_ctx=0), 'n_ctx'),
+        (dict(n_prompts=2, init=['a photo of a', 'this is a']), 'same token count'),
+        (dict(n_prompts=3, init=['a photo', 'a drawing']), 'n_prompts=3'),
+        (dict(init='a photo of a', n_ctx=16), 'n_ctx=16'),
+        (dict(init=''), 'token count'),
+    ],
+)
+def test_bad_arguments_are_named(text, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ContextPrompt(NAMES, text, **kwargs)
+
+
+def test_a_name_that_does_not_fit_is_named(text):
+    long = 'very ' * 60 + 'long'
+    with pytest.raises(ValueError, match='very very'):
+        ContextPrompt(['face', long], text, n_ctx=16)
+
+
+def test_class_sets_change_only_where_nothing_belongs_to_a_class(text):
+    shared = ContextPrompt(NAMES, text, 2, CTX)
+    before = shared.encode(text)
+    shared.set_class_names(['okapi', 'face'])
+    after = shared.encode(text)
+    torch.testing.assert_close(after[:, 1], before[:, 0], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match='class_specific=False'):
+        ContextPrompt(NAMES, text, 2, CTX, class_specific=True).set_class_names(['okapi', 'face'])
+
+
+def test_templates_need_a_slot_and_ensembles_stack(text):
+    with pytest.raises(ValueError, match='a photo'):
+        TemplatePrompt(NAMES, text, ['a photo'])
+    prompt = TemplatePrompt(NAMES, text, 'ensemble-7')
+    assert prompt.encode(text).shape[:2] == (prompt.n_prompts, len(NAMES)) == (7, 4)
+    torch.testing.assert_close(prompt.encode(text), text(prompt(text), reference=True), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,34 @@
+"""Convert a checkpoint of an official repository into one that ``init_model`` and ``tools/test.py`` load.
+
+    python tools/model_converters/official.py coop output/prompt_learner/model.pth.tar-200 coop.pth
+    python tools/model_converters/official.py plot output/prompt_learner/model.pth.tar-200 plot.pth
+
+Only what was learned is kept. The file is read without running any code it carries, so pickled schedulers and the
+like do no harm. The base weights are those of the config that the result is loaded with.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from vlprompt.compat.official import CONVERTERS, convert
+from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('method', choices=sorted(CONVERTERS), help='which repository wrote the checkpoint')
+    parser.add_argument('src', help='the official checkpoint')
+    parser.add_argument('dst', help='where to write ours (.pth)')
+    args = parser.parse_args()
+
+    state = convert(args.method, read_checkpoint(args.src))
+    description = dict(base=None, class_names=None, trained_keys=list(state), converted_from=args.method)
+    write_checkpoint(dict(meta=dict(vlprompt=description), state_dict=state), args.dst)
+    for name, tensor in state.items():
+        print(f'{name}: {tuple(tensor.shape)}')
+    print(f'wrote {args.dst}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,53 @@
+"""Build a trained model from a config and a checkpoint, without data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from vlprompt.engine.checkpoint import load_trained, read_checkpoint
+from vlprompt.engine.config import check_config
+from vlprompt.registry import MODELS
+
+
+def init_model(
+    config: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    cfg_options: dict | None = None,
+    device: str | torch.device = 'cpu',
+) -> nn.Module:
+    """Build the model of a config, ready for inference.
+
+    Args:
+        config: path of a config file, or a loaded config.
+        checkpoint: file written by training or by ``tools/model_converters``; None leaves the initial prompts.
+        cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
+        device: where the model goes.
+
+    Returns:
+        The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
+        task calls logits.  Its config is ``model.cfg``.
+
+    Raises:
+        ValueError: unknown config keys, or a checkpoint that does not fit the config's base weights or classes.
+        FileNotFoundError: no such config or checkpoint.
+
+    Example:
+        >>> model = init_model('configs/plot/plot_rn50_16shot_caltech101.py', 'work_dirs/plot/epoch_200.pth')
+        >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
+        torch.Size([1, 100])
+    """
+    cfg = Config.fromfile(config) if isinstance(config, (str, Path)) else config.copy()
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    init_default_scope(cfg.get('default_scope', 'vlprompt'))
+    check_config(cfg)
+    model = MODELS.build(cfg.model)
+    if checkpoint is not None:
+        load_trained(model, read_checkpoint(checkpoint))
+    model.cfg = cfg
+    return model.to(device).eval()

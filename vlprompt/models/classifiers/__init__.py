@@ -1,0 +1,3 @@
+from vlprompt.models.classifiers.prompt_classifier import PromptClassifier
+
+__all__ = ['PromptClassifier']

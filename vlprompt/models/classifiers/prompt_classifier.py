@@ -1,0 +1,150 @@
+"""Classification by prompts: zero-shot CLIP, CoOp, PLOT and whatever combines a prompt with an alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from vlprompt.alignment import Alignment
+from vlprompt.clip import build_clip
+from vlprompt.clip.classnames import class_names as resolve_class_names
+from vlprompt.models.base import PromptTunedMixin
+from vlprompt.registry import MODELS
+from vlprompt.structures import ClassificationSample
+
+ConfigType = dict
+
+
+@MODELS.register_module()
+class PromptClassifier(PromptTunedMixin, BaseModel):
+    """A CLIP classifier whose class weights are text features of prompts.
+
+    Flow of a step::
+
+        loss:     images -> clip.visual -> ClipFeatures --+
+                  prompt -> clip.text  -> (P, K, D) ------+-> alignment -> logits (B, K) -> losses
+        predict:  the same with cached text features -> softmax -> ``pred_score``, ``pred_label``
+        tensor:   logits (B, K)
+
+    In eval mode the text features are computed once and kept until a parameter of the prompt or of the text
+    tower changes, the class set changes, or ``train()`` / ``eval()`` is called.
+
+    Args:
+        clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
+        class_names: K names, or what :func:`vlprompt.clip.classnames.class_names` resolves, such as
+            ``'caltech101'`` or ``'caltech101:base'``.
+        prompt: config of a :class:`vlprompt.prompts.TextPrompt`.
+        alignment: config of an alignment.
+        trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
+            frozen.  Empty for zero-shot.
+        auxiliary_losses: configs of losses on the text features ``(P, K, D)``, each adding ``loss_<name>``.
+        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
+        init_cfg: mmengine's; unused here, since weights come through ``clip``.
+
+    Raises:
+        ValueError: no class names, duplicate class names, or one too long for the context.
+    """
+
+    def __init__(
+        self,
+        clip: ConfigType,
+        class_names: str | Sequence[str],
+        prompt: ConfigType,
+        alignment: ConfigType,
+        trainable: Sequence[str] = (),
+        auxiliary_losses: Sequence[ConfigType] = (),
+        data_preprocessor: ConfigType | None = None,
+        init_cfg: ConfigType | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
+        self.clip = build_clip(**clip)
+        names = _checked(resolve_class_names(class_names))
+        self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
+        self.alignment = MODELS.build(alignment)
+        self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
+        self._text_cache: tuple[tuple, Tensor] | None = None
+        self.freeze(trainable)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K class names, in the order of the logits."""
+        return self.prompt.class_names
+
+    def set_class_names(self, class_names: str | Sequence[str]) -> None:
+        """Classify among other classes from now on, with the prompts that were learned."""
+        self.prompt.set_class_names(_checked(resolve_class_names(class_names)))
+        self._text_cache = None
+
+    def train(self, mode: bool = True) -> PromptClassifier:
+        self._text_cache = None
+        return super().train(mode)
+
+    def text_features(self) -> Tensor:
+        """(P, K, D) text features, not normalised; cached in eval mode under ``no_grad``."""
+        if self.training or torch.is_grad_enabled():
+            return self.prompt.encode(self.clip.text)
+        key = tuple((p.data_ptr(), p._version) for m in (self.prompt, self.clip.text) for p in m.parameters())
+        if self._text_cache is None or self._text_cache[0] != key:
+            self._text_cache = (key, self.prompt.encode(self.clip.text))
+        return self._text_cache[1]
+
+    def align(self, inputs: Tensor, text: Tensor | None = None) -> Alignment:
+        """Logits, similarity maps and transport plan of normalised images (B, 3, H, W).
+
+        ``text (P, K, D)`` defaults to :meth:`text_features`.
+        """
+        text = self.text_features() if text is None else text
+        features = self.clip.encode_image(inputs, local=self.alignment.needs_local, maps=False)
+        return self.alignment(features, text, self.clip.logit_scale.exp())
+
+    def forward(
+        self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | dict[str, Tensor] | list[ClassificationSample]:
+        """
+        Args:
+            inputs: (B, 3, H, W) normalised images.
+            data_samples: B samples; with ``gt_label`` for ``mode='loss'``.
+            mode: ``'tensor'`` -> logits (B, K); ``'loss'`` -> dict of losses; ``'predict'`` -> data samples.
+        """
+        if mode == 'tensor':
+            return self.align(inputs).logits
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"PromptClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+
+    def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Tensor]:
+        """Mean cross-entropy of the logits, the auxiliary losses, and scalars for the log."""
+        text = self.text_features()
+        aligned = self.align(inputs, text)
+        target = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
+        losses = {'loss_cls': nn.functional.cross_entropy(aligned.logits.float(), target)}
+        for auxiliary in self.auxiliary_losses:
+            losses[f'loss_{auxiliary.name}'] = auxiliary(text)
+        losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100
+        return losses | aligned.log
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
+    ) -> list[ClassificationSample]:
+        """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
+        scores = self.align(inputs).logits.float().softmax(1)
+        samples = data_samples or [ClassificationSample() for _ in scores]
+        for sample, score in zip(samples, scores, strict=True):
+            sample.set_pred_score(score)
+        return samples
+
+
+def _checked(names: Sequence[str]) -> list[str]:
+    """The names as a list; an error if there are none or two are the same."""
+    names = list(names)
+    if not names:
+        raise ValueError('PromptClassifier: class_names is empty; give a list of names or a dataset name')
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f'PromptClassifier: class_names lists {", ".join(map(repr, twice))} more than once')
+    return names

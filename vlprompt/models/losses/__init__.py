@@ -1,0 +1,3 @@
+from vlprompt.models.losses.variety import VarietyLoss
+
+__all__ = ['VarietyLoss']

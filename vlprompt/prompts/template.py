@@ -1,0 +1,68 @@
+"""Hand-written templates: 'a photo of a {}.' (Radford et al., 2021, section 3.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vlprompt.clip.templates import templates as named_templates
+from vlprompt.clip.text_encoder import TextEncoder
+from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.tokens import PromptTokens
+from vlprompt.prompts.base import TextPrompt, readable
+from vlprompt.registry import MODELS
+
+
+@MODELS.register_module()
+class TemplatePrompt(TextPrompt):
+    """Frozen prompts, one per template and class; nothing is learned.
+
+    Args:
+        class_names: K names.
+        text: the text tower.
+        templates: one or several strings with ``{}`` where the class name goes, or a name that
+            :func:`vlprompt.clip.templates.templates` knows (a dataset's key, ``'ensemble-7'``, ``'ensemble-80'``).
+
+    Raises:
+        ValueError: a template without ``{}``, or a class name too long for the context.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        text: TextEncoder,
+        templates: str | Sequence[str] = 'a photo of a {}.',
+    ) -> None:
+        super().__init__()
+        if isinstance(templates, str):
+            templates = [templates] if '{}' in templates else named_templates(templates)
+        for template in templates:
+            if '{}' not in template:
+                raise ValueError(f'TemplatePrompt: template {template!r} has no {{}} for the class name')
+        self.templates = tuple(templates)
+        self.n_prompts = len(self.templates)
+        self.context_length = text.context_length
+        self.register_buffer('ids', None, persistent=False)
+        self.set_class_names(class_names)
+
+    def set_class_names(self, class_names: Sequence[str]) -> None:
+        self.class_names = tuple(class_names)
+        rows = [
+            tokenize([t.format(readable(n)) for n in class_names], self.context_length, names=list(class_names))
+            for t in self.templates
+        ]
+        ids = torch.stack(rows)
+        longest = int(ids.argmax(-1).max()) + 1  # EOT has the largest id of the vocabulary
+        self.ids = ids[..., :longest].to(self.ids.device if self.ids is not None else 'cpu')
+
+    def forward(self, text: TextEncoder) -> PromptTokens:
+        return text.from_ids(self.ids)
+
+    def encode(self, text: TextEncoder, reference: bool = False) -> Tensor:
+        """(P, K, D); one template at a time: the embeddings of 80 templates x 1000 classes fill gigabytes."""
+        return torch.cat([text(text.from_ids(ids[None]), reference=reference) for ids in self.ids])
+
+    def extra_repr(self) -> str:
+        return f'templates={self.n_prompts}, classes={len(self.class_names)}'
