@@ -41,10 +41,27 @@ ENSEMBLE_7 = (
 def _ensemble_80() -> tuple[str, ...]:
     """The eighty ImageNet templates: 38 phrases for each article, and 4 with another determiner."""
     kinds = (
-        'bad photo, low resolution photo, cropped photo, bright photo, dark photo, close-up photo, '
-        'black and white photo, pixelated photo, jpeg corrupted photo, blurry photo, good photo, photo, '
-        'sculpture, rendering, tattoo, drawing, painting, doodle, sketch, rendition'
-    ).split(', ')
+        'bad photo',
+        'low resolution photo',
+        'cropped photo',
+        'bright photo',
+        'dark photo',
+        'close-up photo',
+        'black and white photo',
+        'pixelated photo',
+        'jpeg corrupted photo',
+        'blurry photo',
+        'good photo',
+        'photo',
+        'sculpture',
+        'rendering',
+        'tattoo',
+        'drawing',
+        'painting',
+        'doodle',
+        'sketch',
+        'rendition',
+    )
     states = ('hard to see', 'clean', 'dirty', 'cool', 'large', 'nice', 'weird', 'small')
     materials = ('embroidered', 'plastic', 'origami', 'toy', 'cartoon', 'plushie')
     templates = []

@@ -1,0 +1,26 @@
+"""Data: few-shot benchmarks, one's own images, the built-in world; transforms and samplers."""
+
+from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.datasets.few_shot import FewShotDataset
+from vlprompt.datasets.samplers import DropRaggedBatchSampler, EpochSampler
+from vlprompt.datasets.transforms import (
+    CenterCrop,
+    LoadImage,
+    PackClassification,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ResizeShorterSide,
+)
+
+__all__ = [
+    'CenterCrop',
+    'DropRaggedBatchSampler',
+    'EpochSampler',
+    'EpochSeededDataset',
+    'FewShotDataset',
+    'LoadImage',
+    'PackClassification',
+    'RandomHorizontalFlip',
+    'RandomResizedCrop',
+    'ResizeShorterSide',
+]

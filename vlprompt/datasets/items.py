@@ -1,0 +1,79 @@
+"""The entries of a classification data set, and what must hold for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SPLITS = ('train', 'val', 'test')
+
+
+class Item(NamedTuple):
+    """One image: its path, its label (0..C-1), and the name of its class."""
+
+    path: str
+    label: int
+    name: str
+
+
+def names_by_label(items: Sequence[Item], source: str) -> list[str]:
+    """The class names in label order.
+
+    Args:
+        items: all entries that define the classes.
+        source: the file or folder they come from, for the messages.
+
+    Raises:
+        ValueError: a label with two names, or labels that are not 0..C-1.
+    """
+    names: dict[int, str] = {}
+    for item in items:
+        known = names.setdefault(item.label, item.name)
+        if known != item.name:
+            raise ValueError(
+                f'{source}: label {item.label} is called {known!r} and, at {item.path!r}, {item.name!r}; '
+                'one label has one class name'
+            )
+    if not names:
+        raise ValueError(f'{source}: no entry, so no class')
+    if min(names) < 0:
+        raise ValueError(f'{source}: label {min(names)} ({names[min(names)]!r}) is negative; labels are 0..C-1')
+    missing = sorted(set(range(max(names))) - set(names))
+    if missing:
+        raise ValueError(
+            f'{source}: labels run up to {max(names)} but {_some(missing)} never occur; number the classes 0..C-1 '
+            'without gaps'
+        )
+    return [names[label] for label in range(len(names))]
+
+
+def check_split(items: Sequence[Item], classes: Sequence[str], split: str, source: str) -> None:
+    """Check one split against the classes.
+
+    Raises:
+        ValueError: the split is empty, lists an image twice, has a label or a class name that is not among
+            ``classes``, or (``split='train'``) lacks images of a class.
+    """
+    if not items:
+        raise ValueError(f'{source}: split {split!r} is empty')
+    seen: set[str] = set()
+    for item in items:
+        if item.path in seen:
+            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice; remove one of the entries')
+        seen.add(item.path)
+        if not 0 <= item.label < len(classes) or classes[item.label] != item.name:
+            raise ValueError(
+                f'{source}: split {split!r}, {item.path!r}: label {item.label} ({item.name!r}) is not one of the '
+                f'{len(classes)} classes of the training split'
+            )
+    if split == 'train':
+        counts = Counter(item.label for item in items)
+        empty = [name for label, name in enumerate(classes) if not counts[label]]
+        if empty:
+            raise ValueError(f'{source}: split {split!r} has no image of class {_some(empty)}')
+
+
+def _some(values: Sequence, limit: int = 5) -> str:
+    text = ', '.join(map(repr, values[:limit]))
+    return text if len(values) <= limit else f'{text} and {len(values) - limit} more'

@@ -1,0 +1,114 @@
+"""The image pipeline of the CoOp family: PIL images, torchvision's transforms, bicubic interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmcv.transforms import BaseTransform
+from PIL import Image
+from torchvision import transforms as T
+from torchvision.transforms import functional as F
+
+from vlprompt.registry import TRANSFORMS
+from vlprompt.structures import ClassificationSample
+
+BICUBIC = T.InterpolationMode.BICUBIC
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """Read ``img_path`` as an RGB PIL image.
+
+    Adds ``img`` and ``ori_shape`` (H, W).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file cannot be decoded; the message names it.
+    """
+
+    def transform(self, results: dict) -> dict:
+        path = results['img_path']
+        try:
+            with Image.open(path) as image:
+                image = image.convert('RGB')
+        except FileNotFoundError:
+            raise FileNotFoundError(f'image {path} does not exist') from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise OSError(f'image {path} cannot be read: {error}') from error
+        results['img'] = image
+        results['ori_shape'] = (image.height, image.width)
+        return results
+
+
+class _ImageTransform(BaseTransform):
+    """Apply a torchvision transform to ``img``."""
+
+    def __init__(self, operation: object) -> None:
+        self.operation = operation
+
+    def transform(self, results: dict) -> dict:
+        results['img'] = self.operation(results['img'])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}: {self.operation}'
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCrop(_ImageTransform):
+    """Crop a random part and resize it to ``size`` x ``size``, bicubic.
+
+    Args:
+        size: side of the result in pixels.
+        scale: range of the part's area relative to the image.
+        ratio: range of its aspect ratio (width / height).
+    """
+
+    def __init__(
+        self, size: int, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+    ) -> None:
+        super().__init__(T.RandomResizedCrop(size, tuple(scale), tuple(ratio), interpolation=BICUBIC))
+
+
+@TRANSFORMS.register_module()
+class RandomHorizontalFlip(_ImageTransform):
+    """Mirror left and right with probability ``prob``."""
+
+    def __init__(self, prob: float = 0.5) -> None:
+        super().__init__(T.RandomHorizontalFlip(prob))
+
+
+@TRANSFORMS.register_module()
+class ResizeShorterSide(_ImageTransform):
+    """Resize so that the shorter side is ``size`` pixels, keeping the aspect ratio, bicubic."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(T.Resize(size, interpolation=BICUBIC))
+
+
+@TRANSFORMS.register_module()
+class CenterCrop(_ImageTransform):
+    """Cut the central ``size`` x ``size`` pixels."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(T.CenterCrop(size))
+
+
+@TRANSFORMS.register_module()
+class PackClassification(BaseTransform):
+    """Finish a sample: ``inputs`` uint8 (3, H, W) RGB and ``data_samples`` with label and meta information.
+
+    Args:
+        meta_keys: entries of the results that the data sample keeps, where they exist.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = ('sample_idx', 'img_path', 'ori_shape', 'img_shape')) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        inputs = F.pil_to_tensor(results['img'])
+        results['img_shape'] = tuple(inputs.shape[1:])
+        sample = ClassificationSample(metainfo={key: results[key] for key in self.meta_keys if key in results})
+        if 'gt_label' in results:
+            sample.set_gt_label(results['gt_label'])
+        return dict(inputs=inputs, data_samples=sample)
