@@ -1,0 +1,102 @@
+"""Recognise broken installations and say what to install instead of failing with an error about operators.
+
+Needs nothing but the standard library until the installation is known to be sound, so the tools can call
+:func:`check_environment` before they import anything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, requires, version
+
+# Two distributions that install the same import package; the maintained one first.
+FAMILIES = {
+    'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-full', 'mmcv-lite'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'mmdet': ('onedl-mmdetection', 'mmdet'),
+}
+REPORTED = ('vlprompt', 'torch', 'torchvision', 'open_clip_torch', 'timm', 'numpy', 'pillow')
+
+
+class EnvironmentProblem(RuntimeError):
+    """The installed packages do not fit together; the message says which commands repair them."""
+
+
+def check_environment() -> None:
+    """Raise if the installed packages are known not to work together.
+
+    Raises:
+        EnvironmentProblem: both families of mm packages at once, or a torch/torchvision pair that does not match.
+    """
+    check_mm_families()
+    check_torch_pair()
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, None if it is absent."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def check_mm_families(lookup: Callable[[str], str | None] = installed_version) -> None:
+    """Raise if two distributions provide the same import package: their files overwrite each other."""
+    clashes = {name: [d for d in dists if lookup(d)] for name, dists in FAMILIES.items()}
+    clashes = {name: dists for name, dists in clashes.items() if len(dists) > 1}
+    if clashes:
+        what = '; '.join(f'{name}: {" and ".join(dists)}' for name, dists in clashes.items())
+        remove = ' '.join(d for dists in clashes.values() for d in dists)
+        keep = ' '.join(dists[0] for dists in clashes.values())
+        raise EnvironmentProblem(
+            f'Two distributions provide the same package ({what}), so the files of one have overwritten those of '
+            f'the other. Remove both and install one:\n  pip uninstall -y {remove}\n  pip install {keep}'
+        )
+
+
+def check_torch_pair(
+    lookup: Callable[[str], str | None] = installed_version,
+    import_module: Callable[[str], object] = importlib.import_module,
+) -> None:
+    """Raise if torch and torchvision are missing or were built for different versions or devices."""
+    torch, vision = lookup('torch'), lookup('torchvision')
+    if torch is None or vision is None:
+        absent = ' and '.join(n for n, v in (('torch', torch), ('torchvision', vision)) if v is None)
+        raise EnvironmentProblem(f'{absent} not installed:\n  pip install torch torchvision')
+    try:
+        import_module('torchvision')
+    except (ImportError, RuntimeError, OSError) as error:
+        raise EnvironmentProblem(
+            f'torchvision {vision} does not work with torch {torch}: {error}\n'
+            f'The two must come from the same package index{_wanted_torch()}. Reinstall both:\n'
+            '  pip uninstall -y torch torchvision\n'
+            '  pip install torch torchvision                                                  # with CUDA\n'
+            '  pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu  # without'
+        ) from error
+
+
+def _wanted_torch() -> str:
+    """``' (torchvision asks for torch==2.9.1)'`` when its metadata says so."""
+    try:
+        asked = [r for r in requires('torchvision') or [] if re.match(r'torch\b(?!vision)', r)]
+    except PackageNotFoundError:
+        asked = []
+    return f' (this torchvision asks for {asked[0]})' if asked else ''
+
+
+def environment_report() -> dict[str, str]:
+    """Versions and resources to log at the start of a run, beside what mmengine collects."""
+    import torch
+
+    report = {name: installed_version(name) or 'not installed' for name in REPORTED}
+    for distributions in FAMILIES.values():
+        found = [d for d in distributions if installed_version(d)]
+        report |= {d: installed_version(d) for d in found}
+    report['platform'] = platform.platform()
+    report['processors'] = f'{os.cpu_count()}, torch uses {torch.get_num_threads()} threads'
+    return report

@@ -1,0 +1,51 @@
+"""Several processes on a machine without GPUs: gloo, which mmengine's launcher code does not reach."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import timedelta
+
+import torch
+from torch import distributed as dist
+
+
+def init_cpu_process_group(launcher: str, timeout: float = 1800) -> None:
+    """Join the process group over gloo.
+
+    mmengine selects a CUDA device before it looks at the backend, which fails where there is none.
+
+    Args:
+        launcher: ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``: where rank and world size are read from.
+        timeout: seconds after which a collective that waits for another process gives up.
+
+    Raises:
+        RuntimeError: the launcher's environment variables are not set.
+    """
+    names = {
+        'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+        'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+        'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+    }
+    if launcher not in names:
+        raise ValueError(f'launcher must be one of {", ".join(names)}, got {launcher!r}')
+    missing = [name for name in names[launcher] if name not in os.environ]
+    if missing:
+        raise RuntimeError(
+            f'--launcher {launcher}: {", ".join(missing)} not set in the environment. '
+            'Start through tools/dist_train.sh or tools/slurm_train.sh, or drop --launcher for one process.'
+        )
+    for ours, theirs in zip(names['pytorch'], names[launcher], strict=True):
+        os.environ[ours] = os.environ[theirs]
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        nodes = os.environ['SLURM_NODELIST']
+        shown = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
+        os.environ['MASTER_ADDR'] = shown.stdout.split()[0]
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+
+
+def cpu_only() -> bool:
+    """No GPU visible, so processes talk through gloo."""
+    return not torch.cuda.is_available()

@@ -1,0 +1,47 @@
+"""The log line: everything mmengine prints (rate, ETA, times, losses), plus images per second and peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import Any
+
+from mmengine.device import is_cuda_available
+from mmengine.dist import get_world_size
+from mmengine.runner import LogProcessor, Runner
+from torch.utils.data import DataLoader
+
+from vlprompt.registry import LOG_PROCESSORS
+
+
+@LOG_PROCESSORS.register_module()
+class PromptLogProcessor(LogProcessor):
+    """Add ``images/s`` (all processes together) and ``cpu_memory`` (peak of this process, MB) to every line.
+
+    On a GPU mmengine already adds ``memory``, the peak of the tensors on it.  Arguments are mmengine's.
+    """
+
+    def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:
+        tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        extra = {}
+        seconds = tag.get('time', tag.get(f'{mode}/time'))
+        if seconds:
+            loader = self._get_cur_loop(runner, mode).dataloader
+            extra['images/s'] = round(images_per_step(loader) / seconds, 1)
+        extra['cpu_memory' if is_cuda_available() else 'memory'] = peak_memory_mb()
+        tag.update({f'{mode}/{k}' if self.log_with_hierarchy else k: v for k, v in extra.items()})
+        return tag, line.rstrip() + '  ' + '  '.join(f'{key}: {value}' for key, value in extra.items())
+
+
+def images_per_step(loader: DataLoader) -> float:
+    """Mean number of images per step over all processes, the incomplete last batch included."""
+    full = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    per_process = min(full, len(sampler) / len(loader)) if hasattr(sampler, '__len__') else full
+    return per_process * get_world_size()
+
+
+def peak_memory_mb() -> int:
+    """Largest resident memory this process has had, in MB."""
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20

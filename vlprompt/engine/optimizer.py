@@ -1,0 +1,125 @@
+"""Optimizer groups from patterns: frozen parameters are left out, a rule that applies to nothing is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from vlprompt.engine.names import did_you_mean, enumerate_names
+from vlprompt.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+_RULES = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult')
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class PatternOptimWrapperConstructor:
+    """Build the optimizer over trained parameters, grouped by learning rate and weight decay.
+
+    Takes the config mmengine's default constructor takes and differs where that one is silent: frozen parameters
+    are always skipped, a ``custom_keys`` entry that matches no trained parameter raises, and so does an unknown rule.
+
+    ``paramwise_cfg`` may hold:
+
+    * ``custom_keys``: ``{pattern: dict(lr_mult=, decay_mult=, <any option of the optimizer>)}``.  A pattern with
+      ``*``, ``?`` or ``[`` is compared with the whole parameter name, one without matches any name that contains it.
+      The longest matching pattern wins and the rules below do not apply to the parameter.
+    * ``bias_lr_mult``, ``bias_decay_mult``: for parameters named ``bias`` outside normalisation layers.
+    * ``norm_decay_mult``: for all parameters of normalisation layers.
+    * ``flat_decay_mult``: for other parameters of one dimension.
+
+    Args:
+        optim_wrapper_cfg: ``dict(type='OptimWrapper', optimizer=dict(type=..., lr=..., ...), ...)``.
+        paramwise_cfg: the rules above.
+
+    Raises:
+        ValueError: unknown or unmatched rules, a multiplier without a base value, or nothing to train.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping[str, Any] | None = None) -> None:
+        self.wrapper_cfg = dict(type='OptimWrapper') | dict(optim_wrapper_cfg)
+        self.optimizer_cfg = self.wrapper_cfg.pop('optimizer')
+        self.rules = dict(paramwise_cfg or {})
+        for rule in self.rules:
+            if rule not in _RULES:
+                raise ValueError(f'paramwise_cfg: unknown rule {rule!r}.{did_you_mean(rule, _RULES)}')
+        self.custom_keys: dict[str, Mapping] = dict(self.rules.get('custom_keys', {}))
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        model = model.module if is_model_wrapper(model) else model
+        groups = self.param_groups(model)
+        print_log(_describe(groups, model), logger='current')
+        optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=groups))
+        return OPTIM_WRAPPERS.build(self.wrapper_cfg, default_args=dict(optimizer=optimizer))
+
+    def param_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """One group per distinct set of options, in the order the model first needs it."""
+        groups: dict[tuple, dict[str, Any]] = {}
+        names, seen = [], set()
+        for prefix, module in model.named_modules():
+            for leaf, parameter in module.named_parameters(recurse=False):
+                if not parameter.requires_grad or id(parameter) in seen:
+                    continue
+                seen.add(id(parameter))
+                names.append(f'{prefix}.{leaf}' if prefix else leaf)
+                options = self._options(names[-1], leaf, parameter.ndim, isinstance(module, _NORMS))
+                key = tuple(sorted((k, repr(v)) for k, v in options.items()))
+                groups.setdefault(key, dict(options, params=[]))['params'].append(parameter)
+        if not names:
+            raise ValueError(f'{type(model).__name__} has no trained parameter: set its "trainable" patterns')
+        self._check_custom_keys(names)
+        return list(groups.values())
+
+    def _options(self, name: str, leaf: str, ndim: int, in_norm: bool) -> dict[str, Any]:
+        """Options of one parameter that differ from the optimizer's own."""
+        matching = [pattern for pattern in self.custom_keys if _matches(name, pattern)]
+        if matching:
+            custom = dict(self.custom_keys[max(matching, key=len)])
+            options = self._scaled(custom.pop('lr_mult', None), custom.pop('decay_mult', None))
+            return options | custom
+        if in_norm:
+            return self._scaled(None, self.rules.get('norm_decay_mult'))
+        if leaf == 'bias':
+            return self._scaled(self.rules.get('bias_lr_mult'), self.rules.get('bias_decay_mult'))
+        return self._scaled(None, self.rules.get('flat_decay_mult') if ndim == 1 else None)
+
+    def _scaled(self, lr_mult: float | None, decay_mult: float | None) -> dict[str, float]:
+        options = {}
+        for option, factor in (('lr', lr_mult), ('weight_decay', decay_mult)):
+            if factor is not None:
+                if self.optimizer_cfg.get(option) is None:
+                    raise ValueError(f'paramwise_cfg scales {option!r}, which the optimizer config does not set')
+                options[option] = self.optimizer_cfg[option] * factor
+        return options
+
+    def _check_custom_keys(self, names: list[str]) -> None:
+        for pattern in self.custom_keys:
+            if not any(_matches(name, pattern) for name in names):
+                raise ValueError(
+                    f'paramwise_cfg.custom_keys: {pattern!r} matches no trained parameter.'
+                    f'{did_you_mean(pattern, names)} Trained are {enumerate_names(names)}.'
+                )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) if any(c in pattern for c in '*?[') else pattern in name
+
+
+def _describe(groups: list[dict[str, Any]], model: nn.Module) -> str:
+    """One line per group: how many tensors and numbers, which options, and the first names."""
+    names = {id(p): name for name, p in model.named_parameters()}
+    lines = ['Optimizer groups:']
+    for group in groups:
+        options = ', '.join(f'{k}={v}' for k, v in group.items() if k != 'params') or 'defaults'
+        count = sum(p.numel() for p in group['params'])
+        members = enumerate_names([names[id(p)] for p in group['params']], limit=3)
+        lines.append(f'  {count:,} numbers in {len(group["params"])} tensors ({options}): {members}')
+    return '\n'.join(lines)

@@ -1,0 +1,44 @@
+"""What goes on top of the trained tensors so that training can be continued: progress, optimizer, schedules, log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import Runner
+
+from vlprompt.engine.checkpoint import plain
+
+
+def resume_state(runner: Runner) -> dict[str, Any]:
+    """Optimizer, schedulers and message hub of a runner, made of plain values (``weights_only`` loading accepts them).
+
+    No state of a random generator is needed, see :class:`~vlprompt.engine.hooks.IterationSeedHook`.
+    """
+    state = dict(optimizer=plain(runner.optim_wrapper.state_dict()), message_hub=_dump_hub(runner.message_hub))
+    schedulers = runner.param_schedulers
+    if isinstance(schedulers, dict):
+        state['param_schedulers'] = {name: [_dump(s) for s in group] for name, group in schedulers.items()}
+    elif schedulers is not None:
+        state['param_schedulers'] = [_dump(s) for s in schedulers]
+    return state
+
+
+def _dump(scheduler: Any) -> dict[str, Any]:
+    return plain(scheduler.state_dict())
+
+
+def _dump_hub(hub: MessageHub) -> dict[str, Any]:
+    state = hub.state_dict()
+    scalars = {name: [plain(column) for column in buffer.data] for name, buffer in state['log_scalars'].items()}
+    info = {key: plain(value) for key, value in state['runtime_info'].items() if key != 'cfg'}
+    return dict(log_scalars=scalars, runtime_info=info, resumed_keys=plain(state['resumed_keys']))
+
+
+def restore_hub(state: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of what :func:`resume_state` did to a message hub; a hub stored by mmengine passes unchanged."""
+    scalars = {
+        name: HistoryBuffer(*(column.tolist() for column in buffer)) if isinstance(buffer, list) else buffer
+        for name, buffer in state['log_scalars'].items()
+    }
+    return dict(state, log_scalars=scalars)

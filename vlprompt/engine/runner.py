@@ -1,0 +1,242 @@
+"""mmengine's runner with checkpoints of prompt models, exact resuming, and processes on machines without a GPU."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mmengine
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import is_distributed, master_only
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from torch import nn
+
+from vlprompt.compat.environment import environment_report
+from vlprompt.engine.checkpoint import (
+    RESUME_FILE,
+    CheckpointError,
+    describe_model,
+    load_trained,
+    plain,
+    read_checkpoint,
+    trained_state,
+    write_checkpoint,
+)
+from vlprompt.engine.config import check_config
+from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
+from vlprompt.engine.resume_state import restore_hub, resume_state
+from vlprompt.registry import RUNNERS
+from vlprompt.version import __version__
+
+
+@RUNNERS.register_module()
+class PromptRunner(Runner):
+    """Train, validate and test as mmengine's :class:`Runner` does, with these differences:
+
+    * unknown config keys are errors (:func:`~vlprompt.engine.config.check_config`);
+    * ``epoch_N.pth``, ``iter_N.pth`` and ``best_*.pth`` hold only what the model's ``trained_state_dict()`` returns
+      and a description of what it belongs to (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
+      classes and every tensor.  A model without that method is stored whole and loaded as mmengine loads;
+    * all that resuming needs is one more file, ``resume.pth``, replaced with every checkpoint.  Files are written
+      atomically;
+    * several processes without a GPU talk through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
+
+    Use ``runner_type='vlprompt.PromptRunner'`` in the config.
+    """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> PromptRunner:
+        check_config(cfg)
+        return super().from_cfg(cfg)
+
+    # ---------------------------------------------------------------------------------------------- environment
+
+    def setup_env(self, env_cfg: dict) -> None:
+        if self.distributed and not is_distributed() and cpu_only():
+            init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap for distributed training; on CPUs without device ids, and not at all if nothing is trained."""
+        if self.distributed and not any(p.requires_grad for p in model.parameters()):
+            return model.to(get_device())
+        if self.distributed and cpu_only():
+            find_unused = self.cfg.get('find_unused_parameters', False)
+            defaults = dict(broadcast_buffers=False, find_unused_parameters=find_unused)
+            model_wrapper_cfg = defaults | (model_wrapper_cfg or {}) | dict(device_ids=None)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def _log_env(self, env_cfg: dict) -> None:
+        super()._log_env(env_cfg)
+        self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
+
+    # ---------------------------------------------------------------------------------------------- checkpoints
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without the wrapper for distributed training."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write the checkpoint and, unless ``save_optimizer`` is off, the file to resume from beside it.
+
+        Called by mmengine's ``CheckpointHook``, whose arguments these are.
+
+        Raises:
+            ValueError: a remote ``out_dir``.
+        """
+        if file_client_args or backend_args or '://' in str(out_dir):
+            raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
+        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
+        checkpoint = dict(
+            meta=self._checkpoint_meta(progress | (meta or {})), state_dict=trained_state(self.bare_model)
+        )
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        write_checkpoint(checkpoint, Path(out_dir) / filename)
+        if save_optimizer:
+            state = resume_state(self)
+            if not save_param_scheduler:
+                state.pop('param_schedulers', None)
+            write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
+
+    def _checkpoint_meta(self, progress: dict[str, Any]) -> dict[str, Any]:
+        dataset_meta = getattr(self.train_dataloader.dataset, 'metainfo', None)
+        return plain(
+            progress
+            | dict(
+                cfg=self.cfg.pretty_text,
+                seed=self.seed,
+                experiment_name=self.experiment_name,
+                time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+                mmengine_version=mmengine.__version__,
+                vlprompt_version=__version__,
+                dataset_meta=dataset_meta,
+                vlprompt=describe_model(self.bare_model),
+            )
+        )
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool = False,
+        revise_keys: list = [(r'^module\.', '')],  # noqa: B006  (mmengine's signature)
+    ) -> dict[str, Any]:
+        """Load a checkpoint into the model and return it.
+
+        Raises:
+            CheckpointError: it cannot be read or does not belong to this model.
+        """
+        checkpoint = read_checkpoint(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        if hasattr(self.bare_model, 'trained_state_dict'):
+            load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
+        else:
+            _load_checkpoint_to_model(self.bare_model, checkpoint, strict, revise_keys=revise_keys)
+        self._has_loaded = True
+        self.logger.info(f'Loaded checkpoint {filename}')
+        return checkpoint
+
+    # ------------------------------------------------------------------------------------------------- resuming
+
+    def load_or_resume(self) -> None:
+        """Resume or load as the config's ``resume`` and ``load_from`` say; at most once."""
+        if self._has_loaded:
+            return
+        if self._resume and self._load_from is None and not Path(self.work_dir, RESUME_FILE).is_file():
+            self.logger.warning(f'Nothing to resume in {self.work_dir}: training starts from the beginning.')
+        elif self._resume:
+            self.resume(self._load_from or self.work_dir)
+        elif self._load_from is not None:
+            self.load_checkpoint(self._load_from)
+        self._has_loaded = True
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = 'default',
+    ) -> None:
+        """Continue a training run exactly where a checkpoint left it.
+
+        Args:
+            filename: a work directory, its newest checkpoint, its ``resume.pth``, or a checkpoint of mmengine's own
+                runner with the optimizer inside.
+            resume_optimizer: restore the optimizer.
+            resume_param_scheduler: restore the schedules.
+            map_location: unused; tensors move to the model's device.
+
+        Raises:
+            FileNotFoundError: nothing there to resume.
+            CheckpointError: an older checkpoint, or one that was trained with another seed.
+        """
+        filename = resume_file(filename)
+        checkpoint = self.load_checkpoint(filename)
+        meta = checkpoint['meta']
+        if meta.get('seed') not in (None, self.seed):
+            raise CheckpointError(
+                f'{filename} was trained with seed {meta["seed"]}, this run has seed {self.seed}: '
+                f'resume with --seed {meta["seed"]}'
+            )
+        self.train_loop._epoch, self.train_loop._iter = meta['epoch'], meta['iter']
+        self.message_hub.load_state_dict(restore_hub(checkpoint['message_hub']))
+        if resume_optimizer:
+            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+        if resume_param_scheduler and self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+            _load_schedulers(self.param_schedulers, checkpoint['param_schedulers'])
+        self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')
+
+
+def resume_file(path: str | os.PathLike) -> str:
+    """The file that holds the state to resume, given a work directory or a checkpoint in it.
+
+    Raises:
+        FileNotFoundError: neither there nor beside it.
+        CheckpointError: a checkpoint that is not the newest of its directory, and so has no such state any more.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / RESUME_FILE
+        if not path.is_file():
+            raise FileNotFoundError(f'nothing to resume: {path} does not exist')
+        return str(path)
+    if 'optimizer' in read_checkpoint(path):
+        return str(path)
+    beside = path.with_name(RESUME_FILE)
+    newest = read_checkpoint(beside)['checkpoint'] if beside.is_file() else None
+    if newest != path.name:
+        remedy = f'resume from {path.with_name(newest)}' if newest else f'{beside} is missing'
+        raise CheckpointError(
+            f'{path} holds what was trained, not the state of the optimizer, which is kept for the newest checkpoint '
+            f'only: {remedy}; or start a new run from it with --cfg-options load_from={path}'
+        )
+    return str(beside)
+
+
+def _load_schedulers(schedulers: list | dict[str, list], states: list | dict[str, list]) -> None:
+    if isinstance(schedulers, dict):
+        for name in schedulers:
+            _load_schedulers(schedulers[name], states[name])
+    else:
+        for scheduler, state in zip(schedulers, states, strict=True):
+            scheduler.load_state_dict(state)

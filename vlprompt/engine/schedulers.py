@@ -1,0 +1,111 @@
+"""Learning-rate schedules as the methods were published, in closed form.
+
+mmengine's own ``LinearLR`` and ``CosineAnnealingLR`` count from 0 and update recursively, which shifts published
+schedules.  Here the value at a step is a function of the step alone, so resuming cannot drift.
+"""
+
+from __future__ import annotations
+
+from math import cos, pi
+from typing import Any
+
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+
+from vlprompt.registry import PARAM_SCHEDULERS
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_ParamScheduler):
+    r"""Constant warm-up followed by half a cosine, the schedule of CoOp and the methods built on its code.
+
+    With :math:`E` = ``T_max``, :math:`w` = ``warmup_epochs`` and a group's own rate :math:`\eta`, in epoch
+    :math:`e = 0, 1, \dots`:
+
+    .. math::
+        \eta_e = \text{warmup_lr} \quad (e < w), \qquad
+        \eta_e = \tfrac{\eta}{2} \bigl(1 + \cos(\pi (e - w) / E)\bigr) \quad (e \ge w)
+
+    The period stays :math:`E` although the cosine starts only after the warm-up, so the rate does not reach zero:
+    the last of 50 epochs runs at 0.4 % of it.
+
+    Args:
+        optimizer: optimizer or wrapper whose groups are scheduled.
+        T_max: period of the cosine, in published recipes the number of epochs.
+        warmup_epochs: epochs at ``warmup_lr``; 0 for none.
+        warmup_lr: rate of *every* group during the warm-up, whatever its own.
+        recount: restart counting after the warm-up, as above.  False gives the variant whose counter keeps running,
+            :math:`\eta (1 + \cos(\pi e / E)) / (1 + \cos(\pi w / E))`.
+        begin: step at which the schedule starts.
+        end: step at which it stops; the rate stays afterwards.
+        last_step: index of the last step.
+        by_epoch: steps are epochs; else iterations, in which case ``T_max`` and ``warmup_epochs`` are counted in
+            them too (``convert_to_iter_based=True`` does that conversion).
+        verbose: print every value.
+
+    Example:
+        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2e-3)
+        >>> schedule = WarmupCosineLR(optimizer, T_max=50)
+        >>> optimizer.param_groups[0]['lr']
+        1e-05
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        T_max: int,
+        warmup_epochs: int = 1,
+        warmup_lr: float = 1e-5,
+        recount: bool = True,
+        begin: int = 0,
+        end: int = int(1e9),
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        if T_max <= 0 or warmup_epochs < 0:
+            raise ValueError(f'WarmupCosineLR: T_max={T_max} must be positive and warmup_epochs={warmup_epochs} >= 0')
+        if not recount and warmup_epochs >= T_max:
+            raise ValueError(
+                f'WarmupCosineLR: without recount, warmup_epochs={warmup_epochs} must be below T_max={T_max}'
+            )
+        self.T_max = T_max
+        self.warmup_epochs = warmup_epochs
+        self.warmup_lr = warmup_lr
+        self.recount = recount
+        super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls,
+        optimizer: Any,
+        T_max: int,
+        epoch_length: int,
+        warmup_epochs: int = 1,
+        begin: int = 0,
+        end: int = int(1e9),
+        by_epoch: bool = True,
+        **kwargs: Any,
+    ) -> WarmupCosineLR:
+        """The same schedule counted in iterations, ``epoch_length`` per epoch (for ``convert_to_iter_based``)."""
+        if not by_epoch:
+            raise ValueError('WarmupCosineLR: convert_to_iter_based needs by_epoch=True')
+        return cls(
+            optimizer,
+            T_max=T_max * epoch_length,
+            warmup_epochs=warmup_epochs * epoch_length,
+            begin=begin * epoch_length,
+            end=min(end * epoch_length, int(1e9)),
+            by_epoch=False,
+            **kwargs,
+        )
+
+    def _get_value(self) -> list[float]:
+        """Rate of each group at ``self.last_step``."""
+        step, warmup = self.last_step, self.warmup_epochs
+        if step < warmup:
+            return [self.warmup_lr for _ in self.base_values]
+        if self.recount:
+            factor = 0.5 * (1 + cos(pi * (step - warmup) / self.T_max))
+        else:
+            factor = (1 + cos(pi * step / self.T_max)) / (1 + cos(pi * warmup / self.T_max))
+        return [base * factor for base in self.base_values]
