@@ -1,0 +1,28 @@
+# What every classification run shares: the runner, hooks, log lines, environment and seed.
+default_scope = 'vlprompt'
+runner_type = 'vlprompt.PromptRunner'
+
+default_hooks = dict(
+    runtime_info=dict(type='RuntimeInfoHook'),
+    timer=dict(type='IterTimerHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    iteration_seed=dict(type='vlprompt.IterationSeedHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # The newest checkpoint only; official recipes test the last epoch.
+    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=1),
+)
+
+log_processor = dict(type='vlprompt.PromptLogProcessor', window_size=10, by_epoch=True)
+log_level = 'INFO'
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),  # gloo where there is no GPU
+)
+randomness = dict(seed=1, deterministic=False)
+
+load_from = None
+resume = False
