@@ -1,0 +1,146 @@
+import json
+
+import pytest
+from data_trees import CLASSES, save_image
+
+from vlprompt.datasets.readers import PRESETS, build_reader
+
+GOOD = {'train': [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']], 'test': [['c.jpg', 1, 'dog']]}
+
+
+def read_json(tmp_path, content, split='train'):
+    (tmp_path / 'split.json').write_text(content if isinstance(content, str) else json.dumps(content))
+    return build_reader(tmp_path, ann_file='split.json').read(split)
+
+
+@pytest.mark.parametrize(
+    ('change', 'split', 'message'),
+    [
+        (
+            {'train': [['a.jpg', 0, 'cat'], ['b.jpg', 0, 'dog']]},
+            'train',
+            "label 0 is called 'cat' and, at 'b.jpg', 'dog'",
+        ),
+        ({'train': [['a.jpg', 0, 'cat'], ['b.jpg', 2, 'dog']]}, 'train', 'labels run up to 2 but 1 never occur'),
+        ({'train': [['a.jpg', -1, 'cat']]}, 'train', r"label -1 \('cat'\) is negative"),
+        ({'train': GOOD['train'] + GOOD['train'][:1]}, 'train', "split 'train' lists 'a.jpg' twice"),
+        ({'train': [['a.jpg', 0, 'cat'], ['b.jpg', '1', 'dog']]}, 'train', r"train\[1\] is \['b.jpg', '1', 'dog'\]"),
+        ({'train': [['a.jpg', 0]]}, 'train', r'train\[0\] is .*an entry is \[path'),
+        ({'test': [['c.jpg', 2, 'cow']]}, 'test', r"'c.jpg': label 2 \('cow'\) is not one of the 2 classes"),
+        ({'test': [['c.jpg', 0, 'dog']]}, 'test', r"'c.jpg': label 0 \('dog'\) is not one of the 2 classes"),
+        ({'val': []}, 'val', "has no split 'val', only train, test"),
+        ({'training': []}, 'train', r"keys train, val, test; found \['test', 'train', 'training'\]"),
+        ({}, 'valid', "split must be 'train', 'val' or 'test', got 'valid'"),
+    ],
+)
+def test_inconsistent_json_is_an_error_that_names_the_place(tmp_path, change, split, message):
+    assert len(read_json(tmp_path, GOOD)) == 2
+    with pytest.raises(ValueError, match=message) as error:
+        read_json(tmp_path, GOOD | change, split)
+    if split != 'valid':
+        assert 'split.json' in str(error.value)
+
+
+def test_json_syntax_error_names_the_line(tmp_path):
+    with pytest.raises(ValueError, match=r'split\.json: not valid JSON: .*line 2'):
+        read_json(tmp_path, '{"train":\n oops}')
+
+
+def test_folder_per_class(tmp_path):
+    for path in ('train/dog/1.jpg', 'train/Cat/2.PNG', 'train/Cat/10.png', 'test/dog/3.jpg', 'test/Cat/4.jpg'):
+        save_image(tmp_path / path)
+    (tmp_path / 'train/dog/Thumbs.db').write_text('')
+    reader = build_reader(tmp_path)
+    assert reader.splits == ('train', 'test')
+    assert reader.classes == ['Cat', 'dog']
+    assert [(item.path, item.label) for item in reader.read('train')] == [
+        ('train/Cat/10.png', 0),
+        ('train/Cat/2.PNG', 0),
+        ('train/dog/1.jpg', 1),
+    ]
+    assert build_reader(tmp_path, classes=['dog', 'Cat']).read('test')[0].label == 1
+    with pytest.raises(ValueError, match="no image of class 'bird'"):
+        build_reader(tmp_path, classes=['dog', 'Cat', 'bird']).read('train')
+    (tmp_path / 'test/cow').mkdir()
+    with pytest.raises(ValueError, match=r"test/cow: 'cow' is not a class; .*folders of the training split"):
+        reader.read('test')
+    (tmp_path / 'train/cow').mkdir()
+    with pytest.raises(ValueError, match=r"train/cow: no image of class 'cow'"):
+        build_reader(tmp_path).read('train')
+    with pytest.raises(FileNotFoundError, match='none of the folders train, val, test'):
+        build_reader(tmp_path / 'train').read('train')
+
+
+def test_text_list_of_all_splits(tmp_path):
+    (tmp_path / 'list.txt').write_text('b.jpg,dog,train\na.jpg,fire truck,train\n\nc d.jpg,dog,test\n')
+    reader = build_reader(tmp_path, ann_file='list.txt')
+    assert reader.classes == ['dog', 'fire truck']
+    assert [item.label for item in reader.read('train')] == [0, 1]
+    assert reader.read('test')[0].path == 'c d.jpg'
+
+
+def test_one_text_list_per_split(tmp_path):
+    (tmp_path / 'train.txt').write_text('my photos/a.jpg cat\nb.jpg dog\n')
+    (tmp_path / 'test.txt').write_text('c.jpg dog\n')
+    reader = build_reader(tmp_path, ann_file='{split}.txt')
+    assert reader.splits == ('train', 'test')
+    assert reader.read('train')[0].path == 'my photos/a.jpg'
+    assert reader.read('test')[0].label == 1
+    alone = build_reader(tmp_path, ann_file='test.txt', classes=['cat', 'dog'], split='test')
+    assert alone.read('test') == reader.read('test')
+    with pytest.raises(ValueError, match='classes are unknown; give `classes`'):
+        build_reader(tmp_path, ann_file='test.txt', split='test').read('test')
+
+
+def test_numbers_as_labels_need_names(tmp_path):
+    (tmp_path / 'train.txt').write_text('a.jpg 0\nb.jpg 1\n')
+    (tmp_path / 'classnames.txt').write_text('cat\ndog\n')
+    items = build_reader(tmp_path, ann_file='train.txt', classes='classnames.txt').read('train')
+    assert [(item.label, item.name) for item in items] == [(0, 'cat'), (1, 'dog')]
+    with pytest.raises(ValueError, match=r"train.txt:1: label '0' is a number; give `classes`"):
+        build_reader(tmp_path, ann_file='train.txt').read('train')
+    (tmp_path / 'train.txt').write_text('a.jpg 0\nb.jpg 2\n')
+    with pytest.raises(ValueError, match=r"train.txt:2: label '2' is not one of the 2 classes"):
+        build_reader(tmp_path, ann_file='train.txt', classes='classnames.txt').read('train')
+
+
+def test_csv(tmp_path):
+    file = tmp_path / 'list.csv'
+    file.write_text('label,path,split\ndog,"a, b.jpg",train\ncat,c.jpg,train\ndog,d.jpg,test\n')
+    reader = build_reader(tmp_path, ann_file='list.csv')
+    assert reader.classes == ['cat', 'dog']
+    assert reader.read('train')[0].path == 'a, b.jpg'
+    assert [item.path for item in reader.read('test')] == ['d.jpg']
+    for content, message in (
+        ('a.jpg,dog\n', 'list.csv:1: the first line must name the columns path and label'),
+        ('path,label\na.jpg\n', 'list.csv:2: expected 2 fields'),
+        ('path,label,split\na.jpg,dog,training\n', "list.csv:2: split 'training' is none of"),
+        ('path,label\n,dog\n', 'list.csv:2: path or label is empty'),
+    ):
+        file.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            build_reader(tmp_path, ann_file='list.csv').read('train')
+
+
+def test_unknown_label_in_a_text_list_names_file_and_line(tmp_path):
+    (tmp_path / 'list.txt').write_text('a.jpg,cat,train\nb.jpg,cow,test\n')
+    with pytest.raises(ValueError, match=r"list\.txt:2: label 'cow' is not one of the 1 classes \(cat"):
+        build_reader(tmp_path, ann_file='list.txt').read('test')
+
+
+def test_contradicting_arguments(tmp_path):
+    with pytest.raises(ValueError, match='unknown dataset'):
+        build_reader(tmp_path, dataset='Caltech101')
+    with pytest.raises(ValueError, match='fixes ann_file'):
+        build_reader(tmp_path, dataset='dtd', ann_file='split.json')
+    with pytest.raises(ValueError, match='names its classes itself'):
+        build_reader(tmp_path, ann_file='split.json', classes=CLASSES)
+    with pytest.raises(ValueError, match=r'must be \*\.json'):
+        build_reader(tmp_path, ann_file='labels.xlsx')
+
+
+@pytest.mark.parametrize('dataset', PRESETS)
+def test_missing_benchmark_files_say_what_goes_where(tmp_path, dataset):
+    with pytest.raises(FileNotFoundError, match=r'does not exist\. .*(CoOp|official archive|generate_world)') as error:
+        build_reader(tmp_path, dataset=dataset).read('test')
+    assert str(tmp_path / PRESETS[dataset].folder) in str(error.value)

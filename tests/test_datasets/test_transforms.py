@@ -1,0 +1,70 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from data_trees import save_image
+from PIL import Image
+from torchvision import transforms as T
+
+from vlprompt.datasets.seeding import sample_rng
+from vlprompt.datasets.transforms import (
+    CenterCrop,
+    LoadImage,
+    PackClassification,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    ResizeShorterSide,
+)
+
+BICUBIC = T.InterpolationMode.BICUBIC
+
+
+def run(path, *transforms):
+    results = dict(img_path=str(path), gt_label=3)
+    for transform in transforms:
+        results = transform(results)
+    return results
+
+
+def test_train_and_test_recipes_are_torchvisions(tmp_path):
+    save_image(tmp_path / 'a.png', size=(50, 40))
+    image = Image.open(tmp_path / 'a.png').convert('RGB')
+    torch.manual_seed(3)
+    ours = run(
+        tmp_path / 'a.png', LoadImage(), RandomResizedCrop(size=24), RandomHorizontalFlip(), PackClassification()
+    )
+    torch.manual_seed(3)
+    official = T.Compose([T.RandomResizedCrop(24, scale=(0.08, 1), interpolation=BICUBIC), T.RandomHorizontalFlip()])
+    assert np.array_equal(ours['inputs'].permute(1, 2, 0), official(image))
+    ours = run(tmp_path / 'a.png', LoadImage(), ResizeShorterSide(24), CenterCrop(24), PackClassification())
+    official = T.Compose([T.Resize(24, interpolation=BICUBIC), T.CenterCrop(24)])
+    assert np.array_equal(ours['inputs'].permute(1, 2, 0), official(image))
+    sample = ours['data_samples']
+    assert (sample.ori_shape, sample.img_shape, int(sample.gt_label)) == ((40, 50), (24, 24), 3)
+
+
+@pytest.mark.parametrize('mode', ['L', 'P', 'RGBA', 'CMYK', '1'])
+def test_every_colour_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / ('a.tif' if mode == 'CMYK' else 'a.png')
+    Image.new(mode, (5, 4)).save(path)
+    assert run(path, LoadImage(), PackClassification())['inputs'].shape == (3, 4, 5)
+
+
+def test_sample_rng_seeds_all_three_and_restores_them():
+    def draw():
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    expected = draw()
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    with sample_rng(1, 2, 3):
+        inside = draw()
+    assert draw() == expected
+    with sample_rng(1, 2, 3):
+        assert draw() == inside
+    for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4), (1, 3, 2)):
+        with sample_rng(*other):
+            assert all(a != b for a, b in zip(draw(), inside, strict=True))
+    with pytest.raises(KeyError), sample_rng(1, 2, 3):
+        raise KeyError
