@@ -29,10 +29,7 @@ def loops(features, text):
     """S[b, k, m, n] one by one."""
     return torch.tensor(
         [
-            [
-                [[cosine(features.local[b, m], text[n, k]) for n in range(P)] for m in range(H * W)]
-                for k in range(K)
-            ]
+            [[[cosine(features.local[b, m], text[n, k]) for n in range(P)] for m in range(H * W)] for k in range(K)]
             for b in range(B)
         ]
     )
@@ -41,8 +38,7 @@ def loops(features, text):
 def test_cosine_logits_ensemble_is_a_vote(features, text):
     logits = CosineAlignment('logits')(features, text, SCALE).logits
     expected = [
-        [10 * sum(cosine(features.cls[b], text[n, k]) for n in range(P)) / P for k in range(K)]
-        for b in range(B)
+        [10 * sum(cosine(features.cls[b], text[n, k]) for n in range(P)) / P for k in range(K)] for b in range(B)
     ]
     torch.testing.assert_close(logits, torch.tensor(expected))
 
@@ -89,9 +85,7 @@ def test_gradient_of_the_logits_is_the_plan(features):
     local, unit = F.normalize(features.local, dim=-1), F.normalize(text.detach(), dim=-1)
     towards = 10 * torch.einsum('bkmp,bmd->pkd', aligned.plan, local)
     tangent = towards - (towards * unit).sum(-1, keepdim=True) * unit
-    torch.testing.assert_close(
-        gradient, tangent / text.detach().norm(dim=-1, keepdim=True), atol=1e-5, rtol=1e-4
-    )
+    torch.testing.assert_close(gradient, tangent / text.detach().norm(dim=-1, keepdim=True), atol=1e-5, rtol=1e-4)
 
 
 def test_one_prompt_under_transport_is_uniform(features, text):

@@ -28,20 +28,14 @@ def exact_cost(cost: np.ndarray) -> float:
 @pytest.mark.parametrize('method', ['fixed', 'log'])
 def test_marginals_hold_when_converged(method):
     plan = sinkhorn(random_cost(5, 49, 4), 0.1, method, max_iters=500, dtype=torch.float64).plan
-    torch.testing.assert_close(
-        plan.sum(-1), torch.full((5, 49), 1 / 49, dtype=torch.float64), atol=1e-12, rtol=0
-    )
-    torch.testing.assert_close(
-        plan.sum(-2), torch.full((5, 4), 1 / 4, dtype=torch.float64), atol=1e-12, rtol=0
-    )
+    torch.testing.assert_close(plan.sum(-1), torch.full((5, 49), 1 / 49, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(plan.sum(-2), torch.full((5, 4), 1 / 4, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize('method', ['fixed', 'log', 'legacy'])
 def test_column_marginal_is_exact_after_any_iteration(method):
     plan = sinkhorn(random_cost(3, 7, 4), 0.1, method, max_iters=1, dtype=torch.float64).plan
-    torch.testing.assert_close(
-        plan.sum(-2), torch.full((3, 4), 1 / 4, dtype=torch.float64), atol=1e-14, rtol=0
-    )
+    torch.testing.assert_close(plan.sum(-2), torch.full((3, 4), 1 / 4, dtype=torch.float64), atol=1e-14, rtol=0)
 
 
 @pytest.mark.parametrize('method', ['fixed', 'log', 'legacy'])
@@ -83,9 +77,7 @@ def test_small_eps_approaches_the_linear_programme():
 def test_four_by_four_optimum_is_the_best_permutation():
     """For square uniform problems the exact optimum is a permutation (Birkhoff)."""
     cost = random_cost(4, 4, seed=5)
-    best = min(
-        sum(cost[i, j].item() for i, j in enumerate(order)) / 4 for order in itertools.permutations(range(4))
-    )
+    best = min(sum(cost[i, j].item() for i, j in enumerate(order)) / 4 for order in itertools.permutations(range(4)))
     plan = sinkhorn(cost, 0.002, 'log', max_iters=20000, dtype=torch.float64).plan
     assert (plan * cost).sum().item() == pytest.approx(best, abs=1e-4)
 

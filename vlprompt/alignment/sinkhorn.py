@@ -64,9 +64,7 @@ def sinkhorn(
     if method not in METHODS:
         raise ValueError(f'sinkhorn: method must be one of {METHODS}, got {method!r}')
     if eps <= 0 or max_iters < 1:
-        raise ValueError(
-            f'sinkhorn: eps and max_iters must be positive, got eps={eps}, max_iters={max_iters}'
-        )
+        raise ValueError(f'sinkhorn: eps and max_iters must be positive, got eps={eps}, max_iters={max_iters}')
     cost = cost.to(dtype)
     if method == 'log':
         plan, iterations, errors = _log_domain(cost, eps, max_iters), max_iters, ()
@@ -79,16 +77,16 @@ def sinkhorn(
     return SinkhornResult(plan, iterations, errors)
 
 
-def _scaling(
-    cost: Tensor, eps: float, max_iters: int, tol: float | None
-) -> tuple[Tensor, int, tuple[float, ...]]:
+def _scaling(cost: Tensor, eps: float, max_iters: int, tol: float | None) -> tuple[Tensor, int, tuple[float, ...]]:
     """The iteration on ``r (..., M)`` and ``c (..., N)``; stops early only when ``tol`` is given."""
     m, n = cost.shape[-2:]
     kernel = torch.exp(-cost / eps)
     r = torch.ones_like(cost[..., 0])
     c = torch.ones_like(cost[..., 0, :])
     errors = []
-    for iteration in range(1, max_iters + 1):
+    iterations = 0
+    while iterations < max_iters:
+        iterations += 1
         previous = r
         r = (1 / m) / torch.matmul(kernel, c.unsqueeze(-1)).squeeze(-1)
         c = (1 / n) / torch.matmul(r.unsqueeze(-2), kernel).squeeze(-2)
@@ -96,7 +94,7 @@ def _scaling(
             errors.append((r - previous).abs().mean().item())
             if errors[-1] < tol:
                 break
-    return r.unsqueeze(-1) * kernel * c.unsqueeze(-2), iteration, tuple(errors)
+    return r.unsqueeze(-1) * kernel * c.unsqueeze(-2), iterations, tuple(errors)
 
 
 def _log_domain(cost: Tensor, eps: float, max_iters: int) -> Tensor:

@@ -107,9 +107,7 @@ class TransportAlignment(LocalAlignment):
         if method not in METHODS:
             raise ValueError(f'TransportAlignment: method must be one of {METHODS}, got {method!r}')
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise ValueError(
-                f"TransportAlignment: dtype must name a torch dtype such as 'float32', got {dtype!r}"
-            )
+            raise ValueError(f"TransportAlignment: dtype must name a torch dtype such as 'float32', got {dtype!r}")
         self.eps, self.method, self.max_iters, self.tol = eps, method, max_iters, tol
         self.dtype = getattr(torch, dtype)
 
