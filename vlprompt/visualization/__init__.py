@@ -1,1 +1,39 @@
-"""Pictures of what was learned: score maps, transport plans, nearest words, curves."""
+"""Pictures of what was learned: transport plans, nearest words, predictions, curves of training.
+
+Plain functions on tensors and arrays that return figures or images; ``tools/analysis_tools`` calls them.
+"""
+
+from vlprompt.visualization.curves import Run, draw_curves, read_run
+from vlprompt.visualization.figures import save_figure, to_uint8_image
+from vlprompt.visualization.heatmaps import overlay, to_grid
+from vlprompt.visualization.nearest_words import (
+    ContextWords,
+    NearWord,
+    draw_words,
+    format_words,
+    nearest_words,
+    table_spacing,
+)
+from vlprompt.visualization.predictions import draw_prediction
+from vlprompt.visualization.transport_plans import ClassPlan, deviation_limit, draw_transport_plans, relative_plan
+
+__all__ = [
+    'ClassPlan',
+    'ContextWords',
+    'NearWord',
+    'Run',
+    'deviation_limit',
+    'draw_curves',
+    'draw_prediction',
+    'draw_transport_plans',
+    'draw_words',
+    'format_words',
+    'nearest_words',
+    'overlay',
+    'read_run',
+    'relative_plan',
+    'save_figure',
+    'table_spacing',
+    'to_grid',
+    'to_uint8_image',
+]

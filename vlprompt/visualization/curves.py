@@ -1,0 +1,159 @@
+"""Curves of training runs, read from the scalars that mmengine writes into every work directory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
+
+SCALARS = 'vis_data/scalars.json'
+TITLES = {
+    'loss': 'training loss',
+    'accuracy': 'training accuracy, %',
+    'accuracy/top1': 'accuracy on held-out images, %',
+    'lr': 'learning rate',
+    'plan_entropy': 'plan entropy (1 = uniform)',
+}
+"""Scalars that are drawn by default where a run has them, in this order, and what their panels are called."""
+
+
+@dataclass
+class Run:
+    """Scalars of one training run.
+
+    Attributes:
+        name: what the legend calls it.
+        series: name of a scalar -> its (position, value) pairs in ascending order.  The position is the number of
+            epochs done, a fraction inside of one, or of iterations in training by iteration.
+        unit: ``'epoch'`` or ``'iteration'``.
+    """
+
+    name: str
+    series: dict[str, list[tuple[float, float]]]
+    unit: str
+
+
+def read_run(path: str | Path) -> Run:
+    """Read the scalars of a work directory or of one ``scalars.json``.
+
+    A run that was interrupted and resumed has left several files; the later one counts from where it begins.
+
+    Raises:
+        FileNotFoundError: no scalars there.
+        ValueError: a line is not JSON, or no training was logged.
+    """
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(path.glob(f'*/{SCALARS}'))
+    if not files:
+        raise FileNotFoundError(
+            f'no {path}/<time>/{SCALARS}: give the work directory of a training run (with LocalVisBackend in its '
+            'visualizer) or a scalars.json'
+        )
+    train, held_out = [], []
+    for file in files:
+        records = _read_records(file)
+        steps = [r for r in records if 'lr' in r]
+        if steps:
+            train = [r for r in train if r['step'] < steps[0]['step']] + steps
+        for record in records:
+            if 'lr' not in record:
+                held_out = [r for r in held_out if r['step'] < record['step']] + [record]
+    if not train:
+        raise ValueError(f'{files[-1]}: no training was logged (no record has "lr")')
+    by_epoch = all('epoch' in r for r in train)
+    length = math.ceil(max(r['step'] / r['epoch'] for r in train)) if by_epoch else 1
+    series: dict[str, list[tuple[float, float]]] = {}
+    for record in train:
+        _collect(series, record, record['step'] / length)
+    for record in held_out:
+        _collect(series, record, record['step'])
+    return Run(path.stem if path.is_file() else path.resolve().name, series, 'epoch' if by_epoch else 'iteration')
+
+
+def _read_records(file: Path) -> list[dict]:
+    """One record per line; those without a step, such as the results of a test run, are left out."""
+    records = []
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{file}, line {number}: {error}') from error
+        if 'step' in record:
+            records.append(record)
+    return records
+
+
+def _collect(series: dict[str, list[tuple[float, float]]], record: dict, position: float) -> None:
+    for key, value in record.items():
+        if isinstance(value, (int, float)) and key not in ('step', 'epoch', 'iter'):
+            series.setdefault(key, []).append((position, value))
+
+
+def draw_curves(runs: Sequence[Run], keys: Iterable[str] | None = None, title: str = '') -> Figure:
+    """Overlay runs: a panel for each scalar, a colour for each run.
+
+    Args:
+        runs: whose positions are all epochs or all iterations.
+        keys: names of scalars; by default those of :data:`TITLES` that a run has.
+        title: first line.
+
+    Raises:
+        ValueError: runs by epoch together with runs by iteration, or a scalar that no run has.
+    """
+    if len({run.unit for run in runs}) > 1:
+        raise ValueError(f'runs count epochs or iterations: {", ".join(f"{r.name}: {r.unit}" for r in runs)}')
+    present = {key for run in runs for key in run.series}
+    keys = [key for key in TITLES if key in present] if keys is None else list(keys)
+    for key in keys:
+        if key not in present:
+            raise ValueError(f'no run has the scalar {key!r}; there are {", ".join(sorted(present))}')
+    columns = min(len(keys), 3)
+    rows = math.ceil(len(keys) / columns)
+    legend_rows = math.ceil(len(runs) / columns)
+    head = 0.45 * bool(title) + 0.25 * legend_rows + 0.1
+    width, height = max(3.6 * columns, 5.0), head + 2.7 * rows
+    figure = new_figure(width, height)
+    figure.set_layout_engine('constrained', rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, key in zip(grid, keys, strict=False):
+        _draw_panel(axes, runs, key)
+    for axes in grid[len(keys) :]:
+        axes.set_axis_off()
+    figure.text(0.12 / width, 1 - 0.25 / height, title, size=12, weight='bold', va='center')
+    figure.legend(
+        *grid[0].get_legend_handles_labels(),
+        loc='upper left',
+        bbox_to_anchor=(0, 1 - 0.42 * bool(title) / height),
+        ncols=columns,
+        fontsize=10,
+        frameon=False,
+    )
+    return figure
+
+
+def _draw_panel(axes: Axes, runs: Sequence[Run], key: str) -> None:
+    for number, run in enumerate(runs):
+        points = run.series.get(key, [])
+        marker = dict(marker='o', markersize=3.5) if len(points) <= 25 else {}
+        axes.plot(
+            *(zip(*points, strict=True) if points else ([], [])),
+            label=shorten(run.name, 40),
+            color=PALETTE[number % len(PALETTE)],
+            linestyle=('-', '--', ':')[number // len(PALETTE) % 3],
+            linewidth=1.5 + 1.5 * (len(runs) - 1 - number) / len(runs),  # earlier ones show beneath equal later ones
+            **marker,
+        )
+    axes.set_title(TITLES.get(key, key), size=11, loc='left')
+    axes.set_xlabel(runs[0].unit, size=9, color=MUTED)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.tick_params(labelsize=9)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[['top', 'right']].set_visible(False)

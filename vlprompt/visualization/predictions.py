@@ -1,0 +1,78 @@
+"""A prediction as a picture: the image, its true class and the classes the model finds most likely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vlprompt.visualization.figures import shorten
+
+RIGHT, WRONG, NEUTRAL = '#1b7f3b', '#b3261e', '#8a8f98'
+TEXT, PALE = '#202124', '#eceff1'
+PANEL_WIDTH, LINE, MARGIN = 300, 34, 12
+
+
+def draw_prediction(
+    image: np.ndarray,
+    scores: Tensor,
+    class_names: Sequence[str],
+    true: int | None = None,
+    top_k: int = 5,
+    height: int = 224,
+) -> Image.Image:
+    """Draw an image beside the scores of its most likely classes.
+
+    Args:
+        image: (H, W, 3) uint8; enlarged to ``height`` if it is smaller.
+        scores: (K,) probabilities.
+        class_names: K names.
+        true: index of the true class, if known: its bar is green, and the first bar is red if it is another one.
+            A true class that is not among the ``top_k`` takes the place of the last of them.
+        top_k: bars.
+        height: of the picture in pixels; at least what the bars need.
+
+    Raises:
+        ValueError: not as many scores as class names.
+    """
+    if scores.shape != (len(class_names),):
+        raise ValueError(f'scores {tuple(scores.shape)} do not fit {len(class_names)} class names')
+    shown = scores.topk(min(top_k, len(class_names))).indices.tolist()
+    if true is not None and true not in shown:
+        shown[-1] = true
+    height = max(height, 2 * MARGIN + LINE * (len(shown) + 1), image.shape[0])
+    picture = Image.fromarray(image)
+    picture = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.BICUBIC)
+
+    canvas = Image.new('RGB', (picture.width + PANEL_WIDTH, height), 'white')
+    canvas.paste(picture)
+    draw = ImageDraw.Draw(canvas)
+    left, right = picture.width + MARGIN, canvas.width - MARGIN
+    head = 'true class unknown' if true is None else f'true: {class_names[true]}'
+    _write(draw, (left, MARGIN + 8), shorten(head, 30), bold=True)
+    for row, index in enumerate(shown, 1):
+        y, score = MARGIN + row * LINE, float(scores[index])
+        colour = RIGHT if index == true else WRONG if row == 1 and true is not None else NEUTRAL
+        draw.rectangle((left, y + 20, right, y + 25), fill=PALE)
+        draw.rectangle((left, y + 20, left + round(score * (right - left)), y + 25), fill=colour)
+        _write(draw, (left, y + 10), shorten(class_names[index], 28), colour if colour != NEUTRAL else TEXT)
+        _write(draw, (right, y + 10), f'{100 * score:.1f} %', anchor='rm')
+    return canvas
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    text: str,
+    colour: str = TEXT,
+    bold: bool = False,
+    anchor: str = 'lm',
+) -> None:
+    """One line in matplotlib's own font, which every installation has and which knows most alphabets."""
+    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name), 14)
+    draw.text(place, text, fill=colour, font=font, anchor=anchor)
