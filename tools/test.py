@@ -1,0 +1,53 @@
+"""Test a model.
+
+python tools/test.py configs/plot/plot_rn50_16shot_caltech101.py work_dirs/plot/epoch_200.pth
+python tools/test.py configs/zero_shot/zero-shot_rn50_caltech101.py          # nothing to load: zero-shot
+"""
+
+import argparse
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from mmengine.hooks import PrepareTTAHook  # noqa: E402
+
+from vlprompt.engine import PredictionImageHook, cli  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_common_options(parser)
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint of tools/train.py; leave out to test the model as it is built'
+    )
+    parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction into DIR')
+    parser.add_argument('--tta', action='store_true', help='average the scores of each image and its mirror image')
+    parser.add_argument(
+        '--other-classes',
+        action='store_true',
+        help='the checkpoint was trained on other classes than the config names (base-to-new, cross-dataset)',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = cli.base_config(args)
+    cfg.load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
+    cfg.resume = False
+    cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
+    if args.out:
+        cli.dump_predictions(cfg, args.out)
+
+    runner = cli.build_runner(cfg)
+    if args.show_dir:
+        runner.register_hook(PredictionImageHook(args.show_dir))
+    if args.tta:
+        runner.register_hook(PrepareTTAHook(dict(type='vlprompt.FlipTTAModel')))
+    cli.run_test(runner)
+
+
+if __name__ == '__main__':
+    cli.call(main)

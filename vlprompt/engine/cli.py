@@ -1,0 +1,148 @@
+"""What the command-line tools share: options, and how they change a config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from vlprompt.compat.environment import EnvironmentProblem
+from vlprompt.engine.checkpoint import CheckpointError
+from vlprompt.engine.config import ConfigError, load_config
+
+METRICS_FILE = 'test_metrics.json'
+"""Name, inside a work directory, of the metrics of the last test."""
+
+
+# ------------------------------------------------------------------------------------------------------------ options
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Options of both tools."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override values of the config, e.g. model.prompt.n_ctx=4 train_dataloader.dataset.shots=8; '
+        'lists as KEY="[a,b]" or KEY=a,b. A key that nothing reads is an error',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        help='seed of initialisation, order and augmentation, and of the few-shot draw of the training and '
+        'validation sets (the seeds 1, 2, 3 of the papers)',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
+
+
+def base_config(args: argparse.Namespace) -> Config:
+    """The checked config with the options of :func:`add_common_options` applied."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.setdefault('runner_type', 'vlprompt.PromptRunner')
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    if args.seed is not None:
+        set_seed(cfg, args.seed)
+    return cfg
+
+
+def set_seed(cfg: Config, seed: int) -> None:
+    """One seed for everything random in a run.
+
+    Sets ``randomness.seed`` (initialisation, order, augmentation) and ``seed`` of every few-shot dataset of the
+    training and validation loaders, i.e. which k images per class are drawn.  The test set is never drawn.
+    """
+    cfg.setdefault('randomness', ConfigDict())
+    cfg.randomness.seed = seed
+    for loader in ('train_dataloader', 'val_dataloader'):
+        for dataset in few_shot_datasets((cfg.get(loader) or {}).get('dataset')):
+            dataset.seed = seed
+
+
+def few_shot_datasets(node: Any) -> list[ConfigDict]:
+    """All dataset configs with ``shots`` or ``seed``, through wrappers such as ``ConcatDataset``."""
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [found for item in node for found in few_shot_datasets(item)]
+    if not isinstance(node, Mapping):
+        return []
+    own = [node] if 'shots' in node or 'seed' in node else []
+    return own + few_shot_datasets(node.get('dataset')) + few_shot_datasets(node.get('datasets'))
+
+
+# --------------------------------------------------------------------------------------------------------------- runs
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner a config asks for."""
+    return RUNNERS.build(cfg)
+
+
+def run_test(runner: Runner) -> dict[str, float]:
+    """Test, and leave the metrics in ``<work_dir>/test_metrics.json``."""
+    metrics = runner.test()
+    if is_main_process():
+        plain = {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
+        Path(runner.work_dir, METRICS_FILE).write_text(json.dumps(plain, indent=2) + '\n')
+    return metrics
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch the optimizer wrapper to mixed precision."""
+    if 'optim_wrapper' not in cfg:
+        raise ConfigError('--amp: the config trains nothing (no optim_wrapper)')
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper', 'vlprompt.AmpOptimWrapper'):
+        raise ConfigError(f'--amp replaces OptimWrapper, but optim_wrapper.type is {wrapper}')
+    cfg.optim_wrapper.type = 'vlprompt.AmpOptimWrapper'
+
+
+def use_deterministic(cfg: Config) -> None:
+    """Only deterministic kernels; those of cuBLAS need a variable that must be set before CUDA starts."""
+    os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    cfg.setdefault('randomness', ConfigDict())
+    cfg.randomness.deterministic = True
+
+
+def scale_lr(cfg: Config) -> None:
+    """Scale the learning rate by (batch size x processes) / ``auto_scale_lr.base_batch_size``."""
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ConfigError(
+            '--auto-scale-lr: the config does not say for which batch size its learning rate is meant; '
+            'add auto_scale_lr = dict(base_batch_size=...)'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def without_validation(cfg: Config) -> None:
+    """Train without looking at the validation set."""
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+
+
+def dump_predictions(cfg: Config, path: str) -> None:
+    """Add mmengine's metric that pickles every data sample with its prediction."""
+    if not path.endswith(('.pkl', '.pickle')):
+        raise ConfigError(f'--out must end in .pkl, got {path}')
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=path)]
+
+
+def call(main: Callable[[], Any]) -> None:
+    """Run a tool; a mistake of its user ends it with one message instead of a traceback."""
+    try:
+        main()
+    except (ConfigError, CheckpointError, EnvironmentProblem, FileNotFoundError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
