@@ -1,0 +1,22 @@
+"""The built-in world: small scenes with captions, labels, masks and boxes, made from nothing but a seed.
+
+>>> from vlprompt.datasets.generated import generate
+>>> scene = generate(seed=0, index=3, size=128)
+>>> scene.image.shape, scene.captions[0], [item.box for item in scene.objects]
+"""
+
+from .classes import SCENE_CLASSES
+from .render import Scene, SceneObject, generate, render
+from .spec import ObjectSpec, SceneSpec, pretraining_styles, sample_spec
+
+__all__ = [
+    'SCENE_CLASSES',
+    'ObjectSpec',
+    'Scene',
+    'SceneObject',
+    'SceneSpec',
+    'generate',
+    'pretraining_styles',
+    'render',
+    'sample_spec',
+]
