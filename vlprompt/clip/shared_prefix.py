@@ -115,22 +115,25 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Ten
     Returns:
         (p, H, n, t, d).
     """
-    q = q * q.shape[-1] ** -0.5
-    flat = q.flatten(2, 3)
-    shared_scores = (flat @ k0.transpose(-1, -2)).unflatten(2, q.shape[2:4])
+    shared_scores = (q.flatten(2, 3) @ k0.transpose(-1, -2)).unflatten(2, q.shape[2:4])
     own_scores = q @ k.transpose(-1, -2)
     if hidden is not None:
         own_scores = own_scores.masked_fill(hidden, -torch.inf)
-    scores = torch.cat([shared_scores, own_scores], dim=-1)
+    scores = torch.cat([shared_scores, own_scores], dim=-1) * q.shape[-1] ** -0.5
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype)
     shared_weights, own_weights = weights.split([k0.shape[-2], k.shape[-2]], dim=-1)
     return (shared_weights.flatten(2, 3) @ v0).unflatten(2, q.shape[2:4]) + own_weights @ v
 
 
 def _heads(rows: Tensor, group: Group, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """Rows (p * n * t, parts * W) of a group -> parts tensors (p, H, n, t, W / H)."""
+    """Rows (p * n * t, parts * W) of a group -> parts tensors (p, H, n, t, W / H).
+
+    Copied, since products of permuted views would copy each of them anyhow, and since the backward pass
+    would keep all groups' rows for the sake of one view.
+    """
     p, n = group.classes.shape
-    return rows.view(p, n, -1, parts, heads, rows.shape[-1] // (parts * heads)).permute(3, 0, 4, 1, 2, 5).unbind(0)
+    split = rows.view(p, n, -1, parts, heads, rows.shape[-1] // (parts * heads)).permute(3, 0, 4, 1, 2, 5)
+    return split.clone(memory_format=torch.contiguous_format).unbind(0)
 
 
 def _join_heads(x: Tensor) -> Tensor:

@@ -180,16 +180,24 @@ class TextEncoder(nn.Module):
         return (ends @ self.text_projection).unflatten(0, tokens.eot.shape)
 
     def saved_bytes_per_token(self, longest: int, element_size: int = 4) -> int:
-        """Estimate of the bytes kept for the backward pass per position, with frozen tower weights.
+        """Estimate of the bytes kept for the backward pass per position.
+
+        In each block the inputs of both norms, queries, keys, values and the hidden layer of the MLP
+        are kept (9 W), and attention weights twice; with trainable blocks also the inputs of the linear
+        layers (7 W).
 
         Args:
-            longest: positions that one query sees at most.
+            longest: positions that a query sees at most.
             element_size: bytes of one number.
         """
-        layers, heads = len(self.transformer.resblocks), self.transformer.resblocks[0].attn.heads
-        return layers * (14 * self.width + 3 * heads * longest) * element_size
+        blocks = self.transformer.resblocks
+        trainable = any(parameter.requires_grad for parameter in blocks.parameters())
+        per_block = (16 if trainable else 9) * self.width + 2 * blocks[0].attn.heads * longest
+        return len(blocks) * per_block * element_size
 
     def working_bytes_per_token(self, longest: int, element_size: int = 4) -> int:
-        """Estimate of the bytes in use at the same time per position, without gradient; see above."""
-        heads = self.transformer.resblocks[0].attn.heads
-        return (14 * self.width + 3 * heads * longest) * element_size
+        """Estimate of the bytes in use at the same time per position, without gradient.
+
+        The most are in use in the MLP: its input and three tensors of its hidden width.
+        """
+        return (14 * self.width + 2 * self.transformer.resblocks[0].attn.heads * longest) * element_size
