@@ -55,11 +55,11 @@ def test_label_order_and_spelling(key, label, name):
 def test_imagenet_names_are_open_clips_and_variants_are_subsets():
     names = class_names('imagenet')
     assert names == list(IMAGENET_CLASSNAMES)
-    assert class_names('imagenetv2') == class_names('imagenet-sketch') == names
+    assert class_names('imagenetv2') == class_names('imagenet_sketch') == names
     wnids = imagenet_wnids()
     assert wnids == sorted(wnids)
     assert (wnids[0], names[0]) == ('n01440764', 'tench')
-    for variant, first in (('imagenet-a', 'stingray'), ('imagenet-r', 'goldfish')):
+    for variant, first in (('imagenet_a', 'stingray'), ('imagenet_r', 'goldfish')):
         subset = class_names(variant)
         assert len(subset) == 200
         assert subset[0] == first

@@ -20,14 +20,14 @@ JSON_LAYOUTS = dict(
     dtd=('dtd', 'images', 'split_zhou_DescribableTextures.json'),
     eurosat=('eurosat', '2750', 'split_zhou_EuroSAT.json'),
     ucf101=('ucf101', 'UCF-101-midframes', 'split_zhou_UCF101.json'),
-    scenes=('scenes', '.', 'split_scenes.json'),
+    scenes=('scenes', 'images', 'split_scenes.json'),
 )
 WNID_LAYOUTS = {
     'imagenet': ('imagenet', dict(train='images/train', test='images/val')),
     'imagenetv2': ('imagenetv2', dict(test='imagenetv2-matched-frequency-format-val')),
-    'imagenet-sketch': ('imagenet-sketch', dict(test='images')),
-    'imagenet-a': ('imagenet-adversarial', dict(test='imagenet-a')),
-    'imagenet-r': ('imagenet-rendition', dict(test='imagenet-r')),
+    'imagenet_sketch': ('imagenet-sketch', dict(test='images')),
+    'imagenet_a': ('imagenet-adversarial', dict(test='imagenet-a')),
+    'imagenet_r': ('imagenet-rendition', dict(test='imagenet-r')),
 }
 DATASETS = (*JSON_LAYOUTS, *WNID_LAYOUTS, 'fgvc_aircraft')
 
@@ -71,7 +71,7 @@ def _make_wnid_tree(dataset: str, root: Path) -> None:
             for i in range(COUNTS[split]):
                 save_image(root / folder / images / name / f'{i}.JPEG', seed=i)
     lines = [f'{wnid} {name}' for wnid, name in zip(WNIDS, CLASSES, strict=True)]
-    if dataset in ('imagenet-a', 'imagenet-r'):
+    if dataset in ('imagenet_a', 'imagenet_r'):
         lines.insert(1, 'n00000001a not in the folder')
     (root / folder / 'classnames.txt').write_text('\n'.join(lines) + '\n')
 

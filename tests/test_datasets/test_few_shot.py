@@ -27,7 +27,7 @@ def test_every_benchmark_layout(tmp_path, dataset):
     assert isinstance(sample['data_samples'], ClassificationSample)
     assert sample['data_samples'].gt_label.tolist() == [2]
     assert sample['data_samples'].ori_shape == (36, 40)
-    if dataset in ('imagenetv2', 'imagenet-sketch', 'imagenet-a', 'imagenet-r'):
+    if dataset in ('imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'):
         with pytest.raises(ValueError, match="has no split 'train', only test"):
             FewShotDataset(str(tmp_path), dataset=dataset, split='train')
     else:

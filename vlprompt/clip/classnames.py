@@ -26,7 +26,7 @@ FEW_SHOT_DATASETS = (
     'eurosat',
     'ucf101',
 )
-IMAGENET_VARIANTS = ('imagenetv2', 'imagenet-sketch', 'imagenet-a', 'imagenet-r')
+IMAGENET_VARIANTS = ('imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r')
 SUBSETS = ('all', 'base', 'new')
 
 
@@ -37,8 +37,8 @@ def class_names(spec: str | Sequence[str]) -> list[str]:
         spec: one of
 
             * a list of names, returned as it is;
-            * a dataset key: one of the eleven few-shot datasets, ``'imagenetv2'``, ``'imagenet-sketch'``,
-              ``'imagenet-a'``, ``'imagenet-r'`` or ``'scenes'`` (the built-in world);
+            * a dataset key: one of the eleven few-shot datasets, ``'imagenetv2'``, ``'imagenet_sketch'``,
+              ``'imagenet_a'``, ``'imagenet_r'`` or ``'scenes'`` (the built-in world);
             * the path of a text file with one name per line (``*.txt``; blank lines are skipped);
 
             a key or a path may end in ``':base'`` or ``':new'``: the first ceil(C / 2) classes or the rest.
@@ -120,9 +120,9 @@ def _resolve(key: str) -> tuple[str, ...]:
         from vlprompt.datasets.generated.classes import SCENE_CLASSES  # needed for this key only
 
         return tuple(SCENE_CLASSES)
-    if key in ('imagenet', 'imagenetv2', 'imagenet-sketch', 'imagenet-a', 'imagenet-r'):
+    if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'):
         names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
-        wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet-a', 'imagenet-r') else names
+        wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet_a', 'imagenet_r') else names
         return tuple(names[wnid] for wnid in wnids)
     if key in FEW_SHOT_DATASETS:
         return tuple(_read_lines(FOLDER / f'{key}.txt'))

@@ -9,9 +9,9 @@ PLAIN = 'a photo of a {}.'
 HAND: dict[str, str] = {
     'imagenet': PLAIN,
     'imagenetv2': PLAIN,
-    'imagenet-sketch': PLAIN,
-    'imagenet-a': PLAIN,
-    'imagenet-r': PLAIN,
+    'imagenet_sketch': PLAIN,
+    'imagenet_a': PLAIN,
+    'imagenet_r': PLAIN,
     'caltech101': PLAIN,
     'stanford_cars': PLAIN,
     'sun397': PLAIN,

@@ -60,8 +60,10 @@ def _aircraft(folder: Path) -> SplitReader:
 
 
 def _scenes(folder: Path) -> SplitReader:
-    hint = 'Make the built-in data with: python tools/dataset_converters/generate_world.py'
-    return JsonReader(folder / 'split_scenes.json', folder, hint)
+    hint = (
+        f'Make the built-in data with: python tools/dataset_converters/generate_world.py --task few-shot --out {folder}'
+    )
+    return JsonReader(folder / 'split_scenes.json', folder / 'images', hint)
 
 
 IMAGENET_FOLDERS = dict(train='images/train', val='images/val', test='images/val')
@@ -80,8 +82,8 @@ PRESETS: dict[str, Preset] = {
     'eurosat': Preset('eurosat', _from_json('split_zhou_EuroSAT.json', '2750')),
     'ucf101': Preset('ucf101', _from_json('split_zhou_UCF101.json', 'UCF-101-midframes')),
     'imagenetv2': Preset('imagenetv2', partial(_imagenet, folders=dict(test=V2_FOLDER), numeric=True)),
-    'imagenet-sketch': Preset('imagenet-sketch', partial(_imagenet, folders=dict(test='images'))),
-    'imagenet-a': Preset('imagenet-adversarial', partial(_imagenet, folders=dict(test='imagenet-a'), own_classes=True)),
-    'imagenet-r': Preset('imagenet-rendition', partial(_imagenet, folders=dict(test='imagenet-r'), own_classes=True)),
+    'imagenet_sketch': Preset('imagenet-sketch', partial(_imagenet, folders=dict(test='images'))),
+    'imagenet_a': Preset('imagenet-adversarial', partial(_imagenet, folders=dict(test='imagenet-a'), own_classes=True)),
+    'imagenet_r': Preset('imagenet-rendition', partial(_imagenet, folders=dict(test='imagenet-r'), own_classes=True)),
     'scenes': Preset('scenes', _scenes),
 }
