@@ -80,6 +80,10 @@ def test_text_list_of_all_splits(tmp_path):
 
 
 def test_one_text_list_per_split(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r'train\.txt does not exist\. It is a list with the columns path, label'
+    ):
+        build_reader(tmp_path, ann_file='{split}.txt').read('train')
     (tmp_path / 'train.txt').write_text('my photos/a.jpg cat\nb.jpg dog\n')
     (tmp_path / 'test.txt').write_text('c.jpg dog\n')
     reader = build_reader(tmp_path, ann_file='{split}.txt')

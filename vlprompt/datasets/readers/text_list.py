@@ -51,7 +51,10 @@ class ListReader(SplitReader):
     @property
     def splits(self) -> tuple[str, ...]:
         if self.per_split:
-            return tuple(split for split in SPLITS if self._file(split).exists())
+            found = tuple(split for split in SPLITS if self._file(split).exists())
+            if not found:
+                self.require(self._file(self.only_split))
+            return found
         present = {row.split or self.only_split for row in self._rows(self.only_split)}
         return tuple(split for split in SPLITS if split in present)
 

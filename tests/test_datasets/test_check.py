@@ -1,0 +1,79 @@
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from data_trees import CLASSES, make_split_json, make_tree
+
+from vlprompt.datasets.check import check_dataset
+from vlprompt.datasets.readers import build_reader
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'check_dataset.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('check_dataset_tool', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_is_well(tmp_path, tool, capsys):
+    make_split_json(tmp_path / 'split.json', tmp_path)
+    report = check_dataset(build_reader(tmp_path, ann_file='split.json'))
+    assert report.problems == []
+    assert {split: count.total() for split, count in report.counts.items()} == dict(train=12, val=9, test=6)
+    assert tool.main(['--data-root', str(tmp_path), '--ann-file', 'split.json']) == 0
+    out = capsys.readouterr().out
+    assert f'    2  {CLASSES[2]}          4         3         2' in out
+    assert out.endswith('0 problems\n')
+
+
+def test_every_problem_is_listed_by_name(tmp_path, tool, capsys):
+    content = make_split_json(tmp_path / 'split.json', tmp_path)
+    train = [entry[0] for entry in content['train']]
+    test = [entry[0] for entry in content['test']]
+    (tmp_path / train[0]).unlink()
+    (tmp_path / train[1]).write_text('no image')
+    shutil.copy(tmp_path / train[2], tmp_path / test[0])
+    content['test'].append(content['train'][4])
+    content['val'][0][1] = 1
+    (tmp_path / 'split.json').write_text(json.dumps(content))
+    assert tool.main(['--data-root', str(tmp_path), '--ann-file', 'split.json']) == 1
+    problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith('PROBLEM: ')]
+    assert len(problems) == 5
+    for text in (
+        f'missing: {tmp_path / train[0]}',
+        f'unreadable: {tmp_path / train[1]}: ',
+        f'leak: {test[0]} in test is the same file as {train[2]} in train',
+        f'leak: {train[4]} is in train and in test',
+        f"{content['val'][0][0]!r}: label 1 ('first_class') is not one of the 3 classes",
+    ):
+        assert any(text in problem for problem in problems), text
+
+
+def test_label_gaps_and_missing_files_are_problems(tmp_path):
+    (tmp_path / 'split.json').write_text(json.dumps({'train': [['a.jpg', 0, 'a'], ['b.jpg', 2, 'b']]}))
+    (problem,) = check_dataset(build_reader(tmp_path, ann_file='split.json')).problems
+    assert '1 never occur' in problem
+    (problem,) = check_dataset(build_reader(tmp_path, dataset='dtd')).problems
+    assert 'split_zhou_DescribableTextures.json does not exist' in problem
+
+
+def test_a_config_names_its_data(tmp_path, tool, capsys):
+    make_tree('imagenet', tmp_path)
+    make_tree('imagenet_a', tmp_path)
+    base = TOOL.parents[2] / 'configs/_base_/datasets/imagenet_a.py'
+    config = tmp_path / 'config.py'
+    root = f'dict(dataset=dict(data_root={str(tmp_path)!r}))'
+    config.write_text(f'_base_ = {str(base)!r}\ntrain_dataloader = {root}\ntest_dataloader = {root}\n')
+    assert tool.main([str(config)]) == 1
+    out = capsys.readouterr().out
+    assert 'imagenet: 3 classes' in out
+    assert 'imagenet-adversarial: 3 classes' in out
+    assert (
+        'n00000001/0.JPEG in test is the same file as images/train/n00000001/0.JPEG in train'
+        not in out.split('imagenet-adversarial')[1]
+    )
