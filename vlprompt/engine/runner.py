@@ -35,11 +35,21 @@ from vlprompt.registry import RUNNERS
 from vlprompt.version import __version__
 
 
+LOOP_PARTS = dict(
+    train=('train_dataloader', 'optim_wrapper', 'param_scheduler'),
+    val=('val_dataloader', 'val_evaluator'),
+    test=('test_dataloader', 'test_evaluator'),
+)
+"""Config keys that mean nothing without ``<loop>_cfg``."""
+
+
 @RUNNERS.register_module()
 class PromptRunner(Runner):
     """Train, validate and test as mmengine's :class:`Runner` does, with these differences:
 
     * unknown config keys are errors (:func:`~vlprompt.engine.config.check_config`);
+    * ``train_cfg``, ``val_cfg`` and ``test_cfg`` say which loops there are; what a dataset config offers to the others
+      is not used, so zero-shot and training configs inherit the same one;
     * ``epoch_N.pth``, ``iter_N.pth`` and ``best_*.pth`` hold only what the model's ``trained_state_dict()`` returns
       and a description of what it belongs to (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
       classes and every tensor.  A model without that method is stored whole and loaded as mmengine loads;
@@ -53,6 +63,9 @@ class PromptRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner:
         check_config(cfg)
+        for loop, parts in LOOP_PARTS.items():
+            if cfg.get(f'{loop}_cfg') is None:
+                cfg.update(dict.fromkeys(parts))
         return super().from_cfg(cfg)
 
     # ---------------------------------------------------------------------------------------------- environment
@@ -207,6 +220,9 @@ class PromptRunner(Runner):
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')
 
 
+_SCHEDULE_PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values'}
+
+
 def resume_file(path: str | os.PathLike) -> str:
     """The file that holds the state to resume, given a work directory or a checkpoint in it.
 
@@ -234,9 +250,10 @@ def resume_file(path: str | os.PathLike) -> str:
 
 
 def _load_schedulers(schedulers: list | dict[str, list], states: list | dict[str, list]) -> None:
+    """Restore how far schedules have got; their shape is the config's, so a run can be resumed to go on longer."""
     if isinstance(schedulers, dict):
         for name in schedulers:
             _load_schedulers(schedulers[name], states[name])
     else:
         for scheduler, state in zip(schedulers, states, strict=True):
-            scheduler.load_state_dict(state)
+            scheduler.load_state_dict({key: value for key, value in state.items() if key in _SCHEDULE_PROGRESS})

@@ -99,6 +99,14 @@ class WarmupCosineLR(_ParamScheduler):
             **kwargs,
         )
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue at the stored step; the rate follows from it, also where the stored run would have ended."""
+        super().load_state_dict(state_dict)
+        if self.begin <= self._global_step < self.end:
+            self.last_step = self._global_step - self.begin
+            for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+                group['lr'] = value
+
     def _get_value(self) -> list[float]:
         """Rate of each group at ``self.last_step``."""
         step, warmup = self.last_step, self.warmup_epochs
