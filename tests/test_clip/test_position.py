@@ -1,0 +1,62 @@
+"""Resizing of position embeddings."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from open_clip.model import resize_pos_embed
+from torch import nn
+
+from vlprompt.clip.position import resize_position_embedding
+
+
+def open_clip_resized(positions: torch.Tensor, target: tuple[int, int]) -> torch.Tensor:
+    state = {'visual.positional_embedding': positions.clone()}
+    visual = nn.Module()
+    visual.grid_size = target
+    resize_pos_embed(state, SimpleNamespace(visual=visual))
+    return state['visual.positional_embedding']
+
+
+@pytest.mark.parametrize('target', [(4, 4), (14, 14), (5, 9), (16, 8)])
+def test_bicubic_is_open_clips(seeded, target):
+    positions = torch.randn(1 + 7 * 7, 6)
+    torch.testing.assert_close(
+        resize_position_embedding(positions, (7, 7), target), open_clip_resized(positions, target)
+    )
+
+
+def test_bilinear_is_plain_interpolation(seeded):
+    positions = torch.randn(1 + 6, 5)
+    out = resize_position_embedding(positions, (2, 3), (4, 3), 'bilinear')
+    grid = F.interpolate(positions[1:].reshape(1, 2, 3, 5).permute(0, 3, 1, 2), size=(4, 3), mode='bilinear')
+    assert out[0].equal(positions[0])
+    torch.testing.assert_close(out[1:], grid[0].permute(1, 2, 0).reshape(12, 5))
+
+
+def test_same_grid_is_untouched():
+    positions = torch.randn(5, 3)
+    assert resize_position_embedding(positions, (2, 2), (2, 2)) is positions
+
+
+def test_gradient_reaches_the_embedding():
+    positions = torch.randn(5, 3, requires_grad=True)
+    resize_position_embedding(positions, (2, 2), (3, 4)).sum().backward()
+    torch.testing.assert_close(positions.grad.sum(), torch.tensor(13.0 * 3))
+
+
+def test_dtype_is_kept():
+    assert resize_position_embedding(torch.randn(5, 3).half(), (2, 2), (3, 3)).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(source=(2, 3), target=(2, 2)), 'do not belong to a 2x3 grid'),
+        (dict(source=(2, 2), target=(3, 3), mode='nearest'), 'bicubic'),
+    ],
+)
+def test_errors(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        resize_position_embedding(torch.zeros(5, 3), **kwargs)

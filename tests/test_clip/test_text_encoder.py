@@ -1,0 +1,155 @@
+"""The shared-prefix text tower against the path over all positions."""
+
+import pytest
+import torch
+
+from tests.test_clip.conftest import random_prompts
+from vlprompt.clip import PromptTokens, TextEncoder
+
+LAYOUTS = {
+    'class-specific: start token only': (1, 1, [[5, 9, 5, 2]]),
+    'one prompt': (1, 6, [[3, 3, 4, 2, 7]]),
+    'four prompts': (4, 6, [[3, 3, 4, 2]] * 4),
+    'four class-specific prompts': (4, 1, [[8, 3, 8]] * 4),
+    'prompts whose classes have other lengths': (3, 4, [[3, 1, 2], [1, 1, 5], [2, 3, 1]]),
+    'end token right after the prefix': (2, 4, [[1, 1, 1]] * 2),
+    'a single class': (2, 5, [[4]] * 2),
+    'a single class, a single token': (1, 5, [[1]]),
+    'the last position': (1, 3, [[17, 2]]),
+}
+
+
+def features_and_gradients(encoder: TextEncoder, tokens: PromptTokens, **kwargs):
+    out = encoder(tokens, **kwargs)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0))
+    return out, *torch.autograd.grad((out * weights).sum(), (tokens.prefix, tokens.suffix))
+
+
+def assert_same(actual, expected):
+    for a, e in zip(actual, expected, strict=True):
+        assert a.shape == e.shape
+        assert (a - e).abs().max() <= 1e-5 * e.abs().max()
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('tokens_in_budget', [None, 4], ids=['whole', 'chunks recomputed'])
+def test_features_and_context_gradients_agree_with_the_reference(text_encoder, layout, tokens_in_budget):
+    prompts, shared, lengths = LAYOUTS[layout]
+    tokens = random_prompts(prompts, shared, lengths)
+    expected = features_and_gradients(text_encoder, tokens, reference=True)
+    if tokens_in_budget:
+        text_encoder.memory_budget = tokens_in_budget * text_encoder.saved_bytes_per_token(20)
+    assert_same(features_and_gradients(text_encoder, tokens), expected)
+
+
+def test_coop_layout_with_seventeen_shared_positions(seeded):
+    encoder = TextEncoder(embed_dim=8, vocab_size=50, width=32, heads=2, layers=2)
+    encoder.reset_parameters()
+    tokens = random_prompts(1, 17, [[3, 4, 3, 6, 9]], width=32)
+    assert_same(features_and_gradients(encoder, tokens), features_and_gradients(encoder, tokens, reference=True))
+
+
+@pytest.mark.parametrize('tokens_in_budget', [10**6, 7, 1])
+def test_chunks_without_gradient(text_encoder, tokens_in_budget):
+    tokens = random_prompts(2, 4, [[3, 1, 2, 5, 3, 3]] * 2)
+    text_encoder.memory_budget = tokens_in_budget * text_encoder.working_bytes_per_token(20)
+    with torch.no_grad():
+        assert_same([text_encoder(tokens)], [text_encoder(tokens, reference=True)])
+
+
+def test_weight_gradients_agree_too(text_encoder):
+    text_encoder.requires_grad_(True)
+    tokens = random_prompts(2, 4, [[3, 1, 2]] * 2)
+    gradients = []
+    for reference in (True, False):
+        text_encoder.zero_grad()
+        text_encoder(tokens, reference=reference).sin().sum().backward()
+        gradients.append({key: p.grad for key, p in text_encoder.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for key, expected in gradients[0].items():
+        if key.endswith('positional_embedding'):
+            assert not expected[8:].any(), 'positions after the last end token receive no gradient'
+        torch.testing.assert_close(gradients[1][key], expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_prefix_and_suffix_may_be_expanded_views(text_encoder):
+    tokens = random_prompts(1, 4, [[3, 1, 2]])
+    views = PromptTokens(tokens.prefix.expand(3, -1, -1), tokens.suffix.expand(3, -1, -1, -1), tokens.eot.expand(3, -1))
+    with torch.no_grad():
+        assert_same([text_encoder(views)[2:]], [text_encoder(tokens)])
+
+
+def test_rows_after_the_end_token_are_never_read(text_encoder):
+    tokens = random_prompts(1, 4, [[3, 1, 2]])
+    expected = features_and_gradients(text_encoder, tokens)
+    with torch.no_grad():
+        for k, end in enumerate((3, 1, 2)):
+            tokens.suffix[:, k, end:] = torch.nan
+    assert_same(features_and_gradients(text_encoder, tokens), expected)
+
+
+def test_estimate_of_kept_bytes(text_encoder):
+    """It may not be below what autograd keeps, nor more than half above it."""
+    encoder = TextEncoder(embed_dim=32, vocab_size=50, width=128, heads=2, layers=4).requires_grad_(False)
+    encoder.reset_parameters()
+    tokens = random_prompts(1, 5, [[3, 4, 5] * 30], width=128)
+    kept: dict[int, int] = {}
+    held = []
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        held.append(storage)
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        encoder(tokens)
+    for parameter in encoder.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    estimate = encoder.saved_bytes_per_token(10) * 30 * (3 + 4 + 5)
+    assert 2 / 3 * estimate < sum(kept.values()) < estimate
+
+
+def test_plain_texts(text_encoder):
+    ids = torch.tensor([[40, 1, 2, 3, 49, 0, 0], [40, 1, 2, 49, 0, 0, 0], [40, 1, 2, 5, 6, 7, 49]])
+    tokens = text_encoder.from_ids(ids[None])
+    assert tokens.shared_length == 3
+    assert tokens.suffix.shape == (1, 3, 4, 24)
+    with torch.no_grad():
+        assert_same([text_encoder.encode_ids(ids)], [text_encoder(tokens, reference=True)[0]])
+
+
+def test_one_text_shares_all_but_its_end_token(text_encoder):
+    tokens = text_encoder.from_ids(torch.tensor([[[40, 1, 2, 49, 0]]]))
+    assert tokens.shared_length == 3
+
+
+def test_prompts_share_as_far_as_all_of_them_do(text_encoder):
+    ids = torch.tensor([[[40, 1, 2, 49], [40, 1, 3, 49]], [[40, 4, 2, 49], [40, 5, 2, 49]]])
+    assert text_encoder.from_ids(ids).shared_length == 1
+
+
+def test_ids_without_start_token_are_an_error(text_encoder):
+    with pytest.raises(ValueError, match='start token'):
+        text_encoder.from_ids(torch.tensor([[[1, 2, 49], [2, 2, 49]]]))
+
+
+@pytest.mark.parametrize(
+    ('eot', 'message'),
+    [(20, 'class 1: .*position 20, but the text tower has 20'), (9, 'holds positions 4 to 8'), (3, 'position 3')],
+)
+def test_end_token_must_be_there(text_encoder, eot, message):
+    tokens = random_prompts(1, 4, [[3, 3]])
+    tokens.eot[0, 1] = eot
+    for reference in (False, True):
+        with pytest.raises(ValueError, match=message):
+            text_encoder(tokens, reference=reference)
+
+
+def test_autocast_keeps_norms_in_fp32_and_stays_close(text_encoder):
+    tokens = random_prompts(1, 4, [[3, 1, 2]])
+    exact = text_encoder(tokens)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        rough = text_encoder(tokens)
+    assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
+    torch.autograd.grad(rough.sum(), tokens.prefix)

@@ -1,0 +1,249 @@
+"""Reading weights from files, tags and the package."""
+
+import pickle
+import subprocess
+import sys
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from tests.conftest import MICRO
+from vlprompt.clip import CLIP, build_clip
+from vlprompt.clip import build as build_module
+from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding, unpack
+from vlprompt.clip.weights import state_sha256, to_openai_names
+
+SMALL = {form: dict(arch, vocab_size=100, context_length=16, transformer_heads=1) for form, arch in MICRO.items()}
+
+
+@pytest.fixture(params=['rn', 'vit'])
+def model(request, seeded) -> CLIP:
+    """A micro CLIP whose widths follow CLIP's rule of 64 channels a head (1 head below)."""
+    return CLIP(SMALL[request.param]).eval()
+
+
+@pytest.fixture
+def openai_state(model) -> dict:
+    """What OpenAI's archives hold: fp16, flat names, and three numbers that are no weights."""
+    state = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    extra = dict(input_resolution=64, context_length=16, vocab_size=100)
+    return dict(to_openai_names(state), **{key: torch.tensor(value) for key, value in extra.items()})
+
+
+def torchscript_archive(state: dict, path) -> None:
+    """Save a TorchScript module that has exactly these tensors."""
+
+    class Holder(nn.Module):
+        def forward(self, x):
+            return x
+
+    root = Holder()
+    for key, value in state.items():
+        module = root
+        *parents, name = key.split('.')
+        for parent in parents:
+            if parent not in dict(module.named_children()):
+                module.add_module(parent, Holder())
+            module = getattr(module, parent)
+        module.register_buffer(name, value)
+    with pytest.warns(FutureWarning):
+        torch.jit.trace(root, torch.zeros(1)).save(path)
+
+
+def write(form: str, state: dict, folder):
+    path = folder / 'weights.pt'
+    if form == 'torchscript':
+        torchscript_archive(state, path)
+    elif form == 'safetensors':
+        path = folder / 'weights.safetensors'
+        save_file(state, path)
+    elif form == 'training checkpoint':
+        torch.save({'epoch': 3, 'state_dict': {f'module.{key}': value for key, value in state.items()}}, path)
+    elif form == 'text tower apart':
+        custom = {
+            key if key.split('.')[0] in ('visual', 'logit_scale') else f'text.{key}': v for key, v in state.items()
+        }
+        torch.save({key: v for key, v in custom.items() if key.removeprefix('text.') not in EXTRA}, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+EXTRA = ('input_resolution', 'context_length', 'vocab_size')
+
+
+@pytest.mark.parametrize(
+    'form', ['torchscript', 'state dict', 'safetensors', 'training checkpoint', 'text tower apart']
+)
+def test_every_form_gives_the_same_model(form, model, openai_state, tmp_path):
+    built = build_clip(weights=write(form, openai_state, tmp_path))
+    rounded = {k: v.half().float() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    assert built.arch.first_difference(model.arch) is None
+    assert not built.training
+    assert built.source.sha256 == state_sha256(rounded)
+    assert built.source.name.startswith('file:weights.')
+    for key, value in built.state_dict().items():
+        assert value.equal(rounded[key]), key
+        assert value.device.type == 'cpu'
+    assert all(p.requires_grad for p in built.parameters())
+    assert built.encode_image(torch.randn(1, 3, 64, 64)).cls.isfinite().all()
+
+
+def test_random_weights_have_no_source(micro_arch):
+    model = build_clip(micro_arch)
+    assert model.source is None
+    assert not model.training
+
+
+def test_hash_depends_on_values_and_names():
+    state = {'a': torch.zeros(2), 'b': torch.ones(2)}
+    assert state_sha256(state) == state_sha256(dict(reversed(state.items())))
+    assert state_sha256(state) != state_sha256({'a': torch.ones(2), 'b': torch.zeros(2)})
+    assert state_sha256(state) == state_sha256(dict(state, **{'bn.num_batches_tracked': torch.tensor(3)}))
+
+
+def test_image_size_resizes_positions_but_not_the_hash(model, openai_state, tmp_path):
+    path = write('state dict', openai_state, tmp_path)
+    small, large = build_clip(weights=path), build_clip(weights=path, image_size=(128, 96))
+    assert large.source == small.source
+    images = torch.randn(1, 3, 128, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(large.encode_image(images).cls, small.encode_image(images).cls)
+
+
+@pytest.mark.parametrize(('field', 'value'), [('embed_dim', 32), ('image_size', 128), ('transformer_layers', 3)])
+def test_other_architecture_names_the_first_differing_field(model, openai_state, tmp_path, field, value):
+    path = write('state dict', openai_state, tmp_path)
+    arch = dict(SMALL['vit' if model.arch.is_vit else 'rn'], **{field: value})
+    with pytest.raises(ValueError, match=rf'weights.pt: the weights have {field}=.*{field}={value}'):
+        build_clip(arch, path)
+
+
+def test_missing_and_unknown_entries_are_errors(openai_state, tmp_path):
+    del openai_state['ln_final.bias']
+    openai_state['logit_bias'] = torch.zeros(())
+    with pytest.raises(ValueError, match=r"missing entries \['text.ln_final.bias'\], unknown entries \['logit_bias'\]"):
+        build_clip(weights=write('state dict', openai_state, tmp_path))
+
+
+def test_quick_gelu_option(openai_state, tmp_path):
+    path = write('state dict', openai_state, tmp_path)
+    assert build_clip(weights=path).quick_gelu
+    plain = build_clip(weights=path, quick_gelu=False)
+    assert isinstance(plain.text.transformer.resblocks[0].mlp.gelu, nn.GELU)
+
+
+def test_nothing_given():
+    with pytest.raises(ValueError, match='arch, weights, or both'):
+        build_clip()
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no weight file at .*nothing.pt'):
+        build_clip('RN50', tmp_path / 'nothing.pt')
+
+
+def test_file_without_tensors(tmp_path):
+    torch.save({'epoch': 3}, tmp_path / 'x.pt')
+    with pytest.raises(ValueError, match='holds no state dict'):
+        build_clip('RN50', tmp_path / 'x.pt')
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ('code ran',))
+
+
+def test_no_code_of_a_foreign_file_runs(tmp_path, capsys):
+    torch.save({'state_dict': Bomb()}, tmp_path / 'x.pt')
+    with pytest.raises(pickle.UnpicklingError):
+        build_clip('RN50', tmp_path / 'x.pt')
+    assert 'code ran' not in capsys.readouterr().out
+
+
+class TestTags:
+    def test_unknown_tag_lists_the_known_ones(self):
+        with pytest.raises(ValueError, match=r"'nonsense' is neither a file nor a tag .* ViT-B-32; its tags: openai"):
+            build_clip('ViT-B/32', 'nonsense')
+
+    def test_tag_needs_an_architecture(self):
+        with pytest.raises(ValueError, match='also give arch'):
+            build_clip(weights='openai')
+
+    def test_failed_download_says_what_to_fetch(self, monkeypatch):
+        def fail(config):
+            raise FileNotFoundError('no network')
+
+        monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
+        with pytest.raises(FileNotFoundError, match=r'no network.*openaipublic.*RN50\.pt.*pass its path'):
+            build_clip('RN50', 'openai')
+        with pytest.raises(FileNotFoundError, match=r'https://huggingface.co/laion/CLIP-ViT-B-32'):
+            build_clip('ViT-B/32', 'laion2b_s34b_b79k')
+
+    @pytest.mark.parametrize(
+        ('arch', 'tag', 'quick_gelu'),
+        [
+            ('ViT-B/32', 'openai', True),
+            ('ViT-B-32', 'laion2b_s34b_b79k', False),
+            ('ViT-B/16', 'laion400m_e31', False),
+            ('RN50', 'openai', True),
+            ('ViT-B-32-quickgelu', 'laion400m_e32', True),
+        ],
+    )
+    def test_activation_is_open_clips(self, monkeypatch, tmp_path, arch, tag, quick_gelu):
+        monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', lambda config: str(tmp_path / 'x.pt'))
+        model_name = build_module.open_clip_name(build_module.find_architecture(arch).name)
+        if arch.endswith('quickgelu'):
+            model_name = arch
+        path, quick = build_module.download(model_name, tag)
+        assert path == tmp_path / 'x.pt'
+        assert quick is quick_gelu
+
+    def test_file_of_a_tag_is_loaded(self, monkeypatch, model, openai_state, tmp_path):
+        path = write('state dict', openai_state, tmp_path)
+        monkeypatch.setattr(build_module, 'download', lambda model_name, tag: (path, False))
+        built = build_clip(model.arch, 'laion2b')
+        assert built.source.name == 'custom:laion2b'
+        assert not built.quick_gelu
+
+
+class TestBuiltin:
+    def test_unknown_architecture(self):
+        with pytest.raises(ValueError, match="not shipped for arch 'RN50'"):
+            build_clip('RN50', 'scenes')
+
+    def test_needs_an_architecture(self):
+        with pytest.raises(ValueError, match='also give arch'):
+            build_clip(weights='scenes')
+
+    def test_pack_and_unpack(self, model, tmp_path):
+        state = model.state_dict()
+        table = seeded_token_embedding(100, 32, seed=5)
+        trained = torch.tensor([7, 3])
+        table[trained] = torch.randn(2, 32).half().float()
+        state[TOKEN_EMBEDDING] = table
+        torch.save(pack(state, trained, seed=5), tmp_path / 'x.pth')
+        back = unpack(torch.load(tmp_path / 'x.pth', weights_only=True))
+        assert back.keys() == state.keys()
+        assert back[TOKEN_EMBEDDING].equal(table)
+        torch.testing.assert_close(back['logit_scale'], state['logit_scale'], rtol=1e-3, atol=0)
+
+    def test_an_unlisted_trained_row_is_an_error(self, model):
+        with pytest.raises(ValueError, match='are not those of seed 5'):
+            pack(model.state_dict(), torch.tensor([1]), seed=5)
+
+    def test_seeded_rows_are_pinned(self):
+        torch.testing.assert_close(
+            seeded_token_embedding(2, 2, seed=0).flatten(),
+            torch.tensor([1.764052, 0.400157, 0.978738, 2.240893]) * 0.02,
+        )
+
+
+@pytest.mark.slow
+def test_import_is_plain_torch():
+    code = 'import sys, vlprompt.clip; print({"mmengine", "mmcv", "mmseg", "mmdet", "open_clip"} & set(sys.modules))'
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == 'set()'
