@@ -24,5 +24,6 @@ env_cfg = dict(
 )
 randomness = dict(seed=1, deterministic=False)
 
+test_cfg = dict()
 load_from = None
 resume = False

@@ -8,5 +8,4 @@ param_scheduler = [dict(type='vlprompt.WarmupCosineLR', warmup_epochs=1, warmup_
 
 # No validation set takes part: the last epoch is the result.
 train_cfg = dict(by_epoch=True, max_epochs=50)
-test_cfg = dict()
 auto_scale_lr = dict(enable=False, base_batch_size=32)
