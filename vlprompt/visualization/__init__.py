@@ -12,16 +12,25 @@ from vlprompt.visualization.nearest_words import (
     draw_words,
     format_words,
     nearest_words,
+    spacing_note,
     table_spacing,
+    words_to_json,
 )
 from vlprompt.visualization.predictions import draw_prediction
-from vlprompt.visualization.transport_plans import ClassPlan, deviation_limit, draw_transport_plans, relative_plan
+from vlprompt.visualization.transport_plans import (
+    ClassPlan,
+    class_plans,
+    deviation_limit,
+    draw_transport_plans,
+    relative_plan,
+)
 
 __all__ = [
     'ClassPlan',
     'ContextWords',
     'NearWord',
     'Run',
+    'class_plans',
     'deviation_limit',
     'draw_curves',
     'draw_prediction',
@@ -33,7 +42,9 @@ __all__ = [
     'read_run',
     'relative_plan',
     'save_figure',
+    'spacing_note',
     'table_spacing',
     'to_grid',
     'to_uint8_image',
+    'words_to_json',
 ]

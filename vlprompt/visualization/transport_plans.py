@@ -20,7 +20,8 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vlprompt.alignment import plan_entropy
+from vlprompt.alignment import Alignment, plan_entropy
+from vlprompt.prompts import readable
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 from vlprompt.visualization.heatmaps import overlay, to_grey, to_grid
 
@@ -50,6 +51,43 @@ class ClassPlan:
     def numbers(self) -> str:
         """Score and relative plan entropy as the row's heading says them."""
         return f'score {100 * self.score:.1f} %   plan entropy {plan_entropy(self.plan).item():.4f}'
+
+
+def class_plans(
+    aligned: Alignment,
+    index: int,
+    class_names: Sequence[str],
+    true: int | None = None,
+    top_k: int = 2,
+    asked: Sequence[int] | None = None,
+) -> list[ClassPlan]:
+    """Rows of the figure of one image of a batch.
+
+    Args:
+        aligned: what an alignment with a plan returned.
+        index: which of the B images.
+        class_names: K names.
+        true: index of the true class, if known.
+        top_k: shows the true class and the ``top_k`` most likely ones, in the order of their scores.
+        asked: shows these classes instead.
+    """
+    scores = aligned.logits[index].float().softmax(0).cpu()
+    ranking = scores.argsort(descending=True).tolist()
+    chosen = [k for k in ranking if k in ranking[:top_k] or k == true] if asked is None else asked
+    rows = []
+    for k in chosen:
+        rank = ranking.index(k) + 1
+        note = 'predicted' if rank == 1 else f'rank {rank}'
+        rows.append(
+            ClassPlan(
+                name=readable(class_names[k]),
+                score=scores[k].item(),
+                plan=aligned.plan[index, k].float().cpu(),
+                similarity=aligned.maps[index, k].float().cpu(),
+                note=f'true, {note}' if k == true else note,
+            )
+        )
+    return rows
 
 
 def relative_plan(plan: Tensor) -> Tensor:

@@ -1,0 +1,33 @@
+"""Draw loss, accuracy, learning rate and plan entropy of one or several training runs.
+
+python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_16shot_dtd work_dirs/plot_rn50_16shot_dtd \
+    --out curves.png
+"""
+
+import argparse
+import sys
+
+from vlprompt.engine import cli
+from vlprompt.visualization import draw_curves, read_run, save_figure
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', nargs='+', metavar='WORK_DIR', help='work directories of training, or scalars.json')
+    parser.add_argument('--keys', nargs='+', help='scalars to draw, such as loss_cls (default: those above)')
+    parser.add_argument('--title', default='')
+    parser.add_argument('--out', required=True, metavar='FILE.png', help='picture; the suffix gives the format')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        runs = [read_run(path) for path in args.runs]
+        print(save_figure(draw_curves(runs, args.keys, args.title), args.out))
+    except ValueError as error:  # a broken log, an unknown scalar, a format matplotlib cannot write
+        sys.exit(f'plot_curves.py: {error}')
+
+
+if __name__ == '__main__':
+    cli.call(main)

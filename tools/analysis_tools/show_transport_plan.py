@@ -1,0 +1,120 @@
+"""Draw the transport plans of a PLOT model: where each prompt of a class looks in an image.
+
+python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50_16shot_caltech101.py \
+    work_dirs/plot_rn50_16shot_caltech101/epoch_200.pth --from-test-set 8 --out plans
+... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
+
+One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the
+uniform one, on a scale that all pictures of a call share.
+"""
+
+import argparse
+from pathlib import Path
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import torch  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.dataset import Compose  # noqa: E402
+from torch import nn  # noqa: E402
+
+from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.prompts import readable  # noqa: E402
+from vlprompt.registry import DATASETS  # noqa: E402
+from vlprompt.visualization import (  # noqa: E402
+    class_plans,
+    deviation_limit,
+    draw_transport_plans,
+    save_figure,
+    to_uint8_image,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a model whose alignment has a plan')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the initial prompts")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
+    source.add_argument(
+        '--from-test-set', type=int, metavar='N', help="N images, spread evenly over the config's test set"
+    )
+    parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show')
+    parser.add_argument(
+        '--top-k', type=int, default=2, help='without --classes: the K most likely classes besides the true one'
+    )
+    parser.add_argument(
+        '--stretch',
+        action='store_true',
+        help="stretch every panel to its own minimum and maximum, as in the paper's figures",
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    args = parser.parse_args()
+    if args.top_k < 1 or (args.from_test_set or 1) < 1:
+        parser.error('--top-k and --from-test-set must be at least 1')
+    return args
+
+
+def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> list[dict]:
+    """Images through the config's test pipeline: dicts with ``inputs`` and ``data_samples``."""
+    dataset_cfg = cfg.test_dataloader.dataset
+    if args.images:
+        pipeline = Compose(dataset_cfg.pipeline)
+        return [pipeline(dict(img_path=path, sample_idx=i)) for i, path in enumerate(args.images)]
+    dataset = DATASETS.build(dataset_cfg)
+    if list(map(readable, dataset.metainfo['classes'])) != list(map(readable, model.class_names)):
+        raise ConfigError(
+            f'{args.config}: the test set has {len(dataset.metainfo["classes"])} classes that are not the '
+            f'{len(model.class_names)} of model.class_names, so its labels mean nothing to the model'
+        )
+    count = min(args.from_test_set, len(dataset))
+    return [dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count)]
+
+
+def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:
+    """Indices of the classes asked for; spaces and underscores are the same."""
+    known = [readable(name) for name in model.class_names]
+    for name in names:
+        if readable(name) not in known:
+            raise ConfigError(
+                f'--classes: {name!r} is not a class of {config}; its {len(known)} are {", ".join(known)}'
+            )
+    return [known.index(readable(name)) for name in names]
+
+
+@torch.no_grad()
+def main() -> None:
+    args = parse_args()
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    asked = class_indices(args.classes, model, args.config) if args.classes else None
+    figures = []
+    for sample in load_samples(args, model.cfg, model):
+        batch = model.data_preprocessor(dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]))
+        aligned = model.align(batch['inputs'])
+        if aligned.plan is None:
+            raise ConfigError(
+                f'{args.config}: {type(model.alignment).__name__} has no transport plan; '
+                'take a model with TransportAlignment, such as those of configs/plot'
+            )
+        annotated = sample['data_samples']
+        true = int(annotated.gt_label) if 'gt_label' in annotated else None
+        preprocessor = model.data_preprocessor
+        image = to_uint8_image(batch['inputs'][0], preprocessor.mean, preprocessor.std)
+        rows = class_plans(aligned, 0, model.class_names, true, args.top_k, asked)
+        figures.append((Path(annotated.img_path), image, rows))
+
+    limit = deviation_limit([row.plan for _, _, rows in figures for row in rows])
+    for number, (path, image, rows) in enumerate(figures):
+        title = str(Path(*path.parts[-3:]))
+        figure = draw_transport_plans(image, rows, title, limit, args.stretch)
+        print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
+
+
+if __name__ == '__main__':
+    cli.call(main)
