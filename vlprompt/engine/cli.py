@@ -44,6 +44,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         help='seed of initialisation, order and augmentation, and of the few-shot draw of the training and '
         'validation sets (the seeds 1, 2, 3 of the papers)',
     )
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for all data sets of the config')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
 
@@ -57,6 +58,8 @@ def base_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     if args.seed is not None:
         set_seed(cfg, args.seed)
+    if args.data_root is not None:
+        set_data_root(cfg, args.data_root)
     return cfg
 
 
@@ -69,18 +72,28 @@ def set_seed(cfg: Config, seed: int) -> None:
     cfg.setdefault('randomness', ConfigDict())
     cfg.randomness.seed = seed
     for loader in ('train_dataloader', 'val_dataloader'):
-        for dataset in few_shot_datasets((cfg.get(loader) or {}).get('dataset')):
-            dataset.seed = seed
+        for dataset in datasets_of(cfg.get(loader)):
+            if 'shots' in dataset or 'seed' in dataset:
+                dataset.seed = seed
 
 
-def few_shot_datasets(node: Any) -> list[ConfigDict]:
-    """All dataset configs with ``shots`` or ``seed``, through wrappers such as ``ConcatDataset``."""
+def set_data_root(cfg: Config, folder: str) -> None:
+    """Read all data sets that have a ``data_root`` from another folder."""
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for dataset in datasets_of(cfg.get(loader)):
+            if 'data_root' in dataset:
+                dataset.data_root = folder
+
+
+def datasets_of(node: Any) -> list[ConfigDict]:
+    """All dataset configs of a data loader, through wrappers such as ``ConcatDataset``."""
     if isinstance(node, Sequence) and not isinstance(node, str):
-        return [found for item in node for found in few_shot_datasets(item)]
+        return [found for item in node for found in datasets_of(item)]
     if not isinstance(node, Mapping):
         return []
-    own = [node] if 'shots' in node or 'seed' in node else []
-    return own + few_shot_datasets(node.get('dataset')) + few_shot_datasets(node.get('datasets'))
+    own = [node] if 'type' in node else []
+    inner = [] if isinstance(node.get('dataset'), str) else datasets_of(node.get('dataset'))
+    return own + inner + datasets_of(node.get('datasets'))
 
 
 # --------------------------------------------------------------------------------------------------------------- runs

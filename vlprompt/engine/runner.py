@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable
@@ -34,7 +35,6 @@ from vlprompt.engine.resume_state import restore_hub, resume_state
 from vlprompt.registry import RUNNERS
 from vlprompt.version import __version__
 
-
 LOOP_PARTS = dict(
     train=('train_dataloader', 'optim_wrapper', 'param_scheduler'),
     val=('val_dataloader', 'val_evaluator'),
@@ -63,6 +63,7 @@ class PromptRunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner:
         check_config(cfg)
+        cfg = copy.deepcopy(cfg)
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))

@@ -1,4 +1,4 @@
-"""Pictures of predictions: the image the model saw under a line with its answer and the truth."""
+"""Pictures of predictions: the image the model saw, the truth and the most likely classes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vlprompt.prompts import readable
 from vlprompt.registry import HOOKS
-
-_RIGHT, _WRONG, _UNKNOWN = '#1b7f3b', '#b3261e', '#444444'
 
 
 @HOOKS.register_module()
@@ -24,15 +22,15 @@ class PredictionImageHook(Hook):
     Args:
         out_dir: folder of the pictures, created if needed.
         interval: write every n-th image.
-        min_width: smaller images are enlarged to this width, in pixels, so that the line fits.
+        top_k: classes shown with their scores.
     """
 
-    def __init__(self, out_dir: str, interval: int = 1, min_width: int = 320) -> None:
+    def __init__(self, out_dir: str, interval: int = 1, top_k: int = 5) -> None:
         if interval < 1:
             raise ValueError(f'PredictionImageHook: interval must be at least 1, got {interval}')
         self.out_dir = Path(out_dir)
         self.interval = interval
-        self.min_width = min_width
+        self.top_k = top_k
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
@@ -42,7 +40,7 @@ class PredictionImageHook(Hook):
             raise ValueError(
                 'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with'
             )
-        self._classes = list(classes)
+        self._classes = [readable(name) for name in classes]
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Any], outputs: Sequence[Any]
@@ -54,26 +52,11 @@ class PredictionImageHook(Hook):
                 self._write(image, sample, number)
 
     def _write(self, image: Tensor, sample: Any, number: int) -> None:
-        predicted = int(sample.pred_label)
-        text = f'{self._classes[predicted]} {float(sample.pred_score[predicted]):.2f}'
-        folder, colour = 'unlabelled', _UNKNOWN
-        if 'gt_label' in sample:
-            true = int(sample.gt_label[0])
-            folder, colour = ('right', _RIGHT) if true == predicted else ('wrong', _WRONG)
-            text += '' if true == predicted else f'  (is: {self._classes[true]})'
-        name = Path(str(sample.get('img_path') or 'image')).stem
-        target = self.out_dir / folder / f'{number:06d}_{name}.png'
+        from vlprompt.visualization import draw_prediction  # imported here: training needs no matplotlib
+
+        true = int(sample.gt_label) if 'gt_label' in sample else None
+        folder = 'unlabelled' if true is None else 'right' if true == int(sample.pred_label) else 'wrong'
+        target = self.out_dir / folder / f'{number:06d}_{Path(str(sample.get("img_path") or "image")).stem}.png'
         target.parent.mkdir(parents=True, exist_ok=True)
-        draw_prediction(image, text, colour, self.min_width).save(target)
-
-
-def draw_prediction(image: Tensor, text: str, colour: str, min_width: int = 320) -> Image.Image:
-    """A picture of an image (3, H, W), uint8 RGB, under a coloured line of text."""
-    picture = Image.fromarray(np.ascontiguousarray(image.cpu().numpy().transpose(1, 2, 0)))
-    if picture.width < min_width:
-        picture = picture.resize((min_width, round(picture.height * min_width / picture.width)), Image.BICUBIC)
-    font = ImageFont.load_default(size=16)
-    canvas = Image.new('RGB', (picture.width, picture.height + 26), 'white')
-    canvas.paste(picture, (0, 26))
-    ImageDraw.Draw(canvas).text((6, 3), text, fill=colour, font=font)
-    return canvas
+        pixels = np.ascontiguousarray(image.cpu().numpy().transpose(1, 2, 0))
+        draw_prediction(pixels, sample.pred_score.cpu(), self._classes, true, self.top_k).save(target)

@@ -1,0 +1,44 @@
+# make demo | make test | make lint. The first two set up .venv by themselves and reuse it while it is current.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# More than one thread per test process only makes them wait for each other.
+TESTS  ?= tests
+JOBS   ?= 2
+
+.PHONY: help demo test lint format setup
+
+help:
+	@echo 'make demo     learn prompts on generated data, compare with zero-shot, draw what was learned'
+	@echo 'make test     run the tests (TESTS=tests/test_engine JOBS=1 to narrow down)'
+	@echo 'make lint     check style'
+	@echo 'make format   repair style'
+	@echo 'make setup    only install into $(VENV)'
+
+demo: $(STAMP)
+	$(BIN)/python tools/demo.py
+
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(TESTS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(STAMP)
+
+$(STAMP): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo 'vlprompt needs Python 3.10 or newer, and $(PYTHON) is' \
+	         "$$($(PYTHON) --version 2>&1 || echo not installed)."; \
+	    echo 'Install one and run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	    echo 'The venv module is missing: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
