@@ -8,7 +8,7 @@ from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedulers import WarmupCosineLR
-from vlprompt.engine.trainable import select_trainable
+from vlprompt.engine.trainable import select_frozen, select_trainable
 from vlprompt.engine.tta import FlipTTAModel
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     'load_config',
     'load_trained',
     'read_checkpoint',
+    'select_frozen',
     'select_trainable',
 ]

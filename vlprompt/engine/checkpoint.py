@@ -98,14 +98,14 @@ def plain(value: Any) -> Any:
 
     Arrays become tensors; what has no plain form becomes its ``str``.
     """
+    if isinstance(value, np.generic):  # before float and str, which some of them derive from
+        return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Tensor):
         return value.detach().cpu()
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy()) if value.dtype.kind in 'biuf' else [plain(v) for v in value.tolist()]
-    if isinstance(value, np.generic):
-        return value.item()
     if isinstance(value, Mapping):
         return {plain(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

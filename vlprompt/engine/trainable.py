@@ -27,20 +27,47 @@ def select_trainable(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         TypeError: ``patterns`` is a single string instead of a sequence of them.
         ValueError: a pattern that matches nothing; the message names the closest parameters.
     """
-    if isinstance(patterns, str):
-        raise TypeError(f'trainable must be a sequence of patterns, got the string {patterns!r}: write [{patterns!r}]')
-    parameters = dict(model.named_parameters())
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in parameters):
-            raise ValueError(
-                f'trainable: the pattern {pattern!r} matches none of the {len(parameters)} parameters of '
-                f'{type(model).__name__}.{_closest_parameters(pattern, list(parameters))}'
-            )
-    trained = [name for name in parameters if any(fnmatchcase(name, pattern) for pattern in patterns)]
-    for name, parameter in parameters.items():
-        parameter.requires_grad_(name in set(trained))
-    print_log(describe_trainable(model), logger='current')
+    trained = _matching(model, patterns, 'trainable')
+    _require_grad(model, set(trained))
     return trained
+
+
+def select_frozen(model: nn.Module, patterns: Sequence[str]) -> list[str]:
+    """The counterpart of :func:`select_trainable` for models that are mostly trained.
+
+    Sets ``requires_grad`` to False on parameters matching any pattern and to True on all others.
+
+    Returns:
+        Names of the trained parameters, in the model's order.
+
+    Raises:
+        TypeError: ``patterns`` is a single string instead of a sequence of them.
+        ValueError: a pattern that matches nothing; the message names the closest parameters.
+    """
+    frozen = set(_matching(model, patterns, 'frozen'))
+    trained = [name for name, _ in model.named_parameters() if name not in frozen]
+    _require_grad(model, set(trained))
+    return trained
+
+
+def _matching(model: nn.Module, patterns: Sequence[str], option: str) -> list[str]:
+    """Names of the parameters that match any pattern, in the model's order."""
+    if isinstance(patterns, str):
+        raise TypeError(f'{option} must be a sequence of patterns, got the string {patterns!r}: write [{patterns!r}]')
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(
+                f'{option}: the pattern {pattern!r} matches none of the {len(names)} parameters of '
+                f'{type(model).__name__}.{_closest_parameters(pattern, names)}'
+            )
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _require_grad(model: nn.Module, trained: set[str]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trained)
+    print_log(describe_trainable(model), logger='current')
 
 
 def describe_trainable(model: nn.Module) -> str:
@@ -60,10 +87,15 @@ def describe_trainable(model: nn.Module) -> str:
 
 
 def _closest_parameters(pattern: str, names: list[str]) -> str:
-    """Names close to a pattern: by spelling, else those below its longest matching literal prefix."""
+    """Names close to a pattern: by spelling, else those of the deepest module on its path that exists."""
     hint = did_you_mean(pattern, names)
     if hint:
         return hint
-    prefix = pattern.split('*')[0].rsplit('.', 1)[0]
-    below = [name for name in names if prefix and name.startswith(prefix)]
-    return f' Parameters are named {enumerate_names(below or names)}.'
+    path = pattern.split('.')
+    below = names
+    for depth in range(len(path) - 1, 0, -1):
+        prefix = '.'.join(path[:depth]) + '.'
+        if any(name.startswith(prefix) for name in names):
+            below = [name for name in names if name.startswith(prefix)]
+            break
+    return f' Parameters are named {enumerate_names(below)}.'

@@ -1,0 +1,141 @@
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vlprompt.engine import CheckpointError, load_trained, read_checkpoint
+from vlprompt.engine.checkpoint import describe_model, plain, trained_state, write_checkpoint
+
+BASE = SimpleNamespace(name='RN50 openai', sha256='a' * 64)
+OTHER = SimpleNamespace(name='RN50 yfcc15m', sha256='b' * 64)
+
+
+class Prompt(nn.Module):
+    """The least a prompt model is: one trained tensor on a frozen base."""
+
+    def __init__(self, base=BASE, class_names=('cat', 'dog'), n_ctx=4):
+        super().__init__()
+        self.clip = nn.Linear(2, 2)
+        self.context = nn.Parameter(torch.randn(n_ctx, 3))
+        self.base_source, self.class_names = base, class_names
+
+    def trained_state_dict(self):
+        return {'context': self.context}
+
+
+def checkpoint_of(model, **changes):
+    return dict(meta=dict(vlprompt=describe_model(model) | changes), state_dict=trained_state(model))
+
+
+def test_round_trip_through_a_file(tmp_path):
+    model, other = Prompt(), Prompt()
+    write_checkpoint(checkpoint_of(model), tmp_path / 'a.pth')
+    checkpoint = read_checkpoint(tmp_path / 'a.pth')
+    assert set(checkpoint['state_dict']) == {'context'}
+    assert checkpoint['meta']['vlprompt']['base'] == dict(name='RN50 openai', sha256='a' * 64)
+    load_trained(other, checkpoint)
+    assert torch.equal(model.context, other.context)
+
+
+def test_a_slice_is_stored_without_the_rest_of_its_storage(tmp_path):
+    model = Prompt()
+    model.trained_state_dict = lambda: {'context': torch.zeros(1000, 1000)[:2]}
+    write_checkpoint(dict(state_dict=trained_state(model)), tmp_path / 'a.pth')
+    assert (tmp_path / 'a.pth').stat().st_size < 20_000
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (Prompt(base=OTHER), r'RN50 openai \(sha256 aaaaaaaaaaaa\).*RN50 yfcc15m \(sha256 bbbbbbbbbbbb\)'),
+        (Prompt(base=None), r'RN50 openai .* random base weights'),
+        (Prompt(class_names=('cat', 'fox')), r'only in the checkpoint: dog; only in the model: fox'),
+        (Prompt(class_names=('dog', 'cat')), r"another order, first at class 0: 'cat' against 'dog'"),
+        (Prompt(n_ctx=8), r'context has shape \(4, 3\), the model needs \(8, 3\)'),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(model, message):
+    before = model.context.detach().clone()
+    with pytest.raises(CheckpointError, match=message):
+        load_trained(model, checkpoint_of(Prompt()))
+    assert torch.equal(model.context, before)
+
+
+def test_other_classes_on_request():
+    load_trained(Prompt(class_names=('fox',)), checkpoint_of(Prompt()), other_classes=True)
+
+
+def test_missing_and_unexpected_tensors_are_errors():
+    with pytest.raises(CheckpointError, match=r"missing context \(4, 3\)\n.*unexpected contxt. Did you mean 'context'"):
+        load_trained(Prompt(), dict(state_dict=dict(contxt=torch.zeros(4, 3))))
+    with pytest.raises(CheckpointError, match='no "state_dict" in the checkpoint, which holds model'):
+        load_trained(Prompt(), dict(model={}))
+
+
+def test_a_converted_checkpoint_loads_without_a_description():
+    model = Prompt()
+    load_trained(model, dict(state_dict={'module.context': torch.ones(4, 3)}))
+    assert torch.equal(model.context.detach(), torch.ones(4, 3))
+
+
+class Scheduler:
+    """What official repositories pickle beside their weights."""
+
+    def __init__(self):
+        self.last_epoch = 3
+
+
+class Malicious:
+    def __reduce__(self):
+        return (exec, ("raise AssertionError('code of a checkpoint was run')",))
+
+
+@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
+def test_foreign_objects_are_read_without_running_them(tmp_path, zipped):
+    content = dict(
+        state_dict={'ctx': torch.arange(3.0).half(), 'p': nn.Parameter(torch.ones(1))},
+        scheduler=Scheduler(),
+        malicious=Malicious(),
+        epoch=50,
+    )
+    torch.save(content, tmp_path / 'official.tar', _use_new_zipfile_serialization=zipped)
+    checkpoint = read_checkpoint(tmp_path / 'official.tar')
+    assert torch.equal(checkpoint['state_dict']['ctx'], torch.arange(3.0).half())
+    assert checkpoint['epoch'] == 50
+    assert 'Scheduler, not loaded' in repr(checkpoint['scheduler'])
+    assert 'exec, not loaded' in repr(checkpoint['malicious'])
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        read_checkpoint(tmp_path / 'absent.pth')
+    (tmp_path / 'broken.pth').write_bytes(b'not a checkpoint')
+    with pytest.raises(CheckpointError, match=r'broken.pth cannot be read'):
+        read_checkpoint(tmp_path / 'broken.pth')
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(CheckpointError, match='holds a list'):
+        read_checkpoint(tmp_path / 'list.pth')
+    torch.jit.script(nn.Linear(1, 1)).save(str(tmp_path / 'RN50.pt'))
+    with pytest.raises(CheckpointError, match=r'TorchScript archive.*model.clip.weights='):
+        read_checkpoint(tmp_path / 'RN50.pt')
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / 'a.pth'
+    write_checkpoint(dict(epoch=1), path)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        write_checkpoint(dict(epoch=2, bad=lambda: None), path)
+    assert read_checkpoint(path) == dict(epoch=1)
+    assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_plain_values_survive_weights_only_loading(tmp_path):
+    value = dict(palette=np.zeros((2, 3)), names=('a', np.str_('b')), score=np.float32(1.5), path=tmp_path, n=None)
+    write_checkpoint(plain(value), tmp_path / 'a.pth')
+    loaded = torch.load(tmp_path / 'a.pth', weights_only=True)
+    assert loaded['names'] == ('a', 'b')
+    assert (loaded['score'], loaded['path'], loaded['n']) == (1.5, str(tmp_path), None)
+    assert loaded['palette'].shape == (2, 3)

@@ -1,0 +1,101 @@
+"""Learning rates of the published recipes; the numbers were read from the official scheduler, epoch by epoch."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vlprompt.engine import WarmupCosineLR
+from vlprompt.registry import PARAM_SCHEDULERS
+
+PINNED = {  # (lr, epochs): {epoch: lr}
+    (2e-3, 50): {0: 1e-5, 1: 2e-3, 2: 0.0019980267284282717, 25: 0.001062790519529313, 49: 7.88529868552223e-06},
+    (2e-3, 200): {0: 1e-5, 1: 2e-3, 2: 0.0019998766324816606, 101: 0.0009999999999999992, 199: 4.934396342683993e-07},
+    (2e-3, 10): {0: 1e-5, 1: 2e-3, 6: 0.001, 9: 0.00019098300562505268},
+    (3.5e-3, 5): {0: 1e-5, 1: 0.0035, 2: 0.0031657797401561582, 4: 0.001209220259843842},
+}
+PINNED_WITHOUT_RECOUNT = {0: 1e-5, 1: 2e-3, 2: 0.0019940821341079412, 48: 7.893086286913818e-06}
+
+
+def rates(lr, epochs, **options):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+    schedule = WarmupCosineLR(optimizer, T_max=epochs, **options)
+    values = []
+    for _ in range(epochs):
+        values.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        schedule.step()
+    return values
+
+
+@pytest.mark.parametrize('recipe', PINNED)
+def test_published_rates(recipe):
+    values = rates(*recipe)
+    for epoch, lr in PINNED[recipe].items():
+        assert values[epoch] == pytest.approx(lr, rel=1e-12)
+
+
+def test_published_rates_without_recount():
+    values = rates(2e-3, 50, recount=False)
+    for epoch, lr in PINNED_WITHOUT_RECOUNT.items():
+        assert values[epoch] == pytest.approx(lr, rel=1e-12)
+
+
+def test_every_published_rate(golden):
+    meta, _ = golden.load('plot/schedule')
+    for epochs in (50, 100, 200):
+        np.testing.assert_allclose(rates(2e-3, epochs), meta['lr_float64'][f'lr_E{epochs}'], rtol=1e-12)
+    np.testing.assert_allclose(rates(2e-3, 50, recount=False), meta['lr_float64']['lr_E50_recount_false'], rtol=1e-12)
+
+
+def test_groups_keep_their_own_rates_after_a_common_warm_up():
+    groups = [dict(params=[nn.Parameter(torch.zeros(1))], lr=lr) for lr in (1.0, 0.1)]
+    optimizer = torch.optim.SGD(groups)
+    schedule = WarmupCosineLR(optimizer, T_max=4, warmup_epochs=1, warmup_lr=0.01)
+    assert [g['lr'] for g in optimizer.param_groups] == [0.01, 0.01]
+    optimizer.step()
+    schedule.step()
+    assert [g['lr'] for g in optimizer.param_groups] == [1.0, 0.1]
+
+
+def test_built_from_a_config_and_converted_to_iterations():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    cfg = dict(type='vlprompt.WarmupCosineLR', T_max=4, convert_to_iter_based=True)
+    schedule = PARAM_SCHEDULERS.build(cfg, default_args=dict(optimizer=optimizer, epoch_length=10))
+    assert (schedule.T_max, schedule.warmup_epochs, schedule.by_epoch) == (40, 10, False)
+
+
+def test_resuming_a_shorter_run_follows_the_longer_schedule():
+    def fresh(end):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2e-3)
+        return optimizer, WarmupCosineLR(optimizer, T_max=10, end=end)
+
+    optimizer, short = fresh(end=3)
+    for _ in range(3):
+        optimizer.step()
+        short.step()
+    optimizer, long = fresh(end=10)
+    long.load_state_dict(dict(_global_step=short._global_step, last_step=short.last_step))
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(rates(2e-3, 10)[3])
+
+
+@pytest.mark.parametrize('options', [dict(T_max=0), dict(T_max=5, warmup_epochs=-1)])
+def test_impossible_schedules_are_refused(options):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match='WarmupCosineLR'):
+        WarmupCosineLR(optimizer, **options)
+
+
+def test_sgd_with_the_schedule_moves_a_parameter_as_published():
+    """Two steps per epoch on sum((w - k * (0..7))^2), k = 1, 2: weights after six steps of the official loop."""
+    weight = nn.Parameter(torch.linspace(-1, 1, 8))
+    optimizer = torch.optim.SGD([weight], lr=2e-3, momentum=0.9, weight_decay=5e-4)
+    schedule = WarmupCosineLR(optimizer, T_max=50)
+    for _ in range(3):
+        for k in (1, 2):
+            optimizer.zero_grad()
+            ((weight - k * torch.arange(8)) ** 2).sum().backward()
+            optimizer.step()
+        schedule.step()
+    expected = [-0.94071233, -0.58563131, -0.23055023, 0.12453079, 0.47961175, 0.83469278, 1.18977392, 1.54485488]
+    torch.testing.assert_close(weight.detach(), torch.tensor(expected), rtol=1e-6, atol=1e-7)
