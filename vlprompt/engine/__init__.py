@@ -7,7 +7,7 @@ from vlprompt.engine.hooks import IterationSeedHook, PredictionImageHook
 from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.schedulers import WarmupCosineLR
+from vlprompt.engine.schedulers import WarmupCosineLR, WarmupPolyLR
 from vlprompt.engine.trainable import select_frozen, select_trainable
 from vlprompt.engine.tta import FlipTTAModel
 
@@ -22,6 +22,7 @@ __all__ = [
     'PromptLogProcessor',
     'PromptRunner',
     'WarmupCosineLR',
+    'WarmupPolyLR',
     'check_config',
     'load_config',
     'load_trained',

@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import mmengine
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, master_only
-from mmengine.model import is_model_wrapper
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
@@ -77,10 +78,14 @@ class PromptRunner(Runner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap for distributed training; on CPUs without device ids, and not at all if nothing is trained."""
+        """Wrap for distributed training, not at all if nothing is trained; on CPUs without device ids and with plain
+        batch norm, since statistics are synchronised between GPUs only.
+        """
         if self.distributed and not any(p.requires_grad for p in model.parameters()):
             return model.to(get_device())
         if self.distributed and cpu_only():
+            model = revert_sync_batchnorm(model)
+            self.cfg.sync_bn = None
             find_unused = self.cfg.get('find_unused_parameters', False)
             defaults = dict(broadcast_buffers=False, find_unused_parameters=find_unused)
             model_wrapper_cfg = defaults | (model_wrapper_cfg or {}) | dict(device_ids=None)
@@ -96,6 +101,11 @@ class PromptRunner(Runner):
     def bare_model(self) -> nn.Module:
         """The model without the wrapper for distributed training."""
         return self.model.module if is_model_wrapper(self.model) else self.model
+
+    @cached_property
+    def _config_text(self) -> str:
+        """The config as Python; formatting it takes half a second, so not for every checkpoint anew."""
+        return self.cfg.pretty_text
 
     @master_only
     def save_checkpoint(
@@ -135,7 +145,7 @@ class PromptRunner(Runner):
         return plain(
             progress
             | dict(
-                cfg=self.cfg.pretty_text,
+                cfg=self._config_text,
                 seed=self.seed,
                 experiment_name=self.experiment_name,
                 time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),

@@ -100,4 +100,5 @@ def known_types(registries: Iterable[Registry]) -> list[str]:
 def _child(registry: Registry, scope: str) -> Registry:
     """The node of a registry's tree that belongs to a scope."""
     import_module(f'{scope}.registry')
-    return registry.root._search_child(scope) or registry
+    child = registry.root._search_child(scope)
+    return registry if child is None else child  # an empty registry is falsy

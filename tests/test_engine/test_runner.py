@@ -1,0 +1,138 @@
+"""The runner on a real classifier with micro towers: what is stored, and that resuming is exact."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from tests.tiny_project import CLASSES
+from vlprompt.engine import CheckpointError, load_config, read_checkpoint
+from vlprompt.engine.checkpoint import RESUME_FILE
+from vlprompt.engine.hooks.iteration_seed import seed_everything
+from vlprompt.engine.runner import resume_file
+
+
+class Interrupt(Hook):
+    """The power goes off before an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def context(work_dir, epoch=4):
+    return read_checkpoint(work_dir / f'epoch_{epoch}.pth')['state_dict']['prompt.context']
+
+
+@pytest.fixture(scope='module')
+def finished(project, tmp_path_factory):
+    """Work directory of an uninterrupted run of four epochs."""
+    work_dir = tmp_path_factory.mktemp('finished')
+    project.run(work_dir, default_hooks__checkpoint__max_keep_ckpts=-1).train()
+    return work_dir
+
+
+def test_checkpoints_hold_what_was_trained_and_what_it_belongs_to(finished, project):
+    assert sorted(p.name for p in finished.glob('*.pth')) == [*(f'epoch_{e}.pth' for e in (1, 2, 3, 4)), RESUME_FILE]
+    checkpoint = torch.load(finished / 'epoch_4.pth', weights_only=True)
+    assert set(checkpoint) == {'meta', 'state_dict'}
+    assert {name: tuple(t.shape) for name, t in checkpoint['state_dict'].items()} == {'prompt.context': (2, 4, 32)}
+    about = checkpoint['meta']['vlprompt']
+    assert about['class_names'] == list(CLASSES)
+    assert about['trained_keys'] == ['prompt.context']
+    assert len(about['base']['sha256']) == 64
+    assert 'n_ctx=4' in checkpoint['meta']['cfg']
+    assert (finished / 'epoch_4.pth').stat().st_size < 2 * 4 * 32 * 4 + 20_000
+
+
+def test_training_moved_the_context_and_nothing_else(finished, project, tmp_path):
+    runner = project.run(tmp_path, load_from=str(finished / 'epoch_4.pth'))
+    frozen = {n: p.clone() for n, p in runner.model.named_parameters() if not p.requires_grad}
+    metrics = runner.test()
+    assert torch.equal(runner.model.prompt.context.detach(), context(finished))
+    assert not torch.equal(context(finished, 1), context(finished, 4))
+    assert all(torch.equal(p, frozen[n]) for n, p in runner.model.named_parameters() if n in frozen)
+    assert 0 <= metrics['accuracy/top1'] <= 100
+
+
+def test_resuming_is_bit_identical(finished, project, work_dir):
+    first = project.run(work_dir)
+    first.register_hook(Interrupt(epoch=2))
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    assert not (work_dir / 'epoch_3.pth').exists()
+    second = project.run(work_dir, resume=True)
+    second.train()
+    assert second.iter == 12
+    assert torch.equal(context(work_dir), context(finished))
+
+
+def test_validation_in_between_changes_nothing(finished, project, work_dir):
+    cfg = load_config(project.config)
+    project.run(
+        work_dir,
+        val_cfg={},
+        val_dataloader=cfg.test_dataloader,
+        val_evaluator=cfg.test_evaluator,
+        default_hooks__checkpoint__save_best='accuracy/top1',
+    ).train()
+    assert torch.equal(context(work_dir), context(finished))
+    (best,) = work_dir.glob('best_*.pth')
+    assert set(read_checkpoint(best)) == {'meta', 'state_dict'}
+
+
+def test_a_run_can_be_resumed_to_go_on_longer(finished, project, work_dir):
+    project.run(work_dir, train_cfg__max_epochs=2).train()
+    project.run(work_dir, resume=True).train()
+    assert torch.equal(context(work_dir), context(finished))
+
+
+def test_only_the_newest_checkpoint_can_be_resumed(finished, project, work_dir):
+    assert resume_file(finished) == resume_file(finished / 'epoch_4.pth') == str(finished / RESUME_FILE)
+    with pytest.raises(CheckpointError, match=r'resume from .*epoch_4.pth; or start a new run'):
+        resume_file(finished / 'epoch_2.pth')
+    with pytest.raises(FileNotFoundError, match='nothing to resume'):
+        resume_file(work_dir.parent)
+    with pytest.raises(CheckpointError, match='resume with --seed 1'):
+        project.run(work_dir, resume=True, load_from=str(finished), randomness__seed=2).train()
+
+
+def test_other_base_weights_are_refused(finished, project, work_dir):
+    other = project.root / 'other.pt'
+    state = torch.load(project.root / 'base.pt', weights_only=True)
+    torch.save(state | {'logit_scale': state['logit_scale'] + 1}, other)
+    runner = project.run(work_dir, load_from=str(finished / 'epoch_4.pth'), model__clip__weights=str(other))
+    with pytest.raises(CheckpointError, match=r'base.*but the model was built on .*other'):
+        runner.test()
+
+
+def test_other_classes_are_refused_unless_asked_for(finished, project, work_dir):
+    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=['dog', 'boat', 'cup'])
+    with pytest.raises(CheckpointError, match=r'only in the checkpoint: apple; only in the model: dog'):
+        project.run(work_dir, **options).test()
+    project.run(work_dir, other_classes=True, **options).test()
+
+
+def test_mixed_precision_trains(project, work_dir):
+    project.run(work_dir, optim_wrapper__type='vlprompt.AmpOptimWrapper', train_cfg__max_epochs=1).train()
+    assert torch.isfinite(context(work_dir, 1)).all()
+
+
+def draws():
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def test_an_iteration_draws_the_same_whatever_came_before():
+    seed_everything(1, iteration=5, rank=0, stream=1)
+    first = draws()
+    draws()
+    seed_everything(1, iteration=5, rank=0, stream=1)
+    assert draws() == first
+    for arguments in ((2, 5, 0, 1), (1, 6, 0, 1), (1, 5, 1, 1), (1, 5, 0, 0)):
+        seed_everything(*arguments)
+        assert all(a != b for a, b in zip(draws(), first, strict=True))

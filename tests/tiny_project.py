@@ -1,0 +1,95 @@
+"""A few-shot experiment small enough to run in a test: data, base weights and config in one folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.runner import Runner
+from PIL import Image
+
+from tests.conftest import MICRO
+from vlprompt.clip import build_clip
+from vlprompt.engine import cli, load_config
+
+CLASSES = ('apple', 'boat', 'cup')
+ARCH = dict(MICRO['rn'], image_size=32, transformer_layers=1)
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+_RUNS = count()
+
+CONFIG = """
+_base_ = ['{configs}/_base_/schedules/few_shot_50e.py', '{configs}/_base_/default_runtime.py']
+pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.RandomResizedCrop', size=32),
+    dict(type='vlprompt.RandomHorizontalFlip'),
+    dict(type='vlprompt.PackClassification'),
+]
+model = dict(
+    type='vlprompt.PromptClassifier',
+    clip=dict(arch={arch}, weights='{root}/base.pt'),
+    class_names={classes},
+    prompt=dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4),
+    alignment=dict(type='vlprompt.CosineAlignment'),
+    trainable=['prompt.context'],
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='vlprompt.EpochSampler', shuffle=True),
+    dataset=dict(type='vlprompt.FewShotDataset', data_root='{root}/data', split='train', shots=4, pipeline=pipeline),
+)
+test_dataloader = dict(
+    batch_size=6,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='vlprompt.FewShotDataset', data_root='{root}/data', split='test', pipeline=pipeline),
+)
+test_evaluator = dict(type='vlprompt.Accuracy')
+param_scheduler = [dict(type='vlprompt.WarmupCosineLR', T_max=4, warmup_lr=1e-2)]
+optim_wrapper = dict(optimizer=dict(lr=0.5))
+train_cfg = dict(max_epochs=4)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+"""
+
+
+@dataclass
+class TinyProject:
+    """Paths of the experiment; ``run`` builds its runner in this process."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path) -> TinyProject:
+        """Write 3 classes x 4 images per split, random micro towers and the config into ``root``."""
+        rng = np.random.default_rng(0)
+        for split in ('train', 'test'):
+            for channel, name in enumerate(CLASSES):
+                folder = root / 'data' / split / name
+                folder.mkdir(parents=True)
+                for i in range(4):
+                    image = rng.integers(0, 60, (40, 48, 3), dtype=np.uint8)
+                    image[..., channel] += 150
+                    Image.fromarray(image).save(folder / f'{i}.png')
+        torch.manual_seed(0)
+        state = build_clip(arch=ARCH).state_dict()
+        torch.save({name.removeprefix('text.'): tensor for name, tensor in state.items()}, root / 'base.pt')
+        (root / 'tiny.py').write_text(CONFIG.format(configs=CONFIGS, root=root, arch=ARCH, classes=list(CLASSES)))
+        return cls(root)
+
+    @property
+    def config(self) -> str:
+        return str(self.root / 'tiny.py')
+
+    def run(self, work_dir: Path, **options: Any) -> Runner:
+        """A runner; options are dotted keys with ``__`` for the dot."""
+        cfg = load_config(self.config, {key.replace('__', '.'): value for key, value in options.items()})
+        cfg.work_dir = str(work_dir)
+        cfg.experiment_name = f'test{next(_RUNS)}'  # mmengine keeps logs of equal names in one place
+        cfg.log_level = 'WARNING'
+        cfg._format_python_code = False  # which takes longer than the training
+        return cli.build_runner(cfg)
