@@ -49,7 +49,6 @@ def random_clip(arch: dict) -> CLIP:
 def text_encoder(seeded) -> TextEncoder:
     """Three frozen blocks of width 24, 20 positions, 50 tokens."""
     encoder = TextEncoder(embed_dim=8, context_length=20, vocab_size=50, width=24, heads=3, layers=3)
-    encoder.reset_parameters()
     load_tool('tower_parity').randomise(encoder)
     return encoder.requires_grad_(False)
 

@@ -44,7 +44,6 @@ def test_features_and_context_gradients_agree_with_the_reference(text_encoder, l
 
 def test_coop_layout_with_seventeen_shared_positions(seeded):
     encoder = TextEncoder(embed_dim=8, vocab_size=50, width=32, heads=2, layers=2)
-    encoder.reset_parameters()
     tokens = random_prompts(1, 17, [[3, 4, 3, 6, 9]], width=32)
     assert_same(features_and_gradients(encoder, tokens), features_and_gradients(encoder, tokens, reference=True))
 
@@ -91,7 +90,6 @@ def test_rows_after_the_end_token_are_never_read(text_encoder):
 def test_estimate_of_kept_bytes(text_encoder):
     """It may not be below what autograd keeps, nor more than half above it."""
     encoder = TextEncoder(embed_dim=32, vocab_size=50, width=128, heads=2, layers=4).requires_grad_(False)
-    encoder.reset_parameters()
     tokens = random_prompts(1, 5, [[3, 4, 5] * 30], width=128)
     kept: dict[int, int] = {}
     held = []
@@ -144,6 +142,19 @@ def test_end_token_must_be_there(text_encoder, eot, message):
     for reference in (False, True):
         with pytest.raises(ValueError, match=message):
             text_encoder(tokens, reference=reference)
+
+
+def test_shortened_tower_gives_the_same_features(text_encoder):
+    tokens = random_prompts(1, 4, [[3, 1, 2]])
+    with torch.no_grad():
+        expected = text_encoder(tokens)
+        text_encoder.shorten(7)
+        assert_same([text_encoder(tokens)], [expected])
+        assert_same([text_encoder(tokens, reference=True)], [expected])
+    assert text_encoder.positional_embedding.shape == (7, 24)
+    assert not text_encoder.positional_embedding.requires_grad
+    with pytest.raises(ValueError, match='has 7 positions, 8 were asked for'):
+        text_encoder.shorten(8)
 
 
 def test_autocast_keeps_norms_in_fp32_and_stays_close(text_encoder):

@@ -178,9 +178,14 @@ class TestTags:
             raise FileNotFoundError('no network')
 
         monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
-        with pytest.raises(FileNotFoundError, match=r'no network.*openaipublic.*RN50\.pt.*pass its path'):
+        with pytest.raises(
+            FileNotFoundError, match=r'fetch https.*openaipublic.*RN50\.pt, or .*pass its path.*no network'
+        ):
             build_clip('RN50', 'openai')
-        with pytest.raises(FileNotFoundError, match=r'https://huggingface.co/laion/CLIP-ViT-B-32'):
+        with pytest.raises(
+            FileNotFoundError,
+            match=r'safetensors or .* of https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K,',
+        ):
             build_clip('ViT-B/32', 'laion2b_s34b_b79k')
 
     @pytest.mark.parametrize(

@@ -115,13 +115,21 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
     try:
         path = pretrained.download_pretrained(config)
     except (OSError, RuntimeError) as error:
-        places = [config[key] for key in ('url', 'hf_hub') if config.get(key)]
-        where = ' or '.join([p if '://' in p else f'https://huggingface.co/{p.rstrip("/")}' for p in places])
         raise FileNotFoundError(
-            f'could not download the weights {tag!r} of {model_name} ({error}). Fetch them from {where} on a machine '
-            f'with network access, copy the file here and pass its path: weights="/path/to/file"'
+            f'could not download the weights {tag!r} of {model_name}. On a machine with network access, fetch '
+            f'{_places(config)}, copy the file here and pass its path: weights="/path/to/file". The reason was: {error}'
         ) from error
     return Path(path), bool(config.get('quick_gelu', False))
+
+
+def _places(config: Mapping[str, Any]) -> str:
+    """Where the file of an open_clip entry can be fetched by hand."""
+    places = [config['url']] if config.get('url') else []
+    if config.get('hf_hub'):
+        repository, _, file = config['hf_hub'].rpartition('/')
+        file = file or 'open_clip_model.safetensors or open_clip_pytorch_model.bin'
+        places.append(f'{file} of https://huggingface.co/{repository}')
+    return ', or '.join(places)
 
 
 def _check_same(wanted: Architecture, found: Architecture, name: str) -> None:

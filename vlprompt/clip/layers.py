@@ -72,11 +72,38 @@ class Attention(nn.Module):
         return self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
 
 
-class ResidualAttentionBlock(nn.Module):
-    """Pre-norm transformer block: x + attn(ln_1(x)), then x + mlp(ln_2(x))."""
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al., 2016): in training, drop a residual branch for random samples.
 
-    def __init__(self, width: int, heads: int, quick_gelu: bool = True) -> None:
+    Args:
+        rate: probability of dropping; what is kept is scaled by 1 / (1 - rate).
+    """
+
+    def __init__(self, rate: float) -> None:
         super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f'drop path rate must be in [0, 1), got {rate}')
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = x.new_empty((len(x),) + (1,) * (x.dim() - 1)).bernoulli_(1 - self.rate)
+        return x * keep / (1 - self.rate)
+
+    def extra_repr(self) -> str:
+        return f'rate={self.rate:.3g}'
+
+
+class ResidualAttentionBlock(nn.Module):
+    """Pre-norm transformer block: x + attn(ln_1(x)), then x + mlp(ln_2(x)).
+
+    ``drop_path`` is the probability with which each of the two branches is dropped for a sample in training.
+    """
+
+    def __init__(self, width: int, heads: int, quick_gelu: bool = True, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.drop_path = DropPath(drop_path)
         self.ln_1 = LayerNorm(width)
         self.attn = Attention(width, heads)
         self.ln_2 = LayerNorm(width)
@@ -90,19 +117,20 @@ class ResidualAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, queries: int | None = None, causal: bool = False) -> Tensor:
         """(B, L, W) -> (B, L, W), or (B, queries, W): only the first ``queries`` tokens are computed."""
-        return self.feed_forward(x[:, :queries] + self.attn(self.ln_1(x), queries, causal))
+        return self.feed_forward(x[:, :queries] + self.drop_path(self.attn(self.ln_1(x), queries, causal)))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The second half of the block, position by position."""
-        return x + self.mlp(self.ln_2(x))
+        return x + self.drop_path(self.mlp(self.ln_2(x)))
 
 
 class Transformer(nn.Module):
-    """A stack of blocks, ``resblocks`` as OpenAI names it."""
+    """A stack of blocks, ``resblocks`` as OpenAI names it; ``drop_path`` grows linearly from 0 to the given rate."""
 
-    def __init__(self, width: int, layers: int, heads: int, quick_gelu: bool = True) -> None:
+    def __init__(self, width: int, layers: int, heads: int, quick_gelu: bool = True, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads, quick_gelu) for _ in range(layers))
+        rates = [drop_path * block / max(layers - 1, 1) for block in range(layers)]
+        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads, quick_gelu, rate) for rate in rates)
 
     def reset_parameters(self) -> None:
         """Initialise as CLIP does: residual branches scaled down by the depth."""

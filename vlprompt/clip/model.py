@@ -43,7 +43,7 @@ class CLIP(nn.Module):
         image_size: pixels (side, or (H, W)) that fix the size of the image tower's position embedding,
             where it shall differ from the architecture's.
         vision: further options of the image tower: ``interpolation`` for both, ``last_stride`` for
-            :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride`` and ``out_indices`` for
+            :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride``, ``out_indices`` and ``drop_path`` for
             :class:`~vlprompt.clip.VisionTransformer`.
 
     Attributes:
@@ -89,14 +89,7 @@ class CLIP(nn.Module):
             layers=arch.transformer_layers,
             quick_gelu=quick_gelu,
         )
-        self.logit_scale = nn.Parameter(torch.empty(()))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """CLIP's initialisation from scratch."""
-        self.visual.reset_parameters()
-        self.text.reset_parameters()
-        nn.init.constant_(self.logit_scale, log(1 / 0.07))
+        self.logit_scale = nn.Parameter(torch.tensor(log(1 / 0.07)))
 
     @property
     def embed_dim(self) -> int:

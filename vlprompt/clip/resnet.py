@@ -80,6 +80,7 @@ class AttentionPool2d(nn.Module):
         self.q_proj = nn.Linear(channels, channels)
         self.v_proj = nn.Linear(channels, channels)
         self.c_proj = nn.Linear(channels, embed_dim)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         channels = self.q_proj.in_features
@@ -160,14 +161,15 @@ class ModifiedResNet(nn.Module):
 
         grid_size = (image_size[0] // self.total_stride, image_size[1] // self.total_stride)
         self.attnpool = AttentionPool2d(grid_size, channels, heads or channels // 64, embed_dim, interpolation)
+        self._silence_branches()
 
     @property
     def grid_size(self) -> tuple[int, int]:
         """(h, w) of the position embedding."""
         return self.attnpool.grid_size
 
-    def reset_parameters(self) -> None:
-        self.attnpool.reset_parameters()
+    def _silence_branches(self) -> None:
+        """Start every residual branch at zero, as CLIP does."""
         for module in self.modules():
             if isinstance(module, Bottleneck):
                 nn.init.zeros_(module.bn3.weight)

@@ -58,12 +58,26 @@ class TextEncoder(nn.Module):
         self.transformer = Transformer(width, layers, heads, quick_gelu)
         self.ln_final = LayerNorm(width)
         self.text_projection = nn.Parameter(torch.empty(width, embed_dim))
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=self.width**-0.5)
         self.transformer.reset_parameters()
+
+    def shorten(self, context_length: int) -> None:
+        """Cut off the positions from ``context_length`` on: lossless for prompts that end before, since nothing sees
+        what comes later.
+
+        Raises:
+            ValueError: the tower has fewer positions than that.
+        """
+        if context_length > self.context_length:
+            raise ValueError(f'the text tower has {self.context_length} positions, {context_length} were asked for')
+        positions = self.positional_embedding
+        self.positional_embedding = nn.Parameter(positions[:context_length].detach().clone(), positions.requires_grad)
+        self.context_length = context_length
 
     def forward(self, tokens: PromptTokens, reference: bool = False) -> Tensor:
         """Encode P prompts for K classes.
@@ -122,19 +136,20 @@ class TextEncoder(nn.Module):
 
     def _lengths(self, tokens: PromptTokens) -> list[list[int]]:
         """[P][K] tokens from the end of the prefix to the end token, checked to be there."""
-        shared, rows = tokens.shared_length, tokens.suffix.shape[2]
-        eot = tokens.eot.tolist()
-        for prompt, row in enumerate(eot):
-            for index, position in enumerate(row):
-                where = f'prompt {prompt}, class {index}: the end token stands at position {position}'
-                if position >= self.context_length:
-                    raise ValueError(
-                        f'{where}, but the text tower has {self.context_length} positions; shorten the class name or '
-                        'the context'
-                    )
-                if not shared <= position < shared + rows:
-                    raise ValueError(f'{where}, but the suffix holds positions {shared} to {shared + rows - 1}')
-        return [[position - shared + 1 for position in row] for row in eot]
+        shared, end = tokens.shared_length, tokens.shared_length + tokens.suffix.shape[2]
+        wrong = (tokens.eot < shared) | (tokens.eot >= min(end, self.context_length))
+        if wrong.any():
+            prompt, index = wrong.nonzero()[0].tolist()
+            position = int(tokens.eot[prompt, index])
+            reason = (
+                f'the text tower has {self.context_length} positions; shorten the class name or the context'
+                if position >= self.context_length
+                else f'the suffix holds positions {shared} to {end - 1}'
+            )
+            raise ValueError(
+                f'prompt {prompt}, class {index}: the end token stands at position {position}, but {reason}'
+            )
+        return (tokens.eot - shared + 1).tolist()
 
     def _positions(self, start: int, stop: int, like: Tensor) -> Tensor:
         """(stop - start, W) position embeddings in the dtype of ``like``."""

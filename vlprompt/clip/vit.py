@@ -48,6 +48,7 @@ class VisionTransformer(nn.Module):
         patch_stride: step between patches; None: ``patch_size``. Smaller: overlapping patches.
         out_indices: blocks after which a feature map is taken; None: :func:`default_out_indices`.
         interpolation: how the position embedding follows another grid.
+        drop_path: rate of stochastic depth in the last block, growing linearly from 0 in the first; for fine-tuning.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class VisionTransformer(nn.Module):
         patch_stride: int | None = None,
         out_indices: Sequence[int] | None = None,
         interpolation: Interpolation = 'bicubic',
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
@@ -79,9 +81,10 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.positional_embedding = nn.Parameter(torch.empty(1 + self.grid_size[0] * self.grid_size[1], width))
         self.ln_pre = LayerNorm(width)
-        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu)
+        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu, drop_path)
         self.ln_post = LayerNorm(width)
         self.proj = nn.Parameter(torch.empty(width, embed_dim))
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         for parameter in (self.class_embedding, self.positional_embedding, self.proj):
@@ -169,6 +172,12 @@ class VisionTransformer(nn.Module):
     def to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens (B, 1 + h * w, width), class token first, as a feature map (B, width, h, w)."""
         return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+
+    def stages(self, images: Tensor, class_offset: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Patch tokens after each block of ``out_indices`` as maps (B, width, h, w); nothing is projected."""
+        tokens, grid = self.embed(images, class_offset)
+        _, outputs = self.encode(tokens, out_indices=self.out_indices)
+        return tuple(self.to_map(output, grid) for output in outputs)
 
     def forward(
         self,
