@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
 
     state = convert(args.method, read_checkpoint(args.src))
-    description = dict(base=None, class_names=None, trained_keys=list(state), converted_from=args.method)
+    description = dict(class_names=None, trained_keys=list(state), converted_from=args.method)
     write_checkpoint(dict(meta=dict(vlprompt=description), state_dict=state), args.dst)
     for name, tensor in state.items():
         print(f'{name}: {tuple(tensor.shape)}')

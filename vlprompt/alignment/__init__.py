@@ -2,6 +2,7 @@
 
 from vlprompt.alignment.base import Alignment
 from vlprompt.alignment.cosine import CosineAlignment
+from vlprompt.alignment.score_map import score_map
 from vlprompt.alignment.sinkhorn import SinkhornResult, plan_entropy, sinkhorn
 from vlprompt.alignment.transport import TransportAlignment, UniformAlignment
 
@@ -12,5 +13,6 @@ __all__ = [
     'TransportAlignment',
     'UniformAlignment',
     'plan_entropy',
+    'score_map',
     'sinkhorn',
 ]

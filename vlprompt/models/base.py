@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
-from vlprompt.engine.trainable import select_trainable
+from vlprompt.engine.trainable import select_frozen, select_trainable
 
 
 class PromptTunedMixin:
-    """Mix into an ``nn.Module`` that holds the shared towers as ``self.clip``.
+    """Mix into an ``nn.Module`` that holds the shared towers, by default as ``self.clip``.
 
-    * :meth:`freeze` leaves gradients on for parameters matching ``trainable`` only;
+    A model whose towers lie elsewhere says where in ``base_prefixes`` and overrides :attr:`base_source`.
+
+    * :meth:`freeze` leaves gradients on for parameters matching ``trainable`` only, or for those that do not match
+      ``frozen``;
     * modules without a trained parameter stay in eval mode, so a frozen tower keeps its batch statistics;
     * :meth:`trained_state_dict` is what a checkpoint needs besides the towers' own weights.
     """
 
+    base_prefixes: tuple[str, ...] = ('clip.',)
     clip: CLIP
     class_names: tuple[str, ...]
 
@@ -26,9 +30,12 @@ class PromptTunedMixin:
         """Name and hash of the weights the towers were read from; None for random ones."""
         return self.clip.source
 
-    def freeze(self, trainable: Sequence[str]) -> None:
-        """Switch gradients on for matching parameters and off for all others; see ``select_trainable``."""
-        select_trainable(self, trainable)
+    def freeze(self, trainable: Sequence[str] | None = None, frozen: Sequence[str] = ()) -> None:
+        """Switch gradients on and off by patterns: see ``select_trainable``, or ``select_frozen`` without it."""
+        if trainable is not None:
+            select_trainable(self, trainable)
+        else:
+            select_frozen(self, frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> nn.Module:
@@ -41,13 +48,19 @@ class PromptTunedMixin:
     def trained_state_dict(self) -> dict[str, Tensor]:
         """The part of ``state_dict()`` that cannot be read again from the base weights.
 
-        Towers that came from a file keep only their trained parameters; randomly initialised ones are kept whole.
+        Of towers that came from a file, only what training changes is kept: trained parameters, and the batch
+        statistics beside them.  Randomly initialised ones are kept whole.
         """
         state = self.state_dict()
         if self.base_source is None:
             return state
-        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        return {k: v for k, v in state.items() if k in trained or not k.startswith('clip.')}
+        changed = set()
+        for prefix, module in self.named_modules():
+            trained = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
+            if trained:
+                names = [*trained, *(name for name, _ in module.named_buffers(recurse=False))]
+                changed |= {f'{prefix}.{name}' if prefix else name for name in names}
+        return {k: v for k, v in state.items() if k in changed or not k.startswith(self.base_prefixes)}
 
 
 def _frozen_to_eval(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Learned context vectors: CoOp (Zhou et al., IJCV 2022, Eq. 2-3) and PLOT's sets of them (ICLR 2023)."""
+"""Learned context vectors: CoOp (Zhou et al., IJCV 2022, Eq. 2-3), PLOT's sets of them (ICLR 2023), DenseCLIP's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.text_encoder import TextEncoder
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.tokenizer import bpe_lengths, tokenize
 from vlprompt.clip.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.registry import MODELS
@@ -26,6 +26,9 @@ class ContextPrompt(TextPrompt):
         middle  [SOT] v1 sea lion v2 v3 .  [EOT]        (the first n_ctx // 2 vectors come first)
         front   [SOT] sea lion v1 v2 v3 .  [EOT]
 
+    DenseCLIP's contexts are ``position='end'`` with ``ending=''``, ``context_length=13`` (8 vectors, start and end
+    token, and names of up to 3 tokens), ``init_std=1`` and ``init_cut=2``.
+
     Args:
         class_names: K names.
         text: the text tower; gives the width W, the context length L and the embedding of ``init`` words.
@@ -36,6 +39,10 @@ class ContextPrompt(TextPrompt):
         init: None draws from N(0, ``init_std``); a string such as ``'a photo of a'`` starts every prompt from
             the embedding of its words; a list of P strings gives each prompt its own, all of the same token count.
         init_std: standard deviation of the random initialisation.
+        init_cut: draw from the normal distribution cut off at plus and minus ``init_cut * init_std``.
+        ending: what follows the name (or the context behind it): CoOp's full stop, or nothing.
+        context_length: positions of a prompt, start and end token included; None: those of the text tower.  Less
+            does not change the features: a name that does not fit is an error.
 
     The parameter ``context`` is (P, n_ctx, W), or (P, K, n_ctx, W) if class-specific.
 
@@ -54,6 +61,9 @@ class ContextPrompt(TextPrompt):
         position: str = 'end',
         init: str | Sequence[str] | None = None,
         init_std: float = 0.02,
+        init_cut: float | None = None,
+        ending: str = '.',
+        context_length: int | None = None,
     ) -> None:
         super().__init__()
         if position not in POSITIONS:
@@ -67,14 +77,20 @@ class ContextPrompt(TextPrompt):
             shape = (n_prompts, n_ctx, text.width)
             if class_specific:
                 shape = (n_prompts, len(class_names), n_ctx, text.width)
-            context = torch.randn(shape) * init_std
+            context = _draw(shape, init_std, init_cut)
         else:
             context = _embed_words(init, n_prompts, n_ctx, text)
             if class_specific:
                 context = context.unsqueeze(1).repeat(1, len(class_names), 1, 1)
         self.n_prompts, self.n_ctx = n_prompts, context.shape[-2]
         self.class_specific, self.position = class_specific, position
-        self.context_length = text.context_length
+        self.ending = ending
+        self.context_length = text.context_length if context_length is None else context_length
+        if self.context_length > text.context_length:
+            raise ValueError(
+                f'ContextPrompt: context_length={context_length}, but the text tower has only {text.context_length} '
+                'positions'
+            )
         self.context = nn.Parameter(context)
         for name in ('start_id', 'rows', 'name_ids', 'eot'):
             self.register_buffer(name, None, persistent=False)
@@ -93,16 +109,29 @@ class ContextPrompt(TextPrompt):
     def _tokenize(self, class_names: Sequence[str]) -> None:
         """Ids of "name." of every class, and which row each position behind the prefix takes."""
         texts = [readable(name) for name in class_names]
-        length = self.context_length - self.n_ctx
-        ids = tokenize([f'{text}.' for text in texts], length, names=list(class_names))
-        bare = tokenize(texts, length, names=list(class_names))
-        eot, name_lengths = ids.argmax(-1), bare.argmax(-1) - 1  # EOT has the largest id; SOT is not counted
+        self._check_lengths(class_names, [f'{text}{self.ending}' for text in texts])
+        ids = tokenize([f'{text}{self.ending}' for text in texts], self.context_length - self.n_ctx)
+        name_lengths = torch.tensor(bpe_lengths(texts))
+        eot = ids.argmax(-1)  # EOT has the largest id
         device = self.context.device
         self.class_names = tuple(class_names)
         self.start_id = ids[0, :1].to(device)
         self.name_ids = ids[:, 1 : int(eot.max()) + 1].to(device)
         self.eot = (eot + self.n_ctx).to(device)
         self.rows = self._layout(name_lengths, self.name_ids.shape[1]).to(device)
+
+    def _check_lengths(self, class_names: Sequence[str], texts: Sequence[str]) -> None:
+        """Raise if the longest class does not fit, naming it and the context length that it needs."""
+        lengths = bpe_lengths(texts)
+        longest = max(range(len(texts)), key=lengths.__getitem__)
+        needed = lengths[longest] + self.n_ctx + 2  # start and end token
+        if needed > self.context_length:
+            raise ValueError(
+                f'ContextPrompt: class {class_names[longest]!r} takes {lengths[longest]} tokens; with {self.n_ctx} '
+                f'context vectors, start and end token it needs context_length={needed}, but context_length is '
+                f'{self.context_length}. Raise it (no text tower of CLIP has more than 77), take fewer context vectors '
+                'or shorten the name'
+            )
 
     def _layout(self, name_lengths: Tensor, n_words: int) -> Tensor:
         """(K, n_ctx + T) order of [context (n_ctx), words (T)] behind the start token.
@@ -116,24 +145,29 @@ class ContextPrompt(TextPrompt):
         word_key = torch.where(words < name_lengths[:, None], 0.0, 2.0)
         return torch.cat([context_key, word_key], 1).argsort(dim=1, stable=True)
 
-    def forward(self, text: TextEncoder) -> PromptTokens:
+    def forward(self, text: TextEncoder, context: Tensor | None = None) -> PromptTokens:
         """
+        Args:
+            text: the text tower.
+            context: vectors to use in place of the parameter, of its shape but for P, which is free: those of B
+                images, say, if the context depends on the image.
+
         Returns:
             PromptTokens whose prefix is the start token and the context vectors that precede every class name
             and are shared by all classes: all of them (``end``), half (``middle``) or none.
         """
-        words = text.token_embedding(self.name_ids).to(self.context.dtype)  # (K, T, W)
-        start = text.token_embedding(self.start_id).to(self.context.dtype).expand(self.n_prompts, -1, -1)
-        n_classes = len(self.class_names)
-        eot = self.eot.expand(self.n_prompts, -1)
+        context = self.context if context is None else context
+        n_prompts, n_classes = len(context), len(self.class_names)
+        words = text.token_embedding(self.name_ids).to(context.dtype).expand(n_prompts, -1, -1, -1)  # (P, K, T, W)
+        start = text.token_embedding(self.start_id).to(context.dtype).expand(n_prompts, -1, -1)
+        eot = self.eot.expand(n_prompts, -1)
         if self.position == 'end' and not self.class_specific:
-            suffix = words.expand(self.n_prompts, -1, -1, -1)
-            return PromptTokens(torch.cat([start, self.context], 1), suffix, eot)
-        context = self.context if self.class_specific else self.context.unsqueeze(1).expand(-1, n_classes, -1, -1)
-        bank = torch.cat([context, words.expand(self.n_prompts, -1, -1, -1)], 2)  # (P, K, n_ctx + T, W)
+            return PromptTokens(torch.cat([start, context], 1), words, eot)
+        per_class = context if self.class_specific else context.unsqueeze(1).expand(-1, n_classes, -1, -1)
+        bank = torch.cat([per_class, words], 2)  # (P, K, n_ctx + T, W)
         body = torch.take_along_dim(bank, self.rows[None, :, :, None], 2)
         shared = 0 if self.class_specific or self.position == 'front' else self.n_ctx // 2
-        prefix = torch.cat([start, self.context[:, :shared]], 1) if shared else start
+        prefix = torch.cat([start, context[:, :shared]], 1) if shared else start
         return PromptTokens(prefix, body[:, :, shared:], eot)
 
     def extra_repr(self) -> str:
@@ -141,6 +175,13 @@ class ContextPrompt(TextPrompt):
             f'n_prompts={self.n_prompts}, n_ctx={self.n_ctx}, class_specific={self.class_specific}, '
             f'position={self.position!r}, classes={len(self.class_names)}'
         )
+
+
+def _draw(shape: tuple[int, ...], std: float, cut: float | None) -> Tensor:
+    """Normal numbers, cut off at plus and minus ``cut * std`` if that is given."""
+    if cut is None:
+        return torch.randn(shape) * std
+    return nn.init.trunc_normal_(torch.empty(shape), std=std, a=-cut * std, b=cut * std)
 
 
 def _embed_words(init: str | Sequence[str], n_prompts: int, n_ctx: int | None, text: TextEncoder) -> Tensor:

@@ -1,3 +1,4 @@
+from vlprompt.models.losses.pixel_text import PixelTextLoss
 from vlprompt.models.losses.variety import VarietyLoss
 
-__all__ = ['VarietyLoss']
+__all__ = ['PixelTextLoss', 'VarietyLoss']

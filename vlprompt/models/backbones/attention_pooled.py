@@ -1,0 +1,87 @@
+"""Any backbone in CLIP's place: its last map is carried into the joint space by a new attention pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from vlprompt.clip import CLIP, ClipFeatures
+from vlprompt.clip.resnet import AttentionPool2d
+from vlprompt.registry import MODELS
+
+HEAD_WIDTH = 64
+
+
+@MODELS.register_module()
+class AttentionPooledTrunk(BaseModule):
+    """A backbone of mmseg, mmdet or timm with a randomly initialised attention pool on its last map.
+
+    This is how DenseCLIP uses ImageNet ResNets and Swin transformers: the text side is CLIP's, on the visual side
+    only the pool's layout is.
+
+    Args:
+        trunk: config of a backbone that returns a tuple of maps, shallow first.
+        clip: the CLIP whose text is to be matched; it fixes D of the joint space.
+        image_size: side in pixels of the training crops.  With the trunk's stride it fixes the size of the position
+            embedding; other image sizes are taken too.
+        heads: attention heads; None: one per 64 channels.
+
+    Attributes:
+        channels: C_i of the maps, found by running the trunk once on a blank image.
+
+    Raises:
+        TypeError: the trunk does not return several maps.
+        ValueError: the channels of the last map are no multiple of the heads.
+    """
+
+    def __init__(self, trunk: Mapping[str, Any], clip: CLIP, image_size: int = 512, heads: int | None = None) -> None:
+        super().__init__()
+        self.trunk = MODELS.build(dict(trunk))
+        probe = 64
+        maps = _blank_maps(self.trunk, probe)
+        self.channels = tuple(m.shape[1] for m in maps)
+        last = self.channels[-1]
+        heads = heads or max(last // HEAD_WIDTH, 1)
+        if last % heads:
+            raise ValueError(f'AttentionPooledTrunk: {last} channels cannot be divided among {heads} heads')
+        side = max(1, image_size // (probe // maps[-1].shape[-1]))
+        self.attnpool = AttentionPool2d((side, side), last, heads, clip.embed_dim, interpolation='bilinear')
+        _reset(self.attnpool)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Normalised images (B, 3, H, W) -> the trunk's maps (B, C_i, h_i, w_i)."""
+        return tuple(self.trunk(images))
+
+    def embed(self, images: Tensor) -> ClipFeatures:
+        """Maps and embeddings of normalised images (B, 3, H, W).
+
+        Returns:
+            ClipFeatures with ``cls (B, D)``, ``local (B, N, D)`` on the grid of the last map, and the maps; nothing
+            normalised.
+        """
+        maps = self(images)
+        pooled = self.attnpool(maps[-1])
+        return ClipFeatures(cls=pooled[:, 0], local=pooled[:, 1:], maps=maps, grid=tuple(maps[-1].shape[-2:]))
+
+
+def _blank_maps(trunk: nn.Module, side: int) -> tuple[Tensor, ...]:
+    """Maps of one blank image; leaves batch statistics and mode as they were."""
+    training = trunk.training
+    with torch.no_grad():
+        maps = trunk.eval()(torch.zeros(1, 3, side, side))
+    trunk.train(training)
+    if not isinstance(maps, (tuple, list)) or len(maps) < 2:
+        raise TypeError(
+            f'AttentionPooledTrunk needs a backbone that returns several maps, {type(trunk).__name__} returns '
+            f'{type(maps).__name__}; set its out_indices'
+        )
+    return tuple(maps)
+
+
+def _reset(pool: AttentionPool2d) -> None:
+    """The published initialisation: positions N(0, 1 / C), linear layers as PyTorch makes them."""
+    nn.init.normal_(pool.positional_embedding, std=pool.positional_embedding.shape[1] ** -0.5)

@@ -1,0 +1,5 @@
+"""Segmentors on mmseg.  Importing this package imports mmseg, so configs that need it name it in ``custom_imports``."""
+
+from vlprompt.models.segmentors.denseclip import DenseCLIP
+
+__all__ = ['DenseCLIP']

@@ -1,0 +1,52 @@
+"""Numbers of channels and classes that follow from the backbone and the class names, written into configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def fill(cfg: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
+    """A copy of ``cfg`` with ``values`` in it.
+
+    Raises:
+        ValueError: ``cfg`` gives another value; ``what`` says whose it is.
+    """
+    filled = dict(cfg)
+    for key, value in values.items():
+        if filled.get(key) is not None and _plain(filled[key]) != _plain(value):
+            raise ValueError(
+                f'{what}.{key}={filled[key]}, but from the backbone and the class names follows {value}: leave it out'
+            )
+        filled[key] = value
+    return filled
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def fill_neck(neck: Mapping[str, Any], channels: Sequence[int]) -> tuple[dict[str, Any], list[int]]:
+    """The neck's config with ``in_channels``, and the channels of its outputs."""
+    filled = fill(neck, 'neck', in_channels=list(channels))
+    return filled, [filled['out_channels']] * filled.get('num_outs', len(channels))
+
+
+def fill_decode_head(head: Mapping[str, Any], channels: Sequence[int], num_classes: int) -> dict[str, Any]:
+    """The head's config with ``num_classes`` and the ``in_channels`` of the inputs that its ``in_index`` picks."""
+    return _fill_head(head, 'decode_head', channels, num_classes)
+
+
+def fill_auxiliary_head(
+    head: Mapping[str, Any] | Sequence[Mapping[str, Any]], channels: Sequence[int], num_classes: int
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """As :func:`fill_decode_head`, for one head or a list of them."""
+    if isinstance(head, Mapping):
+        return _fill_head(head, 'auxiliary_head', channels, num_classes)
+    return [_fill_head(one, f'auxiliary_head.{index}', channels, num_classes) for index, one in enumerate(head)]
+
+
+def _fill_head(head: Mapping[str, Any], what: str, channels: Sequence[int], num_classes: int) -> dict[str, Any]:
+    index = head.get('in_index', -1)
+    in_channels = [channels[i] for i in index] if isinstance(index, (list, tuple)) else channels[index]
+    return fill(head, what, in_channels=in_channels, num_classes=num_classes)
