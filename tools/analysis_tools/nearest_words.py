@@ -30,7 +30,7 @@ from vlprompt.visualization import (  # noqa: E402
 )
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of a model with learned context vectors')
     parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the initial vectors")
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         '--out', required=True, metavar='DIR', help='folder of nearest_words.json and nearest_words.png'
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.top_k < 1:
         parser.error('--top-k must be at least 1')
     return args
@@ -72,8 +72,8 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     ]
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     model = init_model(args.config, checkpoint, args.cfg_options)
     words = words_of(model, args)

@@ -11,17 +11,17 @@ from vlprompt.engine import cli
 from vlprompt.visualization import draw_curves, read_run, save_figure
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='WORK_DIR', help='work directories of training, or scalars.json')
     parser.add_argument('--keys', nargs='+', help='scalars to draw, such as loss_cls (default: those above)')
     parser.add_argument('--title', default='')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='picture; the suffix gives the format')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     try:
         runs = [read_run(path) for path in args.runs]
         print(save_figure(draw_curves(runs, args.keys, args.title), args.out))

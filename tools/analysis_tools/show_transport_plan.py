@@ -33,7 +33,7 @@ from vlprompt.visualization import (  # noqa: E402
 )
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of a model whose alignment has a plan')
     parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the initial prompts")
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.top_k < 1 or (args.from_test_set or 1) < 1:
         parser.error('--top-k and --from-test-set must be at least 1')
     return args
@@ -88,8 +88,8 @@ def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:
 
 
 @torch.no_grad()
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     model = init_model(args.config, checkpoint, args.cfg_options, args.device)
     asked = class_indices(args.classes, model, args.config) if args.classes else None

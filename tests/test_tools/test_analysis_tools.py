@@ -1,0 +1,101 @@
+"""The drawing tools on a tiny experiment: what they write, and what they answer to mistakes."""
+
+import json
+
+import pytest
+
+from tests.tiny_project import TinyProject
+from tools.analysis_tools import nearest_words, plot_curves, show_transport_plan
+from vlprompt.engine import ConfigError
+
+TRANSPORT = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment']
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    return TinyProject.create(tmp_path_factory.mktemp('drawn'))
+
+
+@pytest.fixture(scope='module')
+def trained(project, tmp_path_factory):
+    """Work directory of one epoch of PLOT."""
+    work_dir = tmp_path_factory.mktemp('work')
+    project.run(work_dir, train_cfg__max_epochs=1, model__alignment__type='vlprompt.TransportAlignment').train()
+    return work_dir
+
+
+def test_plans_of_the_test_set(project, trained, tmp_path, capsys):
+    checkpoint = str(trained / 'epoch_1.pth')
+    show_transport_plan.main([project.config, checkpoint, '--from-test-set', '3', '--out', str(tmp_path), *TRANSPORT])
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == ['000_2.png', '001_2.png', '002_2.png']  # the middle image of each class
+    assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in written]
+
+
+def test_plans_of_own_images(project, tmp_path):
+    image = str(project.root / 'data' / 'test' / 'cup' / '0.png')
+    options = ['--images', image, '--classes', 'cup', 'boat', '--stretch', '--out', str(tmp_path)]
+    show_transport_plan.main([project.config, 'none', *options, *TRANSPORT])
+    assert [path.name for path in tmp_path.iterdir()] == ['000_0.png']
+
+
+def test_mistakes_with_plans(project, tmp_path):
+    common = [project.config, 'none', '--from-test-set', '1', '--out', str(tmp_path)]
+    with pytest.raises(ConfigError, match=r'CosineAlignment has no transport plan.*configs/plot'):
+        show_transport_plan.main(common)
+    with pytest.raises(ConfigError, match=r"'cat' is not a class of .*tiny.py; its 3 are apple, boat, cup"):
+        show_transport_plan.main([*common, '--classes', 'cat', *TRANSPORT])
+    with pytest.raises(ConfigError, match=r'the test set has 3 classes that are not the 2 of model.class_names'):
+        show_transport_plan.main([*common, *TRANSPORT, 'model.class_names=[apple,boat]'])
+    with pytest.raises(FileNotFoundError, match=r'nowhere.jpg'):
+        show_transport_plan.main(
+            [project.config, 'none', '--images', 'nowhere.jpg', '--out', str(tmp_path), *TRANSPORT]
+        )
+
+
+def test_words(project, trained, tmp_path, capsys):
+    nearest_words.main(
+        [project.config, str(trained / 'epoch_1.pth'), '--top-k', '2', '--out', str(tmp_path), *TRANSPORT]
+    )
+    stored = json.loads((tmp_path / 'nearest_words.json').read_text())
+    assert [prompt['name'] for prompt in stored['prompts']] == ['prompt 1', 'prompt 2']
+    assert all(len(vector) == 2 for prompt in stored['prompts'] for vector in prompt['context'])
+    assert stored['prompts'][0]['context'][3][0]['word'] in capsys.readouterr().out
+    assert (tmp_path / 'nearest_words.png').stat().st_size > 10_000
+
+
+def test_words_start_at_those_of_the_initial_text(project, tmp_path):
+    nearest_words.main(
+        [project.config, 'none', '--out', str(tmp_path), '--cfg-options', 'model.prompt.init=a_photo_of_a']
+    )
+    vectors = json.loads((tmp_path / 'nearest_words.json').read_text())['prompts'][1]['context']
+    assert [(vector[0]['word'], vector[0]['distance']) for vector in vectors] == [
+        ('a', 0),
+        ('photo', 0),
+        ('of', 0),
+        ('a', 0),
+    ]
+
+
+def test_words_of_class_specific_context(project, tmp_path):
+    common = [project.config, 'none', '--out', str(tmp_path), '--cfg-options', 'model.prompt.class_specific=True']
+    with pytest.raises(ConfigError, match=r'every class has its own.*apple, boat, cup'):
+        nearest_words.main(common)
+    nearest_words.main([*common, '--classes', 'cup'])
+    stored = json.loads((tmp_path / 'nearest_words.json').read_text())
+    assert [prompt['name'] for prompt in stored['prompts']] == ['cup, prompt 1', 'cup, prompt 2']
+
+
+def test_no_context_to_look_at(project, tmp_path):
+    config = tmp_path / 'zero_shot.py'
+    model = "dict(prompt=dict(_delete_=True, type='vlprompt.TemplatePrompt'), trainable=[])"
+    config.write_text(f"_base_ = '{project.config}'\nmodel = {model}\n")
+    with pytest.raises(ConfigError, match='TemplatePrompt learns no context vectors'):
+        nearest_words.main([str(config), 'none', '--out', str(tmp_path)])
+
+
+def test_curves(trained, tmp_path):
+    plot_curves.main([str(trained), '--out', str(tmp_path / 'curves.png')])
+    assert (tmp_path / 'curves.png').stat().st_size > 10_000
+    with pytest.raises(SystemExit, match="no run has the scalar 'mIoU'"):
+        plot_curves.main([str(trained), '--keys', 'mIoU', '--out', str(tmp_path / 'curves.png')])

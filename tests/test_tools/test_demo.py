@@ -1,0 +1,50 @@
+"""The demo's own logic; `make demo` runs all of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tools import demo
+
+
+def test_progress_shows_what_a_run_learns():
+    log = '11/22 07:00:00 - mmengine - INFO - '
+    train = log + 'Epoch(train)  [ 3][6/6]  lr: 1.9e-03  eta: 0:00:07  time: 0.5  loss: 0.5  accuracy: 90.0000'
+    assert demo.progress(train) == 'epoch 3  lr: 1.9e-03  eta: 0:00:07  loss: 0.5  accuracy: 90.0000'
+    assert demo.progress(log + 'Epoch(test) [6/6]    accuracy/top1: 75.5000  time: 0.1') == 'accuracy/top1: 75.5000'
+    assert demo.progress(log + 'Checkpoints will be saved to work_dirs') is None
+
+
+def test_clock():
+    assert [demo.clock(s) for s in (0.4, 83, 601)] == ['0:00', '1:23', '10:01']
+
+
+def test_data_is_made_again_if_an_image_is_missing(tmp_path):
+    assert not demo.is_complete(tmp_path)
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images' / 'a.png').touch()
+    (tmp_path / 'split_scenes.json').write_text(json.dumps({'train': [['a.png', 0, 'a']], 'test': []}))
+    assert demo.is_complete(tmp_path)
+    shutil.rmtree(tmp_path / 'images')
+    assert not demo.is_complete(tmp_path)
+
+
+def test_paths_in_commands_start_at_the_repository():
+    assert demo.below_root(demo.ROOT / 'work_dirs' / 'x') == Path('work_dirs/x')
+    assert demo.below_root(Path('/elsewhere/x')) == Path('/elsewhere/x')
+
+
+@pytest.fixture
+def in_root(monkeypatch):
+    monkeypatch.chdir(demo.ROOT)
+
+
+def test_a_tool_that_fails_ends_the_demo(tmp_path, in_root, capsys):
+    tool = tmp_path / 'broken_tool.py'
+    tool.write_text("print('reason'); raise SystemExit(3)")
+    with pytest.raises(SystemExit, match=r'(?s)reason.*broken_tool.py failed \(3\).*0_broken_tool.log'):
+        demo.Demo(tmp_path, Path('data'), quick=True, cfg_options=[]).call([str(tool)], ['a=1'])
+    assert f'{tool} --cfg-options a=1' in capsys.readouterr().out
+    assert (tmp_path / 'logs' / '0_broken_tool.log').read_text() == 'reason\n'
