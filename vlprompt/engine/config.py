@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
@@ -204,7 +205,9 @@ class _Checker:
         names, takes_more = accepted_arguments(target)
         names |= EXTRA_KEYS.get(registry.name, set())
         self.known += [f'{path}.{name}' for name in sorted(names)]
-        if not takes_more:
+        if (
+            not takes_more or target is CheckpointHook
+        ):  # which hands what it does not know to the runner; ours takes none
             self._check_keys(path, node, names, target.__name__)
 
     def _check_keys(self, path: str, node: Mapping, allowed: Iterable[str], owner: str) -> None:

@@ -1,0 +1,152 @@
+"""Unknown keys are errors with a suggestion; everything mm users write in configs is accepted."""
+
+import sys
+import textwrap
+
+import pytest
+from mmengine.config import Config
+
+from vlprompt.engine import ConfigError, check_config, load_config
+from vlprompt.engine.names import did_you_mean, enumerate_names
+from vlprompt.engine.signatures import accepted_arguments
+
+
+@pytest.fixture
+def refusal(project):
+    """The message with which options are refused."""
+
+    def message(**options):
+        with pytest.raises(ConfigError) as error:
+            load_config(project.config, {key.replace('__', '.'): value for key, value in options.items()})
+        return str(error.value)
+
+    return message
+
+
+@pytest.mark.parametrize(
+    ('option', 'suggestion'),
+    [
+        ('model.nctx', 'model.prompt.n_ctx'),
+        ('model.prompt.nctx', 'model.prompt.n_ctx'),
+        ('model.clip.weight', 'model.clip.weights'),
+        ('optim_wraper', 'optim_wrapper'),
+        ('optim_wrapper.optimizer.learning_rat', None),
+        ('optimizer', 'optim_wrapper.optimizer'),
+        ('train_dataloader.batchsize', 'train_dataloader.batch_size'),
+        ('train_dataloader.dataset.shot', 'train_dataloader.dataset.shots'),
+        ('train_cfg.max_epoch', 'train_cfg.max_epochs'),
+        ('param_scheduler.0.warmup_epoch', 'param_scheduler.0.warmup_epochs'),
+        ('default_hooks.checkpoint.intervall', 'default_hooks.checkpoint.interval'),
+        ('randomness.sed', 'randomness.seed'),
+    ],
+)
+def test_a_key_that_nothing_reads_is_an_error_with_a_suggestion(project, option, suggestion):
+    with pytest.raises(ConfigError) as error:
+        load_config(project.config, {option: 4})
+    assert option in str(error.value)
+    assert suggestion is None or f'{suggestion!r}' in str(error.value)
+
+
+def test_a_misspelt_type_is_an_error_with_a_suggestion(refusal):
+    assert "Did you mean 'ContextPrompt'" in refusal(model__prompt__type='vlprompt.ContextPromt')
+    assert "Did you mean 'EpochSampler'" in refusal(train_dataloader__sampler__type='vlprompt.EpochSampeler')
+
+
+def test_a_hook_without_type_is_an_error(refusal):
+    message = refusal(default_hooks__checkpiont__interval=5)
+    assert "default_hooks.checkpiont has no type. Did you mean 'checkpoint'" in message
+
+
+def test_overriding_a_helper_variable_would_have_no_effect(refusal):
+    message = refusal(pipeline=[])
+    assert "'pipeline' is a helper variable" in message
+    assert 'Set train_dataloader.dataset.pipeline, test_dataloader.dataset.pipeline instead' in message
+
+
+def test_all_problems_are_listed_at_once(refusal):
+    message = refusal(model__nctx=4, train_cfg__max_epoch=3)
+    assert 'model.nctx' in message
+    assert 'train_cfg.max_epoch' in message
+
+
+def test_helper_variables_are_gone_after_loading_so_a_dumped_config_loads_again(project, tmp_path):
+    cfg = load_config(project.config)
+    assert 'pipeline' not in cfg
+    cfg.dump(tmp_path / 'dumped.py')
+    load_config(tmp_path / 'dumped.py')
+
+
+def test_absent_file():
+    with pytest.raises(FileNotFoundError, match=r'absent\.py does not exist'):
+        load_config('absent.py')
+
+
+def write(folder, name, text):
+    (folder / name).write_text(textwrap.dedent(text))
+    return folder / name
+
+
+def test_helpers_of_mmseg_style_configs_are_accepted(tmp_path):
+    """Read in the file, read through _base_, or customary; a name that is none of these is a slip."""
+    write(
+        tmp_path,
+        'base.py',
+        """
+        crop_size = (512, 512)
+        norm_cfg = dict(type='SyncBN')
+        num_classes = 19
+        dataset_type = 'CityscapesDataset'
+        data_root = 'data/cityscapes/'
+        model = dict(type='EncoderDecoder', data_preprocessor=dict(size=crop_size), norm_cfg=norm_cfg)
+        default_scope = 'mmseg'
+        """,
+    )
+    leaf = write(
+        tmp_path,
+        'leaf.py',
+        """
+        _base_ = './base.py'
+        crop_size = (768, 768)
+        model = dict(decode_head=dict(num_classes=_base_.num_classes), data_preprocessor=dict(size=crop_size))
+        tta_model = dict(type='SegTTAModel')
+        """,
+    )
+    check_config(Config.fromfile(leaf))
+    slip = write(tmp_path, 'slip.py', "_base_ = './leaf.py'\ncrop_sise = (1, 1)")
+    with pytest.raises(ConfigError, match="nothing reads the top-level key 'crop_sise'"):
+        check_config(Config.fromfile(slip))
+
+
+def test_configs_of_mmdet_pass_and_the_check_imports_neither_mmdet_nor_mmseg(tmp_path, monkeypatch):
+    bases = ['models/mask-rcnn_r50_fpn', 'datasets/coco_instance', 'schedules/schedule_1x', 'default_runtime']
+    leaf = write(tmp_path, 'det.py', f'_base_ = {[f"mmdet::_base_/{base}.py" for base in bases]}')
+    cfg = Config.fromfile(leaf)
+    for name in [name for name in sys.modules if name.split('.')[0] in ('mmdet', 'mmseg')]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'mmdet', None)  # importing it would raise
+    monkeypatch.setitem(sys.modules, 'mmseg', None)
+    check_config(cfg)
+
+
+def test_arguments_are_followed_up_the_inheritance_chain():
+    class Base:
+        def __init__(self, a, *, b=1):
+            pass
+
+    class Child(Base):
+        def __init__(self, c, **kwargs):
+            pass
+
+    class Open:
+        def __init__(self, c, **kwargs):
+            pass
+
+    assert accepted_arguments(Child) == ({'a', 'b', 'c'}, False)
+    assert accepted_arguments(Open) == ({'c'}, True)
+    assert accepted_arguments(lambda x, y=1: None) == ({'x', 'y'}, False)
+
+
+def test_suggestions():
+    assert did_you_mean('nctx', ['prompt.n_ctx', 'lr']) == " Did you mean 'prompt.n_ctx'?"
+    assert did_you_mean('zzz', ['prompt.n_ctx']) == ''
+    assert enumerate_names('abcd', limit=2) == 'a, b and 2 more'
