@@ -118,9 +118,10 @@ def test_what_a_checkpoint_holds(micro_rn, tmp_path):
 
 
 def test_class_names_are_checked(micro_rn):
-    for names, message in (([], 'empty'), (['face', 'cat', 'face'], "'face'")):
-        with pytest.raises(ValueError, match=message):
-            build(micro_rn, class_names=names)
+    with pytest.raises(ValueError, match='empty'):
+        build(micro_rn, class_names=[])
+    with pytest.raises(ValueError, match='very very'):
+        build(micro_rn, class_names=['face', 'very ' * 80 + 'long'])
 
 
 def test_variety_loss_is_the_mean_pairwise_cosine():

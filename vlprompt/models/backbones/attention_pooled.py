@@ -83,5 +83,6 @@ def _blank_maps(trunk: nn.Module, side: int) -> tuple[Tensor, ...]:
 
 
 def _reset(pool: AttentionPool2d) -> None:
-    """The published initialisation: positions N(0, 1 / C), linear layers as PyTorch makes them."""
-    nn.init.normal_(pool.positional_embedding, std=pool.positional_embedding.shape[1] ** -0.5)
+    """The published initialisation: positions as CLIP's, linear layers as PyTorch makes them."""
+    for linear in (pool.q_proj, pool.k_proj, pool.v_proj, pool.c_proj):
+        linear.reset_parameters()

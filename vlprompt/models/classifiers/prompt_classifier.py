@@ -12,6 +12,7 @@ from vlprompt.alignment import Alignment
 from vlprompt.clip import build_clip
 from vlprompt.clip.classnames import class_names as resolve_class_names
 from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
@@ -29,7 +30,7 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
         predict:  the same with cached text features -> softmax -> ``pred_score``, ``pred_label``
         tensor:   logits (B, K)
 
-    In eval mode the text features are computed once and kept until a parameter of the prompt or of the text
+    Under ``no_grad`` the text features are computed once and kept until a parameter of the prompt or of the text
     tower changes, the class set changes, or ``train()`` / ``eval()`` is called.
 
     Args:
@@ -45,7 +46,7 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: no class names, duplicate class names, or one too long for the context.
+        ValueError: no class names, or one too long for the context.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
     ) -> None:
         super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         self.clip = build_clip(**clip)
-        names = _checked(resolve_class_names(class_names))
+        names = _resolved(class_names)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.alignment = MODELS.build(alignment)
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
-        self._text_cache: tuple[tuple, Tensor] | None = None
+        self._text_cache = FeatureCache()
         self.freeze(trainable)
 
     @property
@@ -75,21 +76,16 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         """Classify among other classes from now on, with the prompts that were learned."""
-        self.prompt.set_class_names(_checked(resolve_class_names(class_names)))
-        self._text_cache = None
+        self.prompt.set_class_names(_resolved(class_names))
+        self._text_cache.clear()
 
     def train(self, mode: bool = True) -> PromptClassifier:
-        self._text_cache = None
+        self._text_cache.clear()
         return super().train(mode)
 
     def text_features(self) -> Tensor:
-        """(P, K, D) text features, not normalised; cached in eval mode under ``no_grad``."""
-        if self.training or torch.is_grad_enabled():
-            return self.prompt.encode(self.clip.text)
-        key = tuple((p.data_ptr(), p._version) for m in (self.prompt, self.clip.text) for p in m.parameters())
-        if self._text_cache is None or self._text_cache[0] != key:
-            self._text_cache = (key, self.prompt.encode(self.clip.text))
-        return self._text_cache[1]
+        """(P, K, D) text features, not normalised; cached under ``no_grad``."""
+        return self._text_cache(lambda: self.prompt.encode(self.clip.text), (self.prompt, self.clip.text))
 
     def align(self, inputs: Tensor, text: Tensor | None = None) -> Alignment:
         """Logits, similarity maps and transport plan of normalised images (B, 3, H, W).
@@ -139,12 +135,9 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
         return samples
 
 
-def _checked(names: Sequence[str]) -> list[str]:
-    """The names as a list; an error if there are none or two are the same."""
-    names = list(names)
+def _resolved(class_names: str | Sequence[str]) -> list[str]:
+    """The K names of a list or a data set; the same name twice is allowed, since ImageNet has such."""
+    names = list(resolve_class_names(class_names))
     if not names:
         raise ValueError('PromptClassifier: class_names is empty; give a list of names or a dataset name')
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise ValueError(f'PromptClassifier: class_names lists {", ".join(map(repr, twice))} more than once')
     return names
