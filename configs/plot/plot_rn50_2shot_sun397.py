@@ -7,4 +7,5 @@ _base_ = [
 
 model = dict(class_names='sun397')
 train_dataloader = dict(batch_size=128, dataset=dict(shots=2))
+val_dataloader = dict(dataset=dict(shots=2))
 test_dataloader = dict(batch_size=200)
