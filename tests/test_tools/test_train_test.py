@@ -1,0 +1,138 @@
+"""The command-line tools end to end, on a tiny project."""
+
+import argparse
+import json
+import os
+import pickle
+import re
+import runpy
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from tests.tiny_project import TinyProject
+from vlprompt.engine import cli, read_checkpoint
+
+TOOLS = sorted(p for p in (ROOT / 'tools').rglob('*.py'))
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    return TinyProject.create(tmp_path_factory.mktemp('project'))
+
+
+@pytest.fixture
+def tool(monkeypatch, tmp_path):
+    """Run a tool in this process, in an empty working directory; returns the message it exited with."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+        try:
+            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        except SystemExit as exit:
+            return exit.code
+        return None
+
+    return run
+
+
+@pytest.mark.parametrize('path', TOOLS, ids=lambda p: p.stem)
+def test_help(path, tool, capsys):
+    assert tool(path.relative_to(ROOT / 'tools'), '--help') == 0
+    assert 'usage:' in capsys.readouterr().out
+
+
+def test_train_test_and_test_again(project, tool, tmp_path):
+    tool('train.py', project.config, '--test', '--seed', 2, '--cfg-options', 'train_cfg.max_epochs=1')
+    work_dir = tmp_path / 'work_dirs' / 'tiny'
+    after_training = json.loads((work_dir / cli.METRICS_FILE).read_text())
+    assert read_checkpoint(work_dir / 'epoch_1.pth')['meta']['seed'] == 2
+
+    checkpoint = work_dir / 'epoch_1.pth'
+    tool('test.py', project.config, checkpoint, '--work-dir', 'again', '--out', 'out.pkl', '--show-dir', 'show')
+    assert json.loads((tmp_path / 'again' / cli.METRICS_FILE).read_text()) == after_training
+    predictions = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    assert len(predictions) == 12
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 12
+
+    tool('test.py', project.config, 'none', '--work-dir', 'untrained', '--tta')
+    assert set(json.loads((tmp_path / 'untrained' / cli.METRICS_FILE).read_text())) == set(after_training)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--cfg-options', 'model.nctx=4'], "ConfigError: .*'model.nctx'.*'model.prompt.n_ctx'"),
+        (['--resume', 'nowhere'], 'FileNotFoundError: checkpoint nowhere does not exist'),
+        (['--data-root', 'nowhere'], 'FileNotFoundError: .*nowhere'),
+    ],
+)
+def test_a_mistake_ends_in_one_message(project, tool, arguments, message):
+    assert re.search(message, tool('train.py', project.config, *arguments).replace('\n', ' '))
+
+
+def test_options_reach_the_config(project):
+    parser = argparse.ArgumentParser()
+    cli.add_common_options(parser)
+    args = parser.parse_args(
+        [project.config, '--seed', '3', '--data-root', '/data', '--cfg-options', 'model.prompt.n_ctx=8']
+    )
+    cfg = cli.base_config(args)
+    assert (cfg.randomness.seed, cfg.train_dataloader.dataset.seed, cfg.model.prompt.n_ctx) == (3, 3, 8)
+    assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root == '/data'
+    assert 'seed' not in cfg.test_dataloader.dataset
+    assert cfg.work_dir == os.path.join('work_dirs', 'tiny')
+    cli.use_amp(cfg)
+    assert cfg.optim_wrapper.type == 'vlprompt.AmpOptimWrapper'
+    cli.scale_lr(cfg)
+    assert cfg.auto_scale_lr.enable
+
+
+def test_datasets_are_found_through_wrappers():
+    inner = [dict(type='A', seed=1), dict(type='B', dataset='caltech101')]
+    loader = dict(dataset=dict(type='Concat', datasets=[dict(type='Repeat', dataset=inner[0]), inner[1]]))
+    assert [d['type'] for d in cli.datasets_of(loader)] == ['Concat', 'Repeat', 'A', 'B']
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_the_same_global_batch(project, tmp_path):
+    """Real torchrun over gloo, batch 2 x 2 against 1 x 4, the same context to 1e-6."""
+    options = dict(train_cfg__max_epochs=2, optim_wrapper__optimizer__lr=0.01)
+    runner = project.run(tmp_path / 'one', **options)
+    start = runner.model.prompt.context.detach().clone()
+    runner.train()
+    command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), project.config, '2', '--work-dir', str(tmp_path / 'two')]
+    command += ['--cfg-options', 'train_dataloader.batch_size=2']
+    command += [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
+    environment = os.environ | dict(PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=str(_free_port()))
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+    one, two = (
+        read_checkpoint(tmp_path / folder / 'epoch_2.pth')['state_dict']['prompt.context'] for folder in ('one', 'two')
+    )
+    assert (one - start).abs().max() > 1e-3
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-6)
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_run_seeds_reports_mean_and_spread(project, tool, tmp_path, capfd):
+    arguments = [project.config, '--seeds', 1, '--work-dir', 'seeds', '--cfg-options', 'train_cfg.max_epochs=1']
+    assert tool('analysis_tools/run_seeds.py', *arguments) is None
+    capfd.readouterr()
+    assert tool('analysis_tools/run_seeds.py', *arguments) is None  # read, not run again
+    assert '| accuracy/top1 |' in capfd.readouterr().out
+    report = json.loads((tmp_path / 'seeds' / 'seeds.json').read_text())
+    assert report['seeds'] == [1]
+    assert report['metrics']['accuracy/top1']['std'] == 0
+    assert 'other options' in tool('analysis_tools/run_seeds.py', *arguments[:-1], 'train_cfg.max_epochs=2')
