@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vlprompt.datasets.generated import SCENE_CLASSES, generate, pretraining_styles, render, sample_spec
+from vlprompt.datasets.generated import SCENE_CLASSES, generate, pretraining_options, render, sample_spec
 from vlprompt.datasets.generated.backgrounds import BACKDROPS
 from vlprompt.datasets.generated.captions import article, captions
 from vlprompt.datasets.generated.shapes import OUTLINES
@@ -28,7 +28,7 @@ SIZE = 64
 
 
 def scenes(count=24, **options):
-    options = dict(dict(size=SIZE, styles=pretraining_styles(0.5)), **options)
+    options = dict(size=SIZE, styles=pretraining_options(0.5)['styles']) | options
     return [generate(11, index, **options) for index in range(count)]
 
 

@@ -7,7 +7,7 @@
 
 from .classes import SCENE_CLASSES
 from .render import Scene, SceneObject, generate, render
-from .spec import ObjectSpec, SceneSpec, pretraining_styles, sample_spec
+from .spec import ObjectSpec, SceneSpec, pretraining_options, sample_spec
 
 __all__ = [
     'SCENE_CLASSES',
@@ -16,7 +16,7 @@ __all__ = [
     'SceneObject',
     'SceneSpec',
     'generate',
-    'pretraining_styles',
+    'pretraining_options',
     'render',
     'sample_spec',
 ]

@@ -49,7 +49,7 @@ def _caption(spec: SceneSpec, rng: np.random.RandomState, full: bool) -> str:
     for position, item in enumerate(others):
         link = _relation(spec.main, item, rng) if position == 0 else 'and'
         phrase += f' {link} {article(_describe(item, rng, coloured, full))}'
-    if spec.style not in BACKDROP_STYLES and rng.rand() < 0.4:
+    if spec.style not in BACKDROP_STYLES and rng.rand() < 0.15:
         place = BACKGROUNDS[spec.background]
         link = ('in front of', 'on')[rng.randint(2)] if not place[0].endswith('sky') else 'in'
         phrase += f' {link} {_pick(rng, place)}'
@@ -64,9 +64,9 @@ def _describe(item: ObjectSpec, rng: np.random.RandomState, coloured: bool, full
             words.append(_pick(rng, SIZES['small']))
         elif item.radius > 0.3:
             words.append(_pick(rng, SIZES['large']))
-    if coloured and (full or rng.rand() < 0.45):
+    if coloured and (full or rng.rand() < 0.2):
         words.append(_pick(rng, COLOURS[item.colour]))
-    if item.fill != 'solid' and (full or rng.rand() < 0.7):
+    if item.fill != 'solid' and (full or rng.rand() < 0.8):
         words.append(_pick(rng, FILLS[item.fill]))
     elif item.fill == 'solid' and rng.rand() < 0.15:
         words.append(_pick(rng, FILLS['solid']))

@@ -124,10 +124,15 @@ def sample_spec(
     return SceneSpec(size, style, background, condition, tuple(objects), int(rng.randint(2**31)))
 
 
-def pretraining_styles(rare_share: float = 0.06) -> dict[str, float]:
-    """Weights of the styles in the captioned scenes of pretraining: rare ones share ``rare_share`` of all scenes."""
-    weights = dict.fromkeys(COMMON_STYLES, (1 - rare_share) / len(COMMON_STYLES))
-    return weights | dict.fromkeys(RARE_STYLES, rare_share / len(RARE_STYLES))
+def pretraining_options(rare_share: float = 0.06) -> dict:
+    """Options of ``sample_spec`` for the captioned scenes that the micro models learn from.
+
+    Mostly single objects, so that a caption is about what fills the picture; all rare styles together make up
+    ``rare_share`` of the scenes.
+    """
+    styles = dict.fromkeys(COMMON_STYLES, (1 - rare_share) / len(COMMON_STYLES))
+    styles |= dict.fromkeys(RARE_STYLES, rare_share / len(RARE_STYLES))
+    return dict(styles=styles, counts=(0.8, 0.12, 0.05, 0.03))
 
 
 def _choose(rng: np.random.RandomState, names: Sequence[str] | Mapping[str, float]) -> str:

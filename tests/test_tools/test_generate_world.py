@@ -1,0 +1,83 @@
+"""The few-shot task on disk: complete, balanced, without overlap, and the same every time."""
+
+import hashlib
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tools.dataset_converters import generate_world
+from vlprompt.datasets.generated import SCENE_CLASSES
+from vlprompt.datasets.generated.tasks import few_shot_scene
+
+COUNTS = {'train': 2, 'val': 1, 'test': 3}
+
+
+def generate(folder, *options):
+    generate_world.main(
+        [
+            '--task',
+            'few-shot',
+            '--out',
+            str(folder),
+            '--size',
+            '32',
+            '--per-class',
+            '2',
+            '1',
+            '3',
+            '--workers',
+            '1',
+            *options,
+        ]
+    )
+    return json.loads((folder / 'split_scenes.json').read_text())
+
+
+def digests(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob('*.png'))
+    }
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scenes')
+    return folder, generate(folder)
+
+
+@pytest.mark.parametrize(('split', 'count'), COUNTS.items())
+def test_every_class_has_the_same_number_of_images(world, split, count):
+    labels = [label for _, label, _ in world[1][split]]
+    assert np.bincount(labels).tolist() == [count] * len(SCENE_CLASSES)
+    assert all(name == SCENE_CLASSES[label] for _, label, name in world[1][split])
+
+
+def test_no_image_is_listed_twice_and_none_is_missing(world):
+    folder, lists = world
+    paths = [path for items in lists.values() for path, _, _ in items]
+    images = digests(folder / 'images')
+    assert sorted(paths) == sorted(images)
+    assert len(set(images.values())) == len(paths)
+
+
+def test_files_hold_the_scenes(world):
+    folder, lists = world
+    path, label, _ = lists['test'][7]
+    image = cv2.cvtColor(cv2.imread(str(folder / 'images' / path)), cv2.COLOR_BGR2RGB)
+    assert np.array_equal(image, few_shot_scene('test', label, 7 % COUNTS['test'], size=32).image)
+
+
+def test_a_second_run_writes_the_same_files_and_another_seed_others(world, tmp_path):
+    folder, lists = world
+    assert generate(tmp_path / 'again') == lists
+    assert digests(tmp_path / 'again') == digests(folder)
+    generate(tmp_path / 'other', '--seed', '1')
+    assert not set(digests(tmp_path / 'other').values()) & set(digests(folder).values())
+
+
+def test_impossible_sizes_are_rejected(tmp_path):
+    with pytest.raises(SystemExit):
+        generate_world.main(['--out', str(tmp_path), '--size', '8'])
