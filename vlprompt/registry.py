@@ -53,9 +53,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
     locations=['vlprompt.engine'],
 )
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, locations=['vlprompt.engine']
-)
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, locations=['vlprompt.engine'])
 
 # Data.
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['vlprompt.datasets'])
