@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -34,9 +34,9 @@ format: $(STAMP)
 setup: $(STAMP)
 
 $(STAMP): setup.py pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	    echo 'vlprompt needs Python 3.10 or newer, and $(PYTHON) is' \
-	         "$$($(PYTHON) --version 2>&1 || echo not installed)."; \
+	         "$$($(PYTHON) --version 2>/dev/null || echo not there)."; \
 	    echo 'Install one and run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	    echo 'The venv module is missing: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
