@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from vlprompt.engine import WarmupCosineLR
+from vlprompt.engine import WarmupCosineLR, WarmupPolyLR
 from vlprompt.registry import PARAM_SCHEDULERS
 
 PINNED = {  # (lr, epochs): {epoch: lr}
@@ -99,3 +99,24 @@ def test_sgd_with_the_schedule_moves_a_parameter_as_published():
         schedule.step()
     expected = [-0.94071233, -0.58563131, -0.23055023, 0.12453079, 0.47961175, 0.83469278, 1.18977392, 1.54485488]
     torch.testing.assert_close(weight.detach(), torch.tensor(expected), rtol=1e-6, atol=1e-7)
+
+
+def test_published_poly_rates_with_warm_up():
+    """DenseCLIP, 80k iterations: rates of the main group and the backbone, and what leaks into a group of rate 0."""
+    groups = [dict(params=[nn.Parameter(torch.zeros(1))], lr=lr) for lr in (1e-4, 1e-5, 0.0)]
+    optimizer = torch.optim.AdamW(groups)
+    schedule = WarmupPolyLR(optimizer, T_max=80000, power=0.9, eta_min=1e-6, warmup=1500, warmup_ratio=1e-6)
+
+    def rates_at(step):
+        schedule.last_step = step
+        return schedule._get_value()
+
+    for step, lr in {750: 4.96e-5, 1500: 9.83e-5, 40000: 5.41e-5, 72000: 1.35e-5}.items():
+        assert rates_at(step)[0] == pytest.approx(lr, rel=4e-3)  # three digits
+    for step, leak in {8000: 9e-8, 40000: 4.6e-7, 80000: 1e-6}.items():
+        assert rates_at(step)[2] == pytest.approx(leak, rel=2e-2)
+    assert rates_at(80000)[1] == pytest.approx(1e-6)
+    assert rates_at(0)[0] == pytest.approx(1e-10)
+    assert rates_at(90000) == rates_at(80000)
+    with pytest.raises(ValueError, match='T_max'):
+        WarmupPolyLR(optimizer, T_max=0)

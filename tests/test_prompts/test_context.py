@@ -140,3 +140,35 @@ def test_templates_need_a_slot_and_ensembles_stack(text):
     prompt = TemplatePrompt(NAMES, text, 'ensemble-7')
     assert prompt.encode(text).shape[:2] == (prompt.n_prompts, len(NAMES)) == (7, 4)
     torch.testing.assert_close(prompt.encode(text), text(prompt(text), reference=True), atol=1e-5, rtol=1e-5)
+
+
+def test_denseclip_contexts(text):
+    """[SOT] 8 vectors, bare name, [EOT], in 13 positions; vectors from a normal distribution cut at 2 sigma."""
+    prompt = ContextPrompt(NAMES[:2], text, n_ctx=8, ending='', context_length=13, init_std=1.0, init_cut=2.0)
+    embeddings = prompt(text).embeddings(13)
+    for k, name in enumerate(['face', 'sea lion']):
+        ids = tokenize([name], 5)[0]
+        rows = text.token_embedding(ids)
+        end = int(ids.argmax())
+        expected = torch.cat([rows[:1], prompt.context[0], rows[1 : end + 1]])
+        torch.testing.assert_close(embeddings[0, k, : 9 + end], expected, atol=0, rtol=0)
+        assert prompt.eot[k] == 8 + end
+    wide = ContextPrompt(NAMES[:1], text, n_ctx=60, init_std=1.0, init_cut=2.0).context
+    assert wide.abs().max() <= 2
+    assert wide.std().item() == pytest.approx(0.88, abs=0.03)
+
+
+def test_what_does_not_fit_a_given_context_length(text):
+    with pytest.raises(ValueError, match=r"'2012 Audi S4 Sedan' takes \d+ tokens.*context_length=1\d.*is 13"):
+        ContextPrompt(NAMES, text, n_ctx=8, ending='', context_length=13)
+    with pytest.raises(ValueError, match='context_length=78'):
+        ContextPrompt(NAMES, text, context_length=78)
+
+
+def test_contexts_of_images_replace_the_parameter(text):
+    prompt = ContextPrompt(NAMES, text, n_ctx=CTX)
+    contexts = torch.randn(3, CTX, text.width)
+    features = text(prompt(text, contexts))
+    assert features.shape[:2] == (3, len(NAMES))
+    prompt.context.data.copy_(contexts[1:2])
+    torch.testing.assert_close(features[1:2], prompt.encode(text), atol=1e-5, rtol=1e-5)

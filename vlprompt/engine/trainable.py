@@ -71,14 +71,20 @@ def _require_grad(model: nn.Module, trained: set[str]) -> None:
 
 
 def describe_trainable(model: nn.Module) -> str:
-    """A short report: trained tensors one per line with their shapes, then the counts of trained and frozen ones."""
+    """A short report: what is trained, and the counts of trained and frozen numbers.
+
+    Few tensors are listed with their shapes, many by the modules (two levels deep) that hold them.
+    """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     frozen = [p for p in model.parameters() if not p.requires_grad]
     lines = [f'Trained parameters of {type(model).__name__}:']
-    shown = list(trained.items())[:20]
-    lines += [f'  {name}: {tuple(p.shape)} = {p.numel():,}' for name, p in shown]
-    if len(trained) > len(shown):
-        lines.append(f'  ... and {len(trained) - len(shown)} more tensors')
+    if len(trained) <= 20:
+        lines += [f'  {name}: {tuple(p.shape)} = {p.numel():,}' for name, p in trained.items()]
+    else:
+        modules: dict[str, list[int]] = {}
+        for name, p in trained.items():
+            modules.setdefault('.'.join(name.split('.')[:2]), []).append(p.numel())
+        lines += [f'  {name}: {sum(sizes):,} in {len(sizes)} tensors' for name, sizes in modules.items()]
     lines.append(
         f'  trained: {sum(p.numel() for p in trained.values()):,} in {len(trained)} tensors; '
         f'frozen: {sum(p.numel() for p in frozen):,} in {len(frozen)} tensors'

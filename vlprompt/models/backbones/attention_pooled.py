@@ -71,8 +71,9 @@ class AttentionPooledTrunk(BaseModule):
 def _blank_maps(trunk: nn.Module, side: int) -> tuple[Tensor, ...]:
     """Maps of one blank image; leaves batch statistics and mode as they were."""
     training = trunk.training
+    trunk.eval()
     with torch.no_grad():
-        maps = trunk.eval()(torch.zeros(1, 3, side, side))
+        maps = trunk(torch.zeros(1, 3, side, side))
     trunk.train(training)
     if not isinstance(maps, (tuple, list)) or len(maps) < 2:
         raise TypeError(

@@ -1,0 +1,121 @@
+"""Every shipped segmentation config, on micro towers: loads, passes the key check, builds, runs, holds the recipe."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from tests.conftest import MICRO, ROOT
+from vlprompt.apis import init_model
+from vlprompt.engine import PatternOptimWrapperConstructor
+
+CONFIGS = sorted((ROOT / 'configs' / 'denseclip').glob('*.py'))
+PUBLISHED = [p for p in CONFIGS if 'ade20k' in p.stem]
+VIT = dict(MICRO['vit'], vision_layers=4)
+
+
+@pytest.fixture(autouse=True)
+def restore_scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def shrunk(cfg):
+    """Options that put micro towers, trunks and heads in place of the real ones, and leave all else as shipped."""
+    model = cfg.model
+    options = {'model.decode_head.channels': 16}
+    if model.get('neck'):
+        options['model.neck.out_channels'] = 16
+    clip = 'model.clip' if 'clip' in model else 'model.backbone.clip'
+    trunk, key = (
+        (model.backbone, 'model.backbone')
+        if 'trunk' not in model.backbone
+        else (model.backbone.trunk, 'model.backbone.trunk')
+    )
+    if 'clip' in model or 'clip' in model.backbone:
+        given = model.clip if 'clip' in model else model.backbone.clip
+        vit = 'ViT' in given.arch and 'trunk' not in model.backbone
+        options |= {f'{clip}.arch': dict(VIT if vit else MICRO['rn'], _delete_=True), f'{clip}.weights': None}
+        if 'trunk' not in model.backbone:
+            options[f'{clip}.image_size'] = 64
+            channels = [64] * 4 if vit else [32, 64, 128, 256]
+            if vit:
+                options[f'{clip}.vision.out_indices'] = (0, 1, 2, 3)
+    if 'context_decoder' in model and model.context_decoder:
+        options |= {'model.context_decoder.width': 16, 'model.context_decoder.layers': 1}
+    if trunk.type == 'ResNet':
+        options |= {f'{key}.depth': 18, f'{key}.base_channels': 8, f'{key}.init_cfg': None}
+        channels = [8, 16, 32, 64]
+    if trunk.type == 'SwinTransformer':
+        options |= {f'{key}.embed_dims': 8, f'{key}.depths': [1, 1, 1, 1], f'{key}.num_heads': [1, 1, 2, 4]}
+        options |= {f'{key}.init_cfg': None, 'model.auxiliary_head.channels': 8}
+        channels = [8, 16, 32, 64]
+    if model.type == 'EncoderDecoder':  # its channels are typed; DenseCLIP's follow
+        options['model.decode_head.in_channels'] = [16] * 4 if model.get('neck') else channels
+        if model.get('neck'):
+            options['model.neck.in_channels'] = channels
+        else:
+            options['model.auxiliary_head.in_channels'] = channels[2]
+    return options
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda p: p.stem)
+def built(request):
+    torch.manual_seed(0)
+    cfg = Config.fromfile(request.param)
+    return cfg, init_model(cfg, cfg_options=shrunk(cfg))
+
+
+def test_builds_trains_and_predicts(built):
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    cfg, model = built
+    classes = model.num_classes
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert model(images, mode='tensor').shape == (2, classes, 16, 16)
+    if hasattr(model, 'score_map'):
+        assert len(model.class_names) == classes
+    labels = torch.randint(0, classes, (2, 1, 64, 64))
+    losses = model.train()(images, [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels], mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None and 'trunk.norm' not in n]
+    assert not unused
+
+    groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
+        model
+    )
+    rates = {id(p): group.get('lr', 1e-4) for group in groups for p in group['params']}
+    for name, parameter in model.named_parameters():
+        if name.startswith('matching.text.'):
+            expected = 0.0 if '_official_' in cfg.filename else None
+        else:
+            expected = 1e-5 if name.startswith('backbone.') else 1e-4
+        assert rates.get(id(parameter)) == pytest.approx(expected), name
+
+
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda p: p.stem)
+def test_holds_the_published_recipe(path):
+    cfg = Config.fromfile(path)
+    size = 640 if 'vit' in path.stem else 512
+    assert path.stem.endswith(f'80k_ade20k-{size}x{size}')
+    assert cfg.train_cfg.max_iters == 80000
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 32
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 1e-4)
+    assert 'clip_grad' not in cfg.optim_wrapper
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.T_max, schedule.power, schedule.eta_min, schedule.warmup) == (80000, 0.9, 1e-6, 1500)
+    test = cfg.model.test_cfg
+    assert (test.mode, test.crop_size, test.stride) == ('slide', (size, size), {512: (341,) * 2, 640: (426,) * 2}[size])
+    assert cfg.data_preprocessor == cfg.model.data_preprocessor
+    assert tuple(cfg.data_preprocessor['size']) == (size, size)
+    resizes, flips = cfg.tta_pipeline[1].transforms[:2]
+    assert [r.scale for r in resizes] == [(int(2048 * r), int(size * r)) for r in (0.5, 0.75, 1, 1.25, 1.5, 1.75)]
+    assert [f.prob for f in flips] == [0, 1]
+    if cfg.model.type == 'vlprompt.DenseCLIP':
+        assert cfg.model.prompt.n_ctx == 8
+        assert cfg.model.prompt.context_length == 13
+        assert cfg.model.score_concat is None or cfg.model.score_concat.temperature == 1
+        assert cfg.model.pixel_text_loss is None or cfg.model.pixel_text_loss.weight == 0.4

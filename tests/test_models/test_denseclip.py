@@ -1,0 +1,198 @@
+"""The segmentor on micro towers: modes, derived channels, switches, freezing, caching, checkpoints, mistakes."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
+
+pytest.importorskip('mmseg')
+
+from mmengine.registry import DefaultScope
+from mmseg.structures import SegDataSample
+
+from tests.conftest import MICRO
+from vlprompt.engine.checkpoint import CheckpointError, describe_model, load_trained, trained_state
+from vlprompt.models.segmentors import DenseCLIP
+
+NAMES = ['wall', 'chest of drawers', 'bed ', 'sky', 'tree']
+HEAD = dict(
+    type='FPNHead',
+    in_index=[0, 1, 2, 3],
+    feature_strides=[4, 8, 16, 32],
+    channels=16,
+    norm_cfg=dict(type='BN'),
+    loss_decode=dict(type='CrossEntropyLoss'),
+)
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    kwargs = dict(
+        clip=dict(arch=MICRO['rn'], vision=dict(interpolation='bilinear')),
+        class_names=NAMES,
+        backbone=dict(type='vlprompt.ClipTrunk', joint=True),
+        prompt=dict(type='vlprompt.ContextPrompt', n_ctx=8, ending='', context_length=13),
+        context_decoder=dict(type='vlprompt.ContextDecoder', width=16, heads=2, layers=1),
+        score_concat=dict(stage=3),
+        pixel_text_loss=dict(type='vlprompt.PixelTextLoss'),
+        neck=dict(type='FPN', out_channels=16, num_outs=4),
+        decode_head=HEAD,
+        data_preprocessor=dict(type='SegDataPreProcessor'),
+        train_cfg=ConfigDict(),
+        test_cfg=ConfigDict(mode='whole'),
+    )
+    return DenseCLIP(**{**kwargs, **changes})
+
+
+def batch(size=64):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (2, 1, size, size), generator=generator)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
+    return torch.randn(2, 3, size, size, generator=generator), samples
+
+
+SWITCHES = {
+    'published': {},
+    'pre': dict(prompting='pre'),
+    'no decoder': dict(context_decoder=None),
+    'no concatenation': dict(score_concat=None),
+    'no auxiliary loss': dict(pixel_text_loss=None),
+}
+
+
+@pytest.mark.parametrize('switch', SWITCHES)
+def test_every_part_can_be_switched_off(switch):
+    model = build(**SWITCHES[switch]).train()
+    images, samples = batch()
+    losses = model(images, samples, mode='loss')
+    assert ('pixel_text.loss_ce' in losses) == (switch != 'no auxiliary loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing, 'distributed training would wait for these'
+    in_channels = model.neck.lateral_convs[3].conv.in_channels
+    assert in_channels == 256 + (0 if switch == 'no concatenation' else 5)
+    assert not any(p.requires_grad for p in model.matching.text.parameters())
+    assert not model.matching.text.training
+
+
+def test_modes():
+    model = build().eval()
+    images, _ = batch()
+    with torch.no_grad():
+        logits = model(images, mode='tensor')
+        assert logits.shape == (2, 5, 16, 16)
+        assert model.score_map(images).shape == (2, 5, 2, 2)
+        samples = model(images, mode='predict')
+    resized = torch.nn.functional.interpolate(logits, size=(64, 64), mode='bilinear')
+    for row, sample in zip(resized, samples, strict=True):
+        assert torch.equal(sample.pred_sem_seg.data[0], row.argmax(0))
+
+
+def test_one_run_of_the_text_tower_for_all_windows(monkeypatch):
+    model = build(test_cfg=ConfigDict(mode='slide', crop_size=(64, 64), stride=(32, 32))).eval()
+    calls = []
+    encode = model.matching.prompt.encode
+    monkeypatch.setattr(model.matching.prompt, 'encode', lambda text: calls.append(1) or encode(text))
+    with torch.no_grad():
+        for size in (96, 128):
+            model(torch.randn(1, 3, size, size), mode='predict')
+    assert len(calls) == 1
+
+
+def test_text_head_gets_the_text_first(monkeypatch):
+    model = build(text_head=True, decode_head=dict(HEAD, in_index=[1, 2, 3, 4])).eval()
+    seen = []
+    forward = model.decode_head.forward
+    monkeypatch.setattr(model.decode_head, 'forward', lambda inputs: seen.extend(inputs) or forward(inputs))
+    model(batch()[0], mode='tensor')
+    assert [x.shape[1:] for x in seen[:2]] == [(5, 24), (16, 16, 16)]
+
+
+def test_auxiliary_head_without_a_neck_sees_maps_without_scores():
+    auxiliary = dict(type='FCNHead', in_index=3, channels=8, num_convs=1, norm_cfg=dict(type='BN'))
+    model = build(neck=None, auxiliary_head=auxiliary).train()
+    assert model.decode_head.in_channels == [32, 64, 128, 256 + 5]
+    assert model.auxiliary_head.in_channels == 256
+    assert 'aux.loss_ce' in model(*batch(), mode='loss')
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (
+            dict(neck=dict(type='FPN', in_channels=[32, 64, 128, 256], out_channels=16, num_outs=4)),
+            r'neck.in_channels.*261',
+        ),
+        (dict(decode_head=dict(HEAD, num_classes=19)), 'decode_head.num_classes=19.*follows 5'),
+        (dict(score_concat=None, pixel_text_loss=None), 'nothing uses the text'),
+        (dict(score_concat=dict(stage=4)), 'stage=4'),
+        (dict(class_names=['wall', 'wall']), "'wall' more than once"),
+        (dict(class_names=[]), 'empty'),
+        (dict(class_names='ade21k'), 'ade20k'),
+        (
+            dict(class_names=['wall', 'traffic light pole with sign']),
+            r"'traffic light pole with sign'.*context_length=15",
+        ),
+        (dict(frozen=['matching.txt.*']), 'matching'),
+    ],
+)
+def test_mistakes_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build(**changes)
+
+
+def test_class_lists_of_datasets():
+    from vlprompt.models.segmentors.class_names import class_names
+
+    assert [len(class_names(name)) for name in ('ade20k', 'cityscapes', 'voc')] == [150, 19, 21]
+
+
+def test_new_class_names_at_test_time():
+    model = build().eval()
+    images, _ = batch()
+    with torch.no_grad():
+        before = model.score_map(images)
+        model.set_class_names(['sky', 'wall'])
+        after = model.score_map(images)
+        assert after.shape == (2, 2, 2, 2)
+        with pytest.raises(ValueError, match='built for 5 classes, but there are 2'):
+            model(images, mode='predict')
+    assert not torch.allclose(before[:, :2], after)
+
+
+def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_path):
+    path = tmp_path / 'base.pt'
+    base = build()
+    state = {f'visual.{k}': v for k, v in base.backbone.visual.state_dict().items()}
+    from vlprompt.clip import build_clip
+
+    torch.manual_seed(1)
+    torch.save(state | {k.removeprefix('text.'): v for k, v in build_clip(arch=MICRO['rn']).state_dict().items()}, path)
+    clip = dict(arch=MICRO['rn'], weights=str(path), vision=dict(interpolation='bilinear'))
+    model = build(clip=clip).train()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    losses = model(*batch(), mode='loss')
+    (losses['decode.loss_ce'] + losses['pixel_text.loss_ce']).backward()
+    optimizer.step()
+    saved = trained_state(model)
+    assert not any(name.startswith('matching.text.') for name in saved)
+    assert 'backbone.visual.bn1.running_mean' in saved
+    fresh = build(clip=clip)
+    load_trained(fresh, dict(state_dict=saved, meta=dict(vlprompt=describe_model(model))))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, fresh.state_dict()[name]), name
+    with pytest.raises(CheckpointError, match='random base weights'):
+        load_trained(build(), dict(state_dict=saved, meta=dict(vlprompt=describe_model(model))))
+
+
+def test_frozen_backbone_keeps_its_statistics():
+    model = build(frozen=['matching.text.*', 'backbone.*']).train()
+    before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
+    model(*batch(), mode='loss')
+    assert all(torch.equal(v, before[k]) for k, v in model.backbone.state_dict().items())
