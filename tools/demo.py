@@ -186,8 +186,8 @@ def progress(line: str) -> str | None:
     if trained:
         wanted = re.findall(r'(?:lr|eta|loss|accuracy|images/s|plan_entropy): \S+', line)
         return '  '.join([f'epoch {trained[1]}', *wanted])
-    held_out = re.search(r'Epoch\((?:test|val)\).*?(accuracy/top1: \S+)', line)
-    return held_out[1] if held_out else None
+    held_out = re.search(r'Epoch\((val|test)\).*?accuracy/top1: (\S+)', line)
+    return f'{held_out[1]} accuracy: {float(held_out[2]):.2f} %' if held_out else None
 
 
 def is_complete(folder: Path) -> bool:

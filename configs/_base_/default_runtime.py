@@ -13,7 +13,13 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=1),
 )
 
-log_processor = dict(type='vlprompt.PromptLogProcessor', window_size=10, by_epoch=True)
+log_processor = dict(
+    type='vlprompt.PromptLogProcessor',
+    window_size=10,
+    by_epoch=True,
+    # What is averaged over the window: mmengine's, and what a classifier logs of every training batch.
+    mean_pattern=r'.*(loss|time|data_time|grad_norm).*|^accuracy$|^plan_entropy$',
+)
 log_level = 'INFO'
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 

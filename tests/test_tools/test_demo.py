@@ -13,7 +13,7 @@ def test_progress_shows_what_a_run_learns():
     log = '11/22 07:00:00 - mmengine - INFO - '
     train = log + 'Epoch(train)  [ 3][6/6]  lr: 1.9e-03  eta: 0:00:07  time: 0.5  loss: 0.5  accuracy: 90.0000'
     assert demo.progress(train) == 'epoch 3  lr: 1.9e-03  eta: 0:00:07  loss: 0.5  accuracy: 90.0000'
-    assert demo.progress(log + 'Epoch(test) [6/6]    accuracy/top1: 75.5000  time: 0.1') == 'accuracy/top1: 75.5000'
+    assert demo.progress(log + 'Epoch(test) [6/6]    accuracy/top1: 75.5000  time: 0.1') == 'test accuracy: 75.50 %'
     assert demo.progress(log + 'Checkpoints will be saved to work_dirs') is None
 
 

@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     print(spacing_note(words, spacing))
 
     out = Path(args.out)
-    title = f'Words nearest to the context vectors of {Path(args.config).stem}'
+    title = f'Nearest words: {Path(args.config).stem}'
     picture = save_figure(draw_words(words, spacing, title), out / 'nearest_words.png')
     text = json.dumps(words_to_json(words, spacing), indent=1, ensure_ascii=False)
     (out / 'nearest_words.json').write_text(text + '\n', encoding='utf-8')

@@ -181,7 +181,7 @@ def draw_words(prompts: Sequence[ContextWords], spacing: float, title: str = '')
     figure = new_figure(width, height)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    axes.text(MARGIN, 0.22, shorten(title, int(width * 10)), size=12, weight='bold', va='center')
+    axes.text(MARGIN, 0.22, shorten(title, int(width * 9)), size=12, weight='bold', va='center')
     for p, prompt in enumerate(prompts):
         left = MARGIN + p % columns * (block_width + MARGIN)
         _draw_block(axes, prompt, left, 0.45 + p // columns * block_height, spacing)

@@ -199,7 +199,7 @@ class _Page:
         return self.figure.add_axes((x / self.width, y / self.height, width / self.width, height / self.height))
 
     def heads(self, title: str, names: Sequence[str]) -> None:
-        title = shorten(title, int(self.width * 10))
+        title = shorten(title, int(self.width * 9))
         self.text(title, self.margin, self.height - 0.22, size=12, weight='bold')
         for column, name in enumerate(names):
             centre = self.left(column) + self.panel_size / 2
