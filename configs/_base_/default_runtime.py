@@ -6,6 +6,7 @@ default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    class_names=dict(type='vlprompt.ClassNamesHook'),
     iteration_seed=dict(type='vlprompt.IterationSeedHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -9,6 +9,8 @@ import torch
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
+from vlprompt.clip import build_clip
+from vlprompt.clip.weights import to_openai_names
 from vlprompt.compat.official import convert
 
 NAMES = ['face', 'sea_lion', 'okapi']
@@ -44,7 +46,11 @@ def test_round_trip(case, tmp_path, micro_rn):
     torch.save(official(context, rows), tmp_path / 'src')
     command = [sys.executable, ROOT / 'tools/model_converters/official.py', case.split('-')[0]]
     subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
-    options = {'model.clip': dict(_delete_=True, arch=micro_rn), 'model.class_names': NAMES}
+    torch.save(to_openai_names(build_clip(arch=micro_rn).state_dict()), tmp_path / 'base.pt')
+    options = {
+        'model.clip': dict(_delete_=True, arch=micro_rn, weights=str(tmp_path / 'base.pt')),
+        'model.class_names': NAMES,
+    }
     model = init_model(ROOT / 'configs' / config, tmp_path / 'dst.pth', options)
     assert torch.equal(model.prompt.context.reshape(shape), context.float())
     with torch.no_grad():
@@ -58,5 +64,5 @@ def test_the_wrong_method_is_named():
         convert('plot', official(torch.zeros(N_CTX, WIDTH), 3))
     with pytest.raises(KeyError, match='conv1'):
         convert('coop', {'conv1.weight': torch.zeros(1)})
-    with pytest.raises(KeyError, match='coop, plot'):
+    with pytest.raises(KeyError, match='coop, .*plot'):
         convert('tip', {})

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
+from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.config import check_config
 from vlprompt.registry import MODELS
 
@@ -48,6 +49,10 @@ def init_model(
     check_config(cfg)
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
-        load_trained(model, read_checkpoint(checkpoint))
+        content, other_classes = read_checkpoint(checkpoint), cfg.get('other_classes', False)
+        names = content.get('meta', {}).get('vlprompt', {}).get('class_names')
+        if names is not None and not other_classes and hasattr(model, 'set_class_names'):
+            agree_on_class_names(model, cfg.model.class_names, names, f'checkpoint {checkpoint}')
+        load_trained(model, content, other_classes=other_classes)
     model.cfg = cfg
     return model.to(device).eval()

@@ -1,6 +1,7 @@
 """Hooks of the runner."""
 
+from vlprompt.engine.hooks.class_names import ClassNamesHook
 from vlprompt.engine.hooks.iteration_seed import IterationSeedHook
 from vlprompt.engine.hooks.prediction_images import PredictionImageHook
 
-__all__ = ['IterationSeedHook', 'PredictionImageHook']
+__all__ = ['ClassNamesHook', 'IterationSeedHook', 'PredictionImageHook']

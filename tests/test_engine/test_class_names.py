@@ -1,0 +1,33 @@
+"""Whose class names count."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vlprompt.engine.class_names import agree_on_class_names
+
+
+def model_of(names):
+    model = SimpleNamespace(class_names=tuple(names))
+    model.set_class_names = lambda new: setattr(model, 'class_names', tuple(new))
+    return model
+
+
+def test_the_data_decides_where_the_config_names_a_data_set():
+    model = model_of(['face', 'leopard'])
+    agree_on_class_names(model, 'caltech101', ['Faces', 'leopard'], 'data')
+    assert model.class_names == ('Faces', 'leopard')
+
+
+def test_listed_names_are_taken_at_their_word():
+    model = model_of(['sea lion', 'face'])
+    agree_on_class_names(model, ['sea lion', 'face'], ['sea_lion', 'Face'], 'data')
+    assert model.class_names == ('sea lion', 'face'), 'underscores and case make no difference to a prompt'
+    with pytest.raises(ValueError, match="class 1 is 'face' in the model but 'okapi' in the data"):
+        agree_on_class_names(model, ['sea lion', 'face'], ['sea lion', 'okapi'], 'data')
+
+
+def test_another_number_of_classes_is_an_error_either_way():
+    for configured in ('caltech101', ['face']):
+        with pytest.raises(ValueError, match=r'1 classes, the data 2|1 and 2 classes'):
+            agree_on_class_names(model_of(['face']), configured, ['face', 'okapi'], 'data')

@@ -1,0 +1,39 @@
+"""Whose class names count, when a model, a data set and a checkpoint each bring some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from torch import nn
+
+from vlprompt.clip.classnames import check_class_names
+
+
+def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], names: Sequence[str], what: str) -> None:
+    """Make a model classify among the classes that a data set or a checkpoint really has.
+
+    Names given in the config as a list are taken at their word, so a difference is an error.  Where the config only
+    names a data set (``class_names='caltech101'``), the list that ships with this package stands in for the data's
+    own names, which decide: as many classes but spelled otherwise, they are taken over and the log says which.
+
+    Args:
+        model: has ``class_names`` and ``set_class_names``.
+        configured: ``model.class_names`` of the config.
+        names: what the data set or checkpoint calls its K classes.
+        what: where ``names`` come from, for messages.
+
+    Raises:
+        ValueError: another number of classes, a difference from listed names, or context vectors that were learned
+            for each class.
+    """
+    ours = list(model.class_names)
+    if ours == list(names):
+        return
+    if not isinstance(configured, str) or len(ours) != len(names):
+        check_class_names(ours, names, what)
+        return  # equal as prompts see them
+    changed = [f'{a!r} -> {b!r}' for a, b in zip(ours, names, strict=True) if a != b]
+    model.set_class_names(names)
+    shown = ', '.join(changed[:5]) + (', ...' if len(changed) > 5 else '')
+    print_log(f'Class names follow the {what}: {len(changed)} of {len(names)} differ ({shown}).', logger='current')
