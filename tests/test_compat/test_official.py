@@ -64,5 +64,5 @@ def test_the_wrong_method_is_named():
         convert('plot', official(torch.zeros(N_CTX, WIDTH), 3))
     with pytest.raises(KeyError, match='conv1'):
         convert('coop', {'conv1.weight': torch.zeros(1)})
-    with pytest.raises(KeyError, match='coop, .*plot'):
+    with pytest.raises(KeyError, match=r'coop, .*plot'):
         convert('tip', {})
