@@ -106,6 +106,7 @@ def test_holds_the_published_recipe(path):
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 1e-4)
     assert 'clip_grad' not in cfg.optim_wrapper
     (schedule,) = cfg.param_scheduler
+    assert schedule.by_epoch is False
     assert (schedule.T_max, schedule.power, schedule.eta_min, schedule.warmup) == (80000, 0.9, 1e-6, 1500)
     test = cfg.model.test_cfg
     assert (test.mode, test.crop_size, test.stride) == ('slide', (size, size), {512: (341,) * 2, 640: (426,) * 2}[size])

@@ -23,7 +23,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction into DIR')
-    parser.add_argument('--tta', action='store_true', help='average the scores of each image and its mirror image')
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation: the config's tta_pipeline and tta_model, or, for a config without them, the mean "
+        'of the scores of each image and its mirror image',
+    )
     parser.add_argument(
         '--other-classes',
         action='store_true',
@@ -38,14 +43,15 @@ def main() -> None:
     cfg.load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
     cfg.resume = False
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
+    tta_model = cli.use_tta(cfg) if args.tta else None
     if args.out:
         cli.dump_predictions(cfg, args.out)
 
     runner = cli.build_runner(cfg)
     if args.show_dir:
         runner.register_hook(PredictionImageHook(args.show_dir))
-    if args.tta:
-        runner.register_hook(PrepareTTAHook(dict(type='vlprompt.FlipTTAModel')))
+    if tta_model:
+        runner.register_hook(PrepareTTAHook(tta_model))
     cli.run_test(runner)
 
 

@@ -15,7 +15,11 @@ _data = dict(
 model = dict(class_names=_classes)
 train_dataloader = dict(
     dataset=dict(
-        **_data, data_prefix=dict(img_path='images/train', seg_map_path='masks/train'), pipeline=_base_.train_pipeline
+        dataset=dict(
+            **_data,
+            data_prefix=dict(img_path='images/train', seg_map_path='masks/train'),
+            pipeline=_base_.train_pipeline,
+        )
     )
 )
 val_dataloader = dict(
@@ -27,6 +31,14 @@ test_dataloader = val_dataloader
 
 train_cfg = dict(max_iters=20000, val_interval=2000)
 param_scheduler = [
-    dict(type='vlprompt.WarmupPolyLR', T_max=20000, power=0.9, eta_min=1e-6, warmup=1500, warmup_ratio=1e-6)
+    dict(
+        type='vlprompt.WarmupPolyLR',
+        by_epoch=False,
+        T_max=20000,
+        power=0.9,
+        eta_min=1e-6,
+        warmup=1500,
+        warmup_ratio=1e-6,
+    )
 ]
 default_hooks = dict(checkpoint=dict(interval=2000))

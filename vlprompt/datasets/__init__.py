@@ -3,6 +3,7 @@
 from vlprompt.datasets.base import EpochSeededDataset
 from vlprompt.datasets.few_shot import FewShotDataset
 from vlprompt.datasets.samplers import DropRaggedBatchSampler, EpochSampler
+from vlprompt.datasets.seeded import InfiniteEpochSampler, SeededDataset
 from vlprompt.datasets.transforms import (
     CenterCrop,
     LoadImage,
@@ -18,9 +19,11 @@ __all__ = [
     'EpochSampler',
     'EpochSeededDataset',
     'FewShotDataset',
+    'InfiniteEpochSampler',
     'LoadImage',
     'PackClassification',
     'RandomHorizontalFlip',
     'RandomResizedCrop',
     'ResizeShorterSide',
+    'SeededDataset',
 ]

@@ -145,6 +145,17 @@ def without_validation(cfg: Config) -> None:
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
 
+def use_tta(cfg: Config) -> dict[str, Any]:
+    """Put the config's ``tta_pipeline`` into the test set and return its ``tta_model``.
+
+    A config with neither (classification) keeps its pipeline: the model itself makes the mirror image.
+    """
+    if 'tta_pipeline' not in cfg:
+        return dict(type='vlprompt.FlipTTAModel')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    return dict(cfg.tta_model)
+
+
 def dump_predictions(cfg: Config, path: str) -> None:
     """Add mmengine's metric that pickles every data sample with its prediction."""
     if not path.endswith(('.pkl', '.pickle')):

@@ -159,7 +159,7 @@ class WarmupPolyLR(_ParamScheduler):
         begin: int = 0,
         end: int = int(1e9),
         last_step: int = -1,
-        by_epoch: bool = False,
+        by_epoch: bool = True,
         verbose: bool = False,
     ) -> None:
         if T_max <= 0 or warmup < 0:

@@ -6,7 +6,15 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
 )
 param_scheduler = [
-    dict(type='vlprompt.WarmupPolyLR', T_max=80000, power=0.9, eta_min=1e-6, warmup=1500, warmup_ratio=1e-6)
+    dict(
+        type='vlprompt.WarmupPolyLR',
+        by_epoch=False,
+        T_max=80000,
+        power=0.9,
+        eta_min=1e-6,
+        warmup=1500,
+        warmup_ratio=1e-6,
+    )
 ]
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=80000, val_interval=8000)
