@@ -12,7 +12,7 @@ from vlprompt.apis import init_model
 from vlprompt.engine.config import check_config
 
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if p.parent.name in ('zero_shot', 'coop', 'plot'))
-FEW_SHOT = [p for p in CONFIGS if p.parent.name in ('coop', 'plot') and 'scenes' not in p.stem]
+FEW_SHOT = [p for p in CONFIGS if p.parent.name in ('coop', 'plot') and not p.stem.endswith(('scenes', 'custom'))]
 EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 SMALL_BATCH = ('oxford_flowers', 'fgvc_aircraft', 'stanford_cars')
 
@@ -28,7 +28,10 @@ def build_shrunk(path):
     key = cfg.model.to_dict().__repr__()
     if key not in BUILT:
         kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
-        BUILT[key] = init_model(cfg, cfg_options={'model.clip': dict(_delete_=True, arch=MICRO[kind])})
+        options = {'model.clip': dict(_delete_=True, arch=MICRO[kind])}
+        if cfg.model.class_names.endswith('.txt'):  # the user's own file
+            options['model.class_names'] = ['okapi', 'gerenuk']
+        BUILT[key] = init_model(cfg, cfg_options=options)
     return BUILT[key]
 
 
@@ -57,6 +60,7 @@ def test_holds_the_published_recipe(path):
     shots, dataset = re.search(r'_(\d+)shot_(\w+)$', path.stem).groups()
     epochs = 50 if dataset == 'imagenet' else EPOCHS[int(shots)]
     assert cfg.train_dataloader.dataset.shots == int(shots)
+    assert cfg.val_dataloader.dataset.shots == int(shots), 'which decides the draw even where min(shots, 4) is the same'
     assert cfg.train_dataloader.dataset.dataset == dataset
     assert cfg.model.class_names.split(':')[0] == dataset
     assert cfg.train_cfg.max_epochs == epochs

@@ -1,0 +1,10 @@
+# Your own classes: --data-root DIR --cfg-options model.class_names=DIR/classnames.txt (DIR/split.json, see data/README.md).
+_base_ = [
+    '../_base_/models/coop_micro-rn.py',
+    '../_base_/datasets/split_json_128.py',
+    '../_base_/schedules/few_shot_50e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(class_names='data/mine/classnames.txt')
+train_dataloader = dict(dataset=dict(shots=16))

@@ -1,0 +1,8 @@
+# Your own classes: --data-root DIR --cfg-options model.class_names=DIR/classnames.txt (DIR/split.json, see data/README.md).
+_base_ = [
+    '../_base_/models/zero-shot_rn50.py',
+    '../_base_/datasets/split_json.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(class_names='data/mine/classnames.txt')
