@@ -27,6 +27,7 @@ FEW_SHOT_DATASETS = (
     'ucf101',
 )
 IMAGENET_VARIANTS = ('imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r')
+GENERATED_TASKS = ('scenes', 'scenes_seg')
 SUBSETS = ('all', 'base', 'new')
 
 
@@ -38,7 +39,7 @@ def class_names(spec: str | Sequence[str]) -> list[str]:
 
             * a list of names, returned as it is;
             * a dataset key: one of the eleven few-shot datasets, ``'imagenetv2'``, ``'imagenet_sketch'``,
-              ``'imagenet_a'``, ``'imagenet_r'`` or ``'scenes'`` (the built-in world);
+              ``'imagenet_a'``, ``'imagenet_r'``, or ``'scenes'`` and ``'scenes_seg'`` of the built-in world;
             * the path of a text file with one name per line (``*.txt``; blank lines are skipped);
 
             a key or a path may end in ``':base'`` or ``':new'``: the first ceil(C / 2) classes or the rest.
@@ -116,10 +117,10 @@ def _as_prompted(name: str) -> str:
 
 @cache
 def _resolve(key: str) -> tuple[str, ...]:
-    if key == 'scenes':
-        from vlprompt.datasets.generated.classes import SCENE_CLASSES  # needed for this key only
+    if key in GENERATED_TASKS:
+        from vlprompt.datasets.generated import classes  # needed for these keys only
 
-        return tuple(SCENE_CLASSES)
+        return {'scenes': classes.SCENE_CLASSES, 'scenes_seg': classes.SEGMENTATION_CLASSES}[key]
     if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'):
         names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
         wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet_a', 'imagenet_r') else names
@@ -128,7 +129,7 @@ def _resolve(key: str) -> tuple[str, ...]:
         return tuple(_read_lines(FOLDER / f'{key}.txt'))
     if key.endswith('.txt'):
         return _read_names_file(Path(key))
-    known = ', '.join((*FEW_SHOT_DATASETS, *IMAGENET_VARIANTS, 'scenes'))
+    known = ', '.join((*FEW_SHOT_DATASETS, *IMAGENET_VARIANTS, *GENERATED_TASKS))
     raise ValueError(
         f'unknown class names {key!r}. Give a list of names, a text file with one name per line (*.txt), or '
         f"one of: {known}; optionally followed by ':base' or ':new'."

@@ -5,12 +5,13 @@
 >>> scene.image.shape, scene.captions[0], [item.box for item in scene.objects]
 """
 
-from .classes import SCENE_CLASSES
+from .classes import SCENE_CLASSES, SEGMENTATION_CLASSES
 from .render import Scene, SceneObject, generate, render
 from .spec import ObjectSpec, SceneSpec, pretraining_options, sample_spec
 
 __all__ = [
     'SCENE_CLASSES',
+    'SEGMENTATION_CLASSES',
     'ObjectSpec',
     'Scene',
     'SceneObject',

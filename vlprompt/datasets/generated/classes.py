@@ -16,3 +16,18 @@ SCENE_CLASSES = (
     'striped flower',
     'dotted flower',
 )
+
+# The segmentation task: what is no object is background.
+SEGMENTATION_CLASSES = (
+    'background',
+    'circle',
+    'square',
+    'triangle',
+    'star',
+    'heart',
+    'flower',
+    'tree',
+    'house',
+    'fish',
+    'cup',
+)

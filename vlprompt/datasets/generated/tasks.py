@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .classes import SCENE_CLASSES
+from .classes import SCENE_CLASSES, SEGMENTATION_CLASSES
 from .render import Scene, render
 from .spec import DEFAULT_SECOND_TONES, SECOND_TONES, SceneSpec, sample_spec
 from .vocabulary import FILLS, RARE_STYLES, SHAPES
@@ -14,6 +14,9 @@ SPLITS = ('train', 'val', 'test')
 
 # Scenes of the few-shot task: styles that are rare in pretraining, and up to two smaller things beside the named one.
 FEW_SHOT_OPTIONS = dict(styles=RARE_STYLES, counts=(0.4, 0.35, 0.25), radius=(0.14, 0.38))
+
+# Scenes of the segmentation task: two to four objects that fill a good part of the picture.
+SEGMENTATION_OPTIONS = dict(shapes=SEGMENTATION_CLASSES[1:], counts=(0, 0.35, 0.4, 0.25), radius=(0.12, 0.5))
 
 
 def class_spec(name: str, rng: np.random.RandomState, **options) -> SceneSpec:
@@ -54,6 +57,16 @@ def few_shot_scene(split: str, label: int, index: int, seed: int = 0, size: int 
     It does not depend on how many scenes a set has, so a larger set contains the smaller one.
     """
     return class_scene(SCENE_CLASSES[label], seed, SPLITS.index(split), label, index, size=size, **FEW_SHOT_OPTIONS)
+
+
+def segmentation_scene(split: str, index: int, seed: int = 0, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Image (H, W, 3) uint8 and mask (H, W) uint8 of scene ``index`` in a split of the segmentation task.
+
+    A mask holds positions in ``SEGMENTATION_CLASSES``. A pure function of its arguments, as :func:`few_shot_scene`.
+    """
+    rng = np.random.RandomState((seed, SPLITS.index(split), index))
+    scene = render(sample_spec(rng, size=size, **SEGMENTATION_OPTIONS))
+    return scene.image, scene.semantic_mask(list(SEGMENTATION_CLASSES[1:]))
 
 
 def labelled_images(classes: Sequence[str], per_class: int, seed: int, **options) -> tuple[np.ndarray, np.ndarray]:
