@@ -6,8 +6,9 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
-from tests.conftest import ROOT
+from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
@@ -66,3 +67,58 @@ def test_the_wrong_method_is_named():
         convert('coop', {'conv1.weight': torch.zeros(1)})
     with pytest.raises(KeyError, match=r'coop, .*plot'):
         convert('tip', {})
+
+
+def official_denseclip(model):
+    """The state dict that the official code writes for a model of this shape, in its names."""
+    names = [
+        ('matching.prompt.context', 'contexts'),
+        ('matching.gamma', 'gamma'),
+        ('matching.text.', 'text_encoder.'),
+        ('matching.context_decoder.', 'context_decoder.'),
+        ('backbone.visual.', 'backbone.'),
+        ('backbone.pyramid.', 'backbone.'),
+    ]
+    state = {}
+    for key, value in model.state_dict().items():
+        for ours, theirs in names:
+            if key.startswith(ours):
+                key = theirs + key.removeprefix(ours)
+                break
+        state[key] = torch.randn_like(value) if value.is_floating_point() else value
+    return state
+
+
+@pytest.mark.parametrize('kind', ['rn', 'vit'])
+def test_denseclip_round_trip(kind, tmp_path):
+    pytest.importorskip('mmseg')
+    name = {'rn': 'denseclip_r50_fpn_80k_ade20k-512x512', 'vit': 'denseclip_vit-b16_fpn_official_80k_ade20k-640x640'}[
+        kind
+    ]
+    clip = {
+        'model.clip.arch': dict(MICRO[kind], _delete_=True),
+        'model.clip.weights': None,
+        'model.clip.image_size': 64,
+    }
+    if kind == 'vit':
+        clip |= {'model.clip.arch.vision_layers': 4, 'model.clip.vision.out_indices': (0, 1, 2, 3)}
+    options = {**clip, 'model.class_names': NAMES, 'model.neck.out_channels': 16, 'model.decode_head.channels': 16}
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = init_model(ROOT / f'configs/denseclip/{name}.py', cfg_options=options)
+        state = official_denseclip(model)
+        torch.save(dict(meta=dict(CLASSES=NAMES), state_dict=state), tmp_path / 'src')
+        command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-seg']
+        subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+        model = init_model(ROOT / f'configs/denseclip/{name}.py', tmp_path / 'dst.pth', options)
+        assert torch.equal(model.matching.prompt.context, state['contexts'])
+        assert torch.equal(model.matching.text.positional_embedding, state['text_encoder.positional_embedding'])
+        assert torch.equal(model.backbone.visual.conv1.weight, state['backbone.conv1.weight'])
+        if kind == 'vit':
+            assert torch.equal(model.backbone.pyramid.fpn4[0].weight, state['backbone.fpn4.0.weight'])
+        with torch.no_grad():
+            assert model(torch.randn(1, 3, 64, 64), mode='tensor').shape == (1, 3, 16, 16)
+
+
+def test_other_segmentation_checkpoints_are_named():
+    with pytest.raises(KeyError, match='contexts'):
+        convert('denseclip-seg', {'backbone.conv1.weight': torch.zeros(1)})
