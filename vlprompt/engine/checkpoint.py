@@ -204,13 +204,18 @@ def _check_classes(model: nn.Module, about: Mapping[str, Any]) -> None:
 
 
 def _check_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Every trained tensor must be there, and every tensor must have its place.
+
+    Copies of base weights are accepted: converted checkpoints of models whose towers were trained bring them.
+    """
     expected = model.trained_state_dict()
+    known = model.state_dict()
     problems = [f'missing {name} {tuple(expected[name].shape)}' for name in expected if name not in state]
-    problems += [f'unexpected {name}.{did_you_mean(name, expected)}' for name in state if name not in expected]
+    problems += [f'unexpected {name}.{did_you_mean(name, expected)}' for name in state if name not in known]
     problems += [
-        f'{name} has shape {tuple(state[name].shape)}, the model needs {tuple(expected[name].shape)}'
-        for name in expected
-        if name in state and state[name].shape != expected[name].shape
+        f'{name} has shape {tuple(state[name].shape)}, the model needs {tuple(known[name].shape)}'
+        for name in known
+        if name in state and state[name].shape != known[name].shape
     ]
     if problems:
         raise CheckpointError(f'the checkpoint does not fit {type(model).__name__}:\n  ' + '\n  '.join(problems[:20]))
