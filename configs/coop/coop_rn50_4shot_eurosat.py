@@ -7,3 +7,4 @@ _base_ = [
 
 model = dict(class_names='eurosat')
 train_dataloader = dict(dataset=dict(shots=4))
+val_dataloader = dict(dataset=dict(shots=4))

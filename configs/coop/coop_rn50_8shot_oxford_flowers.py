@@ -7,3 +7,4 @@ _base_ = [
 
 model = dict(class_names='oxford_flowers')
 train_dataloader = dict(dataset=dict(shots=8))
+val_dataloader = dict(dataset=dict(shots=8))

@@ -7,4 +7,5 @@ _base_ = [
 
 model = dict(class_names='fgvc_aircraft')
 train_dataloader = dict(dataset=dict(shots=4))
+val_dataloader = dict(dataset=dict(shots=4))
 test_dataloader = dict(batch_size=200)

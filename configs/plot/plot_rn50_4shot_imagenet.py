@@ -8,5 +8,6 @@ _base_ = [
 # The published code adds the global logits on ImageNet and nowhere else.
 model = dict(class_names='imagenet', alignment=dict(global_weight=1.0))
 train_dataloader = dict(batch_size=128, dataset=dict(shots=4))
+val_dataloader = dict(dataset=dict(shots=4))
 test_dataloader = dict(batch_size=200)
 auto_scale_lr = dict(base_batch_size=128)

@@ -7,4 +7,5 @@ _base_ = [
 
 model = dict(class_names='stanford_cars')
 train_dataloader = dict(dataset=dict(shots=8))
+val_dataloader = dict(dataset=dict(shots=8))
 test_dataloader = dict(batch_size=200)

@@ -7,5 +7,6 @@ _base_ = [
 
 model = dict(class_names='ucf101')
 train_dataloader = dict(batch_size=128, dataset=dict(shots=8))
+val_dataloader = dict(dataset=dict(shots=8))
 test_dataloader = dict(batch_size=200)
 auto_scale_lr = dict(base_batch_size=128)
