@@ -35,6 +35,9 @@ train_dataloader = dict(
     dataset=dict(dataset=dict(data_root=data_root, pipeline=train_pipeline)),
 )
 val_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root, pipeline=test_pipeline)
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(data_root=data_root, pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader

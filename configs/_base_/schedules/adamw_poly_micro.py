@@ -6,7 +6,7 @@ param_scheduler = [
     dict(
         type='vlprompt.WarmupPolyLR',
         by_epoch=False,
-        T_max=400,
+        T_max=200,
         power=0.9,
         eta_min=1e-6,
         warmup=20,
@@ -14,5 +14,5 @@ param_scheduler = [
     )
 ]
 
-train_cfg = dict(max_iters=400, val_interval=100)
+train_cfg = dict(max_iters=200, val_interval=50)
 auto_scale_lr = dict(base_batch_size=8)
