@@ -179,12 +179,13 @@ class TestTags:
 
         monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
         with pytest.raises(
-            FileNotFoundError, match=r'fetch https.*openaipublic.*RN50\.pt, or .*pass its path.*no network'
+            FileNotFoundError,
+            match=r'fetch https.*openaipublic.*RN50\.pt, or .*pass its path.*quick_gelu=True.*no network',
         ):
             build_clip('RN50', 'openai')
         with pytest.raises(
             FileNotFoundError,
-            match=r'safetensors or .* of https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K,',
+            match=r'safetensors or .* of https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K,.*quick_gelu=False',
         ):
             build_clip('ViT-B/32', 'laion2b_s34b_b79k')
 

@@ -1,6 +1,7 @@
 """The runner on a real classifier with micro towers: what is stored, and that resuming is exact."""
 
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from mmengine.hooks import Hook
 
 from tests.tiny_project import CLASSES
-from vlprompt.engine import CheckpointError, load_config, read_checkpoint
+from vlprompt.apis import init_model
+from vlprompt.engine import CheckpointError, ConfigError, load_config, read_checkpoint
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.hooks.iteration_seed import seed_everything
 from vlprompt.engine.runner import resume_file
@@ -111,11 +113,25 @@ def test_other_base_weights_are_refused(finished, project, work_dir):
         runner.test()
 
 
-def test_other_classes_are_refused_unless_asked_for(finished, project, work_dir):
-    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=['dog', 'boat', 'cup'])
-    with pytest.raises(CheckpointError, match=r'only in the checkpoint: apple; only in the model: dog'):
+def test_other_classes_are_refused_unless_asked_for(finished, project, work_dir, tmp_path):
+    shutil.copytree(project.root / 'data' / 'test', tmp_path / 'other' / 'test')
+    (tmp_path / 'other' / 'test' / 'apple').rename(tmp_path / 'other' / 'test' / 'dog')
+    names = ['boat', 'cup', 'dog']
+    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=names)
+    with pytest.raises(ConfigError, match=r"class 0 is 'boat' in the model but 'apple' in the data"):
+        project.run(work_dir, **options).test()
+    options['test_dataloader__dataset__data_root'] = str(tmp_path / 'other')
+    refusal = r'only in the checkpoint: apple; only in the model: dog.*other_classes=True'
+    with pytest.raises(CheckpointError, match=refusal):
         project.run(work_dir, **options).test()
     project.run(work_dir, other_classes=True, **options).test()
+
+    options = {'model.class_names': names}
+    with pytest.raises(CheckpointError, match=refusal):
+        init_model(project.config, finished / 'epoch_4.pth', options)
+    model = init_model(project.config, finished / 'epoch_4.pth', options | {'other_classes': True})
+    assert model.class_names == tuple(names)
+    assert torch.equal(model.prompt.context.detach(), context(finished))
 
 
 def test_mixed_precision_trains(project, work_dir):

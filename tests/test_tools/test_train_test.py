@@ -76,6 +76,14 @@ def test_a_mistake_ends_in_one_message(project, tool, arguments, message):
     assert re.search(message, tool('train.py', project.config, *arguments).replace('\n', ' '))
 
 
+def test_mistakes_at_other_tools_end_in_one_message(project, tool, tmp_path):
+    torch.save({'conv1.weight': torch.zeros(1)}, tmp_path / 'x.pth')
+    message = tool('model_converters/official.py', 'coop', 'x.pth', 'y.pth')
+    assert message.startswith('CheckpointError: x.pth: coop: the checkpoint has no "ctx"; it holds conv1.weight.')
+    message = tool('dataset_converters/check_dataset.py', '--dataset', 'caltech')
+    assert message.startswith("check_dataset.py: unknown dataset 'caltech'; one of imagenet, caltech101")
+
+
 def test_options_reach_the_config(project):
     parser = argparse.ArgumentParser()
     cli.add_common_options(parser)

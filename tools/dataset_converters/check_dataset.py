@@ -12,10 +12,14 @@ Every image is opened. The exit code is 1 if there is a problem.
 import argparse
 import sys
 
-from mmengine.config import Config
+from vlprompt.compat.environment import check_environment
 
-from vlprompt.datasets.check import check_dataset
-from vlprompt.datasets.readers import SplitReader, build_reader
+check_environment()  # before anything imports torchvision or an mm package
+
+from mmengine.config import Config  # noqa: E402
+
+from vlprompt.datasets.check import check_dataset  # noqa: E402
+from vlprompt.datasets.readers import SplitReader, build_reader  # noqa: E402
 
 READER_KEYS = ('data_root', 'dataset', 'ann_file', 'data_prefix', 'classes', 'split')
 
@@ -50,8 +54,12 @@ def readers(args: argparse.Namespace) -> list[SplitReader]:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    try:
+        found = readers(args)
+    except (ValueError, FileNotFoundError) as error:  # an unknown benchmark, arguments that contradict each other
+        sys.exit(f'check_dataset.py: {error}')
     problems = 0
-    for reader in readers(args):
+    for reader in found:
         report = check_dataset(reader, args.workers)
         print(report)
         problems += len(report.problems)

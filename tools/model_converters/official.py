@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import argparse
 
-from vlprompt.compat.official import CONVERTERS, convert
-from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.compat.official import CONVERTERS, convert  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.checkpoint import CheckpointError, read_checkpoint, write_checkpoint  # noqa: E402
 
 
 def main() -> None:
@@ -22,7 +27,11 @@ def main() -> None:
     parser.add_argument('dst', help='where to write ours (.pth)')
     args = parser.parse_args()
 
-    state = convert(args.method, read_checkpoint(args.src))
+    content = read_checkpoint(args.src)
+    try:
+        state = convert(args.method, content)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f'{args.src}: {error.args[0]}') from error
     description = dict(class_names=None, trained_keys=list(state), converted_from=args.method)
     write_checkpoint(dict(meta=dict(vlprompt=description), state_dict=state), args.dst)
     for name, tensor in state.items():
@@ -31,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    cli.call(main)

@@ -50,9 +50,11 @@ def init_model(
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
         content, other_classes = read_checkpoint(checkpoint), cfg.get('other_classes', False)
-        names = content.get('meta', {}).get('vlprompt', {}).get('class_names')
-        if names is not None and not other_classes and hasattr(model, 'set_class_names'):
-            agree_on_class_names(model, cfg.model.class_names, names, f'checkpoint {checkpoint}')
+        names = ((content.get('meta') or {}).get('vlprompt') or {}).get('class_names')
+        configured = cfg.model.get('class_names')
+        if names and isinstance(configured, str) and len(names) == len(model.class_names) and not other_classes:
+            # The model was trained on data that spelled the names of the same classes in its own way.
+            agree_on_class_names(model, configured, names, f'checkpoint {checkpoint}')
         load_trained(model, content, other_classes=other_classes)
     model.cfg = cfg
     return model.to(device).eval()

@@ -36,7 +36,8 @@ def build_clip(
             :func:`~vlprompt.clip.weights.read_state_dict`); ``'scenes'``, shipped for the micro
             architectures; or a tag of open_clip such as ``'openai'`` or ``'laion2b_s34b_b79k'``, which
             open_clip downloads.
-        quick_gelu: OpenAI's activation instead of GELU. None: as open_clip says for a tag, else True.
+        quick_gelu: OpenAI's activation instead of GELU. None: as open_clip says for a tag, else True. A file does
+            not say which it was trained with: give False for files of models trained with GELU, as LAION's are.
         image_size: pixels (side, or (H, W)) to resize the image tower's position embedding to once,
             when loading. Not needed for other image sizes, which are always taken; it is for training
             the position embedding at another size, and saves the resizing in every forward pass.
@@ -112,14 +113,16 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
     if not config:
         tags = ', '.join(pretrained.list_pretrained_tags_by_model(model_name)) or 'none'
         raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
+    quick_gelu = bool(config.get('quick_gelu', False))
     try:
         path = pretrained.download_pretrained(config)
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(
             f'could not download the weights {tag!r} of {model_name}. On a machine with network access, fetch '
-            f'{_places(config)}, copy the file here and pass its path: weights="/path/to/file". The reason was: {error}'
+            f'{_places(config)}, copy the file here and pass its path: weights="/path/to/file", '
+            f'quick_gelu={quick_gelu}. The reason was: {error}'
         ) from error
-    return Path(path), bool(config.get('quick_gelu', False))
+    return Path(path), quick_gelu
 
 
 def _places(config: Mapping[str, Any]) -> str:

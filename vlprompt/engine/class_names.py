@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from vlprompt.clip.classnames import check_class_names
+from vlprompt.engine.config import ConfigError
 
 
 def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], names: Sequence[str], what: str) -> None:
@@ -24,14 +25,17 @@ def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], name
         what: where ``names`` come from, for messages.
 
     Raises:
-        ValueError: another number of classes, a difference from listed names, or context vectors that were learned
-            for each class.
+        ConfigError: another number of classes, or a difference from listed names.
+        ValueError: names to take over, but context vectors that were learned for each class.
     """
     ours = list(model.class_names)
     if ours == list(names):
         return
     if not isinstance(configured, str) or len(ours) != len(names):
-        check_class_names(ours, names, what)
+        try:
+            check_class_names(ours, names, what)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         return  # equal as prompts see them
     changed = [f'{a!r} -> {b!r}' for a, b in zip(ours, names, strict=True) if a != b]
     model.set_class_names(names)

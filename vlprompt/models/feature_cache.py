@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 
 class FeatureCache:
-    """Keeps one tensor until a parameter that it was computed from changes.
+    """Keeps one tensor until a parameter or buffer that it was computed from changes.
 
     Used for text features: while gradients are recorded nothing is kept; under ``no_grad`` the features are
-    computed once and returned until a parameter is replaced, moved or written to.  Changes that leave no trace in a
-    parameter (other class names, a write through ``.data``) need :meth:`clear`; models call it in ``train()`` and
-    ``eval()``, with which every loop begins.
+    computed once and returned until a parameter or a buffer (the token ids of other class names) is replaced, moved
+    or written to.  Changes that leave no trace in a tensor (a write through ``.data``) need :meth:`clear`; models
+    call it in ``train()`` and ``eval()``, with which every loop begins.
     """
 
     def __init__(self) -> None:
@@ -25,10 +26,11 @@ class FeatureCache:
         self._entry = None
 
     def __call__(self, compute: Callable[[], Tensor], modules: Sequence[nn.Module]) -> Tensor:
-        """``compute()``, or what it gave last time, with the parameters of ``modules`` unchanged since then."""
+        """``compute()``, or what it gave last time, with the parameters and buffers of ``modules`` unchanged."""
         if torch.is_grad_enabled():
             return compute()
-        key = tuple((p.data_ptr(), p._version) for module in modules for p in module.parameters())
+        tensors = (t for module in modules for t in chain(module.parameters(), module.buffers()))
+        key = tuple((t.data_ptr(), t._version) for t in tensors)
         if self._entry is None or self._entry[0] != key:
             self._entry = (key, compute())
         return self._entry[1]

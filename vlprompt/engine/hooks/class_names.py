@@ -13,6 +13,9 @@ from vlprompt.registry import HOOKS
 class ClassNamesHook(Hook):
     """Hold the model's class names against every data set of the run, see :func:`agree_on_class_names`.
 
+    Where names are taken over, they are those of the first data set (training before validation); another one that
+    differs from it is an error.
+
     Models without ``set_class_names`` and data sets without ``classes`` are left alone.
     """
 
@@ -28,3 +31,4 @@ class ClassNamesHook(Hook):
             names = getattr(dataset, 'metainfo', {}).get('classes')
             if names is not None:
                 agree_on_class_names(model, configured, names, f'{type(dataset).__name__} of {type(loop).__name__}')
+                configured = list(model.class_names)  # the next data set has to agree with this one
