@@ -1,4 +1,0 @@
-_base_ = './denseclip_micro-rn_fpn_400i_scenes-128x128.py'
-
-# Ablation: score maps without supervision of their own.
-model = dict(pixel_text_loss=None)

@@ -1,4 +1,0 @@
-_base_ = './denseclip_micro-rn_fpn_400i_scenes-128x128.py'
-
-# Ablation: the text acts through the auxiliary loss only.
-model = dict(score_concat=None)

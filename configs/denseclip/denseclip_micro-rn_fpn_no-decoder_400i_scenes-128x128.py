@@ -1,4 +1,0 @@
-_base_ = './denseclip_micro-rn_fpn_400i_scenes-128x128.py'
-
-# Ablation: text that has not seen the image.
-model = dict(context_decoder=None)

@@ -1,4 +1,0 @@
-_base_ = './denseclip_micro-rn_fpn_400i_camvid-192x192.py'
-
-# Pre-model prompting: the context vectors of each image come from the image.
-model = dict(prompting='pre')

@@ -1,4 +1,0 @@
-_base_ = './denseclip_micro-rn_fpn_400i_scenes-128x128.py'
-
-# Pre-model prompting: the context vectors of each image come from the image.
-model = dict(prompting='pre')

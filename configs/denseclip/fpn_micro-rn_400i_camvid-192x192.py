@@ -1,5 +1,0 @@
-_base_ = './clip_micro-rn_fpn_400i_camvid-192x192.py'
-
-# The same trunk from random initialisation, which needs the full learning rate.
-model = dict(backbone=dict(clip=dict(weights=None)))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
