@@ -83,9 +83,16 @@ def test_builds_trains_and_predicts(built):
     unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None and 'trunk.norm' not in n]
     assert not unused
 
+    check_rates(cfg, model)
+
+
+def check_rates(cfg, model):
+    """Every rule of the optimizer applies to something; published: a tenth for the backbone, and text frozen."""
     groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
         model
     )
+    if 'micro' in cfg.filename:  # recipes of their own
+        return
     rates = {id(p): group.get('lr', 1e-4) for group in groups for p in group['params']}
     for name, parameter in model.named_parameters():
         if name.startswith('matching.text.'):
