@@ -2,7 +2,8 @@
 
 Plain CLIP training: two towers, one symmetric contrastive loss. Resumes by itself from ``OUT.resume`` when that exists.
 
-    python tools/pretrain_micro.py --arch micro-rn --out vlprompt/clip/pretrained/micro-rn.pth
+    python tools/pretrain_micro.py --arch micro-rn --out work_dirs/micro-rn.pth
+    python tools/pretrain_micro.py --arch micro-vit --out work_dirs/micro-vit.pth --text-from work_dirs/micro-rn.pth
     python tools/pretrain_micro.py --arch micro-rn --evaluate vlprompt/clip/pretrained/micro-rn.pth
 """
 
@@ -39,18 +40,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--arch', required=True, help='micro-rn or micro-vit (any architecture name works)')
     parser.add_argument('--out', type=Path, help='file for the weights')
     parser.add_argument('--evaluate', metavar='FILE', type=Path, help='only print zero-shot accuracies')
-    parser.add_argument('--scenes', type=int, default=48000, help='number of different captioned scenes')
+    parser.add_argument('--scenes', type=int, default=64000, help='number of different captioned scenes')
     parser.add_argument('--cache', type=Path, default=Path('work_dirs/pretrain_scenes'), help='folder for drawn scenes')
     parser.add_argument('--rare-share', type=float, default=0.06, help='share of scenes in rare styles')
-    parser.add_argument('--steps', type=int, default=1600)
-    parser.add_argument('--batch-size', type=int, default=128)
+    parser.add_argument('--steps', type=int, default=6000)
+    parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--weight-decay', type=float, default=0.05)
     parser.add_argument('--warmup', type=int, default=100, help='steps of linear warm-up')
-    parser.add_argument('--small-share', type=float, default=0.0, help='share of the steps done first at half size')
-    parser.add_argument('--eval-interval', type=int, default=200, help='steps between zero-shot evaluations')
+    parser.add_argument('--eval-interval', type=int, default=250, help='steps between zero-shot evaluations')
     parser.add_argument('--eval-per-class', type=int, default=12)
     parser.add_argument('--save-minutes', type=float, default=3)
+    parser.add_argument(
+        '--text-from', metavar='FILE', type=Path, help='take the text tower from these weights and keep it fixed'
+    )
     parser.add_argument('--seed', type=int, default=2026)
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that draw scenes')
@@ -184,6 +187,8 @@ def parameter_groups(model: CLIP, weight_decay: float) -> list[dict]:
     """Weight decay for matrices and convolutions only, not for embeddings, norms, biases and the logit scale."""
     decayed, plain = [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         matrix = parameter.dim() > 1 and 'embedding' not in name
         (decayed if matrix else plain).append(parameter)
     return [dict(params=decayed, weight_decay=weight_decay), dict(params=plain, weight_decay=0.0)]
@@ -232,80 +237,104 @@ def held_out_sets(per_class: int, size: int) -> dict[str, tuple]:
     return sets
 
 
-def report(model: CLIP, sets: dict[str, tuple], tokenizer: Callable[[list[str]], Tensor]) -> str:
-    accuracies = {name: zero_shot_accuracy(model, *data, tokenizer=tokenizer) for name, data in sets.items()}
-    return ', '.join(f'{name} {accuracy:.1f}' for name, accuracy in accuracies.items())
+class Trainer:
+    """One training run: model, data, optimiser, and the files it leaves."""
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        torch.manual_seed(args.seed)
+        self.model = build_clip(args.arch)
+        size = self.model.arch.image_size
+        self.images, captions = captioned_scenes(args, size)
+        ids, self.mirrors = tokenize_all(captions)
+        self.tokens = TokenSubset(ids, tokenize([*SHAPES, *SCENE_CLASSES, 'a photo of a .']))
+        self.ids = self.tokens.renumber(ids)
+        self.tokens.embed(self.model, args.seed)
+        if args.text_from is not None:
+            self.lock_text(args.text_from)
+        self.model.to(self.device, memory_format=torch.channels_last)
+        groups = parameter_groups(self.model, args.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), eps=1e-6)
+        self.held_out = held_out_sets(args.eval_per_class, size)
+        self.first, self.seconds = 0, 0.0
+        self.resume_file = args.out.with_name(f'{args.out.name}.resume')
 
-def train(args: argparse.Namespace) -> None:
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    torch.manual_seed(args.seed)
-    model = build_clip(args.arch)
-    size = model.arch.image_size
-    images, captions = captioned_scenes(args, size)
-    ids, mirrors = tokenize_all(captions)
-    tokens = TokenSubset(ids, tokenize([*SHAPES, *SCENE_CLASSES, 'a photo of a .']))
-    ids = tokens.renumber(ids)
-    tokens.embed(model, args.seed)
-    model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(parameter_groups(model, args.weight_decay), lr=args.lr, betas=(0.9, 0.98), eps=1e-6)
-    sets = held_out_sets(args.eval_per_class, size)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f'{args.arch}: {parameters:,} parameters with the {len(tokens.ids)} tokens in use', flush=True)
+    def lock_text(self, path: Path) -> None:
+        """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
+        state = unpack(torch.load(path, map_location='cpu', weights_only=True))
+        state[TOKEN_EMBEDDING] = state[TOKEN_EMBEDDING][self.tokens.ids]
+        text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
+        self.model.text.load_state_dict(text)
+        self.model.text.requires_grad_(False)
 
-    resume = args.out.with_name(args.out.name + '.resume')
-    first, spent = 0, 0.0
-    if resume.is_file():
-        state = torch.load(resume, map_location=device, weights_only=True)
-        model.load_state_dict(state['model'])
-        optimizer.load_state_dict(state['optimizer'])
-        first, spent = state['step'], state['seconds']
-        print(f'resumed from {resume} at step {first}', flush=True)
+    def resume(self) -> None:
+        """Continue from the last save, if there is one."""
+        if self.resume_file.is_file():
+            state = torch.load(self.resume_file, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state['model'])
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.first, self.seconds = state['step'], state['seconds']
+            print(f'resumed from {self.resume_file} at step {self.first}', flush=True)
 
-    def save(step: int) -> None:
-        seconds = spent + time.time() - start
+    def save(self, step: int, seconds: float) -> None:
+        """Write what a later run needs to continue, and the compact weights."""
+        args = self.args
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        state = dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seconds=seconds)
-        torch.save(state, resume.with_suffix('.tmp'))
-        os.replace(resume.with_suffix('.tmp'), resume)
+        state = dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), step=step, seconds=seconds)
+        unfinished = self.resume_file.with_suffix('.tmp')
+        torch.save(state, unfinished)
+        os.replace(unfinished, self.resume_file)
         meta = dict(arch=args.arch, steps=step, batch_size=args.batch_size, scenes=args.scenes, seconds=round(seconds))
-        torch.save(pack(tokens.full_state(model, args.seed), tokens.ids, args.seed) | meta, args.out)
+        torch.save(pack(self.tokens.full_state(self.model, args.seed), self.tokens.ids, args.seed) | meta, args.out)
 
-    start = saved = time.time()
-    losses = []
-    for step, (pixels, text) in enumerate(batches(images, ids, mirrors, args, first), start=first):
-        model.train()
-        for group in optimizer.param_groups:
-            group['lr'] = learning_rate(step, args)
-        pixels = pixels.to(device)
-        if step < args.small_share * args.steps:
-            pixels = F.avg_pool2d(pixels, 2)
-        features = model.encode_image(pixels, local=False, maps=False).cls
-        loss = contrastive_loss(features, model.encode_text(text.to(device)), model.logit_scale.exp())
-        optimizer.zero_grad(set_to_none=True)
+    def step(self, step: int, images: Tensor, ids: Tensor) -> float:
+        """Update once on images (B, 3, H, W) and renumbered ids (B, L); returns the loss."""
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group['lr'] = learning_rate(step, self.args)
+        image = self.model.encode_image(images.to(self.device), local=False, maps=False).cls
+        text = self.model.encode_text(ids.to(self.device))
+        loss = contrastive_loss(image, text, self.model.logit_scale.exp())
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
-        losses.append(loss.item())
-        done = step + 1
-        if done % 20 == 0:
-            speed = (done - first) * args.batch_size / (time.time() - start)
-            print(
-                f'step {done}/{args.steps} loss {np.mean(losses[-20:]):.3f} scale {model.logit_scale.exp().item():.1f} '
-                f'{speed:.0f} images/s, {(args.steps - done) * args.batch_size / speed / 60:.0f} min left',
-                flush=True,
-            )
-        if done % args.eval_interval == 0:
-            print(f'step {done} zero-shot: {report(model, sets, tokens.tokenize)}', flush=True)
-        if time.time() - saved > 60 * args.save_minutes:
-            save(done)
-            saved = time.time()
-    save(args.steps)
-    print(
-        f'finished {args.steps} steps; zero-shot: {report(model, sets, tokens.tokenize)}; wrote {args.out}', flush=True
-    )
+            self.model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+        return loss.item()
+
+    def report(self, step: int) -> None:
+        accuracies = [
+            f'{name} {zero_shot_accuracy(self.model, *data, tokenizer=self.tokens.tokenize):.1f}'
+            for name, data in self.held_out.items()
+        ]
+        print(f'step {step} zero-shot: {", ".join(accuracies)}', flush=True)
+
+    def run(self) -> None:
+        args = self.args
+        self.resume()
+        start = saved = time.time()
+        losses = []
+        data = batches(self.images, self.ids, self.mirrors, args, self.first)
+        for done, (images, ids) in enumerate(data, start=self.first + 1):
+            losses.append(self.step(done - 1, images, ids))
+            if done % 20 == 0:
+                speed = (done - self.first) * args.batch_size / (time.time() - start)
+                print(
+                    f'step {done}/{args.steps} loss {np.mean(losses[-20:]):.3f} '
+                    f'scale {self.model.logit_scale.exp().item():.1f} {speed:.0f} images/s, '
+                    f'{(args.steps - done) * args.batch_size / speed / 60:.0f} min left',
+                    flush=True,
+                )
+            if done % args.eval_interval == 0:
+                self.report(done)
+            if time.time() - saved > 60 * args.save_minutes:
+                saved = time.time()
+                self.save(done, self.seconds + saved - start)
+        self.save(args.steps, self.seconds + time.time() - start)
+        self.report(args.steps)
+        print(f'wrote {args.out}', flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -313,7 +342,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     if args.evaluate is None:
-        train(args)
+        Trainer(args).run()
         return
     model = build_clip(args.arch)
     model.load_state_dict(unpack(torch.load(args.evaluate, map_location='cpu', weights_only=True)))

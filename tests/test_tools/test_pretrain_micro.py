@@ -137,3 +137,13 @@ def test_augmentation_without_change_returns_the_picture():
 
     image = np.random.RandomState(0).randint(0, 255, (16, 16, 3), np.uint8)
     assert np.array_equal(pretrain_micro.augment(image, Still(), mirror=False), image)
+
+
+@pytest.mark.slow
+def test_text_tower_taken_from_other_weights_stays_fixed(trained, folder):
+    source = folder / f'{trained[0]}.pth'
+    content = train(folder, 'micro-rn', '--steps', '1', '--text-from', str(source), name='locked.pth')
+    for key, value in trained[1]['state_dict'].items():
+        if key.startswith('text.'):
+            assert torch.equal(content['state_dict'][key], value), key
+    assert torch.equal(content['token_rows'], trained[1]['token_rows'])
