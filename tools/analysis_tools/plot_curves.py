@@ -7,8 +7,12 @@ python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_16shot_dtd work_d
 import argparse
 import sys
 
-from vlprompt.engine import cli
-from vlprompt.visualization import draw_curves, read_run, save_figure
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.engine import cli  # noqa: E402
+from vlprompt.visualization import draw_curves, read_run, save_figure  # noqa: E402
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
