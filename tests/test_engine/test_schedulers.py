@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from tests.conftest import ROOT
 from vlprompt.engine import WarmupCosineLR, WarmupPolyLR
 from vlprompt.registry import PARAM_SCHEDULERS
 
@@ -46,6 +49,24 @@ def test_every_published_rate(golden):
     for epochs in (50, 100, 200):
         np.testing.assert_allclose(rates(2e-3, epochs), meta['lr_float64'][f'lr_E{epochs}'], rtol=1e-12)
     np.testing.assert_allclose(rates(2e-3, 50, recount=False), meta['lr_float64']['lr_E50_recount_false'], rtol=1e-12)
+
+
+def test_three_epochs_of_the_shipped_recipe_move_weights_as_the_official_optimizer(golden):
+    """Two steps an epoch on sum (w - (i + 1) a)^2: momentum, weight decay and when the rate changes."""
+    _, ref = golden.load('plot/schedule')
+    cfg = Config.fromfile(ROOT / 'configs/_base_/schedules/few_shot_50e.py')
+    weight = nn.Parameter(torch.linspace(-1, 1, 8))
+    optimizer = OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=[weight]))
+    schedule = PARAM_SCHEDULERS.build(cfg.param_scheduler[0], default_args=dict(optimizer=optimizer))
+    trace = [weight.detach().clone()]
+    for _ in range(3):
+        for i in range(2):
+            optimizer.zero_grad()
+            ((weight - (i + 1) * torch.arange(8.0)) ** 2).sum().backward()
+            optimizer.step()
+            trace.append(weight.detach().clone())
+        schedule.step()
+    torch.testing.assert_close(torch.stack(trace), torch.from_numpy(ref['sgd_trace']), rtol=1e-6, atol=1e-6)
 
 
 def test_groups_keep_their_own_rates_after_a_common_warm_up():
