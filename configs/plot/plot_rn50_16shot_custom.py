@@ -1,4 +1,4 @@
-# Your own classes, in DIR/split.json (data/README.md): --data-root DIR --cfg-options model.class_names=DIR/classnames.txt
+# Your own classes, DIR/split.json (data/README.md): --data-root DIR --cfg-options model.class_names=DIR/classnames.txt
 _base_ = [
     '../_base_/models/plot_rn50.py',
     '../_base_/datasets/split_json.py',
