@@ -12,7 +12,7 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.hooks import PrepareTTAHook  # noqa: E402
 
-from vlprompt.engine import PredictionImageHook, cli  # noqa: E402
+from vlprompt.engine import PredictionImageHook, SegmentationImageHook, cli  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,7 +49,8 @@ def main() -> None:
 
     runner = cli.build_runner(cfg)
     if args.show_dir:
-        runner.register_hook(PredictionImageHook(args.show_dir))
+        pictures = SegmentationImageHook if cfg.default_scope == 'mmseg' else PredictionImageHook
+        runner.register_hook(pictures(args.show_dir))
     if tta_model:
         runner.register_hook(PrepareTTAHook(tta_model))
     cli.run_test(runner)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tools.dataset_converters import generate_world
-from vlprompt.datasets.generated import SCENE_CLASSES
-from vlprompt.datasets.generated.tasks import few_shot_scene
+from vlprompt.datasets.generated import SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.tasks import few_shot_scene, segmentation_scene
 
 COUNTS = {'train': 2, 'val': 1, 'test': 3}
 
@@ -81,3 +81,20 @@ def test_a_second_run_writes_the_same_files_and_another_seed_others(world, tmp_p
 def test_impossible_sizes_are_rejected(tmp_path):
     with pytest.raises(SystemExit):
         generate_world.main(['--out', str(tmp_path), '--size', '8'])
+
+
+def test_segmentation_task(tmp_path):
+    options = ['--task', 'segmentation', '--size', '48', '--images', '3', '2', '--workers', '1']
+    for folder in ('first', 'again'):
+        generate_world.main([*options, '--out', str(tmp_path / folder)])
+    assert digests(tmp_path / 'first') == digests(tmp_path / 'again')
+    assert (tmp_path / 'first' / 'classnames.txt').read_text().split() == list(SEGMENTATION_CLASSES)
+    for split, count in (('train', 3), ('val', 2)):
+        masks = sorted((tmp_path / 'first' / 'masks' / split).iterdir())
+        assert [path.name for path in masks] == [f'{index:04d}.png' for index in range(count)]
+        image, mask = segmentation_scene(split, 1, size=48)
+        assert np.array_equal(cv2.imread(str(masks[1]), cv2.IMREAD_UNCHANGED), mask)
+        read = cv2.cvtColor(cv2.imread(str(tmp_path / 'first' / 'images' / split / '0001.png')), cv2.COLOR_BGR2RGB)
+        assert np.array_equal(read, image)
+        assert 2 <= len(np.unique(mask)) <= 5
+        assert mask.max() < len(SEGMENTATION_CLASSES)

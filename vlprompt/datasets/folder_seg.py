@@ -15,6 +15,7 @@ from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
 from vlprompt.clip.classnames import class_names as read_class_names
+from vlprompt.datasets.palette import voc_palette
 from vlprompt.registry import DATASETS, TRANSFORMS
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
@@ -104,16 +105,6 @@ class FolderSegDataset(BaseSegDataset):
             )
             for name in names
         ]
-
-
-def voc_palette(count: int) -> list[list[int]]:
-    """``count`` RGB colours of PASCAL VOC: bits 0, 3, 6, ... of the id, from the highest bit of red downwards;
-    bits 1, 4, ... of green; 2, 5, ... of blue.  Id 0 is black.
-    """
-    return [
-        [sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)]
-        for index in range(count)
-    ]
 
 
 @TRANSFORMS.register_module()

@@ -3,7 +3,7 @@
 from vlprompt.engine.amp import AmpOptimWrapper
 from vlprompt.engine.checkpoint import CheckpointError, load_trained, read_checkpoint
 from vlprompt.engine.config import ConfigError, check_config, load_config
-from vlprompt.engine.hooks import IterationSeedHook, PredictionImageHook
+from vlprompt.engine.hooks import IterationSeedHook, PredictionImageHook, SegmentationImageHook
 from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
@@ -21,6 +21,7 @@ __all__ = [
     'PredictionImageHook',
     'PromptLogProcessor',
     'PromptRunner',
+    'SegmentationImageHook',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'check_config',

@@ -1,4 +1,4 @@
-"""Pictures of what was learned: transport plans, nearest words, predictions, curves of training.
+"""Pictures of what was learned: transport plans, score maps, nearest words, predictions, curves of training.
 
 Plain functions on tensors and arrays that return figures or images; ``tools/analysis_tools`` calls them.
 """
@@ -17,6 +17,7 @@ from vlprompt.visualization.nearest_words import (
     words_to_json,
 )
 from vlprompt.visualization.predictions import draw_prediction
+from vlprompt.visualization.segmentation import Segmentation, blend_mask, draw_score_maps, draw_segmentation, fit
 from vlprompt.visualization.transport_plans import (
     ClassPlan,
     class_plans,
@@ -30,12 +31,17 @@ __all__ = [
     'ContextWords',
     'NearWord',
     'Run',
+    'Segmentation',
+    'blend_mask',
     'class_plans',
     'deviation_limit',
     'draw_curves',
     'draw_prediction',
+    'draw_score_maps',
+    'draw_segmentation',
     'draw_transport_plans',
     'draw_words',
+    'fit',
     'format_words',
     'nearest_words',
     'overlay',

@@ -1,0 +1,143 @@
+"""Segmentation data in folders: what is listed, and errors that name the file."""
+
+import numpy as np
+import pytest
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from vlprompt.datasets.folder_seg import FolderSegDataset, LoadMask, LoadSegImage
+from vlprompt.datasets.palette import voc_palette
+
+NAMES = ['background', 'cat', 'dog']
+PIPELINE = [dict(type='vlprompt.LoadSegImage'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+@pytest.fixture
+def mask():
+    """(6, 8) ids of three classes, with one unlabelled pixel."""
+    ids = np.arange(48, dtype=np.uint8).reshape(6, 8) % 3
+    ids[0, 0] = 255
+    return ids
+
+
+@pytest.fixture
+def root(tmp_path, mask):
+    """Two training images, one of them in a sub-folder, and a validation image."""
+    for split, name in (('train', 'b'), ('train', 'in/a'), ('val', 'c')):
+        write(tmp_path, f'images/{split}/{name}.jpg', np.full((6, 8, 3), 90, np.uint8))
+        write(tmp_path, f'masks/{split}/{name}.png', mask)
+    (tmp_path / 'classnames.txt').write_text('\n'.join(NAMES) + '\n')
+    return tmp_path
+
+
+def write(root, path, pixels):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(root / path)
+
+
+def test_lists_images_with_their_masks_and_reads_them(root, mask):
+    data = FolderSegDataset(str(root), pipeline=PIPELINE)
+    assert data.metainfo['classes'] == NAMES
+    assert data.metainfo['palette'] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    assert [data.get_data_info(i)['img_path'] for i in range(len(data))] == [
+        str(root / 'images/train' / name) for name in ('b.jpg', 'in/a.jpg')
+    ]
+    sample = data[1]
+    assert sample['inputs'].shape == (3, 6, 8)
+    assert np.array_equal(sample['data_samples'].gt_sem_seg.data[0], mask)
+
+
+def test_the_mask_keeps_the_size_of_the_file_when_the_image_is_resized_before(root, mask):
+    pipeline = [PIPELINE[0], dict(type='Resize', scale=(16, 12)), *PIPELINE[1:]]
+    sample = FolderSegDataset(str(root), split='val', pipeline=pipeline)[0]
+    assert sample['inputs'].shape == (3, 12, 16)
+    assert np.array_equal(sample['data_samples'].gt_sem_seg.data[0], mask)
+
+
+def test_other_folders_names_and_colours(root, mask):
+    (root / 'annotations').symlink_to(root / 'masks')
+    data = FolderSegDataset(
+        str(root), masks='annotations', class_names=['a', 'b', 'c'], palette=[[1, 2, 3]] * 3, pipeline=PIPELINE
+    )
+    assert data.metainfo['palette'] == [[1, 2, 3]] * 3
+    assert 'annotations' in data.get_data_info(0)['seg_map_path']
+    with pytest.raises(ValueError, match='3 class names, but 2 colours'):
+        FolderSegDataset(str(root), palette=[[1, 2, 3]] * 2)
+
+
+def test_palette_png_and_binary_masks_hold_indices(root, mask):
+    image = Image.fromarray(mask, mode='P')
+    image.putpalette([7] * 768)
+    image.save(root / 'masks/val/c.png')
+    data = FolderSegDataset(str(root), split='val', pipeline=PIPELINE)
+    assert np.array_equal(data[0]['data_samples'].gt_sem_seg.data[0], mask)
+    write(root, 'masks/val/c.png', mask == 1)
+    assert np.array_equal(data[0]['data_samples'].gt_sem_seg.data[0], mask == 1)
+
+
+@pytest.mark.parametrize(
+    ('split', 'remove', 'message'),
+    [
+        ('test', None, 'images/test does not exist'),
+        ('train', 'masks/train/in/a.png', r'1 of 2 images .* have no mask, .*masks/train/in/a.png'),
+        ('val', 'images/val/c.jpg', 'images/val holds no image'),
+        ('val', 'classnames.txt', 'classnames.txt does not exist'),
+    ],
+)
+def test_what_is_missing_is_named(root, split, remove, message):
+    if remove:
+        (root / remove).unlink()
+    with pytest.raises(FileNotFoundError, match=message):
+        FolderSegDataset(str(root), split=split)
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'message'),
+    [
+        (np.zeros((8, 6), np.uint8), r'masks/val/c.png is 6 x 8 pixels, but its image .*c.jpg is 8 x 6'),
+        (np.full((6, 8), 3, np.uint8), r'masks/val/c.png holds the ids 3, but there are 3 classes: ids are 0 to 2'),
+        (np.full((6, 8), 256, np.uint16), r'masks/val/c.png holds the ids 256'),  # not 0, as 8 bits would have it
+        (np.zeros((6, 8, 3), np.uint8), r'masks/val/c.png has 3 channels'),
+    ],
+)
+def test_wrong_masks_are_named(root, pixels, message):
+    write(root, 'masks/val/c.png', pixels)
+    with pytest.raises(ValueError, match=message):
+        FolderSegDataset(str(root), split='val', pipeline=PIPELINE)[0]
+
+
+@pytest.mark.parametrize('content', [b'', b'no picture'])
+@pytest.mark.parametrize('path', ['images/val/c.jpg', 'masks/val/c.png'])
+def test_unreadable_files_are_named(root, path, content):
+    (root / path).write_bytes(content)
+    with pytest.raises(OSError, match=f'{path} cannot be read'):
+        FolderSegDataset(str(root), split='val', pipeline=PIPELINE)[0]
+
+
+def test_a_file_that_vanished_is_named(root):
+    info = dict(seg_map_path=str(root / 'gone.png'), img_path=str(root / 'gone.jpg'))
+    with pytest.raises(FileNotFoundError, match=r'gone\.png'):
+        LoadMask()(info)
+    with pytest.raises(FileNotFoundError, match=r'gone\.jpg'):
+        LoadSegImage()(info)
+
+
+def test_palette_is_that_of_pascal_voc():
+    """Checked against the colours that mmseg lists for VOC's 21 classes."""
+    from mmseg.utils import get_palette
+
+    assert voc_palette(21) == get_palette('voc')
+    assert len({tuple(colour) for colour in voc_palette(255)}) == 255
+
+
+def test_camvid(realdata):
+    data = FolderSegDataset(str(realdata / 'camvid'), split='test', masks='annotations', pipeline=PIPELINE)
+    assert len(data) == 80
+    assert data.metainfo['classes'][:2] == ['sky', 'building']
+    assert data[0]['inputs'].shape == (3, 240, 320)

@@ -1,0 +1,126 @@
+"""Count parameters and floating-point operations of a model, the text tower apart.
+
+python tools/analysis_tools/get_flops.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py --shape 512 512
+
+Counts one image with torch's FlopCounterMode (matrix products, convolutions, attention). It counts multiplications
+and additions; papers, and mmengine's get_model_complexity_info, call half of that FLOPs, so both are printed. The
+towers get random weights: nothing is downloaded. In an evaluation the text tower runs once for all images (with
+pre-model prompting once per image), so its share is no cost per image.
+"""
+
+import argparse
+import logging
+from collections.abc import Mapping
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import torch  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.clip import TextEncoder  # noqa: E402
+from vlprompt.engine import cli, load_config  # noqa: E402
+
+TEXT = 'text tower'
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--shape', type=int, nargs='+', default=[512, 512], help='height and width, or one side')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    args = parser.parse_args(argv)
+    if len(args.shape) > 2 or min(args.shape) < 32:
+        parser.error('--shape takes one or two sides of at least 32 pixels')
+    args.shape = (args.shape * 2)[:2]
+    return args
+
+
+def without_weights(cfg: Config) -> Config:
+    """The config with random towers and trunks."""
+
+    def clear(node: object) -> None:
+        if isinstance(node, Mapping):
+            for key, value in node.items():
+                if key == 'clip' and isinstance(value, Mapping):
+                    value['weights'] = None
+                elif key == 'init_cfg' and isinstance(value, Mapping) and value.get('type') == 'Pretrained':
+                    node[key] = None
+                else:
+                    clear(value)
+        elif isinstance(node, (list, tuple)):
+            for value in node:
+                clear(value)
+
+    clear(cfg.model)
+    return cfg
+
+
+def parameter_count(module: nn.Module, trained: bool = False) -> int:
+    """Numbers in the parameters of a module, or only in those that are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
+
+
+def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
+    """Parameters, trained ones, and operations of each child of a model for one image, the text tower taken out."""
+    root = type(model).__name__
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(torch.zeros(1, 3, *shape), mode='tensor')
+    counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+
+    def operations(name: str) -> int:
+        """Of a module; of one whose methods are called directly, the sum over its children."""
+        if f'{root}.{name}' in counted:
+            return counted[f'{root}.{name}']
+        return sum(operations(f'{name}.{child}') for child, _ in model.get_submodule(name).named_children())
+
+    texts = {name: module for name, module in model.named_modules() if isinstance(module, TextEncoder)}
+    rows = {}
+    for name, child in model.named_children():
+        inside = [t for t in texts if t == name or t.startswith(f'{name}.')]
+        row = [parameter_count(child), parameter_count(child, trained=True), operations(name)]
+        for text in inside:
+            taken = (
+                parameter_count(texts[text]),
+                parameter_count(texts[text], trained=True),
+                operations(text),
+            )
+            rows[TEXT] = taken
+            row = [a - b for a, b in zip(row, taken, strict=True)]
+        rows[name] = tuple(row)
+    rows['(between them)'] = (0, 0, counted['Global'] - sum(row[2] for row in rows.values()))
+    return {name: row for name, row in rows.items() if any(row)}
+
+
+def table(rows: Mapping[str, tuple[int, int, int]]) -> str:
+    """Aligned text; the last lines sum up without and with the text tower."""
+    total = [sum(column) for column in zip(*rows.values(), strict=True)]
+    lines = dict(rows)
+    if TEXT in lines:
+        lines['all but the text tower'] = tuple(a - b for a, b in zip(total, lines[TEXT], strict=True))
+    lines['all'] = tuple(total)
+    width = max(map(len, lines))
+    head = f'{"":{width}}  {"parameters":>12}  {"trained":>12}  {"GFLOPs":>9}  {"GMACs":>9}'
+    body = [
+        f'{name:{width}}  {params:12,}  {trained:12,}  {ops / 1e9:9.2f}  {ops / 2e9:9.2f}'
+        for name, (params, trained, ops) in lines.items()
+    ]
+    return '\n'.join([head, *body])
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    MMLogger.get_instance('mmengine', log_level=logging.ERROR)
+    model = init_model(without_weights(load_config(args.config, args.cfg_options)))
+    print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
+    print(table(count(model, tuple(args.shape))))
+
+
+if __name__ == '__main__':
+    cli.call(main)

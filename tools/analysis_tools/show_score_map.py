@@ -1,0 +1,128 @@
+"""Draw what a DenseCLIP segmentor sees: prediction, ground truth, and where the image agrees with each name.
+
+python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
+    work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --from-test-set 4 --out scores
+... --images street.jpg --class-names road "red bus" "a person on a bicycle" --out scores
+... --images street.jpg --masks street.png --out scores
+
+One PNG per image. The prediction is among the classes the model was trained for; score maps are drawn for any names,
+by default those of the classes in the picture. They are cosines of the whole image at the size of the test pipeline,
+also where the prediction is made window by window.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.dataset import Compose  # noqa: E402
+from PIL import Image  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.datasets.palette import voc_palette  # noqa: E402
+from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.prompts import readable  # noqa: E402
+from vlprompt.registry import DATASETS  # noqa: E402
+from vlprompt.visualization import Segmentation, draw_score_maps, fit, save_figure  # noqa: E402
+
+MASK_LOADERS = ('LoadAnnotations', 'LoadMask')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a DenseCLIP segmentor')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
+    source.add_argument(
+        '--from-test-set', type=int, metavar='N', help="N images, spread evenly over the config's test set"
+    )
+    parser.add_argument('--masks', nargs='+', metavar='FILE', help='ground truth of --images, in the same order')
+    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='names to draw score maps for')
+    parser.add_argument('--stretch', action='store_true', help='colour every name from its own minimum to its maximum')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for --from-test-set')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    args = parser.parse_args(argv)
+    if args.masks and len(args.masks) != len(args.images or ()):
+        parser.error('--masks needs one file for each of --images')
+    if args.from_test_set is not None and args.from_test_set < 1:
+        parser.error('--from-test-set must be at least 1')
+    return args
+
+
+def load_samples(args: argparse.Namespace, cfg: Config, num_classes: int) -> Iterator[dict]:
+    """Images, with masks where there are any, through the config's test pipeline."""
+    dataset_cfg = cfg.test_dataloader.dataset
+    if args.from_test_set:
+        dataset = DATASETS.build(dataset_cfg)
+        count = min(args.from_test_set, len(dataset))
+        yield from (dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count))
+        return
+    steps = [step for step in dataset_cfg.pipeline if args.masks or not step['type'].endswith(MASK_LOADERS)]
+    pipeline = Compose(steps)
+    for path, mask in zip(args.images, args.masks or [None] * len(args.images), strict=True):
+        annotation = dict(seg_map_path=mask, num_classes=num_classes, ignore_index=255, seg_fields=[])
+        yield pipeline(dict(img_path=path, reduce_zero_label=False, label_map=None, **annotation))
+
+
+def palette_of(cfg: Config, num_classes: int) -> list:
+    """The colours the test set gives its classes, those of PASCAL VOC if it has none."""
+    dataset = cfg.test_dataloader.dataset
+    palette = dataset.get('palette') or getattr(DATASETS.get(dataset.type), 'METAINFO', {}).get('palette')
+    return palette if palette and len(palette) == num_classes else voc_palette(num_classes)
+
+
+def score_maps(model: nn.Module, inputs: Tensor, names: list[str] | None) -> Tensor:
+    """(K, h, w) cosines of a preprocessed image (1, 3, H, W) to ``names``, or to the model's own classes."""
+    if names is None:
+        return model.score_map(inputs)[0]
+    own = model.class_names
+    model.set_class_names(names)
+    try:
+        return model.score_map(inputs)[0]
+    finally:
+        model.set_class_names(own)
+
+
+@torch.no_grad()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    if not hasattr(model, 'score_map'):
+        raise ConfigError(f'{args.config}: {type(model).__name__} has no score maps; take a model of type DenseCLIP')
+    if args.data_root:
+        cli.set_data_root(model.cfg, args.data_root)
+    classes = [readable(name) for name in model.class_names]
+    palette = palette_of(model.cfg, len(classes))
+    for number, sample in enumerate(load_samples(args, model.cfg, len(classes))):
+        batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
+        predicted = model.test_step(batch)[0]
+        inputs = model.data_preprocessor(batch)['inputs']
+        scores = score_maps(model, inputs, args.class_names)
+
+        path = Path(predicted.img_path)
+        with Image.open(path) as file:
+            image = fit(np.asarray(file.convert('RGB')))
+        truth = predicted.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in predicted else None
+        shown = Segmentation(predicted.pred_sem_seg.data[0].cpu().numpy(), classes, palette, truth)
+        shown = shown.resized(image.shape[:2])
+        names = args.class_names or [classes[k] for k in shown.present()]
+        if args.class_names is None:
+            scores = scores[shown.present()]
+        title = str(Path(*path.parts[-3:]))
+        figure = draw_score_maps(image, scores, names, shown, title, args.stretch)
+        print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
+
+
+if __name__ == '__main__':
+    cli.call(main)

@@ -1,0 +1,208 @@
+"""Segmentations and score maps over the image they belong to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+from torch import Tensor
+
+from vlprompt.visualization.figures import MUTED, new_figure, shorten
+from vlprompt.visualization.heatmaps import overlay, to_grey
+
+COLUMNS = 4
+PANEL = 2.3
+"""Panels in a row of a figure, and the width of one in inches."""
+SCORE_COLOURS = 'turbo'
+
+
+@dataclass
+class Segmentation:
+    """What a model says about every pixel of an image, and what is true.
+
+    Attributes:
+        prediction: (H, W) class ids.
+        class_names: K names.
+        palette: K RGB colours, 0 to 255.
+        truth: (H, W) class ids, if known; ids from K on are unlabelled.
+    """
+
+    prediction: np.ndarray
+    class_names: Sequence[str]
+    palette: Sequence[Sequence[int]]
+    truth: np.ndarray | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled pixels that are right; None if nothing is labelled."""
+        labelled = None if self.truth is None else self.truth < len(self.class_names)
+        if labelled is None or not labelled.any():
+            return None
+        return float((self.prediction == self.truth)[labelled].mean())
+
+    def present(self) -> list[int]:
+        """Ids that occur in prediction or truth."""
+        masks = [mask for mask in (self.prediction, self.truth) if mask is not None]
+        return [k for k in np.unique(np.stack(masks)).tolist() if k < len(self.class_names)]
+
+    def resized(self, size: tuple[int, int]) -> Segmentation:
+        """Of another image size (H, W); every pixel takes the class of the nearest one."""
+        masks = [
+            None if mask is None else np.asarray(Image.fromarray(mask.astype(np.uint16)).resize(size[::-1], 0))
+            for mask in (self.prediction, self.truth)
+        ]
+        return Segmentation(masks[0], self.class_names, self.palette, masks[1])
+
+
+def blend_mask(
+    image: np.ndarray, mask: np.ndarray, palette: Sequence[Sequence[int]], weight: float = 0.5
+) -> np.ndarray:
+    """The image in grey, coloured by class, with a line along the borders of each region.
+
+    Args:
+        image: (H, W, 3) uint8.
+        mask: (H, W) class ids; pixels whose id has no colour stay grey.
+        palette: K RGB colours, 0 to 255.
+        weight: share of the colour inside of regions; on the borders it has all.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    known = mask < len(palette)
+    colours = np.asarray(palette, np.float32)[np.where(known, mask, 0)]
+    share = np.where(known, np.where(borders(mask), 1.0, weight), 0.0)[..., None]
+    return np.round(share * colours + (1 - share) * to_grey(image)).clip(0, 255).astype(np.uint8)
+
+
+def borders(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels whose right or lower neighbour is of another class."""
+    edge = np.zeros(mask.shape, bool)
+    edge[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+    edge[:-1] |= mask[:-1] != mask[1:]
+    return edge
+
+
+def fit(image: np.ndarray, side: int = 640) -> np.ndarray:
+    """The image (H, W, 3), reduced so that neither side is longer than ``side``."""
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    return np.asarray(Image.fromarray(image).resize((round(image.shape[1] * scale), round(image.shape[0] * scale))))
+
+
+def draw_segmentation(image: np.ndarray, segmentation: Segmentation, title: str = '') -> Figure:
+    """An image, its prediction and, if known, the truth, side by side; below them the colours of the classes.
+
+    Args:
+        image: (H, W, 3) uint8, as large as the masks.
+        segmentation: prediction and truth (H, W).
+        title: first line.
+    """
+    panels = _segmentation_panels(image, segmentation)
+    figure, axes = _grid(image, len(panels), 1, title, legend=segmentation)
+    _fill(axes, panels)
+    return figure
+
+
+def draw_score_maps(
+    image: np.ndarray,
+    scores: Tensor,
+    names: Sequence[str],
+    segmentation: Segmentation | None = None,
+    title: str = '',
+    stretch: bool = False,
+) -> Figure:
+    """Where an image agrees with each of K names; above that the image and what is predicted.
+
+    Args:
+        image: (H, W, 3) uint8.
+        scores: (K, h, w) cosine similarities; enlarged bilinearly.
+        names: K names.
+        segmentation: prediction and truth (H, W), for the first row.
+        title: first line.
+        stretch: give each name a colour scale from its own minimum to its own maximum, instead of one for all.
+
+    Raises:
+        ValueError: not as many score maps as names.
+    """
+    if len(scores) != len(names):
+        raise ValueError(f'draw_score_maps: {len(scores)} score maps, but {len(names)} names')
+    first = [('image', image)] if segmentation is None else _segmentation_panels(image, segmentation)
+    columns = max(len(first), min(COLUMNS, len(names)))
+    rows = 1 + math.ceil(len(names) / columns)
+    figure, axes = _grid(image, columns, rows, title, segmentation, bar=True)
+    _fill(axes[:columns], first)
+    common = Normalize(scores.min().item(), scores.max().item())
+    grey, maps = to_grey(image), []
+    for name, values in zip(names, scores, strict=True):
+        low, high = values.min().item(), values.max().item()
+        norm = Normalize(low, high) if stretch else common
+        maps.append((f'{shorten(name, 22)}\n{low:.3f} … {high:.3f}', overlay(grey, values, norm, SCORE_COLOURS, 0.6)))
+    _fill(axes[columns:], maps)
+    label = "cosine similarity, each name's own range" if stretch else 'cosine similarity'
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1) if stretch else common, SCORE_COLOURS),
+        ax=list(axes[columns:]),
+        fraction=0.04,
+        pad=0.02,
+        aspect=14 * (rows - 1),
+    )
+    bar.set_label(label, size=9)
+    bar.ax.tick_params(labelsize=8)
+    if stretch:
+        bar.set_ticks([0, 1], labels=['lowest', 'highest'])
+    return figure
+
+
+def _segmentation_panels(image: np.ndarray, segmentation: Segmentation) -> list[tuple[str, np.ndarray]]:
+    accuracy = segmentation.accuracy
+    right = '' if accuracy is None else f'\n{100 * accuracy:.1f} % of pixels right'
+    panels = [
+        ('image', image),
+        (f'prediction{right}', blend_mask(image, segmentation.prediction, segmentation.palette)),
+    ]
+    if segmentation.truth is not None:
+        panels.append(('ground truth', blend_mask(image, segmentation.truth, segmentation.palette)))
+    return panels
+
+
+def _grid(
+    image: np.ndarray, columns: int, rows: int, title: str, legend: Segmentation | None, bar: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """A figure with ``rows * columns`` empty axes in reading order, a heading, and the colours of the classes."""
+    classes = [] if legend is None else legend.present()
+    per_line = max(2, int(1.7 * columns))
+    head, foot = 0.35 * bool(title) + 0.05, 0.24 * math.ceil(len(classes) / per_line) + 0.1
+    width = columns * PANEL + 0.9 * bar
+    height = head + foot + rows * (PANEL * image.shape[0] / image.shape[1] + 0.5)
+    figure = new_figure(width, height)
+    figure.set_layout_engine(
+        'constrained', rect=(0, foot / height, 1, 1 - (head + foot) / height), w_pad=0.04, h_pad=0.04
+    )
+    figure.text(0.1 / width, 1 - 0.22 / height, title, size=11, weight='bold', va='center')
+    if classes:
+        patches = [
+            Patch(color=np.array(legend.palette[k]) / 255, label=shorten(legend.class_names[k], 18)) for k in classes
+        ]
+        figure.legend(handles=patches, loc='lower left', ncols=per_line, fontsize=8, frameon=False, borderaxespad=0.3)
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
+
+
+def _fill(axes: Sequence[Axes], panels: Sequence[tuple[str, np.ndarray]]) -> None:
+    for place in axes:
+        place.set_axis_off()
+    pad = 15 if any('\n' in title for title, _ in panels) else 4
+    for place, (title, picture) in zip(axes, panels, strict=False):
+        place.imshow(picture, interpolation='nearest')
+        heading, _, note = title.partition('\n')
+        place.set_title(heading, size=10, loc='left', pad=pad)
+        if note:
+            place.text(0, 1.015, note, transform=place.transAxes, size=8, color=MUTED, va='bottom')
