@@ -77,6 +77,35 @@ def test_scene_is_a_function_of_seed_and_index():
     assert not np.array_equal(first.image, generate(4, 5, size=SIZE).image)
 
 
+PINNED = {
+    (0, 0): (
+        'a blurry photo of a white crescent.',
+        (23, 25, 56, 63),
+        [[122, 115, 121, 134], [121, 127, 176, 138], [128, 188, 152, 127], [109, 136, 154, 112]],
+    ),
+    (0, 1): (
+        'itap of a large blue zigzag rhombus.',
+        (20, 14, 52, 61),
+        [[161, 148, 141, 154], [151, 143, 120, 153], [152, 137, 124, 155], [156, 159, 140, 160]],
+    ),
+    (7, 3): (
+        'a mosaic black zigzag hexagon.',
+        (1, 3, 46, 49),
+        [[104, 103, 100, 106], [100, 99, 100, 107], [101, 99, 107, 107], [105, 106, 105, 107]],
+    ),
+}
+
+
+@pytest.mark.parametrize('key', PINNED)
+def test_scenes_stay_what_they_were(key):
+    """Published accuracies and shipped weights belong to these pictures: a change of the world must be noticed."""
+    caption, box, blocks = PINNED[key]
+    scene = generate(*key, size=SIZE, **pretraining_options())
+    assert scene.captions[0] == caption
+    assert scene.objects[0].box == box
+    assert fingerprint(scene.image) == pytest.approx(np.array(blocks), abs=1)
+
+
 def test_drawing_does_not_use_or_change_the_global_generator():
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
