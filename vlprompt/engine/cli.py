@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def run_test(runner: Runner) -> dict[str, float]:
     """Test, and leave the metrics in ``<work_dir>/test_metrics.json``."""
     metrics = runner.test()
     if is_main_process():
-        plain = {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
+        plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
         Path(runner.work_dir, METRICS_FILE).write_text(json.dumps(plain, indent=2) + '\n')
     return metrics
 

@@ -5,7 +5,7 @@ data_root = 'data/scenes_seg'
 train_pipeline = [
     dict(type='vlprompt.LoadSegImage'),
     dict(type='vlprompt.LoadMask'),
-    dict(type='RandomResize', scale=(128, 128), ratio_range=(1.0, 1.5), keep_ratio=True),
+    dict(type='RandomResize', scale=(128, 128), ratio_range=(1.0, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(128, 128)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),

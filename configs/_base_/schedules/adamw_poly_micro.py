@@ -1,7 +1,7 @@
 # Short schedule for the built-in model, which learns in minutes on one core: batch 8, backbone at a tenth of the rate.
 _base_ = './adamw_poly_80k.py'
 
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(
         type='vlprompt.WarmupPolyLR',
@@ -14,5 +14,5 @@ param_scheduler = [
     )
 ]
 
-train_cfg = dict(max_iters=200, val_interval=50)
+train_cfg = dict(max_iters=200, val_interval=100)
 auto_scale_lr = dict(base_batch_size=8)

@@ -1,0 +1,143 @@
+"""Tools for segmentation, on micro towers and a few tiny scenes: each runs and says or draws what it should."""
+
+import json
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from tests.conftest import MICRO, ROOT
+from tools.analysis_tools import get_flops, show_score_map
+from tools.benchmarks import denseclip_slide
+from tools.dataset_converters import generate_world
+from vlprompt.apis import init_model
+from vlprompt.engine import ConfigError, cli
+
+CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py'
+SMALL = {
+    'model.clip.arch': dict(MICRO['rn'], _delete_=True),
+    'model.clip.weights': None,
+    'model.clip.image_size': 64,
+    'model.context_decoder.width': 64,
+    'model.context_decoder.layers': 1,
+    'model.neck.out_channels': 8,
+    'model.decode_head.channels': 8,
+}
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scenes_seg')
+    options = ['--task', 'segmentation', '--size', '64', '--images', '4', '3', '--workers', '1']
+    generate_world.main([*options, '--out', str(folder)])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def small_config(tmp_path_factory):
+    """The shipped config on a micro CLIP, as a file; training takes two steps."""
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(SMALL)
+    cfg.merge_from_dict({'train_dataloader.batch_size': 2, 'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2})
+    cfg.merge_from_dict({'data_preprocessor.size': (64, 64), 'model.data_preprocessor.size': (64, 64)})
+    for steps in (cfg.train_pipeline, cfg.train_dataloader.dataset.dataset.pipeline):
+        steps[2].scale = steps[3].crop_size = (64, 64)
+    cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale=(side, side)) for side in (64, 96)]
+    path = tmp_path_factory.mktemp('config') / 'small.py'
+    path.write_text(cfg.pretty_text)
+    return path
+
+
+def test_trains_resumes_and_tests_from_the_command_line(small_config, world, tmp_path, monkeypatch):
+    """train.py; test.py whole, by windows, and with several scales; pictures and predictions of every image."""
+    import runpy
+
+    def tool(name, *arguments):
+        options = ['--data-root', str(world), '--work-dir', str(tmp_path / name)]
+        monkeypatch.setattr(sys, 'argv', [name, str(small_config), *map(str, arguments), *options])
+        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        return json.loads((tmp_path / name / cli.METRICS_FILE).read_text())
+
+    trained = tool('train.py', '--test')
+    assert set(trained) >= {'aAcc', 'mIoU', 'mAcc'}
+    checkpoint = tmp_path / 'train.py' / 'iter_2.pth'
+    again = tool('test.py', checkpoint, '--out', tmp_path / 'out.pkl', '--show-dir', tmp_path / 'show')
+    assert again['mIoU'] == trained['mIoU']
+    assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == [f'00000{i}_000{i}.png' for i in range(3)]
+    predictions = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    assert [p['pred_sem_seg']['data'].shape for p in predictions] == [(1, 64, 64)] * 3
+    tool('test.py', checkpoint, '--cfg-options', 'model.test_cfg.mode=slide', 'model.test_cfg.crop_size=(32,32)',
+         'model.test_cfg.stride=(21,21)')  # fmt: skip
+    tool('test.py', checkpoint, '--tta')
+    tool('train.py', '--resume', '--test', '--cfg-options', 'train_cfg.max_iters=3')
+    assert (tmp_path / 'train.py' / 'iter_3.pth').is_file()
+
+
+def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path, capsys):
+    images, masks = ([str(world / kind / 'val' / '0001.png')] for kind in ('images', 'masks'))
+    common = [str(small_config), 'none', '--out', str(tmp_path)]
+    show_score_map.main([*common, '--images', *images, '--masks', *masks, '--class-names', 'a red bus', 'star'])
+    show_score_map.main([*common, '--from-test-set', '2', '--data-root', str(world), '--stretch'])
+    written = capsys.readouterr().out.split()
+    assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0000.png', '001_0002.png']
+    assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
+
+
+def test_score_maps_leave_the_models_own_classes_in_place(small_config):
+    model = init_model(small_config)
+    inputs = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = show_score_map.score_maps(model, inputs, None)
+        other = show_score_map.score_maps(model, inputs, ['star', 'bus', 'house'])
+        after = show_score_map.score_maps(model, inputs, None)
+    assert before.shape == (11, 2, 2)
+    assert torch.equal(before, after)
+    assert torch.allclose(other[0], before[list(model.class_names).index('star')], atol=1e-6)
+
+
+def test_a_model_without_score_maps_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match='EncoderDecoder has no score maps'):
+        show_score_map.main(
+            [str(BASELINE), 'none', '--images', 'a.png', '--out', str(tmp_path), '--cfg-options']
+            + ['model.backbone.clip.weights=None']
+        )
+
+
+def test_flops_of_a_convolution_and_of_the_text_tower(small_config):
+    """Neck: lateral 1x1 and output 3x3 convolutions at the strides 4 to 32, counted by hand."""
+    model = init_model(small_config)
+    rows = get_flops.count(model, (64, 64))
+    channels, sides = [32, 64, 128, 256 + 11], [16, 8, 4, 2]
+    macs = sum(side**2 * (c * 8 + 9 * 8 * 8) for c, side in zip(channels, sides, strict=True))
+    assert rows['neck'][2] == 2 * macs
+    assert rows[get_flops.TEXT][0] == sum(p.numel() for p in model.matching.text.parameters())
+    assert rows[get_flops.TEXT][1] == 0 < rows[get_flops.TEXT][2]
+    assert rows['decode_head'][2] > 0 < rows['backbone'][2]
+    table = get_flops.table(rows).splitlines()
+    assert table[-2].startswith('all but the text tower')
+    total = sum(p.numel() for p in model.parameters())
+    assert f'{total:,}' in table[-1]
+
+
+def test_flops_need_no_weights(capsys):
+    get_flops.main([str(BASELINE), '--shape', '64'])
+    assert 'decode_head' in capsys.readouterr().out
+
+
+def test_benchmark_runs(capsys):
+    denseclip_slide.main(['--quick', '--repeats', '1'])
+    out = capsys.readouterr().out
+    assert 'text per window, plain path (as published)' in out
+    assert float(out.split('relative to the largest:')[1].split()[0]) < 1e-5
