@@ -1,5 +1,8 @@
 """CLIP RN50, CoOp and PLOT against outputs of the official implementations (fp32, synthetic weights)."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -31,11 +34,13 @@ def build(golden, tmp_path_factory):
         if not path.exists():
             torch.save(state, path)
         options = {'model.clip.weights': str(path), 'model.class_names': meta['classnames'], **options}
-        model = init_model(ROOT / SHIPPED[key], cfg_options=options)
-        if context is not None:
-            shape = model.prompt.context.shape
-            model.prompt.context.data.copy_(context.view(shape))
-        return model
+        if context is None:
+            return init_model(ROOT / SHIPPED[key], cfg_options=options)
+        source, converted = folder / 'model.pth.tar-200', folder / 'converted.pth'
+        torch.save({'state_dict': {'ctx': context}, 'epoch': 200}, source)
+        tool = [sys.executable, ROOT / 'tools/model_converters/official.py', key.split('_')[0], source, converted]
+        subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
+        return init_model(ROOT / SHIPPED[key], converted, options)
 
     return _build
 
@@ -83,6 +88,10 @@ def test_coop(golden, build, case, position):
     images = golden.image_input(meta)
     with torch.no_grad():
         assert golden.rel(model.text_features()[0], ref[f'{position}.text_features']) < 1e-5
+        tokens = model.prompt(model.clip.text)
+        norms = tokens.embeddings(77)[0].norm(dim=-1)
+        for row, eot, expected in zip(norms, tokens.eot[0], ref[f'{position}.prompt_norms'], strict=True):
+            assert golden.rel(row[: eot + 1], expected[: eot + 1]) < 1e-5
         assert golden.rel(model(images, mode='tensor'), ref[f'{position}.logits']) < 1e-5
     loss, gradient = loss_and_gradient(model, images, meta['labels'])
     assert loss == pytest.approx(float(ref[f'{position}.loss']), rel=1e-5)
@@ -98,6 +107,7 @@ def test_plot(golden, build, key, prefix):
     with torch.no_grad():
         aligned = model.align(images)
         features = model.clip.encode_image(images)
+    assert golden.rel(model.text_features(), ref['text_features']) < 1e-5
     assert golden.rel(aligned.logits, ref[f'{prefix}logits']) < 1e-5
     for image in (0, 1):
         assert golden.rel(aligned.plan[image], ref[f'T_img{image}']) < 1e-4

@@ -109,13 +109,13 @@ def test_datasets_are_found_through_wrappers():
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_same_global_batch(project, tmp_path):
-    """Real torchrun over gloo, batch 2 x 2 against 1 x 4, the same context to 1e-6."""
-    options = dict(train_cfg__max_epochs=2, optim_wrapper__optimizer__lr=0.01)
-    runner = project.run(tmp_path / 'one', **options)
+    """Real torchrun over gloo, the same context to 1e-6; 9 images, of which one process gets 5 and the other 4."""
+    options = dict(train_cfg__max_epochs=2, optim_wrapper__optimizer__lr=0.01, train_dataloader__dataset__shots=3)
+    runner = project.run(tmp_path / 'one', train_dataloader__batch_size=10, **options)
     start = runner.model.prompt.context.detach().clone()
     runner.train()
     command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), project.config, '2', '--work-dir', str(tmp_path / 'two')]
-    command += ['--cfg-options', 'train_dataloader.batch_size=2']
+    command += ['--cfg-options', 'train_dataloader.batch_size=5']
     command += [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
     environment = os.environ | dict(PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=str(_free_port()))
     run = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -141,7 +141,10 @@ class PromptRunner(Runner):
             write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
 
     def _checkpoint_meta(self, progress: dict[str, Any]) -> dict[str, Any]:
-        dataset_meta = getattr(self.train_dataloader.dataset, 'metainfo', None)
+        about = describe_model(self.bare_model)
+        dataset_meta = dict(getattr(self.train_dataloader.dataset, 'metainfo', {}))
+        if about['class_names'] is not None:
+            dataset_meta.pop('classes', None)  # a thousand names are stored once
         return plain(
             progress
             | dict(
@@ -152,7 +155,7 @@ class PromptRunner(Runner):
                 mmengine_version=mmengine.__version__,
                 vlprompt_version=__version__,
                 dataset_meta=dataset_meta,
-                vlprompt=describe_model(self.bare_model),
+                vlprompt=about,
             )
         )
 

@@ -13,6 +13,7 @@ from vlprompt.clip import build_clip
 from vlprompt.clip.classnames import class_names as resolve_class_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.feature_cache import FeatureCache
+from vlprompt.models.losses.reduction import process_weight
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
@@ -114,11 +115,12 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
         raise ValueError(f"PromptClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Tensor]:
-        """Mean cross-entropy of the logits, the auxiliary losses, and scalars for the log."""
+        """Cross-entropy, a mean over the batches of all processes; auxiliary losses; scalars for the log."""
         text = self.text_features()
         aligned = self.align(inputs, text)
         target = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
-        losses = {'loss_cls': nn.functional.cross_entropy(aligned.logits.float(), target)}
+        cross_entropy = nn.functional.cross_entropy(aligned.logits.float(), target)
+        losses = {'loss_cls': cross_entropy * process_weight(len(target), target.device)}
         for auxiliary in self.auxiliary_losses:
             losses[f'loss_{auxiliary.name}'] = auxiliary(text)
         losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100

@@ -1,0 +1,29 @@
+"""Means over the batches of all processes."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+
+
+def process_weight(size: int, device: torch.device) -> Tensor | float:
+    """Factor for a loss that is the mean over ``size`` local samples.
+
+    Distributed training averages gradients over processes.  That is the mean over all samples only if every process
+    holds as many; the last batch of an epoch may not.  With ``size * processes / total`` in front of the local mean
+    it always is.
+
+    Args:
+        size: samples in this process's batch.
+        device: where the sum over processes is taken.
+
+    Returns:
+        1.0 in a single process, else a scalar tensor.
+    """
+    processes = get_world_size()
+    if processes == 1:
+        return 1.0
+    total = torch.tensor(float(size), device=device)
+    all_reduce(total)
+    return size * processes / total
