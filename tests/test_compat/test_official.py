@@ -54,6 +54,10 @@ def test_round_trip(case, tmp_path, micro_rn):
     }
     model = init_model(ROOT / 'configs' / config, tmp_path / 'dst.pth', options)
     assert torch.equal(model.prompt.context.reshape(shape), context.float())
+    options['model.clip']['weights'] = None  # loads as well, onto random towers, and the log says so
+    assert torch.equal(
+        init_model(ROOT / 'configs' / config, tmp_path / 'dst.pth', options).prompt.context, model.prompt.context
+    )
     with torch.no_grad():
         assert model(torch.randn(2, 3, 64, 64), mode='tensor').shape == (2, 3)
 

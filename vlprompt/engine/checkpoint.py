@@ -12,6 +12,7 @@ Everything needed to go on training lies in a file of its own, :data:`RESUME_FIL
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Mapping
@@ -161,7 +162,14 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         _check_base(model, about)
         if not other_classes:
             _check_classes(model, about)
-    _check_tensors(model, state)
+    required = set(model.trained_state_dict())
+    if about is not None and 'base' not in about and describe_model(model)['base'] is None:
+        # A converted checkpoint holds no towers, so it cannot fill in those of a model built on random ones.
+        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        if towers := {name for name in required - trained - set(state) if name.startswith('clip.')}:
+            print_log('The towers keep their random weights: set model.clip.weights.', 'current', logging.WARNING)
+            required -= towers
+    _check_tensors(model, state, required)
     model.load_state_dict(state, strict=False)
 
 
@@ -203,15 +211,14 @@ def _check_classes(model: nn.Module, about: Mapping[str, Any]) -> None:
     )
 
 
-def _check_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Every trained tensor must be there, and every tensor must have its place.
+def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[str]) -> None:
+    """Every required tensor must be there, and every tensor must have its place.
 
     Copies of base weights are accepted: converted checkpoints of models whose towers were trained bring them.
     """
-    expected = model.trained_state_dict()
     known = model.state_dict()
-    problems = [f'missing {name} {tuple(expected[name].shape)}' for name in expected if name not in state]
-    problems += [f'unexpected {name}.{did_you_mean(name, expected)}' for name in state if name not in known]
+    problems = [f'missing {n} {tuple(t.shape)}' for n, t in known.items() if n in required and n not in state]
+    problems += [f'unexpected {name}.{did_you_mean(name, required)}' for name in state if name not in known]
     problems += [
         f'{name} has shape {tuple(state[name].shape)}, the model needs {tuple(known[name].shape)}'
         for name in known
