@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/coop_micro-rn.py',
     '../_base_/datasets/scenes.py',
-    '../_base_/schedules/few_shot_50e.py',
+    '../_base_/schedules/few_shot_micro.py',
     '../_base_/default_runtime.py',
 ]
 
