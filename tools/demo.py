@@ -81,7 +81,8 @@ class Demo:
     def train(self, method: Method) -> None:
         self.announce(f'train {method.name}')
         work_dir = self.work_dir(method)
-        options = ['val_cfg.type=ValLoop', 'train_cfg.val_interval=5', *(['train_cfg.max_epochs=1'] if self.quick else [])]
+        options = ['val_cfg.type=ValLoop', 'train_cfg.val_interval=5']
+        options += ['train_cfg.max_epochs=1'] if self.quick else []
         command = ['tools/train.py', method.config, '--work-dir', str(work_dir)]
         self.timed(method, command, options + self.options('train', 'val'))
         method.checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())

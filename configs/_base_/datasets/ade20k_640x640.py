@@ -1,9 +1,9 @@
 # ADE20K at the scale of the ViT rows.
-dataset_type = 'ADE20KDataset'
-data_root = 'data/ade/ADEChallengeData2016'
+_base_ = './ade20k_512x512.py'
+
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(2048, 640), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(640, 640), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
@@ -13,7 +13,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(2048, 640), keep_ratio=True),
-    dict(type='LoadAnnotations', reduce_zero_label=True),  # after the resize, which is not meant for them
+    dict(type='LoadAnnotations'),  # after the resize, which is not meant for them
     dict(type='PackSegInputs'),
 ]
 # Six ratios of the test scale (not of the image), each also mirrored.
@@ -27,40 +27,12 @@ tta_pipeline = [
                 for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
             ],
             [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
-            [dict(type='LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='LoadAnnotations')],
             [dict(type='PackSegInputs')],
         ],
     ),
 ]
 
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='vlprompt.InfiniteEpochSampler', shuffle=True),
-    dataset=dict(
-        type='vlprompt.SeededDataset',
-        seed=1,
-        dataset=dict(
-            type=dataset_type,
-            data_root=data_root,
-            data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-            pipeline=train_pipeline,
-        ),
-    ),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-        pipeline=test_pipeline,
-    ),
-)
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

@@ -1,4 +1,6 @@
-# Cityscapes, 19 classes; 4 images on each of 8 GPUs.
+# Cityscapes, 19 classes.
+_base_ = './seg_512x512.py'
+
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes'
 train_pipeline = [
@@ -34,13 +36,7 @@ tta_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='vlprompt.InfiniteEpochSampler', shuffle=True),
     dataset=dict(
-        type='vlprompt.SeededDataset',
-        seed=1,
         dataset=dict(
             type=dataset_type,
             data_root=data_root,
@@ -50,10 +46,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -62,5 +54,3 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

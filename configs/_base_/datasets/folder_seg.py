@@ -1,5 +1,7 @@
 # A folder of images and a folder of masks, images/{train,val}/ and masks/{train,val}/ with classnames.txt: see
 # data/README.md. A leaf sets data_root, or the tools take --data-root. Crops of 512 x 512.
+_base_ = './seg_512x512.py'
+
 dataset_type = 'vlprompt.FolderSegDataset'
 data_root = 'data/custom'
 train_pipeline = [
@@ -35,23 +37,21 @@ tta_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='vlprompt.InfiniteEpochSampler', shuffle=True),
     dataset=dict(
-        type='vlprompt.SeededDataset',
-        seed=1,
-        dataset=dict(type=dataset_type, data_root=data_root, split='train', pipeline=train_pipeline),
+        dataset=dict(
+            type=dataset_type,
+            data_root=data_root,
+            split='train',
+            pipeline=train_pipeline,
+        ),
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='val',
+        pipeline=test_pipeline,
+    ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
