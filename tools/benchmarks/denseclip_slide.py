@@ -1,6 +1,7 @@
 """DenseCLIP with text features computed once, against the text tower run anew, as the published code does.
 
-Random weights (speed does not depend on their values), all in one process, the two sides in turns:
+Random weights (speed does not depend on their values), all in one process, the two sides in turns. Seconds are those
+of the clock on a GPU, and of the processor on a CPU, where other programs then do not count:
 
 * slide test of one image: text once per evaluation, against the text of every class for every window, by the plain
   path over all positions (as published) and by the shared-prefix path;
@@ -58,15 +59,16 @@ def text_anew(model: nn.Module, reference: bool) -> Iterator[None]:
 
 def seconds_of(runs: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
     """Median seconds of each run, after a first round that does not count; the runs take turns."""
+    clock = time.perf_counter if device.type == 'cuda' else time.process_time
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if device.type == 'cuda':
                 torch.cuda.synchronize()
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
