@@ -33,6 +33,7 @@ from vlprompt.engine.checkpoint import (
 from vlprompt.engine.config import check_config
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
 from vlprompt.engine.resume_state import restore_hub, resume_state
+from vlprompt.engine.threads import leave_cores_to_workers
 from vlprompt.registry import RUNNERS
 from vlprompt.version import __version__
 
@@ -94,6 +95,7 @@ class PromptRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
+        leave_cores_to_workers(self.cfg)
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
