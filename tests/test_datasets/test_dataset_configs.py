@@ -15,7 +15,7 @@ OWN = ('split_json', 'split_json_128', 'folder', 'list_file')
 def is_classification(file):
     """Whether a file describes few-shot classification data, rather than what such files inherit or other tasks."""
     dataset = Config.fromfile(file).test_dataloader.dataset
-    return dataset.type == 'vlprompt.FewShotDataset' and not file.stem.startswith('few_shot')
+    return dataset.get('type') == 'vlprompt.FewShotDataset' and not file.stem.startswith('few_shot')
 
 
 BENCHMARKS = sorted(file.stem for file in FOLDER.glob('*.py') if is_classification(file) and file.stem not in OWN)

@@ -97,7 +97,7 @@ def test_helpers_of_mmseg_style_configs_are_accepted(tmp_path):
         num_classes = 19
         dataset_type = 'CityscapesDataset'
         data_root = 'data/cityscapes/'
-        model = dict(type='EncoderDecoder', data_preprocessor=dict(size=crop_size), norm_cfg=norm_cfg)
+        model = dict(type='EncoderDecoder', data_preprocessor=dict(size=crop_size), backbone=dict(norm_cfg=norm_cfg))
         default_scope = 'mmseg'
         """,
     )
