@@ -111,7 +111,7 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
 
     config = pretrained.get_pretrained_cfg(model_name, tag)
     if not config:
-        tags = ', '.join(pretrained.list_pretrained_tags_by_model(model_name)) or 'none'
+        tags = ', '.join(pretrained.list_pretrained_tags_by_model(model_name)) or "none (built in: 'scenes')"
         raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
     quick_gelu = bool(config.get('quick_gelu', False))
     try:
