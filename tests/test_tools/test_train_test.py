@@ -144,3 +144,25 @@ def test_run_seeds_reports_mean_and_spread(project, tool, tmp_path, capfd):
     assert report['seeds'] == [1]
     assert report['metrics']['accuracy/top1']['std'] == 0
     assert 'other options' in tool('analysis_tools/run_seeds.py', *arguments[:-1], 'train_cfg.max_epochs=2')
+
+
+def test_only_errors_of_this_package_become_one_line(tmp_path):
+    """A mistake of the user is a message; a fault elsewhere keeps its traceback; a data worker's error is unpacked."""
+    from torch.utils.data import DataLoader
+
+    from vlprompt.clip import tokenize
+    from vlprompt.datasets.transforms import LoadImage
+
+    def fail(function):
+        with pytest.raises(Exception, match=r'.') as caught:
+            function()
+        return cli.user_message(caught.value)
+
+    (tmp_path / 'broken.png').write_bytes(b'no image')
+    broken = [dict(img_path=str(tmp_path / 'broken.png'))]
+    assert 'very very' in fail(lambda: tokenize(['very ' * 90], names=['very ' * 90]))
+    assert fail(lambda: int('x')) is None
+    loader = DataLoader(broken, num_workers=1, collate_fn=lambda batch: LoadImage()(batch[0]))
+    message = fail(lambda: next(iter(loader)))
+    assert 'broken.png' in message
+    assert len(message.splitlines()) == 1

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -19,6 +20,8 @@ from mmengine.runner import Runner
 from vlprompt.compat.environment import EnvironmentProblem
 from vlprompt.engine.checkpoint import CheckpointError
 from vlprompt.engine.config import ConfigError, load_config
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 METRICS_FILE = 'test_metrics.json'
 """Name, inside a work directory, of the metrics of the last test."""
@@ -169,5 +172,24 @@ def call(main: Callable[[], Any]) -> None:
     """Run a tool; a mistake of its user ends it with one message instead of a traceback."""
     try:
         main()
-    except (ConfigError, CheckpointError, EnvironmentProblem, FileNotFoundError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+    except (ValueError, OSError, EnvironmentProblem) as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        sys.exit(message)
+
+
+def user_message(error: Exception) -> str | None:
+    """What to tell the user about a missing file or an error that this package raised on purpose; None for others.
+
+    An error from a data worker arrives with the worker's traceback as its text, whose last line is the message.
+    """
+    lines = str(error).strip().splitlines()
+    if any(line.startswith('Original Traceback') for line in lines):
+        origin = [line for line in lines if line.lstrip().startswith('File "')][-1].split('"')[1]
+        message = lines[-1]
+    else:
+        origin = traceback.extract_tb(error.__traceback__)[-1].filename
+        message = f'{type(error).__name__}: {error}'
+    named = isinstance(error, (ConfigError, CheckpointError, EnvironmentProblem, FileNotFoundError))
+    return message if named or Path(origin).is_relative_to(PACKAGE) else None
