@@ -8,10 +8,11 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from tests.tiny_project import CLASSES
+from tests.tiny_project import CLASSES, CONFIGS
 from vlprompt.apis import init_model
+from vlprompt.clip.classnames import class_names
 from vlprompt.engine import CheckpointError, ConfigError, load_config, read_checkpoint
-from vlprompt.engine.checkpoint import RESUME_FILE
+from vlprompt.engine.checkpoint import RESUME_FILE, write_checkpoint
 from vlprompt.engine.hooks.iteration_seed import seed_everything
 from vlprompt.engine.runner import resume_file
 
@@ -50,6 +51,17 @@ def test_checkpoints_hold_what_was_trained_and_what_it_belongs_to(finished, proj
     assert len(about['base']['sha256']) == 64
     assert 'n_ctx=4' in checkpoint['meta']['cfg']
     assert (finished / 'epoch_4.pth').stat().st_size < 2 * 4 * 32 * 4 + 20_000
+
+
+def test_the_checkpoint_of_plot_stays_below_200_kilobytes(finished, tmp_path):
+    """4 x 16 x 512 context numbers, all of ImageNet's class names and the description of a real run."""
+    checkpoint = read_checkpoint(finished / 'epoch_4.pth')
+    assert 'classes' not in checkpoint['meta']['dataset_meta'], 'the names are stored once'
+    checkpoint['meta']['vlprompt']['class_names'] = class_names('imagenet')
+    checkpoint['meta']['cfg'] = load_config(CONFIGS / 'plot' / 'plot_rn50_16shot_imagenet.py').pretty_text
+    checkpoint['state_dict'] = {'prompt.context': torch.randn(4, 16, 512)}
+    write_checkpoint(checkpoint, tmp_path / 'plot.pth')
+    assert 4 * 16 * 512 * 4 < (tmp_path / 'plot.pth').stat().st_size < 200_000
 
 
 def test_training_moved_the_context_and_nothing_else(finished, project, tmp_path):
