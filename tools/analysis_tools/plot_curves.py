@@ -1,4 +1,4 @@
-"""Draw loss, accuracy, learning rate and plan entropy of one or several training runs.
+"""Draw loss, accuracy or mIoU, learning rate and plan entropy of one or several training runs.
 
 python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_16shot_dtd work_dirs/plot_rn50_16shot_dtd \
     --out curves.png
@@ -6,6 +6,7 @@ python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_16shot_dtd work_d
 
 import argparse
 import sys
+from pathlib import Path
 
 from vlprompt.compat.environment import check_environment
 
@@ -28,6 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         runs = [read_run(path) for path in args.runs]
+        if len({run.name for run in runs}) < len(runs):  # .../coop/seed1 and .../plot/seed1
+            for run, path in zip(runs, args.runs, strict=True):
+                run.name = f'{Path(path).resolve().parent.name}/{run.name}'
         print(save_figure(draw_curves(runs, args.keys, args.title), args.out))
     except ValueError as error:  # a broken log, an unknown scalar, a format matplotlib cannot write
         sys.exit(f'plot_curves.py: {error}')

@@ -17,8 +17,11 @@ from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
 SCALARS = 'vis_data/scalars.json'
 TITLES = {
     'loss': 'training loss',
+    'decode.loss_ce': 'loss of the decode head',
+    'pixel_text.loss_ce': 'loss of the score maps',
     'accuracy': 'training accuracy, %',
     'accuracy/top1': 'accuracy on held-out images, %',
+    'mIoU': 'mIoU on held-out images, %',
     'lr': 'learning rate',
     'plan_entropy': 'plan entropy (1 = uniform)',
 }
