@@ -12,7 +12,7 @@ from torch import Tensor
 from vlprompt.clip import ClipSource, build_clip
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.dense import PixelText, PixelTextMatching, ScoreConcat
-from vlprompt.models.segmentors.channels import fill_auxiliary_head, fill_decode_head, fill_neck
+from vlprompt.models.dense.channels import fill_auxiliary_head, fill_decode_head, fill_neck
 from vlprompt.models.segmentors.class_names import class_names as resolve_class_names
 from vlprompt.registry import MODELS
 

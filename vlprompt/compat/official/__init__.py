@@ -1,0 +1,11 @@
+"""Reading checkpoints of the official repositories: which tensors were learned, and what we call them.
+
+A converter gets the official state dict and returns ours, of learned tensors only.  For prompts on frozen towers,
+class-dependent buffers (``token_prefix``, ``token_suffix``) and copies of CLIP are dropped: they follow from the class
+names and the base weights.  Where the towers were trained too (DenseCLIP) they are part of the result.
+"""
+
+from . import denseclip, few_shot
+from .registry import CONVERTERS, State, convert, converter
+
+__all__ = ['CONVERTERS', 'State', 'convert', 'converter', 'denseclip', 'few_shot']
