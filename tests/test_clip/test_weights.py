@@ -1,6 +1,5 @@
 """Reading weights from files, tags and the package."""
 
-import pickle
 import subprocess
 import sys
 
@@ -152,6 +151,19 @@ def test_file_without_tensors(tmp_path):
         build_clip('RN50', tmp_path / 'x.pt')
 
 
+def test_damaged_file(tmp_path):
+    torch.save({'a': torch.zeros(1000)}, tmp_path / 'x.pt')
+    (tmp_path / 'x.pt').write_bytes((tmp_path / 'x.pt').read_bytes()[:2000])
+    with pytest.raises(ValueError, match=r'x\.pt cannot be read .* broken download'):
+        build_clip('RN50', tmp_path / 'x.pt')
+
+
+def test_home_folder_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        build_clip('RN50', '~/x.pt')
+
+
 class Bomb:
     def __reduce__(self):
         return (print, ('code ran',))
@@ -159,7 +171,7 @@ class Bomb:
 
 def test_no_code_of_a_foreign_file_runs(tmp_path, capsys):
     torch.save({'state_dict': Bomb()}, tmp_path / 'x.pt')
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(ValueError, match=r'x\.pt cannot be read as a weight file'):
         build_clip('RN50', tmp_path / 'x.pt')
     assert 'code ran' not in capsys.readouterr().out
 

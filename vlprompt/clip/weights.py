@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -32,9 +33,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no state dict.
+        ValueError: if it is damaged or holds no state dict.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no weight file at {path}')
     if path.suffix == '.safetensors':
@@ -45,7 +46,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='.*torch.jit', category=FutureWarning)
             return dict(torch.jit.load(path, map_location='cpu').state_dict())
-    content = torch.load(path, map_location='cpu', weights_only=True)
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f'{path} cannot be read as a weight file, perhaps a broken download: {error}') from error
     if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
         content = content['state_dict']
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
