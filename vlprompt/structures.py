@@ -52,6 +52,53 @@ class ClassificationSample(BaseDataElement):
         return self.set_pred_label(value.argmax())
 
 
+class ReIDSample(BaseDataElement):
+    """Annotation and descriptor of one image of a re-identification set.
+
+    Data fields:
+        pid: int, the identity as the data set numbers it; -1 where it is unknown, as in a folder of own images.
+        gt_label: (1,) int64 tensor, position of the identity among the training identities; training split only.
+        camid: int, camera, counted from 0.
+        viewid: int, viewpoint, counted from 0.
+        feature: (D,) float tensor, the descriptor a model predicts; not normalised.
+        erased_box: (4,) int64 tensor, top, left, height and width in pixels of the rectangle that the pipeline
+            erases; only where it does.
+        erased_noise: (3, h, w) float32 tensor, what fills it, in units of the normalised image.
+
+    Meta information set by the pipeline: ``role`` (``'train'``, ``'query'`` or ``'gallery'``), ``sample_idx``,
+    ``img_path``, ``ori_shape`` (H, W) of the file and ``img_shape`` (H, W) after the transforms.
+
+    Example:
+        >>> sample = ReIDSample(metainfo=dict(role='query'), pid=2, camid=0, viewid=0)
+        >>> sample.set_feature(torch.ones(4)).feature.shape, sample.is_query
+        (torch.Size([4]), True)
+    """
+
+    gt_label: Tensor
+    feature: Tensor
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the image is searched for, rather than searched."""
+        return self.role == 'query'
+
+    def set_gt_label(self, value: int | Tensor | Sequence[int]) -> ReIDSample:
+        """Set ``gt_label`` from a single label and return the sample."""
+        self.set_field(_label(value, 'gt_label'), 'gt_label', dtype=Tensor)
+        return self
+
+    def set_feature(self, value: Tensor) -> ReIDSample:
+        """Set ``feature`` (D,) and return the sample.
+
+        Raises:
+            ValueError: ``value`` does not have exactly one axis.
+        """
+        if value.dim() != 1:
+            raise ValueError(f'feature must have shape (D,), got {tuple(value.shape)}')
+        self.set_field(value, 'feature', dtype=Tensor)
+        return self
+
+
 def _label(value: int | Tensor | Sequence[int], field: str) -> Tensor:
     label = torch.as_tensor(value)
     if label.numel() != 1 or label.is_floating_point():

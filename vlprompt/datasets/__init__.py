@@ -2,6 +2,8 @@
 
 from vlprompt.datasets.base import EpochSeededDataset
 from vlprompt.datasets.few_shot import FewShotDataset
+from vlprompt.datasets.reid import ReIDDataset
+from vlprompt.datasets.reid_transforms import PackReIDInputs, PaddedRandomCrop, RandomErasing, ResizeImage
 from vlprompt.datasets.samplers import DropRaggedBatchSampler, EpochSampler
 from vlprompt.datasets.seeded import InfiniteEpochSampler, SeededDataset
 from vlprompt.datasets.transforms import (
@@ -22,8 +24,13 @@ __all__ = [
     'InfiniteEpochSampler',
     'LoadImage',
     'PackClassification',
+    'PackReIDInputs',
+    'PaddedRandomCrop',
+    'RandomErasing',
     'RandomHorizontalFlip',
     'RandomResizedCrop',
+    'ReIDDataset',
+    'ResizeImage',
     'ResizeShorterSide',
     'SeededDataset',
 ]

@@ -40,7 +40,7 @@ class LoadImage(BaseTransform):
         return results
 
 
-class _ImageTransform(BaseTransform):
+class ImageTransform(BaseTransform):
     """Apply a torchvision transform to ``img``."""
 
     def __init__(self, operation: object) -> None:
@@ -55,7 +55,7 @@ class _ImageTransform(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomResizedCrop(_ImageTransform):
+class RandomResizedCrop(ImageTransform):
     """Crop a random part and resize it to ``size`` x ``size``, bicubic.
 
     Args:
@@ -71,7 +71,7 @@ class RandomResizedCrop(_ImageTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomHorizontalFlip(_ImageTransform):
+class RandomHorizontalFlip(ImageTransform):
     """Mirror left and right with probability ``prob``."""
 
     def __init__(self, prob: float = 0.5) -> None:
@@ -79,7 +79,7 @@ class RandomHorizontalFlip(_ImageTransform):
 
 
 @TRANSFORMS.register_module()
-class ResizeShorterSide(_ImageTransform):
+class ResizeShorterSide(ImageTransform):
     """Resize so that the shorter side is ``size`` pixels, keeping the aspect ratio, bicubic."""
 
     def __init__(self, size: int) -> None:
@@ -87,7 +87,7 @@ class ResizeShorterSide(_ImageTransform):
 
 
 @TRANSFORMS.register_module()
-class CenterCrop(_ImageTransform):
+class CenterCrop(ImageTransform):
     """Cut the central ``size`` x ``size`` pixels."""
 
     def __init__(self, size: int) -> None:
