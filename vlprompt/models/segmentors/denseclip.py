@@ -9,9 +9,7 @@ from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
 from mmseg.utils import SampleList, add_prefix
 from torch import Tensor
 
-from vlprompt.clip import ClipSource, build_clip
-from vlprompt.models.base import PromptTunedMixin
-from vlprompt.models.dense import PixelText, PixelTextMatching, ScoreConcat
+from vlprompt.models.dense import PixelText, PixelTextMixin, PixelTextParts
 from vlprompt.models.dense.channels import fill_auxiliary_head, fill_decode_head, fill_neck
 from vlprompt.models.segmentors.class_names import class_names as resolve_class_names
 from vlprompt.registry import MODELS
@@ -20,7 +18,7 @@ ConfigType = dict
 
 
 @MODELS.register_module()
-class DenseCLIP(PromptTunedMixin, EncoderDecoder):
+class DenseCLIP(PixelTextMixin, EncoderDecoder):
     """Semantic segmentation guided by the text of its classes.
 
     Flow of a step, with maps of the backbone at four strides, global and dense embedding g and z::
@@ -64,6 +62,8 @@ class DenseCLIP(PromptTunedMixin, EncoderDecoder):
             the backbone and the class names, or a model that makes no use of the text.
     """
 
+    resolve_class_names = staticmethod(resolve_class_names)
+
     def __init__(
         self,
         clip: ConfigType,
@@ -93,16 +93,12 @@ class DenseCLIP(PromptTunedMixin, EncoderDecoder):
                 "a baseline take mmseg's EncoderDecoder with backbone=dict(type='vlprompt.ClipTrunk', clip=...)"
             )
         names = resolve_class_names(class_names)
-        towers = build_clip(**clip)
-        self._base_source = towers.source
-        self.backbone = MODELS.build(dict(backbone), default_args=dict(clip=towers))
-        self.matching = PixelTextMatching(towers.text, names, prompt, context_decoder, prompting, gamma)
-        self.score_concat = None if score_concat is None else ScoreConcat(**score_concat)
+        parts = PixelTextParts.build(names, clip, backbone, prompt, context_decoder, prompting, gamma, score_concat)
+        self.take(parts)
         self.pixel_text_loss = None if pixel_text_loss is None else MODELS.build(pixel_text_loss)
         self.text_head = text_head
-        self._build_heads(neck, decode_head, auxiliary_head, towers.embed_dim)
+        self._build_heads(neck, decode_head, auxiliary_head, parts)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
-        self.base_prefixes = ('backbone.visual.', 'matching.text.')
         self.freeze(frozen=frozen)
 
     def _build_heads(
@@ -110,50 +106,18 @@ class DenseCLIP(PromptTunedMixin, EncoderDecoder):
         neck: ConfigType | None,
         decode_head: ConfigType,
         auxiliary_head: ConfigType | list[ConfigType] | None,
-        text_dim: int,
+        parts: PixelTextParts,
     ) -> None:
         """Neck and heads, with their channels and class counts filled in."""
-        num_classes, plain = len(self.class_names), list(self.backbone.channels)
-        scored = plain if self.score_concat is None else self.score_concat.channels(plain, num_classes)
-        outputs = scored
+        outputs = parts.channels
         if neck is not None:
-            neck, outputs = fill_neck(neck, scored)
+            neck, outputs = fill_neck(neck, parts.channels)
             self.neck = MODELS.build(neck)
-        inputs = [text_dim, *outputs] if self.text_head else outputs
-        self._init_decode_head(fill_decode_head(decode_head, inputs, num_classes))
+        inputs = [parts.text_dim, *outputs] if self.text_head else outputs
+        self._init_decode_head(fill_decode_head(decode_head, inputs, parts.num_classes))
         if auxiliary_head is not None:
-            seen = plain if neck is None else outputs
-            self._init_auxiliary_head(fill_auxiliary_head(auxiliary_head, seen, num_classes))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K class names that the text is made of."""
-        return self.matching.class_names
-
-    @property
-    def base_source(self) -> ClipSource | None:
-        """Where CLIP's weights were read from; None for random ones."""
-        return self._base_source
-
-    def set_class_names(self, class_names: str | Sequence[str]) -> None:
-        """Compare pixels with other classes from now on.
-
-        :meth:`score_map` takes any number of them; neck and decode head were built for theirs, so predictions need as
-        many names as before.
-
-        Raises:
-            ValueError: a name that does not fit the prompt's ``context_length``.
-        """
-        self.matching.set_class_names(resolve_class_names(class_names))
-
-    def match(self, inputs: Tensor) -> tuple[tuple[Tensor, ...], PixelText]:
-        """The backbone's maps, and text and scores, of normalised images (B, 3, H, W)."""
-        features = self.backbone.embed(inputs)
-        return features.maps, self.matching(features)
-
-    def score_map(self, inputs: Tensor) -> Tensor:
-        """(B, K, h, w) cosine of every cell of the dense embedding to every class, for images (B, 3, H, W)."""
-        return self.match(inputs)[1].scores
+            seen = list(parts.backbone.channels) if neck is None else outputs
+            self._init_auxiliary_head(fill_auxiliary_head(auxiliary_head, seen, parts.num_classes))
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
         """What the decode head gets for normalised images (B, 3, H, W): neck outputs, after the text if it reads it.
@@ -166,13 +130,7 @@ class DenseCLIP(PromptTunedMixin, EncoderDecoder):
 
     def _neck(self, maps: tuple[Tensor, ...], matched: PixelText) -> list[Tensor]:
         """Maps with scores through the neck."""
-        if len(self.class_names) != self.num_classes:
-            raise ValueError(
-                f'the decode head was built for {self.num_classes} classes, but there are {len(self.class_names)} '
-                'class names now: use score_map(), or set as many names as the head has classes'
-            )
-        if self.score_concat is not None:
-            maps = self.score_concat(maps, matched.scores)
+        maps = self.join(maps, matched)
         return list(self.neck(maps) if self.with_neck else maps)
 
     def _with_text(self, features: list[Tensor], matched: PixelText) -> list[Tensor]:
