@@ -47,16 +47,20 @@ class EpochSampler(Sampler):
         self.epoch = 0
 
     def __iter__(self) -> Iterator[int]:
+        return iter(self.global_indices()[self.rank :: self.world_size].tolist())
+
+    def __len__(self) -> int:
+        """Samples of this process per epoch."""
+        return math.ceil((self.global_size - self.rank) / self.world_size)
+
+    def global_indices(self) -> np.ndarray:
+        """(``global_size``,) the indices of all processes in this epoch, in the order of the samples."""
         size = len(self.dataset)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(size)
         else:
             order = np.arange(size)
-        return iter((self.epoch * size + order[self.rank :: self.world_size]).tolist())
-
-    def __len__(self) -> int:
-        """Samples of this process per epoch."""
-        return math.ceil((len(self.dataset) - self.rank) / self.world_size)
+        return self.epoch * size + order
 
     @property
     def global_size(self) -> int:

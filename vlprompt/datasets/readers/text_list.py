@@ -58,6 +58,11 @@ class ListReader(SplitReader):
         present = {row.split or self.only_split for row in self._rows(self.only_split)}
         return tuple(split for split in SPLITS if split in present)
 
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether a label may be a position in the class names."""
+        return self.given is not None
+
     def load_classes(self) -> list[str]:
         if self.given is not None:
             return self.given
@@ -82,7 +87,7 @@ class ListReader(SplitReader):
     def _item(self, row: Row, labels: dict[str, int]) -> Item:
         if row.label in labels:
             return Item(row.path, labels[row.label], row.label)
-        if self.given is not None and row.label.isdigit() and int(row.label) < len(self.classes):
+        if self.takes_numbers and row.label.isdigit() and int(row.label) < len(self.classes):
             return Item(row.path, int(row.label), self.classes[int(row.label)])
         raise ValueError(
             f'{row.file}:{row.line}: label {row.label!r} is not one of the {len(self.classes)} classes '
