@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseDataPreprocessor
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from vlprompt.registry import MODELS
@@ -19,7 +20,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
     """Stack uint8 RGB images, move them to the model's device, scale to [0, 1] and normalise.
 
     Equal, bit for bit, to torchvision's ``ToTensor`` + ``Normalize`` on the CPU:
-    ``(image / 255 - mean) / std`` per channel in float32.
+    ``(image / 255 - mean) / std`` per channel in float32.  Rectangles that
+    :class:`~vlprompt.datasets.reid_transforms.RandomErasing` chose are then filled with its noise.
 
     Args:
         mean: of the R, G, B channels in units of [0, 1]; CLIP's by default.
@@ -51,7 +53,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``: list of B uint8 tensors (3, H, W) of equal size, or one tensor (B, 3, H, W);
                 ``data_samples``: list of B samples, or absent.
-            training: unused; augmentation belongs to the data pipeline.
+            training: unused; augmentation is drawn in the data pipeline.
 
         Returns:
             ``inputs`` (B, 3, H, W) float32, normalised, and ``data_samples`` (None if absent), both on the
@@ -65,6 +67,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
         samples = data.get('data_samples')
         images = self._stack(data['inputs'], samples)
         images = images.float().div(255).sub(self.mean).div(self.std)
+        for image, sample in zip(images, samples or (), strict=False):
+            _erase(image, sample)
         return dict(inputs=images, data_samples=samples)
 
     @staticmethod
@@ -84,3 +88,10 @@ class ClipPreprocessor(BaseDataPreprocessor):
                     f'{tuple(images[0].shape[1:])}: end the pipeline with a crop to one size'
                 )
         return images if isinstance(images, Tensor) else torch.stack(list(images))
+
+
+def _erase(image: Tensor, sample: BaseDataElement) -> None:
+    """Fill the rectangle ``erased_box`` of a normalised image (3, H, W) with ``erased_noise``, if there are any."""
+    if 'erased_box' in sample:
+        top, left, height, width = sample.pop('erased_box').tolist()
+        image[:, top : top + height, left : left + width] = sample.pop('erased_noise')
