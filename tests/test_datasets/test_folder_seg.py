@@ -71,6 +71,21 @@ def test_other_folders_names_and_colours(root, mask):
         FolderSegDataset(str(root), palette=[[1, 2, 3]] * 2)
 
 
+def test_another_id_of_unlabelled_pixels_becomes_255(root, mask):
+    write(root, 'masks/val/c.png', np.where(mask == 255, 7, mask).astype(np.uint8))
+    data = FolderSegDataset(str(root), split='val', ignore_index=7, pipeline=PIPELINE)
+    assert np.array_equal(data[0]['data_samples'].gt_sem_seg.data[0], mask)
+    with pytest.raises(ValueError, match=r"ignore_index=0 is the id of class 'background'.* 3 to 255"):
+        FolderSegDataset(str(root), ignore_index=0)
+
+
+def test_8_bits_have_room_for_255_classes(root):
+    names = [str(number) for number in range(256)]
+    assert len(FolderSegDataset(str(root), class_names=names[:255])) == 2
+    with pytest.raises(ValueError, match='256 classes'):
+        FolderSegDataset(str(root), class_names=names)
+
+
 def test_palette_png_and_binary_masks_hold_indices(root, mask):
     image = Image.fromarray(mask, mode='P')
     image.putpalette([7] * 768)

@@ -19,6 +19,8 @@ from vlprompt.datasets.palette import voc_palette
 from vlprompt.registry import DATASETS, TRANSFORMS
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+UNLABELLED = 255
+"""What mmseg's heads, losses and metrics leave out, and what padding is filled with."""
 
 
 @DATASETS.register_module()
@@ -28,7 +30,7 @@ class FolderSegDataset(BaseSegDataset):
         data_root/
         ├── classnames.txt           one name per line, in the order of the ids
         ├── images/<split>/a.jpg     any depth of folders below the split
-        └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, 255 where nothing is labelled
+        └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled
 
     Load samples with :class:`LoadSegImage` and :class:`LoadMask`, whose errors name the file.
 
@@ -39,14 +41,15 @@ class FolderSegDataset(BaseSegDataset):
         class_names: K names, or a text file, relative to ``data_root`` unless absolute.
         palette: K RGB colours for pictures; by default those of PASCAL VOC's masks.
         pipeline: transforms.
-        ignore_index: id of unlabelled pixels.
+        ignore_index: id of unlabelled pixels in the files; :class:`LoadMask` hands them on as 255, which heads, losses
+            and metrics leave out.
         test_mode: as in mmengine's ``BaseDataset``.
         indices: take only these samples, or the first n.
         lazy_init: do not list the files yet.
 
     Raises:
         FileNotFoundError: no folder, no class names, no images, or images without a mask.
-        ValueError: not as many colours as names.
+        ValueError: not as many colours as names, more than 255 names, or an ``ignore_index`` that is a class.
     """
 
     def __init__(
@@ -66,6 +69,13 @@ class FolderSegDataset(BaseSegDataset):
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
         names = read_class_names(class_names)
+        if len(names) > UNLABELLED:
+            raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {UNLABELLED}')
+        if 0 <= ignore_index < len(names):
+            raise ValueError(
+                f'FolderSegDataset: ignore_index={ignore_index} is the id of class {names[ignore_index]!r}; unlabelled '
+                f'pixels need an id of their own, {len(names)} to 255'
+            )
         palette = voc_palette(len(names)) if palette is None else [list(colour) for colour in palette]
         if len(palette) != len(names):
             raise ValueError(f'FolderSegDataset: {len(names)} class names, but {len(palette)} colours in palette')
@@ -127,8 +137,8 @@ class LoadSegImage(LoadImageFromFile):
 class LoadMask(BaseTransform):
     """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
 
-    Reads a data set that tells ``num_classes`` and ``ignore_index``, such as :class:`FolderSegDataset`, after the
-    image.
+    Comes after the image and reads a data set that tells ``num_classes`` and ``ignore_index``, such as
+    :class:`FolderSegDataset`.  Pixels of ``ignore_index`` become 255.
 
     Raises:
         OSError: the file cannot be decoded.
@@ -146,7 +156,7 @@ class LoadMask(BaseTransform):
         except (OSError, SyntaxError, ValueError) as error:
             raise OSError(f'mask {path} cannot be read: {error}') from error
         self._check(mask, path, results)
-        results['gt_seg_map'] = mask.astype(np.uint8)
+        results['gt_seg_map'] = np.where(mask == results['ignore_index'], UNLABELLED, mask).astype(np.uint8)
         results['seg_fields'].append('gt_seg_map')
         return results
 
