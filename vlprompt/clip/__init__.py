@@ -6,8 +6,10 @@ from .features import ClipFeatures
 from .model import CLIP, ClipSource
 from .resnet import ModifiedResNet
 from .text_encoder import TextEncoder
+from .timm_vit import build_timm_vit
 from .tokenizer import bpe_lengths, decode, encode, tokenize
 from .tokens import PromptTokens
+from .visual_prompts import PromptChoice, run_blocks
 from .vit import VisionTransformer
 
 __all__ = [
@@ -17,13 +19,16 @@ __all__ = [
     'ClipFeatures',
     'ClipSource',
     'ModifiedResNet',
+    'PromptChoice',
     'PromptTokens',
     'TextEncoder',
     'VisionTransformer',
     'bpe_lengths',
     'build_clip',
+    'build_timm_vit',
     'decode',
     'encode',
     'find_architecture',
+    'run_blocks',
     'tokenize',
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer norm computed in fp32 and returned in the input's dtype, as CLIP was trained with."""
+    """Layer norm computed in at least fp32 and returned in the input's dtype, as CLIP was trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.layer_norm(x.float(), self.normalized_shape, self.weight.float(), self.bias.float(), self.eps)
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        out = F.layer_norm(x.to(dtype), self.normalized_shape, self.weight.to(dtype), self.bias.to(dtype), self.eps)
         return out.to(x.dtype)
 
 
@@ -60,15 +62,21 @@ class Attention(nn.Module):
         """Concatenate the heads of (..., H, L, W / H) and project: (..., L, W)."""
         return self.out_proj(x.transpose(-2, -3).flatten(-2))
 
-    def forward(self, x: Tensor, queries: int | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, queries: int | None = None, causal: bool = False, extra: Sequence[tuple[Tensor, Tensor]] = ()
+    ) -> Tensor:
         """Attend from the first ``queries`` tokens (all if None) of x (B, L, W) to all of them.
 
-        With ``causal`` a token sees itself and those before it.
+        With ``causal`` a token sees itself and those before it.  ``extra`` are further keys and values, each
+        (B or 1, H, n, W / H), which all queries see besides.
         """
         if queries is None:
             q, k, v = self.project(x)
         else:
             q, (k, v) = self.project_query(x[:, :queries]), self.project_key_value(x)
+        if extra:
+            k = torch.cat([k, *(keys.expand(len(x), -1, -1, -1) for keys, _ in extra)], dim=-2)
+            v = torch.cat([v, *(values.expand(len(x), -1, -1, -1) for _, values in extra)], dim=-2)
         return self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
 
 
@@ -101,12 +109,14 @@ class ResidualAttentionBlock(nn.Module):
     ``drop_path`` is the probability with which each of the two branches is dropped for a sample in training.
     """
 
-    def __init__(self, width: int, heads: int, quick_gelu: bool = True, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, quick_gelu: bool = True, drop_path: float = 0.0, norm_eps: float = 1e-5
+    ) -> None:
         super().__init__()
         self.drop_path = DropPath(drop_path)
-        self.ln_1 = LayerNorm(width)
+        self.ln_1 = LayerNorm(width, norm_eps)
         self.attn = Attention(width, heads)
-        self.ln_2 = LayerNorm(width)
+        self.ln_2 = LayerNorm(width, norm_eps)
         self.mlp = nn.Sequential(
             OrderedDict(
                 c_fc=nn.Linear(width, 4 * width),
@@ -115,22 +125,48 @@ class ResidualAttentionBlock(nn.Module):
             )
         )
 
-    def forward(self, x: Tensor, queries: int | None = None, causal: bool = False) -> Tensor:
-        """(B, L, W) -> (B, L, W), or (B, queries, W): only the first ``queries`` tokens are computed."""
-        return self.feed_forward(x[:, :queries] + self.drop_path(self.attn(self.ln_1(x), queries, causal)))
+    def forward(
+        self,
+        x: Tensor,
+        queries: int | None = None,
+        causal: bool = False,
+        extra: Sequence[tuple[Tensor, Tensor]] = (),
+        adapter: nn.Module | None = None,
+    ) -> Tensor:
+        """(B, L, W) -> (B, L, W), or (B, queries, W): only the first ``queries`` tokens are computed.
 
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """The second half of the block, position by position."""
-        return x + self.drop_path(self.mlp(self.ln_2(x)))
+        ``extra`` keys and values: see :class:`Attention`; ``adapter``: see :meth:`feed_forward`.
+        """
+        x = x[:, :queries] + self.drop_path(self.attn(self.ln_1(x), queries, causal, extra))
+        return self.feed_forward(x, adapter)
+
+    def feed_forward(self, x: Tensor, adapter: nn.Module | None = None) -> Tensor:
+        """The second half of the block, position by position, with an optional branch parallel to the MLP."""
+        out = x + self.drop_path(self.mlp(self.ln_2(x)))
+        return out if adapter is None else out + adapter(x)
+
+    def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (..., H, n, W / H) of tokens (..., n, W) that are attended to and not computed further."""
+        return self.attn.project_key_value(self.ln_1(tokens))
 
 
 class Transformer(nn.Module):
     """A stack of blocks, ``resblocks`` as OpenAI names it; ``drop_path`` grows linearly from 0 to the given rate."""
 
-    def __init__(self, width: int, layers: int, heads: int, quick_gelu: bool = True, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        quick_gelu: bool = True,
+        drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+    ) -> None:
         super().__init__()
         rates = [drop_path * block / max(layers - 1, 1) for block in range(layers)]
-        self.resblocks = nn.ModuleList(ResidualAttentionBlock(width, heads, quick_gelu, rate) for rate in rates)
+        self.resblocks = nn.ModuleList(
+            ResidualAttentionBlock(width, heads, quick_gelu, rate, norm_eps) for rate in rates
+        )
 
     def reset_parameters(self) -> None:
         """Initialise as CLIP does: residual branches scaled down by the depth."""

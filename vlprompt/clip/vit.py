@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .features import ClipFeatures
 from .layers import LayerNorm, Transformer
 from .position import Interpolation, resize_position_embedding
+from .visual_prompts import Entry, check_prompts, run_blocks
 
 
 def default_out_indices(layers: int) -> tuple[int, ...]:
@@ -18,7 +19,7 @@ def default_out_indices(layers: int) -> tuple[int, ...]:
 
 
 class VisionTransformer(nn.Module):
-    """Vision transformer of CLIP.
+    """Vision transformer of CLIP, and, with other options, of timm.
 
     The forward pass is three public steps, so that methods can work between them:
 
@@ -32,7 +33,8 @@ class VisionTransformer(nn.Module):
     on through all blocks; further entries are deep prompts (VPT-deep, MaPLe, LPT), which *replace* the
     prompt tokens that come out of the block before. None, or the end of the sequence, lets the prompt
     tokens flow on; an entry of zero tokens takes them away. Prompts never reach the output.
-    Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks.
+    Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks. What is computed
+    of them and what need not be: :mod:`vlprompt.clip.visual_prompts`.
     ``norm_prompts`` says whether the entry for block 0 passes through ``ln_pre`` like the patch tokens
     (PLOT++, MaPLe, IVLP and VPT on CLIP) or is inserted after it (LPT on CLIP).
 
@@ -40,7 +42,7 @@ class VisionTransformer(nn.Module):
         patch_size: side of a patch in pixels.
         width: token width.
         layers: number of blocks.
-        embed_dim: D of the joint space.
+        embed_dim: D of the joint space; None: there is none (timm), and :meth:`project` is missing.
         image_size: (H, W) in pixels that fixes the size of the position embedding. Images of any
             other size are taken too.
         heads: attention heads; None: one per 64 channels, as in every published model.
@@ -49,6 +51,9 @@ class VisionTransformer(nn.Module):
         out_indices: blocks after which a feature map is taken; None: :func:`default_out_indices`.
         interpolation: how the position embedding follows another grid.
         drop_path: rate of stochastic depth in the last block, growing linearly from 0 in the first; for fine-tuning.
+        pre_norm: layer norm in front of the first block (CLIP).
+        norm_eps: epsilon of all layer norms (CLIP 1e-5, timm 1e-6).
+        patch_bias: bias of the patch embedding (timm).
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class VisionTransformer(nn.Module):
         patch_size: int,
         width: int,
         layers: int,
-        embed_dim: int,
+        embed_dim: int | None,
         image_size: tuple[int, int] = (224, 224),
         heads: int | None = None,
         quick_gelu: bool = True,
@@ -64,6 +69,9 @@ class VisionTransformer(nn.Module):
         out_indices: Sequence[int] | None = None,
         interpolation: Interpolation = 'bicubic',
         drop_path: float = 0.0,
+        pre_norm: bool = True,
+        norm_eps: float = 1e-5,
+        patch_bias: bool = False,
     ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
@@ -77,18 +85,19 @@ class VisionTransformer(nn.Module):
             raise ValueError(f'out_indices {self.out_indices} must ascend within 0..{layers - 1}')
         self.stage_channels = (width,) * len(self.out_indices)
         self.grid_size = self.grid_of(*image_size)
-        self.conv1 = nn.Conv2d(3, width, patch_size, stride=self.patch_stride, bias=False)
+        self.conv1 = nn.Conv2d(3, width, patch_size, stride=self.patch_stride, bias=patch_bias)
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.positional_embedding = nn.Parameter(torch.empty(1 + self.grid_size[0] * self.grid_size[1], width))
-        self.ln_pre = LayerNorm(width)
-        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu, drop_path)
-        self.ln_post = LayerNorm(width)
-        self.proj = nn.Parameter(torch.empty(width, embed_dim))
+        self.ln_pre = LayerNorm(width, norm_eps) if pre_norm else nn.Identity()
+        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu, drop_path, norm_eps)
+        self.ln_post = LayerNorm(width, norm_eps)
+        self.proj = None if embed_dim is None else nn.Parameter(torch.empty(width, embed_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         for parameter in (self.class_embedding, self.positional_embedding, self.proj):
-            nn.init.normal_(parameter, std=self.width**-0.5)
+            if parameter is not None:
+                nn.init.normal_(parameter, std=self.width**-0.5)
         self.transformer.reset_parameters()
 
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
@@ -118,10 +127,11 @@ class VisionTransformer(nn.Module):
     def encode(
         self,
         tokens: Tensor,
-        prompts: Sequence[Tensor | None] | None = None,
+        prompts: Sequence[Entry] | None = None,
         norm_prompts: bool = True,
         out_indices: Sequence[int] = (),
         queries: int | None = None,
+        reference: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run ``ln_pre`` and all blocks.
 
@@ -131,39 +141,19 @@ class VisionTransformer(nn.Module):
             norm_prompts: whether the entry for block 0 passes through ``ln_pre``.
             out_indices: blocks whose output tokens are returned too.
             queries: compute only that many first tokens in the last block (1: the class token alone).
+            reference: carry deep prompts through all computations too, see :func:`run_blocks`.
 
         Returns:
             (B, L or queries, width) after the last block, and (B, L, width) after each block of
             ``out_indices``. Residual stream, prompts removed, no ``ln_post``.
         """
-        prompts = list(prompts or ())
-        blocks = self.transformer.resblocks
-        if len(prompts) > len(blocks):
-            raise ValueError(f'{len(prompts)} entries of visual prompts for {len(blocks)} blocks')
+        prompts, blocks = list(prompts or ()), self.transformer.resblocks
+        check_prompts(prompts, len(blocks), self.width)
         if queries is not None and len(blocks) - 1 in out_indices:
             raise ValueError('the output of the last block is asked for, so all of its tokens must be computed')
-        length = tokens.shape[1]
-        x = tokens
         if prompts and prompts[0] is not None and norm_prompts:
-            x, prompts[0] = self._with_prompts(x, prompts[0], length), None
-        x = self.ln_pre(x)
-        outputs = []
-        for index, block in enumerate(blocks):
-            if index < len(prompts) and prompts[index] is not None:
-                x = self._with_prompts(x, prompts[index], length)
-            last = index == len(blocks) - 1
-            x = block(x, queries=(queries or length) if last else None)
-            if index in out_indices:
-                outputs.append(x[:, :length])
-        return x, tuple(outputs)
-
-    def _with_prompts(self, x: Tensor, prompts: Tensor, length: int) -> Tensor:
-        """The first ``length`` tokens of x, followed by prompts (n, width) or (B, n, width)."""
-        if prompts.dim() not in (2, 3) or prompts.shape[-1] != self.width:
-            raise ValueError(
-                f'visual prompts must be (n, {self.width}) or (B, n, {self.width}), got {tuple(prompts.shape)}'
-            )
-        return torch.cat([x[:, :length], prompts.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+            prompts[0] = self.ln_pre(prompts[0])
+        return run_blocks(blocks, self.ln_pre(tokens), prompts, out_indices, queries, reference=reference)
 
     def project(self, tokens: Tensor) -> Tensor:
         """(..., width) -> (..., D): ``ln_post``, then the projection into the joint space."""

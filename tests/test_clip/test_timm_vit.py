@@ -1,0 +1,136 @@
+"""timm's vision transformers: same weights, same features and gradients; prompts as keys and values only."""
+
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer as TimmViT
+
+from vlprompt.clip.timm_vit import build_timm_vit, from_timm_names
+from vlprompt.clip.visual_prompts import PromptChoice, run_blocks
+
+SHAPE = dict(width=64, layers=3, heads=2, patch_size=16, image_size=64)
+
+
+@pytest.fixture
+def theirs(seeded):
+    model = TimmViT(img_size=64, patch_size=16, embed_dim=64, depth=3, num_heads=2, num_classes=7).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+@pytest.fixture
+def weights(theirs, tmp_path):
+    path = tmp_path / 'vit.pth'
+    torch.save({'state_dict': theirs.state_dict()}, path)
+    return str(path)
+
+
+def class_feature(visual, images, **options):
+    return visual.ln_post(visual.encode(visual.embed(images)[0], queries=1, **options)[0][:, 0])
+
+
+def test_features_and_gradients_are_timms(theirs, weights):
+    ours, source = build_timm_vit(arch=SHAPE, weights=weights)
+    images = torch.randn(2, 3, 64, 64, requires_grad=True)
+    expected = theirs.forward_features(images)[:, 0]
+    got = class_feature(ours, images)
+    assert (got - expected).abs().max() < 1e-5 * expected.abs().max()
+    (first,), (second,) = (torch.autograd.grad(f.square().sum(), images) for f in (expected, got))
+    assert (first - second).abs().max() < 1e-5 * first.abs().max()
+    assert source.name == 'file:vit.pth'
+    assert source.sha256 == build_timm_vit(arch=SHAPE, weights=weights)[1].sha256
+
+
+def test_epsilon_of_the_norms_is_a_choice(theirs, weights):
+    images = torch.randn(1, 3, 64, 64)
+    ours = [build_timm_vit(arch=SHAPE, weights=weights, norm_eps=eps)[0] for eps in (None, 1e-6, 1e-1)]
+    with torch.no_grad():
+        default, same, other = (class_feature(visual, images) for visual in ours)
+    assert torch.equal(default, same)
+    assert not torch.allclose(default, other)
+
+
+def test_position_embedding_follows_the_image_size(weights):
+    larger, _ = build_timm_vit(arch=SHAPE, weights=weights, image_size=96)
+    assert larger.grid_size == (6, 6)
+    trained, _ = build_timm_vit(arch=SHAPE, weights=weights)
+    images = torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(class_feature(larger, images), class_feature(trained, images))
+
+
+def test_names_of_timm_are_read_from_timm():
+    visual, source = build_timm_vit('vit_tiny_patch16_224.augreg_in21k')
+    assert source is None
+    theirs = timm.create_model('vit_tiny_patch16_224', num_classes=0)
+    assert {k: v.shape for k, v in from_timm_names(theirs.state_dict()).items()} == {
+        k: v.shape for k, v in visual.state_dict().items()
+    }
+    assert visual.ln_post.eps == theirs.norm.eps == 1e-6
+    assert visual.grid_size == (14, 14)
+
+
+def test_errors_say_what_to_do(weights, tmp_path):
+    with pytest.raises(ValueError, match='name of timm or an arch'):
+        build_timm_vit()
+    with pytest.raises(ValueError, match='knows no model'):
+        build_timm_vit('vit_bse_patch16_224')
+    with pytest.raises(ValueError, match='no plain ViT'):
+        build_timm_vit('deit3_small_patch16_224')
+    with pytest.raises(ValueError, match=r'file:vit\.pth does not fit'):
+        build_timm_vit(arch=dict(SHAPE, layers=2), weights=weights)
+    with pytest.raises(FileNotFoundError, match='gone'):
+        build_timm_vit(arch=SHAPE, weights=tmp_path / 'gone.pth')
+    with pytest.raises(ValueError, match='naming'):
+        from_timm_names({'visual.proj': torch.zeros(1)})
+    with pytest.raises(ValueError, match=r'blocks\.0\.ls1\.gamma'):
+        from_timm_names(
+            {k: torch.zeros(1, 1, 1) for k in ('cls_token', 'pos_embed', 'patch_embed.proj.weight')}
+            | {'blocks.0.ls1.gamma': torch.zeros(1)}
+        )
+
+
+class TestPromptsAsKeysAndValues:
+    """The path that leaves out what deep prompts do not need, against the one that carries all tokens."""
+
+    @pytest.fixture
+    def blocks(self, theirs, weights):
+        return build_timm_vit(arch=SHAPE, weights=weights)[0].double().transformer.resblocks
+
+    def entries(self, kind):
+        torch.manual_seed(1)
+        deep = [torch.randn(4, 64, dtype=torch.double, requires_grad=True) for _ in range(3)]
+        per_image = [torch.randn(2, 3, 64, dtype=torch.double, requires_grad=True) for _ in range(3)]
+        table = torch.randn(5, 3, 64, dtype=torch.double, requires_grad=True)
+        choice = PromptChoice(table, torch.tensor([4, 1]))
+        return {
+            'deep': (deep, deep),
+            'per image': (per_image, per_image),
+            'choice': ([None, [deep[1], choice], [deep[2], choice]], [deep[1], deep[2], table]),
+            'shallow': (deep[:1], deep[:1]),
+            'ends': ([deep[0], torch.zeros(0, 64, dtype=torch.double), deep[2]], [deep[0], deep[2]]),
+        }[kind]
+
+    @pytest.mark.parametrize('kind', ['deep', 'per image', 'choice', 'shallow', 'ends'])
+    @pytest.mark.parametrize('queries', [1, None])
+    def test_equals_the_plain_path_with_gradients(self, blocks, kind, queries):
+        entries, learned = self.entries(kind)
+        x = torch.randn(2, 17, 64, dtype=torch.double, requires_grad=True)
+        results = []
+        for reference in (False, True):
+            out, (middle,) = run_blocks(blocks, x, entries, out_indices=(1,), queries=queries, reference=reference)
+            assert out.shape == (2, queries or 17, 64)
+            results.append((out, middle, *torch.autograd.grad(out.square().sum() + middle.sum(), [x, *learned])))
+        for fast, plain in zip(*results, strict=True):
+            assert (fast - plain).abs().max() < 1e-12 * plain.abs().max()
+
+    def test_prompts_are_not_computed_further(self, blocks, monkeypatch):
+        seen = []
+        forward = type(blocks[0]).feed_forward
+        monkeypatch.setattr(
+            type(blocks[0]), 'feed_forward', lambda self, x, adapter: seen.append(x.shape[1]) or forward(self, x)
+        )
+        entries, _ = self.entries('deep')
+        run_blocks(blocks, torch.randn(2, 17, 64, dtype=torch.double), entries, queries=1)
+        assert seen == [17, 17, 1]

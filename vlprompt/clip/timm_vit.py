@@ -1,0 +1,190 @@
+"""timm's vision transformers as :class:`VisionTransformer` s, so that prompts and adapters find one kind of trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .build import FILE_SUFFIXES
+from .model import ClipSource
+from .position import resize_position_embedding
+from .vit import VisionTransformer
+from .weights import read_state_dict, state_sha256
+
+PRETRAINED = 'pretrained'
+"""The ``weights`` that timm offers for a name, downloaded or from its cache."""
+
+_NAMES = {
+    'cls_token': 'class_embedding',
+    'pos_embed': 'positional_embedding',
+    'patch_embed.proj.': 'conv1.',
+    'norm_pre.': 'ln_pre.',
+    'norm.': 'ln_post.',
+}
+_BLOCK_NAMES = {
+    'norm1.': 'ln_1.',
+    'norm2.': 'ln_2.',
+    'attn.qkv.weight': 'attn.in_proj_weight',
+    'attn.qkv.bias': 'attn.in_proj_bias',
+    'attn.proj.': 'attn.out_proj.',
+    'mlp.fc1.': 'mlp.c_fc.',
+    'mlp.fc2.': 'mlp.c_proj.',
+}
+_HEADS = ('head.', 'head_dist.', 'fc_norm.', 'pre_logits.', 'prompt_learner.')
+"""What comes after the class token, or was trained on top of the trunk."""
+
+
+def build_timm_vit(
+    name: str | None = None,
+    weights: str | Path | None = None,
+    arch: Mapping[str, Any] | None = None,
+    norm_eps: float | None = None,
+    image_size: int | tuple[int, int] | None = None,
+) -> tuple[VisionTransformer, ClipSource | None]:
+    """Build a vision transformer with timm's weights; no projection into a joint space.
+
+    Args:
+        name: timm's name with the tag of the weights, such as ``'vit_base_patch16_224.augreg_in21k'``.
+        weights: None for random ones; ``'pretrained'`` for those of the name; or a file in timm's naming
+            (:func:`~vlprompt.clip.weights.read_state_dict`) or Google's (``.npz``).
+        arch: instead of a name, ``width``, ``layers``, ``heads``, ``patch_size`` and ``image_size``.
+        norm_eps: epsilon of the layer norms; None: timm's, 1e-6.  LPT's published weights need 1e-5.
+        image_size: pixels to resize the position embedding to once, when loading.
+
+    Returns:
+        The trunk in eval mode, fp32, on the CPU, and where its weights came from (None if random).
+
+    Raises:
+        ValueError: not a plain ViT with a class token, or weights that do not fit.
+        FileNotFoundError: the file is missing, or the download failed.
+    """
+    if (name is None) == (arch is None):
+        raise ValueError(f'build_timm_vit needs a name of timm or an arch, got name={name!r}, arch={arch!r}')
+    shape = dict(arch, norm_eps=1e-6) if arch is not None else _shape_of(_timm_model(name), name)
+    size = shape.pop('image_size') if image_size is None else (shape.pop('image_size'), image_size)[1]
+    shape['norm_eps'] = shape['norm_eps'] if norm_eps is None else norm_eps
+    visual = VisionTransformer(
+        **shape,
+        embed_dim=None,
+        image_size=(size, size) if isinstance(size, int) else tuple(size),
+        quick_gelu=False,
+        pre_norm=False,
+        patch_bias=True,
+    ).eval()
+    if weights is None:
+        return visual, None
+    state, called = _read(name, weights)
+    state = from_timm_names(state)
+    source = ClipSource(called, state_sha256(state))
+    side = round((len(state['positional_embedding']) - 1) ** 0.5)
+    grid = (side, side) if side * side == len(state['positional_embedding']) - 1 else visual.grid_size
+    state['positional_embedding'] = resize_position_embedding(state['positional_embedding'], grid, visual.grid_size)
+    try:
+        visual.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f'{called} does not fit {name or dict(arch)}: {error}') from error
+    return visual, source
+
+
+def from_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Entries of timm in the names of :class:`VisionTransformer`, fp32; classification heads are left out.
+
+    Raises:
+        ValueError: an entry that a plain ViT with a class token does not have, or one that it lacks.
+    """
+    missing = [key for key in ('cls_token', 'pos_embed', 'patch_embed.proj.weight') if key not in state]
+    if missing:
+        raise ValueError(f"not a ViT in timm's naming: it lacks {', '.join(missing)}, has {sorted(state)[:3]}")
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith(_HEADS):
+            continue
+        value = value.float()
+        if key.startswith('blocks.'):
+            _, index, rest = key.split('.', 2)
+            target = f'transformer.resblocks.{index}.' + _renamed(rest, _BLOCK_NAMES, key)
+        else:
+            target = _renamed(key, _NAMES, key)
+        if target == 'class_embedding':
+            value = value.reshape(-1)
+        elif target == 'positional_embedding':
+            value = value.squeeze(0)
+        renamed[target] = value
+    return renamed
+
+
+def _renamed(key: str, names: Mapping[str, str], full: str) -> str:
+    for old, new in names.items():
+        if key == old or (old.endswith('.') and key.startswith(old)):
+            return new + key.removeprefix(old)
+    raise ValueError(f'{full!r} is no tensor of a plain ViT; layer scale, query-key norm and others are not supported')
+
+
+def _timm_model(name: str, **options: Any) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name.split('.')[0]):
+        close = ', '.join(timm.list_models(f'*{name.split(".")[0][:12]}*')[:8])
+        raise ValueError(f'timm knows no model {name!r}; it has {close or "none of a similar name"}')
+    if options:
+        return timm.create_model(name, num_classes=0, **options)
+    with torch.device('meta'):
+        return timm.create_model(name, num_classes=0)
+
+
+def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
+    """Arguments of our :class:`VisionTransformer`, read from timm's module."""
+    block = model.blocks[0] if hasattr(model, 'blocks') else None
+    plain = (
+        type(model).__name__ == 'VisionTransformer'
+        and model.num_prefix_tokens == 1
+        and model.pos_embed.shape[1] == 1 + model.patch_embed.num_patches
+        and isinstance(model.norm_pre, nn.Identity)
+        and isinstance(model.norm, nn.LayerNorm)
+        and isinstance(block.ls1, nn.Identity)
+        and isinstance(block.attn.q_norm, nn.Identity)
+        and isinstance(block.mlp.act, nn.GELU)
+        and block.mlp.fc1.out_features == 4 * model.embed_dim
+    )
+    if not plain:
+        raise ValueError(
+            f'{name} is no plain ViT (class token, GELU, four-fold MLP, norm after the last block), which is what '
+            'build_timm_vit takes'
+        )
+    return dict(
+        width=model.embed_dim,
+        layers=len(model.blocks),
+        heads=block.attn.num_heads,
+        patch_size=model.patch_embed.patch_size[0],
+        image_size=tuple(model.patch_embed.img_size),
+        norm_eps=model.norm.eps,
+    )
+
+
+def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str]:
+    """State dict in timm's naming, and what to call it."""
+    path = Path(weights).expanduser()
+    if path.suffix in FILE_SUFFIXES:
+        return read_state_dict(path), f'file:{path.name}'
+    if name is None:
+        raise ValueError(f'weights={str(weights)!r} is no weight file; other weights need the name of a timm model')
+    if path.suffix == '.npz':
+        if not path.is_file():
+            raise FileNotFoundError(f'no weight file at {path}')
+        model = _timm_model(name, pretrained=False)
+        model.load_pretrained(str(path))
+        return model.state_dict(), f'file:{path.name}'
+    if weights != PRETRAINED:
+        raise ValueError(f'weights={str(weights)!r} must be {PRETRAINED!r} or a file ending in {FILE_SUFFIXES} or .npz')
+    try:
+        return _timm_model(name, pretrained=True).state_dict(), f'timm:{name}'
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f'could not download the weights of {name} from timm. On a machine with network access fetch '
+            f'https://huggingface.co/timm/{name} (model.safetensors), copy the file here and pass its path: '
+            f'weights="/path/to/model.safetensors". The reason was: {error}'
+        ) from error
