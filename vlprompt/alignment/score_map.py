@@ -1,4 +1,4 @@
-"""Pixel-text score maps (DenseCLIP, Rao et al., CVPR 2022, Eq. 2)."""
+"""Pixel-text score maps (DenseCLIP, Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 

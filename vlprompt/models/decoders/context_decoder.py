@@ -1,4 +1,4 @@
-"""The transformer decoder through which text meets the image in DenseCLIP (Rao et al., CVPR 2022, Eq. 4-6)."""
+"""The transformer decoder through which text meets the image in DenseCLIP (Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of classes against pixels: the task-independent half of DenseCLIP (Rao et al., CVPR 2022, section 3)."""
+"""Text of classes against pixels: the task-independent half of DenseCLIP (Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class PixelTextMatching(nn.Module):
     With g the global and z the dense image embedding, ``memory = [g; z]``, T the text tower and D the context
     decoder::
 
-        post    t = T([context, names]);  text = t + gamma * D(t, memory)          (post-model prompting, Eq. 5-6)
-        pre     context = D(queries, memory);  text = T([context, names])          (pre-model prompting, Eq. 4)
+        post    t = T([context, names]);  text = t + gamma * D(t, memory)          (post-model prompting)
+        pre     context = D(queries, memory);  text = T([context, names])          (pre-model prompting)
         (no context decoder)              text = T([context, names])
 
     and ``scores = cos(z, text)``.  Post-model prompting runs the tower on K sequences, and under ``no_grad`` once

@@ -1,4 +1,4 @@
-"""Score maps as extra channels of a feature map (DenseCLIP, Rao et al., CVPR 2022, Fig. 3)."""
+"""Score maps as extra channels of a feature map (DenseCLIP, Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 

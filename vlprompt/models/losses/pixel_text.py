@@ -1,4 +1,4 @@
-"""Supervision of the score maps themselves (DenseCLIP, Rao et al., CVPR 2022, section 3.4)."""
+"""Supervision of the score maps themselves: the auxiliary segmentation loss of DenseCLIP (Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 
