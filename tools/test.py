@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint of tools/train.py; leave out to test the model as it is built'
     )
+    cli.add_phase_option(parser, 'of a config with phases, test the model of this one (default: the last)')
     parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction into DIR')
     parser.add_argument(
@@ -40,6 +41,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = cli.base_config(args)
+    folder, configs = cfg.work_dir, cli.configs_by_phase(cfg, args)
+    cfg = configs[args.phase or list(configs)[-1]]
+    cfg.start_from = None
     cfg.load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
     cfg.resume = False
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
@@ -53,7 +57,7 @@ def main() -> None:
         runner.register_hook(pictures(args.show_dir))
     if tta_model:
         runner.register_hook(PrepareTTAHook(tta_model))
-    cli.run_test(runner)
+    cli.run_test(runner, folder)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
 """Train a model.
 
 python tools/train.py configs/plot/plot_rn50_16shot_caltech101.py --seed 1 --test
+
+A config with phases runs them one after another, each in <work dir>/<phase>; --resume skips those that have finished.
 """
 
 import argparse
@@ -9,7 +11,9 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from vlprompt.engine import cli  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+
+from vlprompt.engine import ConfigError, cli  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,6 +27,7 @@ def parse_args() -> argparse.Namespace:
         help='continue a run exactly where it stopped: from PATH (a work directory or its newest checkpoint), or, '
         'without PATH, from --work-dir; starts from the beginning if there is nothing yet',
     )
+    cli.add_phase_option(parser, 'of a config with phases, run this one only; those before it must have finished')
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on the CPU)')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the validation set')
@@ -35,9 +40,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    cfg = cli.base_config(args)
+def apply_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Put the options of this tool into a config."""
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
@@ -50,10 +54,19 @@ def main() -> None:
     if args.deterministic:
         cli.use_deterministic(cfg)
 
-    runner = cli.build_runner(cfg)
-    runner.train()
+
+def main() -> None:
+    args = parse_args()
+    cfg = cli.base_config(args)
+    configs = cli.configs_by_phase(cfg, args)
+    if args.resume not in (None, 'auto') and len(configs) > 1 and args.phase is None:
+        raise ConfigError(f'--resume {args.resume}: resume a run of several phases with --work-dir and plain --resume')
+    for name, single in configs.items():
+        if args.phase in (None, name):
+            apply_options(single, args)
+    runner = cli.train(configs, args.phase)
     if args.test:
-        cli.run_test(runner)
+        cli.run_test(runner, cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -72,7 +72,8 @@ def table(config: str, seeds: list[int], spreads: dict[str, Spread]) -> str:
 def main() -> None:
     args, options = parse_args()
     work_dir = Path(args.work_dir or Path('work_dirs') / f'{Path(args.config).stem}_seeds')
-    trains = load_config(args.config).get('train_cfg') is not None
+    cfg = load_config(args.config)
+    trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
     seeds = args.seeds if trains else args.seeds[:1]
     results = [run_seed(args.config, seed, work_dir / f'seed{seed}', trains, options) for seed in seeds]
 

@@ -12,6 +12,7 @@ from torch import nn
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.config import check_config
+from vlprompt.engine.phases import phase_config
 from vlprompt.registry import MODELS
 
 
@@ -21,7 +22,7 @@ def init_model(
     cfg_options: dict | None = None,
     device: str | torch.device = 'cpu',
 ) -> nn.Module:
-    """Build the model of a config, ready for inference.
+    """Build the model of a config, of its last phase if it has phases, ready for inference.
 
     Args:
         config: path of a config file, or a loaded config.
@@ -47,6 +48,7 @@ def init_model(
         cfg.merge_from_dict(cfg_options)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     check_config(cfg)
+    cfg = phase_config(cfg)
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
         content, other_classes = read_checkpoint(checkpoint), cfg.get('other_classes', False)

@@ -156,12 +156,10 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         )
     state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
     about = (checkpoint.get('meta') or {}).get('vlprompt')
-    if about is None:
-        print_log('The checkpoint does not say which base weights and classes it was trained with.', logger='current')
-    else:
-        _check_base(model, about)
-        if not other_classes:
-            _check_classes(model, about)
+    if not set(model.state_dict()) <= set(state):  # else nothing of the base weights is left
+        check_base(model, checkpoint)
+    if about is not None and not other_classes:
+        _check_classes(model, about)
     required = set(model.trained_state_dict())
     if about is not None and 'base' not in about and describe_model(model)['base'] is None:
         # A converted checkpoint holds no towers, so it cannot fill in those of a model built on random ones.
@@ -173,7 +171,16 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
     model.load_state_dict(state, strict=False)
 
 
-def _check_base(model: nn.Module, about: Mapping[str, Any]) -> None:
+def check_base(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
+    """Raise if a checkpoint was trained on other base weights than the model's; note it if it does not say.
+
+    Raises:
+        CheckpointError: other base weights.
+    """
+    about = (checkpoint.get('meta') or {}).get('vlprompt')
+    if about is None:
+        print_log('The checkpoint does not say which base weights and classes it was trained with.', logger='current')
+        return
     if 'base' not in about:
         print_log('The checkpoint does not name its base weights; they are taken to fit.', logger='current')
         return

@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from vlprompt.compat.environment import EnvironmentProblem
 from vlprompt.engine.checkpoint import CheckpointError
 from vlprompt.engine.config import ConfigError, load_config
+from vlprompt.engine.phases import phase_configs, train_phases
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -60,11 +61,39 @@ def base_config(args: argparse.Namespace) -> Config:
     cfg.setdefault('runner_type', 'vlprompt.PromptRunner')
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    set_common_options(cfg, args)
+    return cfg
+
+
+def set_common_options(cfg: Config, args: argparse.Namespace) -> None:
+    """Apply ``--seed`` and ``--data-root``."""
     if args.seed is not None:
         set_seed(cfg, args.seed)
     if args.data_root is not None:
         set_data_root(cfg, args.data_root)
-    return cfg
+
+
+def add_phase_option(parser: argparse.ArgumentParser, help: str) -> None:
+    """``--phase``, for configs with phases."""
+    parser.add_argument('--phase', metavar='NAME', help=help)
+
+
+def configs_by_phase(cfg: Config, args: argparse.Namespace) -> dict[str, Config]:
+    """The config of every phase with the common options applied; of a config without phases, itself under ``''``.
+
+    Raises:
+        ConfigError: ``--phase`` for a config without phases, or of an unknown name.
+    """
+    if not cfg.get('phases'):
+        if args.phase is not None:
+            raise ConfigError(f'--phase {args.phase}: {args.config} has no phases')
+        return {'': cfg}
+    configs = phase_configs(cfg)
+    if args.phase is not None and args.phase not in configs:
+        raise ConfigError(f'--phase {args.phase}: phases of {args.config} are {", ".join(configs)}')
+    for single in configs.values():
+        set_common_options(single, args)
+    return configs
 
 
 def set_seed(cfg: Config, seed: int) -> None:
@@ -108,12 +137,21 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg)
 
 
-def run_test(runner: Runner) -> dict[str, float]:
-    """Test, and leave the metrics in ``<work_dir>/test_metrics.json``."""
+def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
+    """Train what :func:`configs_by_phase` returns, all phases or one, and return the last runner."""
+    if '' in configs:
+        runner = build_runner(configs[''])
+        runner.train()
+        return runner
+    return train_phases(configs, phase)
+
+
+def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
+    """Test, and leave the metrics in ``<folder>/test_metrics.json``; the default is the runner's work directory."""
     metrics = runner.test()
     if is_main_process():
         plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
-        Path(runner.work_dir, METRICS_FILE).write_text(json.dumps(plain, indent=2) + '\n')
+        Path(folder or runner.work_dir, METRICS_FILE).write_text(json.dumps(plain, indent=2) + '\n')
     return metrics
 
 

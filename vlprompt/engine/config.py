@@ -43,6 +43,8 @@ RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cf
     'tta_model',
     'tta_pipeline',
     'other_classes',
+    'phases',
+    'start_from',
 }
 
 # Helper variables that configs define by custom and that need no reader in the file itself.
@@ -53,6 +55,7 @@ _PLAIN_DICTS = dict(
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     randomness={'seed', 'diff_rank_seed', 'deterministic'},
     auto_scale_lr={'enable', 'base_batch_size'},
+    start_from={'keys', 'checkpoint'},
 )
 _DATALOADER_KEYS = accepted_arguments(DataLoader)[0] | {
     'num_batch_per_epoch',
@@ -107,6 +110,7 @@ def check_config(cfg: Config) -> None:
     * ``dict(type=T, ...)`` anywhere below a runner key: arguments of ``T``.  Types of packages that are not imported
       yet (mmseg, mmdet) are left to their builders; nothing is imported for the check.
     * Data loaders, ``model.clip``, and the few untyped dicts of the runner: their fixed keys.
+    * The same for the config of every phase.
 
     Raises:
         ConfigError: lists every problem with the closest existing keys.
@@ -125,6 +129,21 @@ def check_config(cfg: Config) -> None:
         raise ConfigError(f'{cfg.filename or "config"}:\n  ' + '\n  '.join([*lines, *checker.other]))
     if checker.other:
         raise ConfigError(f'{cfg.filename or "config"}:\n  ' + '\n  '.join(checker.other))
+    _check_phases(cfg)
+
+
+def _check_phases(cfg: Config) -> None:
+    """Check the config of every phase, see :mod:`vlprompt.engine.phases`."""
+    from vlprompt.engine.phases import phase_config
+
+    phases = cfg.get('phases') or {}
+    if not isinstance(phases, Mapping) or not all(isinstance(phase, Mapping) for phase in phases.values()):
+        raise ConfigError(f'{cfg.filename or "config"}: phases must be a dict of dicts, dict(<name>=dict(...), ...)')
+    for name in phases:
+        try:
+            check_config(phase_config(cfg, name))
+        except ConfigError as error:
+            raise ConfigError(f'phase {name!r} of {error}') from None
 
 
 class _Checker:

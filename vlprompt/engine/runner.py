@@ -32,6 +32,7 @@ from vlprompt.engine.checkpoint import (
 )
 from vlprompt.engine.config import check_config
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
+from vlprompt.engine.hand_over import hand_over
 from vlprompt.engine.resume_state import restore_hub, resume_state
 from vlprompt.engine.threads import leave_cores_to_workers
 from vlprompt.registry import RUNNERS
@@ -186,15 +187,18 @@ class PromptRunner(Runner):
     # ------------------------------------------------------------------------------------------------- resuming
 
     def load_or_resume(self) -> None:
-        """Resume or load as the config's ``resume`` and ``load_from`` say; at most once."""
+        """Resume or load as the config's ``resume``, ``load_from`` and ``start_from`` say; at most once."""
         if self._has_loaded:
             return
-        if self._resume and self._load_from is None and not Path(self.work_dir, RESUME_FILE).is_file():
-            self.logger.warning(f'Nothing to resume in {self.work_dir}: training starts from the beginning.')
-        elif self._resume:
+        if self._resume and (self._load_from is not None or Path(self.work_dir, RESUME_FILE).is_file()):
             self.resume(self._load_from or self.work_dir)
-        elif self._load_from is not None:
-            self.load_checkpoint(self._load_from)
+        else:
+            if self._resume:
+                self.logger.warning(f'Nothing to resume in {self.work_dir}: training starts from the beginning.')
+            if self._load_from is not None:
+                self.load_checkpoint(self._load_from)
+            if self.cfg.get('start_from') is not None:
+                hand_over(self.bare_model, **self.cfg.start_from)
         self._has_loaded = True
 
     def resume(

@@ -1,0 +1,168 @@
+"""Phases: their configs, the hand-over between them, and resuming between and inside them, against an unbroken run."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from torch import nn
+
+from tests.conftest import ROOT
+from tests.tiny_project import TinyProject
+from vlprompt.engine import CheckpointError, ConfigError, cli, load_config
+from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.engine.hand_over import hand_over
+from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, train_phases
+from vlprompt.registry import HOOKS
+
+PHASES = """
+_base_ = ['tiny.py']
+phases = dict(
+    first=dict(
+        train_cfg=dict(max_epochs=2),
+        model=dict(prompt=dict(_delete_=True, type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4, init_std=0.1)),
+    ),
+    second=dict(train_cfg=dict(max_epochs=3), start_from=dict(keys=['prompt.*'])),
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    made = TinyProject.create(tmp_path_factory.mktemp('phases'))
+    (made.root / 'phased.py').write_text(PHASES)
+    return made
+
+
+def configs(project, work_dir, **options):
+    cfg = load_config(project.root / 'phased.py', {k.replace('__', '.'): v for k, v in options.items()})
+    cfg.work_dir = str(work_dir)
+    result = phase_configs(cfg)
+    for single in result.values():
+        single.log_level, single._format_python_code = 'WARNING', False
+    return result
+
+
+def context(path):
+    return read_checkpoint(path)['state_dict']['prompt.context']
+
+
+class Interrupt(Exception):
+    pass
+
+
+@HOOKS.register_module()
+class InterruptingHook(Hook):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == self.epoch:
+            raise Interrupt
+
+
+def test_configs(project, tmp_path):
+    first, second = configs(project, tmp_path, phases__first__train_cfg__max_epochs=7).values()
+    assert (first.train_cfg.max_epochs, second.train_cfg.max_epochs) == (7, 3)
+    assert first.model.prompt == dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4, init_std=0.1)
+    assert second.model.prompt == dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4)
+    assert (first.work_dir, second.work_dir) == (f'{tmp_path}/first', f'{tmp_path}/second')
+    assert first.get('start_from') is None
+    assert second.start_from == dict(keys=['prompt.*'], checkpoint=f'{tmp_path}/first')
+    assert 'phases' not in first
+
+
+def test_last_phase_is_the_default():
+    cfg = Config(dict(a=1, phases=dict(x=dict(a=2), y=dict(a=3))))
+    assert phase_config(cfg).a == 3
+    assert phase_config(cfg, 'x').a == 2
+    assert phase_config(Config(dict(a=1))).a == 1
+    with pytest.raises(ConfigError, match="no phase 'z'; phases of the config: x, y"):
+        phase_config(cfg, 'z')
+
+
+def test_a_later_phase_must_say_what_it_takes_over():
+    cfg = Config(dict(work_dir='w', phases=dict(x=dict(), y=dict())))
+    with pytest.raises(ConfigError, match=r'phases\.y does not say'):
+        phase_configs(cfg)
+
+
+def test_unknown_keys_of_a_phase(project):
+    with pytest.raises(ConfigError, match=r"phase 'first' of .*\n.*train_cfg.max_epoch'"):
+        load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})
+
+
+def test_runs_and_resumes_between_and_inside(project, tmp_path):
+    whole = train_phases(configs(project, tmp_path / 'whole'))
+    assert whole.epoch == 3
+    expected = context(tmp_path / 'whole/second/epoch_3.pth')
+    start = context(tmp_path / 'whole/first/epoch_2.pth')
+    assert not torch.equal(start, expected)
+
+    broken = configs(project, tmp_path / 'broken')
+    broken['second'].custom_hooks = [dict(type='vlprompt.InterruptingHook', epoch=1)]
+    with pytest.raises(Interrupt):
+        train_phases(broken)
+    assert finished_checkpoint(broken['first']) == tmp_path / 'broken/first/epoch_2.pth'
+    assert finished_checkpoint(broken['second']) is None
+    again = configs(project, tmp_path / 'broken', resume=True)
+    again['first'].train_dataloader = None  # a finished phase is not even built
+    train_phases(again)
+    assert torch.equal(context(tmp_path / 'broken/second/epoch_3.pth'), expected)
+
+    before = (tmp_path / 'broken/second/epoch_3.pth').stat().st_mtime_ns
+    runner = train_phases(configs(project, tmp_path / 'broken', resume=True))
+    assert (tmp_path / 'broken/second/epoch_3.pth').stat().st_mtime_ns == before
+    runner.load_or_resume()
+    assert torch.equal(runner.model.prompt.context, expected)
+
+
+def test_one_phase(project, tmp_path):
+    with pytest.raises(ConfigError, match="phase 'second' starts from phase 'first', which has not finished"):
+        train_phases(configs(project, tmp_path), only='second')
+    train_phases(configs(project, tmp_path), only='first')
+    assert not (tmp_path / 'second').exists()
+    saved = str(tmp_path / 'first/epoch_2.pth')
+    one = configs(project, tmp_path / 'other', phases__second__start_from__checkpoint=saved)
+    train_phases(one, only='second')
+    assert not (tmp_path / 'other/first').exists()
+    with pytest.raises(ConfigError, match="no phase 'third'"):
+        train_phases(one, only='third')
+
+
+def test_two_processes_from_the_command_line(project, tmp_path):
+    """Both phases in one process group, then a test of the last one."""
+    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29531']
+    tool = [sys.executable, *launch, ROOT / 'tools/train.py', project.root / 'phased.py', '--work-dir', tmp_path]
+    subprocess.run([*tool, '--launcher', 'pytorch', '--test'], check=True, capture_output=True)
+    assert (tmp_path / 'second/epoch_3.pth').is_file()
+    assert (tmp_path / cli.METRICS_FILE).is_file()
+
+
+# ------------------------------------------------------------------------------------------------------------ hand-over
+
+
+def test_hand_over(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    state = {'0.weight': torch.ones(3, 2), '1.bias': torch.ones(1), 'extra': torch.ones(5)}
+    write_checkpoint(dict(meta=dict(vlprompt=dict(base=None)), state_dict=state), tmp_path / 'a.pth')
+    assert hand_over(model, ['0.*', '1.bias'], tmp_path / 'a.pth') == ['0.weight', '1.bias']
+    assert model[0].weight.eq(1).all()
+    assert model[1].bias.eq(1).all()
+    assert hand_over(model, []) == []
+    for keys, message in (
+        (['2.*'], r"'2.\*' matches no tensor"),
+        (['extra'], 'Sequential has no extra'),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            hand_over(model, keys, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'has shape \(3, 2\) in the checkpoint, the model needs \(2, 2\)'):
+        hand_over(nn.Sequential(nn.Linear(2, 2)), ['0.weight'], tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='names no checkpoint'):
+        hand_over(model, ['0.*'])
+    with pytest.raises(TypeError, match='must be a list'):
+        hand_over(model, '0.*')
+    with pytest.raises(FileNotFoundError, match='no training has left'):
+        hand_over(model, ['0.*'], tmp_path)

@@ -1,0 +1,156 @@
+"""Training in phases, one after another, in one command.
+
+A method that trains first one part and then another says so in its config::
+
+    model = dict(...)                                   # what every phase shares
+    phases = dict(                                      # in this order
+        prompts=dict(train_cfg=dict(max_epochs=120), ...),         # merged onto the rest of the config
+        finetune=dict(start_from=dict(keys=['prototypes']), ...),  # what comes from the phase before
+    )
+
+Each phase is a run of its own: the config with the phase's entries merged onto it (``_delete_=True`` replaces instead
+of merging), in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and checkpoints.  Leaf configs
+and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
+
+**Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
+phase before it starts from, by patterns of names (:func:`~vlprompt.engine.hand_over.hand_over`); an empty list: none.
+``start_from.checkpoint`` names another file, also in a config without phases: that runs a phase from a saved file.
+
+**Resuming.**  ``tools/train.py CONFIG --resume`` skips phases that have finished, continues the one that was
+interrupted and goes on from there.  ``--phase NAME`` runs a single one.  Tools that need one model take the last phase.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import barrier
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
+from vlprompt.engine.config import ConfigError
+from vlprompt.engine.names import did_you_mean
+
+
+def phase_config(cfg: Config, name: str | None = None) -> Config:
+    """The config of one phase, which has no ``phases`` any more; a config without phases is returned as a copy.
+
+    Args:
+        cfg: a whole config.
+        name: of the phase; None: the last one.
+
+    Raises:
+        ConfigError: no phase of that name.
+    """
+    phases = cfg.get('phases') or {}
+    if name is not None and name not in phases:
+        known = ', '.join(phases) or 'none'
+        raise ConfigError(f'there is no phase {name!r}; phases of the config: {known}.{did_you_mean(name, phases)}')
+    single = copy.deepcopy(cfg)
+    if phases:
+        name = list(phases)[-1] if name is None else name
+        single.pop('phases')
+        single.merge_from_dict(phases[name].to_dict())
+        _drop_delete_marks(single._cfg_dict)
+    return single
+
+
+def phase_configs(cfg: Config) -> dict[str, Config]:
+    """Configs of all phases by name, in order: each with its folder, and with where it starts from.
+
+    Raises:
+        ConfigError: a phase after the first does not say what it starts from.
+    """
+    configs: dict[str, Config] = {}
+    before = None
+    for name in cfg.phases:
+        configs[name] = single = phase_config(cfg, name)
+        single.work_dir = str(Path(cfg.work_dir) / name)
+        single.experiment_name = f'{Path(cfg.filename or "config").stem}_{name}'
+        if before is not None:
+            if single.get('start_from') is None:
+                raise ConfigError(
+                    f'phases.{name} does not say what it takes over from phase {before!r}: set '
+                    f"phases.{name}.start_from=dict(keys=['<pattern of tensor names>', ...]), or keys=[] for nothing"
+                )
+            if single.start_from.get('checkpoint') is None:
+                single.start_from.checkpoint = configs[before].work_dir
+        before = name
+    return configs
+
+
+def finished_checkpoint(cfg: Config) -> Path | None:
+    """The last checkpoint of a run that has reached ``max_epochs`` or ``max_iters`` in its folder, or None."""
+    path = Path(cfg.work_dir, RESUME_FILE)
+    if not path.is_file():
+        return None
+    content = read_checkpoint(path)
+    goals = [('epoch', cfg.train_cfg.get('max_epochs')), ('iter', cfg.train_cfg.get('max_iters'))]
+    reached = [content['meta'][unit] >= goal for unit, goal in goals if goal is not None]
+    checkpoint = path.with_name(content['checkpoint'])
+    return checkpoint if reached and all(reached) and checkpoint.is_file() else None
+
+
+def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runner:
+    """Run phases one after another, all in this process (and process group).
+
+    Args:
+        configs: of :func:`phase_configs`.  Where ``resume`` is set, a finished phase is not run again.
+        only: name of the one phase to run; those before it must have finished, unless it names its own checkpoint.
+
+    Returns:
+        The runner of the last phase, trained or, if it had finished before, ready to load its checkpoint for a test.
+
+    Raises:
+        ConfigError: ``only`` is unknown, or follows a phase that has not finished.
+    """
+    if only is not None and only not in configs:
+        raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
+    runner = None
+    for number, (name, cfg) in enumerate(configs.items(), 1):
+        if only not in (None, name):
+            continue
+        done = finished_checkpoint(cfg) if cfg.get('resume') else None
+        if done is None:
+            _check_source(name, configs)
+            print_log(f'Phase {number} of {len(configs)}: {name}, in {cfg.work_dir}', logger='current')
+        else:
+            print_log(f'Phase {number} of {len(configs)}: {name} has finished before ({done})', logger='current')
+            cfg.merge_from_dict(dict(resume=False, load_from=str(done), start_from=None))
+        if done is None or name == (only or list(configs)[-1]):
+            del runner  # its model and optimizer, before the next are built
+            gc.collect()
+            runner = RUNNERS.build(cfg)
+        if done is None:
+            runner.train()
+            barrier()  # the checkpoint is written by one process and read by all
+    return runner
+
+
+def _check_source(name: str, configs: Mapping[str, Config]) -> None:
+    """Raise if a phase is to start from one that has not finished."""
+    source = (configs[name].get('start_from') or {}).get('checkpoint')
+    for other, cfg in configs.items():
+        if source == cfg.work_dir and finished_checkpoint(cfg) is None:
+            raise ConfigError(
+                f'phase {name!r} starts from phase {other!r}, which has not finished in {cfg.work_dir}: run without '
+                f'--phase (and with --resume), or set phases.{name}.start_from.checkpoint to a saved checkpoint'
+            )
+
+
+def _drop_delete_marks(node: Any) -> None:
+    """Remove ``_delete_`` where there was nothing to replace."""
+    if isinstance(node, Mapping):
+        node.pop('_delete_', None)
+        for value in node.values():
+            _drop_delete_marks(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _drop_delete_marks(value)
