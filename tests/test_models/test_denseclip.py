@@ -94,15 +94,31 @@ def test_modes():
         assert torch.equal(sample.pred_sem_seg.data[0], row.argmax(0))
 
 
-def test_one_run_of_the_text_tower_for_all_windows(monkeypatch):
-    model = build(test_cfg=ConfigDict(mode='slide', crop_size=(64, 64), stride=(32, 32))).eval()
+def views(sizes):
+    """What a pipeline of several scales gives for one image of 80 x 64: every size, as it is and mirrored."""
+    inputs, samples = [], []
+    for size in sizes:
+        for flip in (False, True):
+            meta = dict(ori_shape=(80, 64), img_shape=size, flip=flip, flip_direction='horizontal' if flip else None)
+            inputs.append([torch.full((3, *size), 90, dtype=torch.uint8)])
+            samples.append([SegDataSample(metainfo=meta | dict(img_path='a.jpg'))])
+    return dict(inputs=inputs, data_samples=samples)
+
+
+@pytest.mark.parametrize(('prompting', 'runs'), [('post', 1), ('pre', 26)])
+def test_one_run_of_the_text_tower_for_all_windows_scales_and_images(prompting, runs):
+    """Windows of 64 by 32: 1 of an image of 64 x 48, 3 x 2 of 128 x 96, 2 x 2 of 96 x 72 and so on; both mirrored."""
+    from mmseg.models import SegTTAModel
+
+    model = build(test_cfg=ConfigDict(mode='slide', crop_size=(64, 64), stride=(32, 32)), prompting=prompting)
+    tta = SegTTAModel(module=model).eval()
     calls = []
-    encode = model.matching.prompt.encode
-    monkeypatch.setattr(model.matching.prompt, 'encode', lambda text: calls.append(1) or encode(text))
+    model.matching.text.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
-        for size in (96, 128):
-            model(torch.randn(1, 3, size, size), mode='predict')
-    assert len(calls) == 1
+        (merged,) = tta.test_step(views([(64, 48), (96, 72), (128, 96)]))
+        model(torch.randn(1, 3, 96, 96), mode='predict')
+    assert merged.pred_sem_seg.shape == (80, 64)
+    assert len(calls) == runs
 
 
 def test_text_head_gets_the_text_first(monkeypatch):
@@ -145,6 +161,11 @@ def test_auxiliary_head_without_a_neck_sees_maps_without_scores():
 def test_mistakes_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)
+
+
+def test_score_maps_ignore_what_the_decode_head_ignores():
+    assert build().pixel_text_loss.ignore_index == 255
+    assert build(decode_head=dict(HEAD, ignore_index=7)).pixel_text_loss.ignore_index == 7
 
 
 def test_class_lists_of_datasets():

@@ -49,7 +49,8 @@ class DenseCLIP(PixelTextMixin, EncoderDecoder):
         prompting: ``'post'`` or ``'pre'``, see :class:`~vlprompt.models.PixelTextMatching`.
         gamma: initial value of the factors of post-model prompting.
         score_concat: arguments of :class:`~vlprompt.models.dense.ScoreConcat`; None switches concatenation off.
-        pixel_text_loss: config of a :class:`~vlprompt.models.PixelTextLoss`; None switches it off.
+        pixel_text_loss: config of a :class:`~vlprompt.models.PixelTextLoss`, which ignores what the decode head does;
+            None switches it off.
         text_head: hand the text features (B, K, C) to the decode head as its first input, for heads that read them.
             Their ``in_index`` counts it.
         auxiliary_head: config, or list of configs, of mmseg's heads on the neck's outputs; without a neck on the maps
@@ -95,9 +96,12 @@ class DenseCLIP(PixelTextMixin, EncoderDecoder):
         names = resolve_class_names(class_names)
         parts = PixelTextParts.build(names, clip, backbone, prompt, context_decoder, prompting, gamma, score_concat)
         self.take(parts)
-        self.pixel_text_loss = None if pixel_text_loss is None else MODELS.build(pixel_text_loss)
         self.text_head = text_head
         self._build_heads(neck, decode_head, auxiliary_head, parts)
+        self.pixel_text_loss = None
+        if pixel_text_loss is not None:
+            ignored = dict(ignore_index=self.decode_head.ignore_index)
+            self.pixel_text_loss = MODELS.build(dict(pixel_text_loss), default_args=ignored)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.freeze(frozen=frozen)
 
