@@ -35,6 +35,12 @@ def test_bilinear_is_plain_interpolation(seeded):
     torch.testing.assert_close(out[1:], grid[0].permute(1, 2, 0).reshape(12, 5))
 
 
+def test_crop_is_the_upper_left_part():
+    positions = torch.arange(1 + 12.0)[:, None]
+    out = resize_position_embedding(positions, (3, 4), (2, 3), 'crop')
+    assert out.flatten().tolist() == [0, 1, 2, 3, 5, 6, 7]
+
+
 def test_same_grid_is_untouched():
     positions = torch.randn(5, 3)
     assert resize_position_embedding(positions, (2, 2), (2, 2)) is positions
@@ -55,6 +61,7 @@ def test_dtype_is_kept():
     [
         (dict(source=(2, 3), target=(2, 2)), 'do not belong to a 2x3 grid'),
         (dict(source=(2, 2), target=(3, 3), mode='nearest'), 'bicubic'),
+        (dict(source=(2, 2), target=(2, 3), mode='crop'), "up to 2x2, the image has 2x3.*interpolation='bilinear'"),
     ],
 )
 def test_errors(kwargs, message):

@@ -8,7 +8,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from tests.conftest import ROOT
-from vlprompt.engine import WarmupCosineLR, WarmupPolyLR
+from vlprompt.engine import WarmupCosineLR, WarmupPolyLR, WarmupStepLR
 from vlprompt.registry import PARAM_SCHEDULERS
 
 PINNED = {  # (lr, epochs): {epoch: lr}
@@ -141,3 +141,24 @@ def test_published_poly_rates_with_warm_up():
     assert rates_at(90000) == rates_at(80000)
     with pytest.raises(ValueError, match='T_max'):
         WarmupPolyLR(optimizer, T_max=0)
+
+
+def test_published_step_rates_with_warm_up():
+    """mmdet's 1x schedule as mmcv ran it: milestones in epochs (7,330 iterations each), warm-up in iterations."""
+    optimizer = torch.optim.AdamW([dict(params=[nn.Parameter(torch.zeros(1))], lr=lr) for lr in (1e-4, 1e-5, 0.0)])
+    recipe = dict(type='WarmupStepLR', milestones=[8, 11], gamma=0.1, warmup=500, warmup_ratio=1e-3)
+    build = dict(optimizer=optimizer, epoch_length=7330)
+    schedule = PARAM_SCHEDULERS.build(dict(recipe, convert_to_iter_based=True), default_args=build)
+    assert schedule.by_epoch is False
+
+    def rates_at(step):
+        schedule.last_step = step
+        return schedule._get_value()
+
+    assert rates_at(0) == pytest.approx([1e-7, 1e-8, 0])
+    assert rates_at(250)[0] == pytest.approx(1e-4 * (1 - 0.5 * 0.999))
+    assert rates_at(499)[0] == pytest.approx(1e-4 * (1 - 0.002 * 0.999))
+    for step, factor in {500: 1, 8 * 7330 - 1: 1, 8 * 7330: 0.1, 11 * 7330 - 1: 0.1, 11 * 7330: 0.01}.items():
+        assert rates_at(step) == pytest.approx([1e-4 * factor, 1e-5 * factor, 0])
+    with pytest.raises(ValueError, match='convert_to_iter_based=True'):
+        WarmupStepLR(optimizer, milestones=[8], warmup=500)

@@ -67,6 +67,7 @@ def build_clip(
         model = CLIP(wanted, tag_quick_gelu if quick_gelu is None else quick_gelu, image_size, vision)
     source = ClipSource(name, state_sha256(state))
     mode = model.visual.attnpool.interpolation if not wanted.is_vit else model.visual.interpolation
+    mode = 'bilinear' if mode == 'crop' else mode  # which is about images; here the grid may grow
     state = resize_image_positions(state, wanted.grid_size, model.visual.grid_size, mode)
     _load(model, state, name)
     model.source = source

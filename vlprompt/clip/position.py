@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Interpolation = Literal['bicubic', 'bilinear']
+Interpolation = Literal['bicubic', 'bilinear', 'crop']
 
 
 def resize_position_embedding(
@@ -23,17 +23,30 @@ def resize_position_embedding(
         mode: ``'bicubic'`` is antialiased and equal to what open_clip and timm do when they load a model
             for another image size, so that a model resized there gives the same features here. It is smooth
             and, going down, does not skip positions. ``'bilinear'`` (no antialiasing) is what DenseCLIP and
-            CLIP-ReID use. Both sample with ``align_corners=False``.
+            CLIP-ReID use. Both sample with ``align_corners=False``. ``'crop'`` takes the upper left part, so that
+            the spacing of positions stays what it is, as DenseCLIP's published detectors do; it cannot grow.
 
     Returns:
         (1 + h' * w', C) in the dtype of ``positions``; the tensor itself when the grids are equal.
+
+    Raises:
+        ValueError: ``positions`` and ``source`` do not belong together, an unknown mode, or a crop larger than
+            ``source``.
     """
     if positions.shape[0] != 1 + source[0] * source[1]:
         raise ValueError(f'{positions.shape[0]} positions do not belong to a {source[0]}x{source[1]} grid plus one')
     if source == target:
         return positions
+    if mode == 'crop':
+        if target[0] > source[0] or target[1] > source[1]:
+            raise ValueError(
+                f"interpolation='crop' takes grids up to {source[0]}x{source[1]}, the image has "
+                f"{target[0]}x{target[1]}: use interpolation='bilinear', or a larger clip.image_size"
+            )
+        grid = positions[1:].unflatten(0, source)[: target[0], : target[1]]
+        return torch.cat([positions[:1], grid.flatten(0, 1)])
     if mode not in ('bicubic', 'bilinear'):
-        raise ValueError(f"interpolation must be 'bicubic' or 'bilinear', got {mode!r}")
+        raise ValueError(f"interpolation must be 'bicubic', 'bilinear' or 'crop', got {mode!r}")
     grid = positions[1:].float().T.reshape(1, -1, *source)
     grid = F.interpolate(grid, size=target, mode=mode, align_corners=False, antialias=mode == 'bicubic')
     grid = grid.flatten(2)[0].T.to(positions.dtype)

@@ -7,7 +7,7 @@ from vlprompt.engine.hooks import IterationSeedHook, PredictionImageHook, Segmen
 from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.schedulers import WarmupCosineLR, WarmupPolyLR
+from vlprompt.engine.schedulers import WarmupCosineLR, WarmupPolyLR, WarmupStepLR
 from vlprompt.engine.trainable import select_frozen, select_trainable
 from vlprompt.engine.tta import FlipTTAModel
 
@@ -24,6 +24,7 @@ __all__ = [
     'SegmentationImageHook',
     'WarmupCosineLR',
     'WarmupPolyLR',
+    'WarmupStepLR',
     'check_config',
     'load_config',
     'load_trained',
