@@ -1,5 +1,7 @@
 """Every shipped segmentation config, on micro towers: loads, passes the key check, builds, runs, holds the recipe."""
 
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -11,6 +13,7 @@ from vlprompt.engine import PatternOptimWrapperConstructor
 
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if 'ade20k' in p.stem]
+FULL_SIZE = [p for p in CONFIGS if 'micro' not in p.stem]
 VIT = dict(MICRO['vit'], vision_layers=4)
 
 
@@ -80,21 +83,27 @@ def test_builds_trains_and_predicts(built):
     labels = torch.randint(0, classes, (2, 1, 64, 64))
     losses = model.train()(images, [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels], mode='loss')
     sum(value for name, value in losses.items() if 'loss' in name).backward()
-    unused = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None and 'trunk.norm' not in n]
+    unused = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused
 
     check_rates(cfg, model)
 
 
 def check_rates(cfg, model):
-    """Every rule of the optimizer applies to something; published: a tenth for the backbone, and text frozen."""
+    """Every rule of the optimizer applies to something; published: a tenth for the backbone, text frozen, and no
+    weight decay for what has "norm" in its name outside of the backbone.
+    """
     groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
         model
     )
     if 'micro' in cfg.filename:  # recipes of their own
         return
     rates = {id(p): group.get('lr', 1e-4) for group in groups for p in group['params']}
+    decays = {id(p): group.get('weight_decay', 1e-4) for group in groups for p in group['params']}
     for name, parameter in model.named_parameters():
+        if id(parameter) in decays:
+            norm = re.match(r'matching\.context_decoder\.decoder\.\d+\.norm[123]\.', name)
+            assert decays[id(parameter)] == (0 if norm else 1e-4), name
         if name.startswith('matching.text.'):
             expected = 0.0 if '_official_' in cfg.filename else None
         else:
@@ -119,11 +128,36 @@ def test_holds_the_published_recipe(path):
     assert (test.mode, test.crop_size, test.stride) == ('slide', (size, size), {512: (341,) * 2, 640: (426,) * 2}[size])
     assert cfg.data_preprocessor == cfg.model.data_preprocessor
     assert tuple(cfg.data_preprocessor['size']) == (size, size)
-    resizes, flips = cfg.tta_pipeline[1].transforms[:2]
-    assert [r.scale for r in resizes] == [(int(2048 * r), int(size * r)) for r in (0.5, 0.75, 1, 1.25, 1.5, 1.75)]
-    assert [f.prob for f in flips] == [0, 1]
+    assert cfg.test_dataloader.dataset.pipeline[1].scale == (2048, size)
     if cfg.model.type == 'vlprompt.DenseCLIP':
         assert cfg.model.prompt.n_ctx == 8
         assert cfg.model.prompt.context_length == 13
-        assert cfg.model.score_concat is None or cfg.model.score_concat.temperature == 1
-        assert cfg.model.pixel_text_loss is None or cfg.model.pixel_text_loss.weight == 0.4
+        assert (cfg.model.prompt.init_std, cfg.model.prompt.init_cut, cfg.model.gamma) == (1, 2, 1e-4)
+        concat, loss, decoder = (cfg.model[k] for k in ('score_concat', 'pixel_text_loss', 'context_decoder'))
+        assert concat is None or (concat.stage, concat.temperature) == (2 if 'vit' in path.stem else 3, 1)
+        assert loss is None or (loss.temperature, loss.weight) == (0.07, 0.4)
+        assert decoder is None or (decoder.width, decoder.heads, decoder.layers, decoder.dropout) == (256, 4, 3, 0.1)
+        assert cfg.model.clip.get('vision', {}).get('drop_path', 0) == (0.1 if 'vit' in path.stem else 0)
+
+
+@pytest.mark.parametrize('path', FULL_SIZE, ids=lambda p: p.stem)
+def test_pipelines(path):
+    """Every data set: the published augmentation, windows of the size and two thirds of it, six absolute scales."""
+    cfg = Config.fromfile(path)
+    crop = tuple(cfg.data_preprocessor['size'])
+    train, test = cfg.train_dataloader.dataset.dataset.pipeline, cfg.test_dataloader.dataset.pipeline
+    scale = test[1].scale
+    assert cfg.model.data_preprocessor == cfg.data_preprocessor
+    assert cfg.model.test_cfg == dict(mode='slide', crop_size=crop, stride=tuple(side * 2 // 3 for side in crop))
+    assert [step.type for step in train[2:]] == [
+        *('RandomResize', 'RandomCrop', 'RandomFlip', 'PhotoMetricDistortion', 'PackSegInputs')
+    ]
+    assert (train[2].scale, train[2].ratio_range, train[2].keep_ratio) == (scale, (0.5, 2.0), True)
+    assert (train[3].crop_size, train[3].cat_max_ratio, train[4].prob) == (crop, 0.75, 0.5)
+    assert [step.type for step in test[1::2]] == ['Resize', 'PackSegInputs']
+    assert test[1].keep_ratio is True
+    assert cfg.val_dataloader.dataset.pipeline == test
+    resizes, flips = cfg.tta_pipeline[1].transforms[:2]
+    assert [r.scale for r in resizes] == [tuple(int(s * r) for s in scale) for r in (0.5, 0.75, 1, 1.25, 1.5, 1.75)]
+    assert all(resize.keep_ratio for resize in resizes)
+    assert [(flip.prob, flip.direction) for flip in flips] == [(0, 'horizontal'), (1, 'horizontal')]

@@ -10,5 +10,5 @@ model = dict(
     data_preprocessor=data_preprocessor,
     clip=dict(image_size=(512, 1024)),
     class_names='cityscapes',
-    test_cfg=dict(crop_size=(512, 1024), stride=(341, 683)),
+    test_cfg=dict(crop_size=(512, 1024), stride=(341, 682)),
 )
