@@ -8,11 +8,12 @@ from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.classifiers import PromptClassifier
 from vlprompt.models.decoders import ContextDecoder
 from vlprompt.models.dense import PixelTextMatching
-from vlprompt.models.losses import PixelTextLoss, VarietyLoss
+from vlprompt.models.losses import BoxTextLoss, PixelTextLoss, VarietyLoss
 from vlprompt.models.preprocessors import ClipPreprocessor
 
 __all__ = [
     'AttentionPooledTrunk',
+    'BoxTextLoss',
     'ClipPreprocessor',
     'ClipTrunk',
     'ContextDecoder',

@@ -46,6 +46,42 @@ def fill_auxiliary_head(
     return [_fill_head(one, f'auxiliary_head.{index}', channels, num_classes) for index, one in enumerate(head)]
 
 
+def fill_bbox_head(head: Mapping[str, Any], channels: Sequence[int], num_classes: int) -> dict[str, Any]:
+    """A single-stage head of mmdet with ``num_classes`` and the ``in_channels`` that all its levels share."""
+    return fill(head, 'bbox_head', in_channels=_common(channels), num_classes=num_classes)
+
+
+def fill_rpn_head(head: Mapping[str, Any], channels: Sequence[int]) -> dict[str, Any]:
+    """A region proposal head of mmdet with its ``in_channels``."""
+    return fill(head, 'rpn_head', in_channels=_common(channels))
+
+
+def fill_roi_head(head: Mapping[str, Any], channels: Sequence[int], num_classes: int) -> dict[str, Any]:
+    """A RoI head of mmdet, its extractors and its box and mask heads (one, or a list of cascaded ones) filled in."""
+    width, filled = _common(channels), dict(head)
+    for key in ('bbox_roi_extractor', 'mask_roi_extractor'):
+        if filled.get(key) is not None:
+            filled[key] = _fill_each(filled[key], f'roi_head.{key}', out_channels=width)
+    for key in ('bbox_head', 'mask_head'):
+        if filled.get(key) is not None:
+            filled[key] = _fill_each(filled[key], f'roi_head.{key}', in_channels=width, num_classes=num_classes)
+    return filled
+
+
+def _common(channels: Sequence[int]) -> int:
+    if len(set(channels)) != 1:
+        raise ValueError(f'the heads of detectors need levels with equally many channels, the neck gives {channels}')
+    return channels[0]
+
+
+def _fill_each(
+    cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]], what: str, **values: Any
+) -> dict[str, Any] | list[dict[str, Any]]:
+    if isinstance(cfg, Mapping):
+        return fill(cfg, what, **values)
+    return [fill(one, f'{what}.{index}', **values) for index, one in enumerate(cfg)]
+
+
 def _fill_head(head: Mapping[str, Any], what: str, channels: Sequence[int], num_classes: int) -> dict[str, Any]:
     index = head.get('in_index', -1)
     in_channels = [channels[i] for i in index] if isinstance(index, (list, tuple)) else channels[index]

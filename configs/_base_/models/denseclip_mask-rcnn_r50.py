@@ -1,0 +1,16 @@
+# DenseCLIP under mmdet's Mask R-CNN; a leaf adds class_names.
+_base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './denseclip_det_r50.py']
+
+model = dict(
+    type='vlprompt.DenseCLIPTwoStage',
+    data_preprocessor=dict(mean=[122.7709383, 116.7460125, 104.09373615], std=[68.5005327, 66.6321579, 70.32316305]),
+    **_base_.text_guided,
+    neck=dict(in_channels=None),
+    rpn_head=dict(in_channels=None),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=None),
+        bbox_head=dict(in_channels=None, num_classes=None),
+        mask_roi_extractor=dict(out_channels=None),
+        mask_head=dict(in_channels=None, num_classes=None),
+    ),
+)

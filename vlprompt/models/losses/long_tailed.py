@@ -1,0 +1,181 @@
+"""Losses that know how many training images a class has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vlprompt.registry import MODELS
+
+NEGATIVES = ('smooth', 'paper')
+
+
+class ClassCountLoss(nn.Module):
+    """Base of losses that ask for class counts, which :class:`~vlprompt.engine.ClassCountHook` takes from the data.
+
+    Attributes:
+        counts: (C,) training images of each class; None before :meth:`set_class_counts`.
+        scale: what the loss multiplies the logits with, so that ``softmax(scale * logits)`` are its probabilities.
+    """
+
+    scale = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Tensor | None = None
+
+    def set_class_counts(self, counts: Sequence[int]) -> None:
+        """Take over the (C,) numbers of training images.
+
+        Raises:
+            ValueError: a class without any.
+        """
+        counts = torch.as_tensor(counts, dtype=torch.float64)
+        if counts.min() < 1:
+            label = int(counts.argmin())
+            raise ValueError(f'{type(self).__name__}: class {label} has {int(counts[label])} training images')
+        self.counts = counts
+
+    def of_counts(self, function, logits: Tensor) -> Tensor:
+        """(C,) ``function(counts)`` beside the logits (..., C).
+
+        Raises:
+            RuntimeError: no counts were set.
+            ValueError: they belong to another number of classes.
+        """
+        if self.counts is None:
+            raise RuntimeError(
+                f'{type(self).__name__} does not know the class counts: train with default_hooks.class_counts='
+                "dict(type='vlprompt.ClassCountHook'), or call set_class_counts() of the model"
+            )
+        if len(self.counts) != logits.shape[-1]:
+            raise ValueError(f'{type(self).__name__}: {len(self.counts)} class counts, {logits.shape[-1]} logits')
+        return function(self.counts).to(logits)
+
+
+@MODELS.register_module()
+class LogitAdjustedLoss(ClassCountLoss):
+    """Cross-entropy of ``logits + tau log prior`` (Menon et al., ICLR 2021), as LIFT trains with.
+
+    Args:
+        tau: 1 for the balanced error; 0 is plain cross-entropy, which asks for no counts.
+    """
+
+    def __init__(self, tau: float = 1.0) -> None:
+        super().__init__()
+        self.tau = tau
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Logits (B, C) and labels (B,) -> mean loss."""
+        logits = logits.float()
+        if self.tau:
+            logits = logits + self.tau * self.of_counts(lambda counts: (counts / counts.sum()).log(), logits)
+        return F.cross_entropy(logits, target)
+
+    def extra_repr(self) -> str:
+        return f'tau={self.tau}'
+
+
+@MODELS.register_module()
+class AGCLLoss(ClassCountLoss):
+    r"""Asymmetric Gaussian clouded logit loss of LPT (Dong et al., ICLR 2023, section 3.4).
+
+    For cosines :math:`z` of a sample of class :math:`y`, with :math:`n_c` training images of class c:
+
+    .. math::
+        w_c &= \frac{\log n_{max} - \log n_c}{\log n_{max} - \log n_{min}}, \qquad
+        \varepsilon_c \sim |N(0, 1/9)| \text{ cut off at } 1 \\
+        \hat z_c &= s \, (z_c - \nu\, w_c\, \varepsilon_c - \mu\, [c = y]), \qquad p = softmax(\hat z) \\
+        L &= -\sum_c t_c f_c \log p_c, \qquad
+        f_y = (1 - p_y)^{\gamma_+}, \quad f_c = p_c^{\gamma_-} \; (c \ne y)
+
+    with targets :math:`t_c = (1 - \delta) [c = y] + \delta / C` as the published code has it (``negatives='smooth'``:
+    negatives enter through the label smoothing alone), or :math:`t_c = 1` for all c, as the paper prints it
+    (``'paper'``).  The cloud is zero if all classes are equally large.  Noise is drawn in training mode only.
+
+    Computed in fp32; :math:`1 - p_y` is held above 1e-8 in the power, whose gradient is not finite at 0.
+
+    Args:
+        scale: s.
+        margin: mu.
+        noise: nu, factor of the cloud.
+        gamma_pos: gamma_+; published 0 for the class-balanced stream and 0.5 for the instance-balanced one.
+        gamma_neg: gamma_-; published 4 and 8.
+        label_smooth: delta.
+        negatives: ``'smooth'`` or ``'paper'``.
+        weight: factor of the loss, the paper's beta.
+
+    Raises:
+        ValueError: unknown ``negatives``.
+    """
+
+    def __init__(
+        self,
+        scale: float = 20.0,
+        margin: float = 0.1,
+        noise: float = 0.5,
+        gamma_pos: float = 0.0,
+        gamma_neg: float = 4.0,
+        label_smooth: float = 0.1,
+        negatives: str = 'smooth',
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if negatives not in NEGATIVES:
+            raise ValueError(f'AGCLLoss: negatives must be one of {NEGATIVES}, got {negatives!r}')
+        self.scale, self.margin, self.noise, self.weight = scale, margin, noise, weight
+        self.gamma_pos, self.gamma_neg = gamma_pos, gamma_neg
+        self.label_smooth, self.negatives = label_smooth, negatives
+
+    def forward(self, cosine: Tensor, target: Tensor, epsilon: Tensor | None = None) -> Tensor:
+        """Mean over the batch of :meth:`per_sample`."""
+        return self.weight * self.per_sample(cosine, target, epsilon).mean()
+
+    def per_sample(self, cosine: Tensor, target: Tensor, epsilon: Tensor | None = None) -> Tensor:
+        """The loss of every sample.
+
+        Args:
+            cosine: (B, C) cosines in [-1, 1].
+            target: (B,) labels.
+            epsilon: (B, C) magnitudes in [0, 1]; None: drawn in training mode, zero otherwise.
+
+        Returns:
+            (B,).
+        """
+        cosine = cosine.to(torch.promote_types(cosine.dtype, torch.float32))
+        positive = F.one_hot(target, cosine.shape[-1]).bool()
+        clouded = cosine - self._cloud(cosine, epsilon) - self.margin * positive
+        log_p = (self.scale * clouded).log_softmax(-1)
+        p = log_p.exp()
+        focus = torch.where(positive, (1 - p).clamp(min=1e-8) ** self.gamma_pos, p**self.gamma_neg)
+        return -(self._targets(positive, cosine.dtype) * focus * log_p).sum(-1)
+
+    def _cloud(self, cosine: Tensor, epsilon: Tensor | None) -> Tensor | float:
+        """(B, C) what is taken off the cosines."""
+        if epsilon is None:
+            if not self.training or not self.noise:
+                return 0.0
+            epsilon = torch.randn_like(cosine).div_(3).abs_().clamp_(max=1)
+        return self.noise * self.of_counts(cloud_sizes, cosine) * epsilon
+
+    def _targets(self, positive: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, C) weights t of the classes."""
+        if self.negatives == 'paper':
+            return torch.ones_like(positive, dtype=dtype)
+        return (1 - self.label_smooth) * positive.to(dtype) + self.label_smooth / positive.shape[-1]
+
+    def extra_repr(self) -> str:
+        return (
+            f'scale={self.scale}, margin={self.margin}, noise={self.noise}, gamma_pos={self.gamma_pos}, '
+            f'gamma_neg={self.gamma_neg}, label_smooth={self.label_smooth}, negatives={self.negatives!r}'
+        )
+
+
+def cloud_sizes(counts: Tensor) -> Tensor:
+    """w (C,): 0 for the largest class, 1 for the smallest, linear in log n; all 0 if the classes are equally large."""
+    logs = counts.log()
+    spread = logs.max() - logs.min()
+    return torch.zeros_like(logs) if spread == 0 else (logs.max() - logs) / spread

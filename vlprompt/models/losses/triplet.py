@@ -1,0 +1,45 @@
+"""Triplet loss with the hardest positive and negative of the batch (Hermans et al., 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tuple[Tensor, Tensor]:
+    """Distances of every sample to its farthest positive and its nearest negative.
+
+    Args:
+        features: (B, D), not normalised.
+        labels: (B,) long.  A sample counts as its own positive, at distance zero.
+        half: take the products of features in float16, as the published code does under autocast (squared norms stay in
+            float32): squared distances of features of norm 25 are then off by up to 0.5.
+
+    Returns:
+        (B,) and (B,) Euclidean distances, at least 1e-6, in float32.
+
+    Raises:
+        ValueError: all labels are equal, so there is no negative.
+    """
+    if bool((labels == labels[0]).all()):
+        raise ValueError(
+            f'the triplet loss needs several identities in a batch, but all {len(labels)} samples are of one: use '
+            "sampler=dict(type='vlprompt.PKSampler')"
+        )
+    with torch.autocast(features.device.type, enabled=False):
+        features = features.float()
+        squared = features.square().sum(1)
+        factors = features.half() if half else features
+        products = (factors @ factors.T).float()
+        distance = (squared[:, None] + squared - 2 * products).clamp(min=1e-12).sqrt()
+    same = labels[:, None] == labels
+    farthest = distance.masked_fill(~same, -torch.inf).amax(1)
+    nearest = distance.masked_fill(same, torch.inf).amin(1)
+    return farthest, nearest
+
+
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, half: bool = False) -> Tensor:
+    """``mean(relu(d_ap - d_an + margin))`` with :func:`hard_distances`, a float32 scalar; arguments as there."""
+    farthest, nearest = hard_distances(features, labels, half)
+    return F.relu(farthest - nearest + margin).mean()
