@@ -56,18 +56,24 @@ class ImageTransform(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(ImageTransform):
-    """Crop a random part and resize it to ``size`` x ``size``, bicubic.
+    """Crop a random part and resize it to ``size`` x ``size``.
 
     Args:
         size: side of the result in pixels.
         scale: range of the part's area relative to the image.
         ratio: range of its aspect ratio (width / height).
+        interpolation: ``'bicubic'`` or ``'bilinear'``.
     """
 
     def __init__(
-        self, size: int, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3)
+        self,
+        size: int,
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        interpolation: str = 'bicubic',
     ) -> None:
-        super().__init__(T.RandomResizedCrop(size, tuple(scale), tuple(ratio), interpolation=BICUBIC))
+        mode = T.InterpolationMode(interpolation)
+        super().__init__(T.RandomResizedCrop(size, tuple(scale), tuple(ratio), interpolation=mode))
 
 
 @TRANSFORMS.register_module()

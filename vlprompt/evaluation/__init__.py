@@ -1,6 +1,7 @@
-"""Measuring: accuracy, and its mean and spread over seeds."""
+"""Measuring: accuracy, also of classes with many and few training images, and its mean and spread over seeds."""
 
 from vlprompt.evaluation.accuracy import Accuracy, BaseNewAccuracy, harmonic_mean
 from vlprompt.evaluation.seeds import Spread, aggregate
+from vlprompt.evaluation.shot_accuracy import ShotAccuracy, shot_groups
 
-__all__ = ['Accuracy', 'BaseNewAccuracy', 'Spread', 'aggregate', 'harmonic_mean']
+__all__ = ['Accuracy', 'BaseNewAccuracy', 'ShotAccuracy', 'Spread', 'aggregate', 'harmonic_mean', 'shot_groups']

@@ -25,7 +25,8 @@ def _places(folder: Path) -> SplitReader:
 def _imagenet(folder: Path) -> SplitReader:
     hint = f'ImageNet_LT_{{train,val,test}}.txt are published with OLTR, the images are those of ImageNet. {README}'
     names = dict(zip(imagenet_wnids(), class_names('imagenet'), strict=True))
-    return NumberedListReader(folder / 'ImageNet_LT_{split}.txt', folder, folder_names=names, hint=hint)
+    images = folder.parent / PRESETS['imagenet'].folder / 'images'
+    return NumberedListReader(folder / 'ImageNet_LT_{split}.txt', images, folder_names=names, hint=hint)
 
 
 def _inat(folder: Path) -> SplitReader:

@@ -1,0 +1,238 @@
+import json
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+from data_trees import save_image
+
+from tools.dataset_converters import unpack_cifar100
+from vlprompt.clip.classnames import class_names, imagenet_wnids
+from vlprompt.datasets import LongTailedDataset
+from vlprompt.datasets.readers.imbalanced import exponential_counts, keep_images
+
+LINES = ['train/cat/0.jpg 0', 'train/cat/1.jpg 0', 'train/cat/2.jpg 0', 'train/sea_lion/0.jpg 1']
+
+
+def write_lists(folder, train=LINES, test=('test/cat/9.jpg 0', 'test/sea_lion/9.jpg 1')):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'train.txt').write_text('\n'.join(train))
+    (folder / 'test.txt').write_text('\n'.join(test))
+    return str(folder)
+
+
+def custom(folder, split='train', **kwargs):
+    return LongTailedDataset(str(folder), ann_file='{split}.txt', split=split, **kwargs)
+
+
+def test_every_split_knows_the_training_counts(tmp_path):
+    write_lists(tmp_path)
+    for split, labels in (('train', [0, 0, 0, 1]), ('test', [0, 1])):
+        dataset = custom(tmp_path, split)
+        assert dataset.metainfo == dict(classes=['cat', 'sea_lion'], cls_num_list=[3, 1], dataset='custom')
+        assert dataset.labels.tolist() == labels == [dataset.get_cat_ids(i)[0] for i in range(len(dataset))]
+        assert dataset.get_data_info(0)['img_path'] == f'{tmp_path}/{split}/cat/{0 if split == "train" else 9}.jpg'
+    assert '2 images of 2 classes; training images per class 3 to 1' in repr(dataset)
+
+
+def test_class_names_come_from_the_argument_the_file_the_folders_or_are_the_labels(tmp_path):
+    write_lists(tmp_path / 'flat', ['a.jpg 0', 'b.jpg 1'], ['c.jpg 1'])
+    assert custom(tmp_path / 'flat').metainfo['classes'] == ['0', '1']
+    write_lists(tmp_path / 'shared', ['x/a.jpg 0', 'x/b.jpg 1'], ['x/c.jpg 1'])
+    assert custom(tmp_path / 'shared', 'test').metainfo['classes'] == ['0', '1']
+    write_lists(tmp_path)
+    (tmp_path / 'classnames.txt').write_text('tabby\nseal\n')
+    assert custom(tmp_path).metainfo['classes'] == ['tabby', 'seal']
+    assert custom(tmp_path, 'test', classes=['A', 'B']).metainfo['classes'] == ['A', 'B']
+    write_lists(tmp_path / 'words', ['a.jpg dog', 'b.jpg cat', 'c.jpg dog'], ['d.jpg cat'])
+    assert custom(tmp_path / 'words').metainfo['classes'] == ['cat', 'dog']
+
+
+@pytest.mark.parametrize(
+    ('train', 'test', 'split', 'message'),
+    [
+        (['a.jpg 0', 'b.jpg'], (), 'train', r"train.txt:2: expected 'path label'.*found 'b.jpg'"),
+        (['a.jpg 0', 'b.jpg 1'], ['c.jpg 2'], 'test', r"test.txt:1: label '2' is not one of the 2 classes"),
+        (['a.jpg 0', 'b.jpg 1'], ['c.jpg -1'], 'test', r"test.txt:1: label '-1' is not one of the 2 classes"),
+        (['a.jpg 0', 'b.jpg 3'], (), 'train', r"split 'train' has no image of class '1', '2'"),
+        (['a.jpg 0', 'a.jpg 1'], (), 'train', r"split 'train' lists 'a.jpg' twice"),
+    ],
+)
+def test_errors_name_file_line_and_label(tmp_path, train, test, split, message):
+    write_lists(tmp_path, train, test)
+    with pytest.raises(ValueError, match=message):
+        custom(tmp_path, split)
+
+
+def test_a_missing_image_is_named(tmp_path):
+    write_lists(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'train/cat/0\.jpg does not exist'):
+        custom(tmp_path, pipeline=[dict(type='vlprompt.LoadImage')])[0]
+
+
+def test_contradictions_and_unknown_benchmarks(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown dataset 'places'; one of places_lt, imagenet_lt"):
+        LongTailedDataset(str(tmp_path), dataset='places')
+    with pytest.raises(ValueError, match="dataset='cifar100_lt' needs imbalance"):
+        LongTailedDataset(str(tmp_path), dataset='cifar100_lt')
+    with pytest.raises(FileNotFoundError, match=r'Places_LT_train\.txt does not exist. .*OLTR'):
+        LongTailedDataset(str(tmp_path), dataset='places_lt')
+    with pytest.raises(FileNotFoundError, match=r'unpack_cifar100\.py ARCHIVE'):
+        LongTailedDataset(str(tmp_path), dataset='cifar100_lt', imbalance=10)
+
+
+# ---------------------------------------------------------------------------------------------------------- benchmarks
+
+
+def test_places_lt_is_named_by_its_folders(tmp_path):
+    folder = tmp_path / 'places365'
+    folder.mkdir()
+    for split, lines in dict(
+        train=['train/airfield/00000001.jpg 0', 'train/airfield/00000002.jpg 0', 'train/zen_garden/00000001.jpg 1'],
+        val=['train/airfield/00000003.jpg 0'],
+        test=['val/zen_garden/Places365_val_00000001.jpg 1'],
+    ).items():
+        (folder / f'Places_LT_{split}.txt').write_text('\n'.join(lines))
+    test = LongTailedDataset(str(tmp_path), dataset='places_lt', split='test')
+    assert test.metainfo == dict(classes=['airfield', 'zen_garden'], cls_num_list=[2, 1], dataset='places_lt')
+    assert test.get_data_info(0)['img_path'] == f'{folder}/val/zen_garden/Places365_val_00000001.jpg'
+
+
+@pytest.fixture
+def imagenet_lt(tmp_path):
+    """Lists of the first three classes of ImageNet."""
+    folder = tmp_path / 'imagenet_lt'
+    folder.mkdir()
+    a, b, c = imagenet_wnids()[:3]
+    (folder / 'ImageNet_LT_train.txt').write_text(
+        f'train/{a}/1.JPEG 0\ntrain/{a}/2.JPEG 0\ntrain/{b}/1.JPEG 1\ntrain/{c}/1.JPEG 2'
+    )
+    (folder / 'ImageNet_LT_test.txt').write_text(f'val/{c}/1.JPEG 2')
+    return tmp_path
+
+
+def test_imagenet_lt_has_words_for_its_folders(imagenet_lt):
+    test = LongTailedDataset(str(imagenet_lt), dataset='imagenet_lt', split='test')
+    assert test.metainfo['classes'] == class_names('imagenet')[:3]
+    assert test.get_data_info(0)['img_path'].startswith(f'{imagenet_lt}/imagenet/images/val/n')
+    file = imagenet_lt / 'imagenet_lt' / 'ImageNet_LT_train.txt'
+    file.write_text('train/n0/1.JPEG 0')
+    with pytest.raises(ValueError, match="label 0 lies in folder 'n0', which is no known class"):
+        LongTailedDataset(str(imagenet_lt), dataset='imagenet_lt')
+
+
+def test_sketches_are_tested_with_the_counts_of_imagenet_lt(imagenet_lt):
+    folder = imagenet_lt / 'imagenet-sketch'
+    wnids = imagenet_wnids()[:3]
+    for wnid in wnids:
+        save_image(folder / 'images' / wnid / 'sketch_0.JPEG')
+    (folder / 'classnames.txt').write_text('\n'.join(f'{wnid} some name' for wnid in wnids))
+    test = LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch', split='test')
+    assert test.metainfo['cls_num_list'] == [2, 1, 1]
+    assert test.metainfo['classes'] == class_names('imagenet')[:3]
+    assert test.get_data_info(1)['img_path'] == f'{folder}/images/{wnids[1]}/sketch_0.JPEG'
+    train = LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch')
+    assert train.get_data_info(0)['img_path'] == f'{imagenet_lt}/imagenet/images/train/{wnids[0]}/1.JPEG'
+    (folder / 'classnames.txt').write_text(f'{wnids[0]} some name')
+    with pytest.raises(ValueError, match=r'1 classes, .* trains 3; they must be the same'):
+        LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch', split='test')
+
+
+def test_inaturalist_is_read_from_its_json_files(tmp_path):
+    folder = tmp_path / 'inat2018'
+    folder.mkdir()
+    (folder / 'categories.json').write_text(
+        json.dumps([dict(id=1, name='Bufo bufo'), dict(id=0, name='Apis mellifera')])
+    )
+    for split, labels in (('train', [1, 0, 1]), ('val', [0, 1])):
+        images = [dict(id=10 + i, file_name=f'train_val2018/A/{c}/{split}{i}.jpg') for i, c in enumerate(labels)]
+        annotations = [dict(id=i, image_id=10 + i, category_id=c) for i, c in enumerate(labels)]
+        (folder / f'{split}2018.json').write_text(json.dumps(dict(images=images, annotations=annotations)))
+    test = LongTailedDataset(str(tmp_path), dataset='inat2018', split='test')
+    assert test.metainfo['classes'] == ['Apis mellifera', 'Bufo bufo']
+    assert test.metainfo['cls_num_list'] == [1, 2]
+    assert test.get_data_info(1)['img_path'] == f'{folder}/train_val2018/A/1/val1.jpg'
+    (folder / 'categories.json').write_text(json.dumps([dict(id=0, name='Apis mellifera')]))
+    with pytest.raises(
+        ValueError, match=r"train2018.json: .*train0.jpg' has category 1, but categories.json ends at 1"
+    ):
+        LongTailedDataset(str(tmp_path), dataset='inat2018')
+
+
+# -------------------------------------------------------------------------------------------------------- CIFAR100-LT
+
+
+@pytest.mark.parametrize(
+    ('ratio', 'total', 'smallest'), [(200, 9502, 2), (100, 10847, 5), (50, 12608, 10), (10, 19573, 50)]
+)
+def test_published_sizes_of_cifar100_lt(ratio, total, smallest):
+    counts = exponential_counts(500, 100, ratio)
+    assert (sum(counts), counts[0], counts[-1]) == (total, 500, smallest)
+
+
+def test_published_draws_of_cifar100_lt(golden):
+    _, reference = golden.load('lpt/cifar_lt')
+    for ratio in (200, 100, 50, 10):
+        assert exponential_counts(500, 100, ratio) == reference[f'counts_{ratio}'].tolist()
+    counts = exponential_counts(500, 100, 100)
+    for seed in (0, 42):
+        kept = keep_images(reference['toy_targets'], counts, seed)
+        assert np.array_equal(kept, reference[f'selected_100_seed{seed}'])
+
+
+def test_impossible_imbalance():
+    with pytest.raises(ValueError, match='imbalance 100 leaves no image of the last class'):
+        exponential_counts(50, 10, 100)
+    with pytest.raises(ValueError, match='class 1 has 1 images, but 2'):
+        keep_images(np.array([0, 0, 1]), [2, 2], 0)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """An archive in the form of CIFAR-100's with three classes of four training images."""
+    folder = tmp_path / 'cifar-100-python'
+    folder.mkdir()
+    labels = [0, 1, 2] * 4
+    names = dict(fine_label_names=['apple', 'aquarium_fish', 'baby'])
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 3072), dtype=np.uint8)
+    for name, content in dict(
+        meta=names, train=dict(data=pixels, fine_labels=labels), test=dict(data=pixels[:3], fine_labels=[0, 1, 2])
+    ).items():
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    file = tmp_path / 'cifar-100-python.tar.gz'
+    with tarfile.open(file, 'w:gz') as stream:
+        stream.add(folder, folder.name)
+    return file, pixels
+
+
+def test_the_archive_becomes_a_long_tailed_data_set(archive, tmp_path, capsys):
+    file, pixels = archive
+    unpack_cifar100.main([str(file), '--out', str(tmp_path / 'cifar100')])
+    unpack_cifar100.main([str(tmp_path / 'cifar-100-python'), '--out', str(tmp_path / 'again')])
+    assert '12 train, 3 test images of 3 classes' in capsys.readouterr().out
+    assert (tmp_path / 'again/train.txt').read_text() == (tmp_path / 'cifar100/train.txt').read_text()
+    whole = LongTailedDataset(
+        str(tmp_path), dataset='cifar100_lt', imbalance=1, pipeline=[dict(type='vlprompt.LoadImage')]
+    )
+    assert sorted(whole.labels) == [0] * 4 + [1] * 4 + [2] * 4
+    for sample in (whole[0], whole[11]):
+        number = int(sample['img_path'][-9:-4])
+        assert np.array_equal(np.asarray(sample['img']), pixels[number].reshape(3, 32, 32).transpose(1, 2, 0))
+    for split in ('train', 'test'):
+        tail = LongTailedDataset(str(tmp_path), dataset='cifar100_lt', imbalance=4, split=split)
+        assert tail.metainfo['cls_num_list'] == [4, 2, 1]
+    assert len(tail) == 3
+    others = {
+        tuple(d['img_path'] for d in LongTailedDataset(str(tmp_path), dataset='cifar100_lt', imbalance=4, split_seed=s))
+        for s in range(4)
+    }
+    assert len(others) > 1
+
+
+def test_photographs(realdata):
+    folder = realdata / 'cifar100_lt_if50'
+    train, test = custom(folder), custom(folder, 'test')
+    counts = json.loads((folder / 'class_counts.json').read_text())
+    assert (len(train), len(test)) == (3795, 1500)
+    assert train.metainfo['cls_num_list'] == test.metainfo['cls_num_list']
+    assert train.metainfo['cls_num_list'] == counts['counts']

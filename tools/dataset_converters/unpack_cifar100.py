@@ -1,0 +1,73 @@
+"""Unpack the Python archive of CIFAR-100 into images and lists, in the order of the archive.
+
+    python tools/dataset_converters/unpack_cifar100.py cifar-100-python.tar.gz --out data/cifar100
+
+makes ``{train,test}/<class>/<number>.png``, ``{train,test}.txt`` with lines ``path label``, and ``classnames.txt``.
+CIFAR100-LT is cut out of these when it is loaded, by ``imbalance`` and ``split_seed`` of the data set; since the draw
+depends on the order of the images, the same images are kept as by code that reads the archive itself.
+"""
+
+import argparse
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vlprompt.engine import cli
+from vlprompt.engine.safe_pickle import InertUnpickler
+
+MEMBERS = ('meta', 'train', 'test')
+MD5 = 'eb9058c3a382ffc7106e4002c42a8d85'
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('source', type=Path, help='cifar-100-python.tar.gz, or the folder that it unpacks to')
+    parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
+    return parser.parse_args(argv)
+
+
+def read_archive(source: Path) -> dict[str, dict[str, Any]]:
+    """The pickled dicts ``meta``, ``train`` and ``test``; nothing but arrays and plain values is built from them."""
+    if source.is_dir():
+        content = {name: (source / name).read_bytes() for name in MEMBERS}
+    else:
+        with tarfile.open(source) as archive:
+            files = {Path(member.name).name: member for member in archive if member.isfile()}
+            missing = [name for name in MEMBERS if name not in files]
+            if missing:
+                raise FileNotFoundError(f'{source} has no {", ".join(missing)}; is it cifar-100-python.tar.gz?')
+            content = {name: archive.extractfile(files[name]).read() for name in MEMBERS}
+    return {name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in content.items()}
+
+
+def write_split(data: dict[str, Any], names: list[str], split: str, out: Path) -> int:
+    """Write the images and the list of a split; returns the number of images."""
+    for name in names:
+        (out / split / name).mkdir(parents=True, exist_ok=True)
+    lines = []
+    images = data['data'].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    for number, (image, label) in enumerate(zip(images, data['fine_labels'], strict=True)):
+        path = f'{split}/{names[label]}/{number:05d}.png'
+        Image.fromarray(image).save(out / path)
+        lines.append(f'{path} {label}')
+    (out / f'{split}.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return len(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    if args.source.is_file() and hashlib.md5(args.source.read_bytes(), usedforsecurity=False).hexdigest() != MD5:
+        print(f'note: {args.source} is not the published archive (md5 {MD5})')
+    content = read_archive(args.source)
+    names = content['meta']['fine_label_names']
+    counts = {split: write_split(content[split], names, split, args.out) for split in ('train', 'test')}
+    (args.out / 'classnames.txt').write_text('\n'.join(names) + '\n', encoding='utf-8')
+    print(f'{args.out}: {counts["train"]} train, {counts["test"]} test images of {len(names)} classes')
+
+
+if __name__ == '__main__':
+    cli.call(main)
