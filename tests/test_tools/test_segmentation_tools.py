@@ -90,9 +90,22 @@ def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path,
     common = [str(small_config), 'none', '--out', str(tmp_path)]
     show_score_map.main([*common, '--images', *images, '--masks', *masks, '--class-names', 'a red bus', 'star'])
     show_score_map.main([*common, '--from-test-set', '2', '--data-root', str(world), '--stretch'])
-    written = capsys.readouterr().out.split()
+    written = [line for line in capsys.readouterr().out.splitlines() if line.endswith('.png')]
     assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0000.png', '001_0002.png']
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
+
+
+def test_masks_given_by_hand_mean_what_they_mean_in_the_data_set(tmp_path):
+    """ADE20K: id 0 is no class, and class k has the id k + 1."""
+    cfg = Config.fromfile(ROOT / 'configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py')
+    ids = np.tile(np.array([0, 1, 150, 3], np.uint8), (4, 1))
+    Image.fromarray(ids).save(tmp_path / 'mask.png')
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / 'image.png')
+    arguments = ['cfg', 'none', '--out', 'x', '--images', str(tmp_path / 'image.png'), '--masks']
+    args = show_score_map.parse_args([*arguments, str(tmp_path / 'mask.png')])
+    (sample,) = show_score_map.load_samples(args, cfg, 150)
+    assert sample['data_samples'].gt_sem_seg.data[0, 0].tolist() == [255, 0, 149, 2]
+    assert show_score_map.palette_of(cfg, 150)[:2] == [[120, 120, 120], [180, 120, 120]]  # ADE20K's own
 
 
 def test_score_maps_leave_the_models_own_classes_in_place(small_config):

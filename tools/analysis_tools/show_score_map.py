@@ -11,6 +11,7 @@ also where the prediction is made window by window.
 """
 
 import argparse
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from torch import Tensor, nn  # noqa: E402
 from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.datasets.palette import voc_palette  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine.signatures import resolve  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import Segmentation, draw_score_maps, fit, save_figure  # noqa: E402
@@ -69,15 +71,29 @@ def load_samples(args: argparse.Namespace, cfg: Config, num_classes: int) -> Ite
         return
     steps = [step for step in dataset_cfg.pipeline if args.masks or not step['type'].endswith(MASK_LOADERS)]
     pipeline = Compose(steps)
+    meaning = {key: option_of(cfg, key) for key in ('reduce_zero_label', 'ignore_index')}
     for path, mask in zip(args.images, args.masks or [None] * len(args.images), strict=True):
-        annotation = dict(seg_map_path=mask, num_classes=num_classes, ignore_index=255, seg_fields=[])
-        yield pipeline(dict(img_path=path, reduce_zero_label=False, label_map=None, **annotation))
+        annotation = dict(seg_map_path=mask, num_classes=num_classes, label_map=None, seg_fields=[])
+        yield pipeline(dict(img_path=path, **annotation, **meaning))
+
+
+def test_set_class(cfg: Config) -> type:
+    """The class of the test set."""
+    return resolve(cfg.test_dataloader.dataset.type, [DATASETS], cfg.default_scope)
+
+
+def option_of(cfg: Config, name: str) -> object:
+    """An argument of the test set as its config gives it, or else its default; nothing is loaded."""
+    given = cfg.test_dataloader.dataset
+    if name in given:
+        return given[name]
+    constructors = (inspect.signature(cls.__init__).parameters for cls in test_set_class(cfg).__mro__)
+    return next(parameters[name].default for parameters in constructors if name in parameters)
 
 
 def palette_of(cfg: Config, num_classes: int) -> list:
     """The colours the test set gives its classes, those of PASCAL VOC if it has none."""
-    dataset = cfg.test_dataloader.dataset
-    palette = dataset.get('palette') or getattr(DATASETS.get(dataset.type), 'METAINFO', {}).get('palette')
+    palette = cfg.test_dataloader.dataset.get('palette') or test_set_class(cfg).METAINFO.get('palette')
     return palette if palette and len(palette) == num_classes else voc_palette(num_classes)
 
 
