@@ -1,7 +1,17 @@
 """Measuring: accuracy, also of classes with many and few training images, and its mean and spread over seeds."""
 
 from vlprompt.evaluation.accuracy import Accuracy, BaseNewAccuracy, harmonic_mean
+from vlprompt.evaluation.retrieval import RetrievalMetric
 from vlprompt.evaluation.seeds import Spread, aggregate
 from vlprompt.evaluation.shot_accuracy import ShotAccuracy, shot_groups
 
-__all__ = ['Accuracy', 'BaseNewAccuracy', 'ShotAccuracy', 'Spread', 'aggregate', 'harmonic_mean', 'shot_groups']
+__all__ = [
+    'Accuracy',
+    'BaseNewAccuracy',
+    'RetrievalMetric',
+    'ShotAccuracy',
+    'Spread',
+    'aggregate',
+    'harmonic_mean',
+    'shot_groups',
+]

@@ -1,0 +1,185 @@
+"""Where the right images stand in the ranking of a gallery, without ever holding queries x gallery in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CELLS = 2**24
+"""Distances that are looked at together: 64 MB in float32, of which a few copies exist at a time."""
+
+DistanceRows = Callable[[int, int], Tensor]
+"""``rows(first, last)`` gives the distances (last - first, G) of these queries to the whole gallery."""
+
+
+class Descriptors(NamedTuple):
+    """N images: features (N, D) float, identities (N,) and cameras (N,) int64."""
+
+    features: Tensor
+    pids: Tensor
+    camids: Tensor
+
+    def take(self, index: Tensor) -> Descriptors:
+        """The images at ``index``, a mask or positions."""
+        return Descriptors(*(field[index] for field in self))
+
+
+class QueryScores(NamedTuple):
+    """How well each of Q queries finds its identity in a ranked gallery.
+
+    Attributes:
+        matches: (Q,) int64, R, the right images in the gallery.
+        first: (Q,) int64, rank of the first of them, from 1; 0 where there are none.
+        ap: (Q,) float64, average precision; 0 where there are none.
+        inp: (Q,) float64, R divided by the rank of the last of them; 0 where there are none.
+    """
+
+    matches: Tensor
+    first: Tensor
+    ap: Tensor
+    inp: Tensor
+
+    def metrics(self, topk: Sequence[int]) -> dict[str, float]:
+        """``mAP``, ``mINP`` and ``rank<k>`` in percent: means over the queries that have a right image.
+
+        Raises:
+            ValueError: none has.
+        """
+        valid = self.matches > 0
+        if not valid.any():
+            raise ValueError(
+                'no query has an image of its identity from another camera in the gallery; if cameras are unknown, '
+                "use RetrievalMetric(same_camera='keep')"
+            )
+        first = self.first[valid]
+        percent = {'mAP': self.ap[valid].mean(), 'mINP': self.inp[valid].mean()}
+        percent |= {f'rank{k}': (first <= k).double().mean() for k in topk}
+        return {name: 100 * float(value) for name, value in percent.items()}
+
+
+def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> DistanceRows:
+    """Squared Euclidean distances of features (Q, D) and (G, D); ``normalize`` scales the features to unit length."""
+    if normalize:
+        query, gallery = F.normalize(query, dim=1), F.normalize(gallery, dim=1)
+    query_norms, gallery_norms = query.square().sum(1), gallery.square().sum(1)
+
+    def rows(first: int, last: int) -> Tensor:
+        distances = query[first:last] @ gallery.T
+        return distances.mul_(-2).add_(gallery_norms).add_(query_norms[first:last, None])
+
+    return rows
+
+
+def score_queries(
+    rows: DistanceRows,
+    query: Descriptors,
+    gallery: Descriptors,
+    remove_same_camera: bool = True,
+) -> QueryScores:
+    r"""Rank the gallery for every query and score the ranking.
+
+    With R right images at ranks :math:`r_1 < ... < r_R` (from 1; of equal distances the earlier image ranks first)::
+
+        AP  = 1 / R  sum_i  i / r_i          (not interpolated)
+        INP = R / r_R                        (Ye et al., TPAMI 2021)
+
+    Ranks are counted, not sorted: for a query, :math:`r_i` is the number of images not farther than right image i, so
+    each distance is sorted into R + 1 bins.  Only rows with equal distances are sorted.
+
+    Args:
+        rows: gives the distances of some queries; those of :data:`CELLS` pairs are asked for at a time.
+        query: Q images; their features are not used.
+        gallery: G images; their features are not used.
+        remove_same_camera: images of the query's identity taken by the query's camera do not count at all.
+    """
+    total, size = len(query.pids), len(gallery.pids)
+    step = max(1, CELLS // max(1, size))
+    scores = [
+        _score(rows(first, min(first + step, total)), query.pids[first : first + step],
+               query.camids[first : first + step], gallery, remove_same_camera)
+        for first in range(0, total, step)
+    ]  # fmt: skip
+    return QueryScores(*(torch.cat(field) for field in zip(*scores, strict=True)))
+
+
+def _score(
+    distances: Tensor, pids: Tensor, camids: Tensor, gallery: Descriptors, remove_same_camera: bool
+) -> QueryScores:
+    right = pids[:, None] == gallery.pids
+    if remove_same_camera:
+        removed = right & (camids[:, None] == gallery.camids)
+        distances = distances.masked_fill(removed, torch.inf)
+        right &= ~removed
+    matches = right.sum(1)
+    ranks = count_ranks(distances, right, matches)
+    found = torch.arange(1, ranks.shape[1] + 1, device=ranks.device) <= matches[:, None]
+    order = torch.arange(1, ranks.shape[1] + 1, device=ranks.device, dtype=torch.float64)
+    precision = torch.where(found, order / ranks.clamp(min=1), 0)
+    some = matches.clamp(min=1)
+    last = ranks.gather(1, some[:, None] - 1)[:, 0].clamp(min=1)
+    inp = torch.where(matches > 0, matches.double() / last, 0)
+    first = torch.where(matches > 0, ranks[:, 0], 0)
+    return QueryScores(matches.cpu(), first.cpu(), (precision.sum(1) / some).cpu(), inp.cpu())
+
+
+def count_ranks(distances: Tensor, right: Tensor, matches: Tensor) -> Tensor:
+    """Ranks of the right images of every query.
+
+    Args:
+        distances: (Q, G); infinite for images that do not count.
+        right: (Q, G) bool.
+        matches: (Q,) int64, the number of right images R.
+
+    Returns:
+        (Q, max R or 1) int64: ascending ranks from 1 in the first R columns, then anything.
+    """
+    queries, most = len(distances), max(1, int(matches.max()))
+    wanted = distances.new_full((queries, most), torch.inf)
+    row, column = right.nonzero(as_tuple=True)
+    position = torch.arange(len(row), device=row.device) - (matches.cumsum(0) - matches)[row]
+    wanted[row, position] = distances[row, column]
+    wanted = wanted.sort(dim=1).values
+
+    # Bin b of a row holds the images whose distance is in (wanted[b - 1], wanted[b]].
+    bins = torch.searchsorted(wanted, distances)
+    offset = torch.arange(queries, device=bins.device)[:, None] * (most + 1)
+    counts = torch.bincount((bins + offset).ravel(), minlength=queries * (most + 1)).view(queries, most + 1)
+    ranks = counts.cumsum(1)[:, :most]
+
+    nearest = wanted.gather(1, bins.clamp_(max=most - 1))
+    equal = ((distances == nearest) & nearest.isfinite()).sum(1)
+    twice = ((wanted[:, 1:] == wanted[:, :-1]) & wanted[:, 1:].isfinite()).any(1)
+    for tied in ((equal != matches) | twice).nonzero()[:, 0].tolist():
+        order = distances[tied].sort(stable=True).indices
+        places = right[tied][order].nonzero()[:, 0] + 1
+        ranks[tied, : len(places)] = places
+    return ranks
+
+
+def nearest(rows: DistanceRows, total: int, size: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ``k`` nearest of ``size`` images for each of ``total`` queries, without holding all distances.
+
+    Of equal distances the earlier image comes first.
+
+    Returns:
+        positions (total, k) int64 in ascending order of distance, distances (total, k), and the largest distance of
+        every query to any image (total,).
+    """
+    step = max(1, CELLS // size)
+    parts = [_nearest(rows(first, min(first + step, total)), k) for first in range(0, total, step)]
+    return tuple(np.concatenate(field) for field in zip(*parts, strict=True))
+
+
+def _nearest(distances: Tensor, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    positions = distances.topk(k, largest=False).indices.sort(dim=1).values
+    values, order = distances.gather(1, positions).sort(dim=1, stable=True)
+    positions = positions.gather(1, order)
+    crowded = (distances <= values[:, -1:]).sum(1) > k  # equal distances at the edge: topk chose any of them
+    for tied in crowded.nonzero()[:, 0].tolist():
+        values[tied], positions[tied] = (part[:k] for part in distances[tied].sort(stable=True))
+    return positions.cpu().numpy(), values.cpu().numpy(), distances.amax(1).cpu().numpy()

@@ -1,0 +1,147 @@
+"""Retrieval: mean average precision, cumulative matching, mINP; VehicleID's repeated draws; re-ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from torch import Tensor
+
+from vlprompt.datasets.reid_readers.lists import draw_gallery
+from vlprompt.evaluation.ranking import Descriptors, DistanceRows, QueryScores, euclidean_rows, score_queries
+from vlprompt.evaluation.reranking import rerank_rows
+from vlprompt.registry import METRICS
+
+
+@METRICS.register_module()
+class RetrievalMetric(BaseMetric):
+    r"""How well queries find images of their identity in a gallery, in percent.
+
+    Features are scaled to unit length over their whole vector and compared by squared Euclidean distance.  Gallery
+    images with the identity *and* the camera of the query are left out of its ranking, and queries without any other
+    right image out of the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the share
+    of queries with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images; formulae
+    in :func:`~vlprompt.evaluation.ranking.score_queries`.
+
+    Memory is that of the features plus a constant: neither distances nor rankings of all queries exist at one time.
+
+    Reported as ``reid/mAP``, ``reid/mINP``, ``reid/rank1``, ...; with ``rerank`` also as ``reid/reranked_mAP``, ...
+
+    Args:
+        topk: the k of ``rank<k>``.
+        same_camera: ``'remove'`` or ``'keep'`` images of the query's identity from the query's camera.
+        normalize: scale features to unit length.
+        rerank: arguments of :func:`~vlprompt.evaluation.reranking.rerank_rows`, ``dict()`` for the paper's; None: none.
+        repeats: n > 0 ignores which images are query and gallery: n times one image of every identity is drawn for the
+            gallery and the others are queries, cameras do not count, and the means over the draws are reported with
+            their standard deviations ``<name>_std``.  VehicleID's protocol with n = 10.
+        seed: of these draws.
+        device: where distances are computed.
+        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes meet.
+        prefix: of the names of the results.
+
+    Example:
+        >>> features = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+        >>> RetrievalMetric(topk=[1]).calculate(features, pids=[7, 7, 8], camids=[0, 1, 1], is_query=[1, 0, 0])
+        {'mAP': 100.0, 'mINP': 100.0, 'rank1': 100.0}
+    """
+
+    default_prefix = 'reid'
+
+    def __init__(
+        self,
+        topk: Sequence[int] = (1, 5, 10),
+        same_camera: str = 'remove',
+        normalize: bool = True,
+        rerank: Mapping[str, float] | None = None,
+        repeats: int = 0,
+        seed: int = 0,
+        device: str = 'cpu',
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if same_camera not in ('remove', 'keep'):
+            raise ValueError(f"same_camera must be 'remove' or 'keep', got {same_camera!r}")
+        self.topk = tuple(topk)
+        self.same_camera = same_camera
+        self.normalize = normalize
+        self.rerank = rerank
+        self.repeats = repeats
+        self.seed = seed
+        self.device = device
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Keep descriptor, identity, camera and role of every image; ``feature`` is (D,)."""
+        for sample in data_samples:
+            feature = sample['feature'].detach().to('cpu', torch.float32).numpy()
+            self.results.append((feature, sample['pid'], sample['camid'], sample['role'] == 'query'))
+
+    def compute_metrics(self, results: list[tuple[np.ndarray, int, int, bool]]) -> dict[str, float]:
+        """The metrics of all images; logs how many queries cannot be answered."""
+        if not results:
+            raise ValueError('RetrievalMetric: no image was evaluated')
+        features, pids, camids, is_query = zip(*results, strict=True)
+        return self.calculate(torch.from_numpy(np.stack(features)), pids, camids, is_query)
+
+    def calculate(
+        self, features: Tensor, pids: Sequence[int], camids: Sequence[int], is_query: Sequence[bool]
+    ) -> dict[str, float]:
+        """The same numbers from descriptors, without a runner.
+
+        Args:
+            features: (N, D) of query and gallery images, in any order.
+            pids: (N,) identities.
+            camids: (N,) cameras.
+            is_query: (N,) whether an image is a query.
+
+        Raises:
+            ValueError: a feature is not a number, or query or gallery is empty.
+        """
+        if not features.isfinite().all():
+            raise ValueError('RetrievalMetric: a feature is not finite, so images cannot be ranked')
+        images = Descriptors(
+            features.to(self.device), *(torch.as_tensor(v, device=self.device) for v in (pids, camids))
+        )
+        if not self.repeats:
+            return self._evaluate(images, torch.as_tensor(is_query, device=self.device).bool())
+        rng = np.random.default_rng(self.seed)
+        draws = [
+            self._evaluate(images, ~torch.as_tensor(draw_gallery(np.asarray(pids), rng), device=self.device))
+            for _ in range(self.repeats)
+        ]
+        values = {name: [draw[name] for draw in draws] for name in draws[0]}
+        means = {name: float(np.mean(value)) for name, value in values.items()}
+        return means | {f'{name}_std': float(np.std(value)) for name, value in values.items()}
+
+    def _evaluate(self, images: Descriptors, is_query: Tensor) -> dict[str, float]:
+        query, gallery = images.take(is_query), images.take(~is_query)
+        if not len(query.pids) or not len(gallery.pids):
+            raise ValueError(f'RetrievalMetric: {len(query.pids)} query and {len(gallery.pids)} gallery images')
+        scores = self._score(euclidean_rows, query, gallery, normalize=self.normalize)
+        self._report_unanswerable(scores, query)
+        metrics = scores.metrics(self.topk)
+        if self.rerank is not None:
+            scores = self._score(rerank_rows, query, gallery, normalize=self.normalize, **self.rerank)
+            metrics |= {f'reranked_{name}': value for name, value in scores.metrics(self.topk).items()}
+        return metrics
+
+    def _score(
+        self, make: Callable[..., DistanceRows], query: Descriptors, gallery: Descriptors, **options
+    ) -> QueryScores:
+        rows = make(query.features, gallery.features, **options)
+        remove = self.same_camera == 'remove' and not self.repeats
+        return score_queries(rows, query, gallery, remove)
+
+    def _report_unanswerable(self, scores: QueryScores, query: Descriptors) -> None:
+        without = query.pids.cpu()[scores.matches == 0]
+        if len(without) and not self.repeats:
+            pids = without.unique().tolist()
+            names = ', '.join(map(str, pids[:10])) + (f' and {len(pids) - 10} more' if len(pids) > 10 else '')
+            MMLogger.get_current_instance().warning(
+                f'{len(without)} of {len(query.pids)} queries have no image of their identity from another camera in '
+                f'the gallery and are left out; identities {names}'
+            )
