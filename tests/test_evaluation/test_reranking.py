@@ -12,7 +12,7 @@ from vlprompt.evaluation.reranking import rerank_rows
 def clustered(total, seed, dim=12, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(total // 8, dim, generator=generator, dtype=torch.float64)
-    features = centres.repeat(9, 1)[:total] + 0.6 * torch.randn(total, dim, generator=generator, dtype=torch.float64)
+    features = centres.repeat(10, 1)[:total] + 0.6 * torch.randn(total, dim, generator=generator, dtype=torch.float64)
     return torch.nn.functional.normalize(features, dim=1).to(dtype)
 
 

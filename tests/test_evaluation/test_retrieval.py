@@ -118,7 +118,7 @@ def test_reads_samples_and_names_queries_without_an_answer(caplog):
 
 def test_what_cannot_be_ranked_is_an_error():
     features, pids, camids, is_query = random_data(9)
-    with pytest.raises(ValueError, match="unknown.*same_camera='keep'"):
+    with pytest.raises(ValueError, match=r"unknown.*same_camera='keep'"):
         RetrievalMetric().calculate(features, pids, np.zeros_like(camids), is_query)
     with pytest.raises(ValueError, match='0 query and 360 gallery'):
         RetrievalMetric().calculate(features, pids, camids, np.zeros_like(is_query))

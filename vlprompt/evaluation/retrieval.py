@@ -22,9 +22,9 @@ class RetrievalMetric(BaseMetric):
 
     Features are scaled to unit length over their whole vector and compared by squared Euclidean distance.  Gallery
     images with the identity *and* the camera of the query are left out of its ranking, and queries without any other
-    right image out of the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the share
-    of queries with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images; formulae
-    in :func:`~vlprompt.evaluation.ranking.score_queries`.
+    right image out of the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the
+    share of queries with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images;
+    formulae in :func:`~vlprompt.evaluation.ranking.score_queries`.
 
     Memory is that of the features plus a constant: neither distances nor rankings of all queries exist at one time.
 
@@ -103,9 +103,8 @@ class RetrievalMetric(BaseMetric):
         """
         if not features.isfinite().all():
             raise ValueError('RetrievalMetric: a feature is not finite, so images cannot be ranked')
-        images = Descriptors(
-            features.to(self.device), *(torch.as_tensor(v, device=self.device) for v in (pids, camids))
-        )
+        labels = (torch.as_tensor(values, device=self.device) for values in (pids, camids))
+        images = Descriptors(features.to(self.device), *labels)
         if not self.repeats:
             return self._evaluate(images, torch.as_tensor(is_query, device=self.device).bool())
         rng = np.random.default_rng(self.seed)
