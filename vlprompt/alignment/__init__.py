@@ -2,6 +2,7 @@
 
 from vlprompt.alignment.base import Alignment
 from vlprompt.alignment.cosine import CosineAlignment
+from vlprompt.alignment.key_matching import KeyMatch, match_keys, spherical_kmeans
 from vlprompt.alignment.score_map import score_map
 from vlprompt.alignment.sinkhorn import SinkhornResult, plan_entropy, sinkhorn
 from vlprompt.alignment.transport import TransportAlignment, UniformAlignment
@@ -9,10 +10,13 @@ from vlprompt.alignment.transport import TransportAlignment, UniformAlignment
 __all__ = [
     'Alignment',
     'CosineAlignment',
+    'KeyMatch',
     'SinkhornResult',
     'TransportAlignment',
     'UniformAlignment',
+    'match_keys',
     'plan_entropy',
     'score_map',
     'sinkhorn',
+    'spherical_kmeans',
 ]

@@ -4,7 +4,8 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
 ``model.trained_state_dict()`` only, kilobytes for a prompt; ``meta['vlprompt']`` says what they belong to::
 
     dict(base=dict(name, sha256) or None,   # weights of the frozen towers, None if they were random
-         class_names=[...] or None, trained_keys=[...], model='PromptClassifier')
+         class_names=[...] or None, trained_keys=[...], model='PromptClassifier',
+         data_arguments=dict(...))              # numbers of identities and the like, where a model depends on them
 
 Everything needed to go on training lies in a file of its own, :data:`RESUME_FILE`.  Models without a
 ``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
@@ -26,6 +27,7 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from vlprompt.engine.data_arguments import data_arguments_of
 from vlprompt.engine.names import did_you_mean, enumerate_names
 from vlprompt.engine.safe_pickle import load_inert
 
@@ -132,6 +134,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         class_names=None if names is None else list(names),
         trained_keys=list(trained_state(model)),
         model=type(model).__name__,
+        data_arguments=data_arguments_of(model),
     )
 
 
@@ -139,10 +142,11 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
     """Load what was learned into a model built on the same base weights.
 
     Args:
-        model: has ``trained_state_dict()``; optionally ``base_source`` and ``class_names``.
+        model: has ``trained_state_dict()``; optionally ``base_source``, ``class_names`` and ``class_tensors``.
         checkpoint: as :func:`read_checkpoint` returns it.
         other_classes: accept a checkpoint trained on other classes, as base-to-new and cross-dataset evaluation
-            do.  Tensors that depend on the classes must still fit.
+            do.  Tensors that depend on the classes must still fit, but for the model's ``class_tensors``, which
+            are then left as they are.
 
     Raises:
         CheckpointError: other base weights, other classes, missing, unexpected or wrongly shaped tensors.
@@ -161,14 +165,33 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
     if about is not None and not other_classes:
         _check_classes(model, about)
     required = set(model.trained_state_dict())
+    if other_classes:
+        left_out = _without_class_tensors(model, state)
+        required -= left_out
+        state = {name: tensor for name, tensor in state.items() if name not in left_out}
     if about is not None and 'base' not in about and describe_model(model)['base'] is None:
         # A converted checkpoint holds no towers, so it cannot fill in those of a model built on random ones.
         trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        if towers := {name for name in required - trained - set(state) if name.startswith('clip.')}:
-            print_log('The towers keep their random weights: set model.clip.weights.', 'current', logging.WARNING)
+        prefixes = getattr(model, 'base_prefixes', ('clip.',))
+        if towers := {name for name in required - trained - set(state) if name.startswith(prefixes)}:
+            message = f'The towers keep their random weights: set {_base_option(model)}.'
+            print_log(message, 'current', logging.WARNING)
             required -= towers
     _check_tensors(model, state, required)
     model.load_state_dict(state, strict=False)
+
+
+def _without_class_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> set[str]:
+    """Names of the model's ``class_tensors``, such as classifiers, that the checkpoint has for other classes or not."""
+    known = model.state_dict()
+    names = {
+        name
+        for name in getattr(model, 'class_tensors', ())
+        if (known[name].shape if name in known else None) != (state[name].shape if name in state else None)
+    }
+    if names:
+        print_log(f'Not loaded, since they belong to other classes: {", ".join(sorted(names))}', logger='current')
+    return names
 
 
 def check_base(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
@@ -188,8 +211,13 @@ def check_base(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     if (trained_on or {}).get('sha256') != (built_on or {}).get('sha256'):
         raise CheckpointError(
             f'the checkpoint was trained on {_spell_base(trained_on)}, but the model was built on '
-            f'{_spell_base(built_on)}. Set model.clip.weights to the former.'
+            f'{_spell_base(built_on)}. Set {_base_option(model)} to the former.'
         )
+
+
+def _base_option(model: nn.Module) -> str:
+    """The config key that names the base weights."""
+    return getattr(model, 'base_option', 'model.clip.weights')
 
 
 def _spell_base(base: Mapping[str, str] | None) -> str:

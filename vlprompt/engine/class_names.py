@@ -19,7 +19,7 @@ def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], name
     own names, which decide: as many classes but spelled otherwise, they are taken over and the log says which.
 
     Args:
-        model: has ``class_names`` and ``set_class_names``.
+        model: has ``class_names``, None where only their number was configured, and ``set_class_names``.
         configured: ``model.class_names`` of the config.
         names: what the data set or checkpoint calls its K classes.
         what: where ``names`` come from, for messages.
@@ -28,6 +28,9 @@ def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], name
         ConfigError: another number of classes, or a difference from listed names.
         ValueError: names to take over, but context vectors that were learned for each class.
     """
+    if model.class_names is None:
+        model.set_class_names(names)
+        return
     ours = list(model.class_names)
     if ours == list(names):
         return

@@ -4,21 +4,33 @@ Models for dense prediction extend mmseg or mmdet and lie in ``segmentors`` and 
 ``custom_imports``; what those two share is imported here and knows neither.
 """
 
+from vlprompt.models.adapters import AdaptFormer
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
-from vlprompt.models.classifiers import PromptClassifier
+from vlprompt.models.classifiers import PromptClassifier, VisualPromptClassifier
 from vlprompt.models.decoders import ContextDecoder
 from vlprompt.models.dense import PixelTextMatching
-from vlprompt.models.losses import BoxTextLoss, PixelTextLoss, VarietyLoss
+from vlprompt.models.heads import CosineHead, LinearHead
+from vlprompt.models.losses import AGCLLoss, BoxTextLoss, LogitAdjustedLoss, PixelTextLoss, VarietyLoss
 from vlprompt.models.preprocessors import ClipPreprocessor
+from vlprompt.models.reid import CachedFeaturePreprocessor, IdentityPromptLearner, ReIdentifier
 
 __all__ = [
+    'AGCLLoss',
+    'AdaptFormer',
     'AttentionPooledTrunk',
     'BoxTextLoss',
+    'CachedFeaturePreprocessor',
     'ClipPreprocessor',
     'ClipTrunk',
     'ContextDecoder',
+    'CosineHead',
+    'IdentityPromptLearner',
+    'LinearHead',
+    'LogitAdjustedLoss',
     'PixelTextLoss',
     'PixelTextMatching',
     'PromptClassifier',
+    'ReIdentifier',
     'VarietyLoss',
+    'VisualPromptClassifier',
 ]

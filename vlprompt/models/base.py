@@ -22,6 +22,8 @@ class PromptTunedMixin:
     """
 
     base_prefixes: tuple[str, ...] = ('clip.',)
+    base_option: str = 'model.clip.weights'
+    """The config key that names the towers' weights, for messages."""
     clip: CLIP
     class_names: tuple[str, ...]
 

@@ -23,7 +23,7 @@ class ClassNamesHook(Hook):
         model = getattr(runner, 'bare_model', runner.model)
         if not hasattr(model, 'set_class_names'):
             return
-        configured = runner.cfg.model.class_names
+        configured = runner.cfg.model.get('class_names')
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
             if not isinstance(loop, BaseLoop):  # not part of this run
                 continue

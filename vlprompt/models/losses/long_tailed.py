@@ -147,7 +147,7 @@ class AGCLLoss(ClassCountLoss):
         """
         cosine = cosine.to(torch.promote_types(cosine.dtype, torch.float32))
         positive = F.one_hot(target, cosine.shape[-1]).bool()
-        clouded = cosine - self._cloud(cosine, epsilon) - self.margin * positive
+        clouded = cosine - self._cloud(cosine, epsilon) - self.margin * positive.to(cosine.dtype)
         log_p = (self.scale * clouded).log_softmax(-1)
         p = log_p.exp()
         focus = torch.where(positive, (1 - p).clamp(min=1e-8) ** self.gamma_pos, p**self.gamma_neg)
@@ -175,7 +175,7 @@ class AGCLLoss(ClassCountLoss):
 
 
 def cloud_sizes(counts: Tensor) -> Tensor:
-    """w (C,): 0 for the largest class, 1 for the smallest, linear in log n; all 0 if the classes are equally large."""
+    """Cloud size w (C,): 0 for the largest class, 1 for the smallest, linear in log n. All 0 for equal classes."""
     logs = counts.log()
     spread = logs.max() - logs.min()
     return torch.zeros_like(logs) if spread == 0 else (logs.max() - logs) / spread

@@ -1,0 +1,93 @@
+"""What a long-tailed training tells its model, and what prompt pools tell the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from vlprompt.engine.config import ConfigError
+from vlprompt.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassCountHook(Hook):
+    """Give the model the class counts of the training data before training, ``model.set_class_counts(counts)``.
+
+    Raises:
+        ConfigError: the training data do not tell ``cls_num_list``.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        dataset = runner.train_dataloader.dataset
+        counts = getattr(dataset, 'metainfo', {}).get('cls_num_list')
+        if counts is None:
+            raise ConfigError(
+                f'{type(dataset).__name__} does not tell its class counts (metainfo["cls_num_list"]): '
+                'train on a vlprompt.LongTailedDataset, or remove the ClassCountHook'
+            )
+        runner.bare_model.set_class_counts(counts)
+        runner.logger.info(f'{len(counts)} classes of {max(counts)} to {min(counts)} training images')
+
+
+@HOOKS.register_module()
+class StreamWeightHook(Hook):
+    """Set the weight of the uniform stream at the start of every epoch (LPT: 0.5 (E - e) / E)."""
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        dual = runner.bare_model.dual
+        if dual is not None:
+            dual.set_progress(runner.epoch, runner.max_epochs)
+
+
+@HOOKS.register_module()
+class PromptUsageHook(Hook):
+    """How evenly images spread over the groups of a prompt pool; models without a pool are left alone.
+
+    Adds to the training log after every epoch, and to the metrics of validation and test:
+
+    * ``keys_used``: groups that at least one image chose;
+    * ``key_entropy``: entropy of the choices over the log of the number of groups, 1 if all are chosen equally often
+      (log k / log m if every image takes the same k of m).
+    """
+
+    priority = 'ABOVE_NORMAL'  # the training scalars are there when the logger looks for them
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self._reset(runner)
+
+    before_val_epoch = before_test_epoch = before_train_epoch
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        for name, value in self._measure(runner).items():
+            runner.message_hub.update_scalar(f'train/{name}', value)
+            runner.logger.info(f'Epoch {runner.epoch + 1}: {name} {value:.3g}')
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        metrics.update({f'lpt/{name}': value for name, value in self._measure(runner).items()})
+
+    after_test_epoch = after_val_epoch
+
+    def _reset(self, runner: Runner) -> None:
+        pool = getattr(runner.bare_model, 'pool', None)
+        if pool is not None:
+            pool.reset_usage()
+
+    def _measure(self, runner: Runner) -> dict[str, float]:
+        pool = getattr(runner.bare_model, 'pool', None)
+        if pool is None:
+            return {}
+        usage = pool.usage.clone()
+        all_reduce(usage)
+        return usage_statistics(usage)
+
+
+def usage_statistics(usage: Tensor) -> dict[str, float]:
+    """``keys_used`` and ``key_entropy`` of (m,) counts, see :class:`PromptUsageHook`."""
+    share = usage.double() / usage.sum().clamp(min=1)
+    entropy = -(share * share.clamp(min=1e-12).log()).sum() / torch.tensor(float(max(len(usage), 2))).log()
+    return dict(keys_used=float((usage > 0).sum()), key_entropy=float(entropy))
