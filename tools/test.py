@@ -12,7 +12,8 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.hooks import PrepareTTAHook  # noqa: E402
 
-from vlprompt.engine import PredictionImageHook, SegmentationImageHook, cli  # noqa: E402
+from vlprompt.engine import PredictionImageHook, SegmentationImageHook, cli, read_checkpoint  # noqa: E402
+from vlprompt.engine.data_arguments import fill_data_arguments  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +46,8 @@ def main() -> None:
     cfg = configs[args.phase or list(configs)[-1]]
     cfg.start_from = None
     cfg.load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
+    if cfg.load_from:
+        fill_data_arguments(cfg, read_checkpoint(cfg.load_from))
     cfg.resume = False
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
     tta_model = cli.use_tta(cfg) if args.tta else None

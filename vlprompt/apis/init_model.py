@@ -12,6 +12,7 @@ from torch import nn
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.config import check_config
+from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.phases import phase_config
 from vlprompt.registry import MODELS
 
@@ -49,9 +50,11 @@ def init_model(
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     check_config(cfg)
     cfg = phase_config(cfg)
+    content = None if checkpoint is None else read_checkpoint(checkpoint)
+    fill_data_arguments(cfg, content, use_data=False)
     model = MODELS.build(cfg.model)
-    if checkpoint is not None:
-        content, other_classes = read_checkpoint(checkpoint), cfg.get('other_classes', False)
+    if content is not None:
+        other_classes = cfg.get('other_classes', False)
         names = ((content.get('meta') or {}).get('vlprompt') or {}).get('class_names')
         configured = cfg.model.get('class_names')
         if names and isinstance(configured, str) and len(names) == len(model.class_names) and not other_classes:

@@ -31,6 +31,7 @@ from vlprompt.engine.checkpoint import (
     write_checkpoint,
 )
 from vlprompt.engine.config import check_config
+from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
 from vlprompt.engine.hand_over import hand_over
 from vlprompt.engine.resume_state import restore_hub, resume_state
@@ -67,6 +68,7 @@ class PromptRunner(Runner):
     def from_cfg(cls, cfg: Config) -> PromptRunner:
         check_config(cfg)
         cfg = copy.deepcopy(cfg)
+        fill_data_arguments(cfg)
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))

@@ -122,6 +122,110 @@ class WarmupCosineLR(_ParamScheduler):
 
 
 @PARAM_SCHEDULERS.register_module()
+class LinearWarmupCosineLR(_ParamScheduler):
+    r"""Linear warm-up and a cosine that is not shifted by it, counted from 1: the first stage of CLIP-ReID.
+
+    With :math:`T` = ``T_max``, :math:`W` = ``warmup``, a group's own rate :math:`\eta`, in step
+    :math:`t = 1, 2, \dots` (the first epoch is 1):
+
+    .. math::
+        \eta_t = \text{warmup_lr} + \tfrac{t}{W} (\eta - \text{warmup_lr}) \quad (t < W), \qquad
+        \eta_t = m + \tfrac12 (\eta - m) (1 + \cos(\pi t / T)) \quad (t \ge W), \quad m = \text{eta_min}
+
+    The cosine has begun at step 0, so the rate drops a little where the warm-up ends; at :math:`t = T` it is
+    ``eta_min``.
+
+    Args:
+        optimizer: optimizer or wrapper whose groups are scheduled.
+        T_max: steps of the cosine, in published recipes the number of epochs.
+        warmup: steps of the warm-up, 0 for none.
+        warmup_lr: rate at step 0, for every group.
+        eta_min: rate at the end, for every group.
+        begin: step at which the schedule starts.
+        end: step at which it stops; the rate stays afterwards.
+        last_step: index of the last step.
+        by_epoch: steps are epochs; else iterations.
+        verbose: print every value.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        T_max: int,
+        warmup: int = 5,
+        warmup_lr: float = 1e-5,
+        eta_min: float = 1e-6,
+        begin: int = 0,
+        end: int = int(1e9),
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        if T_max <= 0 or warmup < 0:
+            raise ValueError(f'LinearWarmupCosineLR: T_max={T_max} must be positive and warmup={warmup} >= 0')
+        self.T_max, self.warmup, self.warmup_lr, self.eta_min = T_max, warmup, warmup_lr, eta_min
+        super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
+
+    def _get_value(self) -> list[float]:
+        """Rate of each group at ``self.last_step``, which counts from 0."""
+        t = self.last_step + 1
+        if t < self.warmup:
+            return [self.warmup_lr + t * (base - self.warmup_lr) / self.warmup for base in self.base_values]
+        half = 0.5 * (1 + cos(pi * min(t, self.T_max) / self.T_max))
+        return [self.eta_min + (base - self.eta_min) * half for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
+class EpochWarmupStepLR(_ParamScheduler):
+    r"""Steps down at milestones, after a linear warm-up, counted from 1: the second stage of CLIP-ReID.
+
+    With :math:`W` = ``warmup``, :math:`w` = ``warmup_factor``, in step :math:`e = 1, 2, \dots` (the first epoch is 1),
+    a group's own rate is multiplied by
+
+    .. math::
+        \bigl[w (1 - e/W) + e/W\bigr]_{e < W} \cdot \gamma^{|\{m \in \text{milestones} : m \le e\}|}
+
+    Args:
+        optimizer: optimizer or wrapper whose groups are scheduled.
+        milestones: steps from which on the rate is multiplied by ``gamma`` once more.
+        gamma: that factor.
+        warmup: steps of the warm-up, 0 for none.
+        warmup_factor: factor at step 0, which is before the first.
+        begin: step at which the schedule starts.
+        end: step at which it stops; the rate stays afterwards.
+        last_step: index of the last step.
+        by_epoch: steps are epochs; else iterations.
+        verbose: print every value.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        milestones: Sequence[int],
+        gamma: float = 0.1,
+        warmup: int = 10,
+        warmup_factor: float = 0.01,
+        begin: int = 0,
+        end: int = int(1e9),
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        if list(milestones) != sorted(milestones) or warmup < 0:
+            raise ValueError(f'EpochWarmupStepLR: milestones {list(milestones)} must ascend and warmup={warmup} >= 0')
+        self.milestones, self.gamma = list(milestones), gamma
+        self.warmup, self.warmup_factor = warmup, warmup_factor
+        super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
+
+    def _get_value(self) -> list[float]:
+        """Rate of each group at ``self.last_step``, which counts from 0."""
+        e = self.last_step + 1
+        warm = self.warmup_factor * (1 - e / self.warmup) + e / self.warmup if e < self.warmup else 1.0
+        factor = warm * self.gamma ** bisect_right(self.milestones, e)
+        return [base * factor for base in self.base_values]
+
+
+@PARAM_SCHEDULERS.register_module()
 class WarmupPolyLR(_ParamScheduler):
     r"""Polynomial decay multiplied by a linear warm-up: mmcv's "poly" policy, with which DenseCLIP was trained.
 

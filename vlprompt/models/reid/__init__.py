@@ -1,0 +1,6 @@
+"""Re-identification: the two stages of CLIP-ReID and its baseline."""
+
+from vlprompt.models.reid.prompt_learner import CachedFeaturePreprocessor, IdentityPromptLearner
+from vlprompt.models.reid.reidentifier import ReIdentifier
+
+__all__ = ['CachedFeaturePreprocessor', 'IdentityPromptLearner', 'ReIdentifier']

@@ -1,0 +1,59 @@
+"""Three levels of global image features, as CLIP-ReID (Li et al., AAAI 2023, section 3) takes them from a tower."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from vlprompt.clip import ModifiedResNet, VisionTransformer
+
+
+class FeatureLevels(NamedTuple):
+    """Global features of B images, none normalised.
+
+    Attributes:
+        last: (B, C) before the last stage or block: layer 3 averaged (ResNet), or the class token as the last but one
+            block leaves it, without a norm (ViT).  In training only.
+        final: (B, C') at the end of the tower: layer 4 averaged, or the class token behind ``ln_post``.
+        joint: (B, D) in the joint space of image and text.
+    """
+
+    last: Tensor
+    final: Tensor
+    joint: Tensor
+
+
+def feature_levels(
+    visual: ModifiedResNet | VisionTransformer, images: Tensor, class_offset: Tensor | None = None
+) -> FeatureLevels:
+    """Run a tower for its global features alone.
+
+    Only what these depend on is computed: the class token in the last block of a ViT, and in the attention pool of a
+    ResNet the mean token as the only query.
+
+    Args:
+        visual: an image tower; a ViT needs at least two blocks.
+        images: (B, 3, H, W) normalised.
+        class_offset: (B, width), added to the class token of a ViT.
+
+    Raises:
+        ValueError: an offset for a ResNet, which has no class token.
+    """
+    if isinstance(visual, VisionTransformer):
+        tokens, _ = visual.embed(images, class_offset)
+        last_block = len(visual.transformer.resblocks) - 1
+        x, (before,) = visual.encode(tokens, out_indices=(last_block - 1,), queries=1)
+        final = visual.ln_post(x[:, 0])
+        return FeatureLevels(before[:, 0], final, final @ visual.proj)
+    if class_offset is not None:
+        raise ValueError('a ResNet has no class token that an offset could be added to')
+    *_, third, fourth = visual.stages(images.to(visual.conv1.weight.dtype))
+    return FeatureLevels(third.mean((2, 3)), fourth.mean((2, 3)), visual.attnpool(fourth, local=False)[:, 0])
+
+
+def level_channels(visual: ModifiedResNet | VisionTransformer) -> tuple[int, int, int]:
+    """Channels of the three levels."""
+    if isinstance(visual, VisionTransformer):
+        return visual.width, visual.width, visual.embed_dim
+    return visual.stage_channels[2], visual.stage_channels[3], visual.embed_dim

@@ -1,0 +1,141 @@
+"""Stage 1 of CLIP-ReID (Li et al., AAAI 2023, section 3.2): a description of each identity, for frozen towers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from vlprompt.clip import build_clip
+from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.feature_cache import FeatureCache
+from vlprompt.models.losses.contrastive import supervised_contrastive
+from vlprompt.models.preprocessors import ClipPreprocessor
+from vlprompt.models.reid.levels import feature_levels
+from vlprompt.registry import MODELS
+from vlprompt.structures import ReIDSample
+
+ConfigType = dict
+
+
+@MODELS.register_module()
+class IdentityPromptLearner(PromptTunedMixin, BaseModel):
+    """Learn prompts whose text features agree with the image features of their identity.
+
+    Flow of a step::
+
+        once:     images -> clip.visual -> joint features (N, D), kept by the training loop
+        loss:     features (B, D) --------------------------------+-> contrast image to text, text to image
+                  identities of the batch -> prompt -> clip.text -+
+        tensor:   images -> joint features (B, D)
+        predict:  the same as ``feature`` of the samples: the untrained image tower
+
+    Only ``prompt.context`` is trained; the text tower keeps no gradients of its weights, and of identities that occur
+    several times in a batch the text is computed once.
+
+    A checkpoint also holds ``prototypes`` (K, D), the text features of all K identities, from which the second stage
+    starts.
+
+    Args:
+        clip: arguments of :func:`vlprompt.clip.build_clip`; image size and stride are those of the second stage.
+        num_ids: K, training identities; None in a config: those of the training data.
+        noun: what the pictures show; None in a config: what the data set says.
+        prompt: config of the prompt.
+        official: contrast in half precision, as published; else in float32.
+        data_preprocessor: config of the preprocessor of images.
+        init_cfg: mmengine's; unused here, since weights come through ``clip``.
+
+    Raises:
+        ValueError: the number of identities is not known.
+    """
+
+    data_arguments = ('num_ids', 'noun')
+
+    def __init__(
+        self,
+        clip: ConfigType,
+        num_ids: int | None = None,
+        noun: str | None = None,
+        prompt: ConfigType | None = None,
+        official: bool = False,
+        data_preprocessor: ConfigType | None = None,
+        init_cfg: ConfigType | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type='vlprompt.CachedFeaturePreprocessor'), init_cfg)
+        if num_ids is None or noun is None:
+            raise ValueError(
+                f'IdentityPromptLearner: num_ids={num_ids} and noun={noun!r} must be given where there are no training '
+                'data to read them from'
+            )
+        self.clip = build_clip(**clip)
+        self.num_ids, self.noun = num_ids, noun
+        self.official = official
+        prompt = prompt or dict(type='vlprompt.IdentityPrompt')
+        self.prompt = MODELS.build(prompt, default_args=dict(num_ids=num_ids, noun=noun, text=self.clip.text))
+        self.register_buffer('prototypes', torch.zeros(num_ids, self.clip.embed_dim))
+        self._text_cache = FeatureCache()
+        self.freeze(['prompt.context'])
+
+    def train(self, mode: bool = True) -> IdentityPromptLearner:
+        self._text_cache.clear()
+        return super().train(mode)
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """(B, D) joint features of normalised images (B, 3, H, W), not normalised."""
+        return feature_levels(self.clip.visual, images).joint
+
+    def text_features(self, ids: Tensor) -> Tensor:
+        """(B, D) text features of identities (B,), not normalised; each identity is encoded once."""
+        unique, inverse = ids.unique(return_inverse=True)
+        return self.prompt.encode(self.clip.text, ids=unique)[0][inverse]
+
+    @torch.no_grad()
+    def text_prototypes(self) -> Tensor:
+        """(K, D) text features of all identities, not normalised."""
+        return self._text_cache(lambda: self.prompt.encode(self.clip.text)[0], (self.prompt, self.clip.text))
+
+    def trained_state_dict(self) -> dict[str, Tensor]:
+        """Prompts, and the prototypes that belong to them."""
+        self.prototypes.copy_(self.text_prototypes())
+        return super().trained_state_dict()
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[ReIDSample] | Tensor | None = None, mode: str = 'tensor'
+    ) -> Tensor | dict[str, Tensor] | Sequence[ReIDSample]:
+        """
+        Args:
+            inputs: (B, 3, H, W) normalised images; for ``mode='loss'`` (B, D) joint features.
+            data_samples: for ``mode='loss'`` (B,) training labels, else B samples.
+            mode: ``'tensor'`` -> (B, D); ``'loss'`` -> dict of losses; ``'predict'`` -> data samples.
+        """
+        if mode == 'tensor':
+            return self.image_features(inputs)
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            samples = data_samples or [ReIDSample() for _ in inputs]
+            for sample, feature in zip(samples, self.image_features(inputs).float(), strict=True):
+                sample.set_feature(feature)
+            return samples
+        raise ValueError(f"IdentityPromptLearner: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+
+    def loss(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Contrast of B image features (B, D) with the texts of their identities (B,), both ways."""
+        text = self.text_features(labels)
+        return dict(
+            loss_i2t=supervised_contrastive(features, text, labels, labels, half=self.official),
+            loss_t2i=supervised_contrastive(text, features, labels, labels, half=self.official),
+        )
+
+
+@MODELS.register_module()
+class CachedFeaturePreprocessor(ClipPreprocessor):
+    """Normalise images as :class:`ClipPreprocessor` does; features (B, D) go to the model's device as they are."""
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """``dict(inputs, data_samples)``, see the class."""
+        if isinstance(data['inputs'], Tensor) and data['inputs'].dim() == 2:
+            return self.cast_data(data)
+        return super().forward(data, training)

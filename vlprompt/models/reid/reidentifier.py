@@ -1,0 +1,235 @@
+"""Re-identification with CLIP's image tower: the baseline and stage 2 of CLIP-ReID (Li et al., AAAI 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlprompt.clip import ClipSource, build_clip
+from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.losses.triplet import batch_hard_triplet
+from vlprompt.models.reid.heads import IdentityHead
+from vlprompt.models.reid.levels import FeatureLevels, feature_levels, level_channels
+from vlprompt.models.reid.side_information import SideInformation
+from vlprompt.registry import MODELS
+from vlprompt.structures import ReIDSample
+
+ConfigType = dict
+
+WEIGHTS = dict(id=1.0, id_proj=1.0, triplet_last=1.0, triplet=1.0, triplet_proj=1.0, i2t=1.0)
+"""The six terms of the loss."""
+
+
+@MODELS.register_module()
+class ReIdentifier(PromptTunedMixin, BaseModel):
+    """An image tower trained so that pictures of one person (or vehicle) have close descriptors.
+
+    Flow::
+
+        images, cameras -> visual -> last, final, joint                             (three levels of global features)
+        loss:     final -> head, joint -> head_proj    -> identity loss, twice      (batch norm, classifier)
+                  last, final, joint                   -> triplet loss, three times
+                  joint x prototypes                   -> image-to-text loss        (CLIP-ReID only)
+        tensor:   descriptor (B, C + D): final and joint, before or behind their batch norm
+        predict:  the descriptor as ``feature`` of the data samples
+
+    **CLIP-ReID** holds the image features against the text features of all identities, ``prototypes`` (K, D), which the
+    first stage learned (:class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`) and which stay fixed; a
+    training takes them over with ``start_from=dict(keys=['prototypes'])``.  Products are taken without normalisation or
+    temperature, as published.  The **baseline** is the same model with ``weights.i2t=0``.
+
+    Without ``num_ids`` there are no classifiers: such a model describes images and cannot be trained.
+
+    Args:
+        clip: arguments of :func:`vlprompt.clip.build_clip`; ``vision.patch_stride=12`` makes patches overlap (OLP).  Of
+            the towers only that of images is kept.
+        num_ids: K, training identities.  None in a config: those of the training data, or of the checkpoint.
+        num_cameras: cameras of the training data; None in a config: likewise.
+        num_views: viewpoints of the training data; None in a config: likewise.
+        sie: side information on a ViT: ``camera`` and ``view`` say what has part in it, ``coefficient`` and ``at_test``
+            see :class:`~vlprompt.models.reid.side_information.SideInformation`.  None: none.
+        weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``; 1
+            where not given.  A term of weight 0 is left out.
+        label_smoothing: of the identity and image-to-text losses.
+        margin: of the triplet loss.
+        descriptor: ``'before'`` or ``'after'`` the batch norms.  The parts are not normalised one by one, so the longer
+            one weighs more in a cosine.
+        official: round to half precision where the published code does in its losses; else they are in float32.
+        frozen: patterns of parameters that are not trained, besides the biases of the batch norms.
+        data_preprocessor: config of the preprocessor.
+        init_cfg: mmengine's; unused here, since weights come through ``clip``.
+
+    Raises:
+        ValueError: unknown weights, or side information for a ResNet or without the numbers it needs.
+    """
+
+    base_prefixes = ('visual.',)
+    data_arguments = ('num_ids', 'num_cameras', 'num_views')
+    class_tensors = ('head.classifier.weight', 'head_proj.classifier.weight', 'prototypes')
+
+    def __init__(
+        self,
+        clip: ConfigType,
+        num_ids: int | None = None,
+        num_cameras: int | None = None,
+        num_views: int | None = None,
+        sie: ConfigType | None = None,
+        weights: Mapping[str, float] | None = None,
+        label_smoothing: float = 0.1,
+        margin: float = 0.3,
+        descriptor: str = 'before',
+        official: bool = False,
+        frozen: Sequence[str] = (),
+        data_preprocessor: ConfigType | None = None,
+        init_cfg: ConfigType | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
+        if unknown := set(weights or {}) - set(WEIGHTS):
+            raise ValueError(f'ReIdentifier: unknown weights {sorted(unknown)}; there are {", ".join(WEIGHTS)}')
+        if descriptor not in ('before', 'after'):
+            raise ValueError(f"ReIdentifier: descriptor must be 'before' or 'after', got {descriptor!r}")
+        towers = build_clip(**clip)
+        self.visual, self._source = towers.visual, towers.source
+        self.num_ids, self.num_cameras, self.num_views = num_ids, num_cameras, num_views
+        self.weights = WEIGHTS | dict(weights or {})
+        self.label_smoothing, self.margin = label_smoothing, margin
+        self.descriptor, self.official = descriptor, official
+        _, final, joint = level_channels(self.visual)
+        self.head = IdentityHead(final, num_ids)
+        self.head_proj = IdentityHead(joint, num_ids)
+        self.sie = None if sie is None else self._build_sie(**sie)
+        prototypes = num_ids is not None and self.weights['i2t'] != 0
+        self.register_buffer('prototypes', torch.full((num_ids, joint), torch.nan) if prototypes else None)
+        self._has_prototypes = False
+        self.freeze(frozen=['head.norm.bias', 'head_proj.norm.bias', *frozen])
+
+    def _build_sie(self, camera: bool = True, view: bool = False, **options: Any) -> SideInformation:
+        if not hasattr(self.visual, 'class_embedding'):
+            raise ValueError('ReIdentifier: side information is added to a class token, which a ResNet does not have')
+        counts = {}
+        for name, used in (('num_cameras', camera), ('num_views', view)):
+            counts[name] = getattr(self, name) if used else None
+            if used and counts[name] is None:
+                raise ValueError(
+                    f'ReIdentifier: side information needs model.{name}; without training data or a checkpoint to read '
+                    'it from it must be given'
+                )
+        return SideInformation(self.visual.width, **counts, **options)
+
+    @property
+    def base_source(self) -> ClipSource | None:
+        return self._source
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | dict[str, Tensor] | Sequence[ReIDSample]:
+        """
+        Args:
+            inputs: (B, 3, H, W) normalised images.
+            data_samples: B samples; with ``gt_label`` for ``mode='loss'``, with ``camid`` and ``viewid`` where side
+                information asks for them.
+            mode: ``'tensor'`` -> descriptors (B, C + D), not normalised; ``'loss'`` -> dict of losses; ``'predict'`` ->
+                data samples.
+        """
+        if mode == 'tensor':
+            return self.describe(self.levels(inputs, data_samples))
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            descriptors = self.describe(self.levels(inputs, data_samples)).float()
+            samples = data_samples or [ReIDSample() for _ in inputs]
+            for sample, descriptor in zip(samples, descriptors, strict=True):
+                sample.set_feature(descriptor)
+            return samples
+        raise ValueError(f"ReIdentifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+
+    def levels(self, images: Tensor, data_samples: Sequence[ReIDSample] | None = None) -> FeatureLevels:
+        """Three levels of features of normalised images (B, 3, H, W)."""
+        return feature_levels(self.visual, images, self._class_offset(data_samples, images.device))
+
+    def _class_offset(self, data_samples: Sequence[ReIDSample] | None, device: torch.device) -> Tensor | None:
+        """(B, width) or (width,) side information, None without."""
+        if self.sie is None or not self.sie.needs_ids:
+            return None if self.sie is None else self.sie()
+        if data_samples is None:
+            raise ValueError(
+                'the model uses the camera of an image: give data_samples with camid (and viewid), or set '
+                "model.sie.at_test='mean'"
+            )
+        camids, viewids = ([int(getattr(sample, key)) for sample in data_samples] for key in ('camid', 'viewid'))
+        return self.sie(torch.tensor(camids, device=device), torch.tensor(viewids, device=device))
+
+    def describe(self, levels: FeatureLevels) -> Tensor:
+        """(B, C + D) descriptors, not normalised."""
+        parts = (levels.final, levels.joint)
+        if self.descriptor == 'after':
+            parts = (self.head.norm(levels.final), self.head_proj.norm(levels.joint))
+        return torch.cat(parts, 1)
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample]) -> dict[str, Tensor]:
+        """The weighted terms, and the accuracy of the first classifier in percent."""
+        if self.num_ids is None:
+            raise ValueError('ReIdentifier: training needs model.num_ids')
+        labels = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
+        levels = self.levels(inputs, data_samples)
+        scores = self.head(levels.final)
+        terms = dict(
+            id=lambda: self._cross_entropy(scores, labels),
+            id_proj=lambda: self._cross_entropy(self.head_proj(levels.joint), labels),
+            triplet_last=lambda: batch_hard_triplet(levels.last, labels, self.margin, self.official),
+            triplet=lambda: batch_hard_triplet(levels.final, labels, self.margin, self.official),
+            triplet_proj=lambda: batch_hard_triplet(levels.joint, labels, self.margin, self.official),
+            i2t=lambda: self._cross_entropy(self.text_scores(levels.joint), labels),
+        )
+        losses = {f'loss_{name}': self.weights[name] * term() for name, term in terms.items() if self.weights[name]}
+        return losses | dict(accuracy=(scores.argmax(1) == labels).float().mean() * 100)
+
+    def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(scores.float(), labels, label_smoothing=self.label_smoothing)
+
+    def text_scores(self, joint: Tensor) -> Tensor:
+        """(B, K) products of joint features (B, D) and prototypes, float32.
+
+        Raises:
+            ValueError: no prototypes were taken over from a first stage.
+        """
+        if not self._has_prototypes:
+            if self.prototypes is None or bool(self.prototypes.isnan().any()):
+                raise ValueError(
+                    'the image-to-text loss needs the text features of the identities: run both phases, or set '
+                    "start_from=dict(checkpoint='<checkpoint of the first phase>', keys=['prototypes']), or train the "
+                    'baseline with model.weights.i2t=0'
+                )
+            self._has_prototypes = True
+        dtype = torch.float16 if self.official else torch.float32
+        with torch.autocast(joint.device.type, enabled=False):
+            return (joint.to(dtype) @ self.prototypes.to(dtype).T).float()
+
+    def check_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
+        """Raise if a data set does not fit the model.
+
+        Args:
+            metainfo: of the data set.
+            what: what messages call it.
+            training: whether it is trained on.
+
+        Raises:
+            ValueError: other numbers of identities (training), or of cameras or viewpoints that side information uses.
+        """
+        counts = dict(num_ids=self.num_ids) if training else {}
+        if self.sie is not None and (training or self.sie.at_test == 'own'):
+            counts |= dict(num_cameras=self.sie.num_cameras, num_views=self.sie.num_views)
+        for name, ours in counts.items():
+            theirs = metainfo.get(name)
+            if ours is not None and theirs is not None and ours != theirs:
+                remedy = (
+                    f'leave model.{name} out of the config to follow the training data'
+                    if training
+                    else "set model.sie.at_test='mean' to test on data of other cameras"
+                )
+                raise ValueError(f'{what} has {name}={theirs}, but the model was built for {ours}: {remedy}')

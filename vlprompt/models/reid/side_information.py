@@ -1,0 +1,81 @@
+"""Side information embeddings (SIE): what camera and viewpoint do to a picture, learned (TransReID, ICCV 2021).
+
+CLIP-ReID adds the embedding to the class token only; TransReID adds it to every token.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SideInformation(nn.Module):
+    """One learned vector for each camera, viewpoint, or pair of both.
+
+    Args:
+        width: of the image tower's tokens.
+        num_cameras: cameras of the training data; None: the camera has no part.
+        num_views: viewpoints of the training data; None: the viewpoint has no part.
+        coefficient: factor of the embedding.
+        at_test: ``'own'``: an image gets the vector of its camera and viewpoint; ``'mean'``: the mean of all vectors,
+            for images of other cameras than the training data's.  Training always uses their own.
+
+    The parameter ``embedding`` is (cameras * views, width); row ``camera * num_views + view``.
+
+    Raises:
+        ValueError: neither cameras nor viewpoints.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_cameras: int | None = None,
+        num_views: int | None = None,
+        coefficient: float = 1.0,
+        at_test: str = 'own',
+    ) -> None:
+        super().__init__()
+        if num_cameras is None and num_views is None:
+            raise ValueError('SideInformation needs cameras, viewpoints or both')
+        if at_test not in ('own', 'mean'):
+            raise ValueError(f"sie.at_test must be 'own' or 'mean', got {at_test!r}")
+        self.num_cameras, self.num_views = num_cameras, num_views
+        self.coefficient, self.at_test = coefficient, at_test
+        self.embedding = nn.Parameter(torch.empty((num_cameras or 1) * (num_views or 1), width))
+        nn.init.trunc_normal_(self.embedding, std=0.02)
+
+    @property
+    def needs_ids(self) -> bool:
+        """Whether camera and viewpoint of the images have to be known."""
+        return self.training or self.at_test == 'own'
+
+    def forward(self, camids: Tensor | None = None, viewids: Tensor | None = None) -> Tensor:
+        """What is added to the class token.
+
+        Args:
+            camids: (B,) long, counted from 0; unused where cameras have no part.
+            viewids: (B,) long, counted from 0; unused where viewpoints have no part.
+
+        Returns:
+            (B, width), or (width,) for all images at test with ``at_test='mean'``.
+
+        Raises:
+            ValueError: a camera or viewpoint that the model was not built for.
+        """
+        if not self.needs_ids:
+            return self.coefficient * self.embedding.mean(0)
+        row = torch.zeros((), dtype=torch.long, device=self.embedding.device)
+        for ids, count, what in ((camids, self.num_cameras, 'camera'), (viewids, self.num_views, 'viewpoint')):
+            if count is None:
+                continue
+            outside = ids[(ids < 0) | (ids >= count)]
+            if len(outside):
+                raise ValueError(
+                    f'an image has {what} {int(outside[0])} (counted from 0), but the model was trained on {count}: to '
+                    "use it on pictures of other cameras, set model.sie.at_test='mean'"
+                )
+            row = row * count + ids
+        return self.coefficient * self.embedding[row]
+
+    def extra_repr(self) -> str:
+        return f'num_cameras={self.num_cameras}, num_views={self.num_views}, coefficient={self.coefficient}'
