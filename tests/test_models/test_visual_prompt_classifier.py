@@ -1,0 +1,224 @@
+"""The classifier on vision transformers: one feature extraction, two streams, what is trained, what is saved."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.conftest import MICRO
+from vlprompt.clip import build_clip, tokenize
+from vlprompt.models import VisualPromptClassifier
+from vlprompt.structures import ClassificationSample
+
+TIMM = dict(arch=dict(width=32, layers=4, heads=2, patch_size=16, image_size=48))
+CLIP = dict(arch=dict(MICRO['vit']))
+AGCL = dict(type='vlprompt.AGCLLoss')
+COUNTS = (40, 12, 5)
+PROMPT = dict(type='vlprompt.VisualPrompt', length=3)
+POOL = dict(type='vlprompt.PromptPool', size=5, length=3, first_block=2, topk=2)
+PHASE_2 = dict(prompt=PROMPT, pool=POOL, trainable=['pool.*', 'head.*'])
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    kwargs = dict(timm=TIMM, head=dict(type='vlprompt.CosineHead'), loss=AGCL, num_classes=3, trainable=['head.*'])
+    kwargs.update(changes)
+    if 'clip' in changes:
+        kwargs['timm'] = None
+    model = VisualPromptClassifier(**kwargs)
+    model.set_class_counts(COUNTS)
+    return model
+
+
+def samples(labels):
+    return [ClassificationSample().set_gt_label(label) for label in labels]
+
+
+@pytest.fixture
+def images():
+    return torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+
+def total(losses):
+    return sum(value for name, value in losses.items() if 'loss' in name)
+
+
+def test_the_three_modes_agree(images):
+    model = build(**PHASE_2).eval()
+    with torch.no_grad():
+        logits = model(images)
+        predictions = model(images, samples([0, 1, 2, 0]), mode='predict')
+        losses = model(images, samples([0, 1, 2, 0]), mode='loss')
+    assert logits.shape == (4, 3)
+    assert logits.abs().max() <= 1
+    for row, sample in zip(logits, predictions, strict=True):
+        torch.testing.assert_close(sample.pred_score, (20 * row).softmax(0))
+        assert sample.matched_groups.shape == (2,)
+    torch.testing.assert_close(losses['loss_cls'], model.loss_cls(logits, torch.tensor([0, 1, 2, 0])))
+    with pytest.raises(ValueError, match='predict'):
+        model(images, mode='train')
+
+
+class TestTwoPasses:
+    """Everything once, against the published two passes, in float64."""
+
+    @pytest.mark.parametrize('trunk', [dict(timm=TIMM), dict(clip=CLIP)])
+    def test_features_and_gradients(self, trunk, images):
+        first_block = 2 if 'timm' in trunk else 1
+        model = build(**trunk, **{**PHASE_2, 'pool': dict(POOL, first_block=first_block)}).double().eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        results = []
+        for reference in (False, True):
+            feature, match = model.feature(images.double(), reference)
+            losses = model.loss(images.double(), samples([0, 1, 2, 0]), reference)
+            results.append((feature, match.similarity, *torch.autograd.grad(total(losses), trained)))
+            assert not match.index.is_floating_point()
+        for fast, plain in zip(*results, strict=True):
+            assert (fast - plain).abs().max() <= 1e-6 * plain.abs().max()
+
+    def test_blocks_are_run_once(self, images, monkeypatch):
+        model = build(**PHASE_2)
+        block = type(model.visual.transformer.resblocks[0])
+        calls = []
+        forward = block.forward
+        monkeypatch.setattr(block, 'forward', lambda self, *a, **k: calls.append(1) or forward(self, *a, **k))
+        model.feature(images)
+        assert len(calls) == 2 + 2 + 2
+        calls.clear()
+        model.feature(images, reference=True)
+        assert len(calls) == 2 * 4
+
+
+def test_a_pool_of_zero_groups_changes_nothing_but_attention(images):
+    """Group prompts equal to the shared ones only repeat keys and values."""
+    model = build(**PHASE_2).eval()
+    with torch.no_grad():
+        model.pool.tokens.copy_(model.prompt.tokens[2:].expand(5, -1, -1, -1))
+        feature, match = model.feature(images)
+        assert not torch.allclose(feature, model.query(images))
+        expected = F.normalize(model.query(images), dim=1) @ F.normalize(model.pool.keys, dim=1).T
+    torch.testing.assert_close(match.similarity, expected.topk(2).values)
+
+
+def test_dual_streams_are_two_weighted_losses(images):
+    dual = dict(eta=0.5, loss=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0))
+    model = build(**PHASE_2, dual=dual).eval()
+    labels = torch.tensor([0, 1, 2, 0])
+    model.dual.set_progress(10, 40)
+    assert model.dual.weight == pytest.approx(0.375)
+    losses = model(images, samples(labels.tolist()), mode='loss')
+    logits = model(images)
+    torch.testing.assert_close(losses['loss_balanced'], model.loss_cls(logits[:2], labels[:2]))
+    torch.testing.assert_close(losses['loss_uniform'], 0.375 * model.dual.loss(logits[2:], labels[2:]))
+    assert model.dual.loss.gamma_neg == 8
+    similarity = model.feature(images)[1].similarity.mean(1)
+    torch.testing.assert_close(losses['loss_key'], 1 - similarity[:2].mean() + 0.375 * (1 - similarity[2:].mean()))
+    assert losses['eta'] == pytest.approx(0.375)
+    with pytest.raises(ValueError, match='DualStreamBatchSampler'):
+        model(images[:3], samples([0, 1, 2]), mode='loss')
+
+
+@pytest.mark.parametrize(
+    ('parts', 'trained'),
+    [
+        (dict(head=dict(type='vlprompt.LinearHead', dropout=0.1)), {'head'}),
+        (dict(prompt=PROMPT, trainable=['prompt.*', 'head.*']), {'prompt', 'head'}),
+        (dict(prompt=dict(PROMPT, deep=False), trainable=['prompt.*', 'head.*']), {'prompt', 'head'}),
+        (PHASE_2, {'pool', 'head'}),
+        (
+            dict(adapter=dict(type='vlprompt.AdaptFormer', rank=2), trainable=['adapter.*', 'head.*']),
+            {'adapter', 'head'},
+        ),
+        (dict(trainable=['visual.*', 'head.*']), {'visual', 'head'}),
+    ],
+    ids=['linear', 'vpt-deep', 'vpt-shallow', 'phase-2', 'adaptformer', 'full'],
+)
+def test_a_step_moves_what_is_trained_and_nothing_else(parts, trained, images):
+    model = build(**parts).train()
+    if parts.get('adapter'):
+        for branch in model.adapter:  # at their zero start only the last layer has a gradient
+            torch.nn.init.normal_(branch.up.weight)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    total(model(images, samples([0, 1, 2, 0]), mode='loss')).backward()
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0).step()
+    for name, parameter in model.named_parameters():
+        moved = not torch.equal(parameter, before[name])
+        if name not in ('visual.class_embedding',) and 'keys' not in name:
+            assert moved == (name.split('.')[0] in trained), name
+
+
+def test_published_parameter_counts():
+    base = dict(width=768, layers=12, heads=12, patch_size=16, image_size=224)
+    with torch.device('meta'):
+        model = VisualPromptClassifier(
+            timm=dict(arch=base),
+            head=dict(type='vlprompt.CosineHead'),
+            loss=AGCL,
+            num_classes=365,
+            prompt=dict(type='vlprompt.VisualPrompt'),
+            pool=dict(type='vlprompt.PromptPool'),
+            trainable=['pool.*', 'head.*'],
+        )
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    assert sum(n for name, n in sizes.items() if name.startswith('visual.')) == 85798656
+    assert sizes['prompt.tokens'] == 92160
+    assert sizes['prompt.tokens'] + sizes['pool.tokens'] == 1013760
+    assert sizes['prompt.tokens'] + sizes['pool.tokens'] + sizes['pool.keys'] == 1029120
+    assert sizes['head.weight'] == 280320
+
+
+def test_a_checkpoint_holds_prompts_keys_and_head(tmp_path):
+    path = tmp_path / 'trunk.pth'
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.save(VisionTransformer(img_size=48, embed_dim=32, depth=4, num_heads=2, num_classes=0).state_dict(), path)
+    model = build(timm=dict(TIMM, weights=str(path)), **PHASE_2)
+    assert set(model.trained_state_dict()) == {'prompt.tokens', 'pool.tokens', 'pool.keys', 'head.weight'}
+    assert model.base_source.name == 'file:trunk.pth'
+    assert any(name.startswith('visual.') for name in build(**PHASE_2).trained_state_dict()), 'random trunks are saved'
+
+
+class TestTextStart:
+    NAMES = ('sea_lion', 'okapi', 'gerenuk')
+    HEAD = dict(type='vlprompt.CosineHead', start='text', scale=25.0)
+
+    def test_head_is_the_text_features_brought_back(self):
+        model = build(clip=CLIP, head=self.HEAD, class_names=self.NAMES, num_classes=None)
+        clip = build_clip(**CLIP)
+        clip.load_state_dict(
+            {f'visual.{k}': v for k, v in model.visual.state_dict().items()}
+            | {f'text.{k}': v for k, v in model.text.state_dict().items()},
+            strict=False,
+        )
+        with torch.no_grad():
+            ids = tokenize([f'a photo of a {name}.' for name in ('sea lion', 'okapi', 'gerenuk')])
+            expected = F.normalize(clip.encode_text(ids), dim=1) @ clip.visual.proj.T
+        torch.testing.assert_close(model.head.weight.detach(), F.normalize(expected, dim=1))
+
+    def test_names_may_come_from_the_data(self, images):
+        model = build(clip=CLIP, head=self.HEAD)
+        with pytest.raises(ValueError, match='class names'):
+            model.loss(images, samples([0, 1, 2, 0]))
+        before = model.head.weight.clone()
+        model.set_class_names(self.NAMES)
+        assert not torch.equal(model.head.weight, before)
+        with pytest.raises(ValueError, match='3 classes, got 2'):
+            model.set_class_names(self.NAMES[:2])
+
+
+def test_parts_are_checked(images):
+    with pytest.raises(ValueError, match='either clip'):
+        build(timm=None)
+    with pytest.raises(ValueError, match='deep shared prompts'):
+        build(pool=POOL)
+    with pytest.raises(ValueError, match='do not go together'):
+        build(**PHASE_2, adapter=dict(type='vlprompt.AdaptFormer'))
+    with pytest.raises(ValueError, match='ResNet'):
+        build(clip=dict(arch=MICRO['rn']))
+    with pytest.raises(ValueError, match='text tower'):
+        build(head=TestTextStart.HEAD)
+    with pytest.raises(ValueError, match='2 class names'):
+        build(class_names=['a', 'b'])
+    with pytest.raises(ValueError, match='training data 2'):
+        build().set_class_counts([1, 2])
