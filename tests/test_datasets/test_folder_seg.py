@@ -5,11 +5,12 @@ import pytest
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from vlprompt.datasets.folder_seg import FolderSegDataset, LoadMask, LoadSegImage
+from vlprompt.datasets import LoadImageFile
+from vlprompt.datasets.folder_seg import FolderSegDataset, LoadMask
 from vlprompt.datasets.palette import voc_palette
 
 NAMES = ['background', 'cat', 'dog']
-PIPELINE = [dict(type='vlprompt.LoadSegImage'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]
+PIPELINE = [dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +141,7 @@ def test_a_file_that_vanished_is_named(root):
     with pytest.raises(FileNotFoundError, match=r'gone\.png'):
         LoadMask()(info)
     with pytest.raises(FileNotFoundError, match=r'gone\.jpg'):
-        LoadSegImage()(info)
+        LoadImageFile()(info)
 
 
 def test_palette_is_that_of_pascal_voc():

@@ -1,4 +1,4 @@
-"""The endless sampler and the wrapper: the same samples for any number of processes, workers and interruptions."""
+"""The samplers and the wrapper: the same samples for any number of processes, workers and interruptions."""
 
 import random
 from itertools import islice
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vlprompt.datasets import InfiniteEpochSampler, SeededDataset
+from vlprompt.datasets import InfiniteEpochSampler, PaddedEpochSampler, SeededDataset
 
 
 class Draws(Dataset):
@@ -51,6 +51,23 @@ def test_skipping_continues_the_stream(world_size):
         assert stream(9, skip=skip, **options) == stream(9 + skip, **options)[skip:]
 
 
+def test_padded_epochs_give_every_process_equally_many():
+    def epoch(number, rank=0, world_size=1):
+        sampler = PaddedEpochSampler(SeededDataset(Draws()), seed=3)
+        sampler.rank, sampler.world_size = rank, world_size
+        sampler.set_epoch(number)
+        assert len(list(sampler)) == len(sampler)
+        return list(sampler)
+
+    assert epoch(2) == stream(15)[10:], 'the order of the endless sampler'
+    for world_size in (2, 3, 7):
+        parts = [epoch(1, rank, world_size) for rank in range(world_size)]
+        assert len({len(part) for part in parts}) == 1
+        together = [i for step in zip(*parts, strict=True) for i in step]
+        assert together[:5] == epoch(1)
+        assert set(together) == set(range(5, 10))
+
+
 def test_augmentation_belongs_to_epoch_and_sample():
     dataset = SeededDataset(Draws(), seed=1)
     assert dataset[7] == dataset[7]
@@ -72,5 +89,6 @@ def test_workers_do_not_matter():
 
 
 def test_other_datasets_are_refused():
-    with pytest.raises(TypeError, match='SeededDataset'):
-        InfiniteEpochSampler(Draws())
+    for sampler in (InfiniteEpochSampler, PaddedEpochSampler):
+        with pytest.raises(TypeError, match=f'{sampler.__name__} needs a SeededDataset'):
+            sampler(Draws())

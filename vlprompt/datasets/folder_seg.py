@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
@@ -32,7 +31,7 @@ class FolderSegDataset(BaseSegDataset):
         ├── images/<split>/a.jpg     any depth of folders below the split
         └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled
 
-    Load samples with :class:`LoadSegImage` and :class:`LoadMask`, whose errors name the file.
+    Load samples with :class:`~vlprompt.datasets.LoadImageFile` and :class:`LoadMask`, whose errors name the file.
 
     Args:
         data_root: the folder.
@@ -115,22 +114,6 @@ class FolderSegDataset(BaseSegDataset):
             )
             for name in names
         ]
-
-
-@TRANSFORMS.register_module()
-class LoadSegImage(LoadImageFromFile):
-    """Read ``img_path`` as (H, W, 3) BGR; arguments are mmcv's.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        OSError: the file is empty or no image; the message names it.
-    """
-
-    def transform(self, results: dict) -> dict:
-        try:
-            return super().transform(results)
-        except (AssertionError, cv2.error) as error:
-            raise OSError(f'image {results["img_path"]} cannot be read: it is empty, damaged or no image') from error
 
 
 @TRANSFORMS.register_module()

@@ -1,4 +1,4 @@
-"""Reproducible augmentation for data sets of other packages, in training loops that count iterations."""
+"""Reproducible augmentation for data sets of other packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class SeededDataset(Dataset):
     """A data set of mmseg or mmdet whose samples depend on (seed, epoch, index) only.
 
     The index carries the epoch: ``dataset[epoch * len(dataset) + i]`` is sample ``i`` as augmented in that epoch, by
-    whichever worker, process or resumed run it is loaded.  :class:`InfiniteEpochSampler` yields such indices.
+    whichever worker, process or resumed run it is loaded.  :class:`InfiniteEpochSampler` (loops that count iterations)
+    and :class:`PaddedEpochSampler` (loops that count epochs) yield such indices.
 
     Args:
         dataset: the data set, or its config.
@@ -53,6 +54,58 @@ class SeededDataset(Dataset):
 
 
 @DATA_SAMPLERS.register_module()
+class PaddedEpochSampler(Sampler):
+    """One epoch after another, in indices that carry the epoch: ``epoch * len(dataset) + i``.
+
+    As mmengine's ``DefaultSampler`` it repeats the first samples of an epoch where that makes every process take
+    equally many, so batch samplers on top of it (by aspect ratio, say) give every process equally many batches.
+
+    Args:
+        dataset: a :class:`SeededDataset`.
+        shuffle: a new order every epoch, depending on (seed, epoch) only; or the order of the data set.
+        seed: of the order; the same in all processes.  None: drawn once and shared.
+
+    Raises:
+        TypeError: ``dataset`` does not decode the epoch from the index.
+    """
+
+    def __init__(self, dataset: SeededDataset, shuffle: bool = True, seed: int | None = None) -> None:
+        self.dataset = _seeded(dataset, self)
+        self.rank, self.world_size = get_dist_info()
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by mmengine before every training epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Samples of this process per epoch."""
+        return -(-len(self.dataset) // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        size = len(self.dataset)
+        order = epoch_order(size, self.epoch, self.seed, self.shuffle)
+        padded = np.resize(order, len(self) * self.world_size)
+        return iter((self.epoch * size + padded[self.rank :: self.world_size]).tolist())
+
+
+def epoch_order(size: int, epoch: int, seed: int, shuffle: bool) -> np.ndarray:
+    """(size,) the order of an epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(size) if shuffle else np.arange(size)
+
+
+def _seeded(dataset: Dataset, sampler: Sampler) -> SeededDataset:
+    if not isinstance(dataset, SeededDataset):
+        raise TypeError(
+            f'{type(sampler).__name__} needs a SeededDataset, got {type(dataset).__name__}: write '
+            "dataset=dict(type='vlprompt.SeededDataset', dataset=...), or take one of mmengine's samplers"
+        )
+    return dataset
+
+
+@DATA_SAMPLERS.register_module()
 class InfiniteEpochSampler(Sampler):
     """Epoch after epoch without end, in indices that carry the epoch: ``epoch * len(dataset) + i``.
 
@@ -69,13 +122,8 @@ class InfiniteEpochSampler(Sampler):
     """
 
     def __init__(self, dataset: SeededDataset, shuffle: bool = True, seed: int | None = None) -> None:
-        if not isinstance(dataset, SeededDataset):
-            raise TypeError(
-                f'InfiniteEpochSampler needs a SeededDataset, got {type(dataset).__name__}: write '
-                "dataset=dict(type='vlprompt.SeededDataset', dataset=...), or take sampler=dict(type='InfiniteSampler')"
-            )
         self.rank, self.world_size = get_dist_info()
-        self.size = len(dataset)
+        self.size = len(_seeded(dataset, self))
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
         self.skipped = 0
@@ -92,11 +140,6 @@ class InfiniteEpochSampler(Sampler):
         position = self.skipped * self.world_size + self.rank
         while True:
             epoch, start = divmod(position, self.size)
-            order = self._order(epoch)
+            order = epoch_order(self.size, epoch, self.seed, self.shuffle)
             yield from (epoch * self.size + order[start :: self.world_size]).tolist()
             position += -(-(self.size - start) // self.world_size) * self.world_size
-
-    def _order(self, epoch: int) -> np.ndarray:
-        return (
-            np.random.default_rng((self.seed, epoch)).permutation(self.size) if self.shuffle else np.arange(self.size)
-        )

@@ -17,7 +17,7 @@ _palette = [
 ]
 _layout = dict(data_root=data_root, masks='annotations', palette=_palette)
 train_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(type='vlprompt.LoadMask'),
     dict(type='RandomResize', scale=(320, 240), ratio_range=(0.8, 1.5), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(192, 192), cat_max_ratio=0.75),
@@ -26,7 +26,7 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(
         type='TestTimeAug',
         transforms=[

@@ -5,7 +5,7 @@ _base_ = './seg_512x512.py'
 dataset_type = 'vlprompt.FolderSegDataset'
 data_root = 'data/custom'
 train_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(type='vlprompt.LoadMask'),
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75),
@@ -14,14 +14,14 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),
     dict(type='vlprompt.LoadMask'),  # after the resize, which is not meant for them
     dict(type='PackSegInputs'),
 ]
 # Six ratios of the test scale (not of the image), each also mirrored.
 tta_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(
         type='TestTimeAug',
         transforms=[

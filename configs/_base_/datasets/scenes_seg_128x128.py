@@ -3,16 +3,16 @@ _base_ = './folder_seg.py'
 
 data_root = 'data/scenes_seg'
 train_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(type='vlprompt.LoadMask'),
     dict(type='RandomResize', scale=(128, 128), ratio_range=(1.0, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(128, 128)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
-test_pipeline = [dict(type='vlprompt.LoadSegImage'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]
+test_pipeline = [dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]
 tta_pipeline = [
-    dict(type='vlprompt.LoadSegImage'),
+    dict(type='vlprompt.LoadImageFile'),
     dict(
         type='TestTimeAug',
         transforms=[

@@ -1,5 +1,5 @@
-# What DenseCLIP's detectors share, for `model = dict(**_base_.text_guided, ...)`: CLIP's ResNet-50, prompt, matching and
-# auxiliary loss. Channels and class numbers of neck and heads follow from the backbone and the class names.
+# What DenseCLIP's detectors share, for `model = dict(**_base_.text_guided, ...)`: CLIP's ResNet-50, prompt, matching
+# and auxiliary loss. Channels and class numbers of neck and heads follow from the backbone and the class names.
 text_guided = dict(
     clip=dict(arch='RN50', weights='openai', image_size=1344, vision=dict(interpolation='bilinear')),
     backbone=dict(_delete_=True, type='vlprompt.ClipTrunk', joint=True),

@@ -1,0 +1,250 @@
+"""COCO annotation files, checked entry by entry before anything is trained on them; needs no mmdet."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+BROKEN = ('error', 'skip')
+
+
+class CocoError(ValueError):
+    """An annotation file that cannot be used as it is; the message names the file and the entry."""
+
+
+def read_coco(
+    ann_file: str | Path,
+    image_folder: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    masks: bool = False,
+    broken: str = 'error',
+) -> tuple[dict[str, Any], list[str]]:
+    """Read an annotation file in COCO's form and check every entry.
+
+    ``images`` need id, file_name, width and height; ``categories`` id and name; ``annotations`` id, image_id,
+    category_id and bbox.  Where ``area`` or ``iscrowd`` is missing, the area of the mask, or else of the box, and 0 are
+    filled in.
+
+    Args:
+        ann_file: the JSON file.
+        image_folder: where the images must exist; None: not looked at.
+        classes: names of the categories to keep, in the order of the labels; None: all, in the file's order.
+            Annotations of the others are left out without being called broken.
+        masks: every object needs a mask.  Without, those that are there must be sound all the same.
+        broken: what to do with an entry that is broken: ``'error'``, or ``'skip'`` it.
+
+    Returns:
+        The content, ``categories`` in the order of the labels, and one line for every entry that was skipped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CocoError: no JSON, one of the three lists is missing, categories that cannot be told apart or lack one of
+            ``classes``, or a broken entry with ``broken='error'``: a box that is empty, not finite or entirely outside
+            the image; a mask that is empty, malformed or of another size; an unknown image or category; a missing
+            field, a number used twice, a missing image file.
+    """
+    if broken not in BROKEN:
+        raise ValueError(f'broken must be one of {BROKEN}, got {broken!r}')
+    content = _load(Path(ann_file))
+    checker = _Checker(Path(ann_file), broken)
+    categories = checker.categories(content['categories'], classes)
+    images = checker.keep('image', content['images'], lambda image: _image_problem(image, image_folder))
+    wanted = {category['id'] for category in categories}
+    others = {category['id'] for category in content['categories']} - wanted
+    sizes = {image['id']: (image['height'], image['width']) for image in images}
+    lost = {image.get('id') for image in content['images'] if isinstance(image, Mapping)} - set(sizes)
+    asked_for = (a for a in content['annotations'] if not _belongs(a, others, lost))
+    annotations = checker.keep(
+        'annotation', asked_for, lambda annotation: _annotation_problem(annotation, sizes, wanted, masks)
+    )
+    content |= dict(categories=categories, images=images, annotations=[_completed(a, sizes) for a in annotations])
+    return content, checker.skipped
+
+
+def category_names(ann_file: str | Path) -> list[str]:
+    """Names of the categories, in the file's order.
+
+    Raises:
+        FileNotFoundError, CocoError: as of :func:`read_coco`.
+    """
+    path = Path(ann_file)
+    return [category['name'] for category in _Checker(path, 'error').categories(_load(path)['categories'], None)]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f'annotation file {path} does not exist')
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CocoError(f'{path} is no JSON file: {error}') from error
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
+            raise CocoError(f'{path} is not in COCO\'s form: it has no list "{key}"')
+    return dict(content)
+
+
+class _Checker:
+    """Goes through the entries of one file and raises at a broken one, or notes and drops it."""
+
+    def __init__(self, path: Path, broken: str) -> None:
+        self.path, self.broken = path, broken
+        self.skipped: list[str] = []
+
+    def keep(self, kind: str, entries: Iterable[Any], problem_of: Callable[[Mapping], str | None]) -> list[dict]:
+        """Entries without a problem."""
+        kept, seen = [], set()
+        for position, entry in enumerate(entries):
+            if not isinstance(entry, Mapping) or not isinstance(entry.get('id'), int):
+                problem, name = 'it has no id (a whole number)', f'{kind} at position {position}'
+            else:
+                name = f'{kind} {entry["id"]}'
+                problem = 'its id is used twice' if entry['id'] in seen else problem_of(entry)
+            if problem is None:
+                seen.add(entry['id'])
+                kept.append(dict(entry))
+            elif self.broken == 'error':
+                raise CocoError(
+                    f"{self.path}: {name}: {problem}. Correct the file, or set broken='skip' in the data set to leave "
+                    'broken entries out'
+                )
+            else:
+                self.skipped.append(f'{name}: {problem}')
+        return kept
+
+    def categories(self, entries: list, classes: Sequence[str] | None) -> list[dict]:
+        """The categories of ``classes`` in that order; a mistake in them cannot be skipped."""
+        for position, entry in enumerate(entries):
+            if not isinstance(entry, Mapping) or not isinstance(entry.get('id'), int) or not entry.get('name'):
+                raise CocoError(f'{self.path}: category at position {position} has no id (a whole number) or no name')
+        for key in ('id', 'name'):
+            twice = [value for value, count in Counter(entry[key] for entry in entries).items() if count > 1]
+            if twice:
+                raise CocoError(f'{self.path}: two categories have the {key} {twice[0]!r}')
+        if classes is None:
+            return [dict(entry) for entry in entries]
+        by_name = {entry['name']: dict(entry) for entry in entries}
+        absent = [name for name in classes if name not in by_name]
+        if absent:
+            raise CocoError(f'{self.path} has no category {absent[0]!r}; it has {", ".join(by_name)}')
+        return [by_name[name] for name in classes]
+
+
+def _belongs(annotation: Any, categories: set, images: set) -> bool:
+    """Of a category that is not asked for, or of an image that was reported itself."""
+    return isinstance(annotation, Mapping) and (
+        annotation.get('category_id') in categories or annotation.get('image_id') in images
+    )
+
+
+def _image_problem(image: Mapping, folder: str | Path | None) -> str | None:
+    if not image.get('file_name'):
+        return 'it has no file_name'
+    for key in ('width', 'height'):
+        if not isinstance(image.get(key), int) or image[key] < 1:
+            return f'its {key} is {image.get(key)!r}, not a positive whole number'
+    if folder is not None and not Path(folder, image['file_name']).is_file():
+        return f'the file {Path(folder, image["file_name"])} does not exist'
+    return None
+
+
+def _annotation_problem(annotation: Mapping, sizes: Mapping, categories: set, masks: bool) -> str | None:
+    for key in ('image_id', 'category_id', 'bbox'):
+        if key not in annotation:
+            return f'it has no {key}'
+    if annotation['image_id'] not in sizes:
+        return f'there is no image {annotation["image_id"]!r}'
+    if annotation['category_id'] not in categories:
+        return f'there is no category {annotation["category_id"]!r}'
+    size = sizes[annotation['image_id']]
+    if problem := _box_problem(annotation['bbox'], size):
+        return problem
+    area = annotation.get('area', 1)
+    if not _finite([area]) or area <= 0:
+        return f'its area is {area!r}'
+    if annotation.get('segmentation') or masks:
+        return _mask_problem(annotation.get('segmentation'), size)
+    return None
+
+
+def _box_problem(box: Any, size: tuple[int, int]) -> str | None:
+    if not isinstance(box, Sequence) or len(box) != 4 or not _finite(box):
+        return f'its bbox {box!r} is not four finite numbers x, y, width, height'
+    x, y, width, height = box
+    if width <= 0 or height <= 0:
+        return f'its bbox {box!r} is empty'
+    if x >= size[1] or y >= size[0] or x + width <= 0 or y + height <= 0:
+        return f'its bbox {box!r} is outside of the image of {size[1]} x {size[0]} pixels'
+    return None
+
+
+def _mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
+    if not mask:
+        return 'it has no mask'
+    if isinstance(mask, list):
+        return _polygons_problem(mask, size)
+    if not isinstance(mask, Mapping) or not {'size', 'counts'} <= set(mask):
+        return 'its segmentation is neither a list of polygons nor runs with size and counts'
+    if list(mask['size']) != list(size):
+        return f'its mask has the size {mask["size"]}, the image {list(size)} (height, width)'
+    runs = run_lengths(mask['counts']) if isinstance(mask['counts'], str) else mask['counts']
+    if not isinstance(runs, list) or not _finite(runs) or min(runs, default=0) < 0 or sum(runs) != math.prod(size):
+        return 'the runs of its mask do not add up to the pixels of the image'
+    return None if sum(runs[1::2]) else 'its mask is empty'
+
+
+def _polygons_problem(polygons: list, size: tuple[int, int]) -> str | None:
+    if not all(isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 for part in polygons):
+        return 'one of its polygons has fewer than three corners, or half a corner'
+    if not all(_finite(part) for part in polygons):
+        return 'its polygons hold something else than finite numbers'
+    return None if coco_mask.area(_runs(polygons, size)) else 'its mask is empty'
+
+
+def run_lengths(counts: str) -> list[int] | None:
+    """The runs that a string of COCO's compressed form stands for, zeros first; None if it breaks off.
+
+    Characters from '0' on carry five bits each, low bits first, and whether more follow; from the third on, runs are
+    stored as differences to the last but one.  pycocotools decodes anything, so damage shows in their sum only.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            value -= (bits & 0x10) << (shift - 4)  # the sign: the highest of the five bits
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return None if shift else runs
+
+
+def _runs(mask: Any, size: tuple[int, int]) -> dict:
+    """A mask in compressed runs."""
+    if isinstance(mask, list):
+        return coco_mask.merge(coco_mask.frPyObjects(mask, *size))
+    return coco_mask.frPyObjects(mask, *size) if isinstance(mask['counts'], list) else mask
+
+
+def _finite(values: Iterable[Any]) -> bool:
+    return all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+
+
+def _completed(annotation: dict, sizes: Mapping) -> dict:
+    annotation.setdefault('iscrowd', 0)
+    if 'area' not in annotation:
+        mask = annotation.get('segmentation')
+        annotation['area'] = (
+            float(coco_mask.area(_runs(mask, sizes[annotation['image_id']])))
+            if mask
+            else float(annotation['bbox'][2] * annotation['bbox'][3])
+        )
+    return annotation
