@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import vlprompt  # noqa: F401  before any test module imports mmdet, which would find no ops (see vlprompt.compat)
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / 'shared'
 

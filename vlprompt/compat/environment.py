@@ -10,8 +10,11 @@ import importlib
 import os
 import platform
 import re
+import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
+
+from .mmcv_ops import compiled_ops, ops_in_use
 
 # Two distributions that install the same import package; the maintained one first.
 FAMILIES = {
@@ -31,10 +34,12 @@ def check_environment() -> None:
     """Raise if the installed packages are known not to work together.
 
     Raises:
-        EnvironmentProblem: both families of mm packages at once, or a torch/torchvision pair that does not match.
+        EnvironmentProblem: both families of mm packages at once, a torch/torchvision pair that does not match,
+            compiled mmcv ops that cannot be loaded, or mmdet imported too early to see ops.
     """
     check_mm_families()
     check_torch_pair()
+    check_mmcv_ops()
 
 
 def installed_version(distribution: str) -> str | None:
@@ -80,6 +85,28 @@ def check_torch_pair(
         ) from error
 
 
+def check_mmcv_ops(import_module: Callable[[str], object] = importlib.import_module) -> None:
+    """Raise if mmcv has compiled ops that do not work, or if mmdet has already settled for having none.
+
+    mmdet's maintained family takes a failed import of an op for "not compiled" and fails when the op is called.
+    """
+    compiled = compiled_ops()
+    if compiled is not None:
+        try:
+            import_module('mmcv._ext')
+        except (ImportError, OSError) as error:
+            raise EnvironmentProblem(
+                f'mmcv has compiled ops that cannot be loaded ({compiled}): {error}\n'
+                'They must be built for the installed Python and torch. Either build them again or install mmcv '
+                "without them, for which vlprompt has ops on torchvision's kernels:\n"
+                '  pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation onedl-mmcv  # build\n'
+                '  pip install --force-reinstall --no-deps --no-cache-dir onedl-mmcv                       # without'
+            ) from error
+    roi_align = getattr(sys.modules.get('mmdet.structures.mask.structures'), 'roi_align', None)
+    if roi_align is not None and str(roi_align.__module__).startswith('mmdet'):
+        raise EnvironmentProblem('mmdet was imported before vlprompt, so it found no ops: import vlprompt first')
+
+
 def _wanted_torch() -> str:
     """``' (torchvision asks for torch==2.9.1)'`` when its metadata says so."""
     try:
@@ -97,6 +124,7 @@ def environment_report() -> dict[str, str]:
     for distributions in FAMILIES.values():
         found = [d for d in distributions if installed_version(d)]
         report |= {d: installed_version(d) for d in found}
+    report['mmcv ops'] = ops_in_use()
     report['platform'] = platform.platform()
     report['processors'] = f'{os.cpu_count()}, torch uses {torch.get_num_threads()} threads'
     return report

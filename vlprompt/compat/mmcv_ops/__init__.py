@@ -1,0 +1,12 @@
+"""The compiled ops of mmcv (``mmcv._ext``) where mmcv was installed without them.
+
+mmdet imports ``mmcv._ext``, which needs a compiler and a quarter of an hour to build. :func:`ensure_mmcv_ops`, called
+when vlprompt is imported, lets Python find a module of that name in :mod:`~vlprompt.compat.mmcv_ops.extension` if it
+finds none elsewhere. Nothing is loaded before ``mmcv.ops`` is, and a compiled mmcv is used unchanged.
+
+Import vlprompt before mmdet.
+"""
+
+from .install import PROVIDED, compiled_ops, ensure_mmcv_ops, ops_in_use
+
+__all__ = ['PROVIDED', 'compiled_ops', 'ensure_mmcv_ops', 'ops_in_use']

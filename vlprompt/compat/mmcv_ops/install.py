@@ -1,0 +1,93 @@
+"""Find :mod:`~vlprompt.compat.mmcv_ops.extension` under the name ``mmcv._ext`` where no compiled module has it.
+
+Needs nothing but the standard library and imports neither torch nor mmcv, so that every run can afford it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+NAME = 'mmcv._ext'
+STAND_IN = Path(__file__).with_name('extension.py')
+PROVIDED = (
+    'nms',
+    'softnms',
+    'roi_align_forward',
+    'roi_align_backward',
+    'sigmoid_focal_loss_forward',
+    'sigmoid_focal_loss_backward',
+)
+"""Ops of the stand-in; every other one raises :class:`~vlprompt.compat.mmcv_ops.extension.MissingOpError`."""
+
+
+class StandInFinder(MetaPathFinder):
+    """Last finder of ``sys.meta_path``: it is asked only for what Python has found nowhere else."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Spec of the stand-in for the name ``mmcv._ext``, None for every other name.
+
+        Raises:
+            ImportError: mmcv has a compiled extension that this Python cannot load, e.g. one of another version.
+        """
+        if fullname != NAME:
+            return None
+        foreign = [str(file) for folder in path or () for file in Path(folder).glob('_ext.*') if is_library(file)]
+        if foreign:
+            raise ImportError(
+                f'the compiled ops of mmcv in {foreign[0]} are not for this Python '
+                f'({platform.python_implementation()} {platform.python_version()}, {platform.machine()})',
+                name=NAME,
+                path=foreign[0],
+            )
+        return importlib.util.spec_from_file_location(NAME, STAND_IN)
+
+
+def is_library(file: Path) -> bool:
+    """Whether the file is a compiled extension, of whatever Python and platform."""
+    return file.suffix in ('.so', '.pyd')
+
+
+def ensure_mmcv_ops() -> None:
+    """Make ``mmcv._ext`` importable, by a stand-in if and only if Python finds no compiled module of that name.
+
+    Lazy: which of the two it is, is decided when ``mmcv.ops`` is imported. Calling it again changes nothing.
+    """
+    if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
+        sys.meta_path.append(StandInFinder())
+
+
+def mmcv_folders() -> list[str]:
+    """Folders of the installed mmcv, which is not imported for this; empty if there is none."""
+    spec = importlib.util.find_spec('mmcv')
+    return list(spec.submodule_search_locations or ()) if spec else []
+
+
+def compiled_ops() -> str | None:
+    """File of mmcv's own extension, whether or not it can be loaded; None if mmcv or its ops are not there."""
+    folders = mmcv_folders()
+    spec = PathFinder.find_spec(NAME, folders)
+    if spec is not None:
+        return spec.origin
+    return next((str(file) for folder in folders for file in Path(folder).glob('_ext.*') if is_library(file)), None)
+
+
+def ops_in_use() -> str:
+    """One line for the log: where the ops of ``mmcv.ops`` come from, or will once something imports them."""
+    if NAME in sys.modules:
+        origin = getattr(sys.modules[NAME], '__file__', None) or repr(sys.modules[NAME])
+    elif mmcv_folders():
+        origin = compiled_ops() or str(STAND_IN)
+    else:
+        return 'none, mmcv is not installed'
+    if Path(origin) == STAND_IN:
+        return f"vlprompt's stand-in on torchvision kernels ({', '.join(PROVIDED)}); mmcv has no compiled ops"
+    return f'compiled, {origin}'
