@@ -83,6 +83,13 @@ def test_last_phase_is_the_default():
         phase_config(cfg, 'z')
 
 
+def test_replacing_all_but_some_parts():
+    base = dict(model=dict(type='A', clip=dict(arch='x', size=1), pre=dict(type='P', mean=0), weights=dict(a=1)))
+    change = dict(model=dict(_keep_=['clip', 'pre', 'absent'], type='B', pre=dict(type='Q'), new=2))
+    model = phase_config(Config(base | dict(phases=dict(first=change)))).model
+    assert model == dict(type='B', clip=dict(arch='x', size=1), pre=dict(type='Q', mean=0), new=2)
+
+
 def test_a_later_phase_must_say_what_it_takes_over():
     cfg = Config(dict(work_dir='w', phases=dict(x=dict(), y=dict())))
     with pytest.raises(ConfigError, match=r'phases\.y does not say'):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from vlprompt.clip.weights import state_sha256
+from vlprompt.engine.config import ConfigError
 from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
 from vlprompt.registry import LOOPS
 
@@ -60,7 +62,7 @@ class EpochOrder(Sampler):
 class FeatureTrainLoop(EpochBasedTrainLoop):
     """Train by epoch on features of the frozen image tower (CLIP-ReID's first stage).
 
-    Before the first epoch, one pass over the data set of ``train_dataloader``, with its pipeline and in its batches,
+    Before the first epoch, one pass over the training images as a test sees them (the pipeline of ``test_dataloader``)
     gives ``model.image_features(images)`` (N, D) in eval mode.  An epoch is then a random permutation of these, cut
     into batches of the loader's size, the last one shorter; no image is touched.  The order depends on (seed, epoch)
     only, and several processes share each epoch.
@@ -71,11 +73,14 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
 
     Args:
         runner: the runner; its model has ``image_features`` and takes ``dict(inputs=features, data_samples=labels)``.
-        dataloader: config of a loader of images with ``gt_label``.
+        dataloader: config of a loader of images with ``gt_label``; its sampler and pipeline have no part.
         max_epochs: epochs.
         store: folder of the stored features; None: keep them in memory only.
         half: keep features in float16, as published.
         **kwargs: of mmengine's ``EpochBasedTrainLoop``.
+
+    Raises:
+        ConfigError: the config has no ``test_dataloader``, or its data set no pipeline.
     """
 
     def __init__(
@@ -87,6 +92,13 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
         half: bool = False,
         **kwargs: Any,
     ) -> None:
+        if isinstance(dataloader, Mapping):
+            dataloader = copy.deepcopy(dataloader)
+            test = ((runner.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
+            if test is None:
+                raise ConfigError('FeatureTrainLoop takes the pipeline of test_dataloader.dataset, which has none')
+            dataloader['dataset']['pipeline'] = test
+            dataloader['sampler'] = dict(type='DefaultSampler', shuffle=False)
         super().__init__(runner, dataloader, max_epochs, **kwargs)
         self.store = store
         self.dtype = torch.float16 if half else torch.float32

@@ -8,9 +8,10 @@ A method that trains first one part and then another says so in its config::
         finetune=dict(start_from=dict(keys=['prototypes']), ...),  # what comes from the phase before
     )
 
-Each phase is a run of its own: the config with the phase's entries merged onto it (``_delete_=True`` replaces instead
-of merging), in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and checkpoints.  Leaf configs
-and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
+Each phase is a run of its own: the config with the phase's entries merged onto it (``_delete_=True`` replaces an entry
+instead of merging, ``_keep_=['clip']`` replaces all of it but the named parts), in the folder ``<work_dir>/<phase>``,
+with its own optimizer, schedules, log and checkpoints.  Leaf configs and ``--cfg-options
+phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
 **Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
 phase before it starts from, by patterns of names (:func:`~vlprompt.engine.hand_over.hand_over`); an empty list: none.
@@ -57,9 +58,24 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
     if phases:
         name = list(phases)[-1] if name is None else name
         single.pop('phases')
-        single.merge_from_dict(phases[name].to_dict())
+        single.merge_from_dict(_with_kept(phases[name].to_dict(), single._cfg_dict.to_dict()))
         _drop_delete_marks(single._cfg_dict)
     return single
+
+
+def _with_kept(changes: dict, base: Mapping) -> dict:
+    """Resolve ``_keep_`` in what is merged onto ``base``: replace an entry, but for the named parts of it."""
+    resolved = {}
+    for key, value in changes.items():
+        below = base.get(key) if isinstance(base, Mapping) else None
+        if isinstance(value, Mapping) and '_keep_' in value:
+            kept = Config(dict(entry={part: below[part] for part in value['_keep_'] if part in (below or {})}))
+            kept.merge_from_dict(dict(entry={k: v for k, v in value.items() if k != '_keep_'}))
+            value = dict(kept.entry.to_dict(), _delete_=True)
+        elif isinstance(value, Mapping):
+            value = _with_kept(dict(value), below)
+        resolved[key] = value
+    return resolved
 
 
 def phase_configs(cfg: Config) -> dict[str, Config]:

@@ -1,0 +1,28 @@
+# CLIP-ReID for the built-in models: 60 epochs for the prompts, then 30 for the image tower.
+_base_ = './reid_micro_30e.py'
+
+phases = dict(
+    prompts=dict(
+        model=dict(
+            _keep_=['clip', 'data_preprocessor'],
+            type='vlprompt.IdentityPromptLearner',
+            prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
+            data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),
+        ),
+        train_dataloader=dict(batch_size=64),
+        optim_wrapper=dict(
+            _delete_=True,
+            type='OptimWrapper',
+            constructor='vlprompt.PatternOptimWrapperConstructor',
+            optimizer=dict(type='Adam', lr=3.5e-4, weight_decay=1e-4),
+        ),
+        param_scheduler=[dict(type='vlprompt.LinearWarmupCosineLR', T_max=60, warmup=5, warmup_lr=1e-5, eta_min=1e-6)],
+        train_cfg=dict(
+            _delete_=True, type='vlprompt.FeatureTrainLoop', max_epochs=60, store='work_dirs/image_features'
+        ),
+    ),
+    finetune=dict(
+        model=dict(weights=dict(i2t=1.0)),
+        start_from=dict(keys=['prototypes']),
+    ),
+)
