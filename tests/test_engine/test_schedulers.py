@@ -8,7 +8,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from tests.conftest import ROOT
-from vlprompt.engine import WarmupCosineLR, WarmupPolyLR, WarmupStepLR
+from vlprompt.engine import LinearWarmupCosineLR, WarmupCosineLR, WarmupPolyLR, WarmupStepLR
 from vlprompt.registry import PARAM_SCHEDULERS
 
 PINNED = {  # (lr, epochs): {epoch: lr}
@@ -162,3 +162,36 @@ def test_published_step_rates_with_warm_up():
         assert rates_at(step) == pytest.approx([1e-4 * factor, 1e-5 * factor, 0])
     with pytest.raises(ValueError, match='convert_to_iter_based=True'):
         WarmupStepLR(optimizer, milestones=[8], warmup=500)
+
+
+def warm_cosine(lr, steps, **options):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+    epoch_length = options.pop('epoch_length', None)
+    options = dict(options, warmup_lr=0.0, eta_min=0.0, first=0)
+    if epoch_length is None:
+        schedule = LinearWarmupCosineLR(optimizer, **options)
+    else:
+        schedule = LinearWarmupCosineLR.build_iter_from_epoch(optimizer, epoch_length=epoch_length, **options)
+    values = []
+    for _ in range(steps):
+        values.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        schedule.step()
+    return values
+
+
+def test_warm_up_then_cosine_of_vpt():
+    """The first epoch at zero, the full rate after ten, half of it midway between there and the end."""
+    values = warm_cosine(0.5, 100, T_max=100, warmup=10, restart=True)
+    assert values[:11] == pytest.approx([0.05 * e for e in range(11)])
+    assert values[55] == pytest.approx(0.25)
+    assert values[99] == pytest.approx(0.25 * (1 + np.cos(np.pi * 89 / 90)))
+    with pytest.raises(ValueError, match='to restart'):
+        warm_cosine(0.5, 1, T_max=10, warmup=10, restart=True)
+
+
+def test_warm_up_within_the_first_epoch():
+    values = warm_cosine(0.02, 40, T_max=10, warmup=1, epoch_length=4)
+    assert values[:4] == pytest.approx([0, 0.005, 0.01, 0.015])
+    assert values[4] == pytest.approx(0.01 * (1 + np.cos(np.pi / 10)))
+    assert values[20] == pytest.approx(0.01)

@@ -109,7 +109,7 @@ def check_config(cfg: Config) -> None:
       defined by a file inherited from another package, and the customary :data:`HELPER_PATTERNS`.
     * ``dict(type=T, ...)`` anywhere below a runner key: arguments of ``T``.  Types of packages that are not imported
       yet (mmseg, mmdet) are left to their builders; nothing is imported for the check.
-    * Data loaders, ``model.clip``, and the few untyped dicts of the runner: their fixed keys.
+    * Data loaders, ``model.clip``, ``model.timm``, and the few untyped dicts of the runner: their fixed keys.
     * The same for the config of every phase.
 
     Raises:
@@ -187,10 +187,10 @@ class _Checker:
                 self._visit_typed(path, node, registry)
             elif path == 'optim_wrapper' and 'optimizer' in node:
                 self._visit_typed(path, dict(type='OptimWrapper', **node), registry)
-            elif path.endswith('.clip') and registry is MODELS:
-                from vlprompt.clip import build_clip
+            elif path.endswith(('.clip', '.timm')) and registry is MODELS:
+                from vlprompt.clip import build_clip, build_timm_vit
 
-                self._check_constructor(path, node, build_clip, registry)
+                self._check_constructor(path, node, build_clip if path.endswith('.clip') else build_timm_vit, registry)
             else:
                 self._visit_children(path, node, registry)
 

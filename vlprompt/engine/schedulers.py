@@ -123,17 +123,26 @@ class WarmupCosineLR(_ParamScheduler):
 
 @PARAM_SCHEDULERS.register_module()
 class LinearWarmupCosineLR(_ParamScheduler):
-    r"""Linear warm-up and a cosine that is not shifted by it, counted from 1: the first stage of CLIP-ReID.
+    r"""Linear warm-up and half a cosine: the first stage of CLIP-ReID, LPT, VPT.
 
     With :math:`T` = ``T_max``, :math:`W` = ``warmup``, a group's own rate :math:`\eta`, in step
-    :math:`t = 1, 2, \dots` (the first epoch is 1):
+    :math:`t = f, f + 1, \dots` with :math:`f` = ``first``:
 
     .. math::
         \eta_t = \text{warmup_lr} + \tfrac{t}{W} (\eta - \text{warmup_lr}) \quad (t < W), \qquad
         \eta_t = m + \tfrac12 (\eta - m) (1 + \cos(\pi t / T)) \quad (t \ge W), \quad m = \text{eta_min}
 
     The cosine has begun at step 0, so the rate drops a little where the warm-up ends; at :math:`t = T` it is
-    ``eta_min``.
+    ``eta_min``.  With ``restart`` it begins there instead: :math:`(t - W) / (T - W)` takes the place of :math:`t / T`.
+
+    ======================  ============================================================
+    CLIP-ReID's first stage ``first=1``
+    LPT                     ``first=0, warmup=1, warmup_lr=1e-6, eta_min=0``
+    VPT                     ``first=0, warmup=10, warmup_lr=0, eta_min=0, restart=True``
+    ======================  ============================================================
+
+    The last two run their first epoch at (almost) zero.  ``convert_to_iter_based=True`` counts everything in
+    iterations, and the rate rises within that epoch.
 
     Args:
         optimizer: optimizer or wrapper whose groups are scheduled.
@@ -141,6 +150,8 @@ class LinearWarmupCosineLR(_ParamScheduler):
         warmup: steps of the warm-up, 0 for none.
         warmup_lr: rate at step 0, for every group.
         eta_min: rate at the end, for every group.
+        first: number of the first step.
+        restart: begin the cosine where the warm-up ends.
         begin: step at which the schedule starts.
         end: step at which it stops; the rate stays afterwards.
         last_step: index of the last step.
@@ -155,23 +166,55 @@ class LinearWarmupCosineLR(_ParamScheduler):
         warmup: int = 5,
         warmup_lr: float = 1e-5,
         eta_min: float = 1e-6,
+        first: int = 1,
+        restart: bool = False,
         begin: int = 0,
         end: int = int(1e9),
         last_step: int = -1,
         by_epoch: bool = True,
         verbose: bool = False,
     ) -> None:
-        if T_max <= 0 or warmup < 0:
-            raise ValueError(f'LinearWarmupCosineLR: T_max={T_max} must be positive and warmup={warmup} >= 0')
+        if T_max <= 0 or warmup < 0 or (restart and warmup >= T_max):
+            raise ValueError(
+                f'LinearWarmupCosineLR: T_max={T_max} must be positive and warmup={warmup} >= 0, below T_max to restart'
+            )
         self.T_max, self.warmup, self.warmup_lr, self.eta_min = T_max, warmup, warmup_lr, eta_min
+        self.first, self.restart = first, restart
         super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls,
+        optimizer: Any,
+        T_max: int,
+        epoch_length: int,
+        warmup: int = 5,
+        begin: int = 0,
+        end: int = int(1e9),
+        by_epoch: bool = True,
+        **kwargs: Any,
+    ) -> LinearWarmupCosineLR:
+        """The same schedule counted in iterations, ``epoch_length`` per epoch (for ``convert_to_iter_based``)."""
+        if not by_epoch:
+            raise ValueError('LinearWarmupCosineLR: convert_to_iter_based needs by_epoch=True')
+        return cls(
+            optimizer,
+            T_max=T_max * epoch_length,
+            warmup=warmup * epoch_length,
+            begin=begin * epoch_length,
+            end=min(end * epoch_length, int(1e9)),
+            by_epoch=False,
+            **kwargs,
+        )
 
     def _get_value(self) -> list[float]:
         """Rate of each group at ``self.last_step``, which counts from 0."""
-        t = self.last_step + 1
+        t = self.last_step + self.first
         if t < self.warmup:
             return [self.warmup_lr + t * (base - self.warmup_lr) / self.warmup for base in self.base_values]
-        half = 0.5 * (1 + cos(pi * min(t, self.T_max) / self.T_max))
+        skipped = self.warmup if self.restart else 0
+        part = (min(t, self.T_max) - skipped) / (self.T_max - skipped)
+        half = 0.5 * (1 + cos(pi * part))
         return [self.eta_min + (base - self.eta_min) * half for base in self.base_values]
 
 

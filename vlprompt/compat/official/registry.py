@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -32,4 +34,5 @@ def convert(method: str, checkpoint: dict) -> State:
     if method not in CONVERTERS:
         raise KeyError(f'no converter for {method!r}; there are {", ".join(sorted(CONVERTERS))}')
     state = checkpoint.get('state_dict', checkpoint)
-    return CONVERTERS[method]({k.removeprefix('module.'): v for k, v in state.items() if isinstance(v, Tensor)})
+    tensors = {k: torch.as_tensor(v) for k, v in state.items() if isinstance(v, (Tensor, np.ndarray))}
+    return CONVERTERS[method]({k.removeprefix('module.'): v for k, v in tensors.items()})

@@ -1,0 +1,74 @@
+"""LPT and VPT: prompts, keys and head.
+
+The published LPT file holds the whole model; its frozen trunk is read from the same file by
+``model.timm.weights=LPT_places.pth``.  Both were run with a layer-norm epsilon of 1e-5 (``*_official_*`` configs).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .registry import State, converter
+
+_LPT = {
+    'Prompt_Tokens': 'prompt.tokens',
+    'Prompt_Tokens_pool': 'pool.tokens',
+    'Prompt_Keys': 'pool.keys',
+    'head.weight': 'head.weight',
+}
+_FIRST, _DEEPER = ('shallow_prompt', 'prompt_embeddings'), ('deep_prompt', 'deep_prompt_embeddings')
+
+
+@converter('lpt')
+def convert_lpt(state: State) -> State:
+    """LPT: shared prompts (L, P, D), group prompts (m, L - K, P, D), keys (m, D), and the cosine head, transposed.
+
+    A phase-1 file has no group prompts.
+    """
+    found = {ours: state.get(f'prompt_learner.{theirs}') for theirs, ours in _LPT.items()}
+    if found['prompt.tokens'] is None or found['head.weight'] is None:
+        raise KeyError(
+            'lpt: the checkpoint has no "prompt_learner.Prompt_Tokens" or no "prompt_learner.head.weight"; it holds '
+            f'{", ".join(sorted(state)[:8]) or "no tensors"}. Is it a checkpoint of LPT?'
+        )
+    if (found['pool.tokens'] is None) != (found['pool.keys'] is None):
+        raise KeyError('lpt: the checkpoint has group prompts without keys, or keys without group prompts')
+    width = found['prompt.tokens'].shape[-1]
+    if found['head.weight'].shape[0] != width:
+        raise ValueError(
+            f'lpt: head.weight is {tuple(found["head.weight"].shape)}, expected ({width}, classes), ours transposed'
+        )
+    found['head.weight'] = found['head.weight'].t().contiguous()
+    return {name: tensor.float() for name, tensor in found.items() if tensor is not None}
+
+
+@converter('vpt')
+def convert_vpt(state: State) -> State:
+    """VPT: ``shallow_prompt`` (1, P, D) and ``deep_prompt`` (L - 1, P, D) as (L, P, D), and the head if any.
+
+    Takes the saved prompts (``prompt_ep*.pth``) or a whole model, whose names end in ``prompt_embeddings``.
+    """
+    first, deeper = _ending(state, _FIRST), _ending(state, _DEEPER)
+    if first is None:
+        raise KeyError(
+            f'vpt: the checkpoint has none of {", ".join(_FIRST)}; it holds '
+            f'{", ".join(sorted(state)[:8]) or "no tensors"}. Is it a checkpoint of VPT?'
+        )
+    if first.dim() != 3 or (deeper is not None and deeper.shape[1:] != first.shape[1:]):
+        shapes = tuple(first.shape), None if deeper is None else tuple(deeper.shape)
+        raise ValueError(f'vpt: expected prompts (1, P, D) and (L - 1, P, D), got {shapes[0]} and {shapes[1]}')
+    converted = {'prompt.tokens': (first if deeper is None else torch.cat([first, deeper])).float()}
+    for part in ('weight', 'bias'):
+        heads = [tensor for name, tensor in state.items() if name.startswith('head.') and name.endswith(f'.{part}')]
+        if len(heads) == 1:
+            converted[f'head.{part}'] = heads[0].float()
+    return converted
+
+
+def _ending(state: State, names: tuple[str, ...]) -> Tensor | None:
+    """The tensor whose name, or the end of it after a dot, is one of ``names``."""
+    for name, tensor in state.items():
+        if name.rsplit('.', 1)[-1] in names:
+            return tensor
+    return None
