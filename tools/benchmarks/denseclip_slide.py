@@ -5,8 +5,9 @@ of the clock on a GPU, and of the processor on a CPU, where other programs then 
 
 * slide test of one image: text once per evaluation, against the text of every class for every window, by the plain
   path over all positions (as published) and by the shared-prefix path;
-* training step (forward and backward): text by the shared prefix, against the plain path; bytes that the forward pass
-  keeps for the backward pass.
+* training step (forward and backward): frozen tower and shared prefix, against the plain path over all positions, with
+  the tower frozen, and with gradients for the tower as in the published code; seconds per step, bytes that the forward
+  pass keeps for the backward pass, and bytes of gradients.
 
     python tools/benchmarks/denseclip_slide.py
     python tools/benchmarks/denseclip_slide.py --device cuda --repeats 10
@@ -20,9 +21,10 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from vlprompt.compat.environment import check_environment
 
@@ -44,17 +46,27 @@ QUICK = {
     'model.neck.out_channels': 16,
     'model.decode_head.channels': 16,
 }
+Result = TypeVar('Result')
 
 
 @contextmanager
-def text_anew(model: nn.Module, reference: bool) -> Iterator[None]:
-    """Inside, every forward pass of the segmentor runs its text tower, by the reference path or the fast one."""
+def text_anew(model: nn.Module, reference: bool, trained: bool = False) -> Iterator[None]:
+    """Inside, every forward pass of the segmentor runs its text tower.
+
+    Args:
+        model: the segmentor.
+        reference: by the path over all positions; else by the shared prefix.
+        trained: the tower gets gradients.
+    """
     matching = model.matching
     matching.text_features = partial(matching.prompt.encode, matching.text, reference=reference)
+    matching.text.requires_grad_(trained)
     try:
         yield
     finally:
         del matching.text_features
+        matching.text.requires_grad_(False)
+        matching.text.zero_grad(set_to_none=True)
 
 
 def seconds_of(runs: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
@@ -112,22 +124,30 @@ def compare_training(model: nn.Module, images: Tensor, repeats: int) -> None:
     def loss() -> Tensor:
         return sum(value for name, value in model(images, samples, mode='loss').items() if 'loss' in name)
 
+    def encode_text() -> Tensor:
+        return model.matching.text_features()
+
     def step() -> None:
         model.zero_grad(set_to_none=True)
         loss().backward()
 
-    def plain(call: Callable[[], object]) -> object:
-        with text_anew(model, reference=True):
+    def on(side: Callable[[], AbstractContextManager], call: Callable[[], Result]) -> Result:
+        with side():
             return call()
 
-    print(f'Training step: {len(images)} images of {images.shape[-2]} x {images.shape[-1]}')
-    report(seconds_of({'shared prefix': step, 'plain path': partial(plain, step)}, repeats, images.device))
+    sides = {
+        'frozen tower, shared prefix': nullcontext,
+        'frozen tower, plain path': partial(text_anew, model, reference=True),
+        'trained tower, plain path (as published)': partial(text_anew, model, reference=True, trained=True),
+    }
+    print(f'Training step: {len(images)} x 3 x {images.shape[-2]} x {images.shape[-1]}, {model.num_classes} classes')
+    report(seconds_of({name: partial(on, side, step) for name, side in sides.items()}, repeats, images.device))
     parameters = list(model.parameters())
-    for name, call in (('shared prefix', loss), ('plain path', partial(plain, loss))):
-        print(f'  {name:44} {kept_bytes(call, parameters) / 1e6:8,.0f} MB kept for the backward pass')
-    text = model.matching.text_features
-    for name, call in (('shared prefix', text), ('plain path', partial(plain, lambda: model.matching.text_features()))):
-        print(f'  {name:44} {kept_bytes(call, parameters) / 1e6:8,.0f} MB of them by the text tower')
+    print('Bytes kept for the backward pass; those of the text tower; bytes of gradients')
+    for name, side in sides.items():
+        kept = [on(side, partial(kept_bytes, forward, parameters)) for forward in (loss, encode_text)]
+        gradients = on(side, lambda: sum(p.nbytes for p in parameters if p.requires_grad))
+        print(f'  {name:44}' + ''.join(f'{size / 1e6:8,.0f} MB' for size in (*kept, gradients)))
 
 
 def kept_bytes(forward: Callable[[], Tensor], parameters: Sequence[Tensor]) -> int:
