@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from tests.conftest import MICRO
@@ -109,6 +110,40 @@ def test_any_backbone(foreign):
     assert features.grid == (6, 4)
     assert features.cls.shape == (2, 24)
     assert features.local.shape == (2, 24, 24)
+
+
+class ChannelsLast(Pair):
+    def forward(self, x):
+        return [m.permute(0, 2, 3, 1) for m in super().forward(x)]
+
+
+class Single(Pair):
+    def forward(self, x):
+        return super().forward(x)[1]
+
+
+@pytest.mark.parametrize(
+    ('trunk', 'message'),
+    [
+        (ChannelsLast, r'maps \(B, C, h, w\).*64 x 128.*ChannelsLast.*\(1, 16, 32, 8\)'),
+        (Single, 'several maps.*out_indices'),
+    ],
+)
+def test_unusable_backbones_are_named(trunk, message):
+    with pytest.raises(TypeError, match=message):
+        AttentionPooledTrunk(dict(type=trunk), build_clip(arch=MICRO['rn']))
+
+
+def test_a_backbone_of_timm():
+    pytest.importorskip('mmseg.models')
+    timm = dict(type='mmseg.TIMMBackbone', model_name='resnet18', pretrained=False, out_indices=(1, 2, 3, 4))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        trunk = AttentionPooledTrunk(timm, build_clip(arch=MICRO['rn']), image_size=256)
+    assert trunk.channels == (64, 128, 256, 512)
+    assert (trunk.attnpool.grid_size, trunk.attnpool.heads) == ((8, 8), 8)
+    trunk.embed(images())
+    sum(m.sum() for m in trunk(images())).backward()
+    assert all(p.grad is not None for p in trunk.trunk.parameters())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from vlprompt.clip.resnet import AttentionPool2d
 from vlprompt.registry import MODELS
 
 HEAD_WIDTH = 64
+PROBE = 64
+"""Height in pixels of the blank image that tells a trunk's channels and strides; it is twice as wide."""
 
 
 @MODELS.register_module()
@@ -34,21 +36,20 @@ class AttentionPooledTrunk(BaseModule):
         channels: C_i of the maps, found by running the trunk once on a blank image.
 
     Raises:
-        TypeError: the trunk does not return several maps.
+        TypeError: the trunk does not return several maps (B, C, h, w).
         ValueError: the channels of the last map are no multiple of the heads.
     """
 
     def __init__(self, trunk: Mapping[str, Any], clip: CLIP, image_size: int = 512, heads: int | None = None) -> None:
         super().__init__()
         self.trunk = MODELS.build(dict(trunk))
-        probe = 64
-        maps = _blank_maps(self.trunk, probe)
+        maps = _blank_maps(self.trunk)
         self.channels = tuple(m.shape[1] for m in maps)
         last = self.channels[-1]
         heads = heads or max(last // HEAD_WIDTH, 1)
         if last % heads:
             raise ValueError(f'AttentionPooledTrunk: {last} channels cannot be divided among {heads} heads')
-        side = max(1, image_size // (probe // maps[-1].shape[-1]))
+        side = max(1, image_size // (PROBE // maps[-1].shape[-2]))
         self.attnpool = AttentionPool2d((side, side), last, heads, clip.embed_dim, interpolation='bilinear')
         _reset(self.attnpool)
 
@@ -68,17 +69,24 @@ class AttentionPooledTrunk(BaseModule):
         return ClipFeatures(cls=pooled[:, 0], local=pooled[:, 1:], maps=maps, grid=tuple(maps[-1].shape[-2:]))
 
 
-def _blank_maps(trunk: nn.Module, side: int) -> tuple[Tensor, ...]:
+def _blank_maps(trunk: nn.Module) -> tuple[Tensor, ...]:
     """Maps of one blank image; leaves batch statistics and mode as they were."""
     training = trunk.training
     trunk.eval()
     with torch.no_grad():
-        maps = trunk(torch.zeros(1, 3, side, side))
+        maps = trunk(torch.zeros(1, 3, PROBE, 2 * PROBE))
     trunk.train(training)
+    name = type(trunk).__name__
     if not isinstance(maps, (tuple, list)) or len(maps) < 2:
         raise TypeError(
-            f'AttentionPooledTrunk needs a backbone that returns several maps, {type(trunk).__name__} returns '
-            f'{type(maps).__name__}; set its out_indices'
+            f'AttentionPooledTrunk needs a backbone that returns several maps, {name} returns {type(maps).__name__}; '
+            'set its out_indices'
+        )
+    shapes = [tuple(m.shape) for m in maps]
+    if any(len(shape) != 4 or shape[3] != 2 * shape[2] for shape in shapes):
+        raise TypeError(
+            f'AttentionPooledTrunk needs maps (B, C, h, w), but for an image of {PROBE} x {2 * PROBE} pixels {name} '
+            f'returns {", ".join(map(str, shapes))}; some backbones of timm put the channels last'
         )
     return tuple(maps)
 
