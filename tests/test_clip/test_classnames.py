@@ -55,7 +55,7 @@ def test_label_order_and_spelling(key, label, name):
 def test_imagenet_names_are_open_clips_and_variants_are_subsets():
     names = class_names('imagenet')
     assert names == list(IMAGENET_CLASSNAMES)
-    assert class_names('imagenetv2') == class_names('imagenet_sketch') == names
+    assert class_names('imagenetv2') == class_names('imagenet_sketch') == class_names('imagenet_lt') == names
     wnids = imagenet_wnids()
     assert wnids == sorted(wnids)
     assert (wnids[0], names[0]) == ('n01440764', 'tench')
@@ -64,6 +64,12 @@ def test_imagenet_names_are_open_clips_and_variants_are_subsets():
         assert len(subset) == 200
         assert subset[0] == first
         assert [names.index(name) for name in subset] == sorted(names.index(name) for name in subset)
+
+
+def test_names_of_cifar100():
+    names = class_names('cifar100_lt')
+    assert names == sorted(set(names))
+    assert (len(names), names[0], names[99]) == (100, 'apple', 'worm')
 
 
 def test_lists_and_files(tmp_path):

@@ -12,7 +12,14 @@ from vlprompt.datasets.generated.backgrounds import BACKDROPS
 from vlprompt.datasets.generated.captions import article, captions
 from vlprompt.datasets.generated.shapes import OUTLINES
 from vlprompt.datasets.generated.styles import PAINTERS
-from vlprompt.datasets.generated.tasks import FEW_SHOT_OPTIONS, class_scene, class_spec, few_shot_scene, labelled_images
+from vlprompt.datasets.generated.tasks import (
+    FEW_SHOT_OPTIONS,
+    LONG_TAILED_OPTIONS,
+    class_scene,
+    class_spec,
+    few_shot_scene,
+    labelled_images,
+)
 from vlprompt.datasets.generated.vocabulary import (
     BACKGROUNDS,
     COLOURLESS_STYLES,
@@ -184,6 +191,15 @@ def test_unknown_names_are_rejected():
 
 
 # Captions
+
+
+def test_a_named_colour_is_the_colour_of_the_largest_object_and_can_be_seen():
+    for seed in range(60):
+        spec = class_spec('brown zigzag', np.random.RandomState(seed), **LONG_TAILED_OPTIONS)
+        assert (spec.main.colour, spec.main.fill) == ('brown', 'zigzag')
+        assert spec.background not in ('wood', 'brick')
+        assert spec.condition != 'grey'
+    assert class_spec('red solid cup', np.random.RandomState(0)).main.shape == 'cup'
 
 
 def test_first_caption_names_the_main_object_with_its_attributes():

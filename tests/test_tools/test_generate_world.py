@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from tools.dataset_converters import generate_world
-from vlprompt.datasets.generated import SCENE_CLASSES, SEGMENTATION_CLASSES
-from vlprompt.datasets.generated.tasks import few_shot_scene, segmentation_scene
+from vlprompt.clip.classnames import class_names
+from vlprompt.datasets import LongTailedDataset
+from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.tasks import few_shot_scene, long_tailed_scene, segmentation_scene
 
 COUNTS = {'train': 2, 'val': 1, 'test': 3}
 
@@ -81,6 +83,23 @@ def test_a_second_run_writes_the_same_files_and_another_seed_others(world, tmp_p
 def test_impossible_sizes_are_rejected(tmp_path):
     with pytest.raises(SystemExit):
         generate_world.main(['--out', str(tmp_path), '--size', '8'])
+
+
+def test_long_tailed_task(tmp_path):
+    options = ['--task', 'long-tailed', '--size', '32', '--long-tail', '6', '1', '1', '2', '--workers', '1']
+    for folder in ('first', 'again'):
+        generate_world.main([*options, '--out', str(tmp_path / folder)])
+    world = tmp_path / 'first'
+    assert digests(world) == digests(tmp_path / 'again')
+    test = LongTailedDataset(str(tmp_path), ann_file='first/{split}.txt', data_prefix='first', split='test')
+    counts = test.metainfo['cls_num_list']
+    assert counts == sorted(counts, reverse=True)
+    assert (counts[0], counts[-1], np.bincount(test.labels).tolist()) == (6, 1, [2] * len(LONG_TAILED_CLASSES))
+    assert len(digests(world)) == sum(counts) + 3 * len(LONG_TAILED_CLASSES)
+    named = LongTailedDataset(str(world), ann_file='{split}.txt')
+    assert named.metainfo['classes'] == list(LONG_TAILED_CLASSES) == class_names('scenes_lt')
+    read = cv2.cvtColor(cv2.imread(test.get_data_info(9)['img_path']), cv2.COLOR_BGR2RGB)
+    assert np.array_equal(read, long_tailed_scene('test', 4, 1, size=32).image)
 
 
 def test_segmentation_task(tmp_path):

@@ -1,13 +1,26 @@
 """Write a task of the built-in world to disk.
 
     python tools/dataset_converters/generate_world.py --task few-shot --out data/scenes
+    python tools/dataset_converters/generate_world.py --task long-tailed --out data/scenes_lt
     python tools/dataset_converters/generate_world.py --task segmentation --out data/scenes_seg
+    python tools/dataset_converters/generate_world.py --task detection --out data/scenes_det
+    python tools/dataset_converters/generate_world.py --task reid --out data/scenes_reid
 
 ``few-shot`` makes ``images/<class>/<split>_<number>.png`` and ``split_scenes.json`` in CoOp's form:
 ``{"train": [[path, label, class name], ...], "val": ..., "test": ...}`` with paths relative to ``images``.
 
+``long-tailed`` makes ``images/<class>/<split>_<number>.png``, ``{train,val,test}.txt`` with lines ``path label``, and
+``classnames.txt``. Training images fall exponentially from the first class to the last; val and test are balanced.
+
 ``segmentation`` makes ``images/<split>/<number>.png``, ``masks/<split>/<number>.png`` with the class of every pixel,
 and ``classnames.txt`` with one name per line, for the splits train and val.
+
+``detection`` makes ``images/<split>/<number>.png`` and ``annotations/instances_<split>.json`` in COCO's form, with boxes
+and masks, some empty images and some crowds, for the splits train and val.
+
+``reid`` makes people who walk past several cameras, in Market-1501's layout: ``bounding_box_train``, ``query`` and
+``bounding_box_test`` with images called ``<identity>_c<camera>s1_<number>_00.png``, ``--size`` pixels high and half as
+wide.
 
 The same arguments always give the same files; files that are there already are written again.
 """
@@ -16,6 +29,7 @@ import argparse
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from multiprocessing import Pool
 from pathlib import Path
@@ -23,16 +37,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vlprompt.datasets.generated import SCENE_CLASSES, SEGMENTATION_CLASSES
-from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, segmentation_scene
+from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES, Scene
+from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
+from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_content, detection_scene
+from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--task', choices=['few-shot', 'segmentation'], default='few-shot')
+    parser.add_argument(
+        '--task', choices=['few-shot', 'long-tailed', 'segmentation', 'detection', 'reid'], default='few-shot'
+    )
     parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
     parser.add_argument('--seed', type=int, default=0, help='another seed is another data set of the same kind')
-    parser.add_argument('--size', type=int, default=128, help='side of the images in pixels')
+    parser.add_argument('--size', type=int, default=128, help='side (reid: height) of the images in pixels')
     parser.add_argument(
         '--per-class',
         type=int,
@@ -42,17 +60,39 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='few-shot: images per class',
     )
     parser.add_argument(
+        '--long-tail',
+        type=int,
+        nargs=4,
+        default=(150, 3, 5, 25),
+        metavar=('HEAD', 'TAIL', 'VAL', 'TEST'),
+        help='long-tailed: training images of the first and of the last class, val and test images of every class',
+    )
+    parser.add_argument(
         '--images',
         type=int,
         nargs=2,
         default=(300, 80),
         metavar=('TRAIN', 'VAL'),
-        help='segmentation: images per split',
+        help='segmentation and detection: images per split',
     )
+    parser.add_argument(
+        '--identities',
+        type=int,
+        nargs=2,
+        default=(60, 40),
+        metavar=('TRAIN', 'TEST'),
+        help='reid: people in each split',
+    )
+    parser.add_argument('--cameras', type=int, default=4, help='reid: number of cameras')
     parser.add_argument('--workers', type=int, default=min(8, os.cpu_count()))
     args = parser.parse_args(argv)
-    if args.size < 32 or min(*args.per_class, *args.images) < 1 or args.workers < 1:
-        parser.error('--size must be at least 32, every --per-class, --images and --workers at least 1')
+    counts = (*args.per_class, *args.long_tail, *args.images, *args.identities, args.workers)
+    if args.size < 32 or min(counts) < 1:
+        parser.error('--size must be at least 32, and every number of images, identities and workers at least 1')
+    if args.cameras < 2:
+        parser.error('--cameras must be at least 2: a query is looked for among the images of other cameras')
+    if args.long_tail[0] < args.long_tail[1]:
+        parser.error('--long-tail: HEAD must not be less than TAIL')
     return args
 
 
@@ -71,38 +111,65 @@ def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int)
     return time.time() - start
 
 
-# ----------------------------------------------------------------------------------------------------------- few-shot
+# ---------------------------------------------------------------------------------------------- few-shot, long-tailed
+
+Item = tuple[str, int, int]  # split, label, number of the image
 
 
-def few_shot_path(split: str, label: int, index: int) -> str:
+def image_path(classes: tuple[str, ...], split: str, label: int, index: int) -> str:
     """Path of an image relative to the image folder."""
-    return f'{SCENE_CLASSES[label].replace(" ", "_")}/{split}_{index:04d}.png'
+    return f'{classes[label].replace(" ", "_")}/{split}_{index:04d}.png'
 
 
-def write_few_shot_image(job: tuple[Path, str, int, int, int, int]) -> None:
-    folder, split, label, index, seed, size = job
-    write_png(
-        folder / few_shot_path(split, label, index), few_shot_scene(split, label, index, seed=seed, size=size).image
-    )
+def write_scene(job: tuple[Path, Callable[..., Scene], Item, int, int]) -> None:
+    path, draw, item, seed, size = job
+    write_png(path, draw(*item, seed=seed, size=size).image)
+
+
+def write_scenes(
+    args: argparse.Namespace, classes: tuple[str, ...], items: list[Item], draw: Callable[..., Scene]
+) -> dict[str, list[tuple[str, int]]]:
+    """Draw labelled scenes; returns, for each split, the paths below ``images`` and the labels."""
+    images = args.out / 'images'
+    for name in classes:
+        (images / name.replace(' ', '_')).mkdir(parents=True, exist_ok=True)
+    jobs = ((images / image_path(classes, *item), draw, item, args.seed, args.size) for item in items)
+    seconds = draw_all(write_scene, jobs, args.workers)
+    lists = {split: [] for split in SPLITS}
+    for item in items:
+        lists[item[0]].append((image_path(classes, *item), item[1]))
+    counts = ', '.join(f'{len(lists[split])} {split}' for split in SPLITS)
+    print(f'{args.out}: {counts} images of {len(classes)} classes in {seconds:.1f} s')
+    return lists
 
 
 def write_few_shot(args: argparse.Namespace) -> None:
-    images = args.out / 'images'
     items = [
         (split, label, index)
         for split, count in zip(SPLITS, args.per_class, strict=True)
         for label in range(len(SCENE_CLASSES))
         for index in range(count)
     ]
-    for name in SCENE_CLASSES:
-        (images / name.replace(' ', '_')).mkdir(parents=True, exist_ok=True)
-    seconds = draw_all(write_few_shot_image, ((images, *item, args.seed, args.size) for item in items), args.workers)
-    lists = {split: [] for split in SPLITS}
-    for split, label, index in items:
-        lists[split].append([few_shot_path(split, label, index), label, SCENE_CLASSES[label]])
-    (args.out / 'split_scenes.json').write_text(json.dumps(lists))
-    counts = ', '.join(f'{len(lists[split])} {split}' for split in SPLITS)
-    print(f'{args.out}: {counts} images of {len(SCENE_CLASSES)} classes in {seconds:.1f} s')
+    lists = write_scenes(args, SCENE_CLASSES, items, few_shot_scene)
+    named = {
+        split: [(path, label, SCENE_CLASSES[label]) for path, label in entries] for split, entries in lists.items()
+    }
+    (args.out / 'split_scenes.json').write_text(json.dumps(named))
+
+
+def write_long_tailed(args: argparse.Namespace) -> None:
+    head, tail, val, test = args.long_tail
+    classes = len(LONG_TAILED_CLASSES)
+    counts = dict(
+        train=[round(head * (tail / head) ** (label / (classes - 1))) for label in range(classes)],
+        val=[val] * classes,
+        test=[test] * classes,
+    )
+    items = [(split, label, i) for split in SPLITS for label in range(classes) for i in range(counts[split][label])]
+    lists = write_scenes(args, LONG_TAILED_CLASSES, items, long_tailed_scene)
+    for split, entries in lists.items():
+        (args.out / f'{split}.txt').write_text(''.join(f'images/{path} {label}\n' for path, label in entries))
+    (args.out / 'classnames.txt').write_text('\n'.join(LONG_TAILED_CLASSES) + '\n')
 
 
 # ------------------------------------------------------------------------------------------------------- segmentation
@@ -127,9 +194,62 @@ def write_segmentation(args: argparse.Namespace) -> None:
     print(f'{args.out}: {counts} images with masks of {len(SEGMENTATION_CLASSES)} classes in {seconds:.1f} s')
 
 
+# ---------------------------------------------------------------------------------------------------------- detection
+
+
+def write_detection_image(job: tuple[Path, str, int, int, int]) -> list[dict]:
+    folder, split, index, seed, size = job
+    image, annotations = detection_scene(split, index, seed=seed, size=size)
+    write_png(folder / 'images' / split / f'{index:04d}.png', image)
+    return annotations
+
+
+def write_detection(args: argparse.Namespace) -> None:
+    (args.out / 'annotations').mkdir(parents=True, exist_ok=True)
+    for split, count in zip(SPLITS, args.images, strict=False):
+        (args.out / 'images' / split).mkdir(parents=True, exist_ok=True)
+        jobs = ((args.out, split, index, args.seed, args.size) for index in range(count))
+        start = time.time()
+        with Pool(args.workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+            found = pool.map(write_detection_image, jobs, chunksize=16)
+        content = coco_content([(f'{index:04d}.png', objects) for index, objects in enumerate(found)], args.size)
+        (args.out / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+        crowds = sum(annotation['iscrowd'] for annotation in content['annotations'])
+        print(
+            f'{args.out}: {count} {split} images, {sum(not f for f in found)} of them empty, with '
+            f'{len(content["annotations"])} objects of {len(DETECTION_CLASSES)} classes, {crowds} of them crowds, in '
+            f'{time.time() - start:.1f} s'
+        )
+
+
+# ----------------------------------------------------------------------------------------------- re-identification
+
+
+def write_reid_image(job: tuple[Path, ReIDImage, int, int]) -> None:
+    folder, image, seed, size = job
+    write_png(folder / image.path, draw_reid(image, seed, size))
+
+
+def write_reid(args: argparse.Namespace) -> None:
+    images = list(reid_images(*args.identities, args.cameras))
+    for folder in FOLDERS:
+        (args.out / folder).mkdir(parents=True, exist_ok=True)
+    seconds = draw_all(write_reid_image, ((args.out, image, args.seed, args.size) for image in images), args.workers)
+    counts = Counter(image.folder for image in images)
+    text = ', '.join(f'{counts[folder]} in {folder}' for folder in FOLDERS)
+    print(f'{args.out}: images of {sum(args.identities)} people, {text}, in {seconds:.1f} s')
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    {'few-shot': write_few_shot, 'segmentation': write_segmentation}[args.task](args)
+    writers = {
+        'few-shot': write_few_shot,
+        'long-tailed': write_long_tailed,
+        'segmentation': write_segmentation,
+        'detection': write_detection,
+        'reid': write_reid,
+    }
+    writers[args.task](args)
 
 
 if __name__ == '__main__':

@@ -27,7 +27,8 @@ FEW_SHOT_DATASETS = (
     'ucf101',
 )
 IMAGENET_VARIANTS = ('imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r')
-GENERATED_TASKS = ('scenes', 'scenes_seg')
+LONG_TAILED_DATASETS = ('imagenet_lt', 'cifar100_lt')
+GENERATED_TASKS = ('scenes', 'scenes_lt', 'scenes_seg')
 SUBSETS = ('all', 'base', 'new')
 
 
@@ -39,7 +40,8 @@ def class_names(spec: str | Sequence[str]) -> list[str]:
 
             * a list of names, returned as it is;
             * a dataset key: one of the eleven few-shot datasets, ``'imagenetv2'``, ``'imagenet_sketch'``,
-              ``'imagenet_a'``, ``'imagenet_r'``, or ``'scenes'`` and ``'scenes_seg'`` of the built-in world;
+              ``'imagenet_a'``, ``'imagenet_r'``, ``'imagenet_lt'``, ``'cifar100_lt'``, or ``'scenes'``, ``'scenes_lt'``
+              and ``'scenes_seg'`` of the built-in world;
             * the path of a text file with one name per line (``*.txt``; blank lines are skipped);
 
             a key or a path may end in ``':base'`` or ``':new'``: the first ceil(C / 2) classes or the rest.
@@ -120,16 +122,20 @@ def _resolve(key: str) -> tuple[str, ...]:
     if key in GENERATED_TASKS:
         from vlprompt.datasets.generated import classes  # needed for these keys only
 
-        return {'scenes': classes.SCENE_CLASSES, 'scenes_seg': classes.SEGMENTATION_CLASSES}[key]
-    if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'):
+        return {
+            'scenes': classes.SCENE_CLASSES,
+            'scenes_lt': classes.LONG_TAILED_CLASSES,
+            'scenes_seg': classes.SEGMENTATION_CLASSES,
+        }[key]
+    if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r', 'imagenet_lt'):
         names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
         wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet_a', 'imagenet_r') else names
         return tuple(names[wnid] for wnid in wnids)
-    if key in FEW_SHOT_DATASETS:
+    if key in (*FEW_SHOT_DATASETS, 'cifar100_lt'):
         return tuple(_read_lines(FOLDER / f'{key}.txt'))
     if key.endswith('.txt'):
         return _read_names_file(Path(key))
-    known = ', '.join((*FEW_SHOT_DATASETS, *IMAGENET_VARIANTS, *GENERATED_TASKS))
+    known = ', '.join((*FEW_SHOT_DATASETS, *IMAGENET_VARIANTS, *LONG_TAILED_DATASETS, *GENERATED_TASKS))
     raise ValueError(
         f'unknown class names {key!r}. Give a list of names, a text file with one name per line (*.txt), or '
         f"one of: {known}; optionally followed by ':base' or ':new'."

@@ -17,6 +17,16 @@ SCENE_CLASSES = (
     'dotted flower',
 )
 
+# The long-tailed task: each of five fills in each of eight colours, on whatever shape, from head to tail.  Neighbours
+# in the list differ in both, so the frequent classes show every fill and every colour that the rare ones are made of.
+_FILLS = ('striped', 'dotted', 'checkered', 'zigzag', 'grid')
+_COLOURS = ('red', 'orange', 'green', 'teal', 'blue', 'purple', 'pink', 'brown')
+LONG_TAILED_CLASSES = tuple(
+    f'{_COLOURS[(turn + 3 * number) % len(_COLOURS)]} {fill}'
+    for turn in range(len(_COLOURS))
+    for number, fill in enumerate(_FILLS)
+)
+
 # The segmentation task: what is no object is background.
 SEGMENTATION_CLASSES = (
     'background',
