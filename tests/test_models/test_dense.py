@@ -104,6 +104,19 @@ def test_the_text_tower_runs_once_per_evaluation(features, monkeypatch):
     assert len(calls) == 4
 
 
+@pytest.mark.parametrize('prompting', ['post', 'pre'])
+def test_mixed_precision_in_turns_with_full(features, prompting):
+    matching = build(prompting=prompting)
+    with torch.no_grad():
+        expected = matching(features).scores
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            scores = matching(features).scores
+        assert scores.dtype == torch.float32
+        torch.testing.assert_close(scores, expected, atol=0.02, rtol=0)
+        assert not torch.equal(scores, expected)
+        assert torch.equal(matching(features).scores, expected)
+
+
 def test_the_tower_is_cut_to_the_prompt():
     matching = build()
     assert matching.text.context_length == len(matching.text.positional_embedding) == 13

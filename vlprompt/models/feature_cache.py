@@ -14,8 +14,8 @@ class FeatureCache:
 
     Used for text features: while gradients are recorded nothing is kept; under ``no_grad`` the features are
     computed once and returned until a parameter or a buffer (the token ids of other class names) is replaced, moved
-    or written to.  Changes that leave no trace in a tensor (a write through ``.data``) need :meth:`clear`; models
-    call it in ``train()`` and ``eval()``, with which every loop begins.
+    or written to, or autocast is switched.  Changes that leave no trace in a tensor (a write through ``.data``) need
+    :meth:`clear`; models call it in ``train()`` and ``eval()``, with which every loop begins.
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,10 @@ class FeatureCache:
         """``compute()``, or what it gave last time, with the parameters and buffers of ``modules`` unchanged."""
         if torch.is_grad_enabled():
             return compute()
-        tensors = (t for module in modules for t in chain(module.parameters(), module.buffers()))
-        key = tuple((t.data_ptr(), t._version) for t in tensors)
+        tensors = [t for module in modules for t in chain(module.parameters(), module.buffers())]
+        device = tensors[0].device.type
+        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        key = (autocast, *((t.data_ptr(), t._version) for t in tensors))
         if self._entry is None or self._entry[0] != key:
             self._entry = (key, compute())
         return self._entry[1]
