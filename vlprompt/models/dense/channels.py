@@ -27,7 +27,13 @@ def _plain(value: Any) -> Any:
 
 
 def fill_neck(neck: Mapping[str, Any], channels: Sequence[int]) -> tuple[dict[str, Any], list[int]]:
-    """The neck's config with ``in_channels``, and the channels of its outputs."""
+    """The neck's config with ``in_channels``, and the channels of its outputs.
+
+    Raises:
+        ValueError: other ``in_channels``, or no ``out_channels``.
+    """
+    if 'out_channels' not in neck:
+        raise ValueError(f'neck: give out_channels, the channels of the outputs of {neck.get("type")}')
     filled = fill(neck, 'neck', in_channels=list(channels))
     return filled, [filled['out_channels']] * filled.get('num_outs', len(channels))
 
@@ -84,5 +90,8 @@ def _fill_each(
 
 def _fill_head(head: Mapping[str, Any], what: str, channels: Sequence[int], num_classes: int) -> dict[str, Any]:
     index = head.get('in_index', -1)
+    outside = [i for i in (index if isinstance(index, (list, tuple)) else [index]) if i >= len(channels)]
+    if outside:
+        raise ValueError(f'{what}.in_index={index}, but it gets the inputs 0 to {len(channels) - 1}')
     in_channels = [channels[i] for i in index] if isinstance(index, (list, tuple)) else channels[index]
     return fill(head, what, in_channels=in_channels, num_classes=num_classes)
