@@ -42,17 +42,29 @@ def loop_over(names):
     return loop
 
 
+def run_of(model, train, val, class_names=None):
+    return SimpleNamespace(
+        bare_model=model,
+        model=None,
+        cfg=SimpleNamespace(model=dict(class_names=class_names)),
+        _train_loop=loop_over(train),
+        _val_loop=loop_over(val),
+        _test_loop=dict(type='TestLoop'),
+    )
+
+
+def test_a_segmentor_without_text_must_have_as_many_classes_as_the_data():
+    segmentor = SimpleNamespace(decode_head=SimpleNamespace(num_classes=2))
+    ClassNamesHook().before_run(run_of(segmentor, ['road', 'tree'], ['Road', 'Tree']))
+    with pytest.raises(ConfigError, match='num_classes=2, but SimpleNamespace of ValLoop has 3 classes'):
+        ClassNamesHook().before_run(run_of(segmentor, ['road', 'tree'], ['road', 'tree', 'car']))
+    ClassNamesHook().before_run(run_of(SimpleNamespace(), ['road'], ['tree', 'car']))
+
+
 @pytest.mark.parametrize('validation', [['Faces', 'leopard'], ['okapi', 'boat']])
 def test_the_data_sets_of_a_run_must_agree(validation):
     """Or prompts would be trained for the names of the validation set."""
-    runner = SimpleNamespace(
-        bare_model=model_of(['face', 'leopard']),
-        model=None,
-        cfg=SimpleNamespace(model=SimpleNamespace(class_names='caltech101')),
-        _train_loop=loop_over(['Faces', 'leopard']),
-        _val_loop=loop_over(validation),
-        _test_loop=dict(type='TestLoop'),
-    )
+    runner = run_of(model_of(['face', 'leopard']), ['Faces', 'leopard'], validation, 'caltech101')
     if validation[0] == 'Faces':
         ClassNamesHook().before_run(runner)
     else:
