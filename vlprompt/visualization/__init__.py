@@ -6,6 +6,7 @@ Plain functions on tensors and arrays that return figures or images; ``tools/ana
 from vlprompt.visualization.curves import Run, draw_curves, read_run
 from vlprompt.visualization.figures import save_figure, to_uint8_image
 from vlprompt.visualization.heatmaps import overlay, to_grid
+from vlprompt.visualization.long_tail import draw_long_tail, draw_projection, draw_prompt_usage
 from vlprompt.visualization.nearest_words import (
     ContextWords,
     NearWord,
@@ -36,7 +37,10 @@ __all__ = [
     'class_plans',
     'deviation_limit',
     'draw_curves',
+    'draw_long_tail',
     'draw_prediction',
+    'draw_projection',
+    'draw_prompt_usage',
     'draw_score_maps',
     'draw_segmentation',
     'draw_transport_plans',

@@ -1,0 +1,257 @@
+"""Analyse the features of a classifier: nearest neighbours, spread of classes, domains, use of group prompts.
+
+python tools/analysis_tools/analyse_features.py configs/lpt/lpt_micro-vit_scenes_lt.py \
+    work_dirs/lpt_micro-vit_scenes_lt/groups/epoch_40.pth --reference generated --out work_dirs/analysis
+
+One pass over the training images (without augmentation) and one over the test images compute the features of the
+frozen trunk and of the tuned model; everything else follows from them:
+
+* K-NN accuracy: test images classified by a vote of the nearest training images, of which there are many and few;
+* inner-class distance R_i (mean and deviation over classes) and the inner/inter ratio, on test images;
+* lda.png, with --reference: pretraining and target images before and after tuning, along the directions that
+  separate these four groups best;
+* prompt_usage.png, with a prompt pool: which group prompts test images choose.
+
+Writes analysis.json and analysis.md besides.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
+from PIL import Image  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+from torch.utils.data import DataLoader, Dataset  # noqa: E402
+
+from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.datasets.generated import generate, pretraining_options  # noqa: E402
+from vlprompt.datasets.readers.base import IMAGE_SUFFIXES  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.phases import phase_config  # noqa: E402
+from vlprompt.evaluation import ShotAccuracy, shot_groups  # noqa: E402
+from vlprompt.evaluation.feature_analysis import (  # noqa: E402
+    class_spread,
+    knn_predict,
+    lda_projection,
+    prompt_usage,
+)
+from vlprompt.evaluation.feature_extraction import FeatureTable, extract_features  # noqa: E402
+from vlprompt.registry import DATASETS  # noqa: E402
+from vlprompt.visualization import draw_projection, draw_prompt_usage, save_figure  # noqa: E402
+
+NEIGHBOURS = (1, 5, 10, 20, 200)
+GROUPS = ('overall', 'many', 'medium', 'few')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of a classifier')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the untrained model")
+    parser.add_argument('--phase', help='of a config with phases; the last one by default')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
+    parser.add_argument('--normalize', choices=['none', 'l2'], default='none', help='scale features before distances')
+    parser.add_argument(
+        '--k', type=int, default=20, help='neighbours of the main table; the others are listed below it'
+    )
+    parser.add_argument(
+        '--reference',
+        metavar='DIR',
+        help="folder of images of the pretraining domain, or 'generated': scenes as the micro models have seen",
+    )
+    parser.add_argument('--lda-images', type=int, default=128, help='images of each group in lda.png')
+    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for all data sets of the config')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    args = parser.parse_args(argv)
+    if min(args.k, args.lda_images, args.batch_size) < 1:
+        parser.error('--k, --lda-images and --batch-size must be at least 1')
+    return args
+
+
+# ------------------------------------------------------------------------------------------------------------- images
+
+
+class ReferenceImages(Dataset):
+    """Images without labels through a test pipeline: files of a folder, or generated scenes."""
+
+    def __init__(self, source: str, count: int, pipeline: list[dict]) -> None:
+        self.transforms = Compose(pipeline)
+        self.paths: list[Path] | None = None
+        self.count = count
+        if source != 'generated':
+            found = sorted(path for path in Path(source).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+            if not found:
+                raise FileNotFoundError(f'--reference: there is no image in {source}')
+            self.paths = [found[i] for i in spread(len(found), count)]
+            self.count = len(self.paths)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict:
+        if self.paths is not None:
+            return self.transforms(dict(img_path=str(self.paths[index]), sample_idx=index))
+        scene = generate(seed=1, index=index, size=128, **pretraining_options())
+        results = dict(img=Image.fromarray(scene.image), img_path=f'scene {index}', ori_shape=scene.image.shape[:2])
+        for transform in self.transforms.transforms:
+            if type(transform).__name__ != 'LoadImage':
+                results = transform(results)
+        return results
+
+
+def spread(available: int, count: int) -> list[int]:
+    """``count`` positions, or all there are, evenly over ``available`` ones."""
+    count = min(count, available)
+    return [int((i + 0.5) * available / count) for i in range(count)]
+
+
+def features_of(model: nn.Module, dataset: Dataset, args: argparse.Namespace, workers: int) -> FeatureTable:
+    loader = DataLoader(dataset, batch_size=args.batch_size, num_workers=workers, collate_fn=pseudo_collate)
+    return extract_features(model, loader)
+
+
+# ----------------------------------------------------------------------------------------------------------- analyses
+
+
+def scaled(features: Tensor, how: str) -> Tensor:
+    return F.normalize(features, dim=1) if how == 'l2' else features
+
+
+def analyse_view(
+    name: str, train: FeatureTable, test: FeatureTable, counts: list[int], args: argparse.Namespace
+) -> dict:
+    """Numbers of the features ``name``, ``'trunk'`` or ``'tuned'``."""
+    bank, queries = (scaled(table.features[name], args.normalize) for table in (train, test))
+    ks = sorted({k for k in (*NEIGHBOURS, args.k) if k <= len(bank)})
+    knn: dict[str, dict[str, dict]] = {}
+    for metric in ('cosine', 'euclidean'):
+        predicted = knn_predict(queries, bank, train.labels, ks, metric)
+        knn[metric] = {
+            str(k): ShotAccuracy.calculate(test.labels.numpy(), labels.numpy(), counts)
+            for k, labels in predicted.items()
+        }
+    spread_of_classes = class_spread(queries, test.labels)._asdict()
+    spread_of_classes['inner'] = [round(value, 5) for value in spread_of_classes['inner'].tolist()]
+    return dict(knn=knn, spread=spread_of_classes)
+
+
+def analyse_usage(test: FeatureTable, size: int, counts: list[int], out: Path) -> dict[str, Any]:
+    """Numbers and picture of the group prompts that test images choose."""
+    usage = prompt_usage(test.groups, size)
+    parts = {}
+    for name, labels in shot_groups(counts).items():
+        chosen = test.groups[torch.isin(test.labels, torch.from_numpy(labels))]
+        parts[name] = torch.bincount(chosen.flatten(), minlength=size).numpy()
+    note = f'{usage.used} of {size} in use, entropy {usage.entropy:.2f}, {usage.top_set:.0%} take the same set'
+    print(save_figure(draw_prompt_usage(parts, 'Group prompts chosen by test images', note), out / 'prompt_usage.png'))
+    return usage._asdict() | dict(counts=usage.counts.tolist(), groups={k: v.tolist() for k, v in parts.items()})
+
+
+def draw_domains(test: FeatureTable, reference: FeatureTable, args: argparse.Namespace) -> None:
+    """lda.png: each model and domain is a group."""
+    chosen = spread(len(test.labels), args.lda_images)
+    features, names = [], []
+    for view in test.features:
+        for domain, part in (('pretraining', reference.features[view]), ('target', test.features[view][chosen])):
+            features.append(scaled(part, args.normalize).numpy())
+            names += [f'{view}, {domain} images'] * len(part)
+    groups = np.unique(names, return_inverse=True)[1]
+    features = np.concatenate(features)
+    components = min(2, groups.max())
+    points = features @ lda_projection(features, groups, components)
+    if components == 1:  # two groups have one direction; what is left over spreads the points
+        points = np.column_stack([points[:, 0], np.random.default_rng(0).normal(size=len(points))])
+    print(save_figure(draw_projection(points, names, 'Domains before and after tuning (LDA)'), args.out / 'lda.png'))
+
+
+# ------------------------------------------------------------------------------------------------------------- report
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The numbers as tables."""
+    head = f'K-NN accuracy (K={result["k"]}, cosine, %)'
+    lines = [
+        f'`{result["config"]}`, `{result["checkpoint"]}`: {result["train_images"]} training images, '
+        f'{result["test_images"]} test images, features scaled: {result["normalize"]}.',
+        '',
+        f'| features | {head}: ' + ' | '.join(GROUPS) + ' | R_i | inner/inter | pairwise | mean norm |',
+        '|---|' + '---|' * (len(GROUPS) + 4),
+    ]
+    for name, view in result['views'].items():
+        accuracy, space = view['knn']['cosine'][str(result['k'])], view['spread']
+        cells = [_percent(accuracy, group) for group in GROUPS]
+        cells += [f'{space["inner_mean"]:.3f} ± {space["inner_std"]:.3f}']
+        cells += [f'{space[key]:.3f}' for key in ('ratio', 'ratio_pairs', 'norm')]
+        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    lines += ['', '| features | distance | K | ' + ' | '.join(GROUPS) + ' |', '|---|---|---|' + '---|' * len(GROUPS)]
+    for name, view in result['views'].items():
+        for metric, table in view['knn'].items():
+            for k, accuracy in table.items():
+                cells = ' | '.join(_percent(accuracy, group) for group in GROUPS)
+                lines.append(f'| {name} | {metric} | {k} | {cells} |')
+    if 'prompt_usage' in result:
+        usage = result['prompt_usage']
+        lines += [
+            '',
+            f'Group prompts: {usage["used"]} of {len(usage["counts"])} in use, entropy {usage["entropy"]:.3f} of 1, '
+            f'the most frequent set is taken by {usage["top_set"]:.1%} of the test images.',
+        ]
+    return '\n'.join(lines) + '\n'
+
+
+def _percent(accuracy: dict[str, float], group: str) -> str:
+    return f'{accuracy[group]:.2f}' if group in accuracy else '-'
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg = phase_config(cfg, args.phase)
+    if args.data_root is not None:
+        cli.set_data_root(cfg, args.data_root)
+    model = init_model(cfg, None if args.checkpoint == 'none' else args.checkpoint, device=args.device)
+    test_pipeline = cfg.test_dataloader.dataset.pipeline
+    train_set = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=test_pipeline))
+    test_set = DATASETS.build(cfg.test_dataloader.dataset)
+    if args.k > len(train_set):
+        raise ValueError(f'--k {args.k}: there are only {len(train_set)} training images')
+    workers = cfg.test_dataloader.num_workers
+    train = features_of(model, train_set, args, workers)
+    test = features_of(model, test_set, args, workers)
+    counts = torch.bincount(train.labels, minlength=len(test_set.metainfo['classes'])).tolist()
+    args.out.mkdir(parents=True, exist_ok=True)
+    result: dict[str, Any] = dict(
+        config=args.config,
+        checkpoint=args.checkpoint,
+        train_images=len(train.labels),
+        test_images=len(test.labels),
+        normalize=args.normalize,
+        k=args.k,
+        views={name: analyse_view(name, train, test, counts, args) for name in test.features},
+    )
+    if test.groups is not None:
+        result['prompt_usage'] = analyse_usage(test, len(model.pool.keys), counts, args.out)
+    if args.reference is not None:
+        images = ReferenceImages(args.reference, args.lda_images, test_pipeline)
+        draw_domains(test, features_of(model, images, args, workers), args)
+    text = markdown(result)
+    (args.out / 'analysis.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+    (args.out / 'analysis.md').write_text(text, encoding='utf-8')
+    print(text)
+
+
+if __name__ == '__main__':
+    cli.call(main)

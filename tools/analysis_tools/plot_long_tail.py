@@ -1,0 +1,55 @@
+"""Draw training images per class from head to tail and the accuracy of test runs along it.
+
+python tools/test.py CONFIG CKPT --cfg-options test_evaluator.out_dir=work_dirs/vpt
+python tools/analysis_tools/plot_long_tail.py work_dirs/vpt/shot_accuracy.json work_dirs/lpt/shot_accuracy.json \
+    --out work_dirs/long_tail.png
+
+A run is named by the folder of its file.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.engine import cli  # noqa: E402
+from vlprompt.evaluation import shot_groups  # noqa: E402
+from vlprompt.visualization import draw_long_tail, save_figure  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('files', nargs='+', type=Path, help='shot_accuracy.json of one or more runs on the same data')
+    parser.add_argument('--names', nargs='+', help='what to call the runs')
+    parser.add_argument(
+        '--window', type=int, help='classes that a point of a curve averages; a tenth of all by default'
+    )
+    parser.add_argument('--title', default='', help='first line of the picture')
+    parser.add_argument('--out', required=True, type=Path, help='picture to write')
+    args = parser.parse_args(argv)
+    if args.names is not None and len(args.names) != len(args.files):
+        parser.error(f'--names: {len(args.names)} names for {len(args.files)} files')
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    names = args.names or [file.resolve().parent.name for file in args.files]
+    if len(set(names)) < len(names):
+        raise cli.ConfigError(f'two runs have the same name ({", ".join(names)}); give --names')
+    runs = [json.loads(file.read_text(encoding='utf-8')) for file in args.files]
+    counts = [[row['train'] for row in run['per_class']] for run in runs]
+    for file, other in zip(args.files, counts, strict=True):
+        if other != counts[0]:
+            raise cli.ConfigError(f'{file} and {args.files[0]} are of different training data')
+    first = runs[0]
+    groups = shot_groups(counts[0], first['convention'], first['many'], first['few'])
+    accuracy = {name: [row['accuracy'] for row in run['per_class']] for name, run in zip(names, runs, strict=True)}
+    print(save_figure(draw_long_tail(counts[0], groups, accuracy, args.title, args.window), args.out))
+
+
+if __name__ == '__main__':
+    cli.call(main)
