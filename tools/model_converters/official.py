@@ -2,6 +2,7 @@
 
     python tools/model_converters/official.py coop output/prompt_learner/model.pth.tar-200 coop.pth
     python tools/model_converters/official.py plot output/prompt_learner/model.pth.tar-200 plot.pth
+    python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
 
 Only what was learned is kept. The file is read without running any code it carries, so pickled schedulers and the
 like do no harm. The base weights are those of the config that the result is loaded with.
@@ -15,7 +16,7 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from vlprompt.compat.official import CONVERTERS, convert  # noqa: E402
+from vlprompt.compat.official import CONVERTERS, convert, describe  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.checkpoint import CheckpointError, read_checkpoint, write_checkpoint  # noqa: E402
 
@@ -32,10 +33,13 @@ def main() -> None:
         state = convert(args.method, content)
     except (KeyError, ValueError) as error:
         raise CheckpointError(f'{args.src}: {error.args[0]}') from error
-    description = dict(class_names=None, trained_keys=list(state), converted_from=args.method)
+    found = describe(args.method, content)
+    description = dict(class_names=None, trained_keys=list(state), converted_from=args.method) | found
     write_checkpoint(dict(meta=dict(vlprompt=description), state_dict=state), args.dst)
     for name, tensor in state.items():
         print(f'{name}: {tuple(tensor.shape)}')
+    for what, value in found.items():
+        print(f'{what}: {value}')
     print(f'wrote {args.dst}')
 
 

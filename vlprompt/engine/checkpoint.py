@@ -5,7 +5,8 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
 
     dict(base=dict(name, sha256) or None,   # weights of the frozen towers, None if they were random
          class_names=[...] or None, trained_keys=[...], model='PromptClassifier',
-         data_arguments=dict(...))              # numbers of identities and the like, where a model depends on them
+         data_arguments=dict(...),              # numbers of identities and the like, where a model depends on them
+         geometry=dict(grid, stride) or None)   # of the patches, where a model is made for one image size
 
 Everything needed to go on training lies in a file of its own, :data:`RESUME_FILE`.  Models without a
 ``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
@@ -135,6 +136,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         trained_keys=list(trained_state(model)),
         model=type(model).__name__,
         data_arguments=data_arguments_of(model),
+        geometry=getattr(model, 'geometry', None),
     )
 
 
@@ -177,7 +179,7 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
             message = f'The towers keep their random weights: set {_base_option(model)}.'
             print_log(message, 'current', logging.WARNING)
             required -= towers
-    _check_tensors(model, state, required)
+    _check_tensors(model, state, required, _geometry_hint(model, about))
     model.load_state_dict(state, strict=False)
 
 
@@ -246,8 +248,18 @@ def _check_classes(model: nn.Module, about: Mapping[str, Any]) -> None:
     )
 
 
-def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[str]) -> None:
-    """Every required tensor must be there, and every tensor must have its place.
+def _geometry_hint(model: nn.Module, about: Mapping[str, Any] | None) -> str:
+    theirs, ours = (about or {}).get('geometry'), getattr(model, 'geometry', None)
+    if theirs is None or ours is None or theirs == ours:
+        return ''
+    return (
+        f'\n  The checkpoint has a grid of {theirs["grid"]} patches with stride {theirs["stride"]}, the model one of '
+        f'{ours["grid"]} with stride {ours["stride"]}: set model.clip.image_size and model.clip.vision.patch_stride.'
+    )
+
+
+def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[str], hint: str = '') -> None:
+    """Every required tensor must be there, and every tensor must have its place; ``hint`` ends the message.
 
     Copies of base weights are accepted: converted checkpoints of models whose towers were trained bring them.
     """
@@ -260,4 +272,6 @@ def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[
         if name in state and state[name].shape != known[name].shape
     ]
     if problems:
-        raise CheckpointError(f'the checkpoint does not fit {type(model).__name__}:\n  ' + '\n  '.join(problems[:20]))
+        raise CheckpointError(
+            f'the checkpoint does not fit {type(model).__name__}:\n  ' + '\n  '.join(problems[:20]) + hint
+        )

@@ -5,7 +5,17 @@ class-dependent buffers (``token_prefix``, ``token_suffix``) and copies of CLIP 
 names and the base weights.  Where the towers were trained too (DenseCLIP) they are part of the result.
 """
 
-from . import denseclip, few_shot, long_tailed
-from .registry import CONVERTERS, State, convert, converter
+from . import clip_reid, denseclip, few_shot, long_tailed
+from .registry import CONVERTERS, State, convert, converter, describe
 
-__all__ = ['CONVERTERS', 'State', 'convert', 'converter', 'denseclip', 'few_shot', 'long_tailed']
+__all__ = [
+    'CONVERTERS',
+    'State',
+    'clip_reid',
+    'convert',
+    'converter',
+    'denseclip',
+    'describe',
+    'few_shot',
+    'long_tailed',
+]

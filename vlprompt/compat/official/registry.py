@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ State = dict[str, Tensor]
 Converter = Callable[[State], State]
 
 CONVERTERS: dict[str, Converter] = {}
+DESCRIBERS: dict[str, Callable[[State], dict[str, Any]]] = {}
+"""What a method's checkpoints say about themselves by their shapes, see :func:`describe`."""
 
 
 def converter(method: str) -> Callable[[Converter], Converter]:
@@ -24,6 +27,21 @@ def converter(method: str) -> Callable[[Converter], Converter]:
     return register
 
 
+def describer(method: str) -> Callable[[Callable], Callable]:
+    """Register what gives entries of ``meta['vlprompt']`` for a method's official state dict."""
+
+    def register(function: Callable) -> Callable:
+        DESCRIBERS[method] = function
+        return function
+
+    return register
+
+
+def describe(method: str, checkpoint: dict) -> dict[str, Any]:
+    """Entries of ``meta['vlprompt']`` that a converted checkpoint gets besides the usual ones."""
+    return DESCRIBERS[method](_tensors(checkpoint)) if method in DESCRIBERS else {}
+
+
 def convert(method: str, checkpoint: dict) -> State:
     """Convert a loaded official checkpoint, a dict with ``state_dict`` or a bare state dict.
 
@@ -33,6 +51,11 @@ def convert(method: str, checkpoint: dict) -> State:
     """
     if method not in CONVERTERS:
         raise KeyError(f'no converter for {method!r}; there are {", ".join(sorted(CONVERTERS))}')
+    return CONVERTERS[method](_tensors(checkpoint))
+
+
+def _tensors(checkpoint: dict) -> State:
+    """The tensors of a checkpoint, without the prefix of a wrapper for several GPUs."""
     state = checkpoint.get('state_dict', checkpoint)
     tensors = {k: torch.as_tensor(v) for k, v in state.items() if isinstance(v, (Tensor, np.ndarray))}
-    return CONVERTERS[method]({k.removeprefix('module.'): v for k, v in tensors.items()})
+    return {k.removeprefix('module.'): v for k, v in tensors.items()}
