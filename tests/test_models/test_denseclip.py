@@ -170,6 +170,21 @@ def test_score_maps_ignore_what_the_decode_head_ignores():
     assert build(decode_head=dict(HEAD, ignore_index=7)).pixel_text_loss.ignore_index == 7
 
 
+def test_initialisation_of_neck_and_head():
+    """mmseg's by default; without ``init_cfg``, as published, what PyTorch and mmcv give the layers."""
+    model = build()
+    model.init_weights()
+    assert model.decode_head.conv_seg.weight.std() < 0.015
+    assert not model.neck.lateral_convs[0].conv.bias.any()
+    neck = dict(type='FPN', out_channels=16, num_outs=4, init_cfg=None)
+    model = build(decode_head=dict(HEAD, init_cfg=None), neck=neck)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.init_weights()
+    assert model.decode_head.conv_seg.weight.std() > 0.1
+    kept = ('backbone.', 'matching.', 'decode_head.conv_seg')
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters() if name.startswith(kept))
+
+
 def test_class_lists_of_datasets():
     from vlprompt.models.segmentors.class_names import class_names
 
