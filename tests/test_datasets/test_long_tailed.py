@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data_trees import save_image
 
-from tools.dataset_converters import unpack_cifar100
+from tools.dataset_converters import check_dataset, unpack_cifar100
 from vlprompt.clip.classnames import class_names, imagenet_wnids
 from vlprompt.datasets import LongTailedDataset
 from vlprompt.datasets.readers.imbalanced import exponential_counts, keep_images
@@ -236,3 +236,34 @@ def test_photographs(realdata):
     assert (len(train), len(test)) == (3795, 1500)
     assert train.metainfo['cls_num_list'] == test.metainfo['cls_num_list']
     assert train.metainfo['cls_num_list'] == counts['counts']
+
+
+# --------------------------------------------------------------------------------------------------------------- check
+
+
+def test_check_dataset_describes_the_tail(tmp_path, capsys):
+    write_lists(tmp_path)
+    for line in LINES[1:]:
+        save_image(tmp_path / line.split()[0], seed=LINES.index(line))
+    save_image(tmp_path / 'test/cat/9.jpg', seed=1)  # the same picture as train/cat/1.jpg
+    save_image(tmp_path / 'test/sea_lion/9.jpg', seed=9)
+    options = ['--long-tailed', '--data-root', str(tmp_path), '--ann-file', '{split}.txt']
+    assert check_dataset.main(options) == 1
+    out = capsys.readouterr().out
+    assert '    1  sea_lion         1         1' in out
+    assert 'note: training images per class: 3 to 1, imbalance ratio 3' in out
+    assert 'note: classes by training images, convention lpt: 0 many, 0 medium, 2 few' in out
+    assert f'PROBLEM: missing: {tmp_path}/train/cat/0.jpg' in out
+    assert 'leak: test/cat/9.jpg in test is the same file as train/cat/1.jpg in train' in out
+    assert out.endswith('2 problems\n')
+
+
+def test_check_dataset_reads_the_data_of_a_config(archive, tmp_path, capsys):
+    unpack_cifar100.main([str(archive[0]), '--out', str(tmp_path / 'cifar100')])
+    config = tmp_path / 'config.py'
+    dataset = dict(type='vlprompt.LongTailedDataset', dataset='cifar100_lt', imbalance=4, data_root=str(tmp_path))
+    config.write_text(f'train_dataloader = test_dataloader = dict(dataset={dataset})')
+    check_dataset.main([str(config)])
+    assert 'imbalance ratio 4' in capsys.readouterr().out
+    check_dataset.main(['--dataset', 'cifar100_lt', '--imbalance', '2', '--data-root', str(tmp_path)])
+    assert 'imbalance ratio 2' in capsys.readouterr().out

@@ -1,10 +1,17 @@
-"""Check a data set: counts per split and class, missing and unreadable images, leaks, label gaps.
+"""Check a data set: counts per split, missing and unreadable images, leaks, label gaps.
 
-A benchmark, one's own data, or the data of a config:
+Classification or re-identification: a benchmark, one's own data, or the data of a config:
 
     python tools/dataset_converters/check_dataset.py --dataset caltech101
     python tools/dataset_converters/check_dataset.py --data-root data/mine --ann-file split.json
     python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50_16shot_caltech101.py
+    python tools/dataset_converters/check_dataset.py --dataset cifar100_lt --imbalance 100
+    python tools/dataset_converters/check_dataset.py --long-tailed --data-root data/mine --ann-file '{split}.txt'
+    python tools/dataset_converters/check_dataset.py --dataset market1501
+    python tools/dataset_converters/check_dataset.py --reid --data-root data/mine          # in Market-1501's layout
+
+Counts are per class, or, for re-identification, identities, images and cameras per split. Where training images are
+uneven, their imbalance ratio and the many-, medium- and few-shot classes are noted.
 
 Every image is opened. The exit code is 1 if there is a problem.
 """
@@ -19,9 +26,23 @@ check_environment()  # before anything imports torchvision or an mm package
 from mmengine.config import Config  # noqa: E402
 
 from vlprompt.datasets.check import check_dataset  # noqa: E402
-from vlprompt.datasets.readers import SplitReader, build_reader  # noqa: E402
+from vlprompt.datasets.readers import (  # noqa: E402
+    LONG_TAILED,
+    PRESETS,
+    SplitReader,
+    build_long_tailed_reader,
+    build_reader,
+)
+from vlprompt.datasets.reid_check import check_reid  # noqa: E402
+from vlprompt.datasets.reid_readers import REID_PRESETS, ReIDReader, build_reid_reader  # noqa: E402
 
 READER_KEYS = ('data_root', 'dataset', 'ann_file', 'data_prefix', 'classes', 'split')
+LONG_TAILED_KEYS = (*READER_KEYS, 'imbalance', 'split_seed')
+REID_KEYS = ('data_root', 'dataset', 'ann_file', 'data_prefix', 'noun')
+BUILDERS = dict(
+    LongTailedDataset=(build_long_tailed_reader, LONG_TAILED_KEYS), ReIDDataset=(build_reid_reader, REID_KEYS)
+)
+"""Type of a data set -> what builds its reader, from which of its arguments."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,6 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', nargs='?', help='a config with a test or training data set')
     parser.add_argument('--data-root', default='data', help='folder of the benchmarks, or of your own data')
     parser.add_argument('--dataset', help="a benchmark, such as 'caltech101'")
+    parser.add_argument('--long-tailed', action='store_true', help="your own data are lists with lines 'path label'")
+    parser.add_argument('--imbalance', type=float, help='of a long-tailed data set that is cut out of a balanced one')
+    parser.add_argument('--reid', action='store_true', help='your own data is for re-identification')
     parser.add_argument('--ann-file', help='of your own data: *.json, *.csv or *.txt; without it a folder per class')
     parser.add_argument('--data-prefix', default='', help='folder that image paths are relative to')
     parser.add_argument('--classes', help='text file with one class name per line, for folders and lists')
@@ -36,16 +60,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def readers(args: argparse.Namespace) -> list[SplitReader]:
+def readers(args: argparse.Namespace) -> list[SplitReader | ReIDReader]:
     """One reader per data set that the arguments name."""
     if args.config is None:
-        return [build_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix, args.classes)]
+        if args.reid or args.dataset in REID_PRESETS:
+            return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
+        common = (args.data_root, args.dataset, args.ann_file, args.data_prefix, args.classes)
+        if args.long_tailed or (args.dataset in LONG_TAILED and args.dataset not in PRESETS):
+            return [build_long_tailed_reader(*common, imbalance=args.imbalance)]
+        return [build_reader(*common)]
     config = Config.fromfile(args.config)
     unique = {}
     for loader in ('train_dataloader', 'test_dataloader'):
         dataset = (config.get(loader) or {}).get('dataset')
         if dataset is not None:
-            reader = build_reader(**{key: dataset[key] for key in READER_KEYS if key in dataset})
+            build, keys = BUILDERS.get(dataset.type.rpartition('.')[2], (build_reader, READER_KEYS))
+            reader = build(**{key: dataset[key] for key in keys if key in dataset})
             unique.setdefault(reader.source, reader)
     if not unique:
         raise SystemExit(f'{args.config} has neither a train_dataloader nor a test_dataloader with a dataset')
@@ -60,7 +90,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(f'check_dataset.py: {error}')
     problems = 0
     for reader in found:
-        report = check_dataset(reader, args.workers)
+        check = check_reid if isinstance(reader, ReIDReader) else check_dataset
+        report = check(reader, args.workers)
         print(report)
         problems += len(report.problems)
     return int(problems > 0)

@@ -13,25 +13,41 @@ from PIL import Image
 
 from vlprompt.datasets.items import Item
 from vlprompt.datasets.readers import SplitReader
+from vlprompt.evaluation.shot_accuracy import CONVENTIONS, shot_groups
 
 
 @dataclass
-class DatasetReport:
-    """What :func:`check_dataset` found.
+class Findings:
+    """What any check finds.
 
     Attributes:
         source: file or folder that was read.
-        classes: class names in label order; empty if they could not be read.
-        counts: split -> images per label.
         problems: one line each; empty if all is well.
         notes: what is worth knowing but no error.
     """
 
     source: str
-    classes: list[str] = field(default_factory=list)
-    counts: dict[str, Counter] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Notes, problems, and how many there are of the latter."""
+        lines = [f'note: {note}' for note in self.notes]
+        lines += [f'PROBLEM: {problem}' for problem in self.problems]
+        return [*lines, f'{len(self.problems)} problems']
+
+
+@dataclass
+class DatasetReport(Findings):
+    """What :func:`check_dataset` found.
+
+    Attributes:
+        classes: class names in label order; empty if they could not be read.
+        counts: split -> images per label.
+    """
+
+    classes: list[str] = field(default_factory=list)
+    counts: dict[str, Counter] = field(default_factory=dict)
 
     def __str__(self) -> str:
         width = max(map(len, ['class', 'total', *self.classes]))
@@ -42,10 +58,7 @@ class DatasetReport:
             lines.append('  '.join([f'{label:5d}  {name:{width}}', *numbers]))
         totals = (f'{count.total():8d}' for count in self.counts.values())
         lines += ['  '.join([f'{"":5}  {"total":{width}}', *totals]), '']
-        lines += [f'note: {note}' for note in self.notes]
-        lines += [f'PROBLEM: {problem}' for problem in self.problems]
-        lines.append(f'{len(self.problems)} problems')
-        return '\n'.join(lines)
+        return '\n'.join([*lines, *self.lines()])
 
 
 def check_dataset(reader: SplitReader, workers: int = 4) -> DatasetReport:
@@ -64,8 +77,8 @@ def check_dataset(reader: SplitReader, workers: int = 4) -> DatasetReport:
     splits = _read(reader, report)
     _compare_classes(splits, report)
     files = _same_split_once(splits)
-    _compare_paths(files, report)
-    _open_images(reader.image_root, files, workers, report)
+    compare_paths(files, report)
+    open_images(reader.image_root, files, workers, report)
     return report
 
 
@@ -95,6 +108,20 @@ def _compare_classes(splits: dict[str, list[Item]], report: DatasetReport) -> No
         without = [name for label, name in enumerate(report.classes) if not count[label]]
         if without:
             report.notes.append(f'{split} has no image of {len(without)} classes: {", ".join(without[:10])}')
+    _describe_tail(report)
+
+
+def _describe_tail(report: DatasetReport) -> None:
+    """Note how uneven the training images are, as far as they are."""
+    counts = [report.counts.get('train', Counter())[label] for label in range(len(report.classes))]
+    if not counts or min(counts) in (0, max(counts)):
+        return
+    report.notes.append(
+        f'training images per class: {max(counts)} to {min(counts)}, imbalance ratio {max(counts) / min(counts):.4g}'
+    )
+    for convention in CONVENTIONS:
+        sizes = (f'{len(labels)} {name}' for name, labels in shot_groups(counts, convention).items())
+        report.notes.append(f'classes by training images, convention {convention}: {", ".join(sizes)}')
 
 
 def _same_split_once(splits: dict[str, list[Item]]) -> dict[str, list[str]]:
@@ -107,7 +134,8 @@ def _same_split_once(splits: dict[str, list[Item]]) -> dict[str, list[str]]:
     return files
 
 
-def _compare_paths(files: dict[str, list[str]], report: DatasetReport) -> None:
+def compare_paths(files: dict[str, list[str]], report: Findings) -> None:
+    """Report paths that are in two splits."""
     first: dict[str, str] = {}
     for split, paths in files.items():
         for path in paths:
@@ -115,7 +143,8 @@ def _compare_paths(files: dict[str, list[str]], report: DatasetReport) -> None:
                 report.problems.append(f'leak: {path} is in {first[path]} and in {split}')
 
 
-def _open_images(root: Path, files: dict[str, list[str]], workers: int, report: DatasetReport) -> None:
+def open_images(root: Path, files: dict[str, list[str]], workers: int, report: Findings) -> None:
+    """Report images that are missing, cannot be decoded, or have the same bytes as one in another split."""
     jobs: dict[str, str] = {}
     for split, paths in files.items():
         for path in paths:
