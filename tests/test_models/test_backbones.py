@@ -1,5 +1,7 @@
 """Trunks: strides, embeddings, the doubled class embedding, channels of foreign backbones."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -110,6 +112,20 @@ def test_any_backbone(foreign):
     assert features.grid == (6, 4)
     assert features.cls.shape == (2, 24)
     assert features.local.shape == (2, 24, 24)
+
+
+@pytest.mark.parametrize('kind', ['rn', 'vit'])
+def test_finer_maps_can_be_left_out(kind):
+    arch = dict(MICRO[kind], vision_layers=4) if kind == 'vit' else MICRO[kind]
+    torch.manual_seed(0)
+    clip = build_clip(arch=arch, vision=dict(out_indices=(0, 1, 2, 3)) if kind == 'vit' else None)
+    whole = ClipTrunk(copy.deepcopy(clip), joint=True).eval()
+    part = ClipTrunk(clip, joint=True, first_map=1).eval()
+    part.load_state_dict({k: v for k, v in whole.state_dict().items() if '.fpn1.' not in k})
+    assert part.channels == whole.channels[1:]
+    with torch.no_grad():
+        for ours, theirs in ((part(images()), whole(images())), (part.embed(images()).maps, whole(images()))):
+            assert all(torch.equal(a, b) for a, b in zip(ours, theirs[1:], strict=True))
 
 
 class ChannelsLast(Pair):

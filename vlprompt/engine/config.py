@@ -222,7 +222,7 @@ class _Checker:
 
     def _check_constructor(self, path: str, node: Mapping, target: Any, registry: Registry) -> None:
         names, takes_more = accepted_arguments(target)
-        names |= EXTRA_KEYS.get(registry.name, set())
+        names |= EXTRA_KEYS.get(registry.name, set()) | EXTRA_KEYS.get(path.rpartition('.')[2], set())
         self.known += [f'{path}.{name}' for name in sorted(names)]
         if (
             not takes_more or target is CheckpointHook

@@ -41,12 +41,14 @@ REGISTRY_OF_KEY: dict[str, Registry] = dict(
     init_cfg=ours.WEIGHT_INITIALIZERS,
 )
 
-# Keys that mmengine takes out of a typed dict before it calls the constructor.
+# Keys that mmengine and mmcv take out of a typed dict before they call the constructor: by the registry, or by the name
+# of the dict.
 EXTRA_KEYS: dict[str, set[str]] = {
     ours.OPTIM_WRAPPERS.name: {'constructor', 'paramwise_cfg'},
     ours.PARAM_SCHEDULERS.name: {'convert_to_iter_based'},
     ours.HOOKS.name: {'priority'},
     ours.LOOPS.name: {'by_epoch'},
+    'norm_cfg': {'requires_grad'},
 }
 
 

@@ -27,26 +27,30 @@ class ClipTrunk(nn.Module):
         joint: keep the projection into the joint space, which :meth:`embed` needs.  Without it these parameters,
             which would get no gradient, are removed.
         official: add a ViT's class embedding twice, as the published DenseCLIP weights need it.
+        first_map: leave out the finer maps before this one: 1 for necks that begin at stride 8.  A ViT then does not
+            compute them either.
 
     Attributes:
-        channels: C_i of the four maps.
+        channels: C_i of the maps.
 
     Raises:
         ValueError: a ViT that does not give four maps, or patches that are neither 8 nor 16 pixels.
     """
 
-    def __init__(self, clip: CLIP | Mapping[str, Any], joint: bool = False, official: bool = False) -> None:
+    def __init__(
+        self, clip: CLIP | Mapping[str, Any], joint: bool = False, official: bool = False, first_map: int = 0
+    ) -> None:
         super().__init__()
         self.visual = (clip if isinstance(clip, CLIP) else build_clip(**clip)).visual
         self.joint, self.official = joint, official
         self.is_vit = isinstance(self.visual, VisionTransformer)
-        self.channels: tuple[int, ...] = self.visual.stage_channels
-        if len(self.channels) != 4:
+        if len(self.visual.stage_channels) != 4:
             raise ValueError(
                 f'ClipTrunk needs four maps, but the ViT gives them after the blocks {self.visual.out_indices}; '
                 'set clip.vision=dict(out_indices=...) to four blocks'
             )
-        self.pyramid = FeaturePyramid(self.visual.width, self.visual.patch_size) if self.is_vit else None
+        self.first_map, self.channels = first_map, tuple(self.visual.stage_channels[first_map:])
+        self.pyramid = FeaturePyramid(self.visual.width, self.visual.patch_size, first_map) if self.is_vit else None
         if not joint:
             for name in ('ln_post', 'proj') if self.is_vit else ('attnpool',):
                 delattr(self.visual, name)
@@ -74,4 +78,4 @@ class ClipTrunk(nn.Module):
         return dict(class_offset=self.visual.class_embedding) if self.is_vit and self.official else {}
 
     def _resample(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return maps if self.pyramid is None else self.pyramid(maps)
+        return maps[self.first_map :] if self.pyramid is None else self.pyramid(maps)

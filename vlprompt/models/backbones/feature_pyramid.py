@@ -22,12 +22,13 @@ class FeaturePyramid(nn.Module):
     Args:
         channels: C of all maps.
         patch_size: 16 or 8.
+        first: index of the first map that is wanted; operators before it are not there.
 
     Raises:
         ValueError: another patch size; those do not lead to the strides that necks and heads expect.
     """
 
-    def __init__(self, channels: int, patch_size: int = 16) -> None:
+    def __init__(self, channels: int, patch_size: int = 16, first: int = 0) -> None:
         super().__init__()
         if patch_size not in PATCH_SIZES:
             raise ValueError(
@@ -51,8 +52,11 @@ class FeaturePyramid(nn.Module):
             self.fpn2 = norm()
             self.fpn3 = nn.Sequential(norm(), nn.MaxPool2d(2))
             self.fpn4 = nn.Sequential(norm(), nn.MaxPool2d(4))
+        self.first = first
+        for name in ('fpn1', 'fpn2', 'fpn3', 'fpn4')[:first]:
+            delattr(self, name)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Four maps (B, C, h, w) -> (B, C, H / 4, W / 4), ... (B, C, H / 32, W / 32) for images of H x W."""
-        levels = (self.fpn1, self.fpn2, self.fpn3, self.fpn4)
-        return tuple(level(x) for level, x in zip(levels, maps, strict=True))
+        """Four maps (B, C, h, w) -> those from ``first`` on of (B, C, H / s, W / s), s = 4, 8, 16, 32; images H x W."""
+        operators = self.children()
+        return tuple(operator(x) for operator, x in zip(operators, maps[self.first :], strict=True))

@@ -1,0 +1,8 @@
+# COCO 2017 with masks as mmdet's base has it, 2 images on each of 8 GPUs; samples depend on seed and epoch only.
+_base_ = 'mmdet::_base_/datasets/coco_instance.py'
+
+train_dataloader = dict(
+    num_workers=6,
+    sampler=dict(_delete_=True, type='vlprompt.PaddedEpochSampler', shuffle=True),
+    dataset=dict(_delete_=True, type='vlprompt.SeededDataset', seed=1, dataset=_base_.train_dataloader.dataset),
+)

@@ -1,0 +1,16 @@
+# What every detection run shares: mmdet's scope, a checkpoint every epoch, batch statistics over all GPUs.
+_base_ = './default_runtime.py'
+
+default_scope = 'mmdet'
+custom_imports = dict(imports=['vlprompt.models.detectors', 'vlprompt.datasets.coco_instances'])
+
+default_hooks = dict(
+    logger=dict(interval=50),
+    checkpoint=dict(interval=1),
+    visualization=dict(type='DetVisualizationHook'),
+)
+log_processor = dict(window_size=50)
+visualizer = dict(type='DetLocalVisualizer', name='visualizer')
+
+# Every batch norm, that of the backbone too, once several GPUs train together; one process keeps plain batch norm.
+sync_bn = 'torch'

@@ -1,0 +1,13 @@
+# Baseline without text: the built-in ResNet under a narrow RetinaNet; a leaf adds bbox_head.num_classes.
+_base_ = './clip_retinanet_r50.py'
+
+model = dict(
+    backbone=dict(clip=dict(arch='micro-rn', weights='scenes')),
+    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, num_outs=3),
+    bbox_head=dict(
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        anchor_generator=dict(strides=[8, 16, 32]),
+    ),
+)

@@ -1,0 +1,19 @@
+# The built-in ResNet under a narrow Mask R-CNN, its anchors for images of 128 pixels.
+_base_ = './denseclip_mask-rcnn_r50.py'
+
+model = dict(
+    clip=dict(arch='micro-rn', weights='scenes', image_size=128),
+    context_decoder=dict(width=128, heads=2),
+    neck=dict(out_channels=64, num_outs=4),
+    rpn_head=dict(feat_channels=64, anchor_generator=dict(strides=[4, 8, 16, 32])),
+    roi_head=dict(
+        bbox_head=dict(fc_out_channels=128),
+        mask_head=dict(num_convs=2, conv_out_channels=64),
+    ),
+    train_cfg=dict(
+        rpn=dict(sampler=dict(num=64)),
+        rpn_proposal=dict(nms_pre=200, max_per_img=100),
+        rcnn=dict(sampler=dict(num=64)),
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
+)

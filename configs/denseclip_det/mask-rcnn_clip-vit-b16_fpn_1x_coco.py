@@ -1,0 +1,6 @@
+_base_ = './mask-rcnn_clip-r50_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(clip=dict(arch='ViT-B/16', image_size=640, vision=dict(interpolation='bilinear'))),
+    neck=dict(in_channels=[768, 768, 768, 768]),
+)

@@ -1,0 +1,4 @@
+# ImageNet weights and SGD: mmdet's own config, on this package's runner.
+_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+
+runner_type = 'vlprompt.PromptRunner'

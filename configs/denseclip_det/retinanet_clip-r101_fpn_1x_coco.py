@@ -1,0 +1,3 @@
+_base_ = './retinanet_clip-r50_fpn_1x_coco.py'
+
+model = dict(backbone=dict(clip=dict(arch='RN101')))

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/clip_retinanet_r50.py',
+    '../_base_/datasets/coco_detection.py',
+    '../_base_/schedules/adamw_1x.py',
+    '../_base_/default_runtime_det.py',
+]

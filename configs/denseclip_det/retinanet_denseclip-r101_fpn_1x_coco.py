@@ -1,0 +1,3 @@
+_base_ = './retinanet_denseclip-r50_fpn_1x_coco.py'
+
+model = dict(clip=dict(arch='RN101'))
