@@ -6,17 +6,15 @@ optim_wrapper = dict(
     constructor='vlprompt.PatternOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=0.01),
 )
-param_scheduler = [
-    dict(
-        type='vlprompt.LinearWarmupCosineLR',
-        T_max=40,
-        warmup=1,
-        warmup_lr=1e-6,
-        eta_min=0.0,
-        first=0,
-        convert_to_iter_based=True,
-    )
-]
+param_scheduler = dict(
+    type='vlprompt.LinearWarmupCosineLR',
+    T_max=40,
+    warmup=1,
+    warmup_lr=1e-6,
+    eta_min=0.0,
+    first=0,
+    convert_to_iter_based=True,
+)
 
 # No validation set takes part: the last epoch is the result.
 train_cfg = dict(by_epoch=True, max_epochs=40)

@@ -1,0 +1,10 @@
+_base_ = './lpt_micro-vit_2x5e_scenes_lt.py'
+
+# Without balanced sampling: the uniform stream alone, with its loss.
+model = dict(
+    dual=None,
+    loss=dict(gamma_pos=0.5, gamma_neg=8.0),
+)
+train_dataloader = dict(
+    batch_size=64, sampler=dict(_delete_=True, type='vlprompt.EpochSampler', shuffle=True), batch_sampler=None
+)

@@ -1,0 +1,15 @@
+_base_ = [
+    '../_base_/models/vpt_vit-b16-in21k.py',
+    '../_base_/datasets/places_lt_224x224.py',
+    '../_base_/schedules/vpt_100e.py',
+    '../_base_/default_runtime_long_tailed.py',
+]
+
+# VPT's own recipe: its weights, normalisation, initialisation, and the start of its head.
+model = dict(
+    num_classes=365,
+    data_preprocessor=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    timm=dict(name='vit_base_patch16_224.orig_in21k'),
+    prompt=dict(init='uniform', length=5),
+    head=dict(dropout=0.0, init='vpt'),
+)
