@@ -16,6 +16,7 @@ class ClassificationSample(BaseDataElement):
         gt_label: (1,) int64, the true label.
         pred_score: (K,) float, scores of the K classes (a softmax).
         pred_label: (1,) int64, the class with the highest score.
+        matched_groups: (k,) int64, the group prompts that the image has chosen, best first; models with a pool set it.
 
     Meta information set by the pipeline: ``sample_idx``, ``img_path``, ``ori_shape`` (H, W) of the file and
     ``img_shape`` (H, W) after the transforms.

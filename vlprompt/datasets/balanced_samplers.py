@@ -56,11 +56,11 @@ class ClassAwareSampler(EpochSampler):
             raise TypeError(f'ClassAwareSampler needs the labels of a LongTailedDataset, got {type(dataset).__name__}')
         if samples_per_class < 1 or (num_samples is not None and num_samples < 1):
             raise ValueError(f'samples_per_class={samples_per_class}, num_samples={num_samples}: must be at least 1')
-        labels = np.asarray(dataset.labels)
-        self.members = [np.flatnonzero(labels == label) for label in range(len(dataset.metainfo['classes']))]
-        empty = [label for label, members in enumerate(self.members) if not len(members)]
-        if empty:
+        counts = np.bincount(dataset.labels, minlength=len(dataset.metainfo['classes']))
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
             raise ValueError(f'ClassAwareSampler: {len(empty)} classes have no image, the first is label {empty[0]}')
+        self.members = np.split(np.argsort(dataset.labels, kind='stable'), counts.cumsum()[:-1])
         self.samples_per_class = samples_per_class
         self.num_samples = len(dataset) if num_samples is None else num_samples
 
