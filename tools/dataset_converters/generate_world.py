@@ -38,8 +38,8 @@ import cv2
 import numpy as np
 
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES, Scene
-from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
 from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_content, detection_scene
+from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
 from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
 
 
