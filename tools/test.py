@@ -12,7 +12,7 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.hooks import PrepareTTAHook  # noqa: E402
 
-from vlprompt.engine import PredictionImageHook, SegmentationImageHook, cli, read_checkpoint  # noqa: E402
+from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, cli, read_checkpoint  # noqa: E402
 from vlprompt.engine.data_arguments import fill_data_arguments  # noqa: E402
 
 
@@ -56,8 +56,8 @@ def main() -> None:
 
     runner = cli.build_runner(cfg)
     if args.show_dir:
-        pictures = SegmentationImageHook if cfg.default_scope == 'mmseg' else PredictionImageHook
-        runner.register_hook(pictures(args.show_dir))
+        pictures = {'mmseg': SegmentationImageHook, 'mmdet': DetectionImageHook}
+        runner.register_hook(pictures.get(cfg.default_scope, PredictionImageHook)(args.show_dir))
     if tta_model:
         runner.register_hook(PrepareTTAHook(tta_model))
     cli.run_test(runner, folder)

@@ -15,8 +15,8 @@
 ``segmentation`` makes ``images/<split>/<number>.png``, ``masks/<split>/<number>.png`` with the class of every pixel,
 and ``classnames.txt`` with one name per line, for the splits train and val.
 
-``detection`` makes ``images/<split>/<number>.png`` and ``annotations/instances_<split>.json`` in COCO's form, with boxes
-and masks, some empty images and some crowds, for the splits train and val.
+``detection`` makes ``images/<split>/<number>.png`` and ``annotations/instances_<split>.json`` in COCO's form, with
+boxes and masks, some empty images and some crowds, for the splits train and val.
 
 ``reid`` makes people who walk past several cameras, in Market-1501's layout: ``bounding_box_train``, ``query`` and
 ``bounding_box_test`` with images called ``<identity>_c<camera>s1_<number>_00.png``, ``--size`` pixels high and half as

@@ -7,6 +7,7 @@ from vlprompt.engine.feature_loop import FeatureTrainLoop
 from vlprompt.engine.hooks import (
     ClassCountHook,
     DataCheckHook,
+    DetectionImageHook,
     FrozenFeatureHook,
     IterationSeedHook,
     PredictionImageHook,
@@ -33,6 +34,7 @@ __all__ = [
     'ClassCountHook',
     'ConfigError',
     'DataCheckHook',
+    'DetectionImageHook',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
     'FlipTTAModel',

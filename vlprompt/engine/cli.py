@@ -111,11 +111,18 @@ def set_seed(cfg: Config, seed: int) -> None:
 
 
 def set_data_root(cfg: Config, folder: str) -> None:
-    """Read all data sets that have a ``data_root`` from another folder."""
+    """Read all data sets that have a ``data_root`` from another folder, and with them the files of their metrics."""
+    former = set()
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for dataset in datasets_of(cfg.get(loader)):
             if 'data_root' in dataset:
+                former.add(dataset.data_root)
                 dataset.data_root = folder
+    for evaluator in (cfg.get('val_evaluator'), cfg.get('test_evaluator')):
+        for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
+            inside = [root for root in former if Path(metric.get('ann_file') or '/').is_relative_to(root)]
+            if inside:
+                metric.ann_file = str(Path(folder, Path(metric.ann_file).relative_to(inside[0])))
 
 
 def datasets_of(node: Any) -> list[ConfigDict]:

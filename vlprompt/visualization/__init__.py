@@ -17,8 +17,16 @@ from vlprompt.visualization.nearest_words import (
     table_spacing,
     words_to_json,
 )
+from vlprompt.visualization.objects import Objects, draw_objects, objects_of
 from vlprompt.visualization.predictions import draw_prediction
-from vlprompt.visualization.segmentation import Segmentation, blend_mask, draw_score_maps, draw_segmentation, fit
+from vlprompt.visualization.segmentation import (
+    Segmentation,
+    blend_mask,
+    draw_image,
+    draw_score_maps,
+    draw_segmentation,
+    fit,
+)
 from vlprompt.visualization.transport_plans import (
     ClassPlan,
     class_plans,
@@ -31,13 +39,16 @@ __all__ = [
     'ClassPlan',
     'ContextWords',
     'NearWord',
+    'Objects',
     'Run',
     'Segmentation',
     'blend_mask',
     'class_plans',
     'deviation_limit',
     'draw_curves',
+    'draw_image',
     'draw_long_tail',
+    'draw_objects',
     'draw_prediction',
     'draw_projection',
     'draw_prompt_usage',
@@ -48,6 +59,7 @@ __all__ = [
     'fit',
     'format_words',
     'nearest_words',
+    'objects_of',
     'overlay',
     'read_run',
     'relative_plan',

@@ -29,22 +29,24 @@ class Segmentation:
     """What a model says about every pixel of an image, and what is true.
 
     Attributes:
-        prediction: (H, W) class ids.
+        prediction: (H, W) class ids; None to show the truth alone.
         class_names: K names.
         palette: K RGB colours, 0 to 255.
         truth: (H, W) class ids, if known; ids from K on are unlabelled.
     """
 
-    prediction: np.ndarray
+    prediction: np.ndarray | None
     class_names: Sequence[str]
     palette: Sequence[Sequence[int]]
     truth: np.ndarray | None = None
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the labelled pixels that are right; None if nothing is labelled."""
-        labelled = None if self.truth is None else self.truth < len(self.class_names)
-        if labelled is None or not labelled.any():
+        """Share of the labelled pixels that are right; None without a prediction or labelled pixels."""
+        if self.truth is None or self.prediction is None:
+            return None
+        labelled = self.truth < len(self.class_names)
+        if not labelled.any():
             return None
         return float((self.prediction == self.truth)[labelled].mean())
 
@@ -96,6 +98,13 @@ def fit(image: np.ndarray, side: int = 640) -> np.ndarray:
     if scale >= 1:
         return image
     return np.asarray(Image.fromarray(image).resize((round(image.shape[1] * scale), round(image.shape[0] * scale))))
+
+
+def draw_image(image: np.ndarray, caption: str, title: str = '') -> Figure:
+    """An image (H, W, 3) uint8 with a caption above it and, above that, a title."""
+    figure, axes = _grid(image, 1, 1, title, legend=None)
+    _fill(axes, [(caption, image)])
+    return figure
 
 
 def draw_segmentation(image: np.ndarray, segmentation: Segmentation, title: str = '') -> Figure:
@@ -165,10 +174,9 @@ def draw_score_maps(
 def _segmentation_panels(image: np.ndarray, segmentation: Segmentation) -> list[tuple[str, np.ndarray]]:
     accuracy = segmentation.accuracy
     right = '' if accuracy is None else f'\n{100 * accuracy:.1f} % of pixels right'
-    panels = [
-        ('image', image),
-        (f'prediction{right}', blend_mask(image, segmentation.prediction, segmentation.palette)),
-    ]
+    panels = [('image', image)]
+    if segmentation.prediction is not None:
+        panels.append((f'prediction{right}', blend_mask(image, segmentation.prediction, segmentation.palette)))
     if segmentation.truth is not None:
         panels.append(('ground truth', blend_mask(image, segmentation.truth, segmentation.palette)))
     return panels

@@ -1,0 +1,99 @@
+"""Draw samples of a config's data as training sees them: after the pipeline, with labels, masks or boxes.
+
+python tools/analysis_tools/browse_dataset.py configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_1x_coco.py --out samples
+... --number 8 --epoch 3 --cfg-options train_dataloader.dataset.seed=2
+... --split test
+
+One PNG per sample, spread evenly over the data set, of classification, segmentation and detection configs alike. No
+model is built.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import numpy as np  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+from vlprompt.datasets.palette import voc_palette  # noqa: E402
+from vlprompt.engine import ConfigError, cli, load_config  # noqa: E402
+from vlprompt.prompts import readable  # noqa: E402
+from vlprompt.registry import DATASETS  # noqa: E402
+from vlprompt.visualization import (  # noqa: E402
+    Segmentation,
+    draw_image,
+    draw_objects,
+    draw_segmentation,
+    objects_of,
+    save_figure,
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
+    parser.add_argument('--number', type=int, default=16, help='samples to draw (default: 16)')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the data set knows any')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    args = parser.parse_args(argv)
+    if args.number < 1 or args.epoch < 0:
+        parser.error('--number must be at least 1, --epoch at least 0')
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    cfg = load_config(args.config, args.cfg_options)
+    if args.data_root:
+        cli.set_data_root(cfg, args.data_root)
+    loader = cfg.get(f'{args.split}_dataloader')
+    if loader is None:
+        raise ConfigError(f'{args.config} has no {args.split}_dataloader')
+    init_default_scope(cfg.get('default_scope', 'vlprompt'))
+    dataset = DATASETS.build(loader.dataset)
+    count = min(args.number, len(dataset))
+    for number in range(count):
+        index = int((number + 0.5) * len(dataset) / count)
+        knows_epochs = hasattr(dataset, 'seed')
+        sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]
+        figure, name = draw(sample, dataset.metainfo, reads_bgr(cfg))
+        print(save_figure(figure, Path(args.out, f'{index:06d}_{name}.png')))
+
+
+def reads_bgr(cfg: Config) -> bool:
+    """Whether the model's preprocessor expects blue first, as what OpenCV reads is ordered."""
+    return bool((cfg.get('model', {}).get('data_preprocessor') or {}).get('bgr_to_rgb', False))
+
+
+def draw(sample: dict[str, Any], meta: dict[str, Any], bgr: bool) -> tuple[Figure, str]:
+    """A packed sample as a picture, and the name of its file without folder and suffix."""
+    truth = sample['data_samples']
+    image = np.ascontiguousarray(sample['inputs'].numpy().transpose(1, 2, 0))
+    image = np.ascontiguousarray(image[..., ::-1]) if bgr else image
+    path = Path(truth.get('img_path') or 'image')
+    title = str(Path(*path.parts[-3:]))
+    classes = [readable(name) for name in meta.get('classes') or ()]
+    if 'gt_instances' in truth:
+        return draw_objects(
+            image, {'objects': objects_of(truth.gt_instances)}, classes, meta['palette'], title
+        ), path.stem
+    if 'gt_sem_seg' in truth:
+        mask = truth.gt_sem_seg.data[0].numpy()
+        palette = meta.get('palette') or voc_palette(len(classes))
+        return draw_segmentation(image, Segmentation(None, classes, palette, mask), title), path.stem
+    label = int(truth.gt_label) if 'gt_label' in truth else None
+    what = 'no label' if label is None else classes[label] if label < len(classes) else f'label {label}'
+    return draw_image(image, what, title), path.stem
+
+
+if __name__ == '__main__':
+    cli.call(main)
