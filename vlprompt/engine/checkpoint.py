@@ -68,7 +68,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             )
         try:
             content = _load(local)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError) as error:
             raise CheckpointError(f'{path} cannot be read as a torch checkpoint: {error}') from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, expected a dictionary with a state_dict')

@@ -1,0 +1,188 @@
+"""Both stages of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from PIL import Image
+
+from tests.conftest import MICRO, ROOT
+from vlprompt.apis import init_model
+from vlprompt.clip import build_clip
+from vlprompt.clip.weights import to_openai_names
+from vlprompt.engine import cli, load_config
+from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.feature_loop import EpochOrder
+from vlprompt.engine.feature_store import FeatureStore
+from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.registry import HOOKS
+
+SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit_30e_scenes_reid-128x64.py'
+ARCH = dict(MICRO['vit'], transformer_layers=1)
+
+
+class Interrupt(Exception):
+    pass
+
+
+@HOOKS.register_module()
+class InterruptingReIDHook(Hook):
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            raise Interrupt
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    """Four training and two test identities of one colour each, seen by two cameras, and random towers in a file."""
+    root = tmp_path_factory.mktemp('reid')
+    rng = np.random.default_rng(0)
+    for folder, pids in (('bounding_box_train', (2, 3, 5, 8)), ('query', (11, 12)), ('bounding_box_test', (11, 12))):
+        (root / 'data' / folder).mkdir(parents=True)
+        for pid in pids:
+            colour = np.random.default_rng(pid).integers(0, 200, 3)
+            for i in range(1 if folder == 'query' else 4):
+                camera = 1 if folder == 'query' else 1 + i % 2
+                pixels = (colour + rng.integers(0, 50, (40, 20, 3))).astype(np.uint8)
+                Image.fromarray(pixels).save(root / 'data' / folder / f'{pid:04d}_c{camera}s1_{i:06d}_00.png')
+    torch.manual_seed(0)
+    torch.save(to_openai_names(build_clip(arch=ARCH).state_dict()), root / 'base.pt')
+    return root
+
+
+def configs(project, work_dir, **options):
+    resize = dict(type='vlprompt.ResizeImage', size=(64, 32))
+    pipeline = [dict(type='vlprompt.LoadImage'), resize, dict(type='vlprompt.PackReIDInputs')]
+    data = dict(dataset=None, data_root=str(project / 'data'), pipeline=pipeline)
+    changes = {
+        'model.clip.arch': dict(ARCH, _delete_=True),
+        'model.clip.weights': str(project / 'base.pt'),
+        'model.clip.image_size': (64, 32),
+        'train_dataloader.dataset': data,
+        'test_dataloader.dataset': data,
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.sampler': dict(batch_size=4, instances=2),
+        'train_cfg.max_epochs': 2,
+        'phases.prompts.train_cfg.max_epochs': 2,
+        'phases.prompts.train_cfg.store': str(project / 'store'),
+        'phases.prompts.train_dataloader.batch_size': 5,
+        'default_hooks.checkpoint.interval': 1,
+    }
+    cfg = load_config(SHIPPED, changes | {k.replace('__', '.'): v for k, v in options.items()})
+    cfg.work_dir = str(work_dir)
+    made = phase_configs(cfg)
+    for single in made.values():
+        single.log_level, single._format_python_code = 'WARNING', False
+    return made
+
+
+def state(path):
+    return read_checkpoint(path)['state_dict']
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.fixture(scope='module')
+def trained(project):
+    runner = train_phases(configs(project, project / 'whole'))
+    return runner, cli.run_test(runner, project)
+
+
+def test_both_stages(project, trained):
+    runner, metrics = trained
+    prompts, final = state(project / 'whole/prompts/epoch_2.pth'), state(project / 'whole/finetune/epoch_2.pth')
+    assert set(prompts) == {'prompt.context', 'prompt.start', 'prompt.end', 'prototypes'}
+    assert prompts['prototypes'].shape == (4, 24)
+    assert torch.equal(final['prototypes'], prompts['prototypes'])
+    about = read_checkpoint(project / 'whole/finetune/epoch_2.pth')['meta']['vlprompt']
+    assert about['data_arguments'] == dict(num_ids=4, num_cameras=2, num_views=1)
+    assert about['geometry'] == dict(grid=[4, 2], stride=16)
+    assert set(metrics) == {f'reid/{name}' for name in ('mAP', 'mINP', 'rank1', 'rank5', 'rank10')}
+    assert (project / cli.METRICS_FILE).is_file()
+    assert runner.epoch == 2
+
+
+def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(project, trained):
+    (stored,) = (project / 'store').glob('*.pth')
+    features = torch.load(stored, weights_only=True)['features']
+    clip = build_clip(weights=project / 'base.pt', image_size=(64, 32), vision=dict(interpolation='bilinear'))
+    images = sorted((project / 'data/bounding_box_train').iterdir())
+    pixels = [np.array(Image.open(path).resize((32, 64), Image.BILINEAR)) for path in images]
+    preprocess = trained[0].model.data_preprocessor
+    batch = preprocess(dict(inputs=[torch.from_numpy(p).permute(2, 0, 1) for p in pixels]))['inputs']
+    with torch.no_grad():
+        expected = clip.encode_image(batch).cls
+    torch.testing.assert_close(features, expected, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(('phase', 'iteration'), [('prompts', 5), ('finetune', 5)])
+def test_resumes_anywhere(project, trained, tmp_path, phase, iteration):
+    broken = configs(project, tmp_path)
+    broken[phase].custom_hooks = [dict(type='vlprompt.InterruptingReIDHook', iteration=iteration)]
+    broken[phase].default_hooks.checkpoint.interval = 1
+    with pytest.raises(Interrupt):
+        train_phases(broken)
+    train_phases(configs(project, tmp_path, resume=True))
+    for path in ('prompts/epoch_2.pth', 'finetune/epoch_2.pth'):
+        assert same(state(tmp_path / path), state(project / 'whole' / path)), path
+
+
+def test_second_stage_from_a_saved_file(project, trained, tmp_path):
+    saved = str(project / 'whole/prompts/epoch_2.pth')
+    one = configs(project, tmp_path, phases__finetune__start_from__checkpoint=saved)
+    train_phases(one, only='finetune')
+    assert same(state(tmp_path / 'finetune/epoch_2.pth'), state(project / 'whole/finetune/epoch_2.pth'))
+
+
+def test_a_trained_model_needs_neither_data_nor_base_weights(project, trained):
+    cfg = Config.fromfile(SHIPPED)
+    options = {'model.clip.arch': dict(ARCH, _delete_=True), 'model.clip.weights': None}
+    path = project / 'whole/finetune/epoch_2.pth'
+    model = init_model(cfg, path, options | {'model.clip.image_size': (64, 32)})
+    images = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images, mode='tensor'), trained[0].model(images, mode='tensor'))
+    with pytest.raises(ValueError, match=r'grid of \[4, 2\] patches .* the model one of \[8, 4\]'):
+        init_model(cfg, path, options)
+
+
+# ------------------------------------------------------------------------------------------------------ stored features
+
+
+def test_order_of_epochs():
+    order = EpochOrder(10, seed=3)
+    first = list(order)
+    assert sorted(first) == list(range(10))
+    order.set_epoch(1)
+    assert sorted(order) == list(range(10))
+    assert list(order) != first
+    order.set_epoch(0)
+    assert list(order) == first
+    shares = []
+    for rank in range(3):
+        order.rank, order.processes = rank, 3
+        shares += list(order)
+        assert len(list(order)) == len(order)
+    assert sorted(shares) == list(range(10))
+
+
+def test_store(tmp_path):
+    store = FeatureStore(tmp_path, dict(weights='a', dtype='float32'))
+    assert store.read(3) is None
+    store.write(torch.ones(3, 2))
+    assert torch.equal(store.read(3), torch.ones(3, 2))
+    assert store.read(4) is None  # another number of images
+    other = FeatureStore(tmp_path, dict(weights='b', dtype='float32'))
+    assert other.path != store.path
+    other.path.write_bytes(store.path.read_bytes())
+    assert other.read(3) is None  # another's file
+    store.path.write_bytes(b'broken')
+    assert store.read(3) is None
+    store.write(torch.zeros(3, 2))
+    assert torch.equal(store.read(3), torch.zeros(3, 2))
