@@ -1,4 +1,4 @@
-"""Draw what a DenseCLIP segmentor sees: prediction, ground truth, and where the image agrees with each name.
+"""Draw what a DenseCLIP segmentor or detector sees: prediction, ground truth, where the image agrees with each name.
 
 python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --from-test-set 4 --out scores
@@ -6,8 +6,8 @@ python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fp
 ... --images street.jpg --masks street.png --out scores
 
 One PNG per image. The prediction is among the classes the model was trained for; score maps are drawn for any names,
-by default those of the classes in the picture. They are cosines of the whole image at the size of the test pipeline,
-also where the prediction is made window by window.
+by default those of the classes in the picture: predicted (objects with a score of 0.3 and more) or true. They are
+cosines of the whole image at the size of the test pipeline, also where the prediction is made window by window.
 """
 
 import argparse
@@ -21,8 +21,10 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402
 from mmengine.dataset import Compose  # noqa: E402
+from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
@@ -32,14 +34,23 @@ from vlprompt.engine import ConfigError, cli  # noqa: E402
 from vlprompt.engine.signatures import resolve  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
-from vlprompt.visualization import Segmentation, draw_score_maps, fit, save_figure  # noqa: E402
+from vlprompt.visualization import (  # noqa: E402
+    Segmentation,
+    draw_score_maps,
+    fit,
+    objects_of,
+    paint_objects,
+    save_figure,
+)
 
 MASK_LOADERS = ('LoadAnnotations', 'LoadMask')
+SCORE = 0.3
+"""Detections below it are not shown."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a DenseCLIP segmentor')
+    parser.add_argument('config', help='config file of a DenseCLIP model')
     parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
@@ -71,6 +82,11 @@ def load_samples(args: argparse.Namespace, cfg: Config, num_classes: int) -> Ite
         return
     steps = [step for step in dataset_cfg.pipeline if args.masks or not step['type'].endswith(MASK_LOADERS)]
     pipeline = Compose(steps)
+    if cfg.default_scope == 'mmdet':
+        if args.masks:
+            raise ConfigError('--masks are for segmentors; the truth of detectors comes with --from-test-set')
+        yield from (pipeline(dict(img_path=path, img_id=number)) for number, path in enumerate(args.images))
+        return
     meaning = {key: option_of(cfg, key) for key in ('reduce_zero_label', 'ignore_index')}
     for path, mask in zip(args.images, args.masks or [None] * len(args.images), strict=True):
         annotation = dict(seg_map_path=mask, num_classes=num_classes, label_map=None, seg_fields=[])
@@ -93,6 +109,8 @@ def option_of(cfg: Config, name: str) -> object:
 
 def palette_of(cfg: Config, num_classes: int) -> list:
     """The colours the test set gives its classes, those of PASCAL VOC if it has none."""
+    if cfg.default_scope == 'mmdet':
+        return voc_palette(num_classes + 1)[1:]
     palette = cfg.test_dataloader.dataset.get('palette') or test_set_class(cfg).METAINFO.get('palette')
     return palette if palette and len(palette) == num_classes else voc_palette(num_classes)
 
@@ -107,6 +125,32 @@ def score_maps(model: nn.Module, inputs: Tensor, names: list[str] | None) -> Ten
         return model.score_map(inputs)[0]
     finally:
         model.set_class_names(own)
+
+
+def without_padding(scores: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Of (K, h, w) scores of a padded input (H, W), the part that belongs to the image in its upper left corner."""
+    if padded == size:
+        return scores
+    large = F.interpolate(scores[None], size=padded, mode='bilinear', align_corners=False)[0]
+    return large[:, : size[0], : size[1]]
+
+
+def detection_panels(
+    predicted: DataSample, image: np.ndarray, palette: list
+) -> tuple[list[tuple[str, np.ndarray]], list[int]]:
+    """Captions and pictures of what was found and of what is there, and the classes of both."""
+    found = {f'objects, {100 * SCORE:.0f} % and more': objects_of(predicted.pred_instances).above(SCORE)}
+    if 'gt_instances' in predicted:
+        found['ground truth'] = objects_of(predicted.gt_instances)
+    pictures = [(caption, fit(paint_objects(image, objects, palette))) for caption, objects in found.items()]
+    return pictures, sorted({int(label) for objects in found.values() for label in objects.labels})
+
+
+def segmentation_of(predicted: DataSample, image: np.ndarray, classes: list[str], palette: list) -> Segmentation:
+    """Prediction and, if known, truth of a segmentor."""
+    truth = predicted.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in predicted else None
+    shown = Segmentation(predicted.pred_sem_seg.data[0].cpu().numpy(), classes, palette, truth)
+    return shown.resized(fit(image).shape[:2])
 
 
 @torch.no_grad()
@@ -125,18 +169,23 @@ def main(argv: list[str] | None = None) -> None:
         predicted = model.test_step(batch)[0]
         inputs = model.data_preprocessor(batch)['inputs']
         scores = score_maps(model, inputs, args.class_names)
+        scores = without_padding(scores, tuple(inputs.shape[-2:]), tuple(predicted.img_shape[:2]))
 
         path = Path(predicted.img_path)
         with Image.open(path) as file:
-            image = fit(np.asarray(file.convert('RGB')))
-        truth = predicted.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in predicted else None
-        shown = Segmentation(predicted.pred_sem_seg.data[0].cpu().numpy(), classes, palette, truth)
-        shown = shown.resized(image.shape[:2])
-        names = args.class_names or [classes[k] for k in shown.present()]
+            image = np.asarray(file.convert('RGB'))
+        segmentation, pictures = None, []
+        if 'pred_instances' in predicted:
+            pictures, present = detection_panels(predicted, image, palette)
+        else:
+            segmentation = segmentation_of(predicted, image, classes, palette)
+            present = segmentation.present()
         if args.class_names is None:
-            scores = scores[shown.present()]
+            present = present or scores.amax(dim=(1, 2)).topk(min(4, len(classes))).indices.tolist()
+            scores = scores[present]
+        names = args.class_names or [classes[k] for k in present]
         title = str(Path(*path.parts[-3:]))
-        figure = draw_score_maps(image, scores, names, shown, title, args.stretch)
+        figure = draw_score_maps(fit(image), scores, names, segmentation, title, args.stretch, pictures)
         print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
 
 

@@ -17,7 +17,7 @@ from vlprompt.visualization.nearest_words import (
     table_spacing,
     words_to_json,
 )
-from vlprompt.visualization.objects import Objects, draw_objects, objects_of
+from vlprompt.visualization.objects import Objects, draw_objects, objects_of, paint_objects
 from vlprompt.visualization.predictions import draw_prediction
 from vlprompt.visualization.segmentation import (
     Segmentation,
@@ -61,6 +61,7 @@ __all__ = [
     'nearest_words',
     'objects_of',
     'overlay',
+    'paint_objects',
     'read_run',
     'relative_plan',
     'save_figure',

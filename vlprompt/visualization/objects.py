@@ -97,6 +97,19 @@ def draw_objects(
     return figure
 
 
+def paint_objects(image: np.ndarray, objects: Objects, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """The image (H, W, 3) uint8 with tinted masks and box outlines in the colours of the classes, without names."""
+    colours = np.asarray(palette, np.float32)[objects.labels] if len(objects.labels) else np.zeros((0, 3))
+    painted = _tint(image, objects.masks, colours)
+    for box, colour in zip(objects.boxes.round().astype(int), colours, strict=True):
+        x1, y1, x2, y2 = box.clip(0)
+        for rows, columns in (((y1, y1 + 2), (x1, x2)), ((y2 - 2, y2), (x1, x2))):
+            painted[slice(*rows), slice(*columns)] = colour
+        for columns in ((x1, x1 + 2), (x2 - 2, x2)):
+            painted[y1:y2, slice(*columns)] = colour
+    return painted
+
+
 def _tint(image: np.ndarray, masks: np.ndarray | None, colours: np.ndarray) -> np.ndarray:
     """The image with every mask in its colour, its border strongest."""
     tinted = image.astype(np.float32)

@@ -128,6 +128,7 @@ def draw_score_maps(
     segmentation: Segmentation | None = None,
     title: str = '',
     stretch: bool = False,
+    first: Sequence[tuple[str, np.ndarray]] = (),
 ) -> Figure:
     """Where an image agrees with each of K names; above that the image and what is predicted.
 
@@ -138,13 +139,14 @@ def draw_score_maps(
         segmentation: prediction and truth (H, W), for the first row.
         title: first line.
         stretch: give each name a colour scale from its own minimum to its own maximum, instead of one for all.
+        first: captions and pictures for the first row, as large as the image, where there is no segmentation.
 
     Raises:
         ValueError: not as many score maps as names.
     """
     if len(scores) != len(names):
         raise ValueError(f'draw_score_maps: {len(scores)} score maps, but {len(names)} names')
-    first = [('image', image)] if segmentation is None else _segmentation_panels(image, segmentation)
+    first = _segmentation_panels(image, segmentation) if segmentation else [('image', image), *first]
     columns = max(len(first), min(COLUMNS, len(names)))
     rows = 1 + math.ceil(len(names) / columns)
     figure, axes = _grid(image, columns, rows, title, segmentation, bar=True)
