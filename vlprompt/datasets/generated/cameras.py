@@ -73,13 +73,13 @@ def camera(seed: int, number: int, height: int) -> Camera:
     brightness = (1.0, 0.88, 1.06, 0.94)[number % 4] * rng.uniform(0.97, 1.03)
     horizon = float(rng.uniform(0.35, 0.72))
     return Camera(
-        gain=(brightness * np.exp(0.1 * cast)).astype(np.float32),
+        gain=(brightness * np.exp(0.08 * cast)).astype(np.float32),
         gamma=float(rng.uniform(0.9, 1.15)),
         saturation=float(rng.uniform(0.85, 1.05)),
         blur=float(rng.uniform(0.2, 0.6)),
         noise=float(rng.uniform(0.005, 0.015)),
         side=SIDES[(number + seed) % 4],
-        elevation=float(rng.uniform(0, 0.8)),
+        elevation=float(rng.uniform(0, 0.6)),
         horizon=horizon,
         light=float(rng.uniform(-1, 1)),
         clutter=float(rng.uniform(0.04, 0.16)),
@@ -91,7 +91,7 @@ def _scenery(rng: np.random.RandomState, height: int, horizon: float) -> np.ndar
     """Wall above ground, twice as wide as high, with a few things that stand there for good."""
     names = WALLS[rng.randint(len(WALLS))], GROUNDS[rng.randint(len(GROUNDS))]
     wall, ground = (BACKDROPS[name](rng, 2 * height) for name in names)
-    scenery = 0.3 + 0.35 * np.clip(
+    scenery = 0.36 + 0.2 * np.clip(
         np.where(np.arange(2 * height)[:, None, None] < horizon * height, wall, ground), 0, 1
     )
     scenery = scenery[:height].astype(np.float32)
@@ -99,5 +99,5 @@ def _scenery(rng: np.random.RandomState, height: int, horizon: float) -> np.ndar
         left, width = rng.randint(2 * height), int(rng.uniform(0.06, 0.25) * height)
         top = int(rng.uniform(0.02, 0.5) * height)
         bottom = int(min(height, top + rng.uniform(0.15, 0.5) * height))
-        scenery[top:bottom, left : left + width] = rng.uniform(0.3, 0.65, 3)
+        scenery[top:bottom, left : left + width] = rng.uniform(0.36, 0.56, 3)
     return scenery
