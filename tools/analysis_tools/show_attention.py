@@ -1,0 +1,94 @@
+"""Draw which places of an image its descriptor rests on: gradient-weighted maps of a re-identification model.
+
+python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py \
+    work_dirs/clipreid_vit-b16_60e_market1501-256x128/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
+... --images a.jpg b.jpg --query q.jpg --out maps.png       # what in a and b agrees with q
+... --from-test-set 6 --out maps.png
+
+Without --query, a map shows what makes up the image's own descriptor. Every map is coloured from zero to its own
+maximum.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import torch  # noqa: E402
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.dataset import Compose  # noqa: E402
+
+from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.registry import DATASETS  # noqa: E402
+from vlprompt.visualization import save_figure  # noqa: E402
+from vlprompt.visualization.gradient_maps import draw_gradient_maps, gradient_maps  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a re-identification model')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
+    source.add_argument(
+        '--from-test-set', type=int, metavar='N', help="N images, spread evenly over the config's test set"
+    )
+    parser.add_argument('--query', metavar='FILE', help='image whose descriptor the others are held against')
+    parser.add_argument('--out', required=True, metavar='FILE.png', help='the picture')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for --from-test-set')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    return parser.parse_args(argv)
+
+
+def load_files(cfg: Config, paths: Sequence[str]) -> list[dict]:
+    """Image files through the config's test pipeline."""
+    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+    return [pipeline(dict(img_path=path)) for path in paths]
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    model = init_model(
+        args.config, None if args.checkpoint == 'none' else args.checkpoint, args.cfg_options, args.device
+    )
+    if not hasattr(model, 'describe'):
+        raise ConfigError(
+            f'{args.config}: {type(model).__name__} has no descriptors; take a model of type ReIdentifier'
+        )
+    if args.data_root:
+        cli.set_data_root(model.cfg, args.data_root)
+    if args.from_test_set:
+        dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
+        count = min(args.from_test_set, len(dataset))
+        samples = [dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count)]
+    else:
+        samples = load_files(model.cfg, args.images)
+    queries = load_files(model.cfg, [args.query]) if args.query else []
+    if not args.from_test_set and model.sie is not None:
+        model.sie.at_test = 'mean'  # files alone do not say which camera took them
+    batch = dict(
+        inputs=[sample['inputs'] for sample in samples + queries],
+        data_samples=[sample['data_samples'] for sample in samples + queries],
+    )
+    data = model.data_preprocessor(batch)
+    with torch.no_grad():
+        targets = model(**data, mode='tensor')
+    count = len(samples)
+    if queries:
+        targets = targets[-1:].expand(len(targets), -1)
+    maps = gradient_maps(model, data['inputs'], targets, data['data_samples'])
+    paths = [Path(sample.img_path) for sample in batch['data_samples']]
+    pictures = [image.permute(1, 2, 0).numpy() for image in batch['inputs']]
+    order = list(range(count, len(paths))) + list(range(count))
+    captions = [('query: ' if i >= count else '') + paths[i].stem for i in order]
+    title = f'agreement with {paths[-1].name}' if queries else "each image's own descriptor"
+    print(save_figure(draw_gradient_maps([pictures[i] for i in order], maps[order], captions, title), args.out))
+
+
+if __name__ == '__main__':
+    cli.call(main)
