@@ -123,6 +123,56 @@ def test_denseclip_round_trip(kind, tmp_path):
             assert model(torch.randn(1, 3, 64, 64), mode='tensor').shape == (1, 3, 16, 16)
 
 
+@pytest.mark.parametrize('kind', ['retinanet', 'mask-rcnn'])
+def test_denseclip_detection_round_trip(kind, tmp_path):
+    """The official layout: every tensor of the shipped model finds its place, and the result loads and runs."""
+    pytest.importorskip('mmdet')
+    config = ROOT / f'configs/denseclip_det/{kind}_denseclip-r50_fpn_official_1x_coco.py'
+    options = {
+        'model.clip.arch': dict(MICRO['rn'], _delete_=True),
+        'model.clip.weights': None,
+        'model.clip.image_size': 96,
+        'model.class_names': NAMES,
+        'model.neck.out_channels': 16,
+    }
+    if kind == 'retinanet':
+        options['model.bbox_head.feat_channels'] = 16
+        expected = {'bbox_head.cls_convs.3.conv.weight', 'bbox_head.retina_cls.weight', 'neck.fpn_convs.3.conv.weight'}
+    else:
+        options |= {'model.rpn_head.feat_channels': 16, 'model.roi_head.bbox_head.fc_out_channels': 16}
+        options['model.roi_head.mask_head.conv_out_channels'] = 16
+        expected = {f'roi_head.bbox_head.{name}.weight' for name in ('shared_fcs.0', 'fc_cls', 'fc_reg')}
+        expected |= {'rpn_head.rpn_conv.weight', 'rpn_head.rpn_reg.weight', 'roi_head.mask_head.upsample.weight'}
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = init_model(config, cfg_options=options)
+        state = official_denseclip(model)
+        assert expected <= set(state)
+        torch.save(dict(meta=dict(CLASSES=NAMES), state_dict=state), tmp_path / 'src')
+        command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-det']
+        subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+        model = init_model(config, tmp_path / 'dst.pth', options)
+        assert torch.equal(model.matching.prompt.context, state['contexts'])
+        assert torch.equal(model.matching.gamma, state['gamma'])
+        assert torch.equal(model.matching.text.positional_embedding, state['text_encoder.positional_embedding'])
+        assert model.backbone.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
+        for name in expected:
+            assert torch.equal(model.state_dict()[name], state[name]), name
+
+
+def test_other_dense_checkpoints_are_named():
+    common = {'contexts': torch.zeros(1, 8, 4), 'gamma': torch.zeros(4)}
+    common['text_encoder.token_embedding.weight'] = torch.zeros(2, 4)
+    with pytest.raises(ValueError, match='"denseclip-det"'):
+        convert('denseclip-seg', {**common, 'bbox_head.retina_cls.weight': torch.zeros(1)})
+    with pytest.raises(ValueError, match='"denseclip-seg"'):
+        convert('denseclip-det', {**common, 'decode_head.conv_seg.weight': torch.zeros(1)})
+    with pytest.raises(KeyError, match='is it of a detector'):
+        convert('denseclip-det', common)
+    pool = {'backbone.attnpool.positional_embedding': torch.zeros(1764, 2)}
+    with pytest.raises(ValueError, match='1764 rows'):
+        convert('denseclip-det', {**common, **pool, 'rpn_head.rpn_cls.weight': torch.zeros(1)})
+
+
 def test_other_segmentation_checkpoints_are_named():
     with pytest.raises(KeyError, match='contexts'):
         convert('denseclip-seg', {'backbone.conv1.weight': torch.zeros(1)})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 from .registry import State, converter
+
+DETECTION_HEADS = ('bbox_head.', 'rpn_head.')
 
 
 def denseclip_names(state: State, method: str) -> State:
@@ -43,4 +47,27 @@ def denseclip_names(state: State, method: str) -> State:
 @converter('denseclip-seg')
 def convert_denseclip_seg(state: State) -> State:
     """DenseCLIP segmentation, ResNet or ViT: the whole model, towers included."""
+    if any(key.startswith(DETECTION_HEADS) for key in state):
+        raise ValueError('denseclip-seg: the checkpoint holds a detector: convert it as "denseclip-det"')
     return denseclip_names(state, 'denseclip-seg')
+
+
+@converter('denseclip-det')
+def convert_denseclip_det(state: State) -> State:
+    """DenseCLIP detection, RetinaNet or Mask R-CNN: the whole model, towers included; heads keep mmdet's names."""
+    if any(key.startswith('decode_head.') for key in state):
+        raise ValueError('denseclip-det: the checkpoint holds a segmentor: convert it as "denseclip-seg"')
+    names = denseclip_names(state, 'denseclip-det')
+    if not any(key.startswith(DETECTION_HEADS) for key in state):
+        raise KeyError(
+            f'denseclip-det: the checkpoint has no {" or ".join(DETECTION_HEADS)} keys: is it of a detector?'
+        )
+    positions = state.get('backbone.attnpool.positional_embedding')
+    if positions is None:
+        raise KeyError('denseclip-det: the checkpoint has no "backbone.attnpool.positional_embedding"')
+    if isqrt(len(positions) - 1) ** 2 != len(positions) - 1:
+        raise ValueError(
+            f'denseclip-det: backbone.attnpool.positional_embedding has {len(positions)} rows; expected are one and a '
+            'square of a grid, 1765 in published detectors'
+        )
+    return names
