@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
-from vlprompt.engine import CheckpointError
+from vlprompt.engine import CheckpointError, FlipTTAModel
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
 from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.models.losses.triplet import batch_hard_triplet
@@ -102,6 +102,16 @@ def test_descriptors(kind, images):
     with pytest.raises(ValueError, match='mode must be'):
         model(images, mode='x')
     assert len(model(images, mode='predict')) == 4
+
+
+def test_mirrored_views_are_averaged():
+    model = build().eval()
+    pictures = list(torch.randint(0, 256, (2, 3, 64, 32), dtype=torch.uint8))
+    batch = dict(inputs=pictures, data_samples=samples(2))
+    with torch.no_grad():
+        (first, _) = FlipTTAModel(module=model).test_step(batch)
+        views = model.data_preprocessor(dict(inputs=[pictures[0], pictures[0].flip(-1)]))['inputs']
+        torch.testing.assert_close(first.feature, model(views).mean(0))
 
 
 def test_without_numbers_a_model_only_describes(images):

@@ -1,4 +1,4 @@
-"""Test-time augmentation for classifiers: predictions of an image and its mirror image, averaged."""
+"""Test-time augmentation: what a model says of an image and of its mirror image, averaged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from vlprompt.registry import MODELS
 
 @MODELS.register_module()
 class FlipTTAModel(BaseTTAModel):
-    """Average ``pred_score`` over an image and its horizontal mirror image.
+    """Average over an image and its horizontal mirror image: ``pred_score`` of a classifier, or the descriptor
+    ``feature`` of a re-identifier.
 
     Both views go through the wrapped model's own preprocessor, so the test pipeline stays as it is.
 
     Args:
-        module: the classifier; its ``test_step`` sets ``pred_score (K,)`` on data samples.
+        module: the model; its ``test_step`` sets ``pred_score (K,)`` or ``feature (D,)`` on data samples.
     """
 
     def test_step(self, data: dict[str, Any]) -> list[Any]:
@@ -30,10 +31,13 @@ class FlipTTAModel(BaseTTAModel):
         return self.merge_preds(list(zip(*views, strict=True)))
 
     def merge_preds(self, data_samples_list: list[tuple[Any, ...]]) -> list[Any]:
-        """Mean of the scores of the views of each image, put on the first view's sample."""
+        """Mean of the scores or descriptors of the views of each image, put on the first view's sample."""
         merged = []
         for samples in data_samples_list:
             first = samples[0]
-            first.set_pred_score(sum(sample.pred_score for sample in samples) / len(samples))
+            if 'feature' in first:
+                first.set_feature(sum(sample.feature for sample in samples) / len(samples))
+            else:
+                first.set_pred_score(sum(sample.pred_score for sample in samples) / len(samples))
             merged.append(first)
         return merged
