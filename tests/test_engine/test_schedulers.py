@@ -195,3 +195,37 @@ def test_warm_up_within_the_first_epoch():
     assert values[:4] == pytest.approx([0, 0.005, 0.01, 0.015])
     assert values[4] == pytest.approx(0.01 * (1 + np.cos(np.pi / 10)))
     assert values[20] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(type='WarmupCosineLR', T_max=9, by_epoch=False),
+        dict(type='WarmupPolyLR', T_max=9, warmup=4, by_epoch=False),
+        dict(type='WarmupStepLR', milestones=[5], warmup=4, by_epoch=False),
+    ],
+    ids=lambda o: o['type'],
+)
+def test_a_run_that_ended_can_be_resumed_to_go_on_longer(options):
+    """The rate of the step after the end was never set; resuming with a later end computes it."""
+
+    def run(optimizer, end, steps, state=None):
+        schedule = PARAM_SCHEDULERS.build(dict(options, end=end), default_args=dict(optimizer=optimizer))
+        if state is not None:
+            schedule.load_state_dict(state)
+        rates = []
+        for _ in range(steps):
+            rates.append(optimizer.param_groups[0]['lr'])
+            optimizer.step()
+            schedule.step()
+        return rates, schedule.state_dict()
+
+    def new():
+        return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
+
+    whole, _ = run(new(), 8, 8)
+    optimizer = new()
+    first, state = run(optimizer, 3, 3)
+    progress = {k: state[k] for k in ('last_step', '_global_step', '_last_value', 'base_values')}
+    second, _ = run(optimizer, 8, 5, progress)
+    assert first + second == pytest.approx(whole)

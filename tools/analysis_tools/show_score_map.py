@@ -140,7 +140,7 @@ def detection_panels(
 ) -> tuple[list[tuple[str, np.ndarray]], list[int]]:
     """Captions and pictures of what was found and of what is there, and the classes of both."""
     found = {f'objects, {100 * SCORE:.0f} % and more': objects_of(predicted.pred_instances).above(SCORE)}
-    if 'gt_instances' in predicted:
+    if 'bboxes' in predicted.get('gt_instances', ()):
         found['ground truth'] = objects_of(predicted.gt_instances)
     pictures = [(caption, fit(paint_objects(image, objects, palette))) for caption, objects in found.items()]
     return pictures, sorted({int(label) for objects in found.values() for label in objects.labels})

@@ -16,15 +16,10 @@ from vlprompt.engine.hooks import (
     StreamWeightHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
+from vlprompt.engine.mmcv_schedulers import WarmupPolyLR, WarmupStepLR
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.schedulers import (
-    EpochWarmupStepLR,
-    LinearWarmupCosineLR,
-    WarmupCosineLR,
-    WarmupPolyLR,
-    WarmupStepLR,
-)
+from vlprompt.engine.schedulers import EpochWarmupStepLR, LinearWarmupCosineLR, WarmupCosineLR
 from vlprompt.engine.trainable import select_frozen, select_trainable
 from vlprompt.engine.tta import FlipTTAModel
 

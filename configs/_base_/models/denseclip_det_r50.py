@@ -1,6 +1,6 @@
-# What DenseCLIP's detectors share, for `model = dict(**_base_.text_guided, ...)`: CLIP's ResNet-50, prompt, matching
+# What DenseCLIP's detectors share, for `model = dict(**_base_._text_guided, ...)`: CLIP's ResNet-50, prompt, matching
 # and auxiliary loss. Channels and class numbers of neck and heads follow from the backbone and the class names.
-text_guided = dict(
+_text_guided = dict(
     clip=dict(arch='RN50', weights='openai', image_size=1344, vision=dict(interpolation='bilinear')),
     backbone=dict(_delete_=True, type='vlprompt.ClipTrunk', joint=True),
     prompt=dict(type='vlprompt.ContextPrompt', n_ctx=8, ending='', context_length=13, init_std=1.0, init_cut=2.0),

@@ -4,7 +4,7 @@ _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './denseclip_det_r50.py']
 model = dict(
     type='vlprompt.DenseCLIPTwoStage',
     data_preprocessor=dict(mean=[122.7709383, 116.7460125, 104.09373615], std=[68.5005327, 66.6321579, 70.32316305]),
-    **_base_.text_guided,
+    **_base_._text_guided,
     neck=dict(in_channels=None),
     rpn_head=dict(in_channels=None),
     roi_head=dict(

@@ -55,7 +55,7 @@ class DetectionImageHook(Hook):
         with Image.open(path) as file:
             image = np.asarray(file.convert('RGB'))
         panels = {f'predicted, {100 * self.score:.0f} % and more': objects_of(sample.pred_instances).above(self.score)}
-        if 'gt_instances' in sample:
+        if 'bboxes' in sample.get('gt_instances', ()):
             panels['ground truth'] = objects_of(sample.gt_instances)
         title = str(Path(*path.parts[-3:]))
         figure = draw_objects(image, panels, self._classes, self._palette, title)

@@ -1,0 +1,171 @@
+"""Tools for detection, on micro towers and a few tiny scenes: each runs and says or draws what it should."""
+
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+pytest.importorskip('mmdet')
+
+from tests.conftest import MICRO, ROOT
+from tools.analysis_tools import browse_dataset, show_score_map
+from tools.dataset_converters import generate_world
+from vlprompt.datasets.coco_json import read_coco
+from vlprompt.datasets.generated.detection import DETECTION_CLASSES, detection_scene
+from vlprompt.engine import ConfigError, cli
+
+CONFIGS = ROOT / 'configs' / 'denseclip_det'
+SMALL = {
+    'model.clip.arch': dict(MICRO['rn'], _delete_=True),
+    'model.clip.weights': None,
+    'model.clip.image_size': 64,
+    'model.context_decoder.width': 64,
+    'model.context_decoder.layers': 1,
+    'model.neck.out_channels': 8,
+    'model.rpn_head.feat_channels': 8,
+    'model.roi_head.bbox_head.fc_out_channels': 8,
+    'model.roi_head.mask_head.conv_out_channels': 8,
+    'model.test_cfg.rpn.max_per_img': 10,
+    'model.test_cfg.rcnn.score_thr': 0.0,
+    'model.test_cfg.rcnn.max_per_img': 5,
+    'train_dataloader.batch_size': 2,
+    'train_cfg.max_iters': 2,
+    'train_cfg.val_interval': 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scenes_det')
+    options = ['--task', 'detection', '--size', '64', '--images', '6', '3', '--workers', '1']
+    generate_world.main([*options, '--out', str(folder)])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def small_config(tmp_path_factory):
+    """The shipped Mask R-CNN on a micro CLIP, as a file; training takes two steps."""
+    cfg = Config.fromfile(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_600i_scenes-128x128.py')
+    cfg.merge_from_dict(SMALL)
+    for steps in (cfg.test_pipeline, cfg.val_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline):
+        steps[1].scale = (64, 64)
+    path = tmp_path_factory.mktemp('config') / 'small.py'
+    path.write_text(cfg.pretty_text)
+    return path
+
+
+def test_trains_resumes_and_tests_from_the_command_line(small_config, world, tmp_path, monkeypatch):
+    """Interrupted after two of three steps and resumed, the weights are those of a run in one go; pictures of all."""
+
+    def tool(name, folder, *arguments):
+        options = ['--data-root', str(world), '--work-dir', str(tmp_path / folder)]
+        monkeypatch.setattr(sys, 'argv', [name, str(small_config), *map(str, arguments), *options])
+        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+
+    three = ['--no-validate', '--cfg-options', 'train_cfg.max_iters=3']
+    tool('train.py', 'once', *three)
+    tool('train.py', 'twice')
+    tool('train.py', 'twice', '--resume', *three)
+    once, twice = (
+        torch.load(tmp_path / folder / 'iter_3.pth', weights_only=True)['state_dict'] for folder in ('once', 'twice')
+    )
+    assert list(once) == list(twice)
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+    assert not any(name.startswith('matching.text') for name in once) or 'weights=None' in small_config.read_text()
+    tool('test.py', 'test', tmp_path / 'once' / 'iter_3.pth', '--show-dir', tmp_path / 'show')
+    metrics = json.loads((tmp_path / 'test' / cli.METRICS_FILE).read_text())
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(metrics)
+    assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == [f'00000{i}_000{i}.png' for i in range(3)]
+
+
+def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):
+    images = [str(world / 'images' / 'val' / '0001.png')]
+    common = [str(small_config), 'none', '--out', str(tmp_path)]
+    show_score_map.main([*common, '--images', *images, '--class-names', 'a red bus', 'star'])
+    show_score_map.main([*common, '--from-test-set', '1', '--data-root', str(world)])
+    written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
+    assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0001.png']
+    assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
+    with pytest.raises(ConfigError, match='--masks are for segmentors'):
+        show_score_map.main([*common, '--images', *images, '--masks', *images])
+
+
+def test_padding_is_cut_off():
+    scores = torch.arange(4.0).expand(1, 2, 4)
+    assert show_score_map.without_padding(scores, (64, 128), (64, 128)) is scores
+    cut = show_score_map.without_padding(scores, (64, 128), (50, 64))
+    assert cut.shape == (1, 50, 64)
+    assert 1.4 < cut.max() < 1.6
+
+
+def test_browsing_detection(small_config, world, tmp_path, capsys):
+    options = ['--out', str(tmp_path), '--data-root', str(world)]
+    browse_dataset.main([str(small_config), *options, '--number', '2', '--epoch', '1'])
+    browse_dataset.main([str(small_config), *options, '--number', '1', '--split', 'test'])
+    written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
+    assert len(written) == 3
+    assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
+
+
+def test_browsing_segmentation_and_classification(tmp_path, capsys):
+    common = ['--size', '64', '--workers', '1', '--out']
+    generate_world.main(['--task', 'segmentation', '--images', '2', '1', *common, str(tmp_path / 'seg')])
+    generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few' / 'scenes')])
+    capsys.readouterr()
+    seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+    few = ROOT / 'configs/plot/plot_micro-rn_16shot_scenes.py'
+    for name, config in (('seg', seg), ('few', few)):
+        arguments = ['--data-root', str(tmp_path / name), '--number', '1', '--out', str(tmp_path / 'out' / name)]
+        browse_dataset.main([str(config), *arguments])
+        (written,) = (line for line in capsys.readouterr().out.split() if line.endswith('.png'))
+        assert np.asarray(Image.open(written)).std() > 10
+
+
+def test_the_world_is_a_function_of_its_seed(world):
+    """Files agree with the scenes, masks with the boxes; other seeds and splits are other scenes."""
+    for split in ('train', 'val'):
+        content, skipped = read_coco(
+            world / 'annotations' / f'instances_{split}.json', world / 'images' / split, masks=True
+        )
+        assert skipped == []
+        assert [c['name'] for c in content['categories']] == list(DETECTION_CLASSES)
+    image, objects = detection_scene('train', 1, size=64)
+    stored = np.asarray(Image.open(world / 'images' / 'train' / '0001.png'))
+    assert np.array_equal(image, stored)
+    assert json.loads(json.dumps(objects)) == [
+        {k: v for k, v in a.items() if k not in ('id', 'image_id')}
+        for a in json.loads((world / 'annotations' / 'instances_train.json').read_text())['annotations']
+        if a['image_id'] == 2
+    ]
+    assert not np.array_equal(image, detection_scene('val', 1, size=64)[0])
+    assert not np.array_equal(image, detection_scene('train', 1, seed=1, size=64)[0])
+
+
+def test_some_scenes_are_empty_and_some_hold_crowds():
+    found = [detection_scene('train', index, size=32)[1] for index in range(60)]
+    assert 1 <= sum(not objects for objects in found) <= 10
+    crowds = [a for objects in found for a in objects if a['iscrowd']]
+    assert 1 <= len(crowds) <= 15
+    assert all(isinstance(a['segmentation']['counts'], list) for a in crowds)
+
+
+@pytest.mark.parametrize('task', ['detection', 'instance'])
+def test_data_root_moves_the_files_of_the_metric(task):
+    kind = dict(detection='retinanet', instance='mask-rcnn')[task]
+    cfg = Config.fromfile(CONFIGS / f'{kind}_denseclip-r50_fpn_1x_coco.py')
+    cli.set_data_root(cfg, '/disk/coco')
+    assert cfg.val_evaluator.ann_file == '/disk/coco/annotations/instances_val2017.json'
+    assert cfg.test_evaluator.ann_file == '/disk/coco/annotations/instances_val2017.json'
+    assert cfg.train_dataloader.dataset.dataset.data_root == '/disk/coco'
