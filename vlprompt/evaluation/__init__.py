@@ -1,6 +1,8 @@
 """Measuring: accuracy, also of classes with many and few training images, and its mean and spread over seeds."""
 
 from vlprompt.evaluation.accuracy import Accuracy, BaseNewAccuracy, harmonic_mean
+from vlprompt.evaluation.ranking import euclidean_rows
+from vlprompt.evaluation.reranking import rerank_rows
 from vlprompt.evaluation.retrieval import RetrievalMetric
 from vlprompt.evaluation.seeds import Spread, aggregate
 from vlprompt.evaluation.shot_accuracy import ShotAccuracy, shot_groups
@@ -12,6 +14,8 @@ __all__ = [
     'ShotAccuracy',
     'Spread',
     'aggregate',
+    'euclidean_rows',
     'harmonic_mean',
+    'rerank_rows',
     'shot_groups',
 ]

@@ -75,6 +75,17 @@ def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> Di
     return rows
 
 
+def without_same_camera(rows: DistanceRows, query: Descriptors, gallery: Descriptors) -> DistanceRows:
+    """The same distances, infinite where query and gallery image share identity and camera."""
+
+    def counted(first: int, last: int) -> Tensor:
+        same_id = query.pids[first:last, None] == gallery.pids
+        same_camera = query.camids[first:last, None] == gallery.camids
+        return rows(first, last).masked_fill(same_id & same_camera, torch.inf)
+
+    return counted
+
+
 def score_queries(
     rows: DistanceRows,
     query: Descriptors,
@@ -97,24 +108,17 @@ def score_queries(
         gallery: G images; their features are not used.
         remove_same_camera: images of the query's identity taken by the query's camera do not count at all.
     """
+    if remove_same_camera:
+        rows = without_same_camera(rows, query, gallery)
     total, size = len(query.pids), len(gallery.pids)
     step = max(1, CELLS // max(1, size))
-    scores = [
-        _score(rows(first, min(first + step, total)), query.pids[first : first + step],
-               query.camids[first : first + step], gallery, remove_same_camera)
-        for first in range(0, total, step)
-    ]  # fmt: skip
+    chunks = ((first, min(first + step, total)) for first in range(0, total, step))
+    scores = [_score(rows(first, last), query.pids[first:last], gallery.pids) for first, last in chunks]
     return QueryScores(*(torch.cat(field) for field in zip(*scores, strict=True)))
 
 
-def _score(
-    distances: Tensor, pids: Tensor, camids: Tensor, gallery: Descriptors, remove_same_camera: bool
-) -> QueryScores:
-    right = pids[:, None] == gallery.pids
-    if remove_same_camera:
-        removed = right & (camids[:, None] == gallery.camids)
-        distances = distances.masked_fill(removed, torch.inf)
-        right &= ~removed
+def _score(distances: Tensor, pids: Tensor, gallery_pids: Tensor) -> QueryScores:
+    right = (pids[:, None] == gallery_pids) & distances.isfinite()
     matches = right.sum(1)
     ranks = count_ranks(distances, right, matches)
     found = torch.arange(1, ranks.shape[1] + 1, device=ranks.device) <= matches[:, None]

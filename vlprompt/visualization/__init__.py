@@ -19,6 +19,7 @@ from vlprompt.visualization.nearest_words import (
 )
 from vlprompt.visualization.objects import Objects, draw_objects, objects_of, paint_objects
 from vlprompt.visualization.predictions import draw_prediction
+from vlprompt.visualization.rank_lists import RankList, draw_rank_lists, rank_lists
 from vlprompt.visualization.segmentation import (
     Segmentation,
     blend_mask,
@@ -40,6 +41,7 @@ __all__ = [
     'ContextWords',
     'NearWord',
     'Objects',
+    'RankList',
     'Run',
     'Segmentation',
     'blend_mask',
@@ -52,6 +54,7 @@ __all__ = [
     'draw_prediction',
     'draw_projection',
     'draw_prompt_usage',
+    'draw_rank_lists',
     'draw_score_maps',
     'draw_segmentation',
     'draw_transport_plans',
@@ -62,6 +65,7 @@ __all__ = [
     'objects_of',
     'overlay',
     'paint_objects',
+    'rank_lists',
     'read_run',
     'relative_plan',
     'save_figure',

@@ -53,26 +53,27 @@ def draw_prediction(
     draw = ImageDraw.Draw(canvas)
     left, right = picture.width + MARGIN, canvas.width - MARGIN
     head = 'true class unknown' if true is None else f'true: {class_names[true]}'
-    _write(draw, (left, MARGIN + 8), shorten(head, 30), bold=True)
+    write(draw, (left, MARGIN + 8), shorten(head, 30), bold=True)
     for row, index in enumerate(shown, 1):
         y, score = MARGIN + row * LINE, float(scores[index])
         colour = RIGHT if index == true else WRONG if row == 1 and true is not None else NEUTRAL
         draw.rectangle((left, y + 20, right, y + 25), fill=PALE)
         draw.rectangle((left, y + 20, left + round(score * (right - left)), y + 25), fill=colour)
-        _write(draw, (left, y + 10), shorten(class_names[index], 28), colour if colour != NEUTRAL else TEXT)
-        _write(draw, (right, y + 10), f'{100 * score:.1f} %', anchor='rm')
+        write(draw, (left, y + 10), shorten(class_names[index], 28), colour if colour != NEUTRAL else TEXT)
+        write(draw, (right, y + 10), f'{100 * score:.1f} %', anchor='rm')
     return canvas
 
 
-def _write(
+def write(
     draw: ImageDraw.ImageDraw,
     place: tuple[int, int],
     text: str,
     colour: str = TEXT,
     bold: bool = False,
     anchor: str = 'lm',
+    size: int = 14,
 ) -> None:
     """One line in matplotlib's own font, which every installation has and which knows most alphabets."""
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name), 14)
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
     draw.text(place, text, fill=colour, font=font, anchor=anchor)

@@ -1,0 +1,80 @@
+"""Test one model for re-identification on several data sets, whatever it was trained on.
+
+python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16_60e_msmt17-256x128.py \
+    work_dirs/clipreid_vit-b16_60e_msmt17-256x128/epoch_60.pth --datasets market1501 dukemtmc data/mine --out cross.json
+
+A data set is a benchmark below --data-root or a folder in Market-1501's layout. Classifiers have no part; images go
+through the config's test pipeline. Where the model was trained with side information, the mean over its cameras stands
+in on other data sets than its own.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from mmengine.config import DictAction  # noqa: E402
+from torch import nn  # noqa: E402
+
+from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
+from vlprompt.datasets import ReIDDataset  # noqa: E402
+from vlprompt.datasets.reid_readers import REID_PRESETS  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
+from vlprompt.evaluation import RetrievalMetric  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a model for re-identification')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    parser.add_argument(
+        '--datasets', nargs='+', required=True, metavar='NAME', help=f'folders, or of {", ".join(REID_PRESETS)}'
+    )
+    parser.add_argument('--data-root', default='data', help='folder of the benchmarks')
+    parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
+    parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all data sets')
+    parser.add_argument('--workers', type=int, default=2, help='processes that load images')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    return parser.parse_args(argv)
+
+
+def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str, float]:
+    """Metrics of one data set."""
+    loader = model.cfg.test_dataloader
+    place = dict(data_root=args.data_root, dataset=name) if name in REID_PRESETS else dict(data_root=name)
+    dataset = ReIDDataset(**place, split='test', pipeline=loader.dataset.pipeline)
+    samples = describe_images(model, dataset, loader.batch_size, args.workers)
+    metric = RetrievalMetric(
+        repeats=10 if name.startswith('vehicleid') else 0, rerank=dict() if args.rerank else None, device=args.device
+    )
+    return metric.calculate(*stack_descriptors(samples), [sample.is_query for sample in samples])
+
+
+def trained_on(model: nn.Module) -> str | None:
+    """The data set of the config, as ``--datasets`` would name it."""
+    dataset = model.cfg.test_dataloader.dataset
+    return dataset.get('dataset') or str(Path(dataset.data_root))
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    side_information = getattr(model, 'sie', None)
+    results = {}
+    for name in args.datasets:
+        if side_information is not None:
+            side_information.at_test = 'own' if name == trained_on(model) else 'mean'
+        results[name] = evaluate(model, args, name)
+        values = '  '.join(f'{metric} {value:6.2f}' for metric, value in results[name].items())
+        print(f'{name:20}  {values}', flush=True)
+    if args.out:
+        Path(args.out).write_text(json.dumps(results, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    cli.call(main)

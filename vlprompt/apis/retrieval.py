@@ -1,0 +1,163 @@
+"""Descriptors of images, and the search for the nearest ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from vlprompt.datasets.readers.base import IMAGE_SUFFIXES
+from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
+from vlprompt.structures import ReIDSample
+
+
+class ImageList(Dataset):
+    """Images without annotation, as a re-identifier takes them.
+
+    Args:
+        paths: of the images.
+        pipeline: transforms of the test set, which begin with loading.
+        camid: camera of all of them, counted from 0; -1: unknown.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], pipeline: Sequence[dict], camid: int = -1) -> None:
+        self.paths = [str(path) for path in paths]
+        self.pipeline = Compose(list(pipeline))
+        self.camid = camid
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.pipeline(
+            dict(img_path=self.paths[index], sample_idx=index, pid=-1, camid=self.camid, viewid=0, role='gallery')
+        )
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """All image files below a folder, at any depth, sorted by path.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    folder = Path(folder)
+    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not paths:
+        raise FileNotFoundError(f'{folder} holds no images')
+    return paths
+
+
+@torch.no_grad()
+def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, num_workers: int = 0) -> list[ReIDSample]:
+    """The samples of a data set, each with its descriptor as ``feature`` (D,) float32 on the CPU.
+
+    Args:
+        model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
+        dataset: a :class:`~vlprompt.datasets.reid.ReIDDataset` or an :class:`ImageList`.
+        batch_size: images that the model sees at a time.
+        num_workers: processes that load images.
+
+    Raises:
+        TypeError: the model predicts no descriptors.
+    """
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    loader = Runner.build_dataloader(
+        dict(batch_size=batch_size, num_workers=num_workers, sampler=sampler, dataset=dataset), seed=0
+    )
+    samples = []
+    for batch in loader:
+        for sample in model.test_step(batch):
+            if 'feature' not in sample:
+                raise TypeError(f'{type(model).__name__} predicts no descriptors; take a model for re-identification')
+            samples.append(sample.set_feature(sample.feature.float().cpu()))
+    return samples
+
+
+def stack_descriptors(samples: Sequence[ReIDSample]) -> Descriptors:
+    """Features (N, D), identities and cameras (N,) of samples."""
+    pids, camids = (torch.tensor([getattr(sample, key) for sample in samples]) for key in ('pid', 'camid'))
+    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids)
+
+
+class Neighbours(NamedTuple):
+    """The k nearest images of each of Q queries, nearest first.
+
+    Attributes:
+        positions: (Q, k) int64, rows of the index.
+        similarities: (Q, k), cosines.
+    """
+
+    positions: np.ndarray
+    similarities: np.ndarray
+
+    def names(self, index: RetrievalIndex) -> list[list[str]]:
+        """Their names in ``index``."""
+        return [[index.names[position] for position in row] for row in self.positions]
+
+
+class RetrievalIndex:
+    """Descriptors of a gallery that can be searched and stored.
+
+    Searching takes memory for a fixed number of distances at a time, however many queries there are.
+
+    Args:
+        features: (N, D) descriptors, normalised or not.
+        names: N names, such as paths.
+
+    Raises:
+        ValueError: not as many names as features.
+
+    Example:
+        >>> model = init_model('configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py', 'epoch_60.pth')
+        >>> index = RetrievalIndex.load('features.npz')       # of tools/analysis_tools/extract_features.py
+        >>> query = model(torch.zeros(1, 3, 256, 128), mode='tensor')
+        >>> index.search(query, k=5).names(index)
+    """
+
+    def __init__(self, features: Tensor, names: Sequence[str]) -> None:
+        if features.dim() != 2 or len(features) != len(names):
+            raise ValueError(f'{tuple(features.shape)} features and {len(names)} names: there must be (N, D) and N')
+        self.features = features.detach().float().cpu()
+        self.names = list(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def search(self, queries: Tensor, k: int = 10) -> Neighbours:
+        """The ``k`` images (all, if there are fewer) with the highest cosine to each of ``queries`` (Q, D).
+
+        Raises:
+            ValueError: descriptors of another length.
+        """
+        if queries.dim() != 2 or queries.shape[1] != self.features.shape[1]:
+            raise ValueError(
+                f'queries {tuple(queries.shape)} do not fit descriptors of length {self.features.shape[1]}'
+            )
+        rows = euclidean_rows(queries.detach().float().cpu(), self.features)
+        positions, distances, _ = nearest(rows, len(queries), len(self), min(k, len(self)))
+        return Neighbours(positions, 1 - distances / 2)
+
+    def save(self, path: str | Path) -> None:
+        """Write ``features`` and ``names`` as ``*.npz``."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, features=self.features.numpy(), names=np.array(self.names))
+
+    @classmethod
+    def load(cls, path: str | Path) -> RetrievalIndex:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: it does not hold an index.
+        """
+        with np.load(path) as content:
+            if not {'features', 'names'} <= set(content):
+                raise ValueError(f'{path} holds {", ".join(content)}; an index has features and names')
+            return cls(torch.from_numpy(content['features']), content['names'].tolist())

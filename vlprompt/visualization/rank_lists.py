@@ -1,0 +1,102 @@
+"""Rank lists: a query and the gallery images nearest to it, right ones framed green and wrong ones red."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from vlprompt.evaluation.ranking import (
+    Descriptors,
+    DistanceRows,
+    nearest,
+    score_queries,
+    without_same_camera,
+)
+from vlprompt.visualization.predictions import NEUTRAL, RIGHT, TEXT, WRONG, write
+
+HEIGHT, FRAME, GAP, LINE = 160, 4, 8, 18
+
+
+@dataclass(frozen=True)
+class RankList:
+    """What one query finds.
+
+    Attributes:
+        query: position of the query among the queries.
+        gallery: (k,) positions of the nearest gallery images, nearest first.
+        distances: (k,) to the query.
+        right: (k,) bool, whether they show the same identity.
+        ap: average precision of the whole ranking, in [0, 1]; None if the gallery has no right image.
+    """
+
+    query: int
+    gallery: np.ndarray
+    distances: np.ndarray
+    right: np.ndarray
+    ap: float | None
+
+
+def rank_lists(
+    rows: DistanceRows, query: Descriptors, gallery: Descriptors, k: int = 10, remove_same_camera: bool = True
+) -> list[RankList]:
+    """The rank list of every query that has a right image, the one with the lowest average precision first.
+
+    Args:
+        rows: gives distances, see :func:`~vlprompt.evaluation.ranking.euclidean_rows`.
+        query: Q images.
+        gallery: G images.
+        k: length of the lists; gallery images that do not count for a query are not in its list.
+        remove_same_camera: images of the query's identity taken by the query's camera do not count.
+    """
+    scores = score_queries(rows, query, gallery, remove_same_camera)
+    counted = without_same_camera(rows, query, gallery) if remove_same_camera else rows
+    size = len(gallery.pids)
+    positions, distances, _ = nearest(counted, len(query.pids), size, min(k, size))
+    lists = []
+    for i in torch.nonzero(scores.matches)[:, 0].tolist():
+        found = np.isfinite(distances[i])
+        right = gallery.pids[positions[i][found]].cpu().numpy() == int(query.pids[i])
+        lists.append(RankList(i, positions[i][found], distances[i][found], right, float(scores.ap[i])))
+    return sorted(lists, key=lambda ranked: ranked.ap)
+
+
+def draw_rank_lists(
+    rows: Sequence[tuple[RankList, np.ndarray, Sequence[np.ndarray]]],
+    captions: Sequence[tuple[str, Sequence[str]]],
+    title: str = '',
+) -> Image.Image:
+    """One line of images for each query.
+
+    Args:
+        rows: the list, the query's image (H, W, 3) uint8 and those of the gallery images in the list's order.
+        captions: text below the query and below each gallery image.
+        title: above all.
+    """
+    thumbnails = [[_thumbnail(image) for image in (query, *found)] for _, query, found in rows]
+    columns = max(map(len, thumbnails))
+    cell = max(image.width for line in thumbnails for image in line) + 2 * FRAME + GAP
+    step = HEIGHT + 2 * FRAME + LINE + GAP
+    head = LINE + GAP if title else 0
+    canvas = Image.new('RGB', (columns * cell + 4 * GAP, head + len(rows) * step + GAP), 'white')
+    draw = ImageDraw.Draw(canvas)
+    if title:
+        write(draw, (GAP, GAP + LINE // 2), title, bold=True)
+    for number, ((ranked, _, _), line, (own, others)) in enumerate(zip(rows, thumbnails, captions, strict=True)):
+        top = head + GAP + number * step
+        colours = [NEUTRAL, *(RIGHT if right else WRONG for right in ranked.right)]
+        for column, (image, colour, caption) in enumerate(zip(line, colours, (own, *others), strict=True)):
+            left = GAP + column * cell + (2 * GAP if column else 0)
+            draw.rectangle((left, top, left + image.width + 2 * FRAME - 1, top + HEIGHT + 2 * FRAME - 1), fill=colour)
+            canvas.paste(image, (left + FRAME, top + FRAME))
+            place = (left, top + HEIGHT + 2 * FRAME + LINE // 2)
+            write(draw, place, caption, TEXT if colour == NEUTRAL else colour, size=11)
+    return canvas
+
+
+def _thumbnail(image: np.ndarray) -> Image.Image:
+    picture = Image.fromarray(image)
+    return picture.resize((max(1, round(picture.width * HEIGHT / picture.height)), HEIGHT), Image.Resampling.BICUBIC)
