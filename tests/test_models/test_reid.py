@@ -246,6 +246,11 @@ def test_numbers_come_from_the_checkpoint():
     cfg = Config(dict(default_scope='vlprompt', model=dict(type='vlprompt.ReIdentifier', num_views=2)))
     fill_data_arguments(cfg, saved)
     assert (cfg.model.num_ids, cfg.model.num_cameras, cfg.model.num_views) == (IDS, 3, 2)
+    del cfg.model['num_views'], cfg.model['num_cameras']
+    saved['meta']['vlprompt']['data_arguments'] = dict(num_ids=IDS)  # a converted one may not know all
+    fill_data_arguments(cfg, saved)
+    assert cfg.model.num_views is None
+    assert 'num_cameras' in cfg.model, 'so that no data are looked for'
 
 
 def test_a_checkpoint_of_other_identities(images):

@@ -1,8 +1,8 @@
 """Model arguments that the training data, or a checkpoint, decide, such as the number of identities.
 
 A model class lists them in ``data_arguments``; they are constructor arguments and attributes of the same name.  Those
-that a config leaves out or sets to None are filled in before the model is built: from the checkpoint it is to be tested
-with, else from ``metainfo`` of the training data.
+that a config leaves out are filled in before the model is built: from the checkpoint it is to be tested with, else from
+``metainfo`` of the training data.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from vlprompt.registry import DATASETS, MODELS
 
 
 def fill_data_arguments(cfg: Config, checkpoint: Mapping[str, Any] | None = None, use_data: bool = True) -> None:
-    """Complete ``cfg.model`` in place; arguments that nothing decides stay None.
+    """Complete ``cfg.model`` in place; what the checkpoint (or the training data) does not say becomes None.
 
     Args:
         cfg: a config of one phase.
         checkpoint: to be tested with.
-        use_data: build the training data set, if the config has one, for what the checkpoint does not say.
+        use_data: without a checkpoint that says anything, build the training data set, if the config has one.
     """
     model = cfg.get('model')
     target = resolve(model['type'], [MODELS], cfg.get('default_scope') or 'mmengine') if model else None
-    missing = [name for name in getattr(target, 'data_arguments', ()) if model.get(name) is None]
+    missing = [name for name in getattr(target, 'data_arguments', ()) if name not in model]
     if not missing:
         return
     about = ((checkpoint or {}).get('meta') or {}).get('vlprompt') or {}
@@ -37,9 +37,9 @@ def fill_data_arguments(cfg: Config, checkpoint: Mapping[str, Any] | None = None
         dataset = cfg.train_dataloader['dataset']
         dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
         known, source = dataset.metainfo, 'training data'
-    filled = {name: known[name] for name in missing if known.get(name) is not None}
-    model.update(filled)
-    if filled:
+    if known:
+        filled = {name: known.get(name) for name in missing}
+        model.update(filled)
         print_log(f'From the {source}: ' + ', '.join(f'{k}={v!r}' for k, v in filled.items()), logger='current')
 
 

@@ -40,8 +40,8 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`; image size and stride are those of the second stage.
-        num_ids: K, training identities; None in a config: those of the training data.
-        noun: what the pictures show; None in a config: what the data set says.
+        num_ids: K, training identities; where a config leaves it out, those of the training data are filled in.
+        noun: what the pictures show; filled in likewise.
         prompt: config of the prompt.
         official: contrast in half precision, as published; else in float32.
         data_preprocessor: config of the preprocessor of images.

@@ -48,9 +48,10 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`; ``vision.patch_stride=12`` makes patches overlap (OLP).  Of
             the towers only that of images is kept.
-        num_ids: K, training identities.  None in a config: those of the training data, or of the checkpoint.
-        num_cameras: cameras of the training data; None in a config: likewise.
-        num_views: viewpoints of the training data; None in a config: likewise.
+        num_ids: K, training identities.  Where a config leaves it out, those of the checkpoint to be tested, or else of
+            the training data, are filled in (:mod:`vlprompt.engine.data_arguments`).
+        num_cameras: cameras of the training data; filled in likewise.
+        num_views: viewpoints of the training data; filled in likewise.
         sie: side information on a ViT: ``camera`` and ``view`` say what has part in it, ``coefficient`` and ``at_test``
             see :class:`~vlprompt.models.reid.side_information.SideInformation`.  None: none.
         weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``; 1
