@@ -57,7 +57,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope='module')
 def small_config(tmp_path_factory):
     """The shipped Mask R-CNN on a micro CLIP, as a file; training takes two steps."""
-    cfg = Config.fromfile(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_600i_scenes-128x128.py')
+    cfg = Config.fromfile(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py')
     cfg.merge_from_dict(SMALL)
     for steps in (cfg.test_pipeline, cfg.val_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline):
         steps[1].scale = (64, 64)
