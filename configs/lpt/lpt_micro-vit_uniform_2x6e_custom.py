@@ -1,6 +1,6 @@
-_base_ = './lpt_micro-vit_2x5e_scenes_lt.py'
+_base_ = './lpt_micro-vit_2x3e_custom.py'
 
-# Without balanced sampling: the uniform stream alone, with its loss.
+# Without balanced sampling: the uniform stream alone, with its loss; as many images and steps.
 model = dict(
     dual=None,
     loss=dict(gamma_pos=0.5, gamma_neg=8.0),
@@ -8,3 +8,5 @@ model = dict(
 train_dataloader = dict(
     batch_size=64, sampler=dict(_delete_=True, type='vlprompt.EpochSampler', shuffle=True), batch_sampler=None
 )
+param_scheduler = dict(T_max=6)
+train_cfg = dict(max_epochs=6)

@@ -1,0 +1,167 @@
+"""Both phases of LPT on a few coloured images: what hooks tell the model, what is handed over, saved and resumed."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
+
+from tests.conftest import ROOT
+from vlprompt.engine import ConfigError, cli, load_config
+from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.hooks.frozen_features import choose_per_class
+from vlprompt.engine.hooks.long_tailed import usage_statistics
+from vlprompt.engine.phases import phase_configs, train_phases
+
+COUNTS = (6, 3, 2)
+CONFIG = """
+_base_ = [
+    '{configs}/_base_/models/lpt_vit-b16-in21k.py',
+    '{configs}/_base_/datasets/custom_lt_128x128.py',
+    '{configs}/_base_/schedules/lpt_40e.py',
+    '{configs}/_base_/default_runtime_long_tailed.py',
+]
+pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.RandomHorizontalFlip'),
+            dict(type='vlprompt.PackClassification')]
+test_pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
+model = dict(
+    num_classes=3,
+    timm=dict(_delete_=True, arch=dict(width=32, layers=3, heads=2, patch_size=16, image_size=32),
+              weights='{root}/trunk.pth'),
+    prompt=dict(length=2),
+)
+phases = dict(groups=dict(model=dict(pool=dict(size=4, length=2, first_block=1))))
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False,
+    sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=2),
+    batch_sampler=dict(type='vlprompt.DualStreamBatchSampler'),
+    dataset=dict(data_root='{root}', pipeline=pipeline),
+)
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(data_root='{root}', pipeline=test_pipeline)
+)
+param_scheduler = dict(T_max=2)
+train_cfg = dict(max_epochs=2)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp('long_tailed')
+    rng = np.random.default_rng(0)
+    for split, counts in (('train', COUNTS), ('test', (2, 2, 2))):
+        lines = []
+        for label, count in enumerate(counts):
+            for number in range(count):
+                image = rng.integers(0, 60, (32, 32, 3), dtype=np.uint8)
+                image[..., label] += 150
+                path = root / f'{split}_{label}_{number}.png'
+                Image.fromarray(image).save(path)
+                lines.append(f'{path.name} {label}')
+        (root / f'{split}.txt').write_text('\n'.join(lines))
+    (root / 'classnames.txt').write_text('red\ngreen\nblue\n')
+    torch.manual_seed(0)
+    trunk = VisionTransformer(img_size=32, patch_size=16, embed_dim=32, depth=3, num_heads=2, num_classes=0)
+    torch.save(trunk.state_dict(), root / 'trunk.pth')
+    (root / 'lpt.py').write_text(CONFIG.format(configs=ROOT / 'configs', root=root))
+    return root
+
+
+def configs(project, work_dir, **options):
+    cfg = load_config(project / 'lpt.py', {key.replace('__', '.'): value for key, value in options.items()})
+    cfg.work_dir = str(work_dir)
+    result = phase_configs(cfg)
+    for single in result.values():
+        single.log_level, single._format_python_code = 'WARNING', False
+    return result
+
+
+def state(path):
+    return read_checkpoint(path)['state_dict']
+
+
+def test_two_phases_in_one_go(project, tmp_path):
+    runner = train_phases(configs(project, tmp_path))
+    first, second = state(tmp_path / 'shared/epoch_2.pth'), state(tmp_path / 'groups/epoch_2.pth')
+    assert set(first) == {'prompt.tokens', 'head.weight'}
+    assert set(second) == {'prompt.tokens', 'head.weight', 'pool.tokens', 'pool.keys'}
+    assert (tmp_path / 'groups/epoch_2.pth').stat().st_size < 60_000
+    assert torch.equal(first['prompt.tokens'], second['prompt.tokens']), 'frozen in phase 2'
+    assert not torch.equal(first['head.weight'], second['head.weight'])
+    model = runner.bare_model
+    assert model.loss_cls.counts.tolist() == list(COUNTS)
+    assert model.dual.loss.counts.tolist() == list(COUNTS)
+    assert model.dual.weight == pytest.approx(0.25), 'of the second of two epochs'
+    assert model.class_names == ('red', 'green', 'blue')
+    metrics = cli.run_test(runner)
+    assert 2 <= metrics['lpt/keys_used'] <= 4
+    assert 0.49 < metrics['lpt/key_entropy'] <= 1
+    assert 'shot/overall' in metrics
+
+
+def test_keys_and_centre_from_the_training_images(project, tmp_path):
+    pool = {'phases__groups__model__pool__key_init': 'kmeans', 'phases__groups__model__pool__center': True}
+    cfg = configs(project, tmp_path, **pool, phases__groups__train_cfg=dict(max_epochs=1))
+    cfg['groups'].start_from = None
+    cfg['groups'].optim_wrapper.optimizer.lr = cfg['groups'].param_scheduler.warmup_lr = 0.0
+    runner = cli.build_runner(cfg['groups'])
+    runner.train()
+    pool = runner.bare_model.pool
+    with torch.no_grad():
+        queries = runner.bare_model.query(_all_images(runner))
+    torch.testing.assert_close(pool.mean_query, queries.mean(0), rtol=1e-4, atol=1e-5)
+    cosine = (
+        torch.nn.functional.normalize(queries - pool.mean_query, dim=1)
+        @ torch.nn.functional.normalize(pool.keys, dim=1).t()
+    )
+    assert set(cosine.argmax(1).tolist()) == {0, 1, 2, 3}, 'every key is the centre of some images'
+
+
+def _all_images(runner):
+    import copy
+
+    from vlprompt.registry import DATASETS
+
+    cfg = copy.deepcopy(runner.cfg.train_dataloader.dataset)
+    cfg.pipeline = runner.cfg.test_dataloader.dataset.pipeline
+    dataset = DATASETS.build(cfg)
+    batch = dict(inputs=[dataset[i]['inputs'] for i in range(len(dataset))])
+    return runner.bare_model.data_preprocessor(batch)['inputs']
+
+
+def test_head_from_class_means(project, tmp_path):
+    cfg = configs(project, tmp_path, model__head__start='class_mean')['shared']
+    cfg.train_cfg.max_epochs = 1
+    cfg.optim_wrapper.optimizer.lr = cfg.param_scheduler.warmup_lr = 0.0
+    runner = cli.build_runner(cfg)
+    runner.train()
+    model = runner.bare_model
+    with torch.no_grad():
+        features = torch.nn.functional.normalize(model.query(_all_images(runner)), dim=1)
+    means = torch.stack([part.mean(0) for part in features.split(COUNTS)])
+    torch.testing.assert_close(model.head.weight.detach(), torch.nn.functional.normalize(means, dim=1))
+
+
+def test_data_without_counts_are_refused(project, tmp_path):
+    from types import SimpleNamespace
+
+    from vlprompt.engine import ClassCountHook
+
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]))
+    with pytest.raises(ConfigError, match='LongTailedDataset'):
+        ClassCountHook().before_train(runner)
+
+
+def test_usage_statistics():
+    assert usage_statistics(torch.tensor([5.0, 5, 5, 5])) == dict(keys_used=4.0, key_entropy=pytest.approx(1))
+    assert usage_statistics(torch.tensor([5.0, 5, 0, 0])) == dict(keys_used=2.0, key_entropy=pytest.approx(0.5))
+    assert usage_statistics(torch.zeros(4))['keys_used'] == 0
+
+
+def test_few_images_of_every_class_are_chosen():
+    labels = np.array([0] * 50 + [1] * 3)
+    chosen = choose_per_class(labels, 5, seed=1)
+    assert [int((labels[chosen] == label).sum()) for label in (0, 1)] == [5, 3]
+    assert chosen == sorted(chosen) == choose_per_class(labels, 5, seed=1)
+    assert chosen != choose_per_class(labels, 5, seed=2)
