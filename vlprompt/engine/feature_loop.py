@@ -41,7 +41,10 @@ class FeatureDataset(Dataset):
 
 
 class EpochOrder(Sampler):
-    """A random order of ``range(size)`` for each (seed, epoch), shared by the processes in turn."""
+    """A random order of ``range(size)`` for each (seed, epoch), shared by the processes in turn.
+
+    All get equally many, since they step together: where processes do not divide ``size``, the first few come again.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         self.size, self.seed, self.epoch = size, seed, 0
@@ -52,10 +55,11 @@ class EpochOrder(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        order = np.resize(order, len(self) * self.processes)  # repeats from the start
         return iter(order[self.rank :: self.processes].tolist())
 
     def __len__(self) -> int:
-        return -(-(self.size - self.rank) // self.processes)
+        return -(-self.size // self.processes)
 
 
 @LOOPS.register_module()
