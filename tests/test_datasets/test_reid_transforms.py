@@ -46,7 +46,7 @@ def test_crop_shows_black_where_it_leaves_the_image(seeded):
 
 
 def test_erased_rectangles_follow_their_distribution(seeded):
-    """Shares of area uniform in [0.02, 1/3] but for what does not fit, aspect ratios in [0.3, 1 / 0.3], places uniform."""
+    """Shares of area uniform in [0.02, 1/3] but for what does not fit, aspects in [0.3, 1 / 0.3], places uniform."""
     erase, boxes = RandomErasing(prob=0.5), []
     picture = dict(img=Image.new('RGB', (128, 256)))
     for _ in range(1500):

@@ -1,0 +1,72 @@
+"""Rank lists, descriptors of a folder and cross-dataset tests, on a small built-in world and a micro tower."""
+
+import json
+
+import pytest
+
+from tests.conftest import MICRO, ROOT
+from tools.analysis_tools import cross_dataset_test, extract_features, show_rank_list
+from tools.dataset_converters import generate_world
+from vlprompt.apis import RetrievalIndex
+
+CONFIG = """
+_base_ = ['{root}/configs/_base_/datasets/scenes_reid_128x64.py', '{root}/configs/_base_/default_runtime.py']
+model = dict(type='vlprompt.ReIdentifier', clip=dict(arch={arch}), num_ids=3, num_cameras=2, num_views=1{more})
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    """Folder with a config, another one with side information, and ``data/scenes_reid``."""
+    root = tmp_path_factory.mktemp('reid')
+    arch = dict(MICRO['vit'])
+    (root / 'plain.py').write_text(CONFIG.format(root=ROOT, arch=arch, more=''))
+    (root / 'sie.py').write_text(CONFIG.format(root=ROOT, arch=arch, more=', sie=dict(camera=True)'))
+    out = str(root / 'data' / 'scenes_reid')
+    options = ['--identities', '3', '4', '--cameras', '2', '--size', '32', '--workers', '1']
+    generate_world.main(['--task', 'reid', '--out', out, *options])
+    return root
+
+
+def test_rank_lists(project, tmp_path, capsys):
+    common = [str(project / 'plain.py'), 'none', '--data-root', str(project / 'data')]
+    picture = tmp_path / 'made' / 'ranks.png'
+    show_rank_list.main([*common, '--queries', '3', '--top-k', '4', '--rerank', '--out', str(picture)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[-4:-1]]
+    assert [float(line[0]) for line in lines] == sorted(float(line[0]) for line in lines)
+    assert all(set(line[1]) <= {'+', '-'} and len(line[1]) == 4 for line in lines)
+    assert picture.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ('order', 'count', 'chosen'), [('worst', 2, [0, 1]), ('best', 2, [8, 7]), ('spread', 3, [0, 4, 8]), ('best', 20, 9)]
+)
+def test_which_queries_are_drawn(order, count, chosen):
+    result = show_rank_list.choose(list(range(9)), count, order)
+    assert result == chosen if isinstance(chosen, list) else len(result) == chosen
+
+
+def test_features_of_a_folder(project, tmp_path):
+    folder, out = project / 'data' / 'scenes_reid' / 'query', str(tmp_path / 'features.npz')
+    common = [str(folder), '--out', out, '--workers', '0', '--batch-size', '3']
+    extract_features.main([str(project / 'plain.py'), 'none', *common])
+    index = RetrievalIndex.load(out)
+    assert index.names == sorted(path.name for path in folder.iterdir())
+    nearest = index.search(index.features, k=2)
+    assert nearest.positions[:, 0].tolist() == list(range(8))
+    with pytest.raises(ValueError, match=r"model.sie.at_test='mean'"):
+        extract_features.main([str(project / 'sie.py'), 'none', *common])
+    extract_features.main([str(project / 'sie.py'), 'none', *common, '--camera', '2'])
+    extract_features.main([str(project / 'sie.py'), 'none', *common, '--cfg-options', 'model.sie.at_test=mean'])
+
+
+def test_several_data_sets_in_one_command(project, tmp_path, capsys):
+    out = tmp_path / 'cross.json'
+    names = ['scenes_reid', str(project / 'data' / 'scenes_reid')]
+    root = ['--data-root', str(project / 'data')]
+    options = ['--datasets', *names, '--out', str(out), '--workers', '0', *root]
+    cross_dataset_test.main([str(project / 'sie.py'), 'none', *options])
+    results = json.loads(out.read_text())
+    assert list(results) == names
+    assert all(set(metrics) == {'mAP', 'mINP', 'rank1', 'rank5', 'rank10'} for metrics in results.values())
+    assert capsys.readouterr().out.count('mAP') == 2
