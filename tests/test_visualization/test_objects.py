@@ -1,0 +1,88 @@
+"""Boxes and masks over images."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, InstanceData
+from PIL import Image
+
+from vlprompt.engine.hooks import DetectionImageHook
+from vlprompt.visualization import Objects, draw_objects, objects_of, paint_objects
+
+PALETTE = [(255, 0, 0), (0, 0, 255)]
+
+
+def objects(scores=None):
+    masks = np.zeros((2, 20, 30), bool)
+    masks[0, 4:10, 4:12] = masks[1, 10:18, 16:28] = True
+    return Objects(np.array([[4.0, 4, 12, 10], [16, 10, 28, 18]]), np.array([0, 1]), scores, masks)
+
+
+def test_weak_predictions_are_left_out_and_the_best_drawn_last():
+    found = objects(np.array([0.9, 0.4]))
+    assert found.above(0.3).scores.tolist() == [0.4, 0.9]
+    assert found.above(0.5).labels.tolist() == [0]
+    assert found.above(0.5).masks.shape == (1, 20, 30)
+    assert found.above(0.95).boxes.shape == (0, 4)
+    truth = objects()
+    assert truth.above(0.5) is truth
+
+
+def test_painted_where_the_objects_are():
+    image = np.full((20, 30, 3), 100, np.uint8)
+    painted = paint_objects(image, objects(), PALETTE)
+    assert painted[4, 4].tolist() == [255, 0, 0]
+    assert painted[17, 27].tolist() == [0, 0, 255]
+    inside, outside = painted[7, 8], painted[2, 20]
+    assert inside[0] > 100 > inside[2]
+    assert outside.tolist() == [100] * 3
+    nothing = Objects(np.zeros((0, 4)), np.zeros(0, int))
+    assert np.array_equal(paint_objects(image, nothing, PALETTE), image)
+
+
+def test_figures_name_what_they_show():
+    image = np.full((20, 30, 3), 100, np.uint8)
+    panels = {'predicted': objects(np.array([0.9, 0.4])), 'ground truth': objects()}
+    figure = draw_objects(image, panels, ['cat', 'a dog with a very long name'], PALETTE, 'a.png')
+    assert [axes.get_title(loc='left') for axes in figure.axes] == ['predicted: 2', 'ground truth: 2']
+    names = [text.get_text() for text in figure.axes[0].texts]
+    assert names[0] == 'cat 90'
+    assert names[1].startswith('a dog with')
+    assert '…' in names[1]
+    assert len(figure.axes[1].patches) == 2
+
+
+def test_containers_of_mmdet():
+    pytest.importorskip('mmdet')
+    from mmdet.structures.bbox import HorizontalBoxes
+    from mmdet.structures.mask import BitmapMasks
+
+    plain = InstanceData(bboxes=torch.ones(1, 4), labels=torch.tensor([1]), scores=torch.tensor([0.5]))
+    assert objects_of(plain).scores.tolist() == [0.5]
+    own = InstanceData(
+        bboxes=HorizontalBoxes(torch.tensor([[0.0, 0, 2, 2]])),
+        labels=torch.tensor([1]),
+        masks=BitmapMasks(np.ones((1, 3, 4), np.uint8), 3, 4),
+    )
+    found = objects_of(own)
+    assert found.boxes.tolist() == [[0, 0, 2, 2]]
+    assert found.masks.dtype == bool
+    assert found.scores is None
+
+
+def test_the_hook_writes_every_nth_image(tmp_path):
+    Image.new('RGB', (30, 20)).save(tmp_path / 'a.png')
+    hook = DetectionImageHook(str(tmp_path / 'out'), interval=2)
+    meta = dict(classes=('cat', 'dog'), palette=PALETTE)
+    runner = SimpleNamespace(
+        test_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=meta)), rank=0, world_size=1
+    )
+    empty = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), scores=torch.zeros(0))
+    sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / 'a.png')), pred_instances=empty)
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, {}, [sample] * 3)
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['000000_a.png', '000002_a.png']
+    with pytest.raises(ValueError, match='interval'):
+        DetectionImageHook('x', interval=0)
