@@ -60,6 +60,13 @@ def test_metric_reports_both_rankings(golden):
     assert published['reranked_mAP'] / 100 == pytest.approx(float(stored['rr_50_15_3_exact_mAP']), abs=1e-6)
 
 
+def test_copies_of_one_image():
+    """More copies than neighbours: those that are in nobody's list share nothing with anybody."""
+    features = torch.cat([torch.eye(4, dtype=torch.float64)[:1].repeat(30, 1), torch.eye(4, dtype=torch.float64)[1:]])
+    result = rerank_rows(features[25:27], features[:25], k1=5, k2=1)(0, 2)
+    assert torch.equal(result, torch.full((2, 25), 0.7, dtype=torch.float64))
+
+
 @pytest.mark.parametrize('options', [dict(k1=20), dict(k1=0), dict(k1=5, k2=7), dict(k1=5, lambda_value=1.5)])
 def test_impossible_arguments(options):
     with pytest.raises(ValueError, match='of 20 images needs 1 <= k1 < 20'):

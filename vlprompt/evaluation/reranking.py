@@ -122,8 +122,7 @@ def _jaccard(own: sparse.csr_array, others: sparse.csc_array, i: int) -> np.ndar
     part = slice(own.indptr[i], own.indptr[i + 1])
     columns, values = own.indices[part], own.data[part]
     starts, counts = others.indptr[columns], np.diff(others.indptr)[columns]
-    ends = counts.cumsum()
-    entries = np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts)
+    entries = np.arange(counts.sum()) + np.repeat(starts - counts.cumsum() + counts, counts)
     minimum = np.minimum(np.repeat(values, counts), others.data[entries])
     shared = np.bincount(others.indices[entries], minimum, others.shape[0]).astype(own.dtype)
     return 1 - shared / (2 - shared)
