@@ -18,7 +18,7 @@ from vlprompt.engine.feature_store import FeatureStore
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.registry import HOOKS
 
-SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit_30e_scenes_reid-128x64.py'
+SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit_20e_scenes_reid-128x64.py'
 ARCH = dict(MICRO['vit'], transformer_layers=1)
 
 

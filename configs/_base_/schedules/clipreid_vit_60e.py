@@ -1,28 +1,10 @@
-# CLIP-ReID: 120 epochs for the prompts, on features of the frozen towers; then the image tower, as the baseline's.
-_base_ = './reid_vit_60e.py'
+# On ViTs the prompts get 120 epochs, and the identity losses a quarter of their weight.
+_base_ = ['./reid_vit_60e.py', './clipreid_phases.py']
 
 phases = dict(
     prompts=dict(
-        model=dict(
-            _keep_=['clip', 'data_preprocessor'],
-            type='vlprompt.IdentityPromptLearner',
-            prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
-            data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),
-        ),
-        train_dataloader=dict(batch_size=64),
-        optim_wrapper=dict(
-            _delete_=True,
-            type='OptimWrapper',
-            constructor='vlprompt.PatternOptimWrapperConstructor',
-            optimizer=dict(type='Adam', lr=3.5e-4, weight_decay=1e-4),
-        ),
         param_scheduler=[dict(type='vlprompt.LinearWarmupCosineLR', T_max=120, warmup=5, warmup_lr=1e-5, eta_min=1e-6)],
-        train_cfg=dict(
-            _delete_=True, type='vlprompt.FeatureTrainLoop', max_epochs=120, store='work_dirs/image_features'
-        ),
+        train_cfg=dict(max_epochs=120),
     ),
-    finetune=dict(
-        model=dict(weights=dict(id=0.25, id_proj=0.25, i2t=1.0)),
-        start_from=dict(keys=['prototypes']),
-    ),
+    finetune=dict(model=dict(weights=dict(id=0.25, id_proj=0.25))),
 )

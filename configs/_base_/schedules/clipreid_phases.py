@@ -1,6 +1,5 @@
-# CLIP-ReID for the built-in models: 60 epochs for the prompts, then 30 for the image tower.
-_base_ = './reid_micro_30e.py'
-
+# The two stages of CLIP-ReID: 60 epochs for the prompts, on features of the frozen towers; then the image tower, with
+# the baseline's schedule that stands beside this file.
 phases = dict(
     prompts=dict(
         model=dict(

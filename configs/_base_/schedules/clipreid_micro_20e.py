@@ -1,0 +1,1 @@
+_base_ = ['./reid_micro_20e.py', './clipreid_phases.py']

@@ -1,6 +1,0 @@
-# Short schedule for the built-in models: 30 epochs, steps down after 20 and 27.
-_base_ = './reid_rn50_120e.py'
-
-optim_wrapper = dict(optimizer=dict(lr=3.5e-4, weight_decay=5e-4))
-param_scheduler = [dict(type='vlprompt.EpochWarmupStepLR', milestones=[20, 27], gamma=0.1, warmup=5, warmup_factor=0.1)]
-train_cfg = dict(max_epochs=30)
