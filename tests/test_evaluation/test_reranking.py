@@ -63,8 +63,10 @@ def test_metric_reports_both_rankings(golden):
 def test_copies_of_one_image():
     """More copies than neighbours: those that are in nobody's list share nothing with anybody."""
     features = torch.cat([torch.eye(4, dtype=torch.float64)[:1].repeat(30, 1), torch.eye(4, dtype=torch.float64)[1:]])
-    result = rerank_rows(features[25:27], features[:25], k1=5, k2=1)(0, 2)
-    assert torch.equal(result, torch.full((2, 25), 0.7, dtype=torch.float64))
+    result = rerank_rows(features[25:27], torch.cat([features[:25], features[30:]]), k1=5, k2=1)(0, 2)
+    assert torch.allclose(result, torch.tensor([0.7] * 25 + [1.0] * 3, dtype=torch.float64))
+    same = rerank_rows(features[25:27], features[:25], k1=5, k2=1)(0, 2)
+    assert torch.allclose(same, torch.full((2, 25), 0.7, dtype=torch.float64))
 
 
 @pytest.mark.parametrize('options', [dict(k1=20), dict(k1=0), dict(k1=5, k2=7), dict(k1=5, lambda_value=1.5)])

@@ -60,6 +60,7 @@ def rerank_rows(
         features = F.normalize(features, dim=1)
     distances = euclidean_rows(features, features, normalize=False)
     ranking, _, largest = nearest(distances, len(features), len(features), k1 + 1)
+    largest = np.maximum(largest, np.finfo(largest.dtype).eps)  # all images may be the same
     vectors = _vectors(features, _expanded(ranking, k1), largest)
     if k2 > 1:
         vectors = _average(vectors, ranking[:, :k2])
