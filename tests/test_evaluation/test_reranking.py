@@ -61,12 +61,12 @@ def test_metric_reports_both_rankings(golden):
 
 
 def test_copies_of_one_image():
-    """More copies than neighbours: those that are in nobody's list share nothing with anybody."""
-    features = torch.cat([torch.eye(4, dtype=torch.float64)[:1].repeat(30, 1), torch.eye(4, dtype=torch.float64)[1:]])
-    result = rerank_rows(features[25:27], torch.cat([features[:25], features[30:]]), k1=5, k2=1)(0, 2)
-    assert torch.allclose(result, torch.tensor([0.7] * 25 + [1.0] * 3, dtype=torch.float64))
-    same = rerank_rows(features[25:27], features[:25], k1=5, k2=1)(0, 2)
-    assert torch.allclose(same, torch.full((2, 25), 0.7, dtype=torch.float64))
+    """Of more copies than neighbours only the first are in anybody's list; the others share nothing with any image."""
+    copies, others = torch.eye(4, dtype=torch.float64)[:1].repeat(30, 1), torch.eye(4, dtype=torch.float64)[1:]
+    result = rerank_rows(copies[:4], torch.cat([copies[4:], others]), k1=5, k2=1)(0, 4)
+    assert torch.allclose(result, torch.tensor([0.0] * 2 + [0.7] * 24 + [1.0] * 3, dtype=torch.float64).expand(4, -1))
+    late = rerank_rows(copies[:8], copies[8:], k1=5, k2=1)(6, 8)
+    assert torch.allclose(late, torch.full((2, 22), 0.7, dtype=torch.float64))
 
 
 @pytest.mark.parametrize('options', [dict(k1=20), dict(k1=0), dict(k1=5, k2=7), dict(k1=5, lambda_value=1.5)])
