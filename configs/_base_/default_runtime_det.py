@@ -8,6 +8,7 @@ default_hooks = dict(
     logger=dict(interval=50),
     checkpoint=dict(interval=1),
     visualization=dict(type='DetVisualizationHook'),
+    num_classes=dict(type='NumClassCheckHook'),  # of baselines, whose heads say it themselves
 )
 log_processor = dict(window_size=50)
 visualizer = dict(type='DetLocalVisualizer', name='visualizer')

@@ -14,8 +14,9 @@ from PIL import Image
 pytest.importorskip('mmdet')
 
 from tests.conftest import MICRO, ROOT
-from tools.analysis_tools import browse_dataset, show_score_map
+from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
+from vlprompt.apis import init_model
 from vlprompt.datasets.coco_json import read_coco
 from vlprompt.datasets.generated.detection import DETECTION_CLASSES, detection_scene
 from vlprompt.engine import ConfigError, cli
@@ -100,6 +101,15 @@ def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
     with pytest.raises(ConfigError, match='--masks are for segmentors'):
         show_score_map.main([*common, '--images', *images, '--masks', *images])
+
+
+def test_flops_of_a_two_stage_detector(small_config):
+    """Neck: lateral 1x1 and output 3x3 convolutions at the strides 4 to 32, counted by hand."""
+    rows = get_flops.count(init_model(small_config), (64, 64))
+    channels, sides = [32, 64, 128, 256 + 10], [16, 8, 4, 2]
+    macs = sum(side**2 * (c * 8 + 9 * 8 * 8) for c, side in zip(channels, sides, strict=True))
+    assert rows['neck'][2] == 2 * macs
+    assert rows['roi_head'][2] > 0 < rows['rpn_head'][2]
 
 
 def test_padding_is_cut_off():

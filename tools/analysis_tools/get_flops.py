@@ -66,12 +66,22 @@ def parameter_count(module: nn.Module, trained: bool = False) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
 
 
+def blank_samples(model: nn.Module, shape: tuple[int, int]) -> list | None:
+    """What two-stage detectors ask for beside an image, to place its regions; None for other models."""
+    if not hasattr(model, 'roi_head'):
+        return None
+    from mmdet.structures import DetDataSample
+
+    sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
+    return [DetDataSample(metainfo=dict(sizes, scale_factor=(1.0, 1.0), img_id=0))]
+
+
 def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
     """Parameters, trained ones, and operations of each child of a model for one image, the text tower taken out."""
     root = type(model).__name__
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model(torch.zeros(1, 3, *shape), mode='tensor')
+        model(torch.zeros(1, 3, *shape), blank_samples(model, shape), mode='tensor')
     counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
 
     def operations(name: str) -> int:
