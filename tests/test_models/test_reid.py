@@ -175,6 +175,21 @@ def test_unknown_options():
         build(weights=dict(tri=1))
     with pytest.raises(ValueError, match='descriptor must be'):
         build(descriptor='both')
+    with pytest.raises(ValueError, match=r"not \['cam'\]"):
+        build(sie=dict(cam=True))
+
+
+def test_mixed_precision(images):
+    """Under autocast the tower rounds, the losses do not."""
+    model = build()
+    model.prototypes.copy_(torch.randn(IDS, 24))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model(images, samples(), mode='loss')
+        assert model.text_scores(torch.randn(2, 24, dtype=torch.bfloat16)).dtype == torch.float32
+    exact = model(images, samples(), mode='loss')
+    for name, value in losses.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, exact[name], atol=0.2, rtol=0.1)
 
 
 # ----------------------------------------------------------------------------------------------------- side information

@@ -33,7 +33,7 @@ def init_model(
 
     Returns:
         The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
-        task calls logits.  Its config is ``model.cfg``.
+        task calls logits, or, in re-identification, descriptors (B, D).  Its config is ``model.cfg``.
 
     Raises:
         ValueError: unknown config keys, or a checkpoint that does not fit the config's base weights or classes.
@@ -57,6 +57,8 @@ def init_model(
         other_classes = cfg.get('other_classes', False)
         names = ((content.get('meta') or {}).get('vlprompt') or {}).get('class_names')
         configured = cfg.model.get('class_names')
+        if names and getattr(model, 'class_names', names) is None:
+            model.set_class_names(names)
         if names and isinstance(configured, str) and len(names) == len(model.class_names) and not other_classes:
             # The model was trained on data that spelled the names of the same classes in its own way.
             agree_on_class_names(model, configured, names, f'checkpoint {checkpoint}')

@@ -15,7 +15,7 @@ from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.losses.triplet import batch_hard_triplet
 from vlprompt.models.reid.heads import IdentityHead
 from vlprompt.models.reid.levels import FeatureLevels, feature_levels, level_channels
-from vlprompt.models.reid.side_information import SideInformation
+from vlprompt.models.reid.side_information import build_side_information
 from vlprompt.registry import MODELS
 from vlprompt.structures import ReIDSample
 
@@ -103,24 +103,12 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         _, final, joint = level_channels(self.visual)
         self.head = IdentityHead(final, num_ids)
         self.head_proj = IdentityHead(joint, num_ids)
-        self.sie = None if sie is None else self._build_sie(**sie)
+        counts = dict(num_cameras=num_cameras, num_views=num_views)
+        self.sie = None if sie is None else build_side_information(self.visual, counts, sie)
         prototypes = num_ids is not None and self.weights['i2t'] != 0
         self.register_buffer('prototypes', torch.full((num_ids, joint), torch.nan) if prototypes else None)
         self._has_prototypes = False
         self.freeze(frozen=['head.norm.bias', 'head_proj.norm.bias', *frozen])
-
-    def _build_sie(self, camera: bool = True, view: bool = False, **options: Any) -> SideInformation:
-        if not hasattr(self.visual, 'class_embedding'):
-            raise ValueError('ReIdentifier: side information is added to a class token, which a ResNet does not have')
-        counts = {}
-        for name, used in (('num_cameras', camera), ('num_views', view)):
-            counts[name] = getattr(self, name) if used else None
-            if used and counts[name] is None:
-                raise ValueError(
-                    f'ReIdentifier: side information needs model.{name}; without training data or a checkpoint to read '
-                    'it from it must be given'
-                )
-        return SideInformation(self.visual.width, **counts, **options)
 
     @property
     def base_source(self) -> ClipSource | None:

@@ -5,6 +5,9 @@ CLIP-ReID adds the embedding to the class token only; TransReID adds it to every
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -79,3 +82,31 @@ class SideInformation(nn.Module):
 
     def extra_repr(self) -> str:
         return f'num_cameras={self.num_cameras}, num_views={self.num_views}, coefficient={self.coefficient}'
+
+
+def build_side_information(
+    visual: nn.Module, counts: Mapping[str, int | None], options: Mapping[str, Any]
+) -> SideInformation:
+    """Side information for an image tower.
+
+    Args:
+        visual: a ViT.
+        counts: ``num_cameras`` and ``num_views`` of the training data, as far as they are known.
+        options: ``camera`` (True by default) and ``view`` (False) say what has part in it; ``coefficient``, ``at_test``.
+
+    Raises:
+        ValueError: unknown options, a ResNet, or a number that is needed and not known.
+    """
+    if unknown := set(options) - {'camera', 'view', 'coefficient', 'at_test'}:
+        raise ValueError(f'model.sie takes camera, view, coefficient and at_test, not {sorted(unknown)}')
+    if not hasattr(visual, 'class_embedding'):
+        raise ValueError('side information is added to a class token, which a ResNet does not have: drop model.sie')
+    options = dict(options)
+    used = dict(num_cameras=options.pop('camera', True), num_views=options.pop('view', False))
+    for name, needed in used.items():
+        if needed and counts[name] is None:
+            raise ValueError(
+                f'side information needs model.{name}; without training data or a checkpoint to read it from it must be '
+                'given'
+            )
+    return SideInformation(visual.width, **{name: counts[name] if used[name] else None for name in used}, **options)
