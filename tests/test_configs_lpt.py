@@ -37,8 +37,8 @@ def shrunk(cfg):
         options['model.clip'] = dict(_delete_=True, arch=dict(MICRO['vit'], vision_layers=4, image_size=32))
     if cfg.model.get('pool'):
         options['model.pool.first_block'] = 2
-    if 'num_classes' in cfg.model:
-        options['model.num_classes'] = min(cfg.model.num_classes, 10)
+    if 'class_names' not in cfg.model:
+        options['model.num_classes'] = min(cfg.model.get('num_classes', 10), 10)
     elif cfg.model.class_names.startswith('imagenet'):
         options['model.class_names'] = ['okapi', 'gerenuk', 'sea lion']
     return options

@@ -6,7 +6,5 @@ _base_ = [
 ]
 
 model = dict(class_names='cifar100_lt')
-train_dataloader = dict(
-    dataset=dict(imbalance=200),
-)
+train_dataloader = dict(dataset=dict(imbalance=200))
 test_dataloader = dict(dataset=dict(imbalance=200))

@@ -1,4 +1,4 @@
-# Your own images: --data-root DIR --cfg-options model.num_classes=...
+# Your own images: --data-root DIR
 _base_ = [
     '../_base_/models/lpt_vit-b16-in21k.py',
     '../_base_/datasets/custom_lt_224x224.py',
@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/default_runtime_long_tailed.py',
 ]
 
-model = dict(num_classes=100)
 train_dataloader = dict(
     batch_size=256,
     sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4),

@@ -1,4 +1,4 @@
-# Your own images, 128 pixels: --data-root DIR --cfg-options model.num_classes=...
+# Your own images, 128 pixels: --data-root DIR
 _base_ = [
     '../_base_/models/linear_micro-vit.py',
     '../_base_/datasets/custom_lt_128x128.py',
@@ -6,8 +6,6 @@ _base_ = [
     '../_base_/default_runtime_long_tailed.py',
 ]
 
-model = dict(num_classes=100, trainable=['*'])
+model = dict(trainable=['*'])
 optim_wrapper = dict(optimizer=dict(lr=0.01))
-train_dataloader = dict(
-    batch_size=32,
-)
+train_dataloader = dict(batch_size=32)

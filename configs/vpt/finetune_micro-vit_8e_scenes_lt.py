@@ -7,6 +7,4 @@ _base_ = [
 
 model = dict(class_names='scenes_lt', trainable=['*'])
 optim_wrapper = dict(optimizer=dict(lr=0.01))
-train_dataloader = dict(
-    batch_size=32,
-)
+train_dataloader = dict(batch_size=32)

@@ -6,7 +6,5 @@ _base_ = [
 ]
 
 model = dict(class_names='cifar100_lt', trainable=['*'])
-train_dataloader = dict(
-    dataset=dict(imbalance=50),
-)
+train_dataloader = dict(dataset=dict(imbalance=50))
 test_dataloader = dict(dataset=dict(imbalance=50))

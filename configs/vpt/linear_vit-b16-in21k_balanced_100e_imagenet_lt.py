@@ -6,6 +6,4 @@ _base_ = [
 ]
 
 model = dict(class_names='imagenet_lt')
-train_dataloader = dict(
-    sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4),
-)
+train_dataloader = dict(sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4))

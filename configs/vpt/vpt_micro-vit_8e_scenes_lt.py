@@ -6,6 +6,4 @@ _base_ = [
 ]
 
 model = dict(class_names='scenes_lt')
-train_dataloader = dict(
-    batch_size=32,
-)
+train_dataloader = dict(batch_size=32)

@@ -1,4 +1,4 @@
-# Your own images, 128 pixels: --data-root DIR --cfg-options model.num_classes=...
+# Your own images, 128 pixels: --data-root DIR
 _base_ = [
     '../_base_/models/vpt_micro-vit.py',
     '../_base_/datasets/custom_lt_128x128.py',
@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/default_runtime_long_tailed.py',
 ]
 
-model = dict(num_classes=100)
 train_dataloader = dict(
     batch_size=32,
     sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4),

@@ -25,7 +25,6 @@ pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.RandomHorizonta
             dict(type='vlprompt.PackClassification')]
 test_pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
 model = dict(
-    num_classes=3,
     timm=dict(_delete_=True, arch=dict(width=32, layers=3, heads=2, patch_size=16, image_size=32),
               weights='{root}/trunk.pth'),
     prompt=dict(length=2),

@@ -2,7 +2,7 @@
 
 A model class lists them in ``data_arguments``; they are constructor arguments and attributes of the same name.  Those
 that a config leaves out are filled in before the model is built: from the checkpoint it is to be tested with, else from
-``metainfo`` of the training data.
+``metainfo`` of the training data (``num_classes`` is the number of its ``classes``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def fill_data_arguments(cfg: Config, checkpoint: Mapping[str, Any] | None = None
     if not known and use_data and cfg.get('train_dataloader'):
         dataset = cfg.train_dataloader['dataset']
         dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
-        known, source = dataset.metainfo, 'training data'
+        known, source = dict(dataset.metainfo), 'training data'
+        if 'classes' in known:
+            known.setdefault('num_classes', len(known['classes']))
     if known:
         filled = {name: known.get(name) for name in missing}
         model.update(filled)

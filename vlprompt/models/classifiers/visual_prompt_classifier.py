@@ -42,7 +42,7 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
         head: config of a head, ``in_channels`` and ``num_classes`` excepted.
         loss: config of a loss ``(logits (B, C), labels (B,)) -> scalar``.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.*', 'head.*']``.
-        num_classes: C; follows from ``class_names`` where those are given.
+        num_classes: C; where it is left out, it follows from ``class_names``, from a checkpoint or from the data.
         class_names: C names, or what :func:`vlprompt.clip.classnames.class_names` resolves; None: those of the data.
         clip: arguments of :func:`vlprompt.clip.build_clip`, for the image tower of a CLIP as trunk.
         timm: arguments of :func:`vlprompt.clip.build_timm_vit`, for a trunk of timm.
@@ -58,6 +58,7 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
     """
 
     base_prefixes = ('visual.', 'text.')
+    data_arguments = ('num_classes',)
 
     def __init__(
         self,
