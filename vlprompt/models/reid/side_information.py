@@ -92,7 +92,8 @@ def build_side_information(
     Args:
         visual: a ViT.
         counts: ``num_cameras`` and ``num_views`` of the training data, as far as they are known.
-        options: ``camera`` (True by default) and ``view`` (False) say what has part in it; ``coefficient``, ``at_test``.
+        options: ``camera`` (True by default) and ``view`` (False) say what has part in it; ``coefficient`` and
+            ``at_test``.
 
     Raises:
         ValueError: unknown options, a ResNet, or a number that is needed and not known.
@@ -106,7 +107,7 @@ def build_side_information(
     for name, needed in used.items():
         if needed and counts[name] is None:
             raise ValueError(
-                f'side information needs model.{name}; without training data or a checkpoint to read it from it must be '
-                'given'
+                f'side information needs model.{name}: give it where there are no training data and no checkpoint to '
+                'read it from'
             )
     return SideInformation(visual.width, **{name: counts[name] if used[name] else None for name in used}, **options)
