@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 import warnings
@@ -47,7 +48,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             warnings.filterwarnings('ignore', message='.*torch.jit', category=FutureWarning)
             return dict(torch.jit.load(path, map_location='cpu').state_dict())
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # options that a script saved beside its weights
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f'{path} cannot be read as a weight file, perhaps a broken download: {error}') from error
     if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
