@@ -222,3 +222,12 @@ def test_parts_are_checked(images):
         build(class_names=['a', 'b'])
     with pytest.raises(ValueError, match='training data 2'):
         build().set_class_counts([1, 2])
+
+
+def test_mixed_precision_keeps_the_loss_in_fp32(images):
+    model = build(**PHASE_2, dual=dict(eta=0.5)).train()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model(images, samples([0, 1, 2, 0]), mode='loss')
+    assert all(value.dtype == torch.float32 for name, value in losses.items() if 'loss' in name)
+    total(losses).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)

@@ -47,7 +47,7 @@ def without_weights(cfg: Config) -> Config:
     def clear(node: object) -> None:
         if isinstance(node, Mapping):
             for key, value in node.items():
-                if key == 'clip' and isinstance(value, Mapping):
+                if key in ('clip', 'timm') and isinstance(value, Mapping):
                     value['weights'] = None
                 elif key == 'init_cfg' and isinstance(value, Mapping) and value.get('type') == 'Pretrained':
                     node[key] = None
