@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as coco_mask
 
 BROKEN = ('error', 'skip')
+FARTHEST = 1e6
+"""Pixels from the image's corner beyond which a number is no coordinate; pycocotools fails on larger polygons."""
 
 
 class CocoError(ValueError):
@@ -59,7 +60,8 @@ def read_coco(
     wanted = {category['id'] for category in categories}
     others = {category['id'] for category in content['categories']} - wanted
     sizes = {image['id']: (image['height'], image['width']) for image in images}
-    lost = {image.get('id') for image in content['images'] if isinstance(image, Mapping)} - set(sizes)
+    ids = [image.get('id') for image in content['images'] if isinstance(image, Mapping)]
+    lost = {number for number in ids if isinstance(number, int)} - set(sizes)
     asked_for = (a for a in content['annotations'] if not _belongs(a, others, lost))
     annotations = checker.keep(
         'annotation', asked_for, lambda annotation: _annotation_problem(annotation, sizes, wanted, masks)
@@ -122,7 +124,8 @@ class _Checker:
     def categories(self, entries: list, classes: Sequence[str] | None) -> list[dict]:
         """The categories of ``classes`` in that order; a mistake in them cannot be skipped."""
         for position, entry in enumerate(entries):
-            if not isinstance(entry, Mapping) or not isinstance(entry.get('id'), int) or not entry.get('name'):
+            sound = isinstance(entry, Mapping) and isinstance(entry.get('id'), int)
+            if not sound or not isinstance(entry.get('name'), str) or not entry['name']:
                 raise CocoError(f'{self.path}: category at position {position} has no id (a whole number) or no name')
         for key in ('id', 'name'):
             twice = [value for value, count in Counter(entry[key] for entry in entries).items() if count > 1]
@@ -140,12 +143,16 @@ class _Checker:
 def _belongs(annotation: Any, categories: set, images: set) -> bool:
     """Of a category that is not asked for, or of an image that was reported itself."""
     return isinstance(annotation, Mapping) and (
-        annotation.get('category_id') in categories or annotation.get('image_id') in images
+        _is_in(annotation.get('category_id'), categories) or _is_in(annotation.get('image_id'), images)
     )
 
 
+def _is_in(number: Any, known: Container) -> bool:
+    return isinstance(number, (int, float)) and number in known
+
+
 def _image_problem(image: Mapping, folder: str | Path | None) -> str | None:
-    if not image.get('file_name'):
+    if not isinstance(image.get('file_name'), str) or not image['file_name']:
         return 'it has no file_name'
     for key in ('width', 'height'):
         if not isinstance(image.get(key), int) or image[key] < 1:
@@ -159,9 +166,9 @@ def _annotation_problem(annotation: Mapping, sizes: Mapping, categories: set, ma
     for key in ('image_id', 'category_id', 'bbox'):
         if key not in annotation:
             return f'it has no {key}'
-    if annotation['image_id'] not in sizes:
+    if not _is_in(annotation['image_id'], sizes):
         return f'there is no image {annotation["image_id"]!r}'
-    if annotation['category_id'] not in categories:
+    if not _is_in(annotation['category_id'], categories):
         return f'there is no category {annotation["category_id"]!r}'
     size = sizes[annotation['image_id']]
     if problem := _box_problem(annotation['bbox'], size):
@@ -169,14 +176,16 @@ def _annotation_problem(annotation: Mapping, sizes: Mapping, categories: set, ma
     area = annotation.get('area', 1)
     if not _finite([area]) or area <= 0:
         return f'its area is {area!r}'
+    if annotation.get('iscrowd', 0) not in (0, 1):
+        return f'its iscrowd is {annotation["iscrowd"]!r}, neither 0 nor 1'
     if annotation.get('segmentation') or masks:
         return _mask_problem(annotation.get('segmentation'), size)
     return None
 
 
 def _box_problem(box: Any, size: tuple[int, int]) -> str | None:
-    if not isinstance(box, Sequence) or len(box) != 4 or not _finite(box):
-        return f'its bbox {box!r} is not four finite numbers x, y, width, height'
+    if not isinstance(box, Sequence) or len(box) != 4 or not _finite(box, FARTHEST):
+        return f'its bbox {box!r} is not four finite numbers of pixels x, y, width, height'
     x, y, width, height = box
     if width <= 0 or height <= 0:
         return f'its bbox {box!r} is empty'
@@ -192,10 +201,11 @@ def _mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
         return _polygons_problem(mask, size)
     if not isinstance(mask, Mapping) or not {'size', 'counts'} <= set(mask):
         return 'its segmentation is neither a list of polygons nor runs with size and counts'
-    if list(mask['size']) != list(size):
+    if mask['size'] != list(size):
         return f'its mask has the size {mask["size"]}, the image {list(size)} (height, width)'
     runs = run_lengths(mask['counts']) if isinstance(mask['counts'], str) else mask['counts']
-    if not isinstance(runs, list) or not _finite(runs) or min(runs, default=0) < 0 or sum(runs) != math.prod(size):
+    whole = isinstance(runs, list) and all(isinstance(run, int) and run >= 0 for run in runs)
+    if not whole or sum(runs) != math.prod(size):
         return 'the runs of its mask do not add up to the pixels of the image'
     return None if sum(runs[1::2]) else 'its mask is empty'
 
@@ -203,8 +213,8 @@ def _mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
 def _polygons_problem(polygons: list, size: tuple[int, int]) -> str | None:
     if not all(isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 for part in polygons):
         return 'one of its polygons has fewer than three corners, or half a corner'
-    if not all(_finite(part) for part in polygons):
-        return 'its polygons hold something else than finite numbers'
+    if not all(_finite(part, FARTHEST) for part in polygons):
+        return 'its polygons hold something else than finite numbers of pixels'
     return None if coco_mask.area(_runs(polygons, size)) else 'its mask is empty'
 
 
@@ -234,8 +244,9 @@ def _runs(mask: Any, size: tuple[int, int]) -> dict:
     return coco_mask.frPyObjects(mask, *size) if isinstance(mask['counts'], list) else mask
 
 
-def _finite(values: Iterable[Any]) -> bool:
-    return all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+def _finite(values: Iterable[Any], limit: float = 1e18) -> bool:
+    """All are numbers between plus and minus ``limit``; NaN is not."""
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and -limit <= v <= limit for v in values)
 
 
 def _completed(annotation: dict, sizes: Mapping) -> dict:
