@@ -100,7 +100,7 @@ def score_queries(
         INP = R / r_R                        (Ye et al., TPAMI 2021)
 
     Ranks are counted, not sorted: for a query, :math:`r_i` is the number of images not farther than right image i, so
-    each distance is sorted into R + 1 bins.  Only rows with equal distances are sorted.
+    each distance is sorted into R + 1 bins.
 
     Args:
         rows: gives the distances of some queries; those of :data:`CELLS` pairs are asked for at a time.
@@ -118,7 +118,7 @@ def score_queries(
 
 
 def _score(distances: Tensor, pids: Tensor, gallery_pids: Tensor) -> QueryScores:
-    right = (pids[:, None] == gallery_pids) & distances.isfinite()
+    right = (pids[:, None] == gallery_pids) & (distances < torch.inf)
     matches = right.sum(1)
     ranks = count_ranks(distances, right, matches)
     found = torch.arange(1, ranks.shape[1] + 1, device=ranks.device) <= matches[:, None]
@@ -140,29 +140,37 @@ def count_ranks(distances: Tensor, right: Tensor, matches: Tensor) -> Tensor:
         matches: (Q,) int64, the number of right images R.
 
     Returns:
-        (Q, max R or 1) int64: ascending ranks from 1 in the first R columns, then anything.
+        (Q, max R or 1) int64: ascending ranks from 1 in the first R columns, then zeros.
     """
     queries, most = len(distances), max(1, int(matches.max()))
     wanted = distances.new_full((queries, most), torch.inf)
     row, column = right.nonzero(as_tuple=True)
-    position = torch.arange(len(row), device=row.device) - (matches.cumsum(0) - matches)[row]
-    wanted[row, position] = distances[row, column]
+    wanted[row, _within(row, matches)] = distances[row, column]
     wanted = wanted.sort(dim=1).values
 
     # Bin b of a row holds the images whose distance is in (wanted[b - 1], wanted[b]].
     bins = torch.searchsorted(wanted, distances)
-    offset = torch.arange(queries, device=bins.device)[:, None] * (most + 1)
-    counts = torch.bincount((bins + offset).ravel(), minlength=queries * (most + 1)).view(queries, most + 1)
-    ranks = counts.cumsum(1)[:, :most]
+    first_bin = torch.arange(queries, device=bins.device)[:, None] * (most + 1)
+    counts = torch.bincount((bins + first_bin).ravel(), minlength=queries * (most + 1))
+    not_farther = counts.view(queries, most + 1).cumsum(1).ravel()
 
-    nearest = wanted.gather(1, bins.clamp_(max=most - 1))
-    equal = ((distances == nearest) & nearest.isfinite()).sum(1)
-    twice = ((wanted[:, 1:] == wanted[:, :-1]) & wanted[:, 1:].isfinite()).any(1)
-    for tied in ((equal != matches) | twice).nonzero()[:, 0].tolist():
-        order = distances[tied].sort(stable=True).indices
-        places = right[tied][order].nonzero()[:, 0] + 1
-        ranks[tied, : len(places)] = places
+    # Right images, and others exactly as far: by bin and then in the order of the gallery.
+    row, column = ((distances == wanted.gather(1, bins.clamp(max=most - 1))) & (distances < torch.inf)).nonzero(
+        as_tuple=True
+    )
+    bin_of, order = (bins[row, column] + first_bin[row, 0]).sort(stable=True)
+    row, column = row[order], column[order]
+    _, group, size = bin_of.unique_consecutive(return_inverse=True, return_counts=True)
+    place = torch.arange(1, len(row) + 1, device=row.device) - (size.cumsum(0) - size)[group]
+    is_right = right[row, column]
+    ranks = torch.zeros(queries, most, dtype=torch.long, device=row.device)
+    ranks[row[is_right], _within(row[is_right], matches)] = (not_farther[bin_of] - size[group] + place)[is_right]
     return ranks
+
+
+def _within(row: Tensor, matches: Tensor) -> Tensor:
+    """Positions 0, 1, ... of entries within their rows, of which row i has ``matches[i]``; rows ascend."""
+    return torch.arange(len(row), device=row.device) - (matches.cumsum(0) - matches)[row]
 
 
 def nearest(rows: DistanceRows, total: int, size: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
