@@ -188,3 +188,34 @@ def test_the_metric_needs_the_data_set():
 def test_a_palette_of_another_length_is_refused(folder):
     with pytest.raises(ValueError, match='3 classes, but 1 colours'):
         dataset(folder, palette=[(0, 0, 0)])
+
+
+def variant(folder, path, change):
+    """The annotation file with ``change(annotation)`` for every one of them; a training set of it."""
+    content = json.loads((folder / 'train.json').read_text())
+    for annotation in content['annotations']:
+        change(annotation)
+    path.write_text(json.dumps(content))
+    return dict(ann_file=str(path), test_mode=False, filter_cfg=dict(filter_empty_gt=True))
+
+
+def test_boxes_on_which_mmdet_does_not_train_are_named(folder, tmp_path, capsys):
+    MMLogger.get_instance('test_tiny')
+    options = variant(folder, tmp_path / 'a.json', lambda a: a['id'] == 2 and a.update(bbox=[3, 3, 0.5, 9]))
+    data = dataset(folder, **options)
+    output = capsys.readouterr()
+    assert '1 boxes less than a pixel wide or high' in output.out + output.err
+    assert 'annotation 2: its bbox is [3, 3, 0.5, 9]' in output.out + output.err
+    total = len(json.loads((tmp_path / 'a.json').read_text())['annotations'])
+    assert sum(len(data.get_data_info(n)['instances']) for n in range(len(data))) == total - 1
+    normalised = variant(folder, tmp_path / 'b.json', lambda a: a.update(bbox=[v / SIDE for v in a['bbox']]))
+    with pytest.raises(CocoError, match=r'all boxes are less than a pixel .* must be in pixels'):
+        dataset(folder, **normalised)
+
+
+def test_data_of_which_nothing_is_left(folder, tmp_path):
+    with pytest.raises(CocoError, match=r'train\.json: no image is left of 8 entries'):
+        CocoInstances(str(folder), 'train.json', dict(img='elsewhere'), broken='skip', pipeline=[])
+    options = variant(folder, tmp_path / 'a.json', lambda a: a.update(category_id=IDS['cat']))
+    with pytest.raises(CocoError, match=r'leaves none of 8 images: .* of the classes bird'):
+        dataset(folder, classes=['bird'], **options)

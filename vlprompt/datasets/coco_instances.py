@@ -15,12 +15,12 @@ from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
 
-from vlprompt.datasets.coco_json import category_names, read_coco
+from vlprompt.datasets.coco_json import CocoError, category_names, read_coco
 from vlprompt.datasets.palette import voc_palette
 from vlprompt.registry import DATASETS, METRICS
 
 LISTED = 20
-"""Skipped entries that the log names; the others are counted."""
+"""Entries left out that the log names; the others are counted."""
 
 
 @DATASETS.register_module()
@@ -33,7 +33,8 @@ class CocoInstances(CocoDataset):
         ├── annotations/instances_<split>.json
         └── images/<split>/...
 
-    Labels follow the order of ``classes``, or of the file's categories; category ids need not be consecutive.
+    Labels follow the order of ``classes``, or of the file's categories; category ids need not be consecutive.  Boxes
+    less than a pixel wide or high, on which mmdet does not train, are named in the log; the metric counts them.
     Measure with :class:`CocoInstancesMetric`, which compares with exactly these annotations.
 
     Args:
@@ -51,7 +52,8 @@ class CocoInstances(CocoDataset):
 
     Raises:
         FileNotFoundError: no such annotation file.
-        CocoError: see :func:`~vlprompt.datasets.coco_json.read_coco`.
+        CocoError: see :func:`~vlprompt.datasets.coco_json.read_coco`; also if no image is left, or all boxes are less
+            than a pixel wide or high.
         ValueError: not as many colours as classes.
     """
 
@@ -87,19 +89,41 @@ class CocoInstances(CocoDataset):
     def load_data_list(self) -> list[dict]:
         """One dict per image, as mmdet makes it, of the sound entries."""
         content, self.skipped = read_coco(**self._source)
-        if self.skipped:
-            shown = [f'  {line}' for line in self.skipped[:LISTED]]
-            more = [f'  and {len(self.skipped) - LISTED} more'] if len(self.skipped) > LISTED else []
-            print_log(
-                '\n'.join([f'{self.ann_file}: {len(self.skipped)} broken entries left out:', *shown, *more]),
-                logger='current',
-                level=logging.WARNING,
-            )
+        self._warn('broken entries left out', self.skipped)
+        if not content['images']:
+            raise CocoError(f'{self.ann_file}: no image is left of {len(self.skipped)} entries; see above which')
+        if not self.test_mode:
+            self._warn_of_tiny_boxes(content['annotations'])
         self.COCOAPI = _api_of(content)
         try:
             return super().load_data_list()
         finally:
             del self.COCOAPI  # the class's own again: data sets are pickled
+
+    def filter_data(self) -> list[dict]:
+        """The images that ``filter_cfg`` leaves."""
+        kept = super().filter_data()
+        if not kept:
+            raise CocoError(
+                f'{self.ann_file}: filter_cfg={self.filter_cfg} leaves none of {len(self.data_list)} images: none is '
+                f'large enough and has an object of the classes {", ".join(self.metainfo["classes"])}'
+            )
+        return kept
+
+    def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
+        tiny = [f'annotation {a["id"]}: its bbox is {a["bbox"]}' for a in annotations if min(a['bbox'][2:]) < 1]
+        if tiny and len(tiny) == len(annotations):
+            raise CocoError(
+                f'{self.ann_file}: all boxes are less than a pixel wide or high, e.g. {tiny[0]}: they must be in '
+                'pixels x, y, width, height'
+            )
+        self._warn('boxes less than a pixel wide or high, which mmdet does not train on', tiny)
+
+    def _warn(self, what: str, lines: list[str]) -> None:
+        if lines:
+            more = [f'  and {len(lines) - LISTED} more'] if len(lines) > LISTED else []
+            text = [f'{self.ann_file}: {len(lines)} {what}:', *(f'  {line}' for line in lines[:LISTED]), *more]
+            print_log('\n'.join(text), logger='current', level=logging.WARNING)
 
 
 def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
