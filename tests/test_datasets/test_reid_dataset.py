@@ -66,6 +66,18 @@ def test_market_layout(tmp_path):
     )
 
 
+def test_config_for_own_data(tmp_path):
+    make_market(tmp_path, 'bounding_box_train', 'query', 'bounding_box_test')
+    make_table(tmp_path)
+    cfg = Config.fromfile(CONFIGS / 'custom_reid_256x128.py')
+    assert METRICS.build(cfg.test_evaluator).topk == (1, 5, 10)
+    for table in (dict(), dict(ann_file='images.csv', data_prefix='images', noun='vehicle')):
+        for loader, size in (('train_dataloader', 4 if table else 18), ('test_dataloader', 6 if table else 13)):
+            dataset = REGISTRY.build(cfg[loader].dataset | dict(data_root=str(tmp_path)) | table)
+            assert len(dataset) == size
+            assert dataset[0]['inputs'].shape == (3, 256, 128)
+
+
 def test_samples_carry_what_the_model_needs(tmp_path):
     make_market(tmp_path, 'bounding_box_train', 'query', 'bounding_box_test')
     pack = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackReIDInputs')]
