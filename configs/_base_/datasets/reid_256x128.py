@@ -21,7 +21,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='vlprompt.PKSampler', batch_size=64, instances=4),
-    dataset=dict(type='vlprompt.ReIDDataset', data_root=data_root, split='train', pipeline=train_pipeline),
+    dataset=dict(type='vlprompt.ReIDDataset', data_root=data_root, split='train', seed=1, pipeline=train_pipeline),
 )
 # Query and gallery, one after the other. The published recipes look at them after the last epoch only.
 test_dataloader = dict(
