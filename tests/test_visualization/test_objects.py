@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.structures import BaseDataElement, InstanceData
 from PIL import Image
 
 from vlprompt.engine.hooks import DetectionImageHook
-from vlprompt.visualization import Objects, draw_objects, objects_of, paint_objects
+from vlprompt.visualization import Objects, draw_objects, objects_of, paint_objects, read_image
 
 PALETTE = [(255, 0, 0), (0, 0, 255)]
 
@@ -70,6 +71,19 @@ def test_containers_of_mmdet():
     assert found.boxes.tolist() == [[0, 0, 2, 2]]
     assert found.masks.dtype == bool
     assert found.scores is None
+
+
+def test_images_are_turned_as_the_pipelines_turn_them(tmp_path):
+    """Photographs from telephones lie on their side and say so."""
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :10] = [250, 0, 0]
+    lying = Image.fromarray(pixels)
+    exif = lying.getexif()
+    exif[274] = 6  # a quarter turn to the right
+    lying.save(tmp_path / 'a.png', exif=exif)
+    shown = read_image(tmp_path / 'a.png')
+    assert np.array_equal(shown, np.rot90(pixels, -1))
+    assert np.array_equal(shown, LoadImageFromFile()(dict(img_path=str(tmp_path / 'a.png')))['img'][..., ::-1])
 
 
 def test_the_hook_writes_every_nth_image(tmp_path):

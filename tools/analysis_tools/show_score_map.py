@@ -25,7 +25,6 @@ import torch.nn.functional as F  # noqa: E402
 from mmengine.config import Config, DictAction  # noqa: E402
 from mmengine.dataset import Compose  # noqa: E402
 from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
-from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from vlprompt.apis import init_model  # noqa: E402
@@ -40,6 +39,7 @@ from vlprompt.visualization import (  # noqa: E402
     fit,
     objects_of,
     paint_objects,
+    read_image,
     save_figure,
 )
 
@@ -172,8 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         scores = without_padding(scores, tuple(inputs.shape[-2:]), tuple(predicted.img_shape[:2]))
 
         path = Path(predicted.img_path)
-        with Image.open(path) as file:
-            image = np.asarray(file.convert('RGB'))
+        image = read_image(path)
         segmentation, pictures = None, []
         if 'pred_instances' in predicted:
             pictures, present = detection_panels(predicted, image, palette)

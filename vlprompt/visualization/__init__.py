@@ -4,7 +4,7 @@ Plain functions on tensors and arrays that return figures or images; ``tools/ana
 """
 
 from vlprompt.visualization.curves import Run, draw_curves, read_run
-from vlprompt.visualization.figures import save_figure, to_uint8_image
+from vlprompt.visualization.figures import read_image, save_figure, to_uint8_image
 from vlprompt.visualization.heatmaps import overlay, to_grid
 from vlprompt.visualization.long_tail import draw_long_tail, draw_projection, draw_prompt_usage
 from vlprompt.visualization.nearest_words import (
@@ -66,6 +66,7 @@ __all__ = [
     'overlay',
     'paint_objects',
     'rank_lists',
+    'read_image',
     'read_run',
     'relative_plan',
     'save_figure',

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image, ImageOps
 from torch import Tensor
 
 # Okabe & Ito's colours, which stay apart for most colour-blind readers; dark ones first.
@@ -26,6 +27,12 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB, turned as its EXIF orientation says, as OpenCV does in the pipelines."""
+    with Image.open(path) as file:
+        return np.asarray(ImageOps.exif_transpose(file).convert('RGB'))
 
 
 def to_uint8_image(images: Tensor, mean: Tensor, std: Tensor) -> np.ndarray:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image
 
 from vlprompt.registry import HOOKS
 
@@ -49,14 +47,12 @@ class DetectionImageHook(Hook):
                 self._write(sample, number)
 
     def _write(self, sample: Any, number: int) -> None:
-        from vlprompt.visualization import draw_objects, objects_of, save_figure  # training needs none
+        from vlprompt.visualization import draw_objects, objects_of, read_image, save_figure  # training needs none
 
         path = Path(sample.img_path)
-        with Image.open(path) as file:
-            image = np.asarray(file.convert('RGB'))
         panels = {f'predicted, {100 * self.score:.0f} % and more': objects_of(sample.pred_instances).above(self.score)}
         if 'bboxes' in sample.get('gt_instances', ()):
             panels['ground truth'] = objects_of(sample.gt_instances)
         title = str(Path(*path.parts[-3:]))
-        figure = draw_objects(image, panels, self._classes, self._palette, title)
+        figure = draw_objects(read_image(path), panels, self._classes, self._palette, title)
         save_figure(figure, self.out_dir / f'{number:06d}_{path.stem}.png')

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from PIL import Image
 
 from vlprompt.registry import HOOKS
 
@@ -45,11 +43,11 @@ class SegmentationImageHook(Hook):
                 self._write(sample, number)
 
     def _write(self, sample: Any, number: int) -> None:
-        from vlprompt.visualization import Segmentation, draw_segmentation, fit, save_figure  # training needs none
+        # Training needs none of these.
+        from vlprompt.visualization import Segmentation, draw_segmentation, fit, read_image, save_figure
 
         path = Path(sample.img_path)
-        with Image.open(path) as file:
-            image = fit(np.asarray(file.convert('RGB')))
+        image = fit(read_image(path))
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
         prediction = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
         shown = Segmentation(prediction, self._classes, self._palette, truth).resized(image.shape[:2])
