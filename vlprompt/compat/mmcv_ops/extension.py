@@ -7,6 +7,7 @@ calls ops only when a model needs them, so unknown ones can answer late.
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from vlprompt.compat.environment import EnvironmentProblem
 from vlprompt.compat.mmcv_ops.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
 from vlprompt.compat.mmcv_ops.install import PROVIDED
 from vlprompt.compat.mmcv_ops.nms import nms, softnms
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 
-class MissingOpError(NotImplementedError):
+class MissingOpError(EnvironmentProblem, NotImplementedError):
     """An op of mmcv was called that only a compiled mmcv has; the message says how to get one."""
 
 
