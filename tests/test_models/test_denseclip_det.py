@@ -1,5 +1,7 @@
 """The detectors on micro towers: modes, heads, derived channels, switches, freezing, caching, checkpoints, mistakes."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -169,6 +171,14 @@ def test_what_is_concatenated_and_what_is_supervised():
     boxes = [s.gt_instances.bboxes for s in samples]
     expected = model.pixel_text_loss(scores, SIZE, boxes, [s.gt_instances.labels for s in samples])
     torch.testing.assert_close(losses['loss_pixel_text'], expected['loss_pixel_text'])
+
+
+def test_nothing_of_a_step_is_kept():
+    """A copy, as of weights that are averaged, can be made after any mode."""
+    model = build()
+    for mode in ('tensor', 'loss'):
+        model.train()(*batch(), mode=mode)
+        copy.deepcopy(model)
 
 
 def test_a_batch_without_any_object():

@@ -82,7 +82,7 @@ class DenseCLIPDetector(PixelTextMixin):
         self.take(parts)
         self.pixel_text_loss = None if pixel_text_loss is None else MODELS.build(pixel_text_loss)
         self.initialise = initialise
-        self._scores: Tensor | None = None
+        self._scores: list[Tensor] | None = None
         self.freeze(frozen=frozen)
 
     @staticmethod
@@ -104,7 +104,8 @@ class DenseCLIPDetector(PixelTextMixin):
             ValueError: the class names were exchanged for more or fewer.
         """
         maps, matched = self.match(batch_inputs)
-        self._scores = matched.scores  # for loss(), since mmdet's own asks for the features itself
+        if self._scores is not None:
+            self._scores.append(matched.scores)
         return self.neck(self.join(maps, matched))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Any]:
@@ -114,10 +115,13 @@ class DenseCLIPDetector(PixelTextMixin):
             batch_inputs: (B, 3, H, W) normalised images.
             batch_data_samples: B samples with ``gt_instances``.
         """
-        losses = super().loss(batch_inputs, batch_data_samples)
-        scores, self._scores = self._scores, None
+        self._scores = scores = []  # for extract_feat(), which mmdet's loss() calls
+        try:
+            losses = super().loss(batch_inputs, batch_data_samples)
+        finally:
+            self._scores = None
         if self.pixel_text_loss is not None:
-            losses |= self._pixel_text_loss(scores, tuple(batch_inputs.shape[-2:]), batch_data_samples)
+            losses |= self._pixel_text_loss(scores[0], tuple(batch_inputs.shape[-2:]), batch_data_samples)
         return losses
 
     def _pixel_text_loss(self, scores: Tensor, size: tuple[int, int], samples: SampleList) -> dict[str, Tensor]:
