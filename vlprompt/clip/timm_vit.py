@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,15 @@ def build_timm_vit(
     shape = dict(arch, norm_eps=1e-6) if arch is not None else _shape_of(_timm_model(name), name)
     size = shape.pop('image_size') if image_size is None else (shape.pop('image_size'), image_size)[1]
     shape['norm_eps'] = shape['norm_eps'] if norm_eps is None else norm_eps
-    visual = VisionTransformer(
-        **shape,
-        embed_dim=None,
-        image_size=(size, size) if isinstance(size, int) else tuple(size),
-        quick_gelu=False,
-        pre_norm=False,
-        patch_bias=True,
-    ).eval()
+    with nullcontext() if weights is None else torch.device('meta'):
+        visual = VisionTransformer(
+            **shape,
+            embed_dim=None,
+            image_size=(size, size) if isinstance(size, int) else tuple(size),
+            quick_gelu=False,
+            pre_norm=False,
+            patch_bias=True,
+        ).eval()
     if weights is None:
         return visual, None
     state, called = _read(name, weights)
@@ -84,7 +86,7 @@ def build_timm_vit(
     grid = (side, side) if side * side == len(state['positional_embedding']) - 1 else visual.grid_size
     state['positional_embedding'] = resize_position_embedding(state['positional_embedding'], grid, visual.grid_size)
     try:
-        visual.load_state_dict(state)
+        visual.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise ValueError(f'{called} does not fit {name or dict(arch)}: {error}') from error
     return visual, source
