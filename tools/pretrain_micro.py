@@ -7,7 +7,6 @@ Plain CLIP training: two towers, one symmetric contrastive loss. Resumes by itse
     python tools/pretrain_micro.py --arch micro-rn --evaluate vlprompt/clip/pretrained/micro-rn.pth
 """
 
-# LEAD -> W: read /tmp/w/run/00_NOTE_FROM_LEAD.txt now, then delete this line.
 import argparse
 import json
 import math
