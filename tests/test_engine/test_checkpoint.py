@@ -1,13 +1,16 @@
+import logging
 import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from vlprompt.engine import CheckpointError, load_trained, read_checkpoint
-from vlprompt.engine.checkpoint import describe_model, plain, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import describe_model, load_whole, plain, trained_state, write_checkpoint
+from vlprompt.engine.runner import PromptRunner
 
 BASE = SimpleNamespace(name='RN50 openai', sha256='a' * 64)
 OTHER = SimpleNamespace(name='RN50 yfcc15m', sha256='b' * 64)
@@ -38,6 +41,25 @@ def test_round_trip_through_a_file(tmp_path):
     assert checkpoint['meta']['vlprompt']['base'] == dict(name='RN50 openai', sha256='a' * 64)
     load_trained(other, checkpoint)
     assert torch.equal(model.context, other.context)
+
+
+def test_whole_models_must_fit_unless_they_are_trained_on(tmp_path):
+    """A detector of mmdet, say, tested with a checkpoint of other classes would keep a random head."""
+    model, same, other = nn.Linear(3, 2), nn.Linear(3, 2), nn.Linear(3, 4)
+    path = tmp_path / 'a.pth'
+    write_checkpoint(dict(meta={}, state_dict=trained_state(model)), path)
+    load_whole(same, read_checkpoint(path))
+    assert torch.equal(same.weight, model.weight)
+    with pytest.raises(CheckpointError, match=r'does not fit Linear: [^$]*size mismatch for weight'):
+        load_whole(other, read_checkpoint(path))
+    load_whole(other, read_checkpoint(path), strict=False)
+
+    runner = SimpleNamespace(bare_model=other, call_hook=lambda *_, **__: None, logger=logging.getLogger(), cfg={})
+    runner._train_loop = dict(type='EpochBasedTrainLoop')  # not built: the run only tests
+    with pytest.raises(CheckpointError, match='does not fit Linear'):
+        PromptRunner.load_checkpoint(runner, str(path))
+    runner._train_loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    PromptRunner.load_checkpoint(runner, str(path))
 
 
 def test_a_slice_is_stored_without_the_rest_of_its_storage(tmp_path):

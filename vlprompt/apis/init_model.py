@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from vlprompt.engine.checkpoint import load_trained, read_checkpoint
+from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
 from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.config import check_config
 from vlprompt.engine.data_arguments import fill_data_arguments
@@ -62,6 +62,9 @@ def init_model(
         if names and isinstance(configured, str) and len(names) == len(model.class_names) and not other_classes:
             # The model was trained on data that spelled the names of the same classes in its own way.
             agree_on_class_names(model, configured, names, f'checkpoint {checkpoint}')
-        load_trained(model, content, other_classes=other_classes)
+        if hasattr(model, 'trained_state_dict'):
+            load_trained(model, content, other_classes=other_classes)
+        else:
+            load_whole(model, content)
     model.cfg = cfg
     return model.to(device).eval()

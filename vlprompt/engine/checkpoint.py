@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
 from vlprompt.engine.data_arguments import data_arguments_of
@@ -181,6 +182,23 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
             required -= towers
     _check_tensors(model, state, required, _geometry_hint(model, about))
     model.load_state_dict(state, strict=False)
+
+
+def load_whole(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+    """Load a model without ``trained_state_dict``, one of mmseg or mmdet, as mmengine does.
+
+    Args:
+        model: the model.
+        checkpoint: as :func:`read_checkpoint` returns it.
+        strict: every tensor must fit; else those that do not are logged, and stay what they are.
+
+    Raises:
+        CheckpointError: a tensor that does not fit, with ``strict``.
+    """
+    try:
+        _load_checkpoint_to_model(model, dict(checkpoint), strict)
+    except RuntimeError as error:
+        raise CheckpointError(f'the checkpoint does not fit {type(model).__name__}: {error}') from error
 
 
 def _without_class_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> set[str]:

@@ -15,8 +15,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, master_only
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
-from mmengine.runner import Runner
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from vlprompt.compat.environment import environment_report
@@ -25,6 +24,7 @@ from vlprompt.engine.checkpoint import (
     CheckpointError,
     describe_model,
     load_trained,
+    load_whole,
     plain,
     read_checkpoint,
     trained_state,
@@ -56,7 +56,8 @@ class PromptRunner(Runner):
       is not used, so zero-shot and training configs inherit the same one;
     * ``epoch_N.pth``, ``iter_N.pth`` and ``best_*.pth`` hold only what the model's ``trained_state_dict()`` returns
       and a description of what it belongs to (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
-      classes and every tensor.  A model without that method is stored whole and loaded as mmengine loads;
+      classes and every tensor.  A model without that method is stored whole; to be tested it must fit the checkpoint,
+      to be trained it takes what fits, as mmengine does;
     * all that resuming needs is one more file, ``resume.pth``, replaced with every checkpoint.  Files are written
       atomically;
     * several processes without a GPU talk through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
@@ -181,7 +182,7 @@ class PromptRunner(Runner):
         if hasattr(self.bare_model, 'trained_state_dict'):
             load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
         else:
-            _load_checkpoint_to_model(self.bare_model, checkpoint, strict, revise_keys=revise_keys)
+            load_whole(self.bare_model, checkpoint, strict or not isinstance(self._train_loop, BaseLoop))
         self._has_loaded = True
         self.logger.info(f'Loaded checkpoint {filename}')
         return checkpoint
