@@ -16,6 +16,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from tests.conftest import MICRO, ROOT
+from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import CheckpointError, describe_model, load_trained, trained_state
 from vlprompt.models import ClipTrunk
@@ -265,11 +266,17 @@ def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_pa
         load_trained(build(), dict(state_dict=saved, meta=dict(vlprompt=describe_model(model))))
 
 
-def test_baselines_are_mmdets_own_detectors():
+def test_baselines_are_mmdets_own_detectors(tmp_path):
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/clip_retinanet_r50.py').model
     cfg.backbone.clip = dict(arch=MICRO['rn'])
     cfg.neck.update(in_channels=[32, 64, 128, 256])
     model = MODELS.build(cfg)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'a.pth')
+    again = init_model(Config(dict(model=cfg, default_scope='mmdet')), tmp_path / 'a.pth')
+    assert torch.equal(again.bbox_head.retina_cls.weight, model.bbox_head.retina_cls.weight)
+    cfg.bbox_head.num_classes = 3
+    with pytest.raises(CheckpointError, match='size mismatch for bbox_head'):
+        init_model(Config(dict(model=cfg, default_scope='mmdet')), tmp_path / 'a.pth')
     assert type(model).__module__.startswith('mmdet.')
     assert isinstance(model.backbone, ClipTrunk)
     assert not hasattr(model.backbone.visual, 'attnpool')
