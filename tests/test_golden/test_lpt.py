@@ -1,6 +1,6 @@
 """LPT and VPT against outputs of the official implementation (fp32, synthetic weights)."""
 
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -24,8 +24,10 @@ def official(golden, tmp_path_factory):
     source, converted = folder / 'phase1.pth', folder / 'converted.pth'
     state = {f'module.{name}': tensor for name, tensor in golden.weights(CASE).items()}
     torch.save({'state_dict': state, 'val_acc': 50.07}, source)
-    tool = [sys.executable, ROOT / 'tools/model_converters/official.py', 'lpt', source, converted]
-    subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
+    tool = str(ROOT / 'tools/model_converters/official.py')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [tool, 'lpt', str(source), str(converted)])
+        runpy.run_path(tool, run_name='__main__')
     return source, converted
 
 
