@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from PIL import Image
 
 from tests.conftest import MICRO, ROOT
@@ -15,6 +16,7 @@ from vlprompt.engine import cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.feature_loop import EpochOrder
 from vlprompt.engine.feature_store import FeatureStore
+from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.registry import HOOKS
 
@@ -170,6 +172,15 @@ def test_order_of_epochs():
         shares += list(order)
         assert len(list(order)) == len(order) == 4
     assert sorted(shares) == sorted([*range(10), *first[:2]])
+
+
+def test_the_remaining_time_is_never_negative():
+    hub = MessageHub('eta')
+    keep_eta_positive(hub)
+    for given, shown in ((12.0, 12.0), (-7.0, 0.0)):
+        hub.update_info('eta', given)
+        keep_eta_positive(hub)
+        assert hub.get_info('eta') == shown
 
 
 def test_store(tmp_path):

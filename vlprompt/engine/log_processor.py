@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.device import is_cuda_available
 from mmengine.dist import get_world_size
+from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor, Runner
 from torch.utils.data import DataLoader
 
@@ -22,6 +23,7 @@ class PromptLogProcessor(LogProcessor):
     """
 
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:
+        keep_eta_positive(runner.message_hub)
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
         extra = {}
         seconds = tag.get('time', tag.get(f'{mode}/time'))
@@ -31,6 +33,12 @@ class PromptLogProcessor(LogProcessor):
         extra['cpu_memory' if is_cuda_available() else 'memory'] = peak_memory_mb()
         tag.update({f'{mode}/{k}' if self.log_with_hierarchy else k: v for k, v in extra.items()})
         return tag, line.rstrip() + '  ' + '  '.join(f'{key}: {value}' for key, value in extra.items())
+
+
+def keep_eta_positive(hub: MessageHub) -> None:
+    """Where epochs differ in length (PK batches), there can be more steps than the first epoch promised."""
+    if (hub.get_info('eta') if 'eta' in hub.runtime_info else 0) < 0:
+        hub.update_info('eta', 0.0)
 
 
 def images_per_step(loader: DataLoader) -> float:
