@@ -27,14 +27,15 @@ class KeyMatch:
 
 
 def match_keys(query: Tensor, keys: Tensor, topk: int) -> KeyMatch:
-    """The ``topk`` keys of the highest cosine.
+    """The ``topk`` keys of the highest cosine, in fp32 also under mixed precision.
 
     Args:
         query: (B, D), not normalised.
         keys: (m, D), not normalised.
         topk: k.
     """
-    cosine = F.normalize(query.float(), dim=-1) @ F.normalize(keys.float(), dim=-1).t()
+    with torch.autocast(query.device.type, enabled=False):
+        cosine = F.normalize(query.float(), dim=-1) @ F.normalize(keys.float(), dim=-1).t()
     similarity, index = cosine.topk(topk, dim=1)
     return KeyMatch(index, similarity)
 
