@@ -6,7 +6,7 @@ model = dict(
     loss=dict(gamma_pos=0.5, gamma_neg=8.0),
 )
 train_dataloader = dict(
-    batch_size=64, sampler=dict(_delete_=True, type='vlprompt.EpochSampler', shuffle=True), batch_sampler=None
+    batch_size=64, sampler=dict(_delete_=True, type='vlprompt.EpochSampler', shuffle=True, pad=True), batch_sampler=None
 )
 param_scheduler = dict(T_max=4)
 train_cfg = dict(max_epochs=4)

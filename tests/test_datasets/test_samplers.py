@@ -106,3 +106,12 @@ def test_wrong_combinations_are_errors(dataset, sampler_of):
         DropRaggedBatchSampler([0, 1], 2)
     with pytest.raises(ValueError, match='at least 1, got 0'):
         DropRaggedBatchSampler(sampler_of(), 0)
+
+
+def test_padded_epochs_give_all_processes_as_many(sampler_of, dataset):
+    size = len(dataset)
+    world = size - 1  # does not divide the size
+    own = [list(sampler_of(rank, world, pad=True)) for rank in range(world)]
+    assert {len(indices) for indices in own} == {2} == {len(sampler_of(0, world, pad=True))}
+    assert {index for indices in own for index in indices} == set(range(size))
+    assert list(sampler_of(pad=True)) == list(sampler_of())

@@ -19,20 +19,22 @@ class EpochSampler(Sampler):
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of
     it, so R processes with batch size b see, step by step, the global batches of one process with R * b.
-    Nothing is padded: with a data set that R does not divide, the last (ragged) batch differs by one sample
-    between processes.
+    With a data set that R does not divide, the last batch of some processes is one sample shorter; for
+    :class:`DropRaggedBatchSampler`, which gives all equally many batches, that is right.
 
     Args:
         dataset: an :class:`~vlprompt.datasets.base.EpochSeededDataset`, which decodes such indices.
         shuffle: a new order every epoch, or the order of the data set.
         seed: of the order; the same in all processes.  None: drawn once and shared.
+        pad: let all processes have equally many samples, the first few of an epoch again at its end.  Loaders that
+            keep the last batch need it, since processes step together.
 
     Raises:
         TypeError: ``dataset`` does not decode the epoch from the index.
         ValueError: fewer samples than processes.
     """
 
-    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, pad: bool = False) -> None:
         if not isinstance(dataset, EpochSeededDataset):
             raise TypeError(
                 f'EpochSampler needs a dataset that derives from EpochSeededDataset, got {type(dataset).__name__}; '
@@ -44,6 +46,7 @@ class EpochSampler(Sampler):
         self.dataset = dataset
         self.shuffle = shuffle
         self.seed = sync_random_seed() if seed is None else seed
+        self.pad = pad
         self.epoch = 0
 
     def __iter__(self) -> Iterator[int]:
@@ -60,12 +63,13 @@ class EpochSampler(Sampler):
             order = np.random.default_rng((self.seed, self.epoch)).permutation(size)
         else:
             order = np.arange(size)
-        return self.epoch * size + order
+        return self.epoch * size + np.resize(order, self.global_size)  # repeats from the start
 
     @property
     def global_size(self) -> int:
         """Samples of all processes per epoch."""
-        return len(self.dataset)
+        size = len(self.dataset)
+        return math.ceil(size / self.world_size) * self.world_size if self.pad else size
 
     def set_epoch(self, epoch: int) -> None:
         """Called by mmengine before every training epoch."""

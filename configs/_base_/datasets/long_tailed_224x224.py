@@ -21,7 +21,7 @@ train_dataloader = dict(
     batch_size=128,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='vlprompt.EpochSampler', shuffle=True),
+    sampler=dict(type='vlprompt.EpochSampler', shuffle=True, pad=True),
     dataset=dict(
         type='vlprompt.LongTailedDataset',
         data_root=data_root,
