@@ -69,7 +69,7 @@ def convert_clip_reid_prompts(state: State) -> State:
     converted = {
         'prompt.context': context,
         'prompt.start': start[0],
-        'prompt.end': suffix[0, : END_LENGTH],
+        'prompt.end': suffix[0, :END_LENGTH],
         'prototypes': _prototypes(state),
     }
     text = {k: v.float() for k, v in state.items() if k.startswith('text_encoder.')}
@@ -94,7 +94,7 @@ def _prototypes(state: State) -> Tensor:
     text.load_state_dict(own | {'token_embedding.weight': torch.zeros(1, width)})
     context = state['prompt_learner.cls_ctx'].float()
     start = state['prompt_learner.token_prefix'].float()
-    end = state['prompt_learner.token_suffix'][:, : END_LENGTH].float().expand(len(context), -1, -1)
+    end = state['prompt_learner.token_suffix'][:, :END_LENGTH].float().expand(len(context), -1, -1)
     suffix = torch.cat([context, end], 1).unsqueeze(0)
     eot = torch.full((1, len(context)), start.shape[1] + suffix.shape[2] - 1)
     return text(PromptTokens(start, suffix, eot))[0]
