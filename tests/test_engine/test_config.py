@@ -2,12 +2,15 @@
 
 import sys
 import textwrap
+from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from vlprompt.engine import ConfigError, check_config, load_config
 from vlprompt.engine.names import did_you_mean, enumerate_names
+from vlprompt.engine.options import CfgOptions
 from vlprompt.engine.signatures import accepted_arguments
 
 
@@ -45,6 +48,32 @@ def test_a_key_that_nothing_reads_is_an_error_with_a_suggestion(project, option,
         load_config(project.config, {option: 4})
     assert option in str(error.value)
     assert suggestion is None or f'{suggestion!r}' in str(error.value)
+
+
+def test_parts_without_a_type_are_checked_too():
+    path = Path(__file__).parents[2] / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+    with pytest.raises(ConfigError, match=r"Did you mean 'model\.score_concat\.temperature'"):
+        load_config(path, {'model.score_concat.temprature': 2.0})
+
+
+def test_an_entry_of_a_list_of_names_cannot_be_overridden(refusal):
+    assert 'give other lists as a whole' in refusal(model__trainable__0='prompt.*')
+
+
+def test_options_keep_their_blanks(capsys):
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions)
+
+    def parse(*options):
+        return parser.parse_args(['--cfg-options', *options]).cfg_options
+
+    assert parse('names=[tall grass, sky]') == dict(names=['tall grass', 'sky'])
+    assert parse("names=['tall grass','sky']", 'a.b=a b, c') == {'names': ['tall grass', 'sky'], 'a.b': ['a b', 'c']}
+    assert parse('weights=/my files (1)/RN50.pt') == dict(weights='/my files (1)/RN50.pt')
+    assert parse('size=(1, 2)', 'n= 4', 'x=[(1.5, None), True]') == dict(size=(1, 2), n=4, x=[(1.5, None), True])
+    with pytest.raises(SystemExit):
+        parse('names')
+    assert "'names' is not KEY=VALUE" in capsys.readouterr().err
 
 
 def test_a_misspelt_type_is_an_error_with_a_suggestion(refusal):

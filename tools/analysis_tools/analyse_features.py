@@ -26,7 +26,7 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -37,6 +37,7 @@ from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.datasets.generated import generate, pretraining_options  # noqa: E402
 from vlprompt.datasets.readers.base import IMAGE_SUFFIXES  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.engine.phases import phase_config  # noqa: E402
 from vlprompt.evaluation import ShotAccuracy, shot_groups  # noqa: E402
 from vlprompt.evaluation.feature_analysis import (  # noqa: E402
@@ -72,7 +73,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for all data sets of the config')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if min(args.k, args.lda_images, args.batch_size) < 1:
         parser.error('--k, --lda-images and --batch-size must be at least 1')

@@ -18,11 +18,12 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from vlprompt.datasets.palette import voc_palette  # noqa: E402
 from vlprompt.engine import ConfigError, cli, load_config  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402
@@ -43,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the data set knows any')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the data')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if args.number < 1 or args.epoch < 0:
         parser.error('--number must be at least 1, --epoch at least 0')

@@ -16,13 +16,13 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from mmengine.config import DictAction  # noqa: E402
 from torch import nn  # noqa: E402
 
 from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
 from vlprompt.datasets import ReIDDataset  # noqa: E402
 from vlprompt.datasets.reid_readers import REID_PRESETS  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.evaluation import RetrievalMetric  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all data sets')
     parser.add_argument('--workers', type=int, default=2, help='processes that load images')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(argv)
 
 

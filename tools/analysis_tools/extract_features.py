@@ -16,7 +16,6 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from mmengine.config import DictAction  # noqa: E402
 
 from vlprompt.apis import (  # noqa: E402
     ImageList,
@@ -27,6 +26,7 @@ from vlprompt.apis import (  # noqa: E402
     stack_descriptors,
 )
 from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--workers', type=int, default=2, help='processes that load images')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(argv)
 
 

@@ -17,7 +17,7 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 import torch  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.clip import TextEncoder  # noqa: E402
 from vlprompt.engine import cli, load_config  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 
 TEXT = 'text tower'
 
@@ -33,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('--shape', type=int, nargs='+', default=[512, 512], help='height and width, or one side')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if len(args.shape) > 2 or min(args.shape) < 32:
         parser.error('--shape takes one or two sides of at least 32 pixels')

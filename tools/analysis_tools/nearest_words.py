@@ -12,11 +12,11 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from mmengine.config import DictAction  # noqa: E402
 from torch import nn  # noqa: E402
 
 from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.prompts import ContextPrompt, readable  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402
     ContextWords,
@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder of nearest_words.json and nearest_words.png'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if args.top_k < 1:
         parser.error('--top-k must be at least 1')

@@ -18,11 +18,12 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 import torch  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import Compose  # noqa: E402
 
 from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import save_figure  # noqa: E402
 from vlprompt.visualization.gradient_maps import draw_gradient_maps, gradient_maps  # noqa: E402
@@ -41,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='FILE.png', help='the picture')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for --from-test-set')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(argv)
 
 

@@ -17,11 +17,11 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from mmengine.config import DictAction  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.evaluation import euclidean_rows, rerank_rows  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.structures import ReIDSample  # noqa: E402
@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='FILE.png', help='picture; the suffix gives the format')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the data')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if min(args.queries, args.top_k) < 1:
         parser.error('--queries and --top-k must be at least 1')

@@ -2,12 +2,13 @@
 
 python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --from-test-set 4 --out scores
-... --images street.jpg --class-names road "red bus" "a person on a bicycle" --out scores
+... --images street.jpg --class-names road "red bus" cyclist --out scores
 ... --images street.jpg --masks street.png --out scores
 
 One PNG per image. The prediction is among the classes the model was trained for; score maps are drawn for any names,
 by default those of the classes in the picture: predicted (objects with a score of 0.3 and more) or true. They are
-cosines of the whole image at the size of the test pipeline, also where the prediction is made window by window.
+cosines of the whole image at the size of the test pipeline, also where the prediction is made window by window. A name
+of more tokens than the model has room for needs --cfg-options model.prompt.context_length=15, or what the error says.
 """
 
 import argparse
@@ -22,7 +23,7 @@ check_environment()  # before anything imports torchvision or an mm package
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import Compose  # noqa: E402
 from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -30,6 +31,7 @@ from torch import Tensor, nn  # noqa: E402
 from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.datasets.palette import voc_palette  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.engine.signatures import resolve  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
@@ -63,7 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for --from-test-set')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if args.masks and len(args.masks) != len(args.images or ()):
         parser.error('--masks needs one file for each of --images')

@@ -16,12 +16,13 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 import torch  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import Compose  # noqa: E402
 from torch import nn  # noqa: E402
 
 from vlprompt.apis import init_model  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402
@@ -53,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if args.top_k < 1 or (args.from_test_set or 1) < 1:
         parser.error('--top-k and --from-test-set must be at least 1')

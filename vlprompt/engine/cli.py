@@ -12,7 +12,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from vlprompt.compat.environment import EnvironmentProblem
 from vlprompt.engine.checkpoint import CheckpointError
 from vlprompt.engine.config import ConfigError, load_config
+from vlprompt.engine.options import CfgOptions
 from vlprompt.engine.phases import phase_configs, train_phases
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -38,7 +39,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='override values of the config, e.g. model.prompt.n_ctx=4 train_dataloader.dataset.shots=8; '
         'lists as KEY="[a,b]" or KEY=a,b. A key that nothing reads is an error',

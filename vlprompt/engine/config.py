@@ -81,7 +81,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     Raises:
         FileNotFoundError: no such file.
         ConfigError: see :func:`check_config`; also for an option that overrides a mere helper variable, which
-            would come too late to have an effect.
+            would come too late to have an effect, and for one that does not fit the config.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path} does not exist')
@@ -95,7 +95,13 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
                 f'copied already.{_where_used(cfg, cfg[key])}'
             )
     if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+        try:
+            cfg.merge_from_dict(dict(cfg_options))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f'--cfg-options {enumerate_names(cfg_options)}: cannot be merged into {path} ({error}). Of a list only '
+                'entries that are dicts can be changed one by one; give other lists as a whole'
+            ) from error
     check_config(cfg)
     for key in helpers:
         cfg.pop(key)
@@ -191,6 +197,10 @@ class _Checker:
                 from vlprompt.clip import build_clip, build_timm_vit
 
                 self._check_constructor(path, node, build_clip if path.endswith('.clip') else build_timm_vit, registry)
+            elif path.endswith('.score_concat') and registry is MODELS:
+                from vlprompt.models.dense.score_concat import ScoreConcat
+
+                self._check_constructor(path, node, ScoreConcat, registry)
             else:
                 self._visit_children(path, node, registry)
 
