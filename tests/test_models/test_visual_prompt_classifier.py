@@ -114,7 +114,7 @@ def test_dual_streams_are_two_weighted_losses(images):
     assert model.dual.loss.gamma_neg == 8
     similarity = model.feature(images)[1].similarity.mean(1)
     torch.testing.assert_close(losses['loss_key'], 1 - similarity[:2].mean() + 0.375 * (1 - similarity[2:].mean()))
-    assert losses['eta'] == pytest.approx(0.375)
+    assert losses['stream_weight'] == pytest.approx(0.375)
     with pytest.raises(ValueError, match='DualStreamBatchSampler'):
         model(images[:3], samples([0, 1, 2]), mode='loss')
 

@@ -223,7 +223,7 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
         return losses | dict(
             accuracy=_accuracy(z_balanced, y_balanced),
             accuracy_uniform=_accuracy(z_uniform, y_uniform),
-            eta=logits.new_tensor(eta),
+            stream_weight=logits.new_tensor(eta),  # mmengine's own eta is the time left
         )
 
     def predict(
