@@ -12,10 +12,11 @@ from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
+from vlprompt.datasets import ReIDDataset
 from vlprompt.engine import cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.feature_loop import EpochOrder
-from vlprompt.engine.feature_store import FeatureStore
+from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.registry import HOOKS
@@ -181,6 +182,18 @@ def test_the_remaining_time_is_never_negative():
         hub.update_info('eta', given)
         keep_eta_positive(hub)
         assert hub.get_info('eta') == shown
+
+
+def test_key_of_a_data_set(project):
+    def key(size, split='train'):
+        steps = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.ResizeImage', size=size)]
+        datasets.append(ReIDDataset(project / 'data', split=split, pipeline=[*steps, dict(type='vlprompt.PackReIDInputs')]))
+        return dataset_sha256(datasets[-1])
+
+    datasets = []  # alive together, so at different places in memory
+    first = key((64, 32))
+    assert key((64, 32)) == first
+    assert len({first, key((64, 48)), key((64, 32), 'query')}) == 3
 
 
 def test_store(tmp_path):
