@@ -186,8 +186,9 @@ def test_the_remaining_time_is_never_negative():
 
 def test_key_of_a_data_set(project):
     def key(size, split='train'):
-        steps = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.ResizeImage', size=size)]
-        datasets.append(ReIDDataset(project / 'data', split=split, pipeline=[*steps, dict(type='vlprompt.PackReIDInputs')]))
+        steps = [dict(type=f'vlprompt.{name}') for name in ('LoadImage', 'ResizeImage', 'PackReIDInputs')]
+        steps[1]['size'] = size
+        datasets.append(ReIDDataset(project / 'data', split=split, pipeline=steps))
         return dataset_sha256(datasets[-1])
 
     datasets = []  # alive together, so at different places in memory

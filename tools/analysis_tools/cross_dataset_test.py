@@ -1,7 +1,8 @@
 """Test one model for re-identification on several data sets, whatever it was trained on.
 
 python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16_60e_msmt17-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_msmt17-256x128/epoch_60.pth --datasets market1501 dukemtmc data/mine --out cross.json
+    work_dirs/clipreid_vit-b16_60e_msmt17-256x128/finetune/epoch_60.pth \
+    --datasets market1501 dukemtmc data/mine --out cross.json
 
 A data set is a benchmark below --data-root or a folder in Market-1501's layout. Classifiers have no part; images go
 through the config's test pipeline. Where the model was trained with side information, the mean over its cameras stands
