@@ -52,3 +52,10 @@ def test_frames_say_what_is_right(lists):
             left = GAP + column * width + (2 * GAP if column else 0)
             assert '#' + bytes(picture[top + 1, left + 1]).hex() == colour
             assert (picture[top + HEIGHT // 2, left + FRAME + 10] == 200).all()
+
+
+def test_no_query_that_can_be_answered():
+    image = Descriptors(torch.zeros(1, 1), torch.tensor([1]), torch.tensor([0]))
+    rows = euclidean_rows(image.features, image.features, normalize=False)
+    with pytest.raises(ValueError, match='--keep-same-camera'):
+        rank_lists(rows, image, image)

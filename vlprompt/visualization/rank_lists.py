@@ -51,8 +51,16 @@ def rank_lists(
         gallery: G images.
         k: length of the lists; gallery images that do not count for a query are not in its list.
         remove_same_camera: images of the query's identity taken by the query's camera do not count.
+
+    Raises:
+        ValueError: no query has a right image.
     """
     scores = score_queries(rows, query, gallery, remove_same_camera)
+    if not scores.matches.any():
+        raise ValueError(
+            'no query has an image of its identity from another camera in the gallery; if cameras are unknown, count '
+            'all images with remove_same_camera=False (--keep-same-camera)'
+        )
     counted = without_same_camera(rows, query, gallery) if remove_same_camera else rows
     size = len(gallery.pids)
     positions, distances, _ = nearest(counted, len(query.pids), size, min(k, size))
