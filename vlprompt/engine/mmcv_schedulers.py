@@ -127,22 +127,11 @@ class WarmupStepLR(ClosedFormLR):
         optimizer: Any,
         milestones: Sequence[int],
         epoch_length: int,
-        begin: int = 0,
-        end: int = int(1e9),
-        by_epoch: bool = True,
         **kwargs: Any,
     ) -> WarmupStepLR:
         """Milestones in epochs of ``epoch_length`` iterations, warm-up in iterations."""
-        if not by_epoch:
-            raise ValueError('WarmupStepLR: convert_to_iter_based needs by_epoch=True')
-        return cls(
-            optimizer,
-            milestones=[epoch * epoch_length for epoch in milestones],
-            begin=begin * epoch_length,
-            end=min(end * epoch_length, int(1e9)),
-            by_epoch=False,
-            **kwargs,
-        )
+        milestones = [epoch * epoch_length for epoch in milestones]
+        return cls.in_iterations(optimizer, epoch_length, milestones=milestones, **kwargs)
 
     def _get_value(self) -> list[float]:
         """Rate of each group at ``self.last_step``."""

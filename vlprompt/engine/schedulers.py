@@ -82,23 +82,11 @@ class WarmupCosineLR(ClosedFormLR):
         T_max: int,
         epoch_length: int,
         warmup_epochs: int = 1,
-        begin: int = 0,
-        end: int = int(1e9),
-        by_epoch: bool = True,
         **kwargs: Any,
     ) -> WarmupCosineLR:
         """The same schedule counted in iterations, ``epoch_length`` per epoch (for ``convert_to_iter_based``)."""
-        if not by_epoch:
-            raise ValueError('WarmupCosineLR: convert_to_iter_based needs by_epoch=True')
-        return cls(
-            optimizer,
-            T_max=T_max * epoch_length,
-            warmup_epochs=warmup_epochs * epoch_length,
-            begin=begin * epoch_length,
-            end=min(end * epoch_length, int(1e9)),
-            by_epoch=False,
-            **kwargs,
-        )
+        counted = dict(T_max=T_max * epoch_length, warmup_epochs=warmup_epochs * epoch_length)
+        return cls.in_iterations(optimizer, epoch_length, **counted, **kwargs)
 
     def _get_value(self) -> list[float]:
         """Rate of each group at ``self.last_step``."""
@@ -180,23 +168,11 @@ class LinearWarmupCosineLR(ClosedFormLR):
         T_max: int,
         epoch_length: int,
         warmup: int = 5,
-        begin: int = 0,
-        end: int = int(1e9),
-        by_epoch: bool = True,
         **kwargs: Any,
     ) -> LinearWarmupCosineLR:
         """The same schedule counted in iterations, ``epoch_length`` per epoch (for ``convert_to_iter_based``)."""
-        if not by_epoch:
-            raise ValueError('LinearWarmupCosineLR: convert_to_iter_based needs by_epoch=True')
-        return cls(
-            optimizer,
-            T_max=T_max * epoch_length,
-            warmup=warmup * epoch_length,
-            begin=begin * epoch_length,
-            end=min(end * epoch_length, int(1e9)),
-            by_epoch=False,
-            **kwargs,
-        )
+        counted = dict(T_max=T_max * epoch_length, warmup=warmup * epoch_length)
+        return cls.in_iterations(optimizer, epoch_length, **counted, **kwargs)
 
     def _get_value(self) -> list[float]:
         """Rate of each group at ``self.last_step``, which counts from 0."""
