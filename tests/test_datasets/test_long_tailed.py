@@ -1,6 +1,7 @@
 import json
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,7 +55,19 @@ def test_class_names_come_from_the_argument_the_file_the_folders_or_are_the_labe
         (['a.jpg 0', 'b.jpg'], (), 'train', r"train.txt:2: expected 'path label'.*found 'b.jpg'"),
         (['a.jpg 0', 'b.jpg 1'], ['c.jpg 2'], 'test', r"test.txt:1: label '2' is not one of the 2 classes"),
         (['a.jpg 0', 'b.jpg 1'], ['c.jpg -1'], 'test', r"test.txt:1: label '-1' is not one of the 2 classes"),
-        (['a.jpg 0', 'b.jpg 3'], (), 'train', r"split 'train' has no image of class '1', '2'"),
+        (['a.jpg 0', 'b.jpg 3'], (), 'train', r'train.txt: labels run up to 3 but 1, 2 never occur; .* 0\.\.C-1'),
+        (['a.jpg 1', 'b.jpg 2'], (), 'train', r'train.txt: labels run up to 2 but 0 never occur'),
+        (['a.jpg 0', 'b.jpg 987654321'], (), 'train', r'but 1, 2, 3, 4, 5 never occur'),
+        (['path label', 'a.jpg 0'], (), 'train', r"train.txt:1: label 'label' is no number .* that of line 2 is"),
+        (['a.jpg 0', 'b.jpg -1'], (), 'train', r"train.txt:2: label '-1' is no number 0\.\.C-1"),
+        (
+            ['a.jpg cat', 'b.jpg dog'],
+            ['c.jpg 0'],
+            'test',
+            r"test.txt:1: label '0' is not one of the 2 classes \('cat', 'dog'",
+        ),
+        ([], (), 'train', r'train.txt: no entry, so no class'),
+        (['a.jpg 0'], (), 'test', r"split 'test' is empty"),
         (['a.jpg 0', 'a.jpg 1'], (), 'train', r"split 'train' lists 'a.jpg' twice"),
     ],
 )
@@ -62,6 +75,24 @@ def test_errors_name_file_line_and_label(tmp_path, train, test, split, message):
     write_lists(tmp_path, train, test)
     with pytest.raises(ValueError, match=message):
         custom(tmp_path, split)
+
+
+def test_numbers_are_labels_whatever_the_folders_are_called(tmp_path):
+    write_lists(tmp_path, ['2/a.jpg 0', '3/a.jpg 1', '3/b.jpg 1', '1/a.jpg 2'], ['1/c.jpg 2', '2/c.jpg 0'])
+    assert custom(tmp_path).metainfo == dict(classes=['2', '3', '1'], cls_num_list=[1, 2, 1], dataset='custom')
+    assert custom(tmp_path).labels.tolist() == [0, 1, 1, 2]
+    assert custom(tmp_path, 'test').labels.tolist() == [2, 0]
+    assert custom(tmp_path, classes=['1', '2', '0']).labels.tolist() == [0, 1, 1, 2]
+
+
+def test_paths_with_commas_and_other_encodings(tmp_path):
+    write_lists(tmp_path, ['a, b.jpg 0', '"c, d.jpg",1', 'e f.jpg,2'], ())
+    dataset = custom(tmp_path, classes=['x', 'y', 'z'])
+    assert [Path(dataset.get_data_info(i)['img_path']).name for i in range(3)] == ['a, b.jpg', 'c, d.jpg', 'e f.jpg']
+    assert dataset.labels.tolist() == [0, 1, 2]
+    (tmp_path / 'train.txt').write_bytes('a.jpg 0\ncafé.jpg 1'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'train\.txt:2: not UTF-8 text'):
+        custom(tmp_path)
 
 
 def test_a_missing_image_is_named(tmp_path):

@@ -128,7 +128,7 @@ def test_csv(tmp_path):
 
 def test_unknown_label_in_a_text_list_names_file_and_line(tmp_path):
     (tmp_path / 'list.txt').write_text('a.jpg,cat,train\nb.jpg,cow,test\n')
-    with pytest.raises(ValueError, match=r"list\.txt:2: label 'cow' is not one of the 1 classes \(cat"):
+    with pytest.raises(ValueError, match=r"list\.txt:2: label 'cow' is not one of the 1 classes \('cat'\)"):
         build_reader(tmp_path, ann_file='list.txt').read('test')
 
 

@@ -42,7 +42,7 @@ def names_by_label(items: Sequence[Item], source: str) -> list[str]:
     missing = sorted(set(range(max(names))) - set(names))
     if missing:
         raise ValueError(
-            f'{source}: labels run up to {max(names)} but {_some(missing)} never occur; number the classes 0..C-1 '
+            f'{source}: labels run up to {max(names)} but {some(missing)} never occur; number the classes 0..C-1 '
             'without gaps'
         )
     return [names[label] for label in range(len(names))]
@@ -71,9 +71,10 @@ def check_split(items: Sequence[Item], classes: Sequence[str], split: str, sourc
         counts = Counter(item.label for item in items)
         empty = [name for label, name in enumerate(classes) if not counts[label]]
         if empty:
-            raise ValueError(f'{source}: split {split!r} has no image of class {_some(empty)}')
+            raise ValueError(f'{source}: split {split!r} has no image of class {some(empty)}')
 
 
-def _some(values: Sequence, limit: int = 5) -> str:
+def some(values: Sequence, limit: int = 5) -> str:
+    """The first few values for a message, and how many there are besides."""
     text = ', '.join(map(repr, values[:limit]))
     return text if len(values) <= limit else f'{text} and {len(values) - limit} more'

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from vlprompt.datasets.items import Item, some
 from vlprompt.datasets.readers.text_list import ListReader, Row
 
 
@@ -12,8 +15,9 @@ class NumberedListReader(ListReader):
     """Reads lines ``path label`` with labels 0..C-1, naming classes that have no names yet.
 
     Without ``classes`` a class is called like the folder of its training images, ``train/<class name>/<image>``,
-    where every class has one folder of its own; otherwise its label as text is its name.  Labels that are words are
-    names, as in :class:`~vlprompt.datasets.readers.text_list.ListReader`.
+    where every class has one folder of its own; otherwise its label as text is its name.  A number is a label whatever
+    the names are: label 0 may well lie in a folder called 1.  Labels that are words are names, as in
+    :class:`~vlprompt.datasets.readers.text_list.ListReader`; then all are.
 
     Args:
         source: the file; may contain ``{split}``.
@@ -37,30 +41,48 @@ class NumberedListReader(ListReader):
         self.folder_names = folder_names
         self.hint = hint or self.hint
 
-    @property
+    @cached_property
     def takes_numbers(self) -> bool:
-        return True
+        return self.given is not None or all(row.label.isdecimal() for row in self._of_split('train'))
 
     def load_classes(self) -> list[str]:
         if self.given is not None or 'train' not in self.splits:
             return super().load_classes()
         rows = self._of_split('train')
-        if not all(row.label.isdigit() for row in rows):
-            return super().load_classes()
+        word = next((row for row in rows if not row.label.isdecimal()), None)
+        if word is not None:
+            return self._words(rows, word)
         folders = _folders_by_label(rows)
-        labels = range(max(folders) + 1)
+        labels = range(max(folders, default=-1) + 1)
+        gaps = list(islice((label for label in labels if label not in folders), 5))
+        if not folders or gaps:
+            what = f'labels run up to {labels[-1]} but {some(gaps)} never occur' if folders else 'no entry, so no class'
+            raise ValueError(f'{self._file("train")}: {what}; number the classes of the training images 0..C-1')
         if self.folder_names is not None:
-            return [self._translate(label, folders.get(label, [])) for label in labels]
+            return [self._translate(label, folders[label]) for label in labels]
         named = [found[0] for found in folders.values() if len(found) == 1 and found[0]]
         if len(set(named)) < len(folders):  # a class in several folders, or a folder of several classes
             return [str(label) for label in labels]
-        return [folders[label][0] if label in folders else str(label) for label in labels]
+        return [folders[label][0] for label in labels]
+
+    def _words(self, rows: list[Row], word: Row) -> list[str]:
+        number = next((row for row in rows if row.label.isdecimal()), None)
+        if number is not None:
+            raise ValueError(
+                f'{word.file}:{word.line}: label {word.label!r} is no number 0..C-1, but that of line {number.line} '
+                'is; either all labels are numbers or all are names'
+            )
+        return super().load_classes()
+
+    def _item(self, row: Row, labels: dict[str, int]) -> Item:
+        if self.takes_numbers and row.label.isdecimal() and int(row.label) < len(self.classes):
+            return self._numbered(row)
+        return super()._item(row, labels)
 
     def _translate(self, label: int, folders: list[str]) -> str:
         file = self._file('train')
         if len(folders) != 1:
-            what = f'lies in the folders {", ".join(folders)}' if folders else 'has no image'
-            raise ValueError(f'{file}: label {label} {what}; one label has one folder')
+            raise ValueError(f'{file}: label {label} lies in the folders {some(folders)}; one label has one folder')
         if folders[0] not in self.folder_names:
             raise ValueError(f'{file}: label {label} lies in folder {folders[0]!r}, which is no known class')
         return self.folder_names[folders[0]]

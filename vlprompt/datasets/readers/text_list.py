@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from vlprompt.datasets.items import SPLITS, Item
-from vlprompt.datasets.readers.base import SplitReader, index_of
+from vlprompt.datasets.items import SPLITS, Item, some
+from vlprompt.datasets.readers.base import IMAGE_SUFFIXES, SplitReader, index_of
 
 
 class Row(NamedTuple):
@@ -25,7 +26,8 @@ class ListReader(SplitReader):
     """Reads a CSV file or a text list.
 
     ``*.csv``: a header line with the columns ``path``, ``label`` and optionally ``split``.
-    ``*.txt``: lines ``path label`` (the last word is the label), or ``path,label``, or ``path,label,split``.
+    ``*.txt``: lines ``path label`` (the last word is the label), or ``path,label``, or ``path,label,split``.  Commas
+    within a field of the last two need quotation marks around it.
 
     A label is a class name, or a number if ``classes`` is given.  Without a split column there is one file per
     split: ``{split}`` in ``source`` stands for its name, as in ``'{split}.txt'``; a name without ``{split}`` is
@@ -72,7 +74,7 @@ class ListReader(SplitReader):
                 'file with one name per line'
             )
         rows = self._of_split('train')
-        number = next((row for row in rows if row.label.isdigit()), None)
+        number = next((row for row in rows if row.label.isdecimal()), None)
         if number is not None:
             raise ValueError(
                 f'{number.file}:{number.line}: label {number.label!r} is a number; give `classes`, a list or a text '
@@ -87,12 +89,16 @@ class ListReader(SplitReader):
     def _item(self, row: Row, labels: dict[str, int]) -> Item:
         if row.label in labels:
             return Item(row.path, labels[row.label], row.label)
-        if self.takes_numbers and row.label.isdigit() and int(row.label) < len(self.classes):
-            return Item(row.path, int(row.label), self.classes[int(row.label)])
+        if self.takes_numbers and row.label.isdecimal() and int(row.label) < len(self.classes):
+            return self._numbered(row)
+        numbers = f', nor a number 0..{len(self.classes) - 1}' if self.takes_numbers else ''
         raise ValueError(
             f'{row.file}:{row.line}: label {row.label!r} is not one of the {len(self.classes)} classes '
-            f'({", ".join(self.classes[:5])}, ...)'
+            f'({some(self.classes)}){numbers}'
         )
+
+    def _numbered(self, row: Row) -> Item:
+        return Item(row.path, int(row.label), self.classes[int(row.label)])
 
     def _of_split(self, split: str) -> list[Row]:
         rows = self._rows(split if self.per_split else self.only_split)
@@ -118,24 +124,33 @@ def _read_rows(file: Path) -> list[Row]:
     return rows
 
 
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b'\n') + 1
+        raise ValueError(f'{file}:{line}: not UTF-8 text; save the list in this encoding') from error
+
+
 def _csv_rows(file: Path) -> Iterator[Row]:
-    with file.open(newline='', encoding='utf-8-sig') as stream:
-        reader = csv.DictReader(stream)
-        columns = reader.fieldnames or []
-        if not {'path', 'label'} <= set(columns):
-            raise ValueError(f'{file}:1: the first line must name the columns path and label, found {columns}')
-        for record in reader:
-            if None in record or None in record.values():
-                raise ValueError(f'{file}:{reader.line_num}: expected {len(columns)} fields ({", ".join(columns)})')
-            split = record['split'].strip() if 'split' in record else None
-            yield Row(file, reader.line_num, record['path'].strip(), record['label'].strip(), split)
+    reader = csv.DictReader(io.StringIO(_read_text(file), newline=''))
+    columns = reader.fieldnames or []
+    if not {'path', 'label'} <= set(columns):
+        raise ValueError(f'{file}:1: the first line must name the columns path and label, found {columns}')
+    for record in reader:
+        if None in record or None in record.values():
+            raise ValueError(f'{file}:{reader.line_num}: expected {len(columns)} fields ({", ".join(columns)})')
+        split = record['split'].strip() if 'split' in record else None
+        yield Row(file, reader.line_num, record['path'].strip(), record['label'].strip(), split)
 
 
 def _text_rows(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(file.read_text(encoding='utf-8-sig').splitlines(), 1):
+    for number, line in enumerate(_read_text(file).splitlines(), 1):
         if not line.strip():
             continue
-        fields = next(csv.reader([line])) if ',' in line else line.rsplit(maxsplit=1)
+        words = line.rsplit(maxsplit=1)
+        commas = ',' in words[-1] or (',' in line and PurePath(words[0]).suffix.lower() not in IMAGE_SUFFIXES)
+        fields = next(csv.reader([line])) if commas else words
         if len(fields) not in (2, 3):
             raise ValueError(
                 f"{file}:{number}: expected 'path label', 'path,label' or 'path,label,split', found {line!r}"
