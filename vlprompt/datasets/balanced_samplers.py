@@ -25,7 +25,8 @@ class ClassAwareSampler(EpochSampler):
 
     Class cycle j takes images j k .. j k + k - 1 of each class's own stream (k = ``samples_per_class``), so that what
     is at a position depends on (seed, position) only: an epoch needs no state of the one before it, and a resumed
-    run goes on where it was.  Epoch e is positions e S .. (e + 1) S - 1 with S = ``num_samples``.
+    run goes on where it was.  Epoch e is positions e S .. (e + 1) S - 1 with S = ``num_samples``, rounded up so that
+    all processes have equally many.
 
     Yields ``turn * len(dataset) + i``; ``turn`` is twice the number of earlier passes over the class of image i, so
     an image that is drawn again, even in the same epoch, is augmented anew, and otherwise than in the uniform stream
@@ -66,10 +67,10 @@ class ClassAwareSampler(EpochSampler):
 
     @property
     def global_size(self) -> int:
-        return self.num_samples
+        return math.ceil(self.num_samples / self.world_size) * self.world_size
 
     def global_indices(self) -> np.ndarray:
-        return self.stream(self.epoch * self.num_samples, self.num_samples)
+        return self.stream(self.epoch * self.global_size, self.global_size)
 
     def stream(self, start: int, count: int) -> np.ndarray:
         """(``count``,) int64 indices at positions ``start``, ``start + 1``, ... of the endless stream."""
