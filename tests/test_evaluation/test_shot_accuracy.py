@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from vlprompt.evaluation import ShotAccuracy, shot_groups
 from vlprompt.structures import ClassificationSample
@@ -72,17 +73,29 @@ def test_groups_average_classes_and_overall_counts_images():
 
 
 def test_the_file_holds_both_conventions_and_every_class(tmp_path):
-    evaluate([0, 1, 1], [0, 1, 2], [300, 20, 7], out_dir=str(tmp_path))
+    evaluate([0, 1, 1, 3], [0, 1, 2, 3], [300, 20, 7, 100], out_dir=str(tmp_path))
     content = json.loads((tmp_path / 'shot_accuracy.json').read_text())
+    assert (content['convention'], content['many'], content['few']) == ('oltr', 100, 20)
     assert content['oltr'] == dict(
-        accuracy=dict(overall=pytest.approx(200 / 3), many=100.0, medium=50.0), classes=dict(many=1, medium=1, few=1)
+        accuracy=dict(overall=75.0, many=100.0, medium=75.0),
+        pooled=dict(many=100.0, medium=pytest.approx(200 / 3)),
+        classes=dict(many=1, medium=2, few=1),
     )
-    assert content['lpt']['classes'] == dict(many=1, medium=0, few=2)
+    assert content['lpt']['classes'] == dict(many=1, medium=1, few=2)
+    assert content['lpt']['pooled'] == dict(many=100.0, medium=100.0, few=50.0)
     assert content['per_class'] == [
         dict(name='class 0', train=300, test=1, accuracy=100.0),
         dict(name='class 1', train=20, test=2, accuracy=50.0),
         dict(name='class 2', train=7, test=0, accuracy=None),
+        dict(name='class 3', train=100, test=1, accuracy=100.0),
     ]
+
+
+def test_the_file_lies_beside_the_log_of_a_run(tmp_path, monkeypatch):
+    logger = MMLogger('shot_accuracy', log_file=str(tmp_path / 'run.log'))
+    monkeypatch.setattr(MMLogger, 'get_current_instance', lambda: logger)
+    evaluate([0], [0], [300])
+    assert json.loads((tmp_path / 'shot_accuracy.json').read_text())['lpt']['classes'] == dict(many=1, medium=0, few=0)
 
 
 def test_the_log_shows_both_conventions(monkeypatch):

@@ -31,8 +31,9 @@ class ShotAccuracy(BaseMetric):
 
     The two conventions differ in classes of exactly 20 training images: on Places-LT they give groups of 131, 163, 71
     and of 131, 157, 77 classes, so medium and few of papers that follow different ones are not of the same classes.
-    The log shows both.  Published test sets have equally many images of every class; then the mean over classes is the
-    share of correct images of the group, and overall the mean over all classes.
+    The log shows both.  LPT's code does not average classes but counts the right images of a group; published test sets
+    have equally many images of every class, so that both are the same, and overall is the mean over all classes.
+    Where they differ, ``pooled`` of the file is the other.
 
     Reported as ``shot/overall``, ``shot/many``, ``shot/medium``, ``shot/few`` in the chosen convention; a group that
     has no tested class is left out.
@@ -43,7 +44,7 @@ class ShotAccuracy(BaseMetric):
         few: classes with fewer (``'oltr'``), or at most as many (``'lpt'``), are few-shot.
         cls_num_list: n_c of the C classes; None: from the metainfo of the test set.
         out_dir: folder for ``shot_accuracy.json`` with groups and sizes in both conventions and, class by class,
-            training images, test images and accuracy; None writes nothing.
+            training images, test images and accuracy; None: that of the run's log file, if it has one.
         collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes meet.
         prefix: of the names of the results.
 
@@ -92,9 +93,11 @@ class ShotAccuracy(BaseMetric):
             convention: self.calculate(labels, predicted, counts, convention, self.many, self.few)
             for convention in CONVENTIONS
         }
-        MMLogger.get_current_instance().info(self._text(tables, counts))
-        if self.out_dir is not None:
-            self._write(tables, counts, labels, predicted)
+        logger = MMLogger.get_current_instance()
+        logger.info(self._text(tables, counts))
+        folder = self.out_dir or (logger.log_file and Path(logger.log_file).parent)
+        if folder is not None:
+            self._write(Path(folder), tables, counts, labels, predicted)
         return tables[self.convention]
 
     @staticmethod
@@ -139,6 +142,7 @@ class ShotAccuracy(BaseMetric):
 
     def _write(
         self,
+        folder: Path,
         tables: dict[str, dict[str, float]],
         counts: Sequence[int],
         labels: np.ndarray,
@@ -147,15 +151,20 @@ class ShotAccuracy(BaseMetric):
         names = (self.dataset_meta or {}).get('classes') or [str(label) for label in range(len(counts))]
         tested = np.bincount(labels, minlength=len(counts)).tolist()
         accuracy = 100 * class_accuracy(labels, predicted, len(counts))
+        right = labels == predicted
         content = dict(convention=self.convention, many=self.many, few=self.few)
         for convention, table in tables.items():
             groups = shot_groups(counts, convention, self.many, self.few)
-            content[convention] = dict(accuracy=table, classes={name: len(g) for name, g in groups.items()})
+            of_group = {name: right[np.isin(labels, members)] for name, members in groups.items()}
+            content[convention] = dict(
+                accuracy=table,
+                pooled={name: 100 * float(images.mean()) for name, images in of_group.items() if len(images)},
+                classes={name: len(members) for name, members in groups.items()},
+            )
         content['per_class'] = [
             dict(name=name, train=train, test=test, accuracy=None if np.isnan(value) else float(value))
             for name, train, test, value in zip(names, counts, tested, accuracy, strict=True)
         ]
-        folder = Path(self.out_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'shot_accuracy.json').write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
 
