@@ -1,4 +1,4 @@
-_base_ = './lpt_micro-vit_phase1_4e_custom.py'
+_base_ = './lpt_micro-vit_phase1_8e_custom.py'
 
 # Cross-entropy of both streams in place of A-GCL.
 model = dict(

@@ -1,4 +1,4 @@
-_base_ = './adaptformer_micro-vit_8e_custom.py'
+_base_ = './adaptformer_micro-vit_16e_custom.py'
 
 # Class-balanced sampling and cross-entropy in place of logit adjustment.
 model = dict(loss=dict(tau=0.0))

@@ -1,4 +1,4 @@
-_base_ = './lpt_micro-vit_phase1_4e_scenes_lt.py'
+_base_ = './lpt_micro-vit_phase1_8e_scenes_lt.py'
 
 # Cross-entropy of both streams in place of A-GCL.
 model = dict(
