@@ -1,9 +1,3 @@
-_base_ = [
-    '../_base_/models/vpt_vit-b16-in21k.py',
-    '../_base_/datasets/cifar100_lt_224x224.py',
-    '../_base_/schedules/visual_100e.py',
-    '../_base_/default_runtime_long_tailed.py',
-]
+_base_ = './vpt_vit-b16-in21k_100e_cifar100_lt-100.py'
 
-model = dict(class_names='cifar100_lt')
 train_dataloader = dict(sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4))
