@@ -1,8 +1,11 @@
 """Both phases of LPT on a few coloured images: what hooks tell the model, what is handed over, saved and resumed."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
@@ -12,6 +15,7 @@ from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.hooks.frozen_features import choose_per_class
 from vlprompt.engine.hooks.long_tailed import usage_statistics
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.registry import HOOKS
 
 COUNTS = (6, 3, 2)
 CONFIG = """
@@ -80,6 +84,20 @@ def state(path):
     return read_checkpoint(path)['state_dict']
 
 
+class Stop(Exception):
+    pass
+
+
+@HOOKS.register_module()
+class StoppingHook(Hook):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == self.epoch:
+            raise Stop
+
+
 def test_two_phases_in_one_go(project, tmp_path):
     runner = train_phases(configs(project, tmp_path))
     first, second = state(tmp_path / 'shared/epoch_2.pth'), state(tmp_path / 'groups/epoch_2.pth')
@@ -97,6 +115,25 @@ def test_two_phases_in_one_go(project, tmp_path):
     assert 2 <= metrics['lpt/keys_used'] <= 4
     assert 0.49 < metrics['lpt/key_entropy'] <= 1
     assert 'shot/overall' in metrics
+    assert runner.message_hub.get_scalar('test/lpt/keys_used').current() == metrics['lpt/keys_used'], 'in the log too'
+    steps = [json.loads(line) for line in next((tmp_path / 'groups').glob('*/vis_data/scalars.json')).open()]
+    assert len(steps) == 6
+    assert all(2 <= step['keys_used'] <= 4 and 0 < step['key_entropy'] <= 1 for step in steps)
+
+
+def test_phase_2_resumes_where_it_was(project, tmp_path):
+    """Bit for bit, with keys that started from k-means: neither those nor the noise depend on the interruption."""
+    options = {'phases__groups__model__pool__key_init': 'kmeans', 'phases__groups__model__pool__center': True}
+    train_phases(configs(project, tmp_path / 'whole', **options))
+    first, second = configs(project, tmp_path / 'parts', **options).values()
+    train_phases(dict(shared=first))
+    second.custom_hooks = [dict(type='vlprompt.StoppingHook', epoch=1)]
+    with pytest.raises(Stop):
+        train_phases(dict(groups=second))
+    train_phases(configs(project, tmp_path / 'parts', resume=True, **options))
+    whole, parts = (state(tmp_path / name / 'groups/epoch_2.pth') for name in ('whole', 'parts'))
+    assert 'pool.mean_query' in whole
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_keys_and_centre_from_the_training_images(project, tmp_path):
@@ -130,16 +167,21 @@ def _all_images(runner):
 
 
 def test_head_from_class_means(project, tmp_path):
-    cfg = configs(project, tmp_path, model__head__start='class_mean')['shared']
-    cfg.train_cfg.max_epochs = 1
-    cfg.optim_wrapper.optimizer.lr = cfg.param_scheduler.warmup_lr = 0.0
-    runner = cli.build_runner(cfg)
-    runner.train()
+    shared, groups = configs(project, tmp_path, model__head__start='class_mean').values()
+    for cfg in (shared, groups):
+        cfg.train_cfg.max_epochs = 1
+        cfg.optim_wrapper.optimizer.lr = cfg.param_scheduler.warmup_lr = 0.0
+    runner = train_phases(dict(shared=shared))
     model = runner.bare_model
     with torch.no_grad():
-        features = torch.nn.functional.normalize(model.query(_all_images(runner)), dim=1)
+        features = model.query(_all_images(runner))
     means = torch.stack([part.mean(0) for part in features.split(COUNTS)])
     torch.testing.assert_close(model.head.weight.detach(), torch.nn.functional.normalize(means, dim=1))
+    with torch.no_grad():
+        model.head.weight.neg_()  # as if training had moved it
+    runner.save_checkpoint(shared.work_dir, 'epoch_1.pth')
+    after = train_phases(dict(groups=groups)).bare_model
+    torch.testing.assert_close(after.head.weight, model.head.weight, msg='what phase 1 learned is not computed anew')
 
 
 def test_data_without_counts_are_refused(project, tmp_path):

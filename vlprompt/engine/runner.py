@@ -65,6 +65,9 @@ class PromptRunner(Runner):
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
     """
 
+    loaded_names: frozenset[str] = frozenset()
+    """Names of the tensors that ``load_from`` and ``start_from`` brought."""
+
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner:
         check_config(cfg)
@@ -199,9 +202,10 @@ class PromptRunner(Runner):
             if self._resume:
                 self.logger.warning(f'Nothing to resume in {self.work_dir}: training starts from the beginning.')
             if self._load_from is not None:
-                self.load_checkpoint(self._load_from)
+                checkpoint = self.load_checkpoint(self._load_from)
+                self.loaded_names |= frozenset(checkpoint.get('state_dict', checkpoint))
             if self.cfg.get('start_from') is not None:
-                hand_over(self.bare_model, **self.cfg.start_from)
+                self.loaded_names |= frozenset(hand_over(self.bare_model, **self.cfg.start_from))
         self._has_loaded = True
 
     def resume(

@@ -22,10 +22,10 @@ class FrozenFeatureHook(Hook):
     """Before training, one pass over training images without augmentation, where the model asks for it:
 
     * ``pool.key_init='kmeans'`` or ``pool.center``: :meth:`~vlprompt.prompts.PromptPool.fit` on the queries;
-    * ``head.start='class_mean'``: the head starts from the mean normalised feature of every class.
+    * ``head.start='class_mean'``: the head starts from the mean feature of every class.
 
     The images are seen as in a test (the pipeline of ``test_dataloader``), under the shared prompts.  Nothing is done
-    when a run is resumed.
+    when a run is resumed, nor to keys and heads that were loaded (``load_from``) or handed over (``start_from``).
 
     Args:
         images_per_class: at most; drawn with the run's seed.
@@ -40,8 +40,8 @@ class FrozenFeatureHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = runner.bare_model
-        fit_pool = model.pool is not None and model.pool.needs_queries
-        fit_head = model.head.start == 'class_mean'
+        fit_pool = model.pool is not None and model.pool.needs_queries and 'pool.keys' not in runner.loaded_names
+        fit_head = model.head.start == 'class_mean' and 'head.weight' not in runner.loaded_names
         if runner.iter > 0 or not (fit_pool or fit_head):
             return
         features, labels = self._features(runner)
@@ -51,9 +51,8 @@ class FrozenFeatureHook(Hook):
             model.pool.fit(features, torch.Generator().manual_seed(runner.seed))
             started += [model.pool.keys, model.pool.mean_query]
         if fit_head:
-            unit = torch.nn.functional.normalize(features, dim=1)
-            means = torch.stack([unit[labels == label].mean(0) for label in range(model.num_classes)])
-            model.head.set_directions(means)
+            means = [features[labels == label].mean(0) for label in range(model.num_classes)]
+            model.head.set_directions(torch.stack(means))
             started.append(model.head.weight)
         for tensor in started:
             broadcast(tensor.data)
@@ -68,7 +67,8 @@ class FrozenFeatureHook(Hook):
         dataset = DATASETS.build(cfg)
         dataset.full_init()
         chosen = choose_per_class(dataset.labels, self.images_per_class, runner.seed)
-        loader = DataLoader(Subset(dataset, chosen), self.batch_size, collate_fn=pseudo_collate)
+        workers = runner.cfg.train_dataloader.get('num_workers', 0)
+        loader = DataLoader(Subset(dataset, chosen), self.batch_size, collate_fn=pseudo_collate, num_workers=workers)
         model = runner.bare_model
         model.eval()
         features = [model.query(model.data_preprocessor(batch)['inputs']).float() for batch in loader]

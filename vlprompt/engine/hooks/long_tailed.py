@@ -48,34 +48,34 @@ class StreamWeightHook(Hook):
 class PromptUsageHook(Hook):
     """How evenly images spread over the groups of a prompt pool; models without a pool are left alone.
 
-    Adds to the training log after every epoch, and to the metrics of validation and test:
+    Logged with every training step (of the epoch so far), and among the metrics of validation and test as ``lpt/...``:
 
     * ``keys_used``: groups that at least one image chose;
     * ``key_entropy``: entropy of the choices over the log of the number of groups, 1 if all are chosen equally often
       (log k / log m if every image takes the same k of m).
     """
 
-    priority = 'ABOVE_NORMAL'  # the training scalars are there when the logger looks for them
+    priority = 'HIGHEST'  # RuntimeInfoHook puts the metrics into the log and must find these among them
 
     def before_train_epoch(self, runner: Runner) -> None:
-        self._reset(runner)
+        pool = getattr(runner.bare_model, 'pool', None)
+        if pool is not None:
+            pool.reset_usage()
 
     before_val_epoch = before_test_epoch = before_train_epoch
 
-    def after_train_epoch(self, runner: Runner) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         for name, value in self._measure(runner).items():
             runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        for name, value in self._measure(runner).items():
             runner.logger.info(f'Epoch {runner.epoch + 1}: {name} {value:.3g}')
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         metrics.update({f'lpt/{name}': value for name, value in self._measure(runner).items()})
 
     after_test_epoch = after_val_epoch
-
-    def _reset(self, runner: Runner) -> None:
-        pool = getattr(runner.bare_model, 'pool', None)
-        if pool is not None:
-            pool.reset_usage()
 
     def _measure(self, runner: Runner) -> dict[str, float]:
         pool = getattr(runner.bare_model, 'pool', None)
