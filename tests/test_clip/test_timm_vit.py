@@ -74,8 +74,19 @@ def test_names_of_timm_are_read_from_timm():
 def test_errors_say_what_to_do(weights, tmp_path):
     with pytest.raises(ValueError, match='name of timm or an arch'):
         build_timm_vit()
-    with pytest.raises(ValueError, match='knows no model'):
+    with pytest.raises(ValueError, match='arch must give width, layers'):
+        build_timm_vit(arch=dict(width=64, depth=3))
+    with pytest.raises(ValueError, match='3 heads do not divide a width of 64'):
+        build_timm_vit(arch=dict(SHAPE, heads=3))
+    with pytest.raises(ValueError, match=r'knows no model .* it has vit_base_patch16_224,'):
         build_timm_vit('vit_bse_patch16_224')
+    with pytest.raises(ValueError, match=r'no weights .* it has vit_tiny_patch16_224\.augreg_in21k,'):
+        build_timm_vit('vit_tiny_patch16_224.augreg_in12k')
+    (tmp_path / 'cut.safetensors').write_bytes(b'abc')
+    with pytest.raises(ValueError, match='broken download'):
+        build_timm_vit(arch=SHAPE, weights=tmp_path / 'cut.safetensors')
+    with pytest.raises(ValueError, match="'openai' must be 'pretrained' or a file"):
+        build_timm_vit('vit_tiny_patch16_224', weights='openai')
     with pytest.raises(ValueError, match='no plain ViT'):
         build_timm_vit('deit3_small_patch16_224')
     with pytest.raises(ValueError, match=r'file:vit\.pth does not fit'):
@@ -89,6 +100,20 @@ def test_errors_say_what_to_do(weights, tmp_path):
             {k: torch.zeros(1, 1, 1) for k in ('cls_token', 'pos_embed', 'patch_embed.proj.weight')}
             | {'blocks.0.ls1.gamma': torch.zeros(1)}
         )
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch):
+    """Without a network the message says which file to fetch."""
+
+    def unreachable(name, pretrained=False, **options):
+        if pretrained:
+            raise OSError('no route to host')
+        return create_model(name, **options)
+
+    create_model = timm.create_model
+    monkeypatch.setattr(timm, 'create_model', unreachable)
+    with pytest.raises(FileNotFoundError, match=r'huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k .*no route'):
+        build_timm_vit('vit_tiny_patch16_224.augreg_in21k', weights='pretrained')
 
 
 class TestPromptsAsKeysAndValues:

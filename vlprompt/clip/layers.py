@@ -31,10 +31,16 @@ class QuickGELU(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with the parameter names of :class:`torch.nn.MultiheadAttention`."""
+    """Multi-head self-attention with the parameter names of :class:`torch.nn.MultiheadAttention`.
+
+    Raises:
+        ValueError: ``heads`` do not divide ``width``.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f'attention: {heads} heads do not divide a width of {width}')
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from .weights import read_state_dict, state_sha256
 
 PRETRAINED = 'pretrained'
 """The ``weights`` that timm offers for a name, downloaded or from its cache."""
+
+_ARCH = ('width', 'layers', 'heads', 'patch_size', 'image_size')
 
 _NAMES = {
     'cls_token': 'class_embedding',
@@ -60,13 +63,16 @@ def build_timm_vit(
         The trunk in eval mode, fp32, on the CPU, and where its weights came from (None if random).
 
     Raises:
-        ValueError: not a plain ViT with a class token, or weights that do not fit.
+        ValueError: a name that timm does not have, not a plain ViT with a class token, or weights that do not fit.
         FileNotFoundError: the file is missing, or the download failed.
     """
     if (name is None) == (arch is None):
         raise ValueError(f'build_timm_vit needs a name of timm or an arch, got name={name!r}, arch={arch!r}')
+    if arch is not None and set(arch) != set(_ARCH):
+        raise ValueError(f'build_timm_vit: arch must give {", ".join(_ARCH)}, got {", ".join(arch) or "nothing"}')
     shape = dict(arch, norm_eps=1e-6) if arch is not None else _shape_of(_timm_model(name), name)
-    size = shape.pop('image_size') if image_size is None else (shape.pop('image_size'), image_size)[1]
+    size = shape.pop('image_size')
+    size = size if image_size is None else image_size
     shape['norm_eps'] = shape['norm_eps'] if norm_eps is None else norm_eps
     with nullcontext() if weights is None else torch.device('meta'):
         visual = VisionTransformer(
@@ -129,9 +135,12 @@ def _renamed(key: str, names: Mapping[str, str], full: str) -> str:
 def _timm_model(name: str, **options: Any) -> nn.Module:
     import timm
 
-    if not timm.is_model(name.split('.')[0]):
-        close = ', '.join(timm.list_models(f'*{name.split(".")[0][:12]}*')[:8])
-        raise ValueError(f'timm knows no model {name!r}; it has {close or "none of a similar name"}')
+    model, _, tag = name.partition('.')
+    if not timm.is_model(model):
+        close = ', '.join(get_close_matches(model, timm.list_models('*vit*'), 5))
+        raise ValueError(f'timm knows no model {model!r}; it has {close or "none of a similar name"}')
+    if tag and name not in (known := timm.list_pretrained(f'{model}.*')):
+        raise ValueError(f'timm has no weights {name!r}; of this model it has {", ".join(known) or "none"}')
     if options:
         return timm.create_model(name, num_classes=0, **options)
     with torch.device('meta'):

@@ -40,9 +40,13 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f'no weight file at {path}')
     if path.suffix == '.safetensors':
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f'{path} cannot be read as a weight file, perhaps a broken download: {error}') from error
     if _is_torchscript(path):
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='.*torch.jit', category=FutureWarning)
