@@ -18,6 +18,8 @@ CONFIGS = sorted(p for name in ('vpt', 'lpt', 'adaptformer') for p in (ROOT / 'c
 PAPER = [p for p in CONFIGS if 'micro' not in p.stem]
 TRUNK = dict(width=64, layers=4, heads=1, patch_size=16, image_size=32)
 EPOCHS = {'linear': 100, 'vpt': 100, 'finetune': 100, 'lpt': 40, 'adaptformer': 10}
+SHORT_SIDE, SQUASHED = ['ResizeShorterSide', 'CenterCrop'], ['ResizeImage', 'CenterCrop']
+SQUARE = ('places_lt', 'cifar100_lt')  # data whose images are square: both resize alike
 
 load = cache(Config.fromfile)
 BUILT = set()
@@ -101,9 +103,30 @@ def test_holds_the_published_recipe(path):
     }.get(method, (0.5, 1e-4) if variant == 'official' else (0.005, 0.01))
     balanced = cfg.train_dataloader.sampler.type == 'vlprompt.ClassAwareSampler'
     assert balanced == (method == 'lpt' or 'balanced' in variant)
+    crops = [
+        [transform.type.removeprefix('vlprompt.') for transform in loader.dataset.pipeline[1:-1]]
+        for loader in (cfg.train_dataloader, cfg.test_dataloader)
+    ]
+    if method == 'finetune':
+        assert crops == [['ResizeImage', 'RandomHorizontalFlip'], ['ResizeImage']]
+        assert cfg.param_scheduler.warmup_lr == 1e-4
+    elif method == 'vpt' and variant == 'official':
+        assert crops == [['ResizeShorterSide', 'PaddedRandomCrop', 'RandomHorizontalFlip'], SHORT_SIDE]
+    else:
+        short = method == 'adaptformer' and not dataset.startswith(SQUARE)
+        assert crops == [['RandomResizedCrop', 'RandomHorizontalFlip'], SHORT_SIDE if short else SQUASHED]
     if method == 'lpt':
         assert cfg.train_dataloader.batch_sampler.type == 'vlprompt.DualStreamBatchSampler'
         assert cfg.model.dual.eta == 0.5
+
+
+@pytest.mark.parametrize(
+    'dataset', ['places_lt', 'imagenet_lt', 'inat2018', 'cifar100_lt', 'imagenet_sketch', 'custom']
+)
+def test_every_method_has_a_config_for_every_data_set(dataset):
+    names = [f'{dataset}-{ratio}' for ratio in (200, 100, 50, 10)] if dataset == 'cifar100_lt' else [dataset]
+    found = {(p.stem.split('_')[0], name) for p in PAPER for name in names if p.stem.endswith(f'e_{name}')}
+    assert found == {(method, name) for method in EPOCHS for name in names}
 
 
 def test_rows_of_the_ablation():
@@ -127,8 +150,7 @@ def test_leaf_configs_hold_only_what_differs():
 @pytest.mark.parametrize('folder', ['vpt', 'lpt', 'adaptformer'])
 def test_documents_name_what_is_there(folder):
     readme = (ROOT / 'configs' / folder / 'README.md').read_text()
-    names = {p.stem for p in CONFIGS if p.parent.name == folder}
-    missing = {name for name in re.findall(r'configs/[a-z]+/([a-z0-9_-]+)\.py', readme) if name not in names}
-    assert not {name for name in missing if (ROOT / 'configs' / folder / f'{name}.py').exists()} ^ missing
+    assert all((ROOT / path).is_file() for path in re.findall(r'configs/[a-z]+/[a-z0-9_-]+\.py', readme))
+    assert all((ROOT / 'configs' / folder / path).is_file() for path in re.findall(r'`([a-z0-9/._-]+\.py)`', readme))
     metafile = (ROOT / 'configs' / folder / 'metafile.yml').read_text()
     assert all((ROOT / path).is_file() for path in re.findall(r'Config: (\S+)', metafile))

@@ -5,3 +5,5 @@ _base_ = [
     '../_base_/schedules/adaptformer_10e.py',
     '../_base_/default_runtime_long_tailed.py',
 ]
+
+test_dataloader = dict(dataset=dict(pipeline={{_base_.short_side_pipeline}}))

@@ -6,3 +6,4 @@ _base_ = [
 ]
 
 model = dict(class_names='imagenet_lt')
+test_dataloader = dict(dataset=dict(pipeline={{_base_.short_side_pipeline}}))

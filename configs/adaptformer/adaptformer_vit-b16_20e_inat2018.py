@@ -6,5 +6,6 @@ _base_ = [
 ]
 
 model = dict(num_classes=8142)
+test_dataloader = dict(dataset=dict(pipeline={{_base_.short_side_pipeline}}))
 param_scheduler = dict(T_max=20)
 train_cfg = dict(max_epochs=20)

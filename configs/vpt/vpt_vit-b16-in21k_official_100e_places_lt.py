@@ -5,7 +5,7 @@ _base_ = [
     '../_base_/default_runtime_long_tailed.py',
 ]
 
-# VPT's own recipe: its weights, normalisation, initialisation, and the start of its head.
+# VPT's own recipe: its weights, normalisation, crops, initialisation, and the start of its head.
 model = dict(
     num_classes=365,
     data_preprocessor=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
@@ -13,3 +13,12 @@ model = dict(
     prompt=dict(init='uniform', length=5),
     head=dict(dropout=0.0, init='vpt'),
 )
+train_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeShorterSide', size=256, interpolation='bilinear'),
+    dict(type='vlprompt.PaddedRandomCrop', size=(224, 224), padding=0),
+    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
+    dict(type='vlprompt.PackClassification'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+test_dataloader = dict(dataset=dict(pipeline={{_base_.short_side_pipeline}}))

@@ -37,9 +37,11 @@ def test_train_and_test_recipes_are_torchvisions(tmp_path):
     torch.manual_seed(3)
     official = T.Compose([T.RandomResizedCrop(24, scale=(0.08, 1), interpolation=BICUBIC), T.RandomHorizontalFlip()])
     assert np.array_equal(ours['inputs'].permute(1, 2, 0), official(image))
-    ours = run(tmp_path / 'a.png', LoadImage(), ResizeShorterSide(24), CenterCrop(24), PackClassification())
-    official = T.Compose([T.Resize(24, interpolation=BICUBIC), T.CenterCrop(24)])
-    assert np.array_equal(ours['inputs'].permute(1, 2, 0), official(image))
+    for mode in ('bilinear', 'bicubic'):
+        resize = ResizeShorterSide(24) if mode == 'bicubic' else ResizeShorterSide(24, interpolation=mode)
+        ours = run(tmp_path / 'a.png', LoadImage(), resize, CenterCrop(24), PackClassification())
+        official = T.Compose([T.Resize(24, interpolation=T.InterpolationMode(mode)), T.CenterCrop(24)])
+        assert np.array_equal(ours['inputs'].permute(1, 2, 0), official(image))
     sample = ours['data_samples']
     assert (sample.ori_shape, sample.img_shape, int(sample.gt_label)) == ((40, 50), (24, 24), 3)
 

@@ -12,8 +12,6 @@ from torchvision.transforms import functional as F
 from vlprompt.registry import TRANSFORMS
 from vlprompt.structures import ClassificationSample
 
-BICUBIC = T.InterpolationMode.BICUBIC
-
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
@@ -86,10 +84,15 @@ class RandomHorizontalFlip(ImageTransform):
 
 @TRANSFORMS.register_module()
 class ResizeShorterSide(ImageTransform):
-    """Resize so that the shorter side is ``size`` pixels, keeping the aspect ratio, bicubic."""
+    """Resize so that the shorter side is ``size`` pixels, keeping the aspect ratio.
 
-    def __init__(self, size: int) -> None:
-        super().__init__(T.Resize(size, interpolation=BICUBIC))
+    Args:
+        size: in pixels.
+        interpolation: ``'bicubic'`` or ``'bilinear'``.
+    """
+
+    def __init__(self, size: int, interpolation: str = 'bicubic') -> None:
+        super().__init__(T.Resize(size, interpolation=T.InterpolationMode(interpolation)))
 
 
 @TRANSFORMS.register_module()

@@ -16,6 +16,24 @@ test_pipeline = [
     dict(type='vlprompt.CenterCrop', size=224),
     dict(type='vlprompt.PackClassification'),
 ]
+# What other recipes see, by name: pipeline={{_base_.short_side_pipeline}}
+short_side_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeShorterSide', size=256, interpolation='bilinear'),
+    dict(type='vlprompt.CenterCrop', size=224),
+    dict(type='vlprompt.PackClassification'),
+]
+whole_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeImage', size=(224, 224), interpolation='bilinear'),
+    dict(type='vlprompt.PackClassification'),
+]
+whole_flip_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeImage', size=(224, 224), interpolation='bilinear'),
+    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
+    dict(type='vlprompt.PackClassification'),
+]
 
 train_dataloader = dict(
     batch_size=128,
