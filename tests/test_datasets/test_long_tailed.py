@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 import tarfile
@@ -10,6 +11,7 @@ from data_trees import save_image
 from tools.dataset_converters import check_dataset, unpack_cifar100
 from vlprompt.clip.classnames import class_names, imagenet_wnids
 from vlprompt.datasets import LongTailedDataset
+from vlprompt.datasets.readers import long_tailed
 from vlprompt.datasets.readers.imbalanced import exponential_counts, keep_images
 
 LINES = ['train/cat/0.jpg 0', 'train/cat/1.jpg 0', 'train/cat/2.jpg 0', 'train/sea_lion/0.jpg 1']
@@ -287,6 +289,16 @@ def test_check_dataset_describes_the_tail(tmp_path, capsys):
     assert f'PROBLEM: missing: {tmp_path}/train/cat/0.jpg' in out
     assert 'leak: test/cat/9.jpg in test is the same file as train/cat/1.jpg in train' in out
     assert out.endswith('2 problems\n')
+
+
+def test_check_dataset_knows_the_published_lists(imagenet_lt, monkeypatch, capsys):
+    file = imagenet_lt / 'imagenet_lt' / 'ImageNet_LT_test.txt'
+    assert check_dataset.main(['--dataset', 'imagenet_lt', '--data-root', str(imagenet_lt)]) == 1
+    problem = f'PROBLEM: {file}: not the published list (md5 '
+    assert problem in capsys.readouterr().out
+    monkeypatch.setitem(long_tailed.IMAGENET_MD5, 'test', hashlib.md5(file.read_bytes()).hexdigest())
+    check_dataset.main(['--dataset', 'imagenet_lt', '--data-root', str(imagenet_lt)])
+    assert problem not in capsys.readouterr().out
 
 
 def test_check_dataset_reads_the_data_of_a_config(archive, tmp_path, capsys):

@@ -52,6 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--dataset', help="a benchmark, such as 'caltech101'")
     parser.add_argument('--long-tailed', action='store_true', help="your own data are lists with lines 'path label'")
     parser.add_argument('--imbalance', type=float, help='of a long-tailed data set that is cut out of a balanced one')
+    parser.add_argument('--split-seed', type=int, default=0, help='of that draw')
     parser.add_argument('--reid', action='store_true', help='your own data is for re-identification')
     parser.add_argument('--ann-file', help='of your own data: *.json, *.csv or *.txt; without it a folder per class')
     parser.add_argument('--data-prefix', default='', help='folder that image paths are relative to')
@@ -67,7 +68,7 @@ def readers(args: argparse.Namespace) -> list[SplitReader | ReIDReader]:
             return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
         common = (args.data_root, args.dataset, args.ann_file, args.data_prefix, args.classes)
         if args.long_tailed or (args.dataset in LONG_TAILED and args.dataset not in PRESETS):
-            return [build_long_tailed_reader(*common, imbalance=args.imbalance)]
+            return [build_long_tailed_reader(*common, imbalance=args.imbalance, split_seed=args.split_seed)]
         return [build_reader(*common)]
     config = Config.fromfile(args.config)
     unique = {}

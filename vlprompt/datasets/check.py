@@ -65,9 +65,9 @@ def check_dataset(reader: SplitReader, workers: int = 4) -> DatasetReport:
     """Read all splits, open every image, and compare the splits.
 
     Problems are: entries that the reader refuses (label gaps, unknown or twice-used names, duplicates, ...),
-    missing and undecodable images, classes without training images, and images that are in two splits, by path
-    or by content (the bytes of the file).  Identical files within a split and classes without test images are
-    notes.
+    lists that are not the published ones (by md5), missing and undecodable images, classes without training images,
+    and images that are in two splits, by path or by content (the bytes of the file).  Identical files within a split
+    and classes without test images are notes.
 
     Args:
         reader: of the data set.
@@ -75,6 +75,7 @@ def check_dataset(reader: SplitReader, workers: int = 4) -> DatasetReport:
     """
     report = DatasetReport(str(reader.source))
     splits = _read(reader, report)
+    report.problems += reader.altered_files()
     _compare_classes(splits, report)
     files = _same_split_once(splits)
     compare_paths(files, report)

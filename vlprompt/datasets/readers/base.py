@@ -62,6 +62,10 @@ class SplitReader(ABC):
         check_split(items, self.classes, split, str(self.source))
         return items
 
+    def altered_files(self) -> list[str]:
+        """What is wrong with files whose published md5 sum is known, a line each; most readers know none."""
+        return []
+
     def require(self, path: Path) -> Path:
         """``path``, or an error that says that it is missing and where to get it."""
         if path.exists():

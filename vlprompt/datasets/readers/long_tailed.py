@@ -15,18 +15,25 @@ from vlprompt.datasets.readers.presets import PRESETS, README, Preset
 from vlprompt.datasets.readers.transfer import TransferReader
 
 NAMES_FILE = 'classnames.txt'
+PLACES_MD5 = dict(
+    train='e7795ab1bf428a89f900854127b1e556',
+    val='2f6e727cd6c99c7b7fdecc9876875b1b',
+    test='1347af35b053bd31cf782256306affe7',
+)
+IMAGENET_MD5 = dict(val='ef44f8e43fbc904809a77216042e7498', test='5f5f97c738923e877c5c78accce6744f')
 
 
 def _places(folder: Path) -> SplitReader:
     hint = f'Places_LT_{{train,val,test}}.txt are published with OLTR, the images as places365_standard. {README}'
-    return NumberedListReader(folder / 'Places_LT_{split}.txt', folder, hint=hint)
+    return NumberedListReader(folder / 'Places_LT_{split}.txt', folder, hint=hint, md5=PLACES_MD5)
 
 
 def _imagenet(folder: Path) -> SplitReader:
     hint = f'ImageNet_LT_{{train,val,test}}.txt are published with OLTR, the images are those of ImageNet. {README}'
     names = dict(zip(imagenet_wnids(), class_names('imagenet'), strict=True))
     images = folder.parent / PRESETS['imagenet'].folder / 'images'
-    return NumberedListReader(folder / 'ImageNet_LT_{split}.txt', images, folder_names=names, hint=hint)
+    lists = folder / 'ImageNet_LT_{split}.txt'
+    return NumberedListReader(lists, images, folder_names=names, hint=hint, md5=IMAGENET_MD5)
 
 
 def _inat(folder: Path) -> SplitReader:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from vlprompt.datasets.items import Item, some
 from vlprompt.datasets.readers.text_list import ListReader, Row
@@ -26,6 +28,7 @@ class NumberedListReader(ListReader):
         only_split: the split that a list without split column and ``{split}`` holds.
         folder_names: folder -> class name, such as WordNet ids -> words; every folder must be in it.
         hint: where to get the list.
+        md5: split -> md5 sum of its published list, where it is known.
     """
 
     def __init__(
@@ -36,10 +39,21 @@ class NumberedListReader(ListReader):
         only_split: str = 'train',
         folder_names: Mapping[str, str] | None = None,
         hint: str = '',
+        md5: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(source, image_root, classes, only_split)
+        self.md5 = md5
         self.folder_names = folder_names
         self.hint = hint or self.hint
+
+    def altered_files(self) -> list[str]:
+        problems = []
+        for split, published in self.md5.items():
+            file = self._file(split)
+            found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() if file.exists() else published
+            if found != published:
+                problems.append(f'{file}: not the published list (md5 {found}, published {published}); get it again')
+        return problems
 
     @cached_property
     def takes_numbers(self) -> bool:

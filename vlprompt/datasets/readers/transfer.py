@@ -26,6 +26,9 @@ class TransferReader(SplitReader):
     def load_classes(self) -> list[str]:
         return self.readers['train'].classes
 
+    def altered_files(self) -> list[str]:
+        return self.readers['train'].altered_files() + self.readers['test'].altered_files()
+
     def load(self, split: str) -> list[Item]:
         reader = self.readers[split]
         if len(reader.classes) != len(self.classes):
