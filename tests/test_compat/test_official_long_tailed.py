@@ -11,7 +11,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
-from vlprompt.compat.official import convert
+from vlprompt.compat.official import convert, describe
+from vlprompt.engine.checkpoint import CheckpointError
 
 ARCH = dict(width=32, layers=3, heads=2, patch_size=16, image_size=32)
 
@@ -52,12 +53,16 @@ def test_lpt_round_trip(run_tool):
         'phases.groups.model.pool': dict(size=4, length=2, first_block=1),
     }
     model = init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official_90e_places_lt.py', ours, options)
+    assert torch.load(ours)['meta']['vlprompt']['base']['sha256'] == model.base_source.sha256
     assert torch.equal(model.prompt.tokens, learned['Prompt_Tokens'])
     assert torch.equal(model.pool.tokens, learned['Prompt_Tokens_pool'])
     assert torch.equal(model.pool.keys, learned['Prompt_Keys'])
     assert torch.equal(model.head.weight, learned['head.weight'].T)
     assert torch.equal(model.visual.transformer.resblocks[1].mlp.c_fc.bias, state['module.blocks.1.mlp.fc1.bias'])
     assert model.visual.ln_post.eps == 1e-5
+    options['model.timm'].pop('weights')
+    with pytest.raises(CheckpointError, match=r'trained on the trunk in the official file .* Set model\.timm\.weights'):
+        init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official_90e_places_lt.py', ours, options)
 
 
 def test_vpt_round_trip(run_tool):
@@ -78,6 +83,9 @@ def test_vpt_of_a_whole_model():
     assert converted['prompt.tokens'].shape == (4, 5, 8)
     assert torch.equal(converted['head.weight'], state['head.last_layer.weight'])
     assert torch.equal(converted['head.bias'], state['head.last_layer.bias'])
+    projection = dict(weight=torch.randn(8, 8), bias=torch.randn(8))
+    projected = convert('vpt', state | {f'enc.transformer.prompt_proj.{k}': v for k, v in projection.items()})
+    assert all(torch.equal(projected[f'prompt.projection.{k}'], v) for k, v in projection.items())
     shallow = {name: value for name, value in state.items() if 'deep' not in name}
     assert convert('vpt', shallow)['prompt.tokens'].shape == (1, 5, 8)
 
@@ -85,6 +93,7 @@ def test_vpt_of_a_whole_model():
 def test_files_of_other_methods_are_refused():
     state, _ = lpt_state(pool=False)
     assert set(convert('lpt', state)) == {'prompt.tokens', 'head.weight'}
+    assert describe('lpt', {k: v for k, v in state.items() if 'prompt_learner' in k}) == {}
     wrong = state | {'module.prompt_learner.head.weight': torch.randn(5, 32)}
     with pytest.raises(ValueError, match='transposed'):
         convert('lpt', wrong)

@@ -4,6 +4,8 @@
     python tools/model_converters/official.py plot output/prompt_learner/model.pth.tar-200 plot.pth
     python tools/model_converters/official.py denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
     python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
+    python tools/model_converters/official.py lpt LPT_places.pth lpt.pth
+    python tools/model_converters/official.py vpt prompt_ep100.pth vpt.pth
 
 Only what was learned is kept. The file is read without running any code it carries, so pickled schedulers and the
 like do no harm. The base weights are those of the config that the result is loaded with.

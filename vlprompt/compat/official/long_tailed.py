@@ -1,15 +1,20 @@
 """LPT and VPT: prompts, keys and head.
 
 The published LPT file holds the whole model; its frozen trunk is read from the same file by
-``model.timm.weights=LPT_places.pth``.  Both were run with a layer-norm epsilon of 1e-5 (``*_official_*`` configs).
+``model.timm.weights=LPT_places.pth``, and has layer norms with an epsilon of 1e-5 (``*_official_*`` configs).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from .registry import State, converter
+from vlprompt.clip.timm_vit import from_timm_names
+from vlprompt.clip.weights import state_sha256
+
+from .registry import State, converter, describer
 
 _LPT = {
     'Prompt_Tokens': 'prompt.tokens',
@@ -43,11 +48,20 @@ def convert_lpt(state: State) -> State:
     return {name: tensor.float() for name, tensor in found.items() if tensor is not None}
 
 
+@describer('lpt')
+def describe_lpt(state: State) -> dict[str, Any]:
+    """The trunk in the file, as it is named and hashed when it is read from there; nothing if it has none."""
+    if 'cls_token' not in state:
+        return {}
+    return dict(base=dict(name='the trunk in the official file', sha256=state_sha256(from_timm_names(state))))
+
+
 @converter('vpt')
 def convert_vpt(state: State) -> State:
     """VPT: ``shallow_prompt`` (1, P, D) and ``deep_prompt`` (L - 1, P, D) as (L, P, D), and the head if any.
 
-    Takes the saved prompts (``prompt_ep*.pth``) or a whole model, whose names end in ``prompt_embeddings``.
+    Takes the saved prompts (``prompt_ep*.pth``) or a whole model, whose names end in ``prompt_embeddings`` and, where
+    prompts are projected, in ``prompt_proj.weight`` and ``.bias``.
     """
     first, deeper = _ending(state, _FIRST), _ending(state, _DEEPER)
     if first is None:
@@ -63,6 +77,9 @@ def convert_vpt(state: State) -> State:
         heads = [tensor for name, tensor in state.items() if name.startswith('head.') and name.endswith(f'.{part}')]
         if len(heads) == 1:
             converted[f'head.{part}'] = heads[0].float()
+        for name, tensor in state.items():
+            if name.endswith(f'prompt_proj.{part}'):
+                converted[f'prompt.projection.{part}'] = tensor.float()
     return converted
 
 
