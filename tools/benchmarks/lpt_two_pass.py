@@ -32,11 +32,11 @@ AGCL = dict(type='vlprompt.AGCLLoss')
 
 
 def build_model(arch: dict, device: torch.device) -> VisualPromptClassifier:
-    """LPT with its published sizes; the keys are spread, so that images choose different groups."""
+    """LPT with its published sizes."""
     model = VisualPromptClassifier(
         timm=dict(arch=arch),
         prompt=dict(type='vlprompt.VisualPrompt'),
-        pool=dict(type='vlprompt.PromptPool', first_block=arch['layers'] // 2),
+        pool=dict(type='vlprompt.PromptPool', first_block=arch['layers'] // 2, center=True),
         head=dict(type='vlprompt.CosineHead', dropout=0.1),
         loss=AGCL,
         dual=dict(eta=0.5, loss=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0)),
@@ -86,6 +86,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = build_model(arch, device)
     size = arch['image_size']
     images = torch.randn(args.batch // 2, 3, size, size, device=device).repeat(2, 1, 1, 1)
+    with torch.no_grad():  # centred queries point in all directions, so that images choose different groups
+        model.pool.fit(model.query(images), torch.Generator())
+        chosen = len(model.feature(images)[1].combinations()[0])
     samples = [ClassificationSample().set_gt_label(index % CLASSES).to(device) for index in range(len(images))]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -99,7 +102,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {args.threads} threads'
     shape = f'{arch["layers"]} blocks of width {arch["width"]}'
-    print(f'{where}, torch {torch.__version__}, fp32; ViT with {shape}, {len(images)} images of {size} pixels')
+    print(
+        f'{where}, torch {torch.__version__}, fp32; ViT with {shape}, {len(images)} images of {size} pixels, '
+        f'{chosen} different pairs of groups'
+    )
     for name, run, what in (('forward', forward, 'logits'), ('training step', step, 'gradients')):
         fast, plain, difference = measure(run, device, args.repeats)
         print(

@@ -87,7 +87,7 @@ def run_blocks(
     outputs = []
     for index, block in enumerate(blocks):
         adapter = None if adapters is None else adapters[index]
-        needed = (queries or length) if index == last else None
+        needed = (queries or length) if index == last and not reference else None
         flows = index < last and entries[index + 1] is None
         if index < last and not flows and not reference and x.shape[1] > length:
             needed = length  # tokens of a prompt that ends here
@@ -100,7 +100,7 @@ def run_blocks(
             x = block(x[:, :length], queries if index == last else None, extra=extra, adapter=adapter)
         if index in out_indices:
             outputs.append(x[:, :length])
-    return x, tuple(outputs)
+    return x[:, : queries or length], tuple(outputs)
 
 
 def _join(x: Tensor, prompts: tuple[Prompt, ...]) -> Tensor:

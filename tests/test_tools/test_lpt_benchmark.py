@@ -1,0 +1,16 @@
+"""The benchmark of LPT's two passes: runs, on images that choose different groups, and both sides agree."""
+
+import re
+import runpy
+
+from tests.conftest import ROOT
+
+
+def test_quick(capsys):
+    main = runpy.run_path(str(ROOT / 'tools/benchmarks/lpt_two_pass.py'))['main']
+    main(['--quick', '--repeats', '1'])
+    printed = capsys.readouterr().out
+    assert int(re.search(r'(\d+) different pairs', printed)[1]) > 1
+    differences = [float(value) for value in re.findall(r'(?:logits|gradients) (\S+)', printed)]
+    assert len(differences) == 2
+    assert max(differences) < 1e-4
