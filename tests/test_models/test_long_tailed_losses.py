@@ -33,6 +33,11 @@ def test_agcl_gives_the_published_values(recipe):
     assert loss(COSINE, TARGET, EPSILON).item() == pytest.approx(sum(PUBLISHED[recipe]) / 2, rel=1e-12)
 
 
+def test_beta_is_a_factor_of_the_loss():
+    one, half = agcl(), agcl(weight=0.5)
+    torch.testing.assert_close(half(COSINE, TARGET, EPSILON), 0.5 * one(COSINE, TARGET, EPSILON))
+
+
 def test_cloud_sizes():
     expected = [0, 0.23137821315975915, 0.7686217868402409, 1]
     assert cloud_sizes(torch.tensor(COUNTS, dtype=torch.double)).tolist() == pytest.approx(expected)
