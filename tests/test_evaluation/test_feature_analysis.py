@@ -102,6 +102,20 @@ def test_directions_maximise_the_ratio_of_scatters_in_falling_order(clusters):
         lda_projection(features, labels, 3)
 
 
+def test_all_directions_against_whitening(clusters):
+    """After whitening within groups they are the principal ones of the group means: scikit-learn's way."""
+    features, labels = clusters
+    means = np.stack([features[labels == c].mean(0) for c in range(3)])[labels]
+    within = np.cov((features - means).T, bias=True)
+    within += 1e-4 * np.trace(within) / 6 * np.eye(6)
+    values, vectors = np.linalg.eigh(within)
+    whiten = vectors / np.sqrt(values)
+    _, _, principal = np.linalg.svd((means - features.mean(0)) @ whiten, full_matrices=False)
+    expected = features @ whiten @ principal[:2].T
+    found = features @ lda_projection(features, labels, 2)
+    np.testing.assert_allclose(found * np.sign(found[0] * expected[0]), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_more_dimensions_than_features():
     features = np.random.default_rng(0).normal(size=(10, 40))
     assert np.isfinite(lda_projection(features, np.arange(10) % 3)).all()

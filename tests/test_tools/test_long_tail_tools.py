@@ -9,6 +9,7 @@ from tests.conftest import MICRO, ROOT
 from tools.analysis_tools import analyse_features, plot_long_tail
 from tools.dataset_converters import generate_world
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES
+from vlprompt.engine import cli
 
 CONFIG = """
 _base_ = {base!r}
@@ -63,6 +64,8 @@ def test_analyses_of_a_model_with_a_pool(config, tmp_path, capsys):
     text = (tmp_path / 'analysis.md').read_text()
     assert '| tuned | cosine | 5 |' in text
     assert f'Group prompts: {usage["used"]} of 4 in use' in text
+    assert (result['convention'], result['classes']) == ('oltr', dict(many=0, medium=0, few=40))
+    assert 'classes by training images (oltr): 0 many, 0 medium, 40 few.' in text
     assert text in capsys.readouterr().out
 
 
@@ -82,8 +85,11 @@ def config_folder(config):
 
 
 def test_mistakes_of_the_user(config, tmp_path):
-    with pytest.raises(ValueError, match=r'--k 5000: there are only \d+ training images'):
+    with pytest.raises(cli.ConfigError, match=r'--k 5000: there are only \d+ training images'):
         analyse_features.main([config, 'none', '--out', str(tmp_path), '--k', '5000'])
+    options = ['--cfg-options', 'train_dataloader=None']
+    with pytest.raises(cli.ConfigError, match='has no train_dataloader'):
+        analyse_features.main([config, 'none', '--out', str(tmp_path), *options])
     with pytest.raises(FileNotFoundError, match='no image in'):
         analyse_features.ReferenceImages(str(tmp_path), 4, [])
 
@@ -107,6 +113,10 @@ def test_accuracy_along_the_tail(tmp_path, capsys):
     (tmp_path / 'lpt' / 'shot_accuracy.json').write_text(json.dumps(other))
     with pytest.raises(ValueError, match='different training data'):
         plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
+    for content, message in (('[1]', 'is no shot_accuracy.json'), ('{', 'is no JSON')):
+        (tmp_path / 'lpt' / 'shot_accuracy.json').write_text(content)
+        with pytest.raises(cli.ConfigError, match=message):
+            plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
 
 
 def test_spread_is_even():

@@ -47,6 +47,7 @@ from vlprompt.evaluation.feature_analysis import (  # noqa: E402
     prompt_usage,
 )
 from vlprompt.evaluation.feature_extraction import FeatureTable, extract_features  # noqa: E402
+from vlprompt.evaluation.shot_accuracy import CONVENTIONS  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import draw_projection, draw_prompt_usage, save_figure  # noqa: E402
 
@@ -64,6 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--k', type=int, default=20, help='neighbours of the main table; the others are listed below it'
     )
+    parser.add_argument('--convention', choices=CONVENTIONS, default='oltr', help='of many, medium and few')
     parser.add_argument(
         '--reference',
         metavar='DIR',
@@ -139,7 +141,7 @@ def analyse_view(
     for metric in ('cosine', 'euclidean'):
         predicted = knn_predict(queries, bank, train.labels, ks, metric)
         knn[metric] = {
-            str(k): ShotAccuracy.calculate(test.labels.numpy(), labels.numpy(), counts)
+            str(k): ShotAccuracy.calculate(test.labels.numpy(), labels.numpy(), counts, args.convention)
             for k, labels in predicted.items()
         }
     spread_of_classes = class_spread(queries, test.labels)._asdict()
@@ -147,15 +149,16 @@ def analyse_view(
     return dict(knn=knn, spread=spread_of_classes)
 
 
-def analyse_usage(test: FeatureTable, size: int, counts: list[int], out: Path) -> dict[str, Any]:
+def analyse_usage(test: FeatureTable, size: int, counts: list[int], args: argparse.Namespace) -> dict[str, Any]:
     """Numbers and picture of the group prompts that test images choose."""
     usage = prompt_usage(test.groups, size)
     parts = {}
-    for name, labels in shot_groups(counts).items():
+    for name, labels in shot_groups(counts, args.convention).items():
         chosen = test.groups[torch.isin(test.labels, torch.from_numpy(labels))]
         parts[name] = torch.bincount(chosen.flatten(), minlength=size).numpy()
     note = f'{usage.used} of {size} in use, entropy {usage.entropy:.2f}, {usage.top_set:.0%} take the same set'
-    print(save_figure(draw_prompt_usage(parts, 'Group prompts chosen by test images', note), out / 'prompt_usage.png'))
+    figure = draw_prompt_usage(parts, 'Group prompts chosen by test images', note)
+    print(save_figure(figure, args.out / 'prompt_usage.png'))
     return usage._asdict() | dict(counts=usage.counts.tolist(), groups={k: v.tolist() for k, v in parts.items()})
 
 
@@ -184,7 +187,8 @@ def markdown(result: dict[str, Any]) -> str:
     head = f'K-NN accuracy (K={result["k"]}, cosine, %)'
     lines = [
         f'`{result["config"]}`, `{result["checkpoint"]}`: {result["train_images"]} training images, '
-        f'{result["test_images"]} test images, features scaled: {result["normalize"]}.',
+        f'{result["test_images"]} test images, features scaled: {result["normalize"]}; classes by training images '
+        f'({result["convention"]}): ' + ', '.join(f'{size} {name}' for name, size in result['classes'].items()) + '.',
         '',
         f'| features | {head}: ' + ' | '.join(GROUPS) + ' | R_i | inner/inter | pairwise | mean norm |',
         '|---|' + '---|' * (len(GROUPS) + 4),
@@ -221,6 +225,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg = phase_config(cfg, args.phase)
+    for loader in ('train_dataloader', 'test_dataloader'):
+        if cfg.get(loader) is None:
+            raise cli.ConfigError(
+                f'{args.config} has no {loader}: features of training and of test images are compared'
+            )
     if args.data_root is not None:
         cli.set_data_root(cfg, args.data_root)
     model = init_model(cfg, None if args.checkpoint == 'none' else args.checkpoint, device=args.device)
@@ -228,7 +237,7 @@ def main(argv: list[str] | None = None) -> None:
     train_set = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=test_pipeline))
     test_set = DATASETS.build(cfg.test_dataloader.dataset)
     if args.k > len(train_set):
-        raise ValueError(f'--k {args.k}: there are only {len(train_set)} training images')
+        raise cli.ConfigError(f'--k {args.k}: there are only {len(train_set)} training images')
     workers = cfg.test_dataloader.num_workers
     train = features_of(model, train_set, args, workers)
     test = features_of(model, test_set, args, workers)
@@ -241,10 +250,12 @@ def main(argv: list[str] | None = None) -> None:
         test_images=len(test.labels),
         normalize=args.normalize,
         k=args.k,
+        convention=args.convention,
+        classes={name: len(labels) for name, labels in shot_groups(counts, args.convention).items()},
         views={name: analyse_view(name, train, test, counts, args) for name in test.features},
     )
     if test.groups is not None:
-        result['prompt_usage'] = analyse_usage(test, len(model.pool.keys), counts, args.out)
+        result['prompt_usage'] = analyse_usage(test, len(model.pool.keys), counts, args)
     if args.reference is not None:
         images = ReferenceImages(args.reference, args.lda_images, test_pipeline)
         draw_domains(test, features_of(model, images, args, workers), args)

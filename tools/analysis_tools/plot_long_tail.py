@@ -35,12 +35,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def read_run(file: Path) -> dict:
+    """The content of a shot_accuracy.json."""
+    try:
+        run = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise cli.ConfigError(f'{file} is no JSON: {error}') from error
+    if not isinstance(run, dict) or 'per_class' not in run:
+        raise cli.ConfigError(f'{file} is no shot_accuracy.json: it has no per_class')
+    return run
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     names = args.names or [file.resolve().parent.name for file in args.files]
     if len(set(names)) < len(names):
         raise cli.ConfigError(f'two runs have the same name ({", ".join(names)}); give --names')
-    runs = [json.loads(file.read_text(encoding='utf-8')) for file in args.files]
+    runs = [read_run(file) for file in args.files]
     counts = [[row['train'] for row in run['per_class']] for run in runs]
     for file, other in zip(args.files, counts, strict=True):
         if other != counts[0]:
