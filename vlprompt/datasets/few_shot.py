@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from vlprompt.clip.classnames import subset_range
-from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.datasets.base import ClassificationDataset
 from vlprompt.datasets.few_shot_draws import draw_few_shot, take_subset
 from vlprompt.datasets.items import Item
 from vlprompt.datasets.readers import PRESETS, build_reader
@@ -14,7 +14,7 @@ from vlprompt.registry import DATASETS
 
 
 @DATASETS.register_module()
-class FewShotDataset(EpochSeededDataset):
+class FewShotDataset(ClassificationDataset):
     """Images with class labels, of which k per class are drawn for training.
 
     A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md).  One's
@@ -48,8 +48,8 @@ class FewShotDataset(EpochSeededDataset):
             ``data_root`` with one name per line.
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
-        seed: of the draw and of the augmentation.
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
+        seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
         lazy_init: read the files on first use instead of now.
 
@@ -67,25 +67,15 @@ class FewShotDataset(EpochSeededDataset):
         classes: str | Sequence[str] | None = None,
         split: str = 'train',
         shots: int | None = None,
-        seed: int = 1,
         subset: str = 'all',
-        pipeline: Sequence[dict | Callable] = (),
-        lazy_init: bool = False,
+        **kwargs,
     ) -> None:
         if shots is not None and shots < 1:
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
-        self.reader = build_reader(data_root, dataset, ann_file, data_prefix, classes, split)
-        self.dataset = dataset
-        self.split = split
         self.shots = shots
         self.subset = subset
-        super().__init__(
-            seed=seed,
-            data_root=data_root,
-            pipeline=list(pipeline),
-            test_mode=split != 'train',
-            lazy_init=lazy_init,
-        )
+        reader = build_reader(data_root, dataset, ann_file, data_prefix, classes, split)
+        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path`` and ``gt_label`` of every image."""
@@ -97,8 +87,7 @@ class FewShotDataset(EpochSeededDataset):
             raise ValueError(f'{self.reader.source}: split {self.split!r} has no {self.subset} classes')
         counts = Counter(item.label for item in items)
         self.class_counts = [counts[label] for label in range(last - first)]
-        root = self.reader.image_root
-        return [dict(img_path=str(root / item.path), gt_label=item.label) for item in items]
+        return self.samples(items)
 
     def _draw(self) -> list[Item]:
         read = self.reader.read
@@ -108,10 +97,6 @@ class FewShotDataset(EpochSeededDataset):
         if self.split == 'train':
             return draw_few_shot(read('train'), (), self.shots, self.seed)[0]
         return draw_few_shot(read('train'), read('val'), self.shots, self.seed)[1]
-
-    def get_cat_ids(self, index: int) -> list[int]:
-        """The label of an image, as mmengine's wrappers ask for it."""
-        return [self.get_data_info(index)['gt_label']]
 
     def __repr__(self) -> str:
         self.full_init()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.datasets.base import ClassificationDataset
 from vlprompt.datasets.readers import build_long_tailed_reader
 from vlprompt.registry import DATASETS
 
 
 @DATASETS.register_module()
-class LongTailedDataset(EpochSeededDataset):
+class LongTailedDataset(ClassificationDataset):
     """Images with class labels, of which some classes have many and some few for training.
 
     A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md):
@@ -59,22 +59,12 @@ class LongTailedDataset(EpochSeededDataset):
         split: str = 'train',
         imbalance: float | None = None,
         split_seed: int = 0,
-        seed: int = 1,
-        pipeline: Sequence[dict | Callable] = (),
-        lazy_init: bool = False,
+        **kwargs,
     ) -> None:
-        self.reader = build_long_tailed_reader(
+        reader = build_long_tailed_reader(
             data_root, dataset, ann_file, data_prefix, classes, split, imbalance, split_seed
         )
-        self.dataset = dataset
-        self.split = split
-        super().__init__(
-            seed=seed,
-            data_root=data_root,
-            pipeline=list(pipeline),
-            test_mode=split != 'train',
-            lazy_init=lazy_init,
-        )
+        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path`` and ``gt_label`` of every image."""
@@ -88,12 +78,7 @@ class LongTailedDataset(EpochSeededDataset):
             dataset=self.dataset or 'custom',
         )
         self.labels = np.array([item.label for item in items])
-        root = self.reader.image_root
-        return [dict(img_path=str(root / item.path), gt_label=item.label) for item in items]
-
-    def get_cat_ids(self, index: int) -> list[int]:
-        """The label of an image, as mmengine's wrappers ask for it."""
-        return [self.get_data_info(index)['gt_label']]
+        return self.samples(items)
 
     def __repr__(self) -> str:
         self.full_init()

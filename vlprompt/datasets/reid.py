@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from mmengine.logging import MMLogger
 
-from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.datasets.base import ListedDataset
 from vlprompt.datasets.reid_readers import build_reid_reader
 from vlprompt.registry import DATASETS
 
@@ -14,7 +12,7 @@ ROLES = dict(train=('train',), query=('query',), gallery=('gallery',), test=('qu
 
 
 @DATASETS.register_module()
-class ReIDDataset(EpochSeededDataset):
+class ReIDDataset(ListedDataset):
     """Images with an identity, a camera and a viewpoint.
 
     A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md).  One's own data
@@ -56,22 +54,12 @@ class ReIDDataset(EpochSeededDataset):
         data_prefix: str = '',
         noun: str | None = None,
         split: str = 'train',
-        seed: int = 1,
-        pipeline: Sequence[dict | Callable] = (),
-        lazy_init: bool = False,
+        **kwargs,
     ) -> None:
         if split not in ROLES:
             raise ValueError(f'split must be one of {", ".join(ROLES)}, got {split!r}')
-        self.reader = build_reid_reader(data_root, dataset, ann_file, data_prefix, noun)
-        self.dataset = dataset
-        self.split = split
-        super().__init__(
-            seed=seed,
-            data_root=data_root,
-            pipeline=list(pipeline),
-            test_mode=split != 'train',
-            lazy_init=lazy_init,
-        )
+        reader = build_reid_reader(data_root, dataset, ann_file, data_prefix, noun)
+        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path``, ``pid``, ``camid``, ``viewid`` and ``role`` of every image; in training ``gt_label``."""
