@@ -36,7 +36,7 @@ class VisionTransformer(nn.Module):
     Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks. What is computed
     of them and what need not be: :mod:`vlprompt.clip.visual_prompts`.
     ``norm_prompts`` says whether the entry for block 0 passes through ``ln_pre`` like the patch tokens
-    (PLOT++, MaPLe, IVLP and VPT on CLIP) or is inserted after it (LPT on CLIP).
+    (PLOT++, MaPLe, IVLP) or is inserted after it (:class:`~vlprompt.prompts.VisualPrompt`).
 
     Args:
         patch_size: side of a patch in pixels.

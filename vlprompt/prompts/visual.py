@@ -28,7 +28,7 @@ class VisualPrompt(nn.Module):
         deep: P tokens for each of the L blocks.
         init: ``'normal'``, N(0, 0.02), as LPT; ``'uniform'``, in +- sqrt(6 / (3 patch_size^2 + D')), as VPT.
         project: D' of the stored tokens, brought to ``width`` by one linear layer; None: no projection.
-        dropout: on the (projected) tokens of every block in training.
+        dropout: on the (projected) tokens of every block in training; all images of a step share one mask.
 
     The parameter ``tokens`` is (L, P, D') if deep, else (1, P, D').
 
