@@ -190,6 +190,19 @@ def test_inaturalist_is_read_from_its_json_files(tmp_path):
         ValueError, match=r"train2018.json: .*train0.jpg' has category 1, but categories.json ends at 1"
     ):
         LongTailedDataset(str(tmp_path), dataset='inat2018')
+    broken = {
+        'categories.json': [('{', 'not valid JSON'), ('[{"id": 0}]', 'expected a list of'), ('[]', 'has category 1')],
+        'train2018.json': [
+            ('{"images": []}', "not in COCO's form, there is no 'annotations'"),
+            ('[', 'not valid JSON'),
+        ],
+    }
+    for name, cases in broken.items():
+        for text, message in cases:
+            (folder / name).write_text(text)
+            with pytest.raises(ValueError, match=message) as error:
+                LongTailedDataset(str(tmp_path), dataset='inat2018')
+            assert str(folder) in str(error.value)
 
 
 # -------------------------------------------------------------------------------------------------------- CIFAR100-LT

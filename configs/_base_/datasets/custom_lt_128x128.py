@@ -1,19 +1,9 @@
-# Your own long-tailed images at 128 pixels, the input size of the micro models; no validation list.
-_base_ = './custom_lt_224x224.py'
+# Your own long-tailed images as in custom_lt_224x224.py, at 128 pixels; no validation list.
+_base_ = './long_tailed_128x128.py'
 
-train_pipeline = [
-    dict(type='vlprompt.LoadImage'),
-    dict(type='vlprompt.RandomResizedCrop', size=128, scale=(0.5, 1.0)),
-    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
-    dict(type='vlprompt.PackClassification'),
-]
-test_pipeline = [
-    dict(type='vlprompt.LoadImage'),
-    dict(type='vlprompt.ResizeImage', size=(128, 128)),
-    dict(type='vlprompt.PackClassification'),
-]
+data_root = 'data/mine'
 
-train_dataloader = dict(num_workers=2, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(data_root=data_root, ann_file='{split}.txt'))
 val_dataloader = None
 val_evaluator = None
-test_dataloader = dict(num_workers=2, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(data_root=data_root, ann_file='{split}.txt'))

@@ -1,19 +1,7 @@
 # The built-in world: python tools/dataset_converters/generate_world.py --task long-tailed --out data/scenes_lt
-# 40 classes, 1,542 training images (150 to 3 per class), at 128 pixels, the input size of the micro models.
-_base_ = './long_tailed_224x224.py'
+# 40 classes, 1,542 training images (150 to 3 per class).
+_base_ = './long_tailed_128x128.py'
 
-train_pipeline = [
-    dict(type='vlprompt.LoadImage'),
-    dict(type='vlprompt.RandomResizedCrop', size=128, scale=(0.5, 1.0)),
-    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
-    dict(type='vlprompt.PackClassification'),
-]
-test_pipeline = [
-    dict(type='vlprompt.LoadImage'),
-    dict(type='vlprompt.ResizeImage', size=(128, 128)),
-    dict(type='vlprompt.PackClassification'),
-]
-
-train_dataloader = dict(num_workers=2, dataset=dict(dataset='scenes_lt', pipeline=train_pipeline))
-val_dataloader = dict(num_workers=2, dataset=dict(dataset='scenes_lt', pipeline=test_pipeline))
-test_dataloader = dict(num_workers=2, dataset=dict(dataset='scenes_lt', pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(dataset='scenes_lt'))
+val_dataloader = dict(dataset=dict(dataset='scenes_lt'))
+test_dataloader = dict(dataset=dict(dataset='scenes_lt'))

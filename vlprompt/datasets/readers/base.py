@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from vlprompt.datasets.items import SPLITS, Item, check_split
 
@@ -71,6 +73,14 @@ class SplitReader(ABC):
         if path.exists():
             return path
         raise FileNotFoundError(f'{path} does not exist. {self.hint}'.strip())
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file; a ValueError names a file that is none."""
+    try:
+        return json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{file}: not valid JSON: {error}') from error
 
 
 def image_files(folder: Path) -> list[str]:

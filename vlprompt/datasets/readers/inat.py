@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 
 from vlprompt.datasets.items import Item
-from vlprompt.datasets.readers.base import SplitReader
+from vlprompt.datasets.readers.base import SplitReader, read_json
 
 FILES = dict(train='train2018.json', val='val2018.json', test='val2018.json')
 
@@ -31,7 +30,10 @@ class INaturalistReader(SplitReader):
 
     def load_classes(self) -> list[str]:
         file = self.require(self.source / 'categories.json')
-        names = {entry['id']: entry['name'] for entry in json.loads(file.read_text(encoding='utf-8'))}
+        try:
+            names = {entry['id']: entry['name'] for entry in read_json(file)}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f'{file}: expected a list of {{"id": number, "name": text}}') from error
         if sorted(names) != list(range(len(names))):
             raise ValueError(f'{file}: category ids must be 0..{len(names) - 1} without gaps')
         return [names[label] for label in range(len(names))]
@@ -47,9 +49,13 @@ class INaturalistReader(SplitReader):
 
     @staticmethod
     def _read_annotations(file: Path) -> list[tuple[str, int]]:
-        content = json.loads(file.read_text(encoding='utf-8'))
-        paths = {image['id']: image['file_name'] for image in content['images']}
-        unknown = [entry['image_id'] for entry in content['annotations'] if entry['image_id'] not in paths]
+        content = read_json(file)
+        try:
+            paths = {image['id']: image['file_name'] for image in content['images']}
+            labels = [(entry['image_id'], entry['category_id']) for entry in content['annotations']]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{file}: not in COCO's form, there is no {error}") from error
+        unknown = [image for image, _ in labels if image not in paths]
         if unknown:
             raise ValueError(f'{file}: {len(unknown)} annotations are of images not listed, such as id {unknown[0]}')
-        return [(paths[entry['image_id']], entry['category_id']) for entry in content['annotations']]
+        return [(paths[image], label) for image, label in labels]

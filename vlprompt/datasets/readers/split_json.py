@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 
 from vlprompt.datasets.items import SPLITS, Item, names_by_label
-from vlprompt.datasets.readers.base import SplitReader
+from vlprompt.datasets.readers.base import SplitReader, read_json
 
 
 class JsonReader(SplitReader):
@@ -23,11 +22,7 @@ class JsonReader(SplitReader):
 
     @cached_property
     def _content(self) -> dict[str, list]:
-        text = self.require(self.source).read_text(encoding='utf-8')
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{self.source}: not valid JSON: {error}') from error
+        content = read_json(self.require(self.source))
         if not isinstance(content, dict) or not set(content) <= set(SPLITS) or not content:
             found = sorted(content) if isinstance(content, dict) else type(content).__name__
             raise ValueError(f'{self.source}: expected an object with the keys train, val, test; found {found}')
