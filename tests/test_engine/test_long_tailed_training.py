@@ -5,17 +5,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import Hook
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
+from tests.interruption import Interrupted
 from vlprompt.engine import ConfigError, cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.hooks.frozen_features import choose_per_class
 from vlprompt.engine.hooks.long_tailed import usage_statistics
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.registry import HOOKS
 
 COUNTS = (6, 3, 2)
 CONFIG = """
@@ -84,20 +83,6 @@ def state(path):
     return read_checkpoint(path)['state_dict']
 
 
-class Stop(Exception):
-    pass
-
-
-@HOOKS.register_module()
-class StoppingHook(Hook):
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def before_train_epoch(self, runner):
-        if runner.epoch == self.epoch:
-            raise Stop
-
-
 def test_two_phases_in_one_go(project, tmp_path):
     runner = train_phases(configs(project, tmp_path))
     first, second = state(tmp_path / 'shared/epoch_2.pth'), state(tmp_path / 'groups/epoch_2.pth')
@@ -127,8 +112,8 @@ def test_phase_2_resumes_where_it_was(project, tmp_path):
     train_phases(configs(project, tmp_path / 'whole', **options))
     first, second = configs(project, tmp_path / 'parts', **options).values()
     train_phases(dict(shared=first))
-    second.custom_hooks = [dict(type='vlprompt.StoppingHook', epoch=1)]
-    with pytest.raises(Stop):
+    second.custom_hooks = [dict(type='vlprompt.InterruptingHook', epoch=1)]
+    with pytest.raises(Interrupted):
         train_phases(dict(groups=second))
     train_phases(configs(project, tmp_path / 'parts', resume=True, **options))
     whole, parts = (state(tmp_path / name / 'groups/epoch_2.pth') for name in ('whole', 'parts'))

@@ -6,16 +6,15 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from torch import nn
 
 from tests.conftest import ROOT
+from tests.interruption import Interrupted
 from tests.tiny_project import TinyProject
 from vlprompt.engine import CheckpointError, ConfigError, cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.hand_over import hand_over
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, train_phases
-from vlprompt.registry import HOOKS
 
 PHASES = """
 _base_ = ['tiny.py']
@@ -47,20 +46,6 @@ def configs(project, work_dir, **options):
 
 def context(path):
     return read_checkpoint(path)['state_dict']['prompt.context']
-
-
-class Interrupt(Exception):
-    pass
-
-
-@HOOKS.register_module()
-class InterruptingHook(Hook):
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def before_train_epoch(self, runner):
-        if runner.epoch == self.epoch:
-            raise Interrupt
 
 
 def test_configs(project, tmp_path):
@@ -110,7 +95,7 @@ def test_runs_and_resumes_between_and_inside(project, tmp_path):
 
     broken = configs(project, tmp_path / 'broken')
     broken['second'].custom_hooks = [dict(type='vlprompt.InterruptingHook', epoch=1)]
-    with pytest.raises(Interrupt):
+    with pytest.raises(Interrupted):
         train_phases(broken)
     assert finished_checkpoint(broken['first']) == tmp_path / 'broken/first/epoch_2.pth'
     assert finished_checkpoint(broken['second']) is None

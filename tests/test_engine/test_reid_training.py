@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from PIL import Image
 
 from tests.conftest import MICRO, ROOT
+from tests.interruption import Interrupted
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
@@ -19,24 +19,9 @@ from vlprompt.engine.feature_loop import EpochOrder
 from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.registry import HOOKS
 
 SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit_20e_scenes_reid-128x64.py'
 ARCH = dict(MICRO['vit'], transformer_layers=1)
-
-
-class Interrupt(Exception):
-    pass
-
-
-@HOOKS.register_module()
-class InterruptingReIDHook(Hook):
-    def __init__(self, iteration):
-        self.iteration = iteration
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if runner.iter == self.iteration:
-            raise Interrupt
 
 
 @pytest.fixture(scope='module')
@@ -127,9 +112,9 @@ def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(p
 @pytest.mark.parametrize(('phase', 'iteration'), [('prompts', 5), ('finetune', 5)])
 def test_resumes_anywhere(project, trained, tmp_path, phase, iteration):
     broken = configs(project, tmp_path)
-    broken[phase].custom_hooks = [dict(type='vlprompt.InterruptingReIDHook', iteration=iteration)]
+    broken[phase].custom_hooks = [dict(type='vlprompt.InterruptingHook', iteration=iteration)]
     broken[phase].default_hooks.checkpoint.interval = 1
-    with pytest.raises(Interrupt):
+    with pytest.raises(Interrupted):
         train_phases(broken)
     train_phases(configs(project, tmp_path, resume=True))
     for path in ('prompts/epoch_2.pth', 'finetune/epoch_2.pth'):

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import Hook
 
+from tests.interruption import Interrupted, InterruptingHook
 from tests.tiny_project import CLASSES, CONFIGS
 from vlprompt.apis import init_model
 from vlprompt.clip.classnames import class_names
@@ -15,17 +15,6 @@ from vlprompt.engine import CheckpointError, ConfigError, load_config, read_chec
 from vlprompt.engine.checkpoint import RESUME_FILE, write_checkpoint
 from vlprompt.engine.hooks.iteration_seed import seed_everything
 from vlprompt.engine.runner import resume_file
-
-
-class Interrupt(Hook):
-    """The power goes off before an epoch."""
-
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def before_train_epoch(self, runner):
-        if runner.epoch == self.epoch:
-            raise KeyboardInterrupt
 
 
 def context(work_dir, epoch=4):
@@ -76,8 +65,8 @@ def test_training_moved_the_context_and_nothing_else(finished, project, tmp_path
 
 def test_resuming_is_bit_identical(finished, project, work_dir):
     first = project.run(work_dir)
-    first.register_hook(Interrupt(epoch=2))
-    with pytest.raises(KeyboardInterrupt):
+    first.register_hook(InterruptingHook(epoch=2))
+    with pytest.raises(Interrupted):
         first.train()
     assert not (work_dir / 'epoch_3.pth').exists()
     second = project.run(work_dir, resume=True)

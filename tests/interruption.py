@@ -1,0 +1,30 @@
+"""Training runs that are cut off, to be resumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from vlprompt.registry import HOOKS
+
+
+class Interrupted(Exception):
+    """The power has gone off."""
+
+
+@HOOKS.register_module()
+class InterruptingHook(Hook):
+    """Raise :class:`Interrupted` before an epoch, or before an iteration."""
+
+    def __init__(self, epoch: int | None = None, iteration: int | None = None) -> None:
+        self.epoch, self.iteration = epoch, iteration
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch == self.epoch:
+            raise Interrupted
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter == self.iteration:
+            raise Interrupted
