@@ -172,10 +172,17 @@ def test_head_from_class_means(project, tmp_path):
 def test_data_without_counts_are_refused(project, tmp_path):
     from types import SimpleNamespace
 
+    from mmengine.config import Config
+
     from vlprompt.engine import ClassCountHook
 
-    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]))
+    loader = dict(dataset=dict(dataset='cifar100_lt', imbalance=50))
+    cfg = Config(dict(train_dataloader=loader, val_dataloader=None, test_dataloader=loader))
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]), cfg=cfg)
     with pytest.raises(ConfigError, match='LongTailedDataset'):
+        ClassCountHook().before_train(runner)
+    cfg.test_dataloader.dataset.imbalance = 100
+    with pytest.raises(ConfigError, match=r'imbalance=50, but test_dataloader.dataset.imbalance=100: .* Set both'):
         ClassCountHook().before_train(runner)
 
 

@@ -21,6 +21,15 @@ def test_images_per_step_counts_the_incomplete_batch(size, batch, drop_last, exp
     assert images_per_step(DataLoader(list(range(size)), batch, drop_last=drop_last)) == pytest.approx(expected)
 
 
+def test_images_per_step_counts_both_streams(tmp_path):
+    from vlprompt.datasets import ClassAwareSampler, DualStreamBatchSampler, LongTailedDataset
+
+    (tmp_path / 'train.txt').write_text(''.join(f'{i}.png {i % 2}\n' for i in range(7)))
+    dataset = LongTailedDataset(str(tmp_path), ann_file='train.txt', pipeline=[])
+    batches = DualStreamBatchSampler(ClassAwareSampler(dataset), 4)
+    assert images_per_step(DataLoader(dataset, batch_sampler=batches)) == len(next(iter(batches))) == 8
+
+
 def test_peak_memory_is_that_of_this_process():
     block = np.ones(30 * 2**20, dtype=np.uint8)
     assert peak_memory_mb() > block.nbytes / 2**20

@@ -18,11 +18,11 @@ check_environment()  # before anything imports torchvision or an mm package
 
 
 from vlprompt.apis import (  # noqa: E402
-    ImageList,
     RetrievalIndex,
     describe_images,
     find_images,
     init_model,
+    person_files,
     stack_descriptors,
 )
 from vlprompt.engine import cli  # noqa: E402
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     model = init_model(args.config, checkpoint, args.cfg_options, args.device)
     paths = find_images(args.folder)
-    images = ImageList(paths, model.cfg.test_dataloader.dataset.pipeline, args.camera - 1)
+    images = person_files(model, paths, camid=args.camera - 1)
     samples = describe_images(model, images, args.batch_size, args.workers)
     index = RetrievalIndex(
         stack_descriptors(samples).features, [path.relative_to(args.folder).as_posix() for path in paths]

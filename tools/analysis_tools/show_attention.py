@@ -10,7 +10,6 @@ maximum.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from vlprompt.compat.environment import check_environment
@@ -18,10 +17,8 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.dataset import Compose  # noqa: E402
 
-from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.apis import init_model, load_files  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
@@ -46,12 +43,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def load_files(cfg: Config, paths: Sequence[str]) -> list[dict]:
-    """Image files through the config's test pipeline."""
-    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-    return [pipeline(dict(img_path=path)) for path in paths]
-
-
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = init_model(
@@ -68,8 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         count = min(args.from_test_set, len(dataset))
         samples = [dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count)]
     else:
-        samples = load_files(model.cfg, args.images)
-    queries = load_files(model.cfg, [args.query]) if args.query else []
+        samples = [*load_files(model, args.images)]
+    queries = [*load_files(model, [args.query])] if args.query else []
     if not args.from_test_set and model.sie is not None:
         model.sie.at_test = 'mean'  # files alone do not say which camera took them
     batch = dict(

@@ -28,7 +28,7 @@ from mmengine.dataset import Compose  # noqa: E402
 from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.apis import init_model, load_files  # noqa: E402
 from vlprompt.datasets.palette import voc_palette  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
@@ -45,7 +45,6 @@ from vlprompt.visualization import (  # noqa: E402
     save_figure,
 )
 
-MASK_LOADERS = ('LoadAnnotations', 'LoadMask')
 SCORE = 0.3
 """Detections below it are not shown."""
 
@@ -74,23 +73,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def load_samples(args: argparse.Namespace, cfg: Config, num_classes: int) -> Iterator[dict]:
+def load_samples(args: argparse.Namespace, model: nn.Module, num_classes: int) -> Iterator[dict]:
     """Images, with masks where there are any, through the config's test pipeline."""
+    cfg = model.cfg
     dataset_cfg = cfg.test_dataloader.dataset
     if args.from_test_set:
         dataset = DATASETS.build(dataset_cfg)
         count = min(args.from_test_set, len(dataset))
         yield from (dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count))
         return
-    steps = [step for step in dataset_cfg.pipeline if args.masks or not step['type'].endswith(MASK_LOADERS)]
-    pipeline = Compose(steps)
-    if cfg.default_scope == 'mmdet':
-        if args.masks:
-            raise ConfigError('--masks are for segmentors; the truth of detectors comes with --from-test-set')
-        yield from (pipeline(dict(img_path=path, img_id=number)) for number, path in enumerate(args.images))
+    if not args.masks:
+        yield from load_files(model, args.images)
         return
+    if cfg.default_scope == 'mmdet':
+        raise ConfigError('--masks are for segmentors; the truth of detectors comes with --from-test-set')
+    pipeline = Compose(dataset_cfg.pipeline)
     meaning = {key: option_of(cfg, key) for key in ('reduce_zero_label', 'ignore_index')}
-    for path, mask in zip(args.images, args.masks or [None] * len(args.images), strict=True):
+    for path, mask in zip(args.images, args.masks, strict=True):
         annotation = dict(seg_map_path=mask, num_classes=num_classes, label_map=None, seg_fields=[])
         yield pipeline(dict(img_path=path, **annotation, **meaning))
 
@@ -166,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
         cli.set_data_root(model.cfg, args.data_root)
     classes = [readable(name) for name in model.class_names]
     palette = palette_of(model.cfg, len(classes))
-    for number, sample in enumerate(load_samples(args, model.cfg, len(classes))):
+    for number, sample in enumerate(load_samples(args, model, len(classes))):
         batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         predicted = model.test_step(batch)[0]
         inputs = model.data_preprocessor(batch)['inputs']

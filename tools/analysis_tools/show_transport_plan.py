@@ -17,10 +17,9 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
-from mmengine.dataset import Compose  # noqa: E402
 from torch import nn  # noqa: E402
 
-from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.apis import init_model, load_files  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
@@ -65,8 +64,7 @@ def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> lis
     """Images through the config's test pipeline: dicts with ``inputs`` and ``data_samples``."""
     dataset_cfg = cfg.test_dataloader.dataset
     if args.images:
-        pipeline = Compose(dataset_cfg.pipeline)
-        return [pipeline(dict(img_path=path, sample_idx=i)) for i, path in enumerate(args.images)]
+        return [*load_files(model, args.images)]
     dataset = DATASETS.build(dataset_cfg)
     if list(map(readable, dataset.metainfo['classes'])) != list(map(readable, model.class_names)):
         raise ConfigError(

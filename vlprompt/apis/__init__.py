@@ -4,20 +4,25 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from vlprompt.apis.init_model import init_model  # noqa: E402
-from vlprompt.apis.retrieval import (  # noqa: E402
-    ImageList,
-    RetrievalIndex,
-    describe_images,
+from vlprompt.apis.inference import (  # noqa: E402
+    ImageFiles,
     find_images,
-    stack_descriptors,
+    load_files,
+    predict_dataset,
+    predict_images,
 )
+from vlprompt.apis.init_model import init_model  # noqa: E402
+from vlprompt.apis.retrieval import RetrievalIndex, describe_images, person_files, stack_descriptors  # noqa: E402
 
 __all__ = [
-    'ImageList',
+    'ImageFiles',
     'RetrievalIndex',
     'describe_images',
     'find_images',
     'init_model',
+    'load_files',
+    'person_files',
+    'predict_dataset',
+    'predict_images',
     'stack_descriptors',
 ]

@@ -33,7 +33,8 @@ def init_model(
 
     Returns:
         The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
-        task calls logits, or, in re-identification, descriptors (B, D).  Its config is ``model.cfg``.
+        task calls logits, or, in re-identification, descriptors (B, D).  Its config is ``model.cfg``;
+        ``model.dataset_meta`` has ``classes``, and ``palette`` where there is one, as far as they are known.
 
     Raises:
         ValueError: unknown config keys, or a checkpoint that does not fit the config's base weights or classes.
@@ -67,4 +68,7 @@ def init_model(
         else:
             load_whole(model, content)
     model.cfg = cfg
+    model.dataset_meta = dict((content or {}).get('meta', {}).get('dataset_meta') or {})
+    if getattr(model, 'class_names', None) is not None:
+        model.dataset_meta['classes'] = model.class_names
     return model.to(device).eval()

@@ -8,75 +8,42 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmengine.dataset import Compose
-from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vlprompt.datasets.readers.base import IMAGE_SUFFIXES
+from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset
 from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
 from vlprompt.structures import ReIDSample
 
 
-class ImageList(Dataset):
-    """Images without annotation, as a re-identifier takes them.
+def person_files(model: nn.Module, paths: Sequence[str | Path], camid: int = -1) -> ImageFiles:
+    """Image files as a re-identifier takes them: of unknown identity, all from one camera.
 
     Args:
+        model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
         paths: of the images.
-        pipeline: transforms of the test set, which begin with loading.
-        camid: camera of all of them, counted from 0; -1: unknown.
+        camid: the camera, counted from 0; -1: unknown.
     """
-
-    def __init__(self, paths: Sequence[str | Path], pipeline: Sequence[dict], camid: int = -1) -> None:
-        self.paths = [str(path) for path in paths]
-        self.pipeline = Compose(list(pipeline))
-        self.camid = camid
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> dict:
-        return self.pipeline(
-            dict(img_path=self.paths[index], sample_idx=index, pid=-1, camid=self.camid, viewid=0, role='gallery')
-        )
+    return load_files(model, paths, pid=-1, camid=camid, viewid=0, role='gallery')
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """All image files below a folder, at any depth, sorted by path.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
-    folder = Path(folder)
-    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not paths:
-        raise FileNotFoundError(f'{folder} holds no images')
-    return paths
-
-
-@torch.no_grad()
 def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, num_workers: int = 0) -> list[ReIDSample]:
     """The samples of a data set, each with its descriptor as ``feature`` (D,) float32 on the CPU.
 
     Args:
         model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
-        dataset: a :class:`~vlprompt.datasets.reid.ReIDDataset` or an :class:`ImageList`.
+        dataset: a :class:`~vlprompt.datasets.reid.ReIDDataset` or :func:`person_files`.
         batch_size: images that the model sees at a time.
         num_workers: processes that load images.
 
     Raises:
         TypeError: the model predicts no descriptors.
     """
-    sampler = dict(type='DefaultSampler', shuffle=False)
-    loader = Runner.build_dataloader(
-        dict(batch_size=batch_size, num_workers=num_workers, sampler=sampler, dataset=dataset), seed=0
-    )
     samples = []
-    for batch in loader:
-        for sample in model.test_step(batch):
-            if 'feature' not in sample:
-                raise TypeError(f'{type(model).__name__} predicts no descriptors; take a model for re-identification')
-            samples.append(sample.set_feature(sample.feature.float().cpu()))
+    for sample in predict_dataset(model, dataset, batch_size, num_workers):
+        if 'feature' not in sample:
+            raise TypeError(f'{type(model).__name__} predicts no descriptors; take a model for re-identification')
+        samples.append(sample.set_feature(sample.feature.float().cpu()))
     return samples
 
 

@@ -122,6 +122,11 @@ class DualStreamBatchSampler(Sampler):
         self.sampler = sampler
         self.batch_size = batch_size
 
+    @property
+    def images_per_batch(self) -> int:
+        """2 B, in every batch."""
+        return 2 * self.batch_size
+
     def __iter__(self) -> Iterator[list[int]]:
         rank, world_size = self.sampler.rank, self.sampler.world_size
         size = len(self) * self.batch_size * world_size

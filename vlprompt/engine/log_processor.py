@@ -46,6 +46,7 @@ def images_per_step(loader: DataLoader) -> float:
     full = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     per_process = min(full, len(sampler) / len(loader)) if hasattr(sampler, '__len__') else full
+    per_process = getattr(loader.batch_sampler, 'images_per_batch', per_process)
     return per_process * get_world_size()
 
 

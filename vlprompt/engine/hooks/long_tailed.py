@@ -19,10 +19,20 @@ class ClassCountHook(Hook):
     """Give the model the class counts of the training data before training, ``model.set_class_counts(counts)``.
 
     Raises:
-        ConfigError: the training data do not tell ``cls_num_list``.
+        ConfigError: the training data do not tell ``cls_num_list``; or validation or test use the same drawn subset
+            with another ``imbalance``, so that their groups would be those of other training data.
     """
 
     def before_train(self, runner: Runner) -> None:
+        train = runner.cfg.train_dataloader.dataset
+        for name in ('val_dataloader', 'test_dataloader'):
+            other = (runner.cfg.get(name) or {}).get('dataset') or {}
+            same = other.get('dataset') == train.get('dataset')
+            if same and other.get('imbalance') != train.get('imbalance'):
+                raise ConfigError(
+                    f'train_dataloader.dataset.imbalance={train.get("imbalance")}, but {name}.dataset.imbalance='
+                    f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both'
+                )
         dataset = runner.train_dataloader.dataset
         counts = getattr(dataset, 'metainfo', {}).get('cls_num_list')
         if counts is None:

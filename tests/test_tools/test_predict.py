@@ -1,0 +1,166 @@
+"""tools/predict.py on every task: what it prints and writes is what the model predicts."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from tests.conftest import MICRO, ROOT
+from tests.tiny_project import TinyProject
+from tools import predict
+from vlprompt.apis import find_images, init_model, predict_images
+from vlprompt.engine import ConfigError
+
+CLIP = dict(arch=dict(MICRO['rn'], _delete_=True), weights=None, image_size=64)
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    return TinyProject.create(tmp_path_factory.mktemp('predicted'))
+
+
+@pytest.fixture(scope='module')
+def config(project):
+    """Its config, with a test pipeline that does the same every time."""
+    cfg = Config.fromfile(project.config)
+    cfg._cfg_dict.pop('pipeline')  # a variable of the file
+    steps = cfg.test_dataloader.dataset.pipeline
+    steps[1:3] = [dict(type='vlprompt.ResizeImage', size=(32, 32))]
+    path = project.root / 'predicted.py'
+    path.write_text(cfg.pretty_text)
+    return path
+
+
+@pytest.fixture(scope='module')
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('photographs')
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f'{number}.png')
+    return folder
+
+
+def run(*arguments):
+    """The images in predictions.json; what is not trained starts from seed 0."""
+    torch.manual_seed(0)
+    predict.main([str(argument) for argument in arguments])
+    return json.loads((arguments[arguments.index('--out') + 1] / 'predictions.json').read_text())['images']
+
+
+def shrunk(path, folder, **options):
+    cfg = Config.fromfile(ROOT / 'configs' / path)
+    cfg.merge_from_dict(options)
+    (folder / 'small.py').write_text(cfg.pretty_text)
+    return folder / 'small.py'
+
+
+def test_classes(project, config, tmp_path, capsys):
+    folder = project.root / 'data' / 'test'
+    images = run(config, 'none', folder, folder / 'cup' / '0.png', '--top-k', 2, '--out', tmp_path)
+    last, summary = capsys.readouterr().out.splitlines()[-2:]
+    assert [image['image'] for image in images] == [str(p) for p in [*find_images(folder), folder / 'cup' / '0.png']]
+    torch.manual_seed(0)
+    sample = next(predict_images(init_model(config), [folder / 'cup' / '0.png']))
+    scores, labels = sample.pred_score.topk(2)
+    names = ['apple', 'boat', 'cup']
+    assert [entry['name'] for entry in images[-1]['classes']] == [names[label] for label in labels]
+    assert [entry['score'] for entry in images[-1]['classes']] == pytest.approx(scores.tolist(), abs=1e-6)
+    assert last.endswith(
+        f'0.png: {", ".join(f"{names[k]} {100 * s:.1f} %" for k, s in zip(labels, scores, strict=True))}'
+    )
+    assert summary == f'{len(images)} of {len(images)} images: {tmp_path / "predictions.json"}'
+    assert len(list(tmp_path.glob('*.png'))) == len(images)
+
+
+def test_other_classes(project, tmp_path):
+    image = project.root / 'data' / 'test' / 'cup' / '0.png'
+    names = ['red_cup', 'tea pot', 'kettle', 'saucer']
+    images = run(project.config, 'none', image, '--out', tmp_path, '--no-pictures', '--class-names', *names)
+    assert {entry['name'] for entry in images[0]['classes']} == {'red cup', 'tea pot', 'kettle', 'saucer'}
+    assert [path.name for path in tmp_path.iterdir()] == ['predictions.json']
+
+
+def test_a_broken_image_loses_nothing(project, photographs, tmp_path):
+    broken = tmp_path / 'broken.png'
+    broken.write_text('no image')
+    with pytest.raises(OSError, match=r'broken.png cannot be read'):
+        run(project.config, 'none', photographs, broken, '--out', tmp_path / 'out')
+    images = json.loads((tmp_path / 'out' / 'predictions.json').read_text())['images']
+    assert len(images) == 2
+
+
+def test_mistakes(project, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no image or folder at nowhere\.png'):
+        run(project.config, 'none', 'nowhere.png', '--out', tmp_path)
+    with pytest.raises(SystemExit):
+        run(project.config, 'none', project.root, '--top-k', 0, '--out', tmp_path)
+
+
+def test_re_identification_has_its_own_tools(photographs, tmp_path):
+    config = ROOT / 'configs/clipreid/baseline_micro-vit_20e_scenes_reid-128x64.py'
+    options = ['--cfg-options', 'model.num_ids=2', 'model.num_cameras=2', 'model.num_views=1']
+    with pytest.raises(ConfigError, match=r'take tools/analysis_tools/extract_features.py'):
+        run(config, 'none', photographs, '--out', tmp_path, *options)
+
+
+def test_segmentation(photographs, tmp_path):
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        config = shrunk(
+            'denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py',
+            tmp_path,
+            **{
+                'model.backbone.clip': CLIP,
+                'model.neck.in_channels': [32, 64, 128, 256],
+                'model.decode_head.num_classes': 3,
+            },
+        )
+        with pytest.raises(ConfigError, match='does not name the classes: list them with --class-names'):
+            run(config, 'none', photographs, '--out', tmp_path / 'out')
+        names = ['sky', 'road', 'tree']
+        images = run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names)
+        torch.manual_seed(0)
+        samples = list(predict_images(init_model(config), find_images(photographs)))
+    for image, sample in zip(images, samples, strict=True):
+        mask = np.asarray(Image.open(tmp_path / 'out' / image['mask']))
+        expected = sample.pred_sem_seg.data[0].numpy()
+        assert np.array_equal(mask, expected)
+        assert sum(image['shares'].values()) == pytest.approx(1, abs=1e-5)
+        assert set(image['shares']) == {names[k] for k in np.unique(expected)}
+    assert len(list((tmp_path / 'out').glob('*.png'))) == 2
+
+
+def test_instances(photographs, tmp_path):
+    pytest.importorskip('mmdet')
+    from pycocotools import mask as coco_mask
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        config = shrunk(
+            'denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py',
+            tmp_path,
+            **{
+                'model.clip': CLIP,
+                'model.neck.out_channels': 8,
+                'model.context_decoder.width': 64,
+                'model.context_decoder.layers': 1,
+                'model.rpn_head.feat_channels': 8,
+                'model.roi_head.bbox_head.fc_out_channels': 8,
+                'model.roi_head.mask_head.conv_out_channels': 8,
+                'model.test_cfg.rcnn.score_thr': 0.0,
+                'model.test_cfg.rcnn.max_per_img': 5,
+            },
+        )
+        images = run(config, 'none', photographs, '--score', 0, '--out', tmp_path / 'out')
+    for image in images:
+        scores = [found['score'] for found in image['objects']]
+        assert len(scores) == 5
+        assert scores == sorted(scores, reverse=True)
+        for found in image['objects']:
+            assert coco_mask.decode(found['mask']).shape == (64, 64)
+            x1, y1, x2, y2 = found['box']
+            assert 0 <= x1 <= x2 <= 64
+            assert 0 <= y1 <= y2 <= 64
+    assert len(list((tmp_path / 'out').glob('*.png'))) == 2

@@ -1,0 +1,229 @@
+"""Predict images that nobody has annotated: classes, segmentations or objects, whatever the model was trained for.
+
+python tools/predict.py configs/plot/plot_micro-rn_16shot_scenes.py \
+    work_dirs/plot_micro-rn_16shot_scenes/epoch_25.pth a.jpg folder --out predictions
+python tools/predict.py configs/zero_shot/zero-shot_vit-b16_imagenet.py none a.jpg \
+    --class-names cat dog --out predictions
+
+Images are files, or folders that are searched at any depth. Prints a line an image and writes into --out
+
+* predictions.json: the classes with their scores; of a segmentation the share of every class; of objects class, score,
+  box [x1, y1, x2, y2] in pixels of the file and, of instance segmentation, the mask as COCO's run lengths;
+* a picture of every image, unless --no-pictures is given;
+* masks/*.png, of a segmentation: the class index of every pixel.
+
+For re-identification there are tools/analysis_tools/extract_features.py and show_rank_list.py.
+"""
+
+import argparse
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import numpy as np  # noqa: E402
+from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
+from PIL import Image  # noqa: E402
+from torch import nn  # noqa: E402
+
+from vlprompt.apis import find_images, init_model, predict_images  # noqa: E402
+from vlprompt.datasets.palette import voc_palette  # noqa: E402
+from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.prompts import readable  # noqa: E402
+from vlprompt.visualization import (  # noqa: E402
+    Segmentation,
+    draw_objects,
+    draw_prediction,
+    draw_segmentation,
+    fit,
+    objects_of,
+    read_image,
+    save_figure,
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of what is written')
+    parser.add_argument('--top-k', type=int, default=5, help='classes listed of each image, by classifiers')
+    parser.add_argument('--score', type=float, default=0.3, help='objects below it are left out, by detectors')
+    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classify among these, if the model can')
+    parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
+    parser.add_argument('--batch-size', type=int, default=1, help='images of one size that the model sees at a time')
+    parser.add_argument('--workers', type=int, default=0, help='processes that load images')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
+    args = parser.parse_args(argv)
+    if min(args.top_k, args.batch_size) < 1:
+        parser.error('--top-k and --batch-size must be at least 1')
+    return args
+
+
+def files_of(images: list[Path]) -> Iterator[Path]:
+    """The files, and those in the folders.
+
+    Raises:
+        FileNotFoundError: neither.
+    """
+    for path in images:
+        if path.is_dir():
+            yield from find_images(path)
+        elif path.is_file():
+            yield path
+        else:
+            raise FileNotFoundError(f'no image or folder at {path}')
+
+
+def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
+    """What the model's classes are called, after giving it other ones if asked to.
+
+    Raises:
+        ConfigError: it has no names, or takes no others.
+    """
+    known = model.dataset_meta.get('classes')
+    if names is not None:
+        if hasattr(model, 'set_class_names'):
+            model.set_class_names(names)
+        elif known is not None:
+            raise ConfigError(f'--class-names: {type(model).__name__} was trained for {", ".join(known)} and no others')
+        known = names
+    if known is None:
+        raise ConfigError('the checkpoint does not name the classes: list them with --class-names')
+    return [readable(name) for name in known]
+
+
+class Report(ABC):
+    """What is told of one prediction: a line, an entry of predictions.json, a picture."""
+
+    def __init__(self, classes: list[str], meta: dict[str, Any], args: argparse.Namespace) -> None:
+        self.classes = classes
+        self.palette = meta.get('palette')
+        self.args = args
+
+    @abstractmethod
+    def record(self, sample: DataSample) -> dict[str, Any]:
+        """The entry of predictions.json."""
+
+    @abstractmethod
+    def line(self, record: dict[str, Any]) -> str:
+        """An entry in words."""
+
+    @abstractmethod
+    def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
+        """Write the picture of an image (H, W, 3) uint8."""
+
+
+class ClassReport(Report):
+    """The most likely classes."""
+
+    def record(self, sample: DataSample) -> dict[str, Any]:
+        scores, labels = sample.pred_score.topk(min(self.args.top_k, len(self.classes)))
+        return dict(
+            classes=[
+                dict(name=self.classes[label], score=round(score, 6))
+                for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
+            ]
+        )
+
+    def line(self, record: dict[str, Any]) -> str:
+        return ', '.join(f'{entry["name"]} {100 * entry["score"]:.1f} %' for entry in record['classes'])
+
+    def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
+        draw_prediction(fit(image), sample.pred_score.cpu(), self.classes, top_k=self.args.top_k).save(path)
+
+
+class SegmentationReport(Report):
+    """The class of every pixel."""
+
+    def record(self, sample: DataSample) -> dict[str, Any]:
+        mask = sample.pred_sem_seg.data[0].cpu().numpy()
+        path = self.args.out / 'masks' / f'{sample.number:06d}_{Path(sample.img_path).stem}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask.astype(np.uint8 if len(self.classes) <= 256 else np.uint16)).save(path)
+        labels, counts = np.unique(mask, return_counts=True)
+        order = np.argsort(-counts, kind='stable')
+        shares = {self.classes[labels[i]]: round(float(counts[i]) / mask.size, 6) for i in order}
+        return dict(mask=str(path.relative_to(self.args.out)), shares=shares)
+
+    def line(self, record: dict[str, Any]) -> str:
+        return ', '.join(f'{name} {100 * share:.1f} %' for name, share in record['shares'].items())
+
+    def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
+        image = fit(image)
+        palette = self.palette or voc_palette(len(self.classes))
+        shown = Segmentation(sample.pred_sem_seg.data[0].cpu().numpy(), self.classes, palette)
+        save_figure(draw_segmentation(image, shown.resized(image.shape[:2]), Path(sample.img_path).name), path)
+
+
+class ObjectReport(Report):
+    """Boxes, and masks if the model has them."""
+
+    def record(self, sample: DataSample) -> dict[str, Any]:
+        found = objects_of(sample.pred_instances).above(self.args.score)
+        objects = [
+            dict(name=self.classes[label], score=round(float(score), 6), box=[round(float(x), 2) for x in box])
+            for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True)
+        ]
+        if found.masks is not None:
+            for entry, mask in zip(objects, found.masks, strict=True):
+                entry['mask'] = run_lengths(mask)
+        return dict(objects=objects[::-1])  # the best one first
+
+    def line(self, record: dict[str, Any]) -> str:
+        return ', '.join(f'{found["name"]} {100 * found["score"]:.0f} %' for found in record['objects']) or 'nothing'
+
+    def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
+        panel = {f'{100 * self.args.score:.0f} % and more': objects_of(sample.pred_instances).above(self.args.score)}
+        palette = self.palette or voc_palette(len(self.classes) + 1)[1:]
+        save_figure(draw_objects(image, panel, self.classes, palette, Path(sample.img_path).name), path)
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """(H, W) bool as COCO's compressed run lengths."""
+    from pycocotools.mask import encode  # comes with mmdet
+
+    code = encode(np.asfortranarray(mask.astype(np.uint8)))
+    return dict(size=list(map(int, code['size'])), counts=code['counts'].decode())
+
+
+REPORTS = {'pred_score': ClassReport, 'pred_sem_seg': SegmentationReport, 'pred_instances': ObjectReport}
+"""What tells the tasks apart: the field a model writes its prediction to."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    paths = list(files_of(args.images))
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    if hasattr(model, 'describe'):
+        raise ConfigError(f'{args.config}: for re-identification take tools/analysis_tools/extract_features.py')
+    classes = name_classes(model, args.class_names)
+    args.out.mkdir(parents=True, exist_ok=True)
+    report, records = None, []
+    try:
+        for number, sample in enumerate(predict_images(model, paths, args.batch_size, args.workers)):
+            report = report or next(REPORTS[key] for key in REPORTS if key in sample)(classes, model.dataset_meta, args)
+            sample.set_metainfo(dict(number=number))
+            record = report.record(sample)
+            print(f'{sample.img_path}: {report.line(record)}', flush=True)
+            records.append(dict(image=sample.img_path, **record))
+            if not args.no_pictures:
+                name = f'{number:06d}_{Path(sample.img_path).stem}.png'
+                report.draw(sample, read_image(sample.img_path), args.out / name)
+    finally:  # a broken image loses nothing of those before it
+        target = args.out / 'predictions.json'
+        target.write_text(json.dumps(dict(config=args.config, classes=classes, images=records), indent=1))
+        print(f'{len(records)} of {len(paths)} images: {target}')
+
+
+if __name__ == '__main__':
+    cli.call(main)

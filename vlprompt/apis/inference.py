@@ -1,0 +1,115 @@
+"""Predictions for image files, of any model: a config, a checkpoint, and pictures that nobody has annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dataset import Compose
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import nn
+from torch.utils.data import Dataset
+
+from vlprompt.datasets.readers.base import IMAGE_SUFFIXES
+from vlprompt.engine.config import ConfigError
+
+ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
+"""Steps of test pipelines that read what an image without annotation does not have."""
+
+
+class ImageFiles(Dataset):
+    """Images without annotation, through the test pipeline of a config.
+
+    Args:
+        paths: of the images.
+        pipeline: transforms of the test set, which begin with loading; those that read annotations are left out.
+        info: what else a data set would tell the pipeline of every image, such as ``camid``.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], pipeline: Sequence[dict], **info: Any) -> None:
+        self.paths = [str(path) for path in paths]
+        self.pipeline = Compose([step for step in pipeline if not step['type'].endswith(ANNOTATION_LOADERS)])
+        self.info = info
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict:
+        return self.pipeline(dict(img_path=self.paths[index], sample_idx=index, img_id=index, **self.info))
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """All image files below a folder, at any depth, sorted by path.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    folder = Path(folder)
+    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not paths:
+        raise FileNotFoundError(f'{folder} holds no images')
+    return paths
+
+
+def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> ImageFiles:
+    """:class:`ImageFiles` as the test set of a model's config would load them.
+
+    Raises:
+        ConfigError: the config has no test set with a pipeline of its own.
+    """
+    pipeline = ((model.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
+    if not pipeline:
+        raise ConfigError('test_dataloader.dataset.pipeline: the config does not say how images are loaded')
+    return ImageFiles(paths, pipeline, **info)
+
+
+@torch.no_grad()
+def predict_dataset(
+    model: nn.Module, dataset: Dataset, batch_size: int = 1, num_workers: int = 0
+) -> Iterator[BaseDataElement]:
+    """The data samples of a data set, in its order, with what the model predicts.
+
+    Args:
+        model: as :func:`~vlprompt.apis.init_model` returns it.
+        dataset: gives what the model's test pipeline packs.
+        batch_size: images that the model sees at a time; they must be of one size after the pipeline, except for
+            detectors, which pad.
+        num_workers: processes that load images.
+    """
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=batch_size,
+            num_workers=num_workers,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dataset,
+        ),
+        seed=0,
+    )
+    for batch in loader:
+        yield from model.test_step(batch)
+
+
+def predict_images(
+    model: nn.Module, paths: Sequence[str | Path], batch_size: int = 1, num_workers: int = 0
+) -> Iterator[BaseDataElement]:
+    """Predictions for image files, one by one, in the order of ``paths``.
+
+    Args:
+        model: as :func:`~vlprompt.apis.init_model` returns it.
+        paths: of the images.
+        batch_size: images that the model sees at a time, see :func:`predict_dataset`.
+        num_workers: processes that load images.
+
+    Yields:
+        the task's data sample: ``pred_score`` (K,) and ``pred_label`` of classifiers, ``pred_sem_seg.data`` (1, H, W)
+        of segmentors, ``pred_instances`` of detectors in pixels of the file, ``feature`` (D,) in re-identification.
+
+    Example:
+        >>> model = init_model('configs/plot/plot_rn50_16shot_caltech101.py', 'work_dirs/plot/epoch_200.pth')
+        >>> for sample in predict_images(model, ['a.jpg', 'b.jpg']):
+        ...     print(sample.img_path, model.dataset_meta['classes'][int(sample.pred_label)])
+    """
+    return predict_dataset(model, load_files(model, paths), batch_size, num_workers)
