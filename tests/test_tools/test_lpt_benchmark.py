@@ -14,3 +14,11 @@ def test_quick(capsys):
     differences = [float(value) for value in re.findall(r'(?:logits|gradients) (\S+)', printed)]
     assert len(differences) == 2
     assert max(differences) < 1e-4
+
+
+def test_loaders(capsys):
+    main = runpy.run_path(str(ROOT / 'tools/benchmarks/dual_stream_loader.py'))['main']
+    main(['--quick'])
+    out = capsys.readouterr().out
+    assert '16 images, 2 x 4 a step, 1 workers, 2 steps' in out
+    assert 'x faster' in out
