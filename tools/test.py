@@ -14,6 +14,7 @@ from mmengine.hooks import PrepareTTAHook  # noqa: E402
 
 from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, cli, read_checkpoint  # noqa: E402
 from vlprompt.engine.data_arguments import fill_data_arguments  # noqa: E402
+from vlprompt.engine.phases import phase_of  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint of tools/train.py; leave out to test the model as it is built'
     )
-    cli.add_phase_option(parser, 'of a config with phases, test the model of this one (default: the last)')
+    cli.add_phase_option(
+        parser, 'of a config with phases, test the model of this one (default: that of the checkpoint)'
+    )
     parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction into DIR')
     parser.add_argument(
@@ -43,11 +46,12 @@ def main() -> None:
     args = parse_args()
     cfg = cli.base_config(args)
     folder, configs = cfg.work_dir, cli.configs_by_phase(cfg, args)
-    cfg = configs[args.phase or list(configs)[-1]]
-    cfg.start_from = None
-    cfg.load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
-    if cfg.load_from:
-        fill_data_arguments(cfg, read_checkpoint(cfg.load_from))
+    load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
+    content = read_checkpoint(load_from) if load_from else None
+    cfg = configs[args.phase or phase_of(cfg, content) or list(configs)[-1]]
+    cfg.start_from, cfg.load_from = None, load_from
+    if content is not None:
+        fill_data_arguments(cfg, content)
     cfg.resume = False
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
     tta_model = cli.use_tta(cfg) if args.tta else None

@@ -10,8 +10,9 @@ from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
 from tests.interruption import Interrupted
+from vlprompt.apis import init_model
 from vlprompt.engine import ConfigError, cli, load_config
-from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.checkpoint import CheckpointError, read_checkpoint
 from vlprompt.engine.hooks.frozen_features import choose_per_class
 from vlprompt.engine.hooks.long_tailed import usage_statistics
 from vlprompt.engine.phases import phase_configs, train_phases
@@ -104,6 +105,10 @@ def test_two_phases_in_one_go(project, tmp_path):
     steps = [json.loads(line) for line in next((tmp_path / 'groups').glob('*/vis_data/scalars.json')).open()]
     assert len(steps) == 6
     assert all(2 <= step['keys_used'] <= 4 and 0 < step['key_entropy'] <= 1 for step in steps)
+    assert init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth').pool is None, 'the phase of the checkpoint'
+    assert len(init_model(project / 'lpt.py', tmp_path / 'groups/epoch_2.pth').pool.keys) == 4
+    with pytest.raises(CheckpointError, match=r'pool.tokens'):
+        init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth', phase='groups')
 
 
 def test_phase_2_resumes_where_it_was(project, tmp_path):

@@ -14,7 +14,7 @@ from tests.tiny_project import TinyProject
 from vlprompt.engine import CheckpointError, ConfigError, cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.hand_over import hand_over
-from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, train_phases
+from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 
 PHASES = """
 _base_ = ['tiny.py']
@@ -57,6 +57,15 @@ def test_configs(project, tmp_path):
     assert first.get('start_from') is None
     assert second.start_from == dict(keys=['prompt.*'], checkpoint=f'{tmp_path}/first')
     assert 'phases' not in first
+
+
+def test_the_phase_of_a_checkpoint():
+    cfg = Config(dict(phases=dict(x=dict(), y=dict())))
+    assert phase_of(cfg, dict(meta=dict(phase='x'))) == 'x'
+    assert phase_of(cfg, dict(meta=dict(phase='of another config'))) is None
+    assert phase_of(cfg, dict(meta=dict())) is phase_of(cfg, None) is None
+    assert phase_of(Config(dict()), dict(meta=dict(phase='x'))) is None
+    assert phase_config(cfg, 'x').phase == 'x'
 
 
 def test_last_phase_is_the_default():

@@ -26,7 +26,6 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -38,7 +37,6 @@ from vlprompt.datasets.generated import generate, pretraining_options  # noqa: E
 from vlprompt.datasets.readers.base import IMAGE_SUFFIXES  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.engine.phases import phase_config  # noqa: E402
 from vlprompt.evaluation import ShotAccuracy, shot_groups  # noqa: E402
 from vlprompt.evaluation.feature_analysis import (  # noqa: E402
     class_spread,
@@ -59,7 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of a classifier')
     parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the untrained model")
-    parser.add_argument('--phase', help='of a config with phases; the last one by default')
+    parser.add_argument('--phase', help='of a config with phases; that of the checkpoint by default')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--normalize', choices=['none', 'l2'], default='none', help='scale features before distances')
     parser.add_argument(
@@ -221,10 +219,9 @@ def _percent(accuracy: dict[str, float], group: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    cfg = phase_config(cfg, args.phase)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    model = init_model(args.config, checkpoint, args.cfg_options, args.device, args.phase)
+    cfg = model.cfg
     for loader in ('train_dataloader', 'test_dataloader'):
         if cfg.get(loader) is None:
             raise cli.ConfigError(
@@ -232,7 +229,6 @@ def main(argv: list[str] | None = None) -> None:
             )
     if args.data_root is not None:
         cli.set_data_root(cfg, args.data_root)
-    model = init_model(cfg, None if args.checkpoint == 'none' else args.checkpoint, device=args.device)
     test_pipeline = cfg.test_dataloader.dataset.pipeline
     train_set = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=test_pipeline))
     test_set = DATASETS.build(cfg.test_dataloader.dataset)

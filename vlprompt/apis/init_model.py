@@ -13,7 +13,7 @@ from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
 from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.config import check_config
 from vlprompt.engine.data_arguments import fill_data_arguments
-from vlprompt.engine.phases import phase_config
+from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.registry import MODELS
 
 
@@ -22,14 +22,16 @@ def init_model(
     checkpoint: str | Path | None = None,
     cfg_options: dict | None = None,
     device: str | torch.device = 'cpu',
+    phase: str | None = None,
 ) -> nn.Module:
-    """Build the model of a config, of its last phase if it has phases, ready for inference.
+    """Build the model of a config, ready for inference.
 
     Args:
         config: path of a config file, or a loaded config.
         checkpoint: file written by training or by ``tools/model_converters``; None leaves the initial prompts.
         cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
         device: where the model goes.
+        phase: of a config with phases; None: the one that the checkpoint is of, without a checkpoint the last.
 
     Returns:
         The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
@@ -50,8 +52,8 @@ def init_model(
         cfg.merge_from_dict(cfg_options)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     check_config(cfg)
-    cfg = phase_config(cfg)
     content = None if checkpoint is None else read_checkpoint(checkpoint)
+    cfg = phase_config(cfg, phase or phase_of(cfg, content))
     fill_data_arguments(cfg, content, use_data=False)
     model = MODELS.build(cfg.model)
     if content is not None:

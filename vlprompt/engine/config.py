@@ -44,6 +44,7 @@ RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cf
     'tta_pipeline',
     'other_classes',
     'phases',
+    'phase',
     'start_from',
 }
 

@@ -18,7 +18,8 @@ phase before it starts from, by patterns of names (:func:`~vlprompt.engine.hand_
 ``start_from.checkpoint`` names another file, also in a config without phases: that runs a phase from a saved file.
 
 **Resuming.**  ``tools/train.py CONFIG --resume`` skips phases that have finished, continues the one that was
-interrupted and goes on from there.  ``--phase NAME`` runs a single one.  Tools that need one model take the last phase.
+interrupted and goes on from there.  ``--phase NAME`` runs a single one.  Tools that need one model take the phase
+that the checkpoint is of, without one the last.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from vlprompt.engine.names import did_you_mean
 
 
 def phase_config(cfg: Config, name: str | None = None) -> Config:
-    """The config of one phase, which has no ``phases`` any more; a config without phases is returned as a copy.
+    """The config of one phase, which has no ``phases`` any more but its name as ``phase``; a config without phases is
+    returned as a copy.
 
     Args:
         cfg: a whole config.
@@ -58,9 +60,18 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
     if phases:
         name = list(phases)[-1] if name is None else name
         single.pop('phases')
+        single.phase = name
         single.merge_from_dict(_with_kept(phases[name].to_dict(), single._cfg_dict.to_dict()))
         _drop_delete_marks(single._cfg_dict)
     return single
+
+
+def phase_of(cfg: Config, checkpoint: Mapping[str, Any] | None) -> str | None:
+    """The phase of ``cfg`` that a checkpoint was saved in, as far as both tell; None is the last one for
+    :func:`phase_config`.
+    """
+    name = ((checkpoint or {}).get('meta') or {}).get('phase')
+    return name if name in (cfg.get('phases') or {}) else None
 
 
 def _with_kept(changes: dict, base: Mapping) -> dict:

@@ -160,6 +160,7 @@ class PromptRunner(Runner):
                 cfg=self._config_text,
                 seed=self.seed,
                 experiment_name=self.experiment_name,
+                phase=self.cfg.get('phase'),
                 time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
                 mmengine_version=mmengine.__version__,
                 vlprompt_version=__version__,
