@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -58,7 +58,7 @@ class StreamWeightHook(Hook):
 class PromptUsageHook(Hook):
     """How evenly images spread over the groups of a prompt pool; models without a pool are left alone.
 
-    Logged with every training step (of the epoch so far), and among the metrics of validation and test as ``lpt/...``:
+    In every line of the training log, of the epoch so far, and among the metrics of validation and test as ``lpt/...``:
 
     * ``keys_used``: groups that at least one image chose;
     * ``key_entropy``: entropy of the choices over the log of the number of groups, 1 if all are chosen equally often
@@ -66,6 +66,10 @@ class PromptUsageHook(Hook):
     """
 
     priority = 'HIGHEST'  # RuntimeInfoHook puts the metrics into the log and must find these among them
+
+    def before_train(self, runner: Runner) -> None:
+        loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        self._interval = min((hook.interval for hook in loggers), default=1)  # counting waits for the device
 
     def before_train_epoch(self, runner: Runner) -> None:
         pool = getattr(runner.bare_model, 'pool', None)
@@ -75,8 +79,10 @@ class PromptUsageHook(Hook):
     before_val_epoch = before_test_epoch = before_train_epoch
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        for name, value in self._measure(runner).items():
-            runner.message_hub.update_scalar(f'train/{name}', value)
+        end = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if end or self.every_n_inner_iters(batch_idx, self._interval):
+            for name, value in self._measure(runner).items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
 
     def after_train_epoch(self, runner: Runner) -> None:
         for name, value in self._measure(runner).items():
