@@ -5,20 +5,27 @@ python tools/predict.py configs/plot/plot_micro-rn_16shot_scenes.py \
 python tools/predict.py configs/zero_shot/zero-shot_vit-b16_imagenet.py none a.jpg \
     --class-names cat dog --out predictions
 
+--class-names asks a model whose classes are text alone (zero-shot CLIP, CoOp, PLOT with shared contexts) for others; of
+a model with a trained head it only says what they are called, where neither config nor checkpoint does.
+
 Images are files, or folders that are searched at any depth. Prints a line an image and writes into --out
 
 * predictions.json: the classes with their scores; of a segmentation the share of every class; of objects class, score,
   box [x1, y1, x2, y2] in pixels of the file and, of instance segmentation, the mask as COCO's run lengths;
-* a picture of every image, unless --no-pictures is given;
+* a picture of every image, with its 100 best objects, unless --no-pictures is given;
 * masks/*.png, of a segmentation: the class index of every pixel.
 
+Images that cannot be read are left out, and named again at the end, which is then an error.
 For re-identification there are tools/analysis_tools/extract_features.py and show_rank_list.py.
 """
 
 import argparse
 import json
+import sys
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +34,17 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
+from mmengine.config import Config  # noqa: E402
 from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
-from vlprompt.apis import find_images, init_model, predict_images  # noqa: E402
+from vlprompt.apis import find_images, init_model, load_files, predict_images  # noqa: E402
 from vlprompt.datasets.palette import voc_palette  # noqa: E402
 from vlprompt.engine import ConfigError, cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
+from vlprompt.registry import MODELS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402
     Segmentation,
     draw_objects,
@@ -46,6 +55,10 @@ from vlprompt.visualization import (  # noqa: E402
     read_image,
     save_figure,
 )
+from vlprompt.visualization.figures import shorten  # noqa: E402
+
+MAX_DRAWN = 100
+"""Objects in a picture."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,7 +69,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of what is written')
     parser.add_argument('--top-k', type=int, default=5, help='classes listed of each image, by classifiers')
     parser.add_argument('--score', type=float, default=0.3, help='objects below it are left out, by detectors')
-    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classify among these, if the model can')
+    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, see above')
+    cli.add_phase_option(parser, 'of a config with phases, the model of this one (default: that of the checkpoint)')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
     parser.add_argument('--batch-size', type=int, default=1, help='images of one size that the model sees at a time')
     parser.add_argument('--workers', type=int, default=0, help='processes that load images')
@@ -83,6 +97,17 @@ def files_of(images: list[Path]) -> Iterator[Path]:
             raise FileNotFoundError(f'no image or folder at {path}')
 
 
+def build_model(args: argparse.Namespace) -> nn.Module:
+    """The model, without checkpoint at once for ``--class-names``, so that the config's names need not exist."""
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    model = cfg.get('model') or {}
+    if checkpoint is None and args.class_names and getattr(MODELS.get(model.get('type')), 'open_vocabulary', False):
+        model.class_names = args.class_names
+    return init_model(cfg, checkpoint, device=args.device, phase=args.phase)
+
+
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
     """What the model's classes are called, after giving it other ones if asked to.
 
@@ -90,15 +115,63 @@ def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
         ConfigError: it has no names, or takes no others.
     """
     known = model.dataset_meta.get('classes')
-    if names is not None:
-        if hasattr(model, 'set_class_names'):
-            model.set_class_names(names)
-        elif known is not None:
-            raise ConfigError(f'--class-names: {type(model).__name__} was trained for {", ".join(known)} and no others')
-        known = names
-    if known is None:
+    if names is None and known is None:
         raise ConfigError('the checkpoint does not name the classes: list them with --class-names')
-    return [readable(name) for name in known]
+    if names is None:
+        return [readable(name) for name in known]
+    if getattr(model, 'open_vocabulary', False):
+        model.set_class_names(names)
+    elif known is not None:
+        raise ConfigError(
+            f'--class-names: {type(model).__name__} was trained for {shorten(", ".join(known), 400)} and no others'
+        )
+    size = number_of_classes(model)
+    if size not in (None, len(names)):
+        raise ConfigError(f'--class-names: {len(names)} names for the {size} classes of {type(model).__name__}')
+    return [readable(name) for name in names]
+
+
+def number_of_classes(model: nn.Module) -> int | None:
+    """Of a model whose head was built for them."""
+    for part in ('', 'decode_head.', 'bbox_head.', 'roi_head.bbox_head.'):
+        try:
+            return attrgetter(f'{part}num_classes')(model)
+        except AttributeError:
+            continue
+    return None
+
+
+def predictions(
+    model: nn.Module, paths: list[Path], args: argparse.Namespace, broken: list[Path]
+) -> Iterator[DataSample]:
+    """Predictions of the images that can be read; the others are told at once and added to ``broken``."""
+    while paths:
+        done = 0
+        try:
+            for sample in predict_images(model, paths, args.batch_size, args.workers):
+                yield sample
+                done += 1
+            return
+        except OSError:  # of a file in the batch after the last one that came
+            unreadable = find_unreadable(model, paths[done : done + args.batch_size])
+            if not unreadable:
+                raise
+        for path, problem in unreadable.items():
+            print(f'{path}: left out ({problem})', flush=True)
+        broken += unreadable
+        paths = [path for path in paths[done:] if path not in unreadable]
+
+
+def find_unreadable(model: nn.Module, paths: list[Path]) -> dict[Path, OSError]:
+    """The images that cannot be loaded, and why."""
+    problems = {}
+    images = load_files(model, paths)
+    for number, path in enumerate(paths):
+        try:
+            images[number]
+        except OSError as error:
+            problems[path] = error
+    return problems
 
 
 class Report(ABC):
@@ -179,10 +252,16 @@ class ObjectReport(Report):
         return dict(objects=objects[::-1])  # the best one first
 
     def line(self, record: dict[str, Any]) -> str:
-        return ', '.join(f'{found["name"]} {100 * found["score"]:.0f} %' for found in record['objects']) or 'nothing'
+        counts = Counter(found['name'] for found in record['objects'])
+        best = {found['name']: found['score'] for found in record['objects'][::-1]}
+        return ', '.join(f'{n} {name} ({100 * best[name]:.0f} %)' for name, n in counts.items()) or 'nothing'
 
     def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
-        panel = {f'{100 * self.args.score:.0f} % and more': objects_of(sample.pred_instances).above(self.args.score)}
+        found = objects_of(sample.pred_instances).above(self.args.score)
+        heading = f'{100 * self.args.score:.0f} % and more'
+        if len(found.labels) > MAX_DRAWN:
+            heading = f'{heading}, best of {len(found.labels)}'
+        panel = {heading: found.last(MAX_DRAWN)}
         palette = self.palette or voc_palette(len(self.classes) + 1)[1:]
         save_figure(draw_objects(image, panel, self.classes, palette, Path(sample.img_path).name), path)
 
@@ -202,15 +281,14 @@ REPORTS = {'pred_score': ClassReport, 'pred_sem_seg': SegmentationReport, 'pred_
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     paths = list(files_of(args.images))
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    model = build_model(args)
     if hasattr(model, 'describe'):
         raise ConfigError(f'{args.config}: for re-identification take tools/analysis_tools/extract_features.py')
     classes = name_classes(model, args.class_names)
     args.out.mkdir(parents=True, exist_ok=True)
-    report, records = None, []
+    report, records, broken = None, [], []
     try:
-        for number, sample in enumerate(predict_images(model, paths, args.batch_size, args.workers)):
+        for number, sample in enumerate(predictions(model, paths, args, broken)):
             report = report or next(REPORTS[key] for key in REPORTS if key in sample)(classes, model.dataset_meta, args)
             sample.set_metainfo(dict(number=number))
             record = report.record(sample)
@@ -219,10 +297,12 @@ def main(argv: list[str] | None = None) -> None:
             if not args.no_pictures:
                 name = f'{number:06d}_{Path(sample.img_path).stem}.png'
                 report.draw(sample, read_image(sample.img_path), args.out / name)
-    finally:  # a broken image loses nothing of those before it
+    finally:  # what ends the run loses nothing of the images before
         target = args.out / 'predictions.json'
         target.write_text(json.dumps(dict(config=args.config, classes=classes, images=records), indent=1))
         print(f'{len(records)} of {len(paths)} images: {target}')
+    if broken:
+        sys.exit(f'{len(broken)} of {len(paths)} images cannot be read: {", ".join(map(str, broken))}')
 
 
 if __name__ == '__main__':

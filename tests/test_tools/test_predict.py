@@ -1,6 +1,8 @@
 """tools/predict.py on every task: what it prints and writes is what the model predicts."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tests.tiny_project import TinyProject
 from tools import predict
 from vlprompt.apis import find_images, init_model, predict_images
 from vlprompt.engine import ConfigError
+from vlprompt.registry import MODELS
 
 CLIP = dict(arch=dict(MICRO['rn'], _delete_=True), weights=None, image_size=64)
 
@@ -82,15 +85,52 @@ def test_other_classes(project, tmp_path):
     images = run(project.config, 'none', image, '--out', tmp_path, '--no-pictures', '--class-names', *names)
     assert {entry['name'] for entry in images[0]['classes']} == {'red cup', 'tea pot', 'kettle', 'saucer'}
     assert [path.name for path in tmp_path.iterdir()] == ['predictions.json']
+    lost = ['--cfg-options', f'model.class_names={tmp_path}/lost.txt']  # replaced, so it need not exist
+    again = run(project.config, 'none', image, '--out', tmp_path, '--no-pictures', '--class-names', *names, *lost)
+    assert again == images
 
 
-def test_a_broken_image_loses_nothing(project, photographs, tmp_path):
-    broken = tmp_path / 'broken.png'
-    broken.write_text('no image')
-    with pytest.raises(OSError, match=r'broken.png cannot be read'):
-        run(project.config, 'none', photographs, broken, '--out', tmp_path / 'out')
+def test_a_trained_head_keeps_its_classes(tmp_path):
+    model = MODELS.build(
+        dict(
+            type='vlprompt.VisualPromptClassifier',
+            clip=dict(arch=MICRO['vit']),
+            num_classes=3,
+            head=dict(type='vlprompt.CosineHead', start='text'),
+            loss=dict(type='vlprompt.LogitAdjustedLoss'),
+            trainable=['head.*'],
+        )
+    )
+    model.dataset_meta = {}
+    head = model.head.weight.clone()
+    assert predict.name_classes(model, ['cat', 'red_owl', 'sea']) == ['cat', 'red owl', 'sea']
+    assert torch.equal(model.head.weight, head)
+    with pytest.raises(ConfigError, match='2 names for the 3 classes of VisualPromptClassifier'):
+        predict.name_classes(model, ['cat', 'owl'])
+    model.dataset_meta = dict(classes=('cat', 'owl', 'sea'))
+    with pytest.raises(ConfigError, match='VisualPromptClassifier was trained for cat, owl, sea and no others'):
+        predict.name_classes(model, ['ant', 'bee', 'cow'])
+
+
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_broken_images_are_left_out_and_named(config, photographs, tmp_path, capsys, batch_size):
+    first, second = tmp_path / 'a.png', tmp_path / 'b.png'
+    first.write_text('no image')
+    second.write_bytes((photographs / '0.png').read_bytes()[:2000])
+    options = ['--batch-size', batch_size, '--out', tmp_path / 'out']
+    with pytest.raises(SystemExit, match=rf'^2 of 5 images cannot be read: {first}, {second}$'):
+        run(config, 'none', first, photographs, second, photographs / '0.png', *options)
     images = json.loads((tmp_path / 'out' / 'predictions.json').read_text())['images']
-    assert len(images) == 2
+    assert [Path(image['image']).name for image in images] == ['0.png', '1.png', '0.png']
+    assert images[0] == images[2]
+    assert capsys.readouterr().out.startswith(f'{first}: left out (image {first} cannot be read: ')
+
+
+def test_objects_in_words():
+    report = predict.ObjectReport([], {}, SimpleNamespace(score=0.3))
+    objects = [dict(name=name, score=score) for name, score in (('owl', 0.87), ('cup', 0.49), ('owl', 0.4))]
+    assert report.line(dict(objects=objects)) == '2 owl (87 %), 1 cup (49 %)'
+    assert report.line(dict(objects=[])) == 'nothing'
 
 
 def test_mistakes(project, tmp_path):
@@ -98,6 +138,8 @@ def test_mistakes(project, tmp_path):
         run(project.config, 'none', 'nowhere.png', '--out', tmp_path)
     with pytest.raises(SystemExit):
         run(project.config, 'none', project.root, '--top-k', 0, '--out', tmp_path)
+    with pytest.raises(ConfigError, match="there is no phase 'groups'"):
+        run(project.config, 'none', project.root, '--phase', 'groups', '--out', tmp_path)
 
 
 def test_re_identification_has_its_own_tools(photographs, tmp_path):
@@ -121,6 +163,8 @@ def test_segmentation(photographs, tmp_path):
         with pytest.raises(ConfigError, match='does not name the classes: list them with --class-names'):
             run(config, 'none', photographs, '--out', tmp_path / 'out')
         names = ['sky', 'road', 'tree']
+        with pytest.raises(ConfigError, match='2 names for the 3 classes of EncoderDecoder'):
+            run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names[:2])
         images = run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names)
         torch.manual_seed(0)
         samples = list(predict_images(init_model(config), find_images(photographs)))
@@ -154,6 +198,8 @@ def test_instances(photographs, tmp_path):
             },
         )
         images = run(config, 'none', photographs, '--score', 0, '--out', tmp_path / 'out')
+        with pytest.raises(ConfigError, match=r'was trained for .* and no others'):
+            run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *'abcdefghij')
     for image in images:
         scores = [found['score'] for found in image['objects']]
         assert len(scores) == 5

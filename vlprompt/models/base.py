@@ -24,6 +24,9 @@ class PromptTunedMixin:
     base_prefixes: tuple[str, ...] = ('clip.',)
     base_option: str = 'model.clip.weights'
     """The config key that names the towers' weights, for messages."""
+    open_vocabulary: bool = False
+    """Whether classes are text alone, so that ``set_class_names`` makes the same model tell others apart; False where
+    a head or a neck was built and trained for its K classes."""
     clip: CLIP
     class_names: tuple[str, ...]
 

@@ -44,6 +44,11 @@ class Objects:
         masks = None if self.masks is None else self.masks[keep]
         return Objects(self.boxes[keep], self.labels[keep], self.scores[keep], masks)
 
+    def last(self, number: int) -> Objects:
+        """The last ``number`` of them, or all; of :meth:`above` the best ones."""
+        parts = (self.boxes, self.labels, self.scores, self.masks)
+        return Objects(*(None if part is None else part[-number:] for part in parts))
+
 
 def objects_of(instances: Any) -> Objects:
     """What mmdet keeps as ``InstanceData``, with boxes and masks as tensors or in mmdet's own containers."""

@@ -50,6 +50,8 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
         ValueError: no class names, or one too long for the context.
     """
 
+    open_vocabulary = True
+
     def __init__(
         self,
         clip: ConfigType,
