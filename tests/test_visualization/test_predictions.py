@@ -8,7 +8,7 @@ import torch
 
 from vlprompt.engine import PredictionImageHook
 from vlprompt.structures import ClassificationSample
-from vlprompt.visualization.predictions import NEUTRAL, PANEL_WIDTH, RIGHT, WRONG, draw_prediction
+from vlprompt.visualization.predictions import MARGIN, NEUTRAL, PANEL_WIDTH, RIGHT, WRONG, draw_prediction
 
 NAMES = ['cat', 'owl', 'sea lion']
 IMAGE = np.full((32, 32, 3), 7, np.uint8)
@@ -34,6 +34,8 @@ def test_bars(true, colours):
     assert [first, second] == colours
     assert long / short == pytest.approx(2, abs=0.05)
     assert np.asarray(picture)[5, 5].tolist() == [7, 7, 7]
+    score_of_a_bar = np.asarray(picture)[MARGIN : MARGIN + 16, -PANEL_WIDTH // 4 :]  # where a headline has no words
+    assert (score_of_a_bar.min() < 255) == (true is None)
 
 
 def test_a_true_class_of_low_score_is_shown():

@@ -32,7 +32,8 @@ def draw_prediction(
         scores: (K,) probabilities.
         class_names: K names.
         true: index of the true class, if known: its bar is green, and the first bar is red if it is another one.
-            A true class that is not among the ``top_k`` takes the place of the last of them.
+            A true class that is not among the ``top_k`` takes the place of the last of them; without one there is no
+            headline.
         top_k: bars.
         height: of the picture in pixels; at least what the bars need.
 
@@ -44,7 +45,8 @@ def draw_prediction(
     shown = scores.topk(min(top_k, len(class_names))).indices.tolist()
     if true is not None and true not in shown:
         shown[-1] = true
-    height = max(height, 2 * MARGIN + LINE * (len(shown) + 1), image.shape[0])
+    first_row = 0 if true is None else 1
+    height = max(height, 2 * MARGIN + LINE * (len(shown) + first_row), image.shape[0])
     picture = Image.fromarray(image)
     picture = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.BICUBIC)
 
@@ -52,9 +54,9 @@ def draw_prediction(
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
     left, right = picture.width + MARGIN, canvas.width - MARGIN
-    head = 'true class unknown' if true is None else f'true: {class_names[true]}'
-    write(draw, (left, MARGIN + 8), shorten(head, 30), bold=True)
-    for row, index in enumerate(shown, 1):
+    if true is not None:
+        write(draw, (left, MARGIN + 8), shorten(f'true: {class_names[true]}', 30), bold=True)
+    for row, index in enumerate(shown, first_row):
         y, score = MARGIN + row * LINE, float(scores[index])
         colour = RIGHT if index == true else WRONG if row == 1 and true is not None else NEUTRAL
         draw.rectangle((left, y + 20, right, y + 25), fill=PALE)
