@@ -64,6 +64,8 @@ def main() -> None:
     for name, single in configs.items():
         if args.phase in (None, name):
             apply_options(single, args)
+    if args.test:
+        cli.try_test_set(configs, args.phase)
     runner = cli.train(configs, args.phase)
     if args.test:
         cli.run_test(runner, cfg.work_dir)

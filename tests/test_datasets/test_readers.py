@@ -90,10 +90,20 @@ def test_one_text_list_per_split(tmp_path):
     assert reader.splits == ('train', 'test')
     assert reader.read('train')[0].path == 'my photos/a.jpg'
     assert reader.read('test')[0].label == 1
+    with pytest.raises(ValueError, match=r"val\.txt does not exist: has no split 'val', only train, test"):
+        reader.read('val')
     alone = build_reader(tmp_path, ann_file='test.txt', classes=['cat', 'dog'], split='test')
     assert alone.read('test') == reader.read('test')
     with pytest.raises(ValueError, match='classes are unknown; give `classes`'):
         build_reader(tmp_path, ann_file='test.txt', split='test').read('test')
+
+
+def test_swapped_columns_are_said(tmp_path):
+    (tmp_path / 'train.txt').write_text('a.jpg 0\n1 b.jpg\n')
+    with pytest.raises(
+        ValueError, match=r"train.txt:2: expected 'path label', found '1 b.jpg'; the columns are swapped"
+    ):
+        build_reader(tmp_path, ann_file='train.txt').read('train')
 
 
 def test_numbers_as_labels_need_names(tmp_path):

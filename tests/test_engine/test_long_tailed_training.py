@@ -111,6 +111,18 @@ def test_two_phases_in_one_go(project, tmp_path):
         init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth', phase='groups')
 
 
+def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):
+    with pytest.raises(ConfigError, match=r"phase 'groups': .*topk=5 must be from 1 to size=4"):
+        train_phases(configs(project, tmp_path, phases__groups__model__pool__topk=5))
+    with pytest.raises(ConfigError, match=r"phase 'groups': .*first_block=3 must be from 0 to 2"):
+        train_phases(configs(project, tmp_path, phases__groups__model__pool__first_block=3))
+    assert not (tmp_path / 'shared').exists()
+    with pytest.raises(
+        ConfigError, match=r"'shared' has model.pool=.*'topk': 3.*phases.groups.model.pool.topk instead"
+    ):
+        configs(project, tmp_path, model__pool__topk=3)
+
+
 def test_phase_2_resumes_where_it_was(project, tmp_path):
     """Bit for bit, with keys that started from k-means: neither those nor the noise depend on the interruption."""
     options = {'phases__groups__model__pool__key_init': 'kmeans', 'phases__groups__model__pool__center': True}
@@ -182,12 +194,18 @@ def test_data_without_counts_are_refused(project, tmp_path):
     from vlprompt.engine import ClassCountHook
 
     loader = dict(dataset=dict(dataset='cifar100_lt', imbalance=50))
+    own = dict(dataset=dict(imbalance=2))  # lists of one's own, cut; without a validation set
+    cfg = Config(dict(train_dataloader=own, val_dataloader=None, test_dataloader=own))
+    with pytest.raises(ConfigError, match='LongTailedDataset'):
+        ClassCountHook().before_train(SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]), cfg=cfg))
     cfg = Config(dict(train_dataloader=loader, val_dataloader=None, test_dataloader=loader))
     runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]), cfg=cfg)
     with pytest.raises(ConfigError, match='LongTailedDataset'):
         ClassCountHook().before_train(runner)
     cfg.test_dataloader.dataset.imbalance = 100
-    with pytest.raises(ConfigError, match=r'imbalance=50, but test_dataloader.dataset.imbalance=100: .* Set both'):
+    with pytest.raises(
+        ConfigError, match=r'imbalance=50, but test_dataloader.dataset.imbalance=100: .* Set both alike'
+    ):
         ClassCountHook().before_train(runner)
 
 

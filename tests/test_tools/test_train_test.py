@@ -76,6 +76,20 @@ def test_a_mistake_ends_in_one_message(project, tool, arguments, message):
     assert re.search(message, tool('train.py', project.config, *arguments).replace('\n', ' '))
 
 
+def test_a_mistake_in_the_test_set_is_found_before_training(project, tool, tmp_path):
+    message = tool('train.py', project.config, '--test', '--cfg-options', 'test_dataloader.dataset.data_root=nowhere')
+    assert message.startswith('FileNotFoundError')
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def test_interrupting_ends_in_one_message():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match='training goes on with --resume'):
+        cli.call(interrupted)
+
+
 def test_mistakes_at_other_tools_end_in_one_message(project, tool, tmp_path):
     torch.save({'conv1.weight': torch.zeros(1)}, tmp_path / 'x.pth')
     message = tool('model_converters/official.py', 'coop', 'x.pth', 'y.pth')

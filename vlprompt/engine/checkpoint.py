@@ -231,7 +231,7 @@ def check_base(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     if (trained_on or {}).get('sha256') != (built_on or {}).get('sha256'):
         raise CheckpointError(
             f'the checkpoint was trained on {_spell_base(trained_on)}, but the model was built on '
-            f'{_spell_base(built_on)}. Set {_base_option(model)} to the former.'
+            f'{_spell_base(built_on)}. Set {_base_option(model)} to the former, or take the config it was trained with.'
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
+from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from vlprompt.compat.environment import EnvironmentProblem
@@ -154,6 +155,14 @@ def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
     return train_phases(configs, phase)
 
 
+def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> None:
+    """Read the lists of the test set, so that a mistake in them shows before training and not after it."""
+    cfg = configs[phase or list(configs)[-1]]
+    if cfg.get('test_dataloader'):
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
+        DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+
+
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
     """Test, and leave the metrics in ``<folder>/test_metrics.json``; the default is the runner's work directory."""
     metrics = runner.test()
@@ -218,6 +227,8 @@ def call(main: Callable[[], Any]) -> None:
     """Run a tool; a mistake of its user ends it with one message instead of a traceback."""
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. What was saved stays; training goes on with --resume.')
     except (ValueError, OSError, EnvironmentProblem) as error:
         message = user_message(error)
         if message is None:

@@ -146,11 +146,24 @@ def _check_phases(cfg: Config) -> None:
     phases = cfg.get('phases') or {}
     if not isinstance(phases, Mapping) or not all(isinstance(phase, Mapping) for phase in phases.values()):
         raise ConfigError(f'{cfg.filename or "config"}: phases must be a dict of dicts, dict(<name>=dict(...), ...)')
-    for name in phases:
+    configs = {name: phase_config(cfg, name) for name in phases}
+    for name, single in configs.items():
+        for key, part in (single.get('model') or {}).items():
+            if isinstance(part, Mapping) and 'type' not in part and (owner := _owner(configs, key)):
+                raise ConfigError(
+                    f'{cfg.filename or "config"}: phase {name!r} has model.{key}={dict(part)} without a type. Only '
+                    f'phase {owner!r} has a {key}: set phases.{owner}.model.{key}.{next(iter(part), "...")} instead'
+                )
         try:
-            check_config(phase_config(cfg, name))
+            check_config(single)
         except ConfigError as error:
             raise ConfigError(f'phase {name!r} of {error}') from None
+
+
+def _owner(configs: Mapping[str, Config], key: str) -> str | None:
+    """The first phase whose ``model`` has a ``key`` with a type."""
+    parts = {name: (single.get('model') or {}).get(key) for name, single in configs.items()}
+    return next((name for name, part in parts.items() if isinstance(part, Mapping) and 'type' in part), None)
 
 
 class _Checker:

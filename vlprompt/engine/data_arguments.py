@@ -28,7 +28,8 @@ def fill_data_arguments(cfg: Config, checkpoint: Mapping[str, Any] | None = None
     """
     model = cfg.get('model')
     target = resolve(model['type'], [MODELS], cfg.get('default_scope') or 'mmengine') if model else None
-    missing = [name for name in getattr(target, 'data_arguments', ()) if name not in model]
+    given = {*model} | ({'num_classes'} if model.get('class_names') else set())  # as many as there are names
+    missing = [name for name in getattr(target, 'data_arguments', ()) if name not in given]
     if not missing:
         return
     about = ((checkpoint or {}).get('meta') or {}).get('vlprompt') or {}

@@ -33,11 +33,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.logging import print_log
-from mmengine.registry import RUNNERS
+from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.config import ConfigError
+from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.names import did_you_mean
 
 
@@ -136,10 +137,13 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
         The runner of the last phase, trained or, if it had finished before, ready to load its checkpoint for a test.
 
     Raises:
-        ConfigError: ``only`` is unknown, or follows a phase that has not finished.
+        ConfigError: ``only`` is unknown, or follows a phase that has not finished; or the model of a later phase
+            cannot be built, which is tried before the first phase trains.
     """
     if only is not None and only not in configs:
         raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
+    if only is None:
+        _try_models(configs)
     runner = None
     for number, (name, cfg) in enumerate(configs.items(), 1):
         if only not in (None, name):
@@ -159,6 +163,18 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             runner.train()
             barrier()  # the checkpoint is written by one process and read by all
     return runner
+
+
+def _try_models(configs: Mapping[str, Config]) -> None:
+    """Build the models of all phases but the first and drop them: a mistake must not wait for a phase to end."""
+    for name, cfg in list(configs.items())[1:]:
+        init_default_scope(cfg.get('default_scope') or 'mmengine')
+        cfg = copy.deepcopy(cfg)
+        try:
+            fill_data_arguments(cfg)
+            MODELS.build(cfg.model)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f'phase {name!r}: {error}') from error
 
 
 def _check_source(name: str, configs: Mapping[str, Config]) -> None:

@@ -54,11 +54,12 @@ class PromptPool(nn.Module):
         center: bool = False,
     ) -> None:
         super().__init__()
-        if not 1 <= topk <= size or not 0 <= first_block < layers or length < 1:
-            raise ValueError(
-                f'PromptPool: needs 1 <= topk={topk} <= size={size}, 0 <= first_block={first_block} < {layers} blocks '
-                f'and length={length} >= 1'
-            )
+        if not 1 <= topk <= size:
+            raise ValueError(f'PromptPool: topk={topk} must be from 1 to size={size}')
+        if not 0 <= first_block < layers:
+            raise ValueError(f'PromptPool: first_block={first_block} must be from 0 to {layers - 1}, the last block')
+        if length < 1:
+            raise ValueError(f'PromptPool: length={length} must be at least 1')
         if key_init not in KEY_INITS:
             raise ValueError(f'PromptPool: key_init must be one of {KEY_INITS}, got {key_init!r}')
         self.first_block, self.topk, self.key_init, self.center = first_block, topk, key_init, center

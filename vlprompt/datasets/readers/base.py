@@ -59,10 +59,16 @@ class SplitReader(ABC):
         if split not in SPLITS:
             raise ValueError(f"split must be 'train', 'val' or 'test', got {split!r}")
         if split not in self.splits:
-            raise ValueError(f'{self.source}: has no split {split!r}, only {", ".join(self.splits) or "nothing"}')
+            raise ValueError(
+                f'{self.source_of(split)}: has no split {split!r}, only {", ".join(self.splits) or "nothing"}'
+            )
         items = self.load(split)
-        check_split(items, self.classes, split, str(self.source))
+        check_split(items, self.classes, split, self.source_of(split))
         return items
+
+    def source_of(self, split: str) -> str:
+        """The file or folder of a split, for messages."""
+        return str(self.source)
 
     def altered_files(self) -> list[str]:
         """What is wrong with files whose published md5 sum is known, a line each; most readers know none."""

@@ -104,6 +104,10 @@ class ListReader(SplitReader):
         rows = self._rows(split if self.per_split else self.only_split)
         return [row for row in rows if (row.split or (split if self.per_split else self.only_split)) == split]
 
+    def source_of(self, split: str) -> str:
+        file = self._file(split)
+        return str(file) if file.exists() else f'{file} does not exist'
+
     def _file(self, split: str) -> Path:
         return Path(str(self.source).replace('{split}', split))
 
@@ -155,5 +159,7 @@ def _text_rows(file: Path) -> Iterator[Row]:
             raise ValueError(
                 f"{file}:{number}: expected 'path label', 'path,label' or 'path,label,split', found {line!r}"
             )
+        if fields[0].strip().isdecimal() and PurePath(fields[1].strip()).suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f"{file}:{number}: expected 'path label', found {line!r}; the columns are swapped")
         path, label, split = [field.strip() for field in fields] + [None] * (3 - len(fields))
         yield Row(file, number, path, label, split)

@@ -28,10 +28,10 @@ class ClassCountHook(Hook):
         for name in ('val_dataloader', 'test_dataloader'):
             other = (runner.cfg.get(name) or {}).get('dataset') or {}
             same = other.get('dataset') == train.get('dataset')
-            if same and other.get('imbalance') != train.get('imbalance'):
+            if other and same and other.get('imbalance') != train.get('imbalance'):
                 raise ConfigError(
                     f'train_dataloader.dataset.imbalance={train.get("imbalance")}, but {name}.dataset.imbalance='
-                    f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both'
+                    f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both alike'
                 )
         dataset = runner.train_dataloader.dataset
         counts = getattr(dataset, 'metainfo', {}).get('cls_num_list')
