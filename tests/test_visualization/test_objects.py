@@ -27,6 +27,8 @@ def test_weak_predictions_are_left_out_and_the_best_drawn_last():
     assert found.above(0.5).labels.tolist() == [0]
     assert found.above(0.5).masks.shape == (1, 20, 30)
     assert found.above(0.95).boxes.shape == (0, 4)
+    assert found.above(0.3).last(1).scores.tolist() == [0.9]
+    assert objects().last(5).boxes.shape == (2, 4)
     truth = objects()
     assert truth.above(0.5) is truth
 
