@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.tiny_project import TinyProject
-from tools.analysis_tools import nearest_words, plot_curves, show_transport_plan
+from tools.analysis_tools import nearest_words, plot_curves, print_config, show_transport_plan
 from vlprompt.engine import ConfigError
 
 TRANSPORT = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment']
@@ -99,3 +99,16 @@ def test_curves(trained, tmp_path):
     assert (tmp_path / 'curves.png').stat().st_size > 10_000
     with pytest.raises(SystemExit, match="no run has the scalar 'mIoU'"):
         plot_curves.main([str(trained), '--keys', 'mIoU', '--out', str(tmp_path / 'curves.png')])
+
+
+def test_config_of_a_phase(project, tmp_path, capsys):
+    config = tmp_path / 'phased.py'
+    phases = dict(first=dict(), second=dict(start_from=dict(keys=[]), train_cfg=dict(max_epochs=7)))
+    config.write_text(f'_base_ = {project.config!r}\nphases = {phases}\n')
+    print_config.main([str(config), '--phase', 'second'])
+    shown = capsys.readouterr().out
+    assert "phase = 'second'" in shown
+    assert 'max_epochs=7' in shown
+    assert 'phases' not in shown
+    with pytest.raises(ConfigError, match='--phase third: phases of'):
+        print_config.main([str(config), '--phase', 'third'])

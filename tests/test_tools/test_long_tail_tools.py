@@ -119,6 +119,22 @@ def test_accuracy_along_the_tail(tmp_path, capsys):
             plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
 
 
+def test_runs_are_named_by_config_and_phase(tmp_path):
+    for phase, options in dict(groups="phase = 'groups'", seed1='seed = 1').items():
+        folder = tmp_path / 'lpt_scenes' / phase
+        folder.mkdir(parents=True)
+        (folder / 'lpt_scenes.py').write_text(f'model = dict()\n{options}\n')
+    root = tmp_path / 'lpt_scenes'
+    names = ['20261122_150713/x.json', 'groups/20261122_150713/x.json', 'groups/x.json', 'seed1/x.json', 'vpt/x.json']
+    assert [plot_long_tail.name_of(root / name) for name in names] == [
+        'lpt_scenes',
+        'lpt_scenes/groups',
+        'lpt_scenes/groups',
+        'seed1',
+        'vpt',
+    ]
+
+
 def test_spread_is_even():
     assert analyse_features.spread(10, 5) == [1, 3, 5, 7, 9]
     assert analyse_features.spread(3, 5) == [0, 1, 2]

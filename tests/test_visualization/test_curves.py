@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from vlprompt.visualization.curves import draw_curves, read_run
+from vlprompt.visualization.curves import draw_curves, read_run, read_runs
 from vlprompt.visualization.figures import save_figure
 
 
@@ -61,6 +61,18 @@ def test_training_by_iteration(tmp_path):
     write(tmp_path / 'seg', '1', dict(lr=0.1, loss=1.0, step=50), {'mIoU': 30.0, 'step': 50})
     run = read_run(tmp_path / 'seg')
     assert (run.unit, run.series['loss'], run.series['mIoU']) == ('iteration', [(50, 1.0)], [(50, 30.0)])
+
+
+def test_phases_are_runs_of_their_own(tmp_path, work_dir):
+    write(tmp_path / 'lpt' / 'shared', '20260101_000000', step(4, 1, 1.0))
+    write(tmp_path / 'lpt' / 'groups', '20260102_000000', step(4, 1, 0.5))
+    write(tmp_path / 'lpt' / 'shared', '20260103_000000', step(6, 2, 0.8))
+    runs = read_runs(tmp_path / 'lpt')
+    assert [run.name for run in runs] == ['lpt/shared', 'lpt/groups']
+    assert [run.series['loss'] for run in runs] == [[(1, 1.0), (1.5, 0.8)], [(1, 0.5)]]
+    assert [run.name for run in read_runs(work_dir)] == ['plot']
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        read_runs(tmp_path / 'nowhere')
 
 
 def test_errors_name_the_place(tmp_path, work_dir):

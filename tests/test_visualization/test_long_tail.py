@@ -17,6 +17,8 @@ def test_classes_are_drawn_from_head_to_tail_in_the_colour_of_their_group():
     above, below = figure.axes
     bars = above.patches
     assert [bar.get_height() for bar in bars] == [500, 30, 20, 2]
+    figure.draw_without_rendering()
+    assert {'1', '10', '100'} < {text.get_text() for text in above.get_yticklabels()}
     colours = [bar.get_facecolor() for bar in bars]
     assert colours[1] == colours[2]
     assert len(set(colours)) == 3

@@ -2,6 +2,8 @@
 
 python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_16shot_dtd work_dirs/plot_rn50_16shot_dtd \
     --out curves.png
+
+Phases of one training (work_dirs/lpt_..._scenes_lt/shared and .../groups) are drawn as runs of their own.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 from vlprompt.engine import cli  # noqa: E402
-from vlprompt.visualization import draw_curves, read_run, save_figure  # noqa: E402
+from vlprompt.visualization import draw_curves, read_runs, save_figure  # noqa: E402
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,10 +30,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
-        runs = [read_run(path) for path in args.runs]
+        found = {path: read_runs(path) for path in args.runs}
+        runs = [run for several in found.values() for run in several]
         if len({run.name for run in runs}) < len(runs):  # .../coop/seed1 and .../plot/seed1
-            for run, path in zip(runs, args.runs, strict=True):
-                run.name = f'{Path(path).resolve().parent.name}/{run.name}'
+            for path, several in found.items():
+                for run in several:
+                    run.name = f'{Path(path).resolve().parent.name}/{run.name}'
         print(save_figure(draw_curves(runs, args.keys, args.title), args.out))
     except ValueError as error:  # a broken log, an unknown scalar, a format matplotlib cannot write
         sys.exit(f'plot_curves.py: {error}')

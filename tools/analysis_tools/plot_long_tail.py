@@ -4,11 +4,13 @@ python tools/test.py CONFIG CKPT --cfg-options test_evaluator.out_dir=work_dirs/
 python tools/analysis_tools/plot_long_tail.py work_dirs/vpt/shot_accuracy.json work_dirs/lpt/shot_accuracy.json \
     --out work_dirs/long_tail.png
 
-A run is named by the folder of its file.
+A run is named by the folder of its file. Training and testing leave a file of every run in
+work_dirs/<config>[/<phase>]/<time>/; such a run is named by the config, and the phase.
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from vlprompt.compat.environment import check_environment
@@ -18,6 +20,9 @@ check_environment()  # before anything imports torchvision or an mm package
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.evaluation import shot_groups  # noqa: E402
 from vlprompt.visualization import draw_long_tail, save_figure  # noqa: E402
+
+TIME = re.compile(r'\d{8}_\d{6}')
+"""A folder that mmengine makes for one start of a run."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,6 +40,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def name_of(file: Path) -> str:
+    """The folder of a file; not those that only tell a time, and with the folder above if it is that of a phase."""
+    folder = file.resolve().parent
+    if TIME.fullmatch(folder.name):
+        folder = folder.parent
+    line = re.compile(rf'^phase = {folder.name!r}$', re.MULTILINE)
+    is_phase = any(line.search(config.read_text(encoding='utf-8')) for config in folder.glob('*.py'))
+    return f'{folder.parent.name}/{folder.name}' if is_phase else folder.name
+
+
 def read_run(file: Path) -> dict:
     """The content of a shot_accuracy.json."""
     try:
@@ -48,7 +63,7 @@ def read_run(file: Path) -> dict:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    names = args.names or [file.resolve().parent.name for file in args.files]
+    names = args.names or [name_of(file) for file in args.files]
     if len(set(names)) < len(names):
         raise cli.ConfigError(f'two runs have the same name ({", ".join(names)}); give --names')
     runs = [read_run(file) for file in args.files]

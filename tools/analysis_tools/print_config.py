@@ -2,6 +2,9 @@
 
 python tools/analysis_tools/print_config.py configs/coop/coop_rn50_16shot_caltech101.py \
     --cfg-options model.prompt.n_ctx=4
+python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit_2x4e_scenes_lt.py --phase groups
+
+Of a config with phases, --phase prints what that phase runs with; without it the phases stand under `phases`.
 """
 
 import argparse
@@ -13,10 +16,15 @@ check_environment()  # before anything imports torchvision or an mm package
 from vlprompt.engine import cli  # noqa: E402
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_common_options(parser)
-    print(cli.base_config(parser.parse_args()).pretty_text)
+    cli.add_phase_option(parser, 'of a config with phases, print the config of this one')
+    args = parser.parse_args(argv)
+    cfg = cli.base_config(args)
+    if args.phase is not None:
+        cfg = cli.configs_by_phase(cfg, args)[args.phase]
+    print(cfg.pretty_text)
 
 
 if __name__ == '__main__':

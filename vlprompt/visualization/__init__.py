@@ -3,7 +3,7 @@
 Plain functions on tensors and arrays that return figures or images; ``tools/analysis_tools`` calls them.
 """
 
-from vlprompt.visualization.curves import Run, draw_curves, read_run
+from vlprompt.visualization.curves import Run, draw_curves, read_run, read_runs
 from vlprompt.visualization.figures import read_image, save_figure, to_uint8_image
 from vlprompt.visualization.heatmaps import overlay, to_grid
 from vlprompt.visualization.long_tail import draw_long_tail, draw_projection, draw_prompt_usage
@@ -68,6 +68,7 @@ __all__ = [
     'rank_lists',
     'read_image',
     'read_run',
+    'read_runs',
     'relative_plan',
     'save_figure',
     'spacing_note',

@@ -81,6 +81,27 @@ def read_run(path: str | Path) -> Run:
     return Run(path.stem if path.is_file() else path.resolve().name, series, 'epoch' if by_epoch else 'iteration')
 
 
+def read_runs(path: str | Path) -> list[Run]:
+    """The run of a work directory, or of each phase (or seed) in its folders, named ``folder/phase``, oldest first.
+
+    Raises:
+        FileNotFoundError: no scalars there.
+        ValueError: a line is not JSON, or no training was logged.
+    """
+    path = Path(path)
+    starts: dict[Path, str] = {}
+    if path.is_dir() and not any(path.glob(f'*/{SCALARS}')):
+        for file in sorted(path.glob(f'*/*/{SCALARS}')):
+            time, folder = file.parents[1].name, file.parents[2]
+            starts[folder] = min(time, starts.get(folder, time))
+    if not starts:
+        return [read_run(path)]
+    runs = [read_run(folder) for folder in sorted(starts, key=starts.__getitem__)]
+    for run in runs:
+        run.name = f'{path.resolve().name}/{run.name}'
+    return runs
+
+
 def _read_records(file: Path) -> list[dict]:
     """One record per line; those without a step, such as the results of a test run, are left out."""
     records = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
 
@@ -50,6 +51,8 @@ def draw_long_tail(
         [first[name] for name in names], [f'{name}: {len(groups[name])} classes' for name in names], frameon=False
     )
     panels[0].set_yscale('log')
+    panels[0].yaxis.set_major_formatter(StrMethodFormatter('{x:,.6g}'))
+    panels[0].yaxis.set_minor_formatter(LogFormatter())  # words where a decade has no tick of its own
     _label(panels[0], '', 'training images')
     if accuracy:
         window = window or max(1, len(order) // 20 * 2 + 1)
