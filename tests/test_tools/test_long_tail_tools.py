@@ -130,7 +130,7 @@ def test_runs_are_named_by_config_and_phase(tmp_path):
         'lpt_scenes',
         'lpt_scenes/groups',
         'lpt_scenes/groups',
-        'seed1',
+        'lpt_scenes/seed1',
         'vpt',
     ]
 

@@ -5,7 +5,7 @@ python tools/analysis_tools/plot_long_tail.py work_dirs/vpt/shot_accuracy.json w
     --out work_dirs/long_tail.png
 
 A run is named by the folder of its file. Training and testing leave a file of every run in
-work_dirs/<config>[/<phase>]/<time>/; such a run is named by the config, and the phase.
+work_dirs/<config>[/<seed>][/<phase>]/<time>/; such a run is named by the config, and seed and phase if any.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from vlprompt.visualization import draw_long_tail, save_figure  # noqa: E402
 
 TIME = re.compile(r'\d{8}_\d{6}')
 """A folder that mmengine makes for one start of a run."""
+SEED = re.compile(r'seed\d+')
+"""A folder that run_seeds.py makes."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,13 +43,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def name_of(file: Path) -> str:
-    """The folder of a file; not those that only tell a time, and with the folder above if it is that of a phase."""
+    """The folder of a file; not one that only tells a time, and of a phase or seed together with the one above."""
     folder = file.resolve().parent
     if TIME.fullmatch(folder.name):
         folder = folder.parent
-    line = re.compile(rf'^phase = {folder.name!r}$', re.MULTILINE)
-    is_phase = any(line.search(config.read_text(encoding='utf-8')) for config in folder.glob('*.py'))
-    return f'{folder.parent.name}/{folder.name}' if is_phase else folder.name
+    name = folder.name
+    while is_part(folder):
+        folder = folder.parent
+        name = f'{folder.name}/{name}'
+    return name
+
+
+def is_part(folder: Path) -> bool:
+    """Whether it is that of a phase, as the config in it says, or of a seed of run_seeds.py."""
+    phase = re.compile(rf'^phase = {folder.name!r}$', re.MULTILINE)
+    return SEED.fullmatch(folder.name) is not None or any(
+        phase.search(config.read_text(encoding='utf-8')) for config in folder.glob('*.py')
+    )
 
 
 def read_run(file: Path) -> dict:
