@@ -123,7 +123,7 @@ def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
         model.set_class_names(names)
     elif known is not None:
         raise ConfigError(
-            f'--class-names: {type(model).__name__} was trained for {shorten(", ".join(known), 400)} and no others'
+            f'--class-names: {type(model).__name__} was trained for {shorten(", ".join(known), 120)} and no others'
         )
     size = number_of_classes(model)
     if size not in (None, len(names)):
