@@ -105,6 +105,7 @@ def test_the_log_shows_both_conventions(monkeypatch):
     assert lines[-1].splitlines()[2:] == [
         'oltr          50.00 (   2)   100.00 (   1)     0.00 (   1)        - (   0) *',
         'lpt           50.00 (   2)   100.00 (   1)        - (   0)     0.00 (   1)',
+        '* the one of the reported shot/... (convention of the evaluator)',
     ]
 
 

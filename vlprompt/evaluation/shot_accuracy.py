@@ -138,6 +138,7 @@ class ShotAccuracy(BaseMetric):
                 for name in ('overall', *GROUPS)
             )
             lines.append(f'{convention:10}' + ''.join(cells) + (' *' if convention == self.convention else ''))
+        lines.append(f'* the one of the reported {self.prefix}/... (convention of the evaluator)')
         return '\n'.join(lines)
 
     def _write(
