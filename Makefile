@@ -15,7 +15,7 @@ help:
 	@echo 'make test     run the tests (TESTS=tests/test_engine JOBS=1 to narrow down)'
 	@echo 'make lint     check style'
 	@echo 'make format   repair style'
-	@echo 'make setup    only install into $(VENV)'
+	@echo 'make setup    only install into $(VENV); then: source $(VENV)/bin/activate'
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py
