@@ -3,6 +3,7 @@
 import json
 import pickle
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_masks_given_by_hand_mean_what_they_mean_in_the_data_set(tmp_path):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / 'image.png')
     arguments = ['cfg', 'none', '--out', 'x', '--images', str(tmp_path / 'image.png'), '--masks']
     args = show_score_map.parse_args([*arguments, str(tmp_path / 'mask.png')])
-    (sample,) = show_score_map.load_samples(args, cfg, 150)
+    (sample,) = show_score_map.load_samples(args, SimpleNamespace(cfg=cfg), 150)
     assert sample['data_samples'].gt_sem_seg.data[0, 0].tolist() == [255, 0, 149, 2]
     assert show_score_map.palette_of(cfg, 150)[:2] == [[120, 120, 120], [180, 120, 120]]  # ADE20K's own
 
