@@ -1,4 +1,4 @@
-# What every detection run shares: mmdet's scope, a checkpoint every epoch, batch statistics over all GPUs.
+# What every detection run shares: mmdet's scope, batch statistics over all GPUs.
 _base_ = './default_runtime.py'
 
 default_scope = 'mmdet'
@@ -6,7 +6,6 @@ custom_imports = dict(imports=['vlprompt.models.detectors', 'vlprompt.datasets.c
 
 default_hooks = dict(
     logger=dict(interval=50),
-    checkpoint=dict(interval=1),
     visualization=dict(type='DetVisualizationHook'),
     num_classes=dict(type='NumClassCheckHook'),  # of baselines, whose heads say it themselves
 )

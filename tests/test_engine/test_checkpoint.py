@@ -91,6 +91,10 @@ def test_other_classes_on_request():
 
 
 def test_missing_and_unexpected_tensors_are_errors():
+    foreign = checkpoint_of(Prompt(n_ctx=5))
+    foreign['meta']['experiment_name'] = 'linear_rn50_20261122'
+    with pytest.raises(CheckpointError, match=r'\(5, 3\).*\n  The checkpoint comes from the run linear_rn50_2026'):
+        load_trained(Prompt(), foreign)
     with pytest.raises(CheckpointError, match=r"missing context \(4, 3\)\n.*unexpected contxt. Did you mean 'context'"):
         load_trained(Prompt(), dict(state_dict=dict(contxt=torch.zeros(4, 3))))
     with pytest.raises(CheckpointError, match='no "state_dict" in the checkpoint, which holds model'):

@@ -180,7 +180,7 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
             message = f'The towers keep their random weights: set {_base_option(model)}.'
             print_log(message, 'current', logging.WARNING)
             required -= towers
-    _check_tensors(model, state, required, _geometry_hint(model, about))
+    _check_tensors(model, state, required, _geometry_hint(model, about) + _origin_hint(checkpoint))
     model.load_state_dict(state, strict=False)
 
 
@@ -274,6 +274,11 @@ def _geometry_hint(model: nn.Module, about: Mapping[str, Any] | None) -> str:
         f'\n  The checkpoint has a grid of {theirs["grid"]} patches with stride {theirs["stride"]}, the model one of '
         f'{ours["grid"]} with stride {ours["stride"]}: set model.clip.image_size and model.clip.vision.patch_stride.'
     )
+
+
+def _origin_hint(checkpoint: Mapping[str, Any]) -> str:
+    name = (checkpoint.get('meta') or {}).get('experiment_name')
+    return f'\n  The checkpoint comes from the run {name}.' if name else ''
 
 
 def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[str], hint: str = '') -> None:
