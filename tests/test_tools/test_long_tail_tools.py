@@ -91,7 +91,7 @@ def test_mistakes_of_the_user(config, tmp_path):
     with pytest.raises(cli.ConfigError, match='has no train_dataloader'):
         analyse_features.main([config, 'none', '--out', str(tmp_path), *options])
     with pytest.raises(FileNotFoundError, match='no image in'):
-        analyse_features.ReferenceImages(str(tmp_path), 4, [])
+        analyse_features.reference_images(str(tmp_path), 4, None)
 
 
 def test_accuracy_along_the_tail(tmp_path, capsys):
@@ -136,6 +136,6 @@ def test_runs_are_named_by_config_and_phase(tmp_path):
 
 
 def test_spread_is_even():
-    assert analyse_features.spread(10, 5) == [1, 3, 5, 7, 9]
-    assert analyse_features.spread(3, 5) == [0, 1, 2]
-    assert np.all(np.diff(analyse_features.spread(1000, 128)) > 0)
+    assert cli.spread(10, 5) == [1, 3, 5, 7, 9]
+    assert cli.spread(3, 5) == [0, 1, 2]
+    assert np.all(np.diff(cli.spread(1000, 128)) > 0)

@@ -32,9 +32,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
-from vlprompt.apis import init_model  # noqa: E402
+from vlprompt.apis import find_images, init_model, load_files  # noqa: E402
 from vlprompt.datasets.generated import generate, pretraining_options  # noqa: E402
-from vlprompt.datasets.readers.base import IMAGE_SUFFIXES  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.evaluation import ShotAccuracy, shot_groups  # noqa: E402
@@ -83,26 +82,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 # ------------------------------------------------------------------------------------------------------------- images
 
 
-class ReferenceImages(Dataset):
-    """Images without labels through a test pipeline: files of a folder, or generated scenes."""
+class GeneratedImages(Dataset):
+    """``count`` scenes, as the micro models have seen in pretraining, through a test pipeline."""
 
-    def __init__(self, source: str, count: int, pipeline: list[dict]) -> None:
+    def __init__(self, count: int, pipeline: list[dict]) -> None:
         self.transforms = Compose(pipeline)
-        self.paths: list[Path] | None = None
         self.count = count
-        if source != 'generated':
-            found = sorted(path for path in Path(source).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
-            if not found:
-                raise FileNotFoundError(f'--reference: there is no image in {source}')
-            self.paths = [found[i] for i in spread(len(found), count)]
-            self.count = len(self.paths)
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> dict:
-        if self.paths is not None:
-            return self.transforms(dict(img_path=str(self.paths[index]), sample_idx=index))
         scene = generate(seed=1, index=index, size=128, **pretraining_options())
         results = dict(img=Image.fromarray(scene.image), img_path=f'scene {index}', ori_shape=scene.image.shape[:2])
         for transform in self.transforms.transforms:
@@ -111,10 +101,15 @@ class ReferenceImages(Dataset):
         return results
 
 
-def spread(available: int, count: int) -> list[int]:
-    """``count`` positions, or all there are, evenly over ``available`` ones."""
-    count = min(count, available)
-    return [int((i + 0.5) * available / count) for i in range(count)]
+def reference_images(source: str, count: int, model: nn.Module) -> Dataset:
+    """Images without labels through the model's test pipeline: files of a folder, or generated scenes."""
+    if source == 'generated':
+        return GeneratedImages(count, model.cfg.test_dataloader.dataset.pipeline)
+    try:
+        found = find_images(source)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'--reference: there is no image in {source}') from error
+    return load_files(model, [found[index] for index in cli.spread(len(found), count)])
 
 
 def features_of(model: nn.Module, dataset: Dataset, args: argparse.Namespace, workers: int) -> FeatureTable:
@@ -162,7 +157,7 @@ def analyse_usage(test: FeatureTable, size: int, counts: list[int], args: argpar
 
 def draw_domains(test: FeatureTable, reference: FeatureTable, args: argparse.Namespace) -> None:
     """lda.png: each model and domain is a group."""
-    chosen = spread(len(test.labels), args.lda_images)
+    chosen = cli.spread(len(test.labels), args.lda_images)
     features, names = [], []
     for view in test.features:
         for domain, part in (('pretraining', reference.features[view]), ('target', test.features[view][chosen])):
@@ -253,7 +248,7 @@ def main(argv: list[str] | None = None) -> None:
     if test.groups is not None:
         result['prompt_usage'] = analyse_usage(test, len(model.pool.keys), counts, args)
     if args.reference is not None:
-        images = ReferenceImages(args.reference, args.lda_images, test_pipeline)
+        images = reference_images(args.reference, args.lda_images, model)
         draw_domains(test, features_of(model, images, args, workers), args)
     text = markdown(result)
     (args.out / 'analysis.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')

@@ -61,9 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config} has no {args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     dataset = DATASETS.build(loader.dataset)
-    count = min(args.number, len(dataset))
-    for number in range(count):
-        index = int((number + 0.5) * len(dataset) / count)
+    for index in cli.spread(len(dataset), args.number):
         knows_epochs = hasattr(dataset, 'seed')
         sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]
         figure, name = draw(sample, dataset.metainfo, reads_bgr(cfg))

@@ -56,8 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         cli.set_data_root(model.cfg, args.data_root)
     if args.from_test_set:
         dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-        count = min(args.from_test_set, len(dataset))
-        samples = [dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count)]
+        samples = [dataset[index] for index in cli.spread(len(dataset), args.from_test_set)]
     else:
         samples = [*load_files(model, args.images)]
     queries = [*load_files(model, [args.query])] if args.query else []

@@ -79,8 +79,7 @@ def load_samples(args: argparse.Namespace, model: nn.Module, num_classes: int) -
     dataset_cfg = cfg.test_dataloader.dataset
     if args.from_test_set:
         dataset = DATASETS.build(dataset_cfg)
-        count = min(args.from_test_set, len(dataset))
-        yield from (dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count))
+        yield from (dataset[index] for index in cli.spread(len(dataset), args.from_test_set))
         return
     if not args.masks:
         yield from load_files(model, args.images)

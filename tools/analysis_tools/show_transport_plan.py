@@ -71,8 +71,7 @@ def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> lis
             f'{args.config}: the test set has {len(dataset.metainfo["classes"])} classes that are not the '
             f'{len(model.class_names)} of model.class_names, so its labels mean nothing to the model'
         )
-    count = min(args.from_test_set, len(dataset))
-    return [dataset[int((i + 0.5) * len(dataset) / count)] for i in range(count)]
+    return [dataset[index] for index in cli.spread(len(dataset), args.from_test_set)]
 
 
 def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:

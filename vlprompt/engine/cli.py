@@ -138,6 +138,12 @@ def datasets_of(node: Any) -> list[ConfigDict]:
     return own + inner + datasets_of(node.get('datasets'))
 
 
+def spread(available: int, count: int) -> list[int]:
+    """``count`` positions, or all there are, evenly over ``available`` ones."""
+    count = min(count, available)
+    return [int((i + 0.5) * available / count) for i in range(count)]
+
+
 # --------------------------------------------------------------------------------------------------------------- runs
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +142,14 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     """
     if only is not None and only not in configs:
         raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
+    done_before = {name: finished_checkpoint(cfg) if cfg.get('resume') else None for name, cfg in configs.items()}
     if only is None:
-        _try_models(configs)
+        _try_models([name for name in configs if done_before[name] is None][1:], configs)
     runner = None
     for number, (name, cfg) in enumerate(configs.items(), 1):
         if only not in (None, name):
             continue
-        done = finished_checkpoint(cfg) if cfg.get('resume') else None
+        done = done_before[name]
         if done is None:
             _check_source(name, configs)
             print_log(f'Phase {number} of {len(configs)}: {name}, in {cfg.work_dir}', logger='current')
@@ -165,11 +166,11 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     return runner
 
 
-def _try_models(configs: Mapping[str, Config]) -> None:
-    """Build the models of all phases but the first and drop them: a mistake must not wait for a phase to end."""
-    for name, cfg in list(configs.items())[1:]:
+def _try_models(names: Sequence[str], configs: Mapping[str, Config]) -> None:
+    """Build the models of phases that will wait for another and drop them: a mistake must not wait that long."""
+    for name in names:
+        cfg = copy.deepcopy(configs[name])
         init_default_scope(cfg.get('default_scope') or 'mmengine')
-        cfg = copy.deepcopy(cfg)
         try:
             fill_data_arguments(cfg)
             MODELS.build(cfg.model)

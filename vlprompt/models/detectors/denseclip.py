@@ -88,7 +88,7 @@ class DenseCLIPDetector(PixelTextMixin):
     @staticmethod
     def fill_heads(detector: ConfigType, levels: list[int], num_classes: int) -> ConfigType:
         """The detector's arguments, its heads with the channels of the neck's ``levels`` and their class counts."""
-        raise NotImplementedError
+        raise NotImplementedError('a DenseCLIP detector must define fill_heads()')
 
     def init_weights(self) -> None:
         """Called by the runner; leaves CLIP's towers alone in any case."""
