@@ -40,9 +40,10 @@ from PIL import Image  # noqa: E402
 from torch import nn  # noqa: E402
 
 from vlprompt.apis import find_images, init_model, load_files, predict_images  # noqa: E402
-from vlprompt.datasets.palette import voc_palette  # noqa: E402
-from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import MODELS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402

@@ -13,7 +13,8 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.config import Config  # noqa: E402
 
-from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,7 +2,7 @@
 _base_ = './default_runtime.py'
 
 default_scope = 'mmdet'
-custom_imports = dict(imports=['vlprompt.models.detectors', 'vlprompt.datasets.coco_instances'])
+custom_imports = dict(imports=['vlprompt.models.detectors', 'vlprompt.datasets.dense.coco_instances'])
 
 default_hooks = dict(
     logger=dict(interval=50),

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.tiny_project import TinyProject
 from vlprompt.apis import ImageFiles, find_images, init_model, load_files, predict_images
-from vlprompt.engine import ConfigError
+from vlprompt.errors import ConfigError
 
 PIPELINE = [
     dict(type='vlprompt.LoadImage'),

@@ -5,8 +5,8 @@ import torch
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine.checkpoint import CheckpointError, describe_model, trained_state, write_checkpoint
-from vlprompt.engine.config import ConfigError
+from vlprompt.engine.checkpoint import describe_model, trained_state, write_checkpoint
+from vlprompt.errors import CheckpointError, ConfigError
 
 CONFIG = ROOT / 'configs/plot/plot_rn50_16shot_caltech101.py'
 NAMES = ['face', 'okapi']

@@ -14,9 +14,9 @@ from vlprompt.clip import CLIP, PromptTokens, TextEncoder
 
 
 def load_tool(name: str) -> ModuleType:
-    """Import ``tools/benchmarks/<name>.py``."""
+    """Import ``dev/benchmarks/<name>.py``."""
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / 'benchmarks' / f'{name}.py')
+        spec = importlib.util.spec_from_file_location(name, ROOT / 'dev' / 'benchmarks' / f'{name}.py')
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]

@@ -27,7 +27,7 @@ def test_every_architecture_has_open_clips_tensors(tower_parity, name):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['RN50', 'ViT-B/32'])
 def test_features_of_full_size_models(tower_parity, name):
-    """The other architectures: ``python tools/benchmarks/tower_parity.py``."""
+    """The other architectures: ``python dev/benchmarks/tower_parity.py``."""
     arch = ARCHITECTURES[name]
     ours, theirs = tower_parity.twins(arch)
     images, ids = torch.randn(1, 3, 224, 224), tokenize(tower_parity.TEXTS)

@@ -2,7 +2,7 @@
 
 import torch
 
-from vlprompt.clip.packing import group_by_length, original_order, pack_chunks
+from vlprompt.clip.text.packing import group_by_length, original_order, pack_chunks
 
 
 def covered(groups) -> list[tuple[int, int, int]]:

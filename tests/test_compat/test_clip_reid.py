@@ -9,9 +9,9 @@ import torch
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.compat.official import convert, describe
-from vlprompt.engine import CheckpointError
+from vlprompt.errors import CheckpointError
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
 
 CONFIGS = ROOT / 'configs/clipreid'

@@ -1,12 +1,7 @@
 import pytest
 
-from vlprompt.compat.environment import (
-    EnvironmentProblem,
-    check_environment,
-    check_mm_families,
-    check_torch_pair,
-    environment_report,
-)
+from vlprompt.compat.environment import check_environment, check_mm_families, check_torch_pair, environment_report
+from vlprompt.errors import EnvironmentProblem
 
 
 def test_this_installation_is_sound():

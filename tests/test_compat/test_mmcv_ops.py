@@ -12,8 +12,8 @@ import torch
 from mmcv import ops as mmcv_ops
 
 import vlprompt
-from tools.benchmarks import mmcv_ops_parity
-from vlprompt.compat.mmcv_ops import PROVIDED, compiled_ops, ops_in_use, reference
+from dev.benchmarks import mmcv_ops_parity
+from vlprompt.compat.mmcv_ops import PROVIDED, compiled_ops, ops_in_use
 
 stand_in = pytest.mark.skipif(compiled_ops() is not None, reason='mmcv has compiled ops')
 ROOT = vlprompt.__path__[0].rpartition('/')[0]
@@ -79,7 +79,8 @@ def test_without_mmcv_the_report_says_so(monkeypatch):
 def test_mmdet_without_ops_is_told_to_come_later(monkeypatch):
     from types import SimpleNamespace
 
-    from vlprompt.compat.environment import EnvironmentProblem, check_mmcv_ops
+    from vlprompt.compat.environment import check_mmcv_ops
+    from vlprompt.errors import EnvironmentProblem
 
     def roi_align():
         """What mmdet defines if it finds no op."""
@@ -197,7 +198,7 @@ ROIS = torch.tensor([[0, 0.3, 1.1, 5.2, 4.4], [1, -2, 3, 9, 4], [1, 2, 2, 2, 2]]
 def test_roi_align_in_double_precision(mode, sampling_ratio, aligned, seeded):
     features = torch.randn(2, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     options = ((2, 3), 0.8, sampling_ratio, mode, aligned)
-    expected = reference.roi_align_reference(features, ROIS, *options)
+    expected = mmcv_ops_parity.roi_align_reference(features, ROIS, *options)
     torch.testing.assert_close(mmcv_ops.roi_align(features, ROIS, *options), expected)
     assert torch.autograd.gradcheck(lambda f: mmcv_ops.roi_align(f, ROIS, *options), features)
 
@@ -217,7 +218,7 @@ def test_roi_align_takes_gradients_that_are_not_contiguous(seeded):
     grad_output = torch.randn(1, 2, 2, 2, dtype=torch.float64).transpose(2, 3)
     (grad,) = torch.autograd.grad(pooled, features, grad_output)
     (expected,) = torch.autograd.grad(
-        reference.roi_align_reference(features, ROIS[:1], (2, 2), 1.0, 2, 'avg', True), features, grad_output
+        mmcv_ops_parity.roi_align_reference(features, ROIS[:1], (2, 2), 1.0, 2, 'avg', True), features, grad_output
     )
     torch.testing.assert_close(grad, expected)
 
@@ -267,7 +268,7 @@ TARGET = torch.tensor([0, 3, 4, 4, 2, 1])  # 4 is the background
 @pytest.mark.parametrize(('gamma', 'alpha'), [(2.0, 0.25), (0.0, 0.9), (1.5, 0.5)])
 def test_focal_loss_in_double_precision(logits, gamma, alpha):
     loss = mmcv_ops.sigmoid_focal_loss(logits, TARGET, gamma, alpha, None, 'none')
-    torch.testing.assert_close(loss, reference.focal_loss_reference(logits, TARGET, gamma, alpha))
+    torch.testing.assert_close(loss, mmcv_ops_parity.focal_loss_reference(logits, TARGET, gamma, alpha))
     for reduction in ('mean', 'sum'):
         assert torch.autograd.gradcheck(
             lambda x: mmcv_ops.sigmoid_focal_loss(x, TARGET, gamma, alpha, None, reduction),  # noqa: B023

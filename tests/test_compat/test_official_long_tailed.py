@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
 from vlprompt.compat.official import convert, describe
-from vlprompt.engine.checkpoint import CheckpointError
+from vlprompt.errors import CheckpointError
 
 ARCH = dict(width=32, layers=3, heads=2, patch_size=16, image_size=32)
 

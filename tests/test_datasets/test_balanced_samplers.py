@@ -8,7 +8,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from vlprompt.datasets import ClassAwareSampler, DualStreamBatchSampler, LongTailedDataset
-from vlprompt.datasets import samplers as samplers_module
+from vlprompt.datasets.samplers import epoch as samplers_module
 
 COUNTS = (40, 20, 10, 6, 3, 2, 1)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from data_trees import CLASSES, make_split_json, make_tree
 
-from vlprompt.datasets.check import check_dataset
-from vlprompt.datasets.readers import build_reader
+from vlprompt.datasets.classification.check import check_dataset
+from vlprompt.datasets.classification.readers import build_reader
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'check_dataset.py'
 

@@ -19,8 +19,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vlprompt.datasets.coco_instances import CocoInstances, CocoInstancesMetric
-from vlprompt.datasets.coco_json import CocoError
+from vlprompt.datasets.dense.coco_instances import CocoInstances, CocoInstancesMetric
+from vlprompt.datasets.dense.coco_json import CocoError
 
 SIDE, CLASSES = 64, ('cat', 'dog', 'bird')
 IDS = {'cat': 17, 'dog': 4, 'bird': 9}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from vlprompt.datasets.coco_json import CocoError, category_names, read_coco, run_lengths
+from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco, run_lengths
 
 SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
 

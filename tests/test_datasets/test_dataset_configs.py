@@ -53,7 +53,7 @@ def test_benchmark_configs(tmp_path, name):
 
 
 def test_there_is_a_config_for_every_dataset():
-    from vlprompt.datasets.readers import PRESETS
+    from vlprompt.datasets.classification.readers import PRESETS
 
     assert set(BENCHMARKS) == set(PRESETS)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from vlprompt.datasets.few_shot import FewShotDataset
-from vlprompt.datasets.few_shot_draws import draw_few_shot, draw_shots, take_subset
-from vlprompt.datasets.items import Item
+from vlprompt.datasets.classification.few_shot import FewShotDataset
+from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, draw_shots, take_subset
+from vlprompt.datasets.classification.items import Item
 
 PINNED = json.loads((Path(__file__).parent / 'toy_draws.json').read_text())
 

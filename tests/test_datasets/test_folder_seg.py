@@ -6,8 +6,8 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from vlprompt.datasets import LoadImageFile
-from vlprompt.datasets.folder_seg import FolderSegDataset, LoadMask
-from vlprompt.datasets.palette import voc_palette
+from vlprompt.datasets.dense.folder_seg import FolderSegDataset, LoadMask
+from vlprompt.datasets.dense.palette import voc_palette
 
 NAMES = ['background', 'cat', 'dog']
 PIPELINE = [dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]

@@ -11,8 +11,8 @@ from data_trees import save_image
 from tools.dataset_converters import check_dataset, unpack_cifar100
 from vlprompt.clip.classnames import class_names, imagenet_wnids
 from vlprompt.datasets import LongTailedDataset
-from vlprompt.datasets.readers import long_tailed
-from vlprompt.datasets.readers.imbalanced import exponential_counts, keep_images
+from vlprompt.datasets.classification.readers import long_tailed
+from vlprompt.datasets.classification.readers.imbalanced import exponential_counts, keep_images
 
 LINES = ['train/cat/0.jpg 0', 'train/cat/1.jpg 0', 'train/cat/2.jpg 0', 'train/sea_lion/0.jpg 1']
 

@@ -7,7 +7,7 @@ from data_trees import save_image
 from mmengine.config import Config
 
 from vlprompt.clip.classnames import imagenet_wnids
-from vlprompt.datasets.readers import LONG_TAILED
+from vlprompt.datasets.classification.readers import LONG_TAILED
 from vlprompt.registry import DATA_SAMPLERS, DATASETS, METRICS
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vlprompt.datasets import EpochSeededDataset, PKSampler
-from vlprompt.datasets import pk_sampler as module
-from vlprompt.datasets.pk_sampler import draw_pk
+from vlprompt.datasets.samplers import pk as module
+from vlprompt.datasets.samplers.pk import draw_pk
 
 COUNTS = (1, 2, 3, 4, 5, 9, 12, 4, 8, 6)
 PIDS = [pid for pid, count in enumerate(COUNTS) for _ in range(count)]

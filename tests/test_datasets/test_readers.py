@@ -3,7 +3,7 @@ import json
 import pytest
 from data_trees import CLASSES, save_image
 
-from vlprompt.datasets.readers import PRESETS, build_reader
+from vlprompt.datasets.classification.readers import PRESETS, build_reader
 
 GOOD = {'train': [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']], 'test': [['c.jpg', 1, 'dog']]}
 

@@ -7,8 +7,8 @@ from data_trees import save_image
 from reid_trees import make_market, make_reid_tree
 
 from tools.dataset_converters import check_dataset as tool
-from vlprompt.datasets.reid_check import check_reid
-from vlprompt.datasets.reid_readers import build_reid_reader
+from vlprompt.datasets.reid.check import check_reid
+from vlprompt.datasets.reid.readers import build_reid_reader
 
 FOLDERS = ('bounding_box_train', 'query', 'bounding_box_test')
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from reid_trees import DATASETS, TEST, TRAIN, entries, make_market, make_reid_tree, make_table
 
 from vlprompt.datasets import ReIDDataset
-from vlprompt.datasets.reid_readers import REID_PRESETS, build_reid_reader
+from vlprompt.datasets.reid.readers import REID_PRESETS, build_reid_reader
 from vlprompt.registry import DATASETS as REGISTRY
 from vlprompt.registry import METRICS
 

@@ -5,7 +5,7 @@ from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader
 
 from vlprompt.datasets import DropRaggedBatchSampler, EpochSampler, FewShotDataset
-from vlprompt.datasets import samplers as samplers_module
+from vlprompt.datasets.samplers import epoch as samplers_module
 
 TRAIN_PIPELINE = [
     dict(type='vlprompt.LoadImage'),

@@ -8,9 +8,10 @@ import torch
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from vlprompt.engine import CheckpointError, load_trained, read_checkpoint
+from vlprompt.engine import load_trained, read_checkpoint
 from vlprompt.engine.checkpoint import describe_model, load_whole, plain, trained_state, write_checkpoint
 from vlprompt.engine.runner import PromptRunner
+from vlprompt.errors import CheckpointError
 
 BASE = SimpleNamespace(name='RN50 openai', sha256='a' * 64)
 OTHER = SimpleNamespace(name='RN50 yfcc15m', sha256='b' * 64)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import ValLoop
 
-from vlprompt.engine import ConfigError
 from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.hooks import ClassNamesHook
+from vlprompt.errors import ConfigError
 
 
 def model_of(names):

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from vlprompt.engine import ConfigError, check_config, load_config
-from vlprompt.engine.names import did_you_mean, enumerate_names
+from vlprompt.engine import check_config, load_config
 from vlprompt.engine.options import CfgOptions
 from vlprompt.engine.signatures import accepted_arguments
+from vlprompt.errors import ConfigError
+from vlprompt.messages import did_you_mean, enumerate_names
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from timm.models.vision_transformer import VisionTransformer
 from tests.conftest import ROOT
 from tests.interruption import Interrupted
 from vlprompt.apis import init_model
-from vlprompt.engine import ConfigError, cli, load_config
-from vlprompt.engine.checkpoint import CheckpointError, read_checkpoint
+from vlprompt.engine import cli, load_config
+from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.hooks.frozen_features import choose_per_class
 from vlprompt.engine.hooks.long_tailed import usage_statistics
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.errors import CheckpointError, ConfigError
 
 COUNTS = (6, 3, 2)
 CONFIG = """

@@ -11,10 +11,11 @@ from torch import nn
 from tests.conftest import ROOT
 from tests.interruption import Interrupted
 from tests.tiny_project import TinyProject
-from vlprompt.engine import CheckpointError, ConfigError, cli, load_config
+from vlprompt.engine import cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
-from vlprompt.engine.hand_over import hand_over
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
+from vlprompt.engine.start_from import hand_over
+from vlprompt.errors import CheckpointError, ConfigError
 
 PHASES = """
 _base_ = ['tiny.py']

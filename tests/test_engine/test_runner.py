@@ -11,10 +11,11 @@ from tests.interruption import Interrupted, InterruptingHook
 from tests.tiny_project import CLASSES, CONFIGS
 from vlprompt.apis import init_model
 from vlprompt.clip.classnames import class_names
-from vlprompt.engine import CheckpointError, ConfigError, load_config, read_checkpoint
+from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine.checkpoint import RESUME_FILE, write_checkpoint
 from vlprompt.engine.hooks.iteration_seed import seed_everything
 from vlprompt.engine.runner import resume_file
+from vlprompt.errors import CheckpointError, ConfigError
 
 
 def context(work_dir, epoch=4):

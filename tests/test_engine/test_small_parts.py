@@ -8,9 +8,10 @@ import torch
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader
 
-from vlprompt.engine import FlipTTAModel, PredictionImageHook
+from vlprompt.engine import PredictionImageHook
 from vlprompt.engine.distributed import init_cpu_process_group
 from vlprompt.engine.log_processor import images_per_step, peak_memory_mb
+from vlprompt.models import FlipTTAModel
 from vlprompt.structures import ClassificationSample
 
 

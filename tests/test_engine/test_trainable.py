@@ -1,8 +1,8 @@
 import pytest
 from torch import nn
 
-from vlprompt.engine import select_trainable
-from vlprompt.engine.trainable import describe_trainable
+from vlprompt.models import select_trainable
+from vlprompt.models.freezing import describe_trainable
 
 
 @pytest.fixture

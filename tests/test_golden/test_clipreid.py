@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.compat.official import convert, describe
 from vlprompt.engine import EpochWarmupStepLR, LinearWarmupCosineLR, PatternOptimWrapperConstructor, load_config
 from vlprompt.engine.phases import phase_config

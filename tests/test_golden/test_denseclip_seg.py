@@ -7,7 +7,7 @@ from mmengine.structures import PixelData
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.compat.official import convert
 from vlprompt.engine.checkpoint import write_checkpoint
 

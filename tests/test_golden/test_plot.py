@@ -10,7 +10,7 @@ import torch
 from tests.conftest import ROOT
 from vlprompt.alignment import sinkhorn
 from vlprompt.apis import init_model
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.structures import ClassificationSample
 
 SHIPPED = {

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from tests.conftest import MICRO
 from vlprompt.clip import ClipFeatures, build_clip
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.models import PixelTextLoss, PixelTextMatching
 from vlprompt.models.dense import ScoreConcat
 

@@ -11,7 +11,8 @@ from mmengine.registry import DefaultScope
 from mmseg.structures import SegDataSample
 
 from tests.conftest import MICRO
-from vlprompt.engine.checkpoint import CheckpointError, describe_model, load_trained, trained_state
+from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
+from vlprompt.errors import CheckpointError
 from vlprompt.models.segmentors import DenseCLIP
 
 NAMES = ['wall', 'chest of drawers', 'bed ', 'sky', 'tree']

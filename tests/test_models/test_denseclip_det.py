@@ -18,7 +18,8 @@ from mmengine.structures import InstanceData
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
-from vlprompt.engine.checkpoint import CheckpointError, describe_model, load_trained, trained_state
+from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
+from vlprompt.errors import CheckpointError
 from vlprompt.models import ClipTrunk
 from vlprompt.models.detectors.class_names import class_names
 from vlprompt.registry import MODELS

@@ -59,7 +59,7 @@ def test_zero_shot_is_cosine_with_the_template(micro_arch, images):
         trainable=(),
     ).eval()
     with torch.no_grad():
-        from vlprompt.clip.tokenizer import tokenize
+        from vlprompt.clip.text.tokenizer import tokenize
 
         text = model.clip.text.encode_ids(tokenize([f'a photo of a {n}.' for n in NAMES]))
         image = model.clip.encode_image(images).cls

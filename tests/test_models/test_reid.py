@@ -7,9 +7,10 @@ from torch.nn import functional as F
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
-from vlprompt.engine import CheckpointError, FlipTTAModel
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
 from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.errors import CheckpointError
+from vlprompt.models import FlipTTAModel
 from vlprompt.models.losses.triplet import batch_hard_triplet
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
 from vlprompt.models.reid.levels import feature_levels, level_channels

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vlprompt.clip import build_clip
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.prompts import ContextPrompt, TemplatePrompt
 
 NAMES = ['face', 'sea_lion', "jack-o'-lantern", '2012 Audi S4 Sedan']

@@ -5,7 +5,7 @@ import torch
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.prompts import IdentityPrompt
 
 

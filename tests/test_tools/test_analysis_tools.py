@@ -6,7 +6,7 @@ import pytest
 
 from tests.tiny_project import TinyProject
 from tools.analysis_tools import nearest_words, plot_curves, print_config, show_transport_plan
-from vlprompt.engine import ConfigError
+from vlprompt.errors import ConfigError
 
 TRANSPORT = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment']
 

@@ -17,9 +17,10 @@ from tests.conftest import MICRO, ROOT
 from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model
-from vlprompt.datasets.coco_json import read_coco
+from vlprompt.datasets.dense.coco_json import read_coco
 from vlprompt.datasets.generated.detection import DETECTION_CLASSES, detection_scene
-from vlprompt.engine import ConfigError, cli
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
 
 CONFIGS = ROOT / 'configs' / 'denseclip_det'
 SMALL = {

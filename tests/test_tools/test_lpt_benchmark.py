@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 
 
 def test_quick(capsys):
-    main = runpy.run_path(str(ROOT / 'tools/benchmarks/lpt_two_pass.py'))['main']
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/lpt_two_pass.py'))['main']
     main(['--quick', '--repeats', '1'])
     printed = capsys.readouterr().out
     assert int(re.search(r'(\d+) different pairs', printed)[1]) > 1
@@ -17,7 +17,7 @@ def test_quick(capsys):
 
 
 def test_loaders(capsys):
-    main = runpy.run_path(str(ROOT / 'tools/benchmarks/dual_stream_loader.py'))['main']
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/dual_stream_loader.py'))['main']
     main(['--quick'])
     out = capsys.readouterr().out
     assert '16 images, 2 x 4 a step, 1 workers, 2 steps' in out

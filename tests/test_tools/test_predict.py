@@ -15,7 +15,7 @@ from tests.conftest import MICRO, ROOT
 from tests.tiny_project import TinyProject
 from tools import predict
 from vlprompt.apis import find_images, init_model, predict_images
-from vlprompt.engine import ConfigError
+from vlprompt.errors import ConfigError
 from vlprompt.registry import MODELS
 
 CLIP = dict(arch=dict(MICRO['rn'], _delete_=True), weights=None, image_size=64)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools import pretrain_micro
+from dev import pretrain_micro
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.builtin import seeded_token_embedding, unpack
 

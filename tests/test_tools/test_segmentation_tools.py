@@ -12,12 +12,13 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from dev.benchmarks import denseclip_slide
 from tests.conftest import MICRO, ROOT
 from tools.analysis_tools import get_flops, show_score_map
-from tools.benchmarks import denseclip_slide
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model
-from vlprompt.engine import ConfigError, cli
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
 
 CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py'

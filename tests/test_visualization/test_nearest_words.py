@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vlprompt.clip.tokenizer import END_TOKEN, START_TOKEN, encode
+from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, encode
 from vlprompt.visualization.figures import save_figure
 from vlprompt.visualization.nearest_words import (
     draw_words,

@@ -21,9 +21,10 @@ from matplotlib.figure import Figure  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
-from vlprompt.datasets.palette import voc_palette  # noqa: E402
-from vlprompt.engine import ConfigError, cli, load_config  # noqa: E402
+from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
+from vlprompt.engine import cli, load_config  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402

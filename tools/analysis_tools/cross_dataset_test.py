@@ -21,7 +21,7 @@ from torch import nn  # noqa: E402
 
 from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
 from vlprompt.datasets import ReIDDataset  # noqa: E402
-from vlprompt.datasets.reid_readers import REID_PRESETS  # noqa: E402
+from vlprompt.datasets.reid.readers import REID_PRESETS  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.evaluation import RetrievalMetric  # noqa: E402

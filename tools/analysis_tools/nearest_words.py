@@ -15,8 +15,9 @@ check_environment()  # before anything imports torchvision or an mm package
 from torch import nn  # noqa: E402
 
 from vlprompt.apis import init_model  # noqa: E402
-from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.prompts import ContextPrompt, readable  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402
     ContextWords,

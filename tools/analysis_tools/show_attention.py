@@ -19,8 +19,9 @@ check_environment()  # before anything imports torchvision or an mm package
 import torch  # noqa: E402
 
 from vlprompt.apis import init_model, load_files  # noqa: E402
-from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import save_figure  # noqa: E402
 from vlprompt.visualization.gradient_maps import draw_gradient_maps, gradient_maps  # noqa: E402

@@ -29,10 +29,11 @@ from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from vlprompt.apis import init_model, load_files  # noqa: E402
-from vlprompt.datasets.palette import voc_palette  # noqa: E402
-from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.engine.signatures import resolve  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402

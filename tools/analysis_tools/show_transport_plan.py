@@ -20,8 +20,9 @@ from mmengine.config import Config  # noqa: E402
 from torch import nn  # noqa: E402
 
 from vlprompt.apis import init_model, load_files  # noqa: E402
-from vlprompt.engine import ConfigError, cli  # noqa: E402
+from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import (  # noqa: E402

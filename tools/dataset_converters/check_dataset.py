@@ -25,16 +25,16 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.config import Config  # noqa: E402
 
-from vlprompt.datasets.check import check_dataset  # noqa: E402
-from vlprompt.datasets.readers import (  # noqa: E402
+from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
+from vlprompt.datasets.classification.readers import (  # noqa: E402
     LONG_TAILED,
     PRESETS,
     SplitReader,
     build_long_tailed_reader,
     build_reader,
 )
-from vlprompt.datasets.reid_check import check_reid  # noqa: E402
-from vlprompt.datasets.reid_readers import REID_PRESETS, ReIDReader, build_reid_reader  # noqa: E402
+from vlprompt.datasets.reid.check import check_reid  # noqa: E402
+from vlprompt.datasets.reid.readers import REID_PRESETS, ReIDReader, build_reid_reader  # noqa: E402
 
 READER_KEYS = ('data_root', 'dataset', 'ann_file', 'data_prefix', 'classes', 'split')
 LONG_TAILED_KEYS = (*READER_KEYS, 'imbalance', 'split_seed')

@@ -21,7 +21,8 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from vlprompt.compat.official import CONVERTERS, convert, describe  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.checkpoint import CheckpointError, read_checkpoint, write_checkpoint  # noqa: E402
+from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint  # noqa: E402
+from vlprompt.errors import CheckpointError  # noqa: E402
 
 
 def main() -> None:

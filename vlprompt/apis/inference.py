@@ -13,8 +13,8 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
-from vlprompt.datasets.readers.base import IMAGE_SUFFIXES
-from vlprompt.engine.config import ConfigError
+from vlprompt.datasets.classification.readers.base import IMAGE_SUFFIXES
+from vlprompt.errors import ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that read what an image without annotation does not have."""

@@ -32,7 +32,7 @@ def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, nu
 
     Args:
         model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
-        dataset: a :class:`~vlprompt.datasets.reid.ReIDDataset` or :func:`person_files`.
+        dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset` or :func:`person_files`.
         batch_size: images that the model sees at a time.
         num_workers: processes that load images.
 

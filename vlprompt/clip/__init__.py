@@ -1,16 +1,16 @@
 """Everything that is CLIP: towers, tokenizer, weights. Plain torch, no task logic."""
 
-from .architectures import ARCHITECTURES, Architecture, find_architecture
-from .build import build_clip
-from .features import ClipFeatures
-from .model import CLIP, ClipSource
-from .resnet import ModifiedResNet
-from .text_encoder import TextEncoder
-from .timm_vit import build_timm_vit
-from .tokenizer import bpe_lengths, decode, encode, tokenize
-from .tokens import PromptTokens
-from .visual_prompts import PromptChoice, run_blocks
-from .vit import VisionTransformer
+from vlprompt.clip.architectures import ARCHITECTURES, Architecture, find_architecture
+from vlprompt.clip.build import build_clip
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.model import CLIP, ClipSource
+from vlprompt.clip.resnet import ModifiedResNet
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokenizer import bpe_lengths, decode, encode, tokenize
+from vlprompt.clip.text.tokens import PromptTokens
+from vlprompt.clip.timm_vit import build_timm_vit
+from vlprompt.clip.visual_prompts import PromptChoice, run_blocks
+from vlprompt.clip.vit import VisionTransformer
 
 __all__ = [
     'ARCHITECTURES',

@@ -10,10 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .architectures import QUICK_GELU_SUFFIX, Architecture, architecture_of, find_architecture, open_clip_name
-from .builtin import BUILTIN_WEIGHTS, read_builtin
-from .model import CLIP, ClipSource
-from .weights import read_state_dict, resize_image_positions, state_sha256, to_internal_names
+from vlprompt.clip.architectures import (
+    QUICK_GELU_SUFFIX,
+    Architecture,
+    architecture_of,
+    find_architecture,
+    open_clip_name,
+)
+from vlprompt.clip.builtin import BUILTIN_WEIGHTS, read_builtin
+from vlprompt.clip.model import CLIP, ClipSource
+from vlprompt.clip.weights import read_state_dict, resize_image_positions, state_sha256, to_internal_names
 
 FILE_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .architectures import Architecture, find_architecture
-from .features import ClipFeatures
-from .resnet import ModifiedResNet
-from .text_encoder import TextEncoder
-from .tokens import PromptTokens
-from .vit import VisionTransformer
+from vlprompt.clip.architectures import Architecture, find_architecture
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.resnet import ModifiedResNet
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokens import PromptTokens
+from vlprompt.clip.vit import VisionTransformer
 
 
 @dataclass(frozen=True)

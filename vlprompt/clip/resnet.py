@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .features import ClipFeatures
-from .position import Interpolation, resize_position_embedding
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.position import Interpolation, resize_position_embedding
 
 
 class Bottleneck(nn.Module):

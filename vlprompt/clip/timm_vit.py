@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .build import FILE_SUFFIXES
-from .model import ClipSource
-from .position import resize_position_embedding
-from .vit import VisionTransformer
-from .weights import read_state_dict, state_sha256
+from vlprompt.clip.build import FILE_SUFFIXES
+from vlprompt.clip.model import ClipSource
+from vlprompt.clip.position import resize_position_embedding
+from vlprompt.clip.vit import VisionTransformer
+from vlprompt.clip.weights import read_state_dict, state_sha256
 
 PRETRAINED = 'pretrained'
 """The ``weights`` that timm offers for a name, downloaded or from its cache."""

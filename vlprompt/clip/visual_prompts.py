@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .layers import ResidualAttentionBlock
+from vlprompt.clip.layers import ResidualAttentionBlock
 
 
 @dataclass(frozen=True)

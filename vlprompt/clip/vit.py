@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .features import ClipFeatures
-from .layers import LayerNorm, Transformer
-from .position import Interpolation, resize_position_embedding
-from .visual_prompts import Entry, check_prompts, run_blocks
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.layers import LayerNorm, Transformer
+from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.clip.visual_prompts import Entry, check_prompts, run_blocks
 
 
 def default_out_indices(layers: int) -> tuple[int, ...]:

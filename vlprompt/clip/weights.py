@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .position import Interpolation, resize_position_embedding
+from vlprompt.clip.position import Interpolation, resize_position_embedding
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
 """What OpenAI keeps at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from .mmcv_ops import compiled_ops, ops_in_use
+from vlprompt.compat.mmcv_ops import compiled_ops, ops_in_use
+from vlprompt.errors import EnvironmentProblem
 
 # Two distributions that install the same import package; the maintained one first.
 FAMILIES = {
@@ -24,10 +25,6 @@ FAMILIES = {
     'mmdet': ('onedl-mmdetection', 'mmdet'),
 }
 REPORTED = ('vlprompt', 'torch', 'torchvision', 'open_clip_torch', 'timm', 'numpy', 'pillow')
-
-
-class EnvironmentProblem(RuntimeError):
-    """The installed packages do not fit together; the message says which commands repair them."""
 
 
 def check_environment() -> None:

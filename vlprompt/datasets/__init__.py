@@ -1,14 +1,14 @@
 """Data: few-shot and long-tailed benchmarks, one's own images, the built-in world; transforms and samplers."""
 
-from vlprompt.datasets.balanced_samplers import ClassAwareSampler, DualStreamBatchSampler
 from vlprompt.datasets.base import EpochSeededDataset
-from vlprompt.datasets.few_shot import FewShotDataset
-from vlprompt.datasets.image_file import LoadImageFile
-from vlprompt.datasets.long_tailed import LongTailedDataset
-from vlprompt.datasets.pk_sampler import PKSampler
-from vlprompt.datasets.reid import ReIDDataset
-from vlprompt.datasets.reid_transforms import PackReIDInputs, PaddedRandomCrop, RandomErasing, ResizeImage
-from vlprompt.datasets.samplers import DropRaggedBatchSampler, EpochSampler
+from vlprompt.datasets.classification.few_shot import FewShotDataset
+from vlprompt.datasets.classification.long_tailed import LongTailedDataset
+from vlprompt.datasets.dense.image_file import LoadImageFile
+from vlprompt.datasets.reid.dataset import ReIDDataset
+from vlprompt.datasets.reid.transforms import PackReIDInputs, PaddedRandomCrop, RandomErasing, ResizeImage
+from vlprompt.datasets.samplers.balanced import ClassAwareSampler, DualStreamBatchSampler
+from vlprompt.datasets.samplers.epoch import DropRaggedBatchSampler, EpochSampler
+from vlprompt.datasets.samplers.pk import PKSampler
 from vlprompt.datasets.seeded import InfiniteEpochSampler, PaddedEpochSampler, SeededDataset
 from vlprompt.datasets.transforms import (
     CenterCrop,

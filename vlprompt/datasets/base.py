@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mmengine.dataset import BaseDataset
 
-from vlprompt.datasets.items import Item
-from vlprompt.datasets.readers.base import SplitReader
-from vlprompt.datasets.reid_readers import ReIDReader
+from vlprompt.datasets.classification.items import Item
+from vlprompt.datasets.classification.readers.base import SplitReader
+from vlprompt.datasets.reid.readers import ReIDReader
 from vlprompt.datasets.seeding import sample_rng
 
 
@@ -16,7 +16,7 @@ class EpochSeededDataset(BaseDataset):
     """A data set whose samples depend on (seed, epoch, index) only.
 
     The index carries the epoch: ``dataset[epoch * len(dataset) + i]`` is sample ``i`` as augmented in that
-    epoch.  :class:`~vlprompt.datasets.samplers.EpochSampler` yields such indices; an ordinary sampler's indices
+    epoch.  :class:`~vlprompt.datasets.samplers.epoch.EpochSampler` yields such indices; an ordinary sampler's indices
     mean epoch 0.  A pipeline never returns None here: a broken image is an error, not another image.
 
     Args:

@@ -30,15 +30,12 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
 from vlprompt.engine.data_arguments import data_arguments_of
-from vlprompt.engine.names import did_you_mean, enumerate_names
 from vlprompt.engine.safe_pickle import load_inert
+from vlprompt.errors import CheckpointError
+from vlprompt.messages import did_you_mean, enumerate_names
 
 RESUME_FILE = 'resume.pth'
 """Name, inside a work directory, of the one file from which its training can be continued."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or that does not belong to the model it is loaded into."""
 
 
 # ------------------------------------------------------------------------------------------------ reading and writing

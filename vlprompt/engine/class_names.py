@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from vlprompt.clip.classnames import check_class_names
-from vlprompt.engine.config import ConfigError
+from vlprompt.errors import ConfigError
 
 
 def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], names: Sequence[str], what: str) -> None:

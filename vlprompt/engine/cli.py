@@ -18,11 +18,10 @@ from mmengine.dist import is_main_process
 from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
-from vlprompt.compat.environment import EnvironmentProblem
-from vlprompt.engine.checkpoint import CheckpointError
-from vlprompt.engine.config import ConfigError, load_config
+from vlprompt.engine.config import load_config
 from vlprompt.engine.options import CfgOptions
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -20,7 +20,6 @@ from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
 
-from vlprompt.engine.names import did_you_mean, enumerate_names
 from vlprompt.engine.signatures import (
     EXTRA_KEYS,
     REGISTRY_OF_KEY,
@@ -28,6 +27,8 @@ from vlprompt.engine.signatures import (
     known_types,
     resolve,
 )
+from vlprompt.errors import ConfigError
+from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.registry import EVALUATOR, LOOPS, MODELS, TASK_UTILS
 
 # What Runner.__init__ takes and what it, the tools or the loops read from the config besides.
@@ -66,10 +67,6 @@ _DATALOADER_KEYS = accepted_arguments(DataLoader)[0] | {
 _BOOKKEEPING = {'type', '_scope_', '_delete_'}
 # Inside a model, 'sampler', 'dataset', ... may mean something else than in a data loader.
 _SWITCHING_IN_MODELS = {'data_preprocessor', 'init_cfg'}
-
-
-class ConfigError(ValueError):
-    """A config with keys that nothing reads, or types that do not exist."""
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from vlprompt.clip.weights import state_sha256
-from vlprompt.engine.config import ConfigError
 from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
+from vlprompt.errors import ConfigError
 from vlprompt.registry import LOOPS
 
 

@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vlprompt.engine.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.errors import CheckpointError
 
 
 class FeatureStore:

@@ -13,7 +13,7 @@ from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from vlprompt.engine.names import did_you_mean, enumerate_names
+from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)

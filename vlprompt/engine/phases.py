@@ -14,7 +14,7 @@ with its own optimizer, schedules, log and checkpoints.  Leaf configs and ``--cf
 phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
 **Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
-phase before it starts from, by patterns of names (:func:`~vlprompt.engine.hand_over.hand_over`); an empty list: none.
+phase before it starts from, by patterns of names (:func:`~vlprompt.engine.start_from.hand_over`); an empty list: none.
 ``start_from.checkpoint`` names another file, also in a config without phases: that runs a phase from a saved file.
 
 **Resuming.**  ``tools/train.py CONFIG --resume`` skips phases that have finished, continues the one that was
@@ -37,9 +37,9 @@ from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
-from vlprompt.engine.config import ConfigError
 from vlprompt.engine.data_arguments import fill_data_arguments
-from vlprompt.engine.names import did_you_mean
+from vlprompt.errors import ConfigError
+from vlprompt.messages import did_you_mean
 
 
 def phase_config(cfg: Config, name: str | None = None) -> Config:

@@ -21,7 +21,6 @@ from torch import nn
 from vlprompt.compat.environment import environment_report
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
-    CheckpointError,
     describe_model,
     load_trained,
     load_whole,
@@ -33,9 +32,10 @@ from vlprompt.engine.checkpoint import (
 from vlprompt.engine.config import check_config
 from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
-from vlprompt.engine.hand_over import hand_over
 from vlprompt.engine.resume_state import restore_hub, resume_state
+from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.threads import leave_cores_to_workers
+from vlprompt.errors import CheckpointError
 from vlprompt.registry import RUNNERS
 from vlprompt.version import __version__
 

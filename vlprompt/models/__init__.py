@@ -9,10 +9,12 @@ from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.classifiers import PromptClassifier, VisualPromptClassifier
 from vlprompt.models.decoders import ContextDecoder
 from vlprompt.models.dense import PixelTextMatching
+from vlprompt.models.freezing import select_frozen, select_trainable
 from vlprompt.models.heads import CosineHead, LinearHead
 from vlprompt.models.losses import AGCLLoss, BoxTextLoss, LogitAdjustedLoss, PixelTextLoss, VarietyLoss
 from vlprompt.models.preprocessors import ClipPreprocessor
 from vlprompt.models.reid import CachedFeaturePreprocessor, IdentityPromptLearner, ReIdentifier
+from vlprompt.models.tta import FlipTTAModel
 
 __all__ = [
     'AGCLLoss',
@@ -24,6 +26,7 @@ __all__ = [
     'ClipTrunk',
     'ContextDecoder',
     'CosineHead',
+    'FlipTTAModel',
     'IdentityPromptLearner',
     'LinearHead',
     'LogitAdjustedLoss',
@@ -33,4 +36,6 @@ __all__ = [
     'ReIdentifier',
     'VarietyLoss',
     'VisualPromptClassifier',
+    'select_frozen',
+    'select_trainable',
 ]

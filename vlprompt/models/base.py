@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
-from vlprompt.engine.trainable import select_frozen, select_trainable
+from vlprompt.models.freezing import select_frozen, select_trainable
 
 
 class PromptTunedMixin:

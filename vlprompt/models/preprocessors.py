@@ -21,7 +21,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
 
     Equal, bit for bit, to torchvision's ``ToTensor`` + ``Normalize`` on the CPU:
     ``(image / 255 - mean) / std`` per channel in float32.  Rectangles that
-    :class:`~vlprompt.datasets.reid_transforms.RandomErasing` chose are then filled with its noise.
+    :class:`~vlprompt.datasets.reid.transforms.RandomErasing` chose are then filled with its noise.
 
     Args:
         mean: of the R, G, B channels in units of [0, 1]; CLIP's by default.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vlprompt.clip.text_encoder import TextEncoder
-from vlprompt.clip.tokens import PromptTokens
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokens import PromptTokens
 
 
 def readable(name: str) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vlprompt.clip.text_encoder import TextEncoder
-from vlprompt.clip.tokenizer import END_TOKEN, START_TOKEN, encode
-from vlprompt.clip.tokens import PromptTokens
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, encode
+from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt
 from vlprompt.registry import MODELS
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.templates import templates as named_templates
-from vlprompt.clip.text_encoder import TextEncoder
-from vlprompt.clip.tokenizer import tokenize
-from vlprompt.clip.tokens import PromptTokens
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokenizer import tokenize
+from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.registry import MODELS
 

@@ -16,7 +16,7 @@ from matplotlib.font_manager import fontManager, get_font
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from vlprompt.clip.tokenizer import END_TOKEN, START_TOKEN, decode
+from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, decode
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 
 CHUNK = 256  # vectors whose distances to the whole table are held at once: 50 MB for CLIP's vocabulary

@@ -7,6 +7,6 @@ finds none elsewhere. Nothing is loaded before ``mmcv.ops`` is, and a compiled m
 Import vlprompt before mmdet.
 """
 
-from .install import PROVIDED, compiled_ops, ensure_mmcv_ops, ops_in_use
+from vlprompt.compat.mmcv_ops.install import PROVIDED, compiled_ops, ensure_mmcv_ops, ops_in_use
 
 __all__ = ['PROVIDED', 'compiled_ops', 'ensure_mmcv_ops', 'ops_in_use']

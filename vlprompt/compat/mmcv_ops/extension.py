@@ -7,11 +7,11 @@ calls ops only when a model needs them, so unknown ones can answer late.
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from vlprompt.compat.environment import EnvironmentProblem
 from vlprompt.compat.mmcv_ops.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
 from vlprompt.compat.mmcv_ops.install import PROVIDED
 from vlprompt.compat.mmcv_ops.nms import nms, softnms
 from vlprompt.compat.mmcv_ops.roi_align import roi_align_backward, roi_align_forward
+from vlprompt.errors import EnvironmentProblem
 
 __all__ = [
     'MissingOpError',

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from .roi_align_max import roi_align_max_backward, roi_align_max_forward
+from vlprompt.compat.mmcv_ops.roi_align_max import roi_align_max_backward, roi_align_max_forward
 
 MAX, AVG = range(2)
 

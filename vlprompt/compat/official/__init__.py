@@ -5,8 +5,8 @@ class-dependent buffers (``token_prefix``, ``token_suffix``) and copies of CLIP 
 names and the base weights.  Where the towers were trained too (DenseCLIP) they are part of the result.
 """
 
-from . import clip_reid, denseclip, few_shot, long_tailed
-from .registry import CONVERTERS, State, convert, converter, describe
+from vlprompt.compat.official import clip_reid, denseclip, few_shot, long_tailed
+from vlprompt.compat.official.registry import CONVERTERS, State, convert, converter, describe
 
 __all__ = [
     'CONVERTERS',

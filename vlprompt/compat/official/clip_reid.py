@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vlprompt.clip.text_encoder import TextEncoder
-from vlprompt.clip.tokens import PromptTokens
-
-from .registry import State, converter, describer
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokens import PromptTokens
+from vlprompt.compat.official.registry import State, converter, describer
 
 SIZES = ((256, 128), (256, 256), (384, 128), (384, 384), (224, 224))
 """Heights and widths in pixels that position embeddings are looked up among; the first match counts."""

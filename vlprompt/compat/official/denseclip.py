@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isqrt
 
-from .registry import State, converter
+from vlprompt.compat.official.registry import State, converter
 
 DETECTION_HEADS = ('bbox_head.', 'rpn_head.')
 

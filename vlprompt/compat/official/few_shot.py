@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .registry import State, converter
+from vlprompt.compat.official.registry import State, converter
 
 
 def _context(state: State, method: str) -> Tensor:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from vlprompt.clip.timm_vit import from_timm_names
 from vlprompt.clip.weights import state_sha256
-
-from .registry import State, converter, describer
+from vlprompt.compat.official.registry import State, converter, describer
 
 _LPT = {
     'Prompt_Tokens': 'prompt.tokens',

@@ -5,9 +5,9 @@
 >>> scene.image.shape, scene.captions[0], [item.box for item in scene.objects]
 """
 
-from .classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
-from .render import Scene, SceneObject, generate, render
-from .spec import ObjectSpec, SceneSpec, pretraining_options, sample_spec
+from vlprompt.datasets.generated.classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.render import Scene, SceneObject, generate, render
+from vlprompt.datasets.generated.spec import ObjectSpec, SceneSpec, pretraining_options, sample_spec
 
 __all__ = [
     'LONG_TAILED_CLASSES',

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .noise import clouds, grain, streaks
+from vlprompt.datasets.generated.noise import clouds, grain, streaks
 
 Background = Callable[[np.random.RandomState, int], np.ndarray]
 BACKDROPS: dict[str, Background] = {}

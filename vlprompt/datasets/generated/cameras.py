@@ -6,9 +6,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .backgrounds import BACKDROPS
-from .figures import SIDES
-from .noise import grain
+from vlprompt.datasets.generated.backgrounds import BACKDROPS
+from vlprompt.datasets.generated.figures import SIDES
+from vlprompt.datasets.generated.noise import grain
 
 WALLS = ('brick', 'tiles', 'stone', 'wood', 'sky', 'gradient')
 GROUNDS = ('stone', 'sand', 'grass', 'tiles', 'wood', 'snow')

@@ -2,8 +2,17 @@
 
 import numpy as np
 
-from .spec import ObjectSpec, SceneSpec
-from .vocabulary import BACKDROP_STYLES, BACKGROUNDS, COLOURLESS_STYLES, COLOURS, CONDITIONS, FILLS, SHAPES, STYLES
+from vlprompt.datasets.generated.spec import ObjectSpec, SceneSpec
+from vlprompt.datasets.generated.vocabulary import (
+    BACKDROP_STYLES,
+    BACKGROUNDS,
+    COLOURLESS_STYLES,
+    COLOURS,
+    CONDITIONS,
+    FILLS,
+    SHAPES,
+    STYLES,
+)
 
 SIZES = {'small': ('small', 'tiny', 'little'), 'large': ('large', 'big', 'huge')}
 

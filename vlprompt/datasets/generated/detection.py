@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .classes import SEGMENTATION_CLASSES
-from .render import Scene, render
-from .spec import ObjectSpec, SceneSpec, sample_spec
-from .vocabulary import SHAPES
+from vlprompt.datasets.generated.classes import SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.render import Scene, render
+from vlprompt.datasets.generated.spec import ObjectSpec, SceneSpec, sample_spec
+from vlprompt.datasets.generated.vocabulary import SHAPES
 
 DETECTION_CLASSES = SEGMENTATION_CLASSES[1:]
 """Ten shapes; the other shapes of the world occur in pictures without any object."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .fills import pattern
-from .people import Person
-from .shapes import OUTLINES
+from vlprompt.datasets.generated.fills import pattern
+from vlprompt.datasets.generated.people import Person
+from vlprompt.datasets.generated.shapes import OUTLINES
 
 SIDES = ('front', 'right', 'back', 'left')
 

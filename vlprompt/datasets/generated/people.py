@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .spec import DEFAULT_SECOND_TONES, SECOND_TONES
-from .vocabulary import RGB
+from vlprompt.datasets.generated.spec import DEFAULT_SECOND_TONES, SECOND_TONES
+from vlprompt.datasets.generated.vocabulary import RGB
 
 GARMENT_COLOURS = ('red', 'yellow', 'green', 'teal', 'blue', 'purple', 'pink', 'brown', 'white', 'black', 'grey')
 TROUSER_COLOURS = ('blue', 'black', 'grey', 'brown', 'white', 'green')

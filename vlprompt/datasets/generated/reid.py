@@ -6,9 +6,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .cameras import Camera, camera
-from .figures import SIDES, Canvas, Pose, draw_person
-from .people import Person, sample_person
+from vlprompt.datasets.generated.cameras import Camera, camera
+from vlprompt.datasets.generated.figures import SIDES, Canvas, Pose, draw_person
+from vlprompt.datasets.generated.people import Person, sample_person
 
 FOLDERS = ('bounding_box_train', 'query', 'bounding_box_test')
 OVERSAMPLING = 2

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .backgrounds import BACKDROPS
-from .captions import captions, noun
-from .fills import pattern
-from .shapes import rasterise
-from .spec import ObjectSpec, SceneSpec, sample_spec
-from .styles import PAINTERS, WOBBLE, Layer, Layers
-from .vocabulary import RGB
+from vlprompt.datasets.generated.backgrounds import BACKDROPS
+from vlprompt.datasets.generated.captions import captions, noun
+from vlprompt.datasets.generated.fills import pattern
+from vlprompt.datasets.generated.shapes import rasterise
+from vlprompt.datasets.generated.spec import ObjectSpec, SceneSpec, sample_spec
+from vlprompt.datasets.generated.styles import PAINTERS, WOBBLE, Layer, Layers
+from vlprompt.datasets.generated.vocabulary import RGB
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .vocabulary import BACKGROUNDS, CAMOUFLAGE, COLOURS, COMMON_STYLES, CONDITIONS, FILLS, RARE_STYLES, SHAPES, STYLES
+from vlprompt.datasets.generated.vocabulary import (
+    BACKGROUNDS,
+    CAMOUFLAGE,
+    COLOURS,
+    COMMON_STYLES,
+    CONDITIONS,
+    FILLS,
+    RARE_STYLES,
+    SHAPES,
+    STYLES,
+)
 
 # Colours of the second tone of a patterned fill, chosen for contrast with the first.
 SECOND_TONES = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .noise import clouds, grain, streaks
+from vlprompt.datasets.generated.noise import clouds, grain, streaks
 
 Style = Callable[['Layers', np.random.RandomState], np.ndarray]
 PAINTERS: dict[str, Style] = {}

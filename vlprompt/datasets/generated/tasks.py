@@ -5,10 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from .classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
-from .render import Scene, render
-from .spec import DEFAULT_SECOND_TONES, SECOND_TONES, SceneSpec, sample_spec
-from .vocabulary import BACKGROUNDS, CAMOUFLAGE, COLOURLESS_STYLES, COLOURS, FILLS, RARE_STYLES, SHAPES, STYLES
+from vlprompt.datasets.generated.classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.render import Scene, render
+from vlprompt.datasets.generated.spec import DEFAULT_SECOND_TONES, SECOND_TONES, SceneSpec, sample_spec
+from vlprompt.datasets.generated.vocabulary import (
+    BACKGROUNDS,
+    CAMOUFLAGE,
+    COLOURLESS_STYLES,
+    COLOURS,
+    FILLS,
+    RARE_STYLES,
+    SHAPES,
+    STYLES,
+)
 
 SPLITS = ('train', 'val', 'test')
 

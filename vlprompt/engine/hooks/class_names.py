@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from vlprompt.engine.class_names import agree_on_class_names
-from vlprompt.engine.config import ConfigError
+from vlprompt.errors import ConfigError
 from vlprompt.registry import HOOKS
 
 

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from vlprompt.engine.config import ConfigError
+from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS, HOOKS
 
 

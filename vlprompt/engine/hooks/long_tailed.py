@@ -10,7 +10,7 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from vlprompt.engine.config import ConfigError
+from vlprompt.errors import ConfigError
 from vlprompt.registry import HOOKS
 
 

@@ -11,7 +11,7 @@ class DualStreams(nn.Module):
     r"""The loss of the uniform stream and its weight :math:`\eta_e = \eta (E - e) / E` in epoch e = 0 .. E - 1.
 
     A batch is a class-balanced half followed by a uniform half of the same size, as
-    :class:`~vlprompt.datasets.balanced_samplers.DualStreamBatchSampler` makes it.
+    :class:`~vlprompt.datasets.samplers.balanced.DualStreamBatchSampler` makes it.
 
     Args:
         eta: the weight in epoch 0.

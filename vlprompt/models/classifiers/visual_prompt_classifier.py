@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vlprompt.alignment.key_matching import KeyMatch
 from vlprompt.clip import ClipSource, VisionTransformer, build_clip, build_timm_vit
 from vlprompt.clip.classnames import class_names as resolve_class_names
-from vlprompt.clip.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.classifiers.dual_streams import DualStreams
 from vlprompt.models.classifiers.prompted_trunk import grouped_feature, grouped_feature_two_passes, prompted_feature

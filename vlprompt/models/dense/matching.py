@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vlprompt.alignment.score_map import score_map
 from vlprompt.clip.features import ClipFeatures
-from vlprompt.clip.text_encoder import TextEncoder
+from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.prompts import ContextPrompt, TextPrompt
 from vlprompt.registry import MODELS

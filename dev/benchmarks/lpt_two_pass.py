@@ -1,0 +1,118 @@
+"""LPT's phase 2 as published (two passes, every token through every computation) against everything computed once.
+
+Same weights, same images, one process; both sides run in turns and the medians are compared.
+
+* forward: logits of a batch without gradient;
+* training step: A-GCL of both streams, loss of the keys, gradients of group prompts, keys and head.
+
+Weights are random, which speed does not depend on; both halves of the batch hold the same images.
+
+    python dev/benchmarks/lpt_two_pass.py
+    python dev/benchmarks/lpt_two_pass.py --device cuda --batch 64 --repeats 20
+    python dev/benchmarks/lpt_two_pass.py --quick        # a tiny model: shows that it runs, not how fast
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from vlprompt.models import VisualPromptClassifier
+from vlprompt.structures import ClassificationSample
+
+CLASSES = 365
+BASE = dict(width=768, layers=12, heads=12, patch_size=16, image_size=224)
+TINY = dict(width=64, layers=4, heads=2, patch_size=16, image_size=64)
+AGCL = dict(type='vlprompt.AGCLLoss')
+
+
+def build_model(arch: dict, device: torch.device) -> VisualPromptClassifier:
+    """LPT with its published sizes."""
+    model = VisualPromptClassifier(
+        timm=dict(arch=arch),
+        prompt=dict(type='vlprompt.VisualPrompt'),
+        pool=dict(type='vlprompt.PromptPool', first_block=arch['layers'] // 2, center=True),
+        head=dict(type='vlprompt.CosineHead', dropout=0.1),
+        loss=AGCL,
+        dual=dict(eta=0.5, loss=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0)),
+        trainable=['pool.*', 'head.*'],
+        num_classes=CLASSES,
+    )
+    model.set_class_counts(torch.linspace(5, 4980, CLASSES).long().tolist())
+    return model.to(device).eval()  # no dropout and no noise: both sides compute the same
+
+
+def measure(run: Callable[[bool], Sequence[Tensor]], device: torch.device, repeats: int) -> tuple[float, float, float]:
+    """Median seconds of ``run(reference)`` without and with the reference, and their largest relative difference."""
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    results: dict[bool, Sequence[Tensor]] = {}
+    for number in range(repeats + 1):  # the first round warms up
+        for reference in seconds:
+            start = _now(device)
+            results[reference] = run(reference)
+            if number:
+                seconds[reference].append(_now(device) - start)
+    difference = max(
+        float((fast - plain).abs().max() / plain.abs().max())
+        for fast, plain in zip(results[False], results[True], strict=True)
+    )
+    return statistics.median(seconds[False]), statistics.median(seconds[True]), difference
+
+
+def _now(device: torch.device) -> float:
+    if device.type == 'cuda':
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--batch', type=int, default=8, help='images of a step, both streams together')
+    parser.add_argument('--repeats', type=int, default=5, help='the median is reported')
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--quick', action='store_true', help='tiny model and images')
+    args = parser.parse_args(argv)
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    device, arch = torch.device(args.device), TINY if args.quick else BASE
+    torch.backends.cuda.matmul.allow_tf32 = False
+    model = build_model(arch, device)
+    size = arch['image_size']
+    images = torch.randn(args.batch // 2, 3, size, size, device=device).repeat(2, 1, 1, 1)
+    with torch.no_grad():  # centred queries point in all directions, so that images choose different groups
+        model.pool.fit(model.query(images), torch.Generator())
+        chosen = len(model.feature(images)[1].combinations()[0])
+    samples = [ClassificationSample().set_gt_label(index % CLASSES).to(device) for index in range(len(images))]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    @torch.no_grad()
+    def forward(reference: bool) -> list[Tensor]:
+        return [model.head(model.feature(images, reference)[0])]
+
+    def step(reference: bool) -> list[Tensor]:
+        losses = model.loss(images, samples, reference)
+        return list(torch.autograd.grad(sum(v for name, v in losses.items() if 'loss' in name), trained))
+
+    where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {args.threads} threads'
+    shape = f'{arch["layers"]} blocks of width {arch["width"]}'
+    print(
+        f'{where}, torch {torch.__version__}, fp32; ViT with {shape}, {len(images)} images of {size} pixels, '
+        f'{chosen} different pairs of groups'
+    )
+    for name, run, what in (('forward', forward, 'logits'), ('training step', step, 'gradients')):
+        fast, plain, difference = measure(run, device, args.repeats)
+        print(
+            f'  {name:14} once {fast:.3f} s   two passes {plain:.3f} s   {plain / fast:.2f}x faster   '
+            f'largest relative difference of the {what} {difference:.1e}'
+        )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,218 @@
+"""CLIP's text tower over embeddings: https://arxiv.org/abs/2103.00020, section 2.4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vlprompt.clip.layers import LayerNorm, Transformer
+from vlprompt.clip.text.packing import Group, group_by_length, original_order, pack_chunks
+from vlprompt.clip.text.shared_prefix import KeysValues, end_token_features, prefix_keys_values
+from vlprompt.clip.text.tokens import PromptTokens
+
+GIBIBYTE = 2**30
+
+
+class TextEncoder(nn.Module):
+    """Causal transformer that reads prompts and returns the feature of their end token.
+
+    :meth:`forward` computes each shared prefix once and nothing after an end token (see
+    :mod:`vlprompt.clip.text.shared_prefix`): 1000 ImageNet classes behind 16 context tokens take 4,182
+    positions instead of 77,000. ``reference=True`` computes all ``context_length`` positions of every
+    prompt with a plain causal transformer; both agree up to the order of summation.
+
+    Args:
+        embed_dim: D of the joint space.
+        context_length: number of positions.
+        vocab_size: number of tokens.
+        width: W.
+        heads: attention heads.
+        layers: number of blocks.
+        quick_gelu: OpenAI's activation instead of GELU.
+
+    Attributes:
+        memory_budget: bytes that one pass may hold. Without gradient the classes are cut into chunks
+            whose working memory stays below it. With gradient nothing is cut as long as the activations
+            kept for the backward pass are estimated to fit; beyond that, chunks are recomputed in the
+            backward pass, one at a time. The result is the same.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        context_length: int = 77,
+        vocab_size: int = 49408,
+        width: int = 512,
+        heads: int = 8,
+        layers: int = 12,
+        quick_gelu: bool = True,
+    ) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.context_length = context_length
+        self.width = width
+        self.memory_budget = 4 * GIBIBYTE
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
+        self.transformer = Transformer(width, layers, heads, quick_gelu)
+        self.ln_final = LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.empty(width, embed_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.positional_embedding, std=0.01)
+        nn.init.normal_(self.text_projection, std=self.width**-0.5)
+        self.transformer.reset_parameters()
+
+    def shorten(self, context_length: int) -> None:
+        """Cut off the positions from ``context_length`` on: lossless for prompts that end before, since nothing sees
+        what comes later.
+
+        Raises:
+            ValueError: the tower has fewer positions than that.
+        """
+        if context_length > self.context_length:
+            raise ValueError(f'the text tower has {self.context_length} positions, {context_length} were asked for')
+        positions = self.positional_embedding
+        self.positional_embedding = nn.Parameter(positions[:context_length].detach().clone(), positions.requires_grad)
+        self.context_length = context_length
+
+    def forward(self, tokens: PromptTokens, reference: bool = False) -> Tensor:
+        """Encode P prompts for K classes.
+
+        Args:
+            tokens: prompts as embeddings, no position embedding added.
+            reference: compute all ``context_length`` positions.
+
+        Returns:
+            (P, K, D) text features in the joint space, not normalised.
+
+        Raises:
+            ValueError: if an end token lies outside of the tower's positions or of the given rows.
+        """
+        lengths = self._lengths(tokens)
+        if reference:
+            return self._forward_reference(tokens)
+        blocks = self.transformer.resblocks
+        cache = prefix_keys_values(blocks, tokens.prefix + self._positions(0, tokens.shared_length, tokens.prefix))
+        chunks, recompute = self._plan(tokens, cache, lengths)
+        features = [
+            checkpoint(self._encode_chunk, tokens, chunk, cache, use_reentrant=False)
+            if recompute
+            else self._encode_chunk(tokens, chunk, cache)
+            for chunk in chunks
+        ]
+        order = original_order([group for chunk in chunks for group in chunk], tokens.num_classes)
+        return torch.cat(features)[order.to(features[0].device)].unflatten(0, tokens.eot.shape)
+
+    def encode_ids(self, ids: Tensor) -> Tensor:
+        """Encode plain texts: ids (N, L) from :func:`~vlprompt.clip.tokenize` -> (N, D), not normalised."""
+        return self(self.from_ids(ids.unsqueeze(0)))[0]
+
+    def from_ids(self, ids: Tensor) -> PromptTokens:
+        """Embed token ids.
+
+        Args:
+            ids: (P, K, L) long; the end token is the one with the largest id.
+
+        Returns:
+            PromptTokens whose prefix is the longest beginning that all K texts of a prompt share, for
+            every prompt, and that holds no end token.
+
+        Raises:
+            ValueError: if the texts of a prompt do not begin with the same token.
+        """
+        eot = ids.argmax(dim=-1)
+        same = (ids == ids[:, :1]).all(dim=1).all(dim=0).long().cumprod(0)
+        shared = min(int(same.sum()), int(eot.min()))
+        if shared < 1:
+            raise ValueError('token ids must begin with the start token, and the end token must come after it')
+        end = int(eot.max()) + 1
+        return PromptTokens(
+            prefix=self.token_embedding(ids[:, 0, :shared]), suffix=self.token_embedding(ids[:, :, shared:end]), eot=eot
+        )
+
+    def _lengths(self, tokens: PromptTokens) -> list[list[int]]:
+        """[P][K] tokens from the end of the prefix to the end token, checked to be there."""
+        shared, end = tokens.shared_length, tokens.shared_length + tokens.suffix.shape[2]
+        wrong = (tokens.eot < shared) | (tokens.eot >= min(end, self.context_length))
+        if wrong.any():
+            prompt, index = wrong.nonzero()[0].tolist()
+            position = int(tokens.eot[prompt, index])
+            reason = (
+                f'the text tower has {self.context_length} positions; shorten the class name or the context'
+                if position >= self.context_length
+                else f'the suffix holds positions {shared} to {end - 1}'
+            )
+            raise ValueError(
+                f'prompt {prompt}, class {index}: the end token stands at position {position}, but {reason}'
+            )
+        return (tokens.eot - shared + 1).tolist()
+
+    def _positions(self, start: int, stop: int, like: Tensor) -> Tensor:
+        """(stop - start, W) position embeddings in the dtype of ``like``."""
+        return self.positional_embedding[start:stop].to(like.dtype)
+
+    def _plan(
+        self, tokens: PromptTokens, cache: KeysValues, lengths: list[list[int]]
+    ) -> tuple[list[list[Group]], bool]:
+        """Chunks of sequences under the memory budget, and whether they are recomputed in the backward pass."""
+        groups = group_by_length(lengths)
+        total = sum(group.num_tokens for group in groups)
+        longest = tokens.shared_length + groups[-1].length
+        needs_grad = torch.is_grad_enabled() and (
+            cache[0][0].requires_grad or tokens.suffix.requires_grad or any(p.requires_grad for p in self.parameters())
+        )
+        if needs_grad:
+            max_tokens = self.memory_budget // self.saved_bytes_per_token(longest, tokens.prefix.element_size())
+        else:
+            max_tokens = self.memory_budget // self.working_bytes_per_token(longest, tokens.prefix.element_size())
+        chunks = pack_chunks(groups, max(1, max_tokens))
+        return chunks, needs_grad and total > max_tokens
+
+    def _encode_chunk(self, tokens: PromptTokens, groups: list[Group], cache: KeysValues) -> Tensor:
+        """(number of sequences, D) features of the groups' end tokens."""
+        start = tokens.shared_length
+        rows = []
+        for group in groups:
+            prompts, classes = group.prompts.to(tokens.suffix.device), group.classes.to(tokens.suffix.device)
+            own = tokens.suffix[:, :, : group.length][prompts[:, None], classes]
+            own = own + self._positions(start, start + group.length, own)
+            rows.append(own.flatten(0, 2))
+        ends = end_token_features(self.transformer.resblocks, torch.cat(rows), groups, cache)
+        return self.ln_final(ends) @ self.text_projection
+
+    def _forward_reference(self, tokens: PromptTokens) -> Tensor:
+        """Every position of every prompt, as CLIP's own code computes them."""
+        x = tokens.embeddings(self.context_length)
+        x = (x + self._positions(0, self.context_length, x)).flatten(0, 1)
+        for block in self.transformer.resblocks:
+            x = block(x, causal=True)
+        x = self.ln_final(x)
+        ends = x[torch.arange(len(x), device=x.device), tokens.eot.flatten().to(x.device)]
+        return (ends @ self.text_projection).unflatten(0, tokens.eot.shape)
+
+    def saved_bytes_per_token(self, longest: int, element_size: int = 4) -> int:
+        """Estimate of the bytes kept for the backward pass per position.
+
+        In each block the inputs of both norms, queries, keys, values and the hidden layer of the MLP
+        are kept (9 W), and attention weights twice; with trainable blocks also the inputs of the linear
+        layers (7 W).
+
+        Args:
+            longest: positions that a query sees at most.
+            element_size: bytes of one number.
+        """
+        blocks = self.transformer.resblocks
+        trainable = any(parameter.requires_grad for parameter in blocks.parameters())
+        per_block = (16 if trainable else 9) * self.width + 2 * blocks[0].attn.heads * longest
+        return len(blocks) * per_block * element_size
+
+    def working_bytes_per_token(self, longest: int, element_size: int = 4) -> int:
+        """Estimate of the bytes in use at the same time per position, without gradient.
+
+        The most are in use in the MLP: its input and three tensors of its hidden width.
+        """
+        return (14 * self.width + 2 * self.transformer.resblocks[0].attn.heads * longest) * element_size

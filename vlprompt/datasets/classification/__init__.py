@@ -1,0 +1,1 @@
+"""Classification data: few-shot and long-tailed benchmarks, and your own images."""

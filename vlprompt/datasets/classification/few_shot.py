@@ -1,0 +1,108 @@
+"""Few-shot classification data: benchmarks and one's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from vlprompt.clip.classnames import subset_range
+from vlprompt.datasets.base import ClassificationDataset
+from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, take_subset
+from vlprompt.datasets.classification.items import Item
+from vlprompt.datasets.classification.readers import PRESETS, build_reader
+from vlprompt.registry import DATASETS
+
+
+@DATASETS.register_module()
+class FewShotDataset(ClassificationDataset):
+    """Images with class labels, of which k per class are drawn for training.
+
+    A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md).  One's
+    own data lies in ``data_root`` itself and is given by ``ann_file``:
+
+    ===================  =========================================================================
+    ``ann_file``         content
+    ===================  =========================================================================
+    ``None``             a folder per class: ``<data_root>/<split>/<class name>/<image>``
+    ``*.json``           ``{"train": [[path, label, class name], ...], "val": ..., "test": ...}``
+    ``*.csv``            columns ``path``, ``label`` and optionally ``split``
+    ``*.txt``            lines ``path label``, ``path,label`` or ``path,label,split``
+    ===================  =========================================================================
+
+    Draws are those of the CoOp-family papers, number for number (see
+    :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): of the training split ``shots`` images
+    per class, of the validation split min(``shots``, 4).  The test split is never drawn from, nor is ImageNet's
+    validation split, which is its test split.  Base and new classes are selected, and renumbered from 0, after
+    the draw.
+
+    ``metainfo`` has ``classes``, the C class names in label order as the source spells them, and ``dataset``;
+    ``class_counts`` are the C numbers of images.
+
+    Args:
+        data_root: the folder of all benchmarks, or of one's own data.
+        dataset: a benchmark, e.g. ``'caltech101'``; None for one's own data.
+        ann_file: of one's own data, relative to ``data_root``.  A list without split column may be named
+            ``'{split}.txt'``.
+        data_prefix: folder that image paths are relative to, itself relative to ``data_root``.
+        classes: the class names of one's own folders or lists in label order: names, or a text file in
+            ``data_root`` with one name per line.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        shots: images per class; None takes all.
+        subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
+        seed: of the draw and of the augmentation.
+        pipeline: transforms of an image.
+        lazy_init: read the files on first use instead of now.
+
+    Raises:
+        FileNotFoundError: what is missing, and where to get it.
+        ValueError: inconsistent entries; the message names file, entry and class.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        dataset: str | None = None,
+        ann_file: str | None = None,
+        data_prefix: str = '',
+        classes: str | Sequence[str] | None = None,
+        split: str = 'train',
+        shots: int | None = None,
+        subset: str = 'all',
+        **kwargs,
+    ) -> None:
+        if shots is not None and shots < 1:
+            raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
+        self.shots = shots
+        self.subset = subset
+        reader = build_reader(data_root, dataset, ann_file, data_prefix, classes, split)
+        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """``img_path`` and ``gt_label`` of every image."""
+        names = self.reader.classes
+        first, last = subset_range(len(names), self.subset)
+        self._metainfo.update(classes=names[first:last], dataset=self.dataset or 'custom')
+        items = take_subset(self._draw(), len(names), self.subset)
+        if not items:
+            raise ValueError(f'{self.reader.source}: split {self.split!r} has no {self.subset} classes')
+        counts = Counter(item.label for item in items)
+        self.class_counts = [counts[label] for label in range(last - first)]
+        return self.samples(items)
+
+    def _draw(self) -> list[Item]:
+        read = self.reader.read
+        draws_val = self.dataset is None or PRESETS[self.dataset].draw_val
+        if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
+            return read(self.split)
+        if self.split == 'train':
+            return draw_few_shot(read('train'), (), self.shots, self.seed)[0]
+        return draw_few_shot(read('train'), read('val'), self.shots, self.seed)[1]
+
+    def __repr__(self) -> str:
+        self.full_init()
+        counts = self.class_counts
+        return (
+            f'{type(self).__name__}({self.metainfo["dataset"]}, split={self.split}, subset={self.subset}, '
+            f'shots={self.shots}, seed={self.seed}): {sum(counts)} images of {len(counts)} classes '
+            f'({min(counts)} to {max(counts)} each)'
+        )

@@ -1,0 +1,48 @@
+"""Which images a k-shot experiment sees, and how the classes are halved for base-to-new experiments."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from vlprompt.clip.classnames import subset_range
+from vlprompt.datasets.classification.items import Item
+
+MAX_VAL_SHOTS = 4
+
+
+def draw_shots(items: Sequence[Item], shots: int, rng: random.Random) -> list[Item]:
+    """Draw ``shots`` images of every class.
+
+    Classes are visited in the order of their first appearance in ``items``, which decides the draws; a class
+    with fewer images than ``shots`` is kept whole and draws no random number.
+
+    Returns:
+        The drawn items, grouped by class.
+    """
+    groups: dict[int, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.label, []).append(item)
+    drawn: list[Item] = []
+    for group in groups.values():
+        drawn += rng.sample(group, shots) if len(group) >= shots else group
+    return drawn
+
+
+def draw_few_shot(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) -> tuple[list[Item], list[Item]]:
+    """The k-shot training and validation sets of one seed.
+
+    The draws of the CoOp-family papers, number for number: ``random.seed(seed)``, then k images per training
+    class, then min(k, 4) per validation class from the same generator.
+
+    Returns:
+        ``(train, val)``.
+    """
+    rng = random.Random(seed)
+    return draw_shots(train, shots, rng), draw_shots(val, min(shots, MAX_VAL_SHOTS), rng)
+
+
+def take_subset(items: Sequence[Item], num_classes: int, subset: str) -> list[Item]:
+    """Keep the base (first ceil(C / 2)) or new classes and renumber them from 0; ``'all'`` changes nothing."""
+    first, last = subset_range(num_classes, subset)
+    return [item._replace(label=item.label - first) for item in items if first <= item.label < last]

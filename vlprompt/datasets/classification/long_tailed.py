@@ -1,0 +1,90 @@
+"""Long-tailed classification data: benchmarks and one's own lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from vlprompt.datasets.base import ClassificationDataset
+from vlprompt.datasets.classification.readers import build_long_tailed_reader
+from vlprompt.registry import DATASETS
+
+
+@DATASETS.register_module()
+class LongTailedDataset(ClassificationDataset):
+    """Images with class labels, of which some classes have many and some few for training.
+
+    A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md):
+    ``'places_lt'``, ``'imagenet_lt'``, ``'inat2018'``, ``'cifar100_lt'`` (with ``imbalance``), ``'imagenet_sketch'``
+    (trained on ImageNet-LT, tested on the sketches) or ``'scenes_lt'`` of the built-in world.
+
+    One's own data lies in ``data_root`` itself and is given by ``ann_file``.  Lines ``path label`` with labels
+    0..C-1, one file per split, are ``'{split}.txt'``; the other forms are those of
+    :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`.  Class names come from ``classes``, or from
+    ``classnames.txt`` in ``data_root`` if there is one, or are the folders that the training images lie in.
+
+    ``metainfo`` has ``classes``, the C class names in label order; ``cls_num_list``, the C numbers of *training*
+    images whatever the split, from which losses, samplers and metrics know head and tail; and ``dataset``.
+    ``labels`` is the (N,) int64 array of this split's labels.
+
+    Args:
+        data_root: the folder of all benchmarks, or of one's own data.
+        dataset: a benchmark; None for one's own data.
+        ann_file: of one's own data, relative to ``data_root``.
+        data_prefix: folder that image paths are relative to, itself relative to ``data_root``.
+        classes: the class names of one's own data in label order: names, or a text file in ``data_root`` with one
+            name per line.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        imbalance: cut a balanced training split: images of the first class per image of the last one, with
+            exponentially many in between (see
+            :class:`~vlprompt.datasets.classification.readers.imbalanced.ImbalancedReader`).
+        split_seed: of that draw.  Published CIFAR100-LT splits have 0; LPT has 42.
+        seed: of the augmentation.
+        pipeline: transforms of an image.
+        lazy_init: read the files on first use instead of now.
+
+    Raises:
+        FileNotFoundError: what is missing, and where to get it.
+        ValueError: inconsistent entries; the message names file, line or image, and label.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        dataset: str | None = None,
+        ann_file: str | None = None,
+        data_prefix: str = '',
+        classes: str | Sequence[str] | None = None,
+        split: str = 'train',
+        imbalance: float | None = None,
+        split_seed: int = 0,
+        **kwargs,
+    ) -> None:
+        reader = build_long_tailed_reader(
+            data_root, dataset, ann_file, data_prefix, classes, split, imbalance, split_seed
+        )
+        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """``img_path`` and ``gt_label`` of every image."""
+        training = self.reader.read('train')
+        items = training if self.split == 'train' else self.reader.read(self.split)
+        counts = Counter(item.label for item in training)
+        names = self.reader.classes
+        self._metainfo.update(
+            classes=list(names),
+            cls_num_list=[counts[label] for label in range(len(names))],
+            dataset=self.dataset or 'custom',
+        )
+        self.labels = np.array([item.label for item in items])
+        return self.samples(items)
+
+    def __repr__(self) -> str:
+        self.full_init()
+        counts = self.metainfo['cls_num_list']
+        return (
+            f'{type(self).__name__}({self.metainfo["dataset"]}, split={self.split}): {len(self)} images of '
+            f'{len(counts)} classes; training images per class {max(counts)} to {min(counts)}'
+        )

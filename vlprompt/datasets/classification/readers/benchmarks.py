@@ -1,0 +1,111 @@
+"""Benchmarks that come with their own folders and lists instead of a split JSON."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from vlprompt.datasets.classification.items import Item
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, image_files, index_of
+
+
+class WnidReader(SplitReader):
+    """ImageNet and its variants: a folder per class and ``classnames.txt`` with lines ``<wnid> <name>``.
+
+    The label of a class is the position of its WordNet id among the sorted ids.  Files are sorted by name; the
+    reference implementation takes them as the file system lists them, so its few-shot draws from ImageNet
+    differ between machines and cannot be repeated here.
+
+    Args:
+        root: the folder that holds ``classnames.txt``.
+        folders: split -> folder below ``root`` with one sub-folder per class.
+        numeric: sub-folders are called by label (0, 1, ...) instead of by wnid.
+        own_classes: the classes are those of the sub-folders alone (200 in ImageNet-A and -R), not all of
+            ``classnames.txt``.
+        hint: where to get the data.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        folders: dict[str, str],
+        numeric: bool = False,
+        own_classes: bool = False,
+        hint: str = '',
+    ) -> None:
+        super().__init__(root, root, hint)
+        self.folders = folders
+        self.numeric = numeric
+        self.own_classes = own_classes
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.folders)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Class name of every wnid, sorted by wnid."""
+        file = self.require(self.source / 'classnames.txt')
+        names: dict[str, str] = {}
+        for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
+            wnid, _, name = line.strip().partition(' ')
+            if not name or wnid in names:
+                problem = 'lists a wnid twice' if wnid in names else "is not '<wnid> <name>'"
+                raise ValueError(f'{file}:{number}: {line!r} {problem}')
+            names[wnid] = name.strip()
+        return dict(sorted(names.items()))
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        """Folder names in label order."""
+        if self.numeric:
+            return [str(label) for label in range(len(self._names))]
+        if self.own_classes:
+            return class_folders(self.require(self.source / next(iter(self.folders.values()))))
+        return list(self._names)
+
+    def load_classes(self) -> list[str]:
+        if self.numeric:
+            return list(self._names.values())
+        unknown = [wnid for wnid in self._keys if wnid not in self._names]
+        if unknown:
+            raise ValueError(f'{self.source}: folder {unknown[0]!r} is not in classnames.txt')
+        return [self._names[wnid] for wnid in self._keys]
+
+    def load(self, split: str) -> list[Item]:
+        base = self.folders[split]
+        labels = index_of(self._keys)
+        items: list[Item] = []
+        for key in class_folders(self.require(self.source / base)):
+            if key not in labels:
+                raise ValueError(f'{self.source / base / key}: not one of the {len(labels)} classes')
+            name = self.classes[labels[key]]
+            files = image_files(self.source / base / key)
+            if not files:
+                raise ValueError(f'{self.source / base / key}: no image of class {name!r}')
+            items += [Item(f'{base}/{key}/{file}', labels[key], name) for file in files]
+        return items
+
+
+class AircraftReader(SplitReader):
+    """FGVC-Aircraft: ``variants.txt`` (one class per line) and ``images_variant_<split>.txt``.
+
+    A line of the latter is ``<image id> <variant>``, the image is ``images/<image id>.jpg``.
+    """
+
+    splits = ('train', 'val', 'test')
+
+    def load_classes(self) -> list[str]:
+        text = self.require(self.source / 'variants.txt').read_text(encoding='utf-8')
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def load(self, split: str) -> list[Item]:
+        file = self.require(self.source / f'images_variant_{split}.txt')
+        labels = index_of(self.classes)
+        items: list[Item] = []
+        for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
+            image, _, variant = line.strip().partition(' ')
+            if variant not in labels:
+                raise ValueError(f'{file}:{number}: {variant!r} is not in variants.txt')
+            items.append(Item(f'images/{image}.jpg', labels[variant], variant))
+        return items

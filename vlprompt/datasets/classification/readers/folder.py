@@ -1,0 +1,54 @@
+"""A folder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vlprompt.datasets.classification.items import SPLITS, Item
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, image_files, index_of
+
+
+class FolderReader(SplitReader):
+    """Reads ``<root>/<split>/<class name>/<image>``.
+
+    The label of a class is its position among the sorted folder names of the training split (of the test split
+    where there is none), or in ``classes``.  Files are sorted; those that are not images are not read.
+
+    Args:
+        source: the root folder.
+        classes: the class names in label order; None: the sorted folder names.
+    """
+
+    def __init__(self, source: Path, classes: list[str] | None = None) -> None:
+        hint = f'A data set without ann_file has the form {source}/{{train,val,test}}/<class name>/<image>.'
+        super().__init__(source, source, hint)
+        self.given = classes
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        self.require(self.source)
+        found = tuple(split for split in SPLITS if (self.source / split).is_dir())
+        if not found:
+            raise FileNotFoundError(f'{self.source} has none of the folders train, val, test. {self.hint}')
+        return found
+
+    def load_classes(self) -> list[str]:
+        if self.given is not None:
+            return self.given
+        split = 'train' if 'train' in self.splits else self.splits[0]
+        return class_folders(self.source / split)
+
+    def load(self, split: str) -> list[Item]:
+        folder, labels = self.source / split, index_of(self.classes)
+        items: list[Item] = []
+        for name in class_folders(folder):
+            if name not in labels:
+                raise ValueError(
+                    f'{folder / name}: {name!r} is not a class; the classes are '
+                    f'{"those given" if self.given else "the folders of the training split"}'
+                )
+            files = image_files(folder / name)
+            if not files:
+                raise ValueError(f'{folder / name}: no image of class {name!r}')
+            items += [Item(f'{split}/{name}/{file}', labels[name], name) for file in files]
+        return items

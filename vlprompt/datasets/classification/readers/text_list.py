@@ -1,0 +1,165 @@
+"""Lists of images: CSV files and plain text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from vlprompt.datasets.classification.items import SPLITS, Item, some
+from vlprompt.datasets.classification.readers.base import IMAGE_SUFFIXES, SplitReader, index_of
+
+
+class Row(NamedTuple):
+    """One line: where it is, and its fields as text."""
+
+    file: Path
+    line: int
+    path: str
+    label: str
+    split: str | None
+
+
+class ListReader(SplitReader):
+    """Reads a CSV file or a text list.
+
+    ``*.csv``: a header line with the columns ``path``, ``label`` and optionally ``split``.
+    ``*.txt``: lines ``path label`` (the last word is the label), or ``path,label``, or ``path,label,split``.  Commas
+    within a field of the last two need quotation marks around it.
+
+    A label is a class name, or a number if ``classes`` is given.  Without a split column there is one file per
+    split: ``{split}`` in ``source`` stands for its name, as in ``'{split}.txt'``; a name without ``{split}`` is
+    the list of ``only_split`` alone.
+
+    Args:
+        source: the file; may contain ``{split}``.
+        image_root: the folder that paths are relative to.
+        classes: the class names in label order.  None: the sorted names of the training split.
+        only_split: the split that a list without split column and ``{split}`` holds.
+    """
+
+    def __init__(
+        self, source: Path, image_root: Path, classes: list[str] | None = None, only_split: str = 'train'
+    ) -> None:
+        hint = 'It is a list with the columns path, label and optionally split.'
+        super().__init__(source, image_root, hint)
+        self.given = classes
+        self.only_split = only_split
+        self.per_split = '{split}' in str(source)
+        self._cache: dict[Path, list[Row]] = {}
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        if self.per_split:
+            found = tuple(split for split in SPLITS if self._file(split).exists())
+            if not found:
+                self.require(self._file(self.only_split))
+            return found
+        present = {row.split or self.only_split for row in self._rows(self.only_split)}
+        return tuple(split for split in SPLITS if split in present)
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether a label may be a position in the class names."""
+        return self.given is not None
+
+    def load_classes(self) -> list[str]:
+        if self.given is not None:
+            return self.given
+        if 'train' not in self.splits:
+            raise ValueError(
+                f'{self.source}: without a training split the classes are unknown; give `classes`, a list or a text '
+                'file with one name per line'
+            )
+        rows = self._of_split('train')
+        number = next((row for row in rows if row.label.isdecimal()), None)
+        if number is not None:
+            raise ValueError(
+                f'{number.file}:{number.line}: label {number.label!r} is a number; give `classes`, a list or a text '
+                'file with one name per line, so that labels have names'
+            )
+        return sorted({row.label for row in rows})
+
+    def load(self, split: str) -> list[Item]:
+        labels = index_of(self.classes)
+        return [self._item(row, labels) for row in self._of_split(split)]
+
+    def _item(self, row: Row, labels: dict[str, int]) -> Item:
+        if row.label in labels:
+            return Item(row.path, labels[row.label], row.label)
+        if self.takes_numbers and row.label.isdecimal() and int(row.label) < len(self.classes):
+            return self._numbered(row)
+        numbers = f', nor a number 0..{len(self.classes) - 1}' if self.takes_numbers else ''
+        raise ValueError(
+            f'{row.file}:{row.line}: label {row.label!r} is not one of the {len(self.classes)} classes '
+            f'({some(self.classes)}){numbers}'
+        )
+
+    def _numbered(self, row: Row) -> Item:
+        return Item(row.path, int(row.label), self.classes[int(row.label)])
+
+    def _of_split(self, split: str) -> list[Row]:
+        rows = self._rows(split if self.per_split else self.only_split)
+        return [row for row in rows if (row.split or (split if self.per_split else self.only_split)) == split]
+
+    def source_of(self, split: str) -> str:
+        file = self._file(split)
+        return str(file) if file.exists() else f'{file} does not exist'
+
+    def _file(self, split: str) -> Path:
+        return Path(str(self.source).replace('{split}', split))
+
+    def _rows(self, split: str) -> list[Row]:
+        file = self.require(self._file(split))
+        if file not in self._cache:
+            self._cache[file] = _read_rows(file)
+        return self._cache[file]
+
+
+def _read_rows(file: Path) -> list[Row]:
+    rows = list(_csv_rows(file) if file.suffix == '.csv' else _text_rows(file))
+    for row in rows:
+        if row.split is not None and row.split not in SPLITS:
+            raise ValueError(f'{file}:{row.line}: split {row.split!r} is none of train, val, test')
+        if not row.path or not row.label:
+            raise ValueError(f'{file}:{row.line}: path or label is empty')
+    return rows
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b'\n') + 1
+        raise ValueError(f'{file}:{line}: not UTF-8 text; save the list in this encoding') from error
+
+
+def _csv_rows(file: Path) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(_read_text(file), newline=''))
+    columns = reader.fieldnames or []
+    if not {'path', 'label'} <= set(columns):
+        raise ValueError(f'{file}:1: the first line must name the columns path and label, found {columns}')
+    for record in reader:
+        if None in record or None in record.values():
+            raise ValueError(f'{file}:{reader.line_num}: expected {len(columns)} fields ({", ".join(columns)})')
+        split = record['split'].strip() if 'split' in record else None
+        yield Row(file, reader.line_num, record['path'].strip(), record['label'].strip(), split)
+
+
+def _text_rows(file: Path) -> Iterator[Row]:
+    for number, line in enumerate(_read_text(file).splitlines(), 1):
+        if not line.strip():
+            continue
+        words = line.rsplit(maxsplit=1)
+        commas = ',' in words[-1] or (',' in line and PurePath(words[0]).suffix.lower() not in IMAGE_SUFFIXES)
+        fields = next(csv.reader([line])) if commas else words
+        if len(fields) not in (2, 3):
+            raise ValueError(
+                f"{file}:{number}: expected 'path label', 'path,label' or 'path,label,split', found {line!r}"
+            )
+        if fields[0].strip().isdecimal() and PurePath(fields[1].strip()).suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f"{file}:{number}: expected 'path label', found {line!r}; the columns are swapped")
+        path, label, split = [field.strip() for field in fields] + [None] * (3 - len(fields))
+        yield Row(file, number, path, label, split)

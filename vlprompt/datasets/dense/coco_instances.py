@@ -1,0 +1,170 @@
+"""Detection and instance segmentation from COCO annotation files that may hold mistakes.
+
+Imports mmdet, so configs name this module in ``custom_imports``; :mod:`vlprompt.datasets` does not import it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.evaluation import CocoMetric
+from mmengine.logging import print_log
+
+from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
+from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.registry import DATASETS, METRICS
+
+LISTED = 20
+"""Entries left out that the log names; the others are counted."""
+
+
+@DATASETS.register_module()
+class CocoInstances(CocoDataset):
+    """mmdet's ``CocoDataset`` for one's own files: classes from the file, and every entry checked before training.
+
+    ::
+
+        data_root/
+        ├── annotations/instances_<split>.json
+        └── images/<split>/...
+
+    Labels follow the order of ``classes``, or of the file's categories; category ids need not be consecutive.  Boxes
+    less than a pixel wide or high, on which mmdet does not train, are named in the log; the metric counts them.
+    Measure with :class:`CocoInstancesMetric`, which compares with exactly these annotations.
+
+    Args:
+        data_root: the folder.
+        ann_file: annotation file, relative to ``data_root`` unless absolute.
+        data_prefix: ``dict(img=...)``, folder of the images, relative to ``data_root`` unless absolute.
+        classes: K names among the categories, in the order of the labels; None: all of the file.
+        masks: every object needs a mask.
+        broken: ``'error'`` on a broken entry, or ``'skip'`` it; the log counts and lists what was skipped.
+        palette: K RGB colours for pictures; by default those of PASCAL VOC's masks, without black.
+        **kwargs: of mmdet's ``CocoDataset``, such as ``pipeline``, ``filter_cfg`` and ``test_mode``.
+
+    Attributes:
+        skipped: one line for every entry left out.
+
+    Raises:
+        FileNotFoundError: no such annotation file.
+        CocoError: see :func:`~vlprompt.datasets.dense.coco_json.read_coco`; also if no image is left, or all boxes
+            are less than a pixel wide or high.
+        ValueError: not as many colours as classes.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str,
+        data_prefix: dict[str, str],
+        classes: Sequence[str] | None = None,
+        masks: bool = False,
+        broken: str = 'error',
+        palette: Sequence[Sequence[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Kept in metainfo, from where the metric takes it: a path joined to an absolute one is the latter.
+        self._source = dict(
+            ann_file=str(Path(data_root, ann_file)),
+            image_folder=str(Path(data_root, data_prefix['img'])),
+            classes=list(classes or category_names(Path(data_root, ann_file))),
+            masks=masks,
+            broken=broken,
+        )
+        names = self._source['classes']
+        palette = voc_palette(len(names) + 1)[1:] if palette is None else [list(colour) for colour in palette]
+        if len(palette) != len(names):
+            raise ValueError(f'CocoInstances: {len(names)} classes, but {len(palette)} colours in palette')
+        self.skipped: list[str] = []
+        metainfo = dict(classes=tuple(names), palette=[tuple(colour) for colour in palette], coco=self._source)
+        super().__init__(
+            data_root=data_root, ann_file=ann_file, data_prefix=dict(data_prefix), metainfo=metainfo, **kwargs
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """One dict per image, as mmdet makes it, of the sound entries."""
+        content, self.skipped = read_coco(**self._source)
+        self._warn('broken entries left out', self.skipped)
+        if not content['images']:
+            raise CocoError(f'{self.ann_file}: no image is left of {len(self.skipped)} entries; see above which')
+        if not self.test_mode:
+            self._warn_of_tiny_boxes(content['annotations'])
+        self.COCOAPI = _api_of(content)
+        try:
+            return super().load_data_list()
+        finally:
+            del self.COCOAPI  # the class's own again: data sets are pickled
+
+    def filter_data(self) -> list[dict]:
+        """The images that ``filter_cfg`` leaves."""
+        kept = super().filter_data()
+        if not kept:
+            raise CocoError(
+                f'{self.ann_file}: filter_cfg={self.filter_cfg} leaves none of {len(self.data_list)} images: none is '
+                f'large enough and has an object of the classes {", ".join(self.metainfo["classes"])}'
+            )
+        return kept
+
+    def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
+        tiny = [f'annotation {a["id"]}: its bbox is {a["bbox"]}' for a in annotations if min(a['bbox'][2:]) < 1]
+        if tiny and len(tiny) == len(annotations):
+            raise CocoError(
+                f'{self.ann_file}: all boxes are less than a pixel wide or high, e.g. {tiny[0]}: they must be in '
+                'pixels x, y, width, height'
+            )
+        self._warn('boxes less than a pixel wide or high, which mmdet does not train on', tiny)
+
+    def _warn(self, what: str, lines: list[str]) -> None:
+        if lines:
+            more = [f'  and {len(lines) - LISTED} more'] if len(lines) > LISTED else []
+            text = [f'{self.ann_file}: {len(lines)} {what}:', *(f'  {line}' for line in lines[:LISTED]), *more]
+            print_log('\n'.join(text), logger='current', level=logging.WARNING)
+
+
+def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
+    """What mmdet calls with a path to get pycocotools' index, for annotations that are read already."""
+
+    def make(_: str | None = None) -> COCO:
+        api = COCO()
+        api.dataset = content
+        api.createIndex()
+        api.img_ann_map, api.cat_img_map = api.imgToAnns, api.catToImgs
+        return api
+
+    return make
+
+
+@METRICS.register_module()
+class CocoInstancesMetric(CocoMetric):
+    """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds.
+
+    Which they are, the metric learns from the data set; broken entries that this leaves out count for neither side.
+
+    Args:
+        **kwargs: of mmdet's ``CocoMetric`` except ``ann_file``.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(ann_file=None, **kwargs)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Note the predictions of a batch.
+
+        Raises:
+            ValueError: the data set is no :class:`CocoInstances`.
+        """
+        if self._coco_api is None:
+            source = (self.dataset_meta or {}).get('coco')
+            if source is None:
+                raise ValueError(
+                    "CocoInstancesMetric needs a data set of type 'vlprompt.CocoInstances'; for another one take "
+                    "dict(type='CocoMetric', ann_file=...)"
+                )
+            content, _ = read_coco(**source)
+            self._coco_api = _api_of(content)()
+        super().process(data_batch, data_samples)

@@ -1,0 +1,164 @@
+"""Semantic segmentation from a folder of images and a folder of masks.
+
+Imports mmseg, so configs name this module in ``custom_imports``; :mod:`vlprompt.datasets` does not import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.datasets import BaseSegDataset
+from PIL import Image
+
+from vlprompt.clip.classnames import class_names as read_class_names
+from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.registry import DATASETS, TRANSFORMS
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+UNLABELLED = 255
+"""What mmseg's heads, losses and metrics leave out, and what padding is filled with."""
+
+
+@DATASETS.register_module()
+class FolderSegDataset(BaseSegDataset):
+    """Images and masks of the same name, and a file of class names::
+
+        data_root/
+        ├── classnames.txt           one name per line, in the order of the ids
+        ├── images/<split>/a.jpg     any depth of folders below the split
+        └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled
+
+    Load samples with :class:`~vlprompt.datasets.LoadImageFile` and :class:`LoadMask`, whose errors name the file.
+
+    Args:
+        data_root: the folder.
+        split: name of the sub-folder of ``images`` and ``masks``; '' for none.
+        images, masks: names of the two folders.
+        class_names: K names, or a text file, relative to ``data_root`` unless absolute.
+        palette: K RGB colours for pictures; by default those of PASCAL VOC's masks.
+        pipeline: transforms.
+        ignore_index: id of unlabelled pixels in the files; :class:`LoadMask` hands them on as 255, which heads, losses
+            and metrics leave out.
+        test_mode: as in mmengine's ``BaseDataset``.
+        indices: take only these samples, or the first n.
+        lazy_init: do not list the files yet.
+
+    Raises:
+        FileNotFoundError: no folder, no class names, no images, or images without a mask.
+        ValueError: not as many colours as names, more than 255 names, or an ``ignore_index`` that is a class.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        images: str = 'images',
+        masks: str = 'masks',
+        class_names: str | Sequence[str] = 'classnames.txt',
+        palette: Sequence[Sequence[int]] | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        ignore_index: int = 255,
+        test_mode: bool = False,
+        indices: int | Sequence[int] | None = None,
+        lazy_init: bool = False,
+    ) -> None:
+        if isinstance(class_names, str):
+            class_names = str(Path(data_root, class_names))
+        names = read_class_names(class_names)
+        if len(names) > UNLABELLED:
+            raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {UNLABELLED}')
+        if 0 <= ignore_index < len(names):
+            raise ValueError(
+                f'FolderSegDataset: ignore_index={ignore_index} is the id of class {names[ignore_index]!r}; unlabelled '
+                f'pixels need an id of their own, {len(names)} to 255'
+            )
+        palette = voc_palette(len(names)) if palette is None else [list(colour) for colour in palette]
+        if len(palette) != len(names):
+            raise ValueError(f'FolderSegDataset: {len(names)} class names, but {len(palette)} colours in palette')
+        super().__init__(
+            data_root=data_root,
+            data_prefix=dict(img_path=str(Path(images, split)), seg_map_path=str(Path(masks, split))),
+            metainfo=dict(classes=names, palette=palette),
+            pipeline=list(pipeline),
+            ignore_index=ignore_index,
+            test_mode=test_mode,
+            indices=indices,
+            lazy_init=lazy_init,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """One dict per image: paths, and the ids that its mask may hold."""
+        images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
+        if not images.is_dir():
+            raise FileNotFoundError(f'FolderSegDataset: image folder {images} does not exist')
+        names = sorted(p.relative_to(images) for p in images.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not names:
+            raise FileNotFoundError(f'FolderSegDataset: {images} holds no image ({", ".join(IMAGE_SUFFIXES)})')
+        missing = [path for name in names if not (path := masks / name.with_suffix('.png')).is_file()]
+        if missing:
+            raise FileNotFoundError(
+                f'FolderSegDataset: {len(missing)} of {len(names)} images in {images} have no mask, the first of them '
+                f'is {missing[0]}'
+            )
+        return [
+            dict(
+                img_path=str(images / name),
+                seg_map_path=str(masks / name.with_suffix('.png')),
+                num_classes=len(self.metainfo['classes']),
+                ignore_index=self.ignore_index,
+                reduce_zero_label=False,
+                seg_fields=[],
+            )
+            for name in names
+        ]
+
+
+@TRANSFORMS.register_module()
+class LoadMask(BaseTransform):
+    """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
+
+    Comes after the image and reads a data set that tells ``num_classes`` and ``ignore_index``, such as
+    :class:`FolderSegDataset`.  Pixels of ``ignore_index`` become 255.
+
+    Raises:
+        OSError: the file cannot be decoded.
+        ValueError: several channels, another size than the image, or ids that are no class; the message names the
+            file and the ids.
+    """
+
+    def transform(self, results: dict) -> dict:
+        path = results['seg_map_path']
+        try:
+            with Image.open(path) as image:
+                mask = np.asarray(image)  # of a palette image the indices
+        except FileNotFoundError:
+            raise FileNotFoundError(f'mask {path} does not exist') from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise OSError(f'mask {path} cannot be read: {error}') from error
+        self._check(mask, path, results)
+        results['gt_seg_map'] = np.where(mask == results['ignore_index'], UNLABELLED, mask).astype(np.uint8)
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    @staticmethod
+    def _check(mask: np.ndarray, path: str, results: dict) -> None:
+        if mask.ndim != 2:
+            raise ValueError(
+                f'mask {path} has {mask.shape[-1]} channels; it must have one, the class id of every pixel. '
+                'Save it as 8-bit grey or palette PNG'
+            )
+        if mask.shape != tuple(results['ori_shape']):
+            (h, w), (rows, columns) = mask.shape, results['ori_shape']
+            raise ValueError(
+                f'mask {path} is {w} x {h} pixels, but its image {results["img_path"]} is {columns} x {rows}'
+            )
+        classes, ignored = results['num_classes'], results['ignore_index']
+        foreign = np.setdiff1d(np.unique(mask), [*range(classes), ignored])
+        if len(foreign):
+            raise ValueError(
+                f'mask {path} holds the ids {", ".join(map(str, foreign[:10]))}{", ..." * (len(foreign) > 10)}, but '
+                f'there are {classes} classes: ids are 0 to {classes - 1}, and {ignored} where nothing is labelled'
+            )

@@ -1,0 +1,1 @@
+"""Samplers: whole epochs, identities x images, class-balanced."""

@@ -1,0 +1,108 @@
+"""Batches of P identities with K images each, as losses that compare images need them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.registry import DATA_SAMPLERS
+
+
+def draw_pk(
+    ids: Sequence[int], num_ids: int, instances: int, shuffler: random.Random, repeater: np.random.RandomState
+) -> list[int]:
+    """One epoch of batches of P x K images.
+
+    The images of every identity are shuffled and cut into chunks of K; an identity with fewer than K images first draws
+    K of them with replacement, and what does not fill a chunk is left out.  A batch takes the next chunk of each of P
+    identities, drawn from those that have one left; the epoch ends when fewer than P have.
+
+    Args:
+        ids: (N,) identity of every image.
+        num_ids: P, identities in a batch.
+        instances: K, images of each.
+        shuffler: shuffles images and draws identities.
+        repeater: repeats the images of small identities.
+
+    Returns:
+        Indices of images, P * K a batch, the K images of an identity in a row.
+    """
+    images: dict[int, list[int]] = {}
+    for index, identity in enumerate(ids):
+        images.setdefault(identity, []).append(index)
+    chunks: dict[int, list[list[int]]] = {}
+    for identity, own in images.items():
+        if len(own) < instances:
+            own = repeater.choice(own, size=instances, replace=True).tolist()
+        shuffler.shuffle(own)
+        chunks[identity] = [own[i : i + instances] for i in range(0, len(own) - instances + 1, instances)]
+    left, order = list(chunks), []
+    while len(left) >= num_ids:
+        for identity in shuffler.sample(left, num_ids):
+            order += chunks[identity].pop(0)
+            if not chunks[identity]:
+                left.remove(identity)
+    return order
+
+
+@DATA_SAMPLERS.register_module()
+class PKSampler(Sampler):
+    """Yield batches of P identities x K images in indices that carry the epoch, ``epoch * len(dataset) + i``.
+
+    The order of an epoch (:func:`draw_pk`) depends on (seed, epoch) only, so a resumed run goes on as it would have.
+    With R processes a global batch has R * P identities; each process takes the P of its own, so R processes with batch
+    size b see, step by step, the global batches of one process with R * b.  All batches are full, and epochs differ
+    slightly in length: ``len`` is that of the current one.
+
+    Args:
+        dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset`.
+        batch_size: of a process, P * K; the same as the data loader's.
+        instances: K.
+        seed: of the order; the same in all processes.  None: drawn once and shared.
+
+    Raises:
+        TypeError: ``dataset`` has no identities, or does not decode the epoch from the index.
+        ValueError: K does not divide the batch size, or there are fewer identities than a global batch needs.
+    """
+
+    def __init__(
+        self, dataset: EpochSeededDataset, batch_size: int = 64, instances: int = 4, seed: int | None = None
+    ) -> None:
+        if not isinstance(dataset, EpochSeededDataset) or not hasattr(dataset, 'pids'):
+            raise TypeError(f"PKSampler needs dataset=dict(type='vlprompt.ReIDDataset'), got {type(dataset).__name__}")
+        if instances < 1 or batch_size < 1 or batch_size % instances:
+            raise ValueError(f'batch_size must be a multiple of instances, got {batch_size} and {instances}')
+        self.rank, self.world_size = get_dist_info()
+        self.batch_size = batch_size
+        self.instances = instances
+        self.ids = dataset.pids
+        self.num_ids = self.world_size * batch_size // instances
+        if len(set(self.ids)) < self.num_ids:
+            raise ValueError(
+                f'{len(set(self.ids))} identities cannot fill a batch of {self.num_ids} (batch_size {batch_size} x '
+                f'{self.world_size} processes / {instances} instances); lower the batch size of loader and sampler'
+            )
+        self.seed = sync_random_seed() if seed is None else seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch; called by mmengine before every training epoch."""
+        self.epoch = epoch
+        words = np.random.SeedSequence((self.seed, epoch)).generate_state(2).tolist()
+        order = draw_pk(
+            self.ids, self.num_ids, self.instances, random.Random(words[0]), np.random.RandomState(words[1])
+        )
+        batches = np.array(order, dtype=np.int64).reshape(-1, self.world_size, self.batch_size)
+        self._order = (epoch * len(self.ids) + batches[:, self.rank].ravel()).tolist()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+    def __len__(self) -> int:
+        """Samples of this process in the current epoch."""
+        return len(self._order)
