@@ -30,7 +30,7 @@ pipeline = [
     dict(type='vlprompt.PackClassification'),
 ]
 model = dict(
-    type='vlprompt.PromptClassifier',
+    type='vlprompt.TextClassifier',
     clip=dict(arch={arch}, weights='{root}/base.pt'),
     class_names={classes},
     prompt=dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4),

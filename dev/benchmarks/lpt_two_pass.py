@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vlprompt.models import VisualPromptClassifier
+from vlprompt.models import HeadClassifier
 from vlprompt.structures import ClassificationSample
 
 CLASSES = 365
@@ -31,9 +31,9 @@ TINY = dict(width=64, layers=4, heads=2, patch_size=16, image_size=64)
 AGCL = dict(type='vlprompt.AGCLLoss')
 
 
-def build_model(arch: dict, device: torch.device) -> VisualPromptClassifier:
+def build_model(arch: dict, device: torch.device) -> HeadClassifier:
     """LPT with its published sizes."""
-    model = VisualPromptClassifier(
+    model = HeadClassifier(
         timm=dict(arch=arch),
         prompt=dict(type='vlprompt.VisualPrompt'),
         pool=dict(type='vlprompt.PromptPool', first_block=arch['layers'] // 2, center=True),

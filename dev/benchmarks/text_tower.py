@@ -30,7 +30,7 @@ from torch import Tensor
 
 from vlprompt.alignment import TransportAlignment
 from vlprompt.clip import CLIP
-from vlprompt.clip.classnames import class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.prompts import ContextPrompt
 
 QUICK_ARCH = dict(
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = torch.device(args.device)
     model = CLIP(QUICK_ARCH if args.quick else 'RN50').eval().requires_grad_(False).to(device)
     setup = Setup(model, device, getattr(torch, args.dtype), args.repeats)
-    names = class_names('imagenet')
+    names = resolve_class_names('imagenet')
     where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     print(f'{where}, torch {torch.__version__}, {args.dtype}, median of {args.repeats}, RN50 with random weights')
     if args.only != 'plot':

@@ -1,7 +1,7 @@
 import pytest
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
 
-from vlprompt.clip.classnames import FEW_SHOT_DATASETS, check_class_names, class_names, imagenet_wnids
+from vlprompt.clip.classnames import FEW_SHOT_DATASETS, check_class_names, imagenet_wnids, resolve_class_names
 from vlprompt.clip.templates import ENSEMBLE_7, HAND, templates
 
 COUNTS = dict(
@@ -22,10 +22,10 @@ COUNTS = dict(
 @pytest.mark.parametrize('key', FEW_SHOT_DATASETS)
 def test_counts_of_all_base_and_new_classes(key):
     total, base = COUNTS[key]
-    names = class_names(key)
+    names = resolve_class_names(key)
     assert len(names) == total
-    assert class_names(f'{key}:base') == names[:base]
-    assert class_names(f'{key}:new') == names[base:]
+    assert resolve_class_names(f'{key}:base') == names[:base]
+    assert resolve_class_names(f'{key}:new') == names[base:]
     assert all(name == name.strip() and name for name in names)
     if key != 'imagenet':  # which has 'missile' and 'sunglasses' twice
         assert len(set(names)) == total
@@ -49,39 +49,44 @@ def test_counts_of_all_base_and_new_classes(key):
     ],
 )
 def test_label_order_and_spelling(key, label, name):
-    assert class_names(key)[label] == name
+    assert resolve_class_names(key)[label] == name
 
 
 def test_imagenet_names_are_open_clips_and_variants_are_subsets():
-    names = class_names('imagenet')
+    names = resolve_class_names('imagenet')
     assert names == list(IMAGENET_CLASSNAMES)
-    assert class_names('imagenetv2') == class_names('imagenet_sketch') == class_names('imagenet_lt') == names
+    assert (
+        resolve_class_names('imagenetv2')
+        == resolve_class_names('imagenet_sketch')
+        == resolve_class_names('imagenet_lt')
+        == names
+    )
     wnids = imagenet_wnids()
     assert wnids == sorted(wnids)
     assert (wnids[0], names[0]) == ('n01440764', 'tench')
     for variant, first in (('imagenet_a', 'stingray'), ('imagenet_r', 'goldfish')):
-        subset = class_names(variant)
+        subset = resolve_class_names(variant)
         assert len(subset) == 200
         assert subset[0] == first
         assert [names.index(name) for name in subset] == sorted(names.index(name) for name in subset)
 
 
 def test_names_of_cifar100():
-    names = class_names('cifar100_lt')
+    names = resolve_class_names('cifar100_lt')
     assert names == sorted(set(names))
     assert (len(names), names[0], names[99]) == (100, 'apple', 'worm')
 
 
 def test_lists_and_files(tmp_path):
-    assert class_names(('a', 'b')) == ['a', 'b']
+    assert resolve_class_names(('a', 'b')) == ['a', 'b']
     file = tmp_path / 'classnames.txt'
     file.write_text('fire_truck\n\ncat\ndog\n')
-    assert class_names(str(file)) == ['fire_truck', 'cat', 'dog']
-    assert class_names(f'{file}:new') == ['dog']
+    assert resolve_class_names(str(file)) == ['fire_truck', 'cat', 'dog']
+    assert resolve_class_names(f'{file}:new') == ['dog']
     with pytest.raises(FileNotFoundError, match=r'absent\.txt'):
-        class_names(str(tmp_path / 'absent.txt'))
+        resolve_class_names(str(tmp_path / 'absent.txt'))
     with pytest.raises(ValueError, match='caltech101'):
-        class_names('caltech')
+        resolve_class_names('caltech')
 
 
 def test_check_class_names_compares_what_prompts_see():

@@ -9,7 +9,7 @@ import pytest
 from data_trees import save_image
 
 from tools.dataset_converters import check_dataset, unpack_cifar100
-from vlprompt.clip.classnames import class_names, imagenet_wnids
+from vlprompt.clip.classnames import imagenet_wnids, resolve_class_names
 from vlprompt.datasets import LongTailedDataset
 from vlprompt.datasets.classification.readers import long_tailed
 from vlprompt.datasets.classification.readers.imbalanced import exponential_counts, keep_images
@@ -146,7 +146,7 @@ def imagenet_lt(tmp_path):
 
 def test_imagenet_lt_has_words_for_its_folders(imagenet_lt):
     test = LongTailedDataset(str(imagenet_lt), dataset='imagenet_lt', split='test')
-    assert test.metainfo['classes'] == class_names('imagenet')[:3]
+    assert test.metainfo['classes'] == resolve_class_names('imagenet')[:3]
     assert test.get_data_info(0)['img_path'].startswith(f'{imagenet_lt}/imagenet/images/val/n')
     file = imagenet_lt / 'imagenet_lt' / 'ImageNet_LT_train.txt'
     file.write_text('train/n0/1.JPEG 0')
@@ -162,7 +162,7 @@ def test_sketches_are_tested_with_the_counts_of_imagenet_lt(imagenet_lt):
     (folder / 'classnames.txt').write_text('\n'.join(f'{wnid} some name' for wnid in wnids))
     test = LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch', split='test')
     assert test.metainfo['cls_num_list'] == [2, 1, 1]
-    assert test.metainfo['classes'] == class_names('imagenet')[:3]
+    assert test.metainfo['classes'] == resolve_class_names('imagenet')[:3]
     assert test.get_data_info(1)['img_path'] == f'{folder}/images/{wnids[1]}/sketch_0.JPEG'
     train = LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch')
     assert train.get_data_info(0)['img_path'] == f'{imagenet_lt}/imagenet/images/train/{wnids[0]}/1.JPEG'

@@ -10,7 +10,7 @@ import torch
 from tests.interruption import Interrupted, InterruptingHook
 from tests.tiny_project import CLASSES, CONFIGS
 from vlprompt.apis import init_model
-from vlprompt.clip.classnames import class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine.checkpoint import RESUME_FILE, write_checkpoint
 from vlprompt.engine.hooks.iteration_seed import seed_everything
@@ -47,7 +47,7 @@ def test_the_checkpoint_of_plot_stays_below_200_kilobytes(finished, tmp_path):
     """4 x 16 x 512 context numbers, all of ImageNet's class names and the description of a real run."""
     checkpoint = read_checkpoint(finished / 'epoch_4.pth')
     assert 'classes' not in checkpoint['meta']['dataset_meta'], 'the names are stored once'
-    checkpoint['meta']['vlprompt']['class_names'] = class_names('imagenet')
+    checkpoint['meta']['vlprompt']['class_names'] = resolve_class_names('imagenet')
     checkpoint['meta']['cfg'] = load_config(CONFIGS / 'plot' / 'plot_rn50_16shot_imagenet.py').pretty_text
     checkpoint['state_dict'] = {'prompt.context': torch.randn(4, 16, 512)}
     write_checkpoint(checkpoint, tmp_path / 'plot.pth')

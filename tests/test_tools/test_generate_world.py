@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tools.dataset_converters import generate_world
-from vlprompt.clip.classnames import class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets import LongTailedDataset
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
 from vlprompt.datasets.generated.tasks import few_shot_scene, long_tailed_scene, segmentation_scene
@@ -97,7 +97,7 @@ def test_long_tailed_task(tmp_path):
     assert (counts[0], counts[-1], np.bincount(test.labels).tolist()) == (6, 1, [2] * len(LONG_TAILED_CLASSES))
     assert len(digests(world)) == sum(counts) + 3 * len(LONG_TAILED_CLASSES)
     named = LongTailedDataset(str(world), ann_file='{split}.txt')
-    assert named.metainfo['classes'] == list(LONG_TAILED_CLASSES) == class_names('scenes_lt')
+    assert named.metainfo['classes'] == list(LONG_TAILED_CLASSES) == resolve_class_names('scenes_lt')
     read = cv2.cvtColor(cv2.imread(test.get_data_info(9)['img_path']), cv2.COLOR_BGR2RGB)
     assert np.array_equal(read, long_tailed_scene('test', 4, 1, size=32).image)
 

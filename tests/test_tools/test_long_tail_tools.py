@@ -14,7 +14,7 @@ from vlprompt.engine import cli
 CONFIG = """
 _base_ = {base!r}
 model = dict(
-    type='vlprompt.VisualPromptClassifier',
+    type='vlprompt.HeadClassifier',
     class_names='scenes_lt',
     clip=dict(arch={arch!r}),
     prompt=dict(type='vlprompt.VisualPrompt', length=2, deep=True),

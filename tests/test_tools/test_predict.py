@@ -93,7 +93,7 @@ def test_other_classes(project, tmp_path):
 def test_a_trained_head_keeps_its_classes(tmp_path):
     model = MODELS.build(
         dict(
-            type='vlprompt.VisualPromptClassifier',
+            type='vlprompt.HeadClassifier',
             clip=dict(arch=MICRO['vit']),
             num_classes=3,
             head=dict(type='vlprompt.CosineHead', start='text'),
@@ -105,10 +105,10 @@ def test_a_trained_head_keeps_its_classes(tmp_path):
     head = model.head.weight.clone()
     assert predict.name_classes(model, ['cat', 'red_owl', 'sea']) == ['cat', 'red owl', 'sea']
     assert torch.equal(model.head.weight, head)
-    with pytest.raises(ConfigError, match='2 names for the 3 classes of VisualPromptClassifier'):
+    with pytest.raises(ConfigError, match='2 names for the 3 classes of HeadClassifier'):
         predict.name_classes(model, ['cat', 'owl'])
     model.dataset_meta = dict(classes=('cat', 'owl', 'sea'))
-    with pytest.raises(ConfigError, match='VisualPromptClassifier was trained for cat, owl, sea and no others'):
+    with pytest.raises(ConfigError, match='HeadClassifier was trained for cat, owl, sea and no others'):
         predict.name_classes(model, ['ant', 'bee', 'cow'])
 
 

@@ -32,7 +32,7 @@ GENERATED_TASKS = ('scenes', 'scenes_lt', 'scenes_seg')
 SUBSETS = ('all', 'base', 'new')
 
 
-def class_names(spec: str | Sequence[str]) -> list[str]:
+def resolve_class_names(spec: str | Sequence[str]) -> list[str]:
     """The class names that ``spec`` stands for.
 
     Args:
@@ -54,7 +54,7 @@ def class_names(spec: str | Sequence[str]) -> list[str]:
         FileNotFoundError: the text file does not exist.
 
     Example:
-        >>> class_names('eurosat:base')[:2]
+        >>> resolve_class_names('eurosat:base')[:2]
         ['Annual Crop Land', 'Forest']
     """
     if not isinstance(spec, str):

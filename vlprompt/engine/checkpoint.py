@@ -4,7 +4,7 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
 ``model.trained_state_dict()`` only, kilobytes for a prompt; ``meta['vlprompt']`` says what they belong to::
 
     dict(base=dict(name, sha256) or None,   # weights of the frozen towers, None if they were random
-         class_names=[...] or None, trained_keys=[...], model='PromptClassifier',
+         class_names=[...] or None, trained_keys=[...], model='TextClassifier',
          data_arguments=dict(...),              # numbers of identities and the like, where a model depends on them
          geometry=dict(grid, stride) or None)   # of the patches, where a model is made for one image size
 

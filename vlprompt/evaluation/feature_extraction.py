@@ -34,7 +34,7 @@ def extract_features(model: nn.Module, batches: Iterable[dict]) -> FeatureTable:
     """Features of the batches of a data loader, in their order.
 
     Args:
-        model: a :class:`~vlprompt.models.VisualPromptClassifier`, whose feature is the class token before the head, or
+        model: a :class:`~vlprompt.models.HeadClassifier`, whose feature is the class token before the head, or
             a model with a frozen ``clip``, whose image feature is taken; in eval mode.
         batches: ``inputs`` and ``data_samples`` as ``pseudo_collate`` makes them.
 

@@ -6,7 +6,7 @@ Models for dense prediction extend mmseg or mmdet and lie in ``segmentors`` and 
 
 from vlprompt.models.adapters import AdaptFormer
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
-from vlprompt.models.classifiers import PromptClassifier, VisualPromptClassifier
+from vlprompt.models.classifiers import HeadClassifier, TextClassifier
 from vlprompt.models.decoders import ContextDecoder
 from vlprompt.models.dense import PixelTextMatching
 from vlprompt.models.freezing import select_frozen, select_trainable
@@ -27,15 +27,15 @@ __all__ = [
     'ContextDecoder',
     'CosineHead',
     'FlipTTAModel',
+    'HeadClassifier',
     'IdentityPromptLearner',
     'LinearHead',
     'LogitAdjustedLoss',
     'PixelTextLoss',
     'PixelTextMatching',
-    'PromptClassifier',
     'ReIdentifier',
+    'TextClassifier',
     'VarietyLoss',
-    'VisualPromptClassifier',
     'select_frozen',
     'select_trainable',
 ]

@@ -1,6 +1,6 @@
 # LIFT: AdaptFormer beside every MLP of CLIP's ViT-B/16, a cosine head that starts from text, logit adjustment.
 model = dict(
-    type='vlprompt.VisualPromptClassifier',
+    type='vlprompt.HeadClassifier',
     data_preprocessor=dict(type='vlprompt.ClipPreprocessor'),
     clip=dict(arch='ViT-B/16', weights='openai'),
     adapter=dict(type='vlprompt.AdaptFormer'),

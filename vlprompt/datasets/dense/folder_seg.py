@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
-from vlprompt.clip.classnames import class_names as read_class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.registry import DATASETS, TRANSFORMS
 
@@ -67,7 +67,7 @@ class FolderSegDataset(BaseSegDataset):
     ) -> None:
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
-        names = read_class_names(class_names)
+        names = resolve_class_names(class_names)
         if len(names) > UNLABELLED:
             raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {UNLABELLED}')
         if 0 <= ignore_index < len(names):

@@ -1,4 +1,4 @@
-from vlprompt.models.classifiers.prompt_classifier import PromptClassifier
-from vlprompt.models.classifiers.visual_prompt_classifier import VisualPromptClassifier
+from vlprompt.models.classifiers.head_classifier import HeadClassifier
+from vlprompt.models.classifiers.text_classifier import TextClassifier
 
-__all__ = ['PromptClassifier', 'VisualPromptClassifier']
+__all__ = ['HeadClassifier', 'TextClassifier']

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from vlprompt.clip.classnames import class_names as clip_class_names
+from vlprompt.clip.classnames import resolve_class_names as clip_class_names
 
 
 def resolve_class_names(
@@ -13,8 +13,8 @@ def resolve_class_names(
     """The class names that ``spec`` stands for.
 
     Args:
-        spec: a list of names; one of ``datasets``; or what :func:`vlprompt.clip.classnames.class_names` takes, such as
-            a text file with one name per line.
+        spec: a list of names; one of ``datasets``; or what :func:`vlprompt.clip.classnames.resolve_class_names` takes,
+            such as a text file with one name per line.
         datasets: keys of data sets that another package knows.
         names_of: gives the names of one of them.
 

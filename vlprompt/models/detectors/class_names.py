@@ -14,7 +14,7 @@ def class_names(spec: str | Sequence[str]) -> list[str]:
 
     Args:
         spec: a list of names; a dataset of mmdet such as ``'coco'``, ``'lvis'`` or ``'voc'``; or what
-            :func:`vlprompt.clip.classnames.class_names` takes, such as a text file with one name per line.
+            :func:`vlprompt.clip.classnames.resolve_class_names` takes, such as a text file with one name per line.
 
     Raises:
         ValueError: an unknown dataset, no name at all, or one listed twice.

@@ -14,8 +14,8 @@ def class_names(spec: str | Sequence[str]) -> list[str]:
 
     Args:
         spec: a list of names; a dataset of mmseg such as ``'ade20k'``, ``'cityscapes'``, ``'voc'`` or
-            ``'pascal_context'``; or what :func:`vlprompt.clip.classnames.class_names` takes, such as a text file with
-            one name per line.
+            ``'pascal_context'``; or what :func:`vlprompt.clip.classnames.resolve_class_names` takes, such as a text
+            file with one name per line.
 
     Raises:
         ValueError: an unknown dataset, no name at all, or one listed twice.

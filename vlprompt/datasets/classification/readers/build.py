@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vlprompt.clip.classnames import class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.classification.readers.base import SplitReader
 from vlprompt.datasets.classification.readers.folder import FolderReader
 from vlprompt.datasets.classification.readers.presets import PRESETS, Preset
@@ -41,7 +41,7 @@ def build_reader(
         return presets[dataset].reader(root)
     if isinstance(classes, str) and classes.endswith('.txt'):
         classes = str(root / classes)
-    names = None if classes is None else class_names(classes)
+    names = None if classes is None else resolve_class_names(classes)
     if ann_file is None:
         return FolderReader(root / data_prefix, names)
     suffix = Path(ann_file).suffix

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlprompt.clip.classnames import class_names, imagenet_wnids
+from vlprompt.clip.classnames import imagenet_wnids, resolve_class_names
 from vlprompt.datasets.classification.readers.base import SplitReader
 from vlprompt.datasets.classification.readers.build import build_reader
 from vlprompt.datasets.classification.readers.imbalanced import ImbalancedReader
@@ -30,7 +30,7 @@ def _places(folder: Path) -> SplitReader:
 
 def _imagenet(folder: Path) -> SplitReader:
     hint = f'ImageNet_LT_{{train,val,test}}.txt are published with OLTR, the images are those of ImageNet. {README}'
-    names = dict(zip(imagenet_wnids(), class_names('imagenet'), strict=True))
+    names = dict(zip(imagenet_wnids(), resolve_class_names('imagenet'), strict=True))
     images = folder.parent / PRESETS['imagenet'].folder / 'images'
     lists = folder / 'ImageNet_LT_{split}.txt'
     return NumberedListReader(lists, images, folder_names=names, hint=hint, md5=IMAGENET_MD5)
@@ -48,7 +48,7 @@ def _cifar(folder: Path) -> SplitReader:
 def _scenes(folder: Path) -> SplitReader:
     command = f'python tools/dataset_converters/generate_world.py --task long-tailed --out {folder}'
     hint = f'Make the built-in data with: {command}'
-    names = class_names(str(folder / NAMES_FILE)) if (folder / NAMES_FILE).exists() else None
+    names = resolve_class_names(str(folder / NAMES_FILE)) if (folder / NAMES_FILE).exists() else None
     return NumberedListReader(folder / '{split}.txt', folder, names, hint=hint)
 
 
@@ -94,7 +94,7 @@ def build_long_tailed_reader(
             classes = NAMES_FILE
         if isinstance(classes, str) and classes.endswith('.txt'):
             classes = str(root / classes)
-        names = None if classes is None else class_names(classes)
+        names = None if classes is None else resolve_class_names(classes)
         reader: SplitReader = NumberedListReader(root / ann_file, root / data_prefix, names, only_split=split)
     else:
         reader = build_reader(root, dataset, ann_file, data_prefix, classes, split, presets=LONG_TAILED)

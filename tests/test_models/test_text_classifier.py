@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vlprompt.models import PromptClassifier, VarietyLoss
+from vlprompt.models import TextClassifier, VarietyLoss
 from vlprompt.structures import ClassificationSample
 
 NAMES = ['face', 'sea lion', 'okapi']
@@ -19,7 +19,7 @@ def build(arch, **changes):
         alignment=dict(type='vlprompt.TransportAlignment'),
         trainable=['prompt.context'],
     )
-    return PromptClassifier(**{**kwargs, **changes})
+    return TextClassifier(**{**kwargs, **changes})
 
 
 def samples(labels):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip, tokenize
-from vlprompt.models import VisualPromptClassifier
+from vlprompt.models import HeadClassifier
 from vlprompt.structures import ClassificationSample
 
 TIMM = dict(arch=dict(width=32, layers=4, heads=2, patch_size=16, image_size=48))
@@ -24,7 +24,7 @@ def build(**changes):
     kwargs.update(changes)
     if 'clip' in changes:
         kwargs['timm'] = None
-    model = VisualPromptClassifier(**kwargs)
+    model = HeadClassifier(**kwargs)
     model.set_class_counts(COUNTS)
     return model
 
@@ -160,7 +160,7 @@ def test_a_step_moves_what_is_trained_and_nothing_else(parts, trained, images):
 def test_published_parameter_counts():
     base = dict(width=768, layers=12, heads=12, patch_size=16, image_size=224)
     with torch.device('meta'):
-        model = VisualPromptClassifier(
+        model = HeadClassifier(
             timm=dict(arch=base),
             head=dict(type='vlprompt.CosineHead'),
             loss=AGCL,

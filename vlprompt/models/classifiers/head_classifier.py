@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vlprompt.alignment.key_matching import KeyMatch
 from vlprompt.clip import ClipSource, VisionTransformer, build_clip, build_timm_vit
-from vlprompt.clip.classnames import class_names as resolve_class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.classifiers.dual_streams import DualStreams
@@ -25,7 +25,7 @@ ConfigType = dict
 
 
 @MODELS.register_module()
-class VisualPromptClassifier(PromptTunedMixin, BaseModel):
+class HeadClassifier(PromptTunedMixin, BaseModel):
     """A vision transformer with a classifier on its class token, and what is tuned in between.
 
     Flow of a step::
@@ -43,7 +43,8 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
         loss: config of a loss ``(logits (B, C), labels (B,)) -> scalar``.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.*', 'head.*']``.
         num_classes: C; where it is left out, it follows from ``class_names``, from a checkpoint or from the data.
-        class_names: C names, or what :func:`vlprompt.clip.classnames.class_names` resolves; None: those of the data.
+        class_names: C names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves; None: those of the
+            data.
         clip: arguments of :func:`vlprompt.clip.build_clip`, for the image tower of a CLIP as trunk.
         timm: arguments of :func:`vlprompt.clip.build_timm_vit`, for a trunk of timm.
         prompt: config of a :class:`~vlprompt.prompts.VisualPrompt`.
@@ -78,7 +79,7 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
     ) -> None:
         super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         if (clip is None) == (timm is None):
-            raise ValueError('VisualPromptClassifier: give either clip=dict(...) or timm=dict(...) as the trunk')
+            raise ValueError('HeadClassifier: give either clip=dict(...) or timm=dict(...) as the trunk')
         self.base_option = 'model.clip.weights' if timm is None else 'model.timm.weights'
         names = None if class_names is None else tuple(resolve_class_names(class_names))
         self.num_classes = _number_of_classes(num_classes, names)
@@ -105,12 +106,12 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
         self.text = None
         if timm is not None:
             if keep_text:
-                raise ValueError("VisualPromptClassifier: head.start='text' needs a text tower: give clip=dict(...)")
+                raise ValueError("HeadClassifier: head.start='text' needs a text tower: give clip=dict(...)")
             self.visual, self._source = build_timm_vit(**timm)
             return
         model = build_clip(**clip)
         if not isinstance(model.visual, VisionTransformer):
-            raise ValueError(f'VisualPromptClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
+            raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
         self.visual, self._source = model.visual, model.source
         if keep_text:
             self.text = model.text
@@ -119,9 +120,9 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
 
     def _check_parts(self) -> None:
         if self.adapter is not None and self.pool is not None:
-            raise ValueError('VisualPromptClassifier: adapter and pool do not go together')
+            raise ValueError('HeadClassifier: adapter and pool do not go together')
         if self.pool is not None and not (self.prompt is not None and self.prompt.deep):
-            raise ValueError('VisualPromptClassifier: a pool needs deep shared prompts: prompt=dict(..., deep=True)')
+            raise ValueError('HeadClassifier: a pool needs deep shared prompts: prompt=dict(..., deep=True)')
 
     @property
     def base_source(self) -> ClipSource | None:
@@ -137,7 +138,7 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
         """
         names = tuple(resolve_class_names(names))
         if len(names) != self.num_classes:
-            raise ValueError(f'VisualPromptClassifier has {self.num_classes} classes, got {len(names)} names')
+            raise ValueError(f'HeadClassifier has {self.num_classes} classes, got {len(names)} names')
         self.class_names = names
         if self.text is not None:
             self.head.set_directions(self._text_directions(names))
@@ -195,7 +196,7 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
             return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
-        raise ValueError(f"VisualPromptClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+        raise ValueError(f"HeadClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample], reference: bool = False) -> dict[str, Any]:
         """Losses, a mean over the batches of all processes, and scalars for the log."""
@@ -242,9 +243,9 @@ class VisualPromptClassifier(PromptTunedMixin, BaseModel):
 
 def _number_of_classes(num_classes: int | None, names: Sequence[str] | None) -> int:
     if num_classes is None and names is None:
-        raise ValueError('VisualPromptClassifier: give num_classes or class_names')
+        raise ValueError('HeadClassifier: give num_classes or class_names')
     if num_classes is not None and names is not None and num_classes != len(names):
-        raise ValueError(f'VisualPromptClassifier: num_classes={num_classes}, but {len(names)} class names')
+        raise ValueError(f'HeadClassifier: num_classes={num_classes}, but {len(names)} class names')
     return len(names) if num_classes is None else num_classes
 
 

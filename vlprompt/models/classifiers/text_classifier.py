@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
 from vlprompt.clip import build_clip
-from vlprompt.clip.classnames import class_names as resolve_class_names
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
@@ -21,7 +21,7 @@ ConfigType = dict
 
 
 @MODELS.register_module()
-class PromptClassifier(PromptTunedMixin, BaseModel):
+class TextClassifier(PromptTunedMixin, BaseModel):
     """A CLIP classifier whose class weights are text features of prompts.
 
     Flow of a step::
@@ -36,7 +36,7 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
-        class_names: K names, or what :func:`vlprompt.clip.classnames.class_names` resolves, such as
+        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
             ``'caltech101'`` or ``'caltech101:base'``.
         prompt: config of a :class:`vlprompt.prompts.TextPrompt`.
         alignment: config of an alignment.
@@ -82,7 +82,7 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
         self.prompt.set_class_names(_resolved(class_names))
         self._text_cache.clear()
 
-    def train(self, mode: bool = True) -> PromptClassifier:
+    def train(self, mode: bool = True) -> TextClassifier:
         self._text_cache.clear()
         return super().train(mode)
 
@@ -114,7 +114,7 @@ class PromptClassifier(PromptTunedMixin, BaseModel):
             return self.loss(inputs, data_samples)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
-        raise ValueError(f"PromptClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+        raise ValueError(f"TextClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Tensor]:
         """Cross-entropy, a mean over the batches of all processes; auxiliary losses; scalars for the log."""
@@ -143,5 +143,5 @@ def _resolved(class_names: str | Sequence[str]) -> list[str]:
     """The K names of a list or a data set; the same name twice is allowed, since ImageNet has such."""
     names = list(resolve_class_names(class_names))
     if not names:
-        raise ValueError('PromptClassifier: class_names is empty; give a list of names or a dataset name')
+        raise ValueError('TextClassifier: class_names is empty; give a list of names or a dataset name')
     return names
