@@ -204,14 +204,6 @@ class _Checker:
                 self._visit_typed(path, node, registry)
             elif path == 'optim_wrapper' and 'optimizer' in node:
                 self._visit_typed(path, dict(type='OptimWrapper', **node), registry)
-            elif path.endswith(('.clip', '.timm')) and registry is MODELS:
-                from vlprompt.clip import build_clip, build_timm_vit
-
-                self._check_constructor(path, node, build_clip if path.endswith('.clip') else build_timm_vit, registry)
-            elif path.endswith('.score_concat') and registry is MODELS:
-                from vlprompt.models.dense.score_concat import ScoreConcat
-
-                self._check_constructor(path, node, ScoreConcat, registry)
             else:
                 self._visit_children(path, node, registry)
 
@@ -223,11 +215,16 @@ class _Checker:
             self._check_type(path, node['type'], candidates)
         if target is not None:
             self._check_constructor(path, node, target, registry)
-        self._visit_children(path, node, registry)
+        self._visit_children(path, node, registry, target)
 
-    def _visit_children(self, path: str, node: Mapping, registry: Registry | None) -> None:
+    def _visit_children(self, path: str, node: Mapping, registry: Registry | None, target: Any = None) -> None:
+        """Visit what ``node`` holds; ``target``, its type, may declare in ``nested`` what reads its untyped dicts."""
+        nested = getattr(target, 'nested', {})
         for key, value in node.items():
-            if isinstance(value, (Mapping, list, tuple)):
+            if key in nested and isinstance(value, Mapping) and 'type' not in value:
+                self._check_constructor(f'{path}.{key}', value, nested[key], registry)
+                self._visit_children(f'{path}.{key}', value, registry, nested[key])
+            elif isinstance(value, (Mapping, list, tuple)):
                 switches = registry is not MODELS or key in _SWITCHING_IN_MODELS
                 below = REGISTRY_OF_KEY.get(key, registry) if switches else registry
                 self._visit(f'{path}.{key}', value, below)
