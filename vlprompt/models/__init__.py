@@ -8,7 +8,7 @@ from vlprompt.models.adapters import AdaptFormer
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.classifiers import HeadClassifier, TextClassifier
 from vlprompt.models.decoders import ContextDecoder
-from vlprompt.models.dense import PixelTextMatching
+from vlprompt.models.dense import PixelTextMatching, TextGuidedBackbone
 from vlprompt.models.freezing import select_frozen, select_trainable
 from vlprompt.models.heads import CosineHead, LinearHead
 from vlprompt.models.losses import AGCLLoss, BoxTextLoss, LogitAdjustedLoss, PixelTextLoss, VarietyLoss
@@ -35,6 +35,7 @@ __all__ = [
     'PixelTextMatching',
     'ReIdentifier',
     'TextClassifier',
+    'TextGuidedBackbone',
     'VarietyLoss',
     'select_frozen',
     'select_trainable',
