@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine.config import check_config
+from vlprompt.engine.config_check import check_config
 
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if p.parent.name in ('zero_shot', 'coop', 'plot'))
 FEW_SHOT = [p for p in CONFIGS if p.parent.name in ('coop', 'plot') and not p.stem.endswith(('scenes', 'custom'))]
