@@ -18,10 +18,16 @@ from vlprompt.engine.hooks import (
     StreamWeightHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
-from vlprompt.engine.mmcv_schedulers import WarmupPolyLR, WarmupStepLR
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.schedulers import EpochWarmupStepLR, LinearWarmupCosineLR, WarmupCosineLR
+from vlprompt.engine.schedules import (
+    EpochWarmupStepLR,
+    LinearWarmupCosineLR,
+    WarmupCosineLR,
+    WarmupPolyLR,
+    WarmupStepLR,
+    follow_training_length,
+)
 
 __all__ = [
     'AmpOptimWrapper',
@@ -45,6 +51,7 @@ __all__ = [
     'WarmupStepLR',
     'check_config',
     'find_config',
+    'follow_training_length',
     'list_configs',
     'load_config',
     'load_trained',
