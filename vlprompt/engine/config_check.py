@@ -23,6 +23,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, Tes
 from torch.utils.data import DataLoader
 
 from vlprompt import registry as ours
+from vlprompt.engine.config_values import wrong_by_annotation, wrong_by_name
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 from vlprompt.registry import EVALUATOR, LOOPS, MODELS, TASK_UTILS
@@ -204,8 +205,10 @@ class _Checker:
             self._visit_children(key, value, None)
         elif key in _PLAIN_DICTS and isinstance(value, Mapping):
             self._check_keys(key, value, _PLAIN_DICTS[key], key)
+            self._check_values(key, value, None, None)
         elif key in ('train_cfg', 'val_cfg', 'test_cfg') and isinstance(value, Mapping) and 'type' not in value:
             self._check_constructor(key, value, _default_loop(key, value), LOOPS)
+            self._check_values(key, value, LOOPS, None)
         elif key in ('default_hooks', 'custom_hooks'):
             self._visit_hooks(key, value)
         elif key in REGISTRY_OF_KEY:
@@ -230,14 +233,6 @@ class _Checker:
                 self._visit_typed(path, node, registry)
             elif path == 'optim_wrapper' and 'optimizer' in node:
                 self._visit_typed(path, dict(type='OptimWrapper', **node), registry)
-            elif path.endswith(('.clip', '.timm')) and registry is MODELS:
-                from vlprompt.clip import build_clip, build_timm_vit
-
-                self._check_constructor(path, node, build_clip if path.endswith('.clip') else build_timm_vit, registry)
-            elif path.endswith('.score_concat') and registry is MODELS:
-                from vlprompt.models.dense.score_concat import ScoreConcat
-
-                self._check_constructor(path, node, ScoreConcat, registry)
             else:
                 self._visit_children(path, node, registry)
 
@@ -249,14 +244,28 @@ class _Checker:
             self._check_type(path, node['type'], candidates)
         if target is not None:
             self._check_constructor(path, node, target, registry)
-        self._visit_children(path, node, registry)
+        self._visit_children(path, node, registry, target)
 
-    def _visit_children(self, path: str, node: Mapping, registry: Registry | None) -> None:
+    def _visit_children(self, path: str, node: Mapping, registry: Registry | None, target: Any = None) -> None:
+        """Visit what ``node`` holds; ``target``, its type, may declare in ``nested`` what reads its untyped dicts."""
+        nested = getattr(target, 'nested', {})
+        self._check_values(path, node, registry, target)
         for key, value in node.items():
-            if isinstance(value, (Mapping, list, tuple)):
+            if key in nested and isinstance(value, Mapping) and 'type' not in value:
+                self._check_constructor(f'{path}.{key}', value, nested[key], registry)
+                self._visit_children(f'{path}.{key}', value, registry, nested[key])
+            elif isinstance(value, (Mapping, list, tuple)):
                 switches = registry is not MODELS or key in _SWITCHING_IN_MODELS
                 below = REGISTRY_OF_KEY.get(key, registry) if switches else registry
                 self._visit(f'{path}.{key}', value, below)
+
+    def _check_values(self, path: str, node: Mapping, registry: Registry | None, target: Any) -> None:
+        for key, value in node.items():
+            wanted = None if registry is MODELS else wrong_by_name(key, value)
+            if wanted is None and target is not None:
+                wanted = wrong_by_annotation(target, key, value)
+            if wanted is not None:
+                self.other.append(f'{path}.{key}={value!r} must be {wanted}')
 
     def _check_type(self, path: str, name: str, candidates: list[Registry]) -> None:
         """Report a type that resolves nowhere, if it is one of ours or looks like a slip for a known one.
