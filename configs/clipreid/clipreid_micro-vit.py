@@ -1,4 +1,4 @@
-# CLIP-ReID: a description of every identity is learned, then the image tower held against it; the built-in micro ViT.
+# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; the built-in micro ViT.
 #   python tools/train.py configs/clipreid/clipreid_micro-vit.py --test
 _base_ = [
     '../_base_/models/reid_micro-vit.py',

@@ -1,4 +1,4 @@
-# CLIP-ReID: a description of every identity is learned, then the image tower held against it; CLIP's ViT-B/16.
+# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; CLIP's ViT-B/16.
 #   python tools/train.py configs/clipreid/clipreid_vit-b16.py --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_vit-b16.py',

@@ -1,6 +1,5 @@
 # CLIP RN50 as a classifier; a method adds prompt, alignment and trainable.
 task = 'few_shot'
-image_size = 224
 model = dict(
     type='vlprompt.TextClassifier',
     data_preprocessor=dict(type='vlprompt.ClipPreprocessor'),

@@ -1,5 +1,5 @@
-# The two phases of CLIP-ReID: prompts on features of the frozen towers, then the image tower with the baseline's schedule
-# that stands beside this file. The method says how long the prompts train.
+# The two phases of CLIP-ReID: prompts on features of the frozen towers, then the image tower with the schedule of the
+# baseline, which stands beside this file. The method says how long the prompts train.
 phases = dict(
     prompts=dict(
         model=dict(

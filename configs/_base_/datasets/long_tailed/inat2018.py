@@ -1,5 +1,5 @@
 # iNaturalist 2018: 8,142 classes, 437,513 training images. Its validation images are the test set.
-_base_ = './long_tailed_224x224.py'
+_base_ = './_shared.py'
 
 train_dataloader = dict(dataset=dict(dataset='inat2018'))
 val_dataloader = None
