@@ -117,7 +117,7 @@ def set_data_root(cfg: Config, folder: str) -> None:
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         for dataset in datasets_of(cfg.get(loader)):
             if 'data_root' in dataset:
-                former.add(dataset.data_root)
+                former |= {dataset.data_root} - {None}
                 dataset.data_root = folder
     for evaluator in (cfg.get('val_evaluator'), cfg.get('test_evaluator')):
         for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:

@@ -1,5 +1,5 @@
-# The data recipe of the CoOp family at 224 pixels: pipelines, loaders, top-1 accuracy. Inherited by every dataset.
-data_root = 'data'
+# The data recipe of the CoOp family at 224 pixels: pipelines, loaders, top-1 accuracy. Inherited by every data set.
+# data_root=None: the folder of the data set below data/, see data/README.md.
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),
@@ -22,7 +22,7 @@ train_dataloader = dict(
     batch_sampler=dict(type='vlprompt.DropRaggedBatchSampler'),
     dataset=dict(
         type='vlprompt.FewShotDataset',
-        data_root=data_root,
+        data_root=None,
         split='train',
         shots=16,
         seed=1,
@@ -38,7 +38,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='vlprompt.FewShotDataset',
-        data_root=data_root,
+        data_root=None,
         split='val',
         shots=16,
         seed=1,
@@ -54,7 +54,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='vlprompt.FewShotDataset',
-        data_root=data_root,
+        data_root=None,
         split='test',
         pipeline=test_pipeline,
     ),

@@ -2,7 +2,7 @@
 # Inherited by every data set. Instance-balanced sampling; a method that balances classes says so:
 #   train_dataloader = dict(sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4))
 # and with batch_sampler=dict(type='vlprompt.DualStreamBatchSampler') a uniform stream beside it.
-data_root = 'data'
+# data_root=None: the folder of the data set below data/, see data/README.md.
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),
@@ -42,7 +42,7 @@ train_dataloader = dict(
     sampler=dict(type='vlprompt.EpochSampler', shuffle=True, pad=True),
     dataset=dict(
         type='vlprompt.LongTailedDataset',
-        data_root=data_root,
+        data_root=None,
         split='train',
         seed=1,
         pipeline=train_pipeline,
@@ -55,7 +55,7 @@ val_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.LongTailedDataset', data_root=data_root, split='val', pipeline=test_pipeline),
+    dataset=dict(type='vlprompt.LongTailedDataset', data_root=None, split='val', pipeline=test_pipeline),
 )
 val_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')
 
@@ -64,6 +64,6 @@ test_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.LongTailedDataset', data_root=data_root, split='test', pipeline=test_pipeline),
+    dataset=dict(type='vlprompt.LongTailedDataset', data_root=None, split='test', pipeline=test_pipeline),
 )
 test_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')

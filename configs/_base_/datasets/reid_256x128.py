@@ -1,6 +1,6 @@
 # Re-identification at 256 x 128: the augmentation of the field's strong baselines, batches of 16 identities x 4 images,
 # mAP and CMC without images of the query's own camera. Inherited by every person data set.
-data_root = 'data'
+# data_root=None: the folder of the data set below data/, see data/README.md.
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),
@@ -21,7 +21,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='vlprompt.PKSampler', batch_size=64, instances=4),
-    dataset=dict(type='vlprompt.ReIDDataset', data_root=data_root, split='train', seed=1, pipeline=train_pipeline),
+    dataset=dict(type='vlprompt.ReIDDataset', data_root=None, split='train', seed=1, pipeline=train_pipeline),
 )
 # Query and gallery, one after the other. The published recipes look at them after the last epoch only.
 test_dataloader = dict(
@@ -29,7 +29,7 @@ test_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.ReIDDataset', data_root=data_root, split='test', pipeline=test_pipeline),
+    dataset=dict(type='vlprompt.ReIDDataset', data_root=None, split='test', pipeline=test_pipeline),
 )
 val_dataloader = test_dataloader
 test_evaluator = dict(type='vlprompt.RetrievalMetric', topk=(1, 5, 10))
