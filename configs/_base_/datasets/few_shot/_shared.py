@@ -5,7 +5,7 @@ crop_scale = (
     1.0,
 )  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
 shots = 16  # training images per class, --shots
-data_root = 'data'  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
 subset = 'all'  # 'base' or 'new': the first or the second half of the classes
 templates = 'a photo of a {}.'  # zero-shot classification: one template, a list, or a name of vlprompt.clip.templates
 

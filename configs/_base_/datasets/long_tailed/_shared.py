@@ -4,7 +4,7 @@ image_size = 224  # pixels
 resize_size = 256  # pixels before the center crop of a test
 crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
 crop_interpolation = 'bilinear'  # of the random crop
-data_root = 'data'  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),

@@ -2,7 +2,7 @@
 # x 4 images, mAP and CMC without images of the query's own camera.
 image_size = (256, 128)  # height and width in pixels
 crop_padding = 10  # pixels around an image before the random crop
-data_root = 'data'  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),
