@@ -10,7 +10,7 @@ model = dict(
     num_classes=365,
     data_preprocessor=dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     timm=dict(name='vit_base_patch16_224.orig_in21k'),
-    prompt=dict(init='uniform', length=5),
+    tuner=dict(prompt=dict(init='uniform', length=5)),
     head=dict(dropout=0.0, init='vpt'),
 )
 train_pipeline = [

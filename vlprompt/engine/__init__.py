@@ -5,15 +5,14 @@ from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import check_config, load_config
 from vlprompt.engine.feature_loop import FeatureTrainLoop
 from vlprompt.engine.hooks import (
-    ClassCountHook,
-    DataCheckHook,
+    DataHook,
     DetectionImageHook,
-    FrozenFeatureHook,
     IterationSeedHook,
     PredictionImageHook,
+    ProgressHook,
     PromptUsageHook,
     SegmentationImageHook,
-    StreamWeightHook,
+    StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.mmcv_schedulers import WarmupPolyLR, WarmupStepLR
@@ -23,21 +22,20 @@ from vlprompt.engine.schedulers import EpochWarmupStepLR, LinearWarmupCosineLR, 
 
 __all__ = [
     'AmpOptimWrapper',
-    'ClassCountHook',
-    'DataCheckHook',
+    'DataHook',
     'DetectionImageHook',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
-    'FrozenFeatureHook',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
+    'ProgressHook',
     'PromptLogProcessor',
     'PromptRunner',
     'PromptUsageHook',
     'SegmentationImageHook',
-    'StreamWeightHook',
+    'StartFromFeaturesHook',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',

@@ -1,4 +1,4 @@
-"""What a long-tailed training tells its model, and what prompt pools tell the log."""
+"""How prompt pools are used, for the log."""
 
 from __future__ import annotations
 
@@ -10,48 +10,9 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from vlprompt.errors import ConfigError
+from vlprompt.engine.hooks.data import bare_model
+from vlprompt.prompts import PromptPool
 from vlprompt.registry import HOOKS
-
-
-@HOOKS.register_module()
-class ClassCountHook(Hook):
-    """Give the model the class counts of the training data before training, ``model.set_class_counts(counts)``.
-
-    Raises:
-        ConfigError: the training data do not tell ``cls_num_list``; or validation or test use the same drawn subset
-            with another ``imbalance``, so that their groups would be those of other training data.
-    """
-
-    def before_train(self, runner: Runner) -> None:
-        train = runner.cfg.train_dataloader.dataset
-        for name in ('val_dataloader', 'test_dataloader'):
-            other = (runner.cfg.get(name) or {}).get('dataset') or {}
-            same = other.get('dataset') == train.get('dataset')
-            if other and same and other.get('imbalance') != train.get('imbalance'):
-                raise ConfigError(
-                    f'train_dataloader.dataset.imbalance={train.get("imbalance")}, but {name}.dataset.imbalance='
-                    f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both alike'
-                )
-        dataset = runner.train_dataloader.dataset
-        counts = getattr(dataset, 'metainfo', {}).get('cls_num_list')
-        if counts is None:
-            raise ConfigError(
-                f'{type(dataset).__name__} does not tell its class counts (metainfo["cls_num_list"]): '
-                'train on a vlprompt.LongTailedDataset, or remove the ClassCountHook'
-            )
-        runner.bare_model.set_class_counts(counts)
-        runner.logger.info(f'{len(counts)} classes of {max(counts)} to {min(counts)} training images')
-
-
-@HOOKS.register_module()
-class StreamWeightHook(Hook):
-    """Set the weight of the uniform stream at the start of every epoch (LPT: 0.5 (E - e) / E)."""
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        dual = runner.bare_model.dual
-        if dual is not None:
-            dual.set_progress(runner.epoch, runner.max_epochs)
 
 
 @HOOKS.register_module()
@@ -72,7 +33,7 @@ class PromptUsageHook(Hook):
         self._interval = min((hook.interval for hook in loggers), default=1)  # counting waits for the device
 
     def before_train_epoch(self, runner: Runner) -> None:
-        pool = getattr(runner.bare_model, 'pool', None)
+        pool = _pool(runner)
         if pool is not None:
             pool.reset_usage()
 
@@ -94,12 +55,17 @@ class PromptUsageHook(Hook):
     after_test_epoch = after_val_epoch
 
     def _measure(self, runner: Runner) -> dict[str, float]:
-        pool = getattr(runner.bare_model, 'pool', None)
+        pool = _pool(runner)
         if pool is None:
             return {}
         usage = pool.usage.clone()
         all_reduce(usage)
         return usage_statistics(usage)
+
+
+def _pool(runner: Runner) -> PromptPool | None:
+    modules = bare_model(runner).modules()
+    return next((module for module in modules if isinstance(module, PromptPool)), None)
 
 
 def usage_statistics(usage: Tensor) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Starts computed from frozen features of the training images: keys of a prompt pool, class means of a head."""
+"""Starts computed from frozen features of the training images: keys of a prompt pool, class means, caches."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from mmengine.dataset import pseudo_collate
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from vlprompt.engine.hooks.data import bare_model
 from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS, HOOKS
 
 
 @HOOKS.register_module()
-class FrozenFeatureHook(Hook):
-    """Before training, one pass over training images without augmentation, where the model asks for it:
+class StartFromFeaturesHook(Hook):
+    """Before training, one pass over training images without augmentation, for a model that starts from their features.
 
-    * ``pool.key_init='kmeans'`` or ``pool.center``: :meth:`~vlprompt.prompts.PromptPool.fit` on the queries;
-    * ``head.start='class_mean'``: the head starts from the mean feature of every class.
+    Such a model says so by ``needs_features(loaded)``, given the names of the tensors that were loaded (``load_from``)
+    or handed over (``start_from``).  Its ``frozen_features(images)`` (B, D) are computed, and
+    ``start_from_features(features, labels, generator, loaded)`` sets the start and returns the tensors it has set.
+    Other models are left alone, and nothing is done when a run is resumed.
 
-    The images are seen as in a test (the pipeline of ``test_dataloader``), under the shared prompts.  Nothing is done
-    when a run is resumed, nor to keys and heads that were loaded (``load_from``) or handed over (``start_from``).
+    The images are seen as in a test (the pipeline of ``test_dataloader``).
 
     Args:
         images_per_class: at most; drawn with the run's seed.
@@ -39,29 +41,21 @@ class FrozenFeatureHook(Hook):
         self.images_per_class, self.batch_size = images_per_class, batch_size
 
     def before_train(self, runner: Runner) -> None:
-        model = runner.bare_model
-        fit_pool = model.pool is not None and model.pool.needs_queries and 'pool.keys' not in runner.loaded_names
-        fit_head = model.head.start == 'class_mean' and 'head.weight' not in runner.loaded_names
-        if runner.iter > 0 or not (fit_pool or fit_head):
+        model = bare_model(runner)
+        loaded = getattr(runner, 'loaded_names', frozenset())
+        if runner.iter > 0 or not hasattr(model, 'needs_features') or not model.needs_features(loaded):
             return
-        features, labels = self._features(runner)
+        features, labels = self._features(runner, model)
         runner.logger.info(f'Starting from frozen features of {len(labels)} training images')
-        started = []
-        if fit_pool:
-            model.pool.fit(features, torch.Generator().manual_seed(runner.seed))
-            started += [model.pool.keys, model.pool.mean_query]
-        if fit_head:
-            means = [features[labels == label].mean(0) for label in range(model.num_classes)]
-            model.head.set_directions(torch.stack(means))
-            started.append(model.head.weight)
-        for tensor in started:
+        generator = torch.Generator().manual_seed(runner.seed)
+        for tensor in model.start_from_features(features, labels, generator, loaded):
             broadcast(tensor.data)
 
     @torch.no_grad()
-    def _features(self, runner: Runner) -> tuple[Tensor, Tensor]:
-        """(N, width) queries and (N,) labels, on the model's device."""
+    def _features(self, runner: Runner, model: nn.Module) -> tuple[Tensor, Tensor]:
+        """(N, D) features and (N,) labels, on the model's device."""
         if runner.cfg.get('test_dataloader') is None:
-            raise ConfigError('FrozenFeatureHook takes the pipeline of test_dataloader, which the config lacks')
+            raise ConfigError('StartFromFeaturesHook takes the pipeline of test_dataloader, which the config lacks')
         cfg = copy.deepcopy(runner.cfg.train_dataloader.dataset)
         cfg.pipeline = copy.deepcopy(runner.cfg.test_dataloader.dataset.pipeline)
         dataset = DATASETS.build(cfg)
@@ -69,9 +63,8 @@ class FrozenFeatureHook(Hook):
         chosen = choose_per_class(dataset.labels, self.images_per_class, runner.seed)
         workers = runner.cfg.train_dataloader.get('num_workers', 0)
         loader = DataLoader(Subset(dataset, chosen), self.batch_size, collate_fn=pseudo_collate, num_workers=workers)
-        model = runner.bare_model
         model.eval()
-        features = [model.query(model.data_preprocessor(batch)['inputs']).float() for batch in loader]
+        features = [model.frozen_features(model.data_preprocessor(batch)['inputs']).float() for batch in loader]
         model.train()
         features = torch.cat(features)
         return features, torch.from_numpy(dataset.labels[chosen]).to(features.device)

@@ -7,25 +7,31 @@ from math import log2
 import torch
 from torch import Tensor, nn
 
+from vlprompt.clip import VisionTransformer
 from vlprompt.clip.layers import LayerNorm
+from vlprompt.models.tuners.base import Terms, Tuner, class_feature
 from vlprompt.registry import MODELS
 
 
 @MODELS.register_module()
-class AdaptFormer(nn.ModuleList):
+class AdaptFormer(Tuner):
     """One :class:`Bottleneck` for each of the L blocks of a trunk.
 
     Args:
-        width: of the trunk's tokens.
-        layers: L.
+        visual: the trunk, for its width and its L blocks.
         num_classes: C, from which the default rank follows.
         rank: r; None: 2^max(0, floor(log2(C / 2L))), so that about as many numbers are trained as the classifier
             has: 4 for 100 classes, 8 for 365, 32 for 1000, 256 for 8142 in 12 blocks.
     """
 
-    def __init__(self, width: int, layers: int, num_classes: int, rank: int | None = None) -> None:
+    def __init__(self, visual: VisionTransformer, num_classes: int, rank: int | None = None) -> None:
+        super().__init__(visual, num_classes)
+        layers = len(visual.transformer.resblocks)
         self.rank = default_rank(num_classes, layers) if rank is None else rank
-        super().__init__(Bottleneck(width, self.rank) for _ in range(layers))
+        self.branches = nn.ModuleList(Bottleneck(visual.width, self.rank) for _ in range(layers))
+
+    def feature(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, Terms]:
+        return class_feature(visual, images, adapters=list(self.branches)), Terms()
 
 
 class Bottleneck(nn.Module):

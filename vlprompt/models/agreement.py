@@ -1,4 +1,4 @@
-"""Whose class names count, when a model, a data set and a checkpoint each bring some."""
+"""Which class names count when a model and its data, or its checkpoint, each bring some."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from vlprompt.clip.classnames import check_class_names
 from vlprompt.errors import ConfigError
 
 
-def agree_on_class_names(model: nn.Module, configured: str | Sequence[str], names: Sequence[str], what: str) -> None:
-    """Make a model classify among the classes that a data set or a checkpoint really has.
+def agree_on_class_names(model: nn.Module, names: Sequence[str], what: str) -> None:
+    """Make a model classify among the classes that a dataset or a checkpoint really has.
 
-    Names given in the config as a list are taken at their word, so a difference is an error.  Where the config only
-    names a data set (``class_names='caltech101'``), the list that ships with this package stands in for the data's
-    own names, which decide: as many classes but spelled otherwise, they are taken over and the log says which.
+    Names that the config lists are taken at their word, so a difference is an error.  Where the config only names a
+    dataset (``class_names='caltech101'``, ``model.names_follow_data``), the list shipped with this package stands in
+    for the data's own names, which decide: as many classes but spelled otherwise, they are taken over and the log says
+    which.  Whatever comes next has to agree with these.
 
     Args:
-        model: has ``class_names``, None where only their number was configured, and ``set_class_names``.
-        configured: ``model.class_names`` of the config.
-        names: what the data set or checkpoint calls its K classes.
+        model: has ``class_names``, None where only their number was configured, ``set_class_names`` and
+            ``names_follow_data``.
+        names: of the K classes of the dataset or checkpoint, in label order.
         what: where ``names`` come from, for messages.
 
     Raises:
         ConfigError: another number of classes, or a difference from listed names.
         ValueError: names to take over, but context vectors that were learned for each class.
     """
+    follow, model.names_follow_data = model.names_follow_data, False
     if model.class_names is None:
         model.set_class_names(names)
         return
     ours = list(model.class_names)
     if ours == list(names):
         return
-    if not isinstance(configured, str) or len(ours) != len(names):
+    if not follow or len(ours) != len(names):
         try:
             check_class_names(ours, names, what)
         except ValueError as error:
