@@ -36,10 +36,10 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
-        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
-            ``'caltech101'`` or ``'caltech101:base'``.
         prompt: config of a :class:`vlprompt.prompts.TextPrompt`.
         alignment: config of an alignment.
+        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
+            ``'caltech101'`` or ``'caltech101:base'``; where a config leaves them out, those of the data.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
         auxiliary_losses: configs of losses on the text features ``(P, K, D)``, each adding ``loss_<name>``.
@@ -52,13 +52,14 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
     open_vocabulary = True
     nested = dict(clip=build_clip)
+    data_arguments = ('class_names',)
 
     def __init__(
         self,
         clip: ConfigType,
-        class_names: str | Sequence[str],
         prompt: ConfigType,
         alignment: ConfigType,
+        class_names: str | Sequence[str] | None = None,
         trainable: Sequence[str] = (),
         auxiliary_losses: Sequence[ConfigType] = (),
         data_preprocessor: ConfigType | None = None,
@@ -67,6 +68,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         self.clip = build_clip(**clip)
         names = _resolved(class_names)
+        self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.alignment = MODELS.build(alignment)
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
@@ -140,9 +142,11 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         return samples
 
 
-def _resolved(class_names: str | Sequence[str]) -> list[str]:
-    """The K names of a list or a data set; the same name twice is allowed, since ImageNet has such."""
-    names = list(resolve_class_names(class_names))
+def _resolved(class_names: str | Sequence[str] | None) -> list[str]:
+    """The K names of a list or a dataset; the same name twice is allowed, since ImageNet has such."""
+    names = list(resolve_class_names(class_names or ()))
     if not names:
-        raise ValueError('TextClassifier: class_names is empty; give a list of names or a dataset name')
+        raise ValueError(
+            'TextClassifier: class_names is empty, and no data tell any; give names or the name of a dataset'
+        )
     return names
