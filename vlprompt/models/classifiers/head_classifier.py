@@ -85,6 +85,8 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
         self.num_classes = _number_of_classes(num_classes, names)
         self._build_trunk(clip, timm, keep_text=head.get('start') == 'text')
         sizes = dict(width=self.visual.width, layers=len(self.visual.transformer.resblocks))
+        if prompt is not None and (getattr(MODELS.get(prompt['type']), 'needs_text', False) or prompt.get('sets')):
+            raise ValueError('HeadClassifier: coupled prompts and sets of prompts belong to a TextClassifier')
         self.prompt = prompt and MODELS.build(prompt, default_args=dict(sizes, patch_size=self.visual.patch_size))
         self.pool = pool and MODELS.build(pool, default_args=sizes)
         self.adapter = adapter and MODELS.build(adapter, default_args=dict(sizes, num_classes=self.num_classes))
@@ -170,7 +172,7 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
 
         ``reference`` takes the published two passes for a pool.
         """
-        prompts = () if self.prompt is None else self.prompt()
+        prompts = self._prompts(len(inputs))
         if self.pool is None:
             adapters = None if self.adapter is None else list(self.adapter)
             return prompted_feature(self.visual, inputs, prompts, adapters), None
@@ -179,7 +181,11 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
 
     def query(self, inputs: Tensor) -> Tensor:
         """(B, width) class features under the shared prompts alone; without prompts those of the frozen trunk."""
-        return prompted_feature(self.visual, inputs, () if self.prompt is None else self.prompt())
+        return prompted_feature(self.visual, inputs, self._prompts(len(inputs)))
+
+    def _prompts(self, batch: int) -> Sequence[Tensor]:
+        """(P, width) shared prompts by block, for B images."""
+        return () if self.prompt is None else self.prompt().entries(self.visual.ln_pre, batch)
 
     def forward(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None, mode: str = 'tensor'
