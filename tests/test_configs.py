@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
+from vlprompt.engine import follow_training_length
 from vlprompt.engine.config import check_config
 
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if p.parent.name in ('zero_shot', 'coop', 'plot'))
@@ -69,6 +70,7 @@ def test_holds_the_published_recipe(path):
     assert cfg.test_dataloader.batch_size == (200 if plot else 100)
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', 2e-3, 0.9, 5e-4)
+    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
     (schedule,) = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
 

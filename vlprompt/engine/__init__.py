@@ -16,10 +16,16 @@ from vlprompt.engine.hooks import (
     StreamWeightHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
-from vlprompt.engine.mmcv_schedulers import WarmupPolyLR, WarmupStepLR
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.schedulers import EpochWarmupStepLR, LinearWarmupCosineLR, WarmupCosineLR
+from vlprompt.engine.schedules import (
+    EpochWarmupStepLR,
+    LinearWarmupCosineLR,
+    WarmupCosineLR,
+    WarmupPolyLR,
+    WarmupStepLR,
+    follow_training_length,
+)
 
 __all__ = [
     'AmpOptimWrapper',
@@ -42,6 +48,7 @@ __all__ = [
     'WarmupPolyLR',
     'WarmupStepLR',
     'check_config',
+    'follow_training_length',
     'load_config',
     'load_trained',
     'read_checkpoint',

@@ -33,6 +33,7 @@ from vlprompt.engine.config import check_config
 from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
 from vlprompt.engine.resume_state import restore_hub, resume_state
+from vlprompt.engine.schedules import follow_training_length
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.threads import leave_cores_to_workers
 from vlprompt.errors import CheckpointError
@@ -73,6 +74,7 @@ class PromptRunner(Runner):
         check_config(cfg)
         cfg = copy.deepcopy(cfg)
         fill_data_arguments(cfg)
+        follow_training_length(cfg.get('param_scheduler'), cfg.get('train_cfg'))
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))

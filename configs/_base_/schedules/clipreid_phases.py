@@ -15,7 +15,7 @@ phases = dict(
             constructor='vlprompt.PatternOptimWrapperConstructor',
             optimizer=dict(type='Adam', lr=3.5e-4, weight_decay=1e-4),
         ),
-        param_scheduler=[dict(type='vlprompt.LinearWarmupCosineLR', T_max=60, warmup=5, warmup_lr=1e-5, eta_min=1e-6)],
+        param_scheduler=[dict(type='vlprompt.LinearWarmupCosineLR', warmup=5, warmup_lr=1e-5, eta_min=1e-6)],
         train_cfg=dict(
             _delete_=True, type='vlprompt.FeatureTrainLoop', max_epochs=60, store='work_dirs/image_features'
         ),

@@ -4,7 +4,7 @@ optim_wrapper = dict(
     constructor='vlprompt.PatternOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=2e-3, momentum=0.9, weight_decay=5e-4),
 )
-param_scheduler = [dict(type='vlprompt.WarmupCosineLR', warmup_epochs=1, warmup_lr=1e-5, T_max=50)]
+param_scheduler = [dict(type='vlprompt.WarmupCosineLR', warmup_epochs=1, warmup_lr=1e-5)]
 
 # No validation set takes part: the last epoch is the result.
 train_cfg = dict(by_epoch=True, max_epochs=50)

@@ -8,7 +8,14 @@ from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from tests.conftest import ROOT
-from vlprompt.engine import LinearWarmupCosineLR, WarmupCosineLR, WarmupPolyLR, WarmupStepLR
+from vlprompt.engine import (
+    LinearWarmupCosineLR,
+    WarmupCosineLR,
+    WarmupPolyLR,
+    WarmupStepLR,
+    follow_training_length,
+)
+from vlprompt.engine.signatures import accepted_arguments
 from vlprompt.registry import PARAM_SCHEDULERS
 
 PINNED = {  # (lr, epochs): {epoch: lr}
@@ -57,6 +64,7 @@ def test_three_epochs_of_the_shipped_recipe_move_weights_as_the_official_optimiz
     cfg = Config.fromfile(ROOT / 'configs/_base_/schedules/few_shot_50e.py')
     weight = nn.Parameter(torch.linspace(-1, 1, 8))
     optimizer = OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=[weight]))
+    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
     schedule = PARAM_SCHEDULERS.build(cfg.param_scheduler[0], default_args=dict(optimizer=optimizer))
     trace = [weight.detach().clone()]
     for _ in range(3):
@@ -229,3 +237,75 @@ def test_a_run_that_ended_can_be_resumed_to_go_on_longer(options):
     progress = {k: state[k] for k in ('last_step', '_global_step', '_last_value', 'base_values')}
     second, _ = run(optimizer, 8, 5, progress)
     assert first + second == pytest.approx(whole)
+
+
+# ------------------------------------------------------------------------------------------------ length of training
+
+
+@pytest.mark.parametrize('wrap', [lambda s: s, lambda s: [s], lambda s: dict(generator=[s])])
+def test_a_missing_length_follows_training(wrap):
+    schedule = dict(type='vlprompt.WarmupCosineLR')
+    follow_training_length(wrap(schedule), dict(max_epochs=7))
+    assert schedule['T_max'] == 7
+    by_iteration = dict(type='vlprompt.WarmupPolyLR', by_epoch=False)
+    follow_training_length(wrap(by_iteration), dict(type='IterBasedTrainLoop', max_iters=300))
+    assert by_iteration['T_max'] == 300
+
+
+def test_the_length_is_counted_between_begin_and_end():
+    parts = [
+        dict(type='vlprompt.LinearWarmupCosineLR', begin=2, end=6),
+        dict(type='vlprompt.LinearWarmupCosineLR', begin=6),
+    ]
+    follow_training_length(parts, dict(max_epochs=20))
+    assert [part['T_max'] for part in parts] == [4, 14]
+
+
+def test_schedules_without_a_length_are_left_alone():
+    for schedule in (dict(type='vlprompt.EpochWarmupStepLR', milestones=[3]), dict(type='ConstantLR', factor=0.5)):
+        follow_training_length(schedule, dict(max_epochs=7))
+        assert 'T_max' not in schedule
+    follow_training_length(None, None)
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'named'),
+    [
+        (dict(type='vlprompt.WarmupCosineLR', T_max=50), r'param_scheduler\.0\.T_max=50'),
+        (dict(type='CosineAnnealingLR', T_max=50), r'param_scheduler\.0\.T_max=50'),
+        (dict(type='MultiStepLR', milestones=[8, 10]), r'param_scheduler\.0\.milestones=\[8, 10\] \(\[10\]'),
+        (dict(type='vlprompt.EpochWarmupStepLR', milestones=[8, 11]), r'param_scheduler\.0\.milestones=\[8, 11\]'),
+    ],
+)
+def test_lengths_that_do_not_match_training_are_warned_of(schedule, named):
+    before = dict(schedule)
+    with pytest.warns(UserWarning, match=rf'train_cfg\.max_epochs=10, does not match {named}'):
+        follow_training_length([schedule], dict(max_epochs=10))
+    assert schedule == before
+
+
+@pytest.mark.parametrize(
+    'schedule',
+    [
+        dict(type='vlprompt.WarmupCosineLR', T_max=10),
+        dict(type='CosineAnnealingLR', T_max=8, begin=2),
+        dict(type='vlprompt.EpochWarmupStepLR', milestones=[8, 10]),  # counts from 1: the last epoch is 10
+        dict(type='vlprompt.WarmupPolyLR', T_max=50, by_epoch=False),  # iterations of an epoch are not known
+    ],
+)
+def test_lengths_that_match_are_not(schedule, recwarn):
+    follow_training_length([schedule], dict(max_epochs=10))
+    assert not recwarn.list
+
+
+def test_a_length_that_nothing_gives_is_an_error():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match=r'WarmupPolyLR: T_max is not set.*train_cfg\.max_iters'):
+        WarmupPolyLR(optimizer, by_epoch=False)
+
+
+@pytest.mark.parametrize('name', ['WarmupCosineLR', 'LinearWarmupCosineLR', 'WarmupPolyLR', 'WarmupStepLR'])
+def test_arguments_are_those_of_the_schedule_and_its_base(name):
+    names, takes_more = accepted_arguments(PARAM_SCHEDULERS.get(name))
+    assert {'optimizer', 'begin', 'end', 'last_step', 'by_epoch', 'verbose', 'warmup_lr'} - names <= {'warmup_lr'}
+    assert not takes_more
