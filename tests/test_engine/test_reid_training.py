@@ -16,7 +16,7 @@ from vlprompt.datasets import ReIDDataset
 from vlprompt.engine import cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.feature_loop import EpochOrder
-from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
+from vlprompt.engine.features import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
 

@@ -8,10 +8,14 @@ A method that trains first one part and then another says so in its config::
         finetune=dict(start_from=dict(keys=['prototypes']), ...),  # what comes from the phase before
     )
 
-Each phase is a run of its own: the config with the phase's entries merged onto it (``_delete_=True`` replaces an entry
-instead of merging, ``_keep_=['clip']`` replaces all of it but the named parts), in the folder ``<work_dir>/<phase>``,
-with its own optimizer, schedules, log and checkpoints.  Leaf configs and ``--cfg-options
-phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
+Each phase is a run of its own, in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and
+checkpoints.  Its config is the whole one with the phase's entries merged onto it, in which
+
+* ``dict(_delete_=True, ...)`` replaces an entry instead of merging;
+* ``dict(_keep_=['clip'], ...)`` replaces all of it but the named parts;
+* ``dict(_copy_='test_dataloader.dataset.pipeline')`` stands for what the config without the phase has there.
+
+Leaf configs and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
 **Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
 phase before it starts from, by patterns of names (:func:`~vlprompt.engine.start_from.hand_over`); an empty list: none.
@@ -51,7 +55,7 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
         name: of the phase; None: the last one.
 
     Raises:
-        ConfigError: no phase of that name.
+        ConfigError: no phase of that name, or ``_copy_`` of something that is not there.
     """
     phases = cfg.get('phases') or {}
     if name is not None and name not in phases:
@@ -62,7 +66,8 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
         name = list(phases)[-1] if name is None else name
         single.pop('phases')
         single.phase = name
-        single.merge_from_dict(_with_kept(phases[name].to_dict(), single._cfg_dict.to_dict()))
+        whole = single._cfg_dict.to_dict()
+        single.merge_from_dict(_with_kept(_with_copies(phases[name].to_dict(), whole), whole))
         _drop_delete_marks(single._cfg_dict)
     return single
 
@@ -73,6 +78,24 @@ def phase_of(cfg: Config, checkpoint: Mapping[str, Any] | None) -> str | None:
     """
     name = ((checkpoint or {}).get('meta') or {}).get('phase')
     return name if name in (cfg.get('phases') or {}) else None
+
+
+def _with_copies(node: Any, whole: Mapping) -> Any:
+    """Replace every ``dict(_copy_='a.b')`` by ``whole['a']['b']``.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    if isinstance(node, Mapping) and '_copy_' in node:
+        found: Any = whole
+        for key in node['_copy_'].split('.'):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if found is None:
+            raise ConfigError(f'_copy_={node["_copy_"]!r} of a phase: the config has no such entry')
+        return copy.deepcopy(found)
+    if isinstance(node, Mapping):
+        return {key: _with_copies(value, whole) for key, value in node.items()}
+    return [_with_copies(item, whole) for item in node] if isinstance(node, list) else node
 
 
 def _with_kept(changes: dict, base: Mapping) -> dict:

@@ -8,7 +8,12 @@ phases = dict(
             prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
             data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),
         ),
-        train_dataloader=dict(batch_size=64),
+        # Every image is seen once, as in a test; then batches of 64 features, in random order.
+        train_dataloader=dict(
+            batch_size=64,
+            sampler=dict(_delete_=True, type='DefaultSampler', shuffle=False),
+            dataset=dict(pipeline=dict(_copy_='test_dataloader.dataset.pipeline')),
+        ),
         optim_wrapper=dict(
             _delete_=True,
             type='OptimWrapper',
