@@ -168,15 +168,3 @@ def test_hand_over(tmp_path):
         hand_over(model, '0.*')
     with pytest.raises(FileNotFoundError, match='no training has left'):
         hand_over(model, ['0.*'], tmp_path)
-
-
-def test_a_phase_copies_another_entry_of_the_config():
-    whole = dict(test=dict(pipeline=[dict(type='A', size=8)]), train=dict(pipeline=[dict(type='B')], batch=2))
-    phases = dict(one=dict(train=dict(pipeline=dict(_copy_='test.pipeline'))))
-    single = phase_config(Config(dict(whole, phases=phases)), 'one')
-    assert single.train == dict(pipeline=[dict(type='A', size=8)], batch=2)
-    single.train.pipeline[0].size = 4
-    assert single.test.pipeline[0].size == 8
-    phases['one']['train']['pipeline']['_copy_'] = 'test.pipelin'
-    with pytest.raises(ConfigError, match=r"_copy_='test.pipelin' of a phase"):
-        phase_config(Config(dict(whole, phases=phases)), 'one')

@@ -15,7 +15,7 @@ from vlprompt.engine import (
     WarmupStepLR,
     follow_training_length,
 )
-from vlprompt.engine.signatures import accepted_arguments
+from vlprompt.engine.config_check import accepted_arguments
 from vlprompt.registry import PARAM_SCHEDULERS
 
 PINNED = {  # (lr, epochs): {epoch: lr}

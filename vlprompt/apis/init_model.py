@@ -11,7 +11,7 @@ from torch import nn
 
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
 from vlprompt.engine.class_names import agree_on_class_names
-from vlprompt.engine.config import check_config
+from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.registry import MODELS
@@ -27,7 +27,7 @@ def init_model(
     """Build the model of a config, ready for inference.
 
     Args:
-        config: path of a config file, or a loaded config.
+        config: path of a config file, name of a shipped one such as ``'plot/plot_rn50'``, or a loaded config.
         checkpoint: file written by training or by ``tools/model_converters``; None leaves the initial prompts.
         cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
         device: where the model goes.
@@ -47,11 +47,8 @@ def init_model(
         >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
         torch.Size([1, 100])
     """
-    cfg = Config.fromfile(config) if isinstance(config, (str, Path)) else config.copy()
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg = load_config(config, cfg_options)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
-    check_config(cfg)
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
     fill_data_arguments(cfg, content, use_data=False)

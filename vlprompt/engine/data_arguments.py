@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from vlprompt.engine.signatures import resolve
+from vlprompt.engine.config_check import resolve
 from vlprompt.registry import DATASETS, MODELS
 
 

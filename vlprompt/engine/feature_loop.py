@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vlprompt.clip.weights import state_sha256
+from vlprompt.datasets.samplers.epoch import epoch_order
 from vlprompt.engine.features import FeatureStore, compute_features, dataset_sha256
 from vlprompt.registry import LOOPS
 
@@ -55,7 +56,7 @@ class EpochOrder(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        order = epoch_order(self.size, self.epoch, self.seed)
         order = np.resize(order, len(self) * self.processes)  # repeats from the start
         return iter(order[self.rank :: self.processes].tolist())
 

@@ -12,8 +12,7 @@ Each phase is a run of its own, in the folder ``<work_dir>/<phase>``, with its o
 checkpoints.  Its config is the whole one with the phase's entries merged onto it, in which
 
 * ``dict(_delete_=True, ...)`` replaces an entry instead of merging;
-* ``dict(_keep_=['clip'], ...)`` replaces all of it but the named parts;
-* ``dict(_copy_='test_dataloader.dataset.pipeline')`` stands for what the config without the phase has there.
+* ``dict(_keep_=['clip'], ...)`` replaces all of it but the named parts.
 
 Leaf configs and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
@@ -39,9 +38,11 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
+from torch import nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
@@ -55,7 +56,7 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
         name: of the phase; None: the last one.
 
     Raises:
-        ConfigError: no phase of that name, or ``_copy_`` of something that is not there.
+        ConfigError: no phase of that name.
     """
     phases = cfg.get('phases') or {}
     if name is not None and name not in phases:
@@ -66,9 +67,9 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
         name = list(phases)[-1] if name is None else name
         single.pop('phases')
         single.phase = name
-        whole = single._cfg_dict.to_dict()
-        single.merge_from_dict(_with_kept(_with_copies(phases[name].to_dict(), whole), whole))
+        single.merge_from_dict(_with_kept(phases[name].to_dict(), single._cfg_dict.to_dict()))
         _drop_delete_marks(single._cfg_dict)
+        follow_training_length(single.get('param_scheduler'), single.get('train_cfg') or {})
     return single
 
 
@@ -78,24 +79,6 @@ def phase_of(cfg: Config, checkpoint: Mapping[str, Any] | None) -> str | None:
     """
     name = ((checkpoint or {}).get('meta') or {}).get('phase')
     return name if name in (cfg.get('phases') or {}) else None
-
-
-def _with_copies(node: Any, whole: Mapping) -> Any:
-    """Replace every ``dict(_copy_='a.b')`` by ``whole['a']['b']``.
-
-    Raises:
-        ConfigError: nothing is there.
-    """
-    if isinstance(node, Mapping) and '_copy_' in node:
-        found: Any = whole
-        for key in node['_copy_'].split('.'):
-            found = found.get(key) if isinstance(found, Mapping) else None
-        if found is None:
-            raise ConfigError(f'_copy_={node["_copy_"]!r} of a phase: the config has no such entry')
-        return copy.deepcopy(found)
-    if isinstance(node, Mapping):
-        return {key: _with_copies(value, whole) for key, value in node.items()}
-    return [_with_copies(item, whole) for item in node] if isinstance(node, list) else node
 
 
 def _with_kept(changes: dict, base: Mapping) -> dict:
@@ -121,9 +104,10 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
     """
     configs: dict[str, Config] = {}
     before = None
+    folder = Path(cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     for name in cfg.phases:
         configs[name] = single = phase_config(cfg, name)
-        single.work_dir = str(Path(cfg.work_dir) / name)
+        single.work_dir = str(folder / name)
         single.experiment_name = f'{Path(cfg.filename or "config").stem}_{name}'
         if before is not None:
             if single.get('start_from') is None:
@@ -135,6 +119,32 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
                 single.start_from.checkpoint = configs[before].work_dir
         before = name
     return configs
+
+
+class PhasedRunner:
+    """All phases of a config, one after another: what ``RUNNERS.build`` gives for a config with ``phases``.
+
+    Args:
+        configs: of :func:`phase_configs`.
+
+    Attributes:
+        runner: of the last phase; None until :meth:`train` or :meth:`test`.
+    """
+
+    def __init__(self, configs: Mapping[str, Config]) -> None:
+        self.configs = configs
+        self.runner: Runner | None = None
+
+    def train(self) -> nn.Module:
+        """Train all phases and return the model of the last."""
+        self.runner = train_phases(self.configs)
+        return self.runner.model
+
+    def test(self) -> dict[str, float]:
+        """Metrics of the last phase's model: as it was trained, or of ``load_from``."""
+        if self.runner is None:
+            self.runner = RUNNERS.build(list(self.configs.values())[-1])
+        return self.runner.test()
 
 
 def finished_checkpoint(cfg: Config) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Callable
@@ -29,9 +28,10 @@ from vlprompt.engine.checkpoint import (
     trained_state,
     write_checkpoint,
 )
-from vlprompt.engine.config import check_config
+from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
+from vlprompt.engine.phases import PhasedRunner, phase_configs
 from vlprompt.engine.resume_state import restore_hub, resume_state
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.engine.start_from import hand_over
@@ -52,7 +52,7 @@ LOOP_PARTS = dict(
 class PromptRunner(Runner):
     """Train, validate and test as mmengine's :class:`Runner` does, with these differences:
 
-    * unknown config keys are errors (:func:`~vlprompt.engine.config.check_config`);
+    * unknown config keys are errors (:func:`~vlprompt.engine.config_check.check_config`);
     * ``train_cfg``, ``val_cfg`` and ``test_cfg`` say which loops there are; what a dataset config offers to the others
       is not used, so zero-shot and training configs inherit the same one;
     * ``epoch_N.pth``, ``iter_N.pth`` and ``best_*.pth`` hold only what the model's ``trained_state_dict()`` returns
@@ -70,9 +70,11 @@ class PromptRunner(Runner):
     """Names of the tensors that ``load_from`` and ``start_from`` brought."""
 
     @classmethod
-    def from_cfg(cls, cfg: Config) -> PromptRunner:
-        check_config(cfg)
-        cfg = copy.deepcopy(cfg)
+    def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
+        """The runner of a config, which need not be composed yet; of one with ``phases``, all of them in a row."""
+        cfg = load_config(cfg)
+        if cfg.get('phases'):
+            return PhasedRunner(phase_configs(cfg))
         fill_data_arguments(cfg)
         follow_training_length(cfg.get('param_scheduler'), cfg.get('train_cfg'))
         for loop, parts in LOOP_PARTS.items():

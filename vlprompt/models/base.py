@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -27,6 +27,9 @@ class PromptTunedMixin:
     open_vocabulary: bool = False
     """Whether classes are text alone, so that ``set_class_names`` makes the same model tell others apart; False where
     a head or a neck was built and trained for its K classes."""
+    nested: Mapping[str, Callable] = {}
+    """Functions or classes that read untyped dicts among the constructor's arguments, so that the keys of these dicts
+    are checked; any registered class may declare it."""
     clip: CLIP
     class_names: tuple[str, ...]
 

@@ -60,6 +60,7 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
 
     base_prefixes = ('visual.', 'text.')
     data_arguments = ('num_classes',)
+    nested = dict(clip=build_clip, timm=build_timm_vit)
 
     def __init__(
         self,

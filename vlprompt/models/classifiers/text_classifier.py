@@ -51,6 +51,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
     """
 
     open_vocabulary = True
+    nested = dict(clip=build_clip)
 
     def __init__(
         self,
