@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from mmengine.dataset import Compose
-from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
-from vlprompt.datasets.classification.readers.base import IMAGE_SUFFIXES
+from vlprompt.engine.features import image_loader
 from vlprompt.errors import ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
@@ -41,19 +40,6 @@ class ImageFiles(Dataset):
         return self.pipeline(dict(img_path=self.paths[index], sample_idx=index, img_id=index, **self.info))
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """All image files below a folder, at any depth, sorted by path.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
-    folder = Path(folder)
-    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not paths:
-        raise FileNotFoundError(f'{folder} holds no images')
-    return paths
-
-
 def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> ImageFiles:
     """:class:`ImageFiles` as the test set of a model's config would load them.
 
@@ -79,16 +65,7 @@ def predict_dataset(
             detectors, which pad.
         num_workers: processes that load images.
     """
-    loader = Runner.build_dataloader(
-        dict(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dataset,
-        ),
-        seed=0,
-    )
-    for batch in loader:
+    for batch in image_loader(dataset, batch_size, num_workers):
         yield from model.test_step(batch)
 
 

@@ -10,9 +10,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-from vlprompt.datasets.reid.readers.lists import draw_gallery
-from vlprompt.evaluation.ranking import Descriptors, DistanceRows, QueryScores, euclidean_rows, score_queries
-from vlprompt.evaluation.reranking import rerank_rows
+from vlprompt.evaluation.ranking import (
+    Descriptors,
+    DistanceRows,
+    QueryScores,
+    draw_gallery,
+    euclidean_rows,
+    score_queries,
+)
 from vlprompt.registry import METRICS
 
 
@@ -124,6 +129,8 @@ class RetrievalMetric(BaseMetric):
         self._report_unanswerable(scores, query)
         metrics = scores.metrics(self.topk)
         if self.rerank is not None:
+            from vlprompt.evaluation.reranking import rerank_rows  # imported here: it needs SciPy
+
             scores = self._score(rerank_rows, query, gallery, normalize=self.normalize, **self.rerank)
             metrics |= {f'reranked_{name}': value for name, value in scores.metrics(self.topk).items()}
         return metrics
