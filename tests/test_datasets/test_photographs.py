@@ -1,6 +1,5 @@
 """Photographs through the shipped config for one's own split file; skipped where there are none beside the checkout."""
 
-import pytest
 from mmengine.registry import DefaultScope
 
 from tests.conftest import ROOT
@@ -23,7 +22,6 @@ def test_your_own_split_config_reads_cifar(realdata):
 
 def test_the_shipped_config_reads_coco_photographs(realdata):
     """88 and 68 photographs with the classes of COCO in its order; no entry is broken, every object has a mask."""
-    pytest.importorskip('mmdet')
     cfg = load_config(ROOT / 'configs/denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_300i_coco128-384x256.py')
     cli.set_data_root(cfg, str(realdata / 'coco128'))
     with DefaultScope.overwrite_default_scope('mmdet'):
