@@ -34,9 +34,9 @@ def official(context, rows):
 
 
 CASES = {
-    'coop': ('coop/coop_rn50_16shot_caltech101.py', (N_CTX, WIDTH), 3),
-    'coop-csc': ('coop/coop_rn50_csc_16shot_caltech101.py', (3, N_CTX, WIDTH), 3),
-    'plot': ('plot/plot_rn50_16shot_caltech101.py', (4, N_CTX, WIDTH), 12),
+    'coop': ('coop/coop_rn50.py', (N_CTX, WIDTH), 3),
+    'coop-csc': ('coop/coop_rn50_csc.py', (3, N_CTX, WIDTH), 3),
+    'plot': ('plot/plot_rn50.py', (4, N_CTX, WIDTH), 12),
 }
 
 

@@ -12,7 +12,7 @@ from vlprompt.registry import DATASETS
 
 def test_your_own_split_config_reads_cifar(realdata):
     folder = realdata / 'cifar100_20'
-    cfg = load_config(ROOT / 'configs/plot/plot_micro-rn_16shot_custom.py')
+    cfg = load_config(ROOT / 'configs/plot/plot_micro-rn.py')
     cli.set_data_root(cfg, str(folder))
     train, test = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.test_dataloader))
     assert (len(train), len(test)) == (16 * 20, 1000)

@@ -133,7 +133,7 @@ def test_browsing_segmentation_and_classification(tmp_path, capsys):
     generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few' / 'scenes')])
     capsys.readouterr()
     seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-    few = ROOT / 'configs/plot/plot_micro-rn_16shot_scenes.py'
+    few = ROOT / 'configs/plot/plot_micro-rn.py'
     for name, config in (('seg', seg), ('few', few)):
         arguments = ['--data-root', str(tmp_path / name), '--number', '1', '--out', str(tmp_path / 'out' / name)]
         browse_dataset.main([str(config), *arguments])

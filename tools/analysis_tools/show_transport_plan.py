@@ -1,7 +1,7 @@
 """Draw the transport plans of a PLOT model: where each prompt of a class looks in an image.
 
-python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50_16shot_caltech101.py \
-    work_dirs/plot_rn50_16shot_caltech101/epoch_200.pth --from-test-set 8 --out plans
+python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
+    work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --from-test-set 8 --out plans
 ... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the

@@ -6,7 +6,7 @@ Classification or re-identification: a supported data set, your own data, or the
     python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
     python tools/dataset_converters/check_dataset.py --data-root data/mine                   # a folder per class
     python tools/dataset_converters/check_dataset.py --data-root data/mine --ann-file split.json
-    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50_16shot_caltech101.py
+    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50.py
     python tools/dataset_converters/check_dataset.py --dataset cifar100_lt --imbalance 100
     python tools/dataset_converters/check_dataset.py --long-tailed --data-root data/mine --ann-file '{split}.txt'
     python tools/dataset_converters/check_dataset.py --dataset market1501

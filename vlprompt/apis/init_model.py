@@ -55,7 +55,7 @@ def init_model(
         FileNotFoundError: no such config or checkpoint.
 
     Example:
-        >>> model = init_model('configs/plot/plot_rn50_16shot_caltech101.py', 'work_dirs/plot/epoch_200.pth')
+        >>> model = init_model('configs/plot/plot_rn50.py', 'work_dirs/plot/epoch_200.pth')
         >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
         torch.Size([1, 100])
     """
