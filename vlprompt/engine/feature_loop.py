@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import Compose
 from mmengine.dist import all_gather, get_dist_info
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from vlprompt.clip.weights import state_sha256
+from vlprompt.datasets.samplers.epoch import epoch_order
 from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
 from vlprompt.errors import ConfigError
 from vlprompt.registry import LOOPS
@@ -54,7 +55,7 @@ class EpochOrder(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        order = epoch_order(self.size, self.epoch, self.seed)
         order = np.resize(order, len(self) * self.processes)  # repeats from the start
         return iter(order[self.rank :: self.processes].tolist())
 
@@ -77,7 +78,7 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
 
     Args:
         runner: the runner; its model has ``image_features`` and takes ``dict(inputs=features, data_samples=labels)``.
-        dataloader: config of a loader of images with ``gt_label``; its sampler and pipeline have no part.
+        dataloader: a loader of images with ``gt_label``, or its config; its sampler and pipeline are not used.
         max_epochs: epochs.
         store: folder of the stored features; None: keep them in memory only.
         half: keep features in float16, as published.
@@ -96,14 +97,11 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
         half: bool = False,
         **kwargs: Any,
     ) -> None:
-        if isinstance(dataloader, Mapping):
-            dataloader = copy.deepcopy(dataloader)
-            test = ((runner.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
-            if test is None:
-                raise ConfigError('FeatureTrainLoop takes the pipeline of test_dataloader.dataset, which has none')
-            dataloader['dataset']['pipeline'] = test
-            dataloader['sampler'] = dict(type='DefaultSampler', shuffle=False)
         super().__init__(runner, dataloader, max_epochs, **kwargs)
+        test = ((runner.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
+        if test is None:
+            raise ConfigError('FeatureTrainLoop takes the pipeline of test_dataloader.dataset, which has none')
+        self.dataloader.dataset.pipeline = Compose(test)
         self.store = store
         self.dtype = torch.float16 if half else torch.float32
 

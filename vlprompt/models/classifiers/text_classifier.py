@@ -40,15 +40,14 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
-        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
-            ``'caltech101'`` or ``'caltech101:base'``.
         prompt: config of a :class:`vlprompt.prompts.TextPrompt`.
         alignment: config of an alignment.
-        visual: config of a visual prompt, :class:`~vlprompt.prompts.VisualPrompt` or
-            :class:`~vlprompt.prompts.CoupledPrompt`; its ``width``, ``layers`` and ``patch_size`` are those of the
-            image tower.
+        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
+            ``'caltech101'`` or ``'caltech101:base'``; where a config leaves them out, those of the data.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
+        visual: config of a :class:`~vlprompt.prompts.ImagePrompt`, such as a ``VisualPrompt`` or a ``CoupledPrompt``;
+            its ``width``, ``layers`` and ``patch_size`` are those of the image tower.
         auxiliary_losses: configs of losses on the text features ``([B,] P, K, D)``, each adding ``loss_<name>``.
         data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
@@ -58,13 +57,15 @@ class TextClassifier(PromptTunedMixin, BaseModel):
     """
 
     open_vocabulary = True
+    nested = dict(clip=build_clip)
+    data_arguments = ('class_names',)
 
     def __init__(
         self,
         clip: ConfigType,
-        class_names: str | Sequence[str],
         prompt: ConfigType,
         alignment: ConfigType,
+        class_names: str | Sequence[str] | None = None,
         trainable: Sequence[str] = (),
         visual: ConfigType | None = None,
         auxiliary_losses: Sequence[ConfigType] = (),
@@ -74,6 +75,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         self.clip = build_clip(**clip)
         names = _resolved(class_names)
+        self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.visual = None if visual is None else self._build_visual(visual)
         self.alignment = MODELS.build(alignment)
@@ -173,9 +175,11 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         return samples
 
 
-def _resolved(class_names: str | Sequence[str]) -> list[str]:
-    """The K names of a list or a data set; the same name twice is allowed, since ImageNet has such."""
-    names = list(resolve_class_names(class_names))
+def _resolved(class_names: str | Sequence[str] | None) -> list[str]:
+    """The K names of a list or a dataset; the same name twice is allowed, since ImageNet has such."""
+    names = list(resolve_class_names(class_names or ()))
     if not names:
-        raise ValueError('TextClassifier: class_names is empty; give a list of names or a dataset name')
+        raise ValueError(
+            'TextClassifier: class_names is empty, and no data tell any; give names or the name of a dataset'
+        )
     return names

@@ -73,7 +73,9 @@ class PixelTextMixin(PromptTunedMixin):
     Subclasses set ``resolve_class_names``, which turns what a config says into K names.
     """
 
+    data_arguments = ('class_names',)
     base_prefixes = ('backbone.visual.', 'matching.text.')
+    nested = dict(clip=build_clip, score_concat=ScoreConcat)
     resolve_class_names: Callable[[str | Sequence[str]], list[str]]
 
     def take(self, parts: PixelTextParts) -> None:

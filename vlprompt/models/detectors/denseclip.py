@@ -80,6 +80,7 @@ class DenseCLIPDetector(PixelTextMixin):
         heads = self.fill_heads(detector, levels, parts.num_classes)
         super().__init__(backbone=dict(type=_given, module=parts.backbone), neck=neck, **heads)
         self.take(parts)
+        self.names_follow_data = isinstance(class_names, str)
         self.pixel_text_loss = None if pixel_text_loss is None else MODELS.build(pixel_text_loss)
         self.initialise = initialise
         self._scores: list[Tensor] | None = None

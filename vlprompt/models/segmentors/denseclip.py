@@ -96,6 +96,7 @@ class DenseCLIP(PixelTextMixin, EncoderDecoder):
         names = resolve_class_names(class_names)
         parts = PixelTextParts.build(names, clip, backbone, prompt, context_decoder, prompting, gamma, score_concat)
         self.take(parts)
+        self.names_follow_data = isinstance(class_names, str)
         self.text_head = text_head
         self._build_heads(neck, decode_head, auxiliary_head, parts)
         self.pixel_text_loss = None
