@@ -16,9 +16,8 @@ COMMANDS = [line for block in re.findall(r'^```bash\n(.*?)^```', TUTORIAL, re.M 
 LESS = {  # what makes a command shorter
     'tools/dataset_converters/generate_world.py': '--per-class 2 1 1 --workers 1',
     'tools/train.py': '--cfg-options train_cfg.max_epochs=1 train_dataloader.batch_size=8 '
-    + ' '.join(
-        f'{split}_dataloader.{key}' for split in ('train', 'test') for key in ('num_workers=0', 'persistent_workers=0')
-    ),
+    'train_dataloader.num_workers=0 '
+    'train_dataloader.persistent_workers=False test_dataloader.num_workers=0 test_dataloader.persistent_workers=False',
 }
 
 

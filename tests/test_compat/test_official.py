@@ -141,12 +141,12 @@ def test_the_wrong_method_is_named():
 def official_denseclip(model):
     """The state dict that the official code writes for a model of this shape, in its names."""
     names = [
-        ('matching.prompt.context', 'contexts'),
-        ('matching.gamma', 'gamma'),
-        ('matching.text.', 'text_encoder.'),
-        ('matching.context_decoder.', 'context_decoder.'),
-        ('backbone.visual.', 'backbone.'),
-        ('backbone.pyramid.', 'backbone.'),
+        ('backbone.matching.prompt.context', 'contexts'),
+        ('backbone.matching.gamma', 'gamma'),
+        ('backbone.matching.text.', 'text_encoder.'),
+        ('backbone.matching.context_decoder.', 'context_decoder.'),
+        ('backbone.trunk.visual.', 'backbone.'),
+        ('backbone.trunk.pyramid.', 'backbone.'),
     ]
     state = {}
     for key, value in model.state_dict().items():
@@ -160,17 +160,16 @@ def official_denseclip(model):
 
 @pytest.mark.parametrize('kind', ['rn', 'vit'])
 def test_denseclip_round_trip(kind, tmp_path):
-    pytest.importorskip('mmseg')
     name = {'rn': 'denseclip_r50_fpn_80k_ade20k-512x512', 'vit': 'denseclip_vit-b16_fpn_official_80k_ade20k-640x640'}[
         kind
     ]
     clip = {
-        'model.clip.arch': dict(MICRO[kind], _delete_=True),
-        'model.clip.weights': None,
-        'model.clip.image_size': 64,
+        'model.backbone.clip.arch': dict(MICRO[kind], _delete_=True),
+        'model.backbone.clip.weights': None,
+        'model.backbone.clip.image_size': 64,
     }
     if kind == 'vit':
-        clip |= {'model.clip.arch.vision_layers': 4, 'model.clip.vision.out_indices': (0, 1, 2, 3)}
+        clip |= {'model.backbone.clip.arch.vision_layers': 4, 'model.backbone.clip.vision.out_indices': (0, 1, 2, 3)}
     options = {**clip, 'model.class_names': NAMES, 'model.neck.out_channels': 16, 'model.decode_head.channels': 16}
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = init_model(ROOT / f'configs/denseclip/{name}.py', cfg_options=options)
@@ -179,11 +178,14 @@ def test_denseclip_round_trip(kind, tmp_path):
         command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-seg']
         subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
         model = init_model(ROOT / f'configs/denseclip/{name}.py', tmp_path / 'dst.pth', options)
-        assert torch.equal(model.matching.prompt.context, state['contexts'])
-        assert torch.equal(model.matching.text.positional_embedding, state['text_encoder.positional_embedding'])
-        assert torch.equal(model.backbone.visual.conv1.weight, state['backbone.conv1.weight'])
+        matching = model.backbone.matching
+        assert torch.equal(matching.prompt.context, state['contexts'])
+        assert torch.equal(
+            model.backbone.matching.text.positional_embedding, state['text_encoder.positional_embedding']
+        )
+        assert torch.equal(model.backbone.trunk.visual.conv1.weight, state['backbone.conv1.weight'])
         if kind == 'vit':
-            assert torch.equal(model.backbone.pyramid.fpn4[0].weight, state['backbone.fpn4.0.weight'])
+            assert torch.equal(model.backbone.trunk.pyramid.fpn4[0].weight, state['backbone.fpn4.0.weight'])
         with torch.no_grad():
             assert model(torch.randn(1, 3, 64, 64), mode='tensor').shape == (1, 3, 16, 16)
 
@@ -191,12 +193,11 @@ def test_denseclip_round_trip(kind, tmp_path):
 @pytest.mark.parametrize('kind', ['retinanet', 'mask-rcnn'])
 def test_denseclip_detection_round_trip(kind, tmp_path):
     """The official layout: every tensor of the shipped model finds its place, and the result loads and runs."""
-    pytest.importorskip('mmdet')
     config = ROOT / f'configs/denseclip_det/{kind}_denseclip-r50_fpn_official_1x_coco.py'
     options = {
-        'model.clip.arch': dict(MICRO['rn'], _delete_=True),
-        'model.clip.weights': None,
-        'model.clip.image_size': 96,
+        'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
+        'model.backbone.clip.weights': None,
+        'model.backbone.clip.image_size': 96,
         'model.class_names': NAMES,
         'model.neck.out_channels': 16,
     }
@@ -216,10 +217,13 @@ def test_denseclip_detection_round_trip(kind, tmp_path):
         command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-det']
         subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
         model = init_model(config, tmp_path / 'dst.pth', options)
-        assert torch.equal(model.matching.prompt.context, state['contexts'])
-        assert torch.equal(model.matching.gamma, state['gamma'])
-        assert torch.equal(model.matching.text.positional_embedding, state['text_encoder.positional_embedding'])
-        assert model.backbone.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
+        matching = model.backbone.matching
+        assert torch.equal(matching.prompt.context, state['contexts'])
+        assert torch.equal(matching.gamma, state['gamma'])
+        assert torch.equal(
+            model.backbone.matching.text.positional_embedding, state['text_encoder.positional_embedding']
+        )
+        assert model.backbone.trunk.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
         for name in expected:
             assert torch.equal(model.state_dict()[name], state[name]), name
 

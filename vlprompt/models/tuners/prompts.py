@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from vlprompt.alignment.key_matching import KeyMatch
 from vlprompt.clip import VisionTransformer, run_blocks
 from vlprompt.clip.visual_prompts import Entry
 from vlprompt.models.tuners.base import Terms, Tuner, class_feature, first_tokens
-from vlprompt.prompts.base import ImagePrompt
 from vlprompt.registry import MODELS
 
 
@@ -25,26 +25,26 @@ class PromptTuner(Tuner):
         prompt: config of the prompt.
 
     Raises:
-        ValueError: a coupled prompt, or sets of prompts.
+        ValueError: a prompt that needs text, or several sets of prompts.
     """
 
     def __init__(self, visual: VisionTransformer, num_classes: int, prompt: dict[str, Any]) -> None:
         super().__init__(visual, num_classes)
-        sizes = dict(_sizes(visual), patch_size=visual.patch_size)
-        if getattr(MODELS.get(prompt['type']), 'needs_text', False) or prompt.get('sets') is not None:
+        if prompt.get('sets') or getattr(MODELS.get(prompt['type']), 'needs_text', False):
             raise ValueError(f'{type(self).__name__}: coupled prompts and sets of prompts belong to a TextClassifier')
-        self.prompt: ImagePrompt = MODELS.build(prompt, default_args=sizes)
+        sizes = dict(_sizes(visual), patch_size=visual.patch_size)
+        self.prompt = MODELS.build(prompt, default_args=sizes)
 
     def feature(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, Terms]:
         return self.query(visual, images), Terms()
 
     def query(self, visual: VisionTransformer, images: Tensor) -> Tensor:
         """(B, width) class tokens under the shared prompts alone."""
-        return class_feature(visual, images, self.tokens(visual, len(images)))
+        return class_feature(visual, images, self.shared(visual, images))
 
-    def tokens(self, visual: VisionTransformer, batch: int) -> list[Entry]:
-        """What joins the input of each block, behind ``ln_pre``, for B images."""
-        return self.prompt().entries(visual.ln_pre, batch)
+    def shared(self, visual: VisionTransformer, images: Tensor) -> Sequence[Entry]:
+        """(P, width) prompts of every block, the same for all images."""
+        return self.prompt().entries(visual.ln_pre, len(images))
 
 
 @MODELS.register_module()
@@ -98,7 +98,7 @@ class GroupedPromptTuner(PromptTuner):
 
         The query has no gradient.
         """
-        blocks, first, shared = visual.transformer.resblocks, self.pool.first_block, self.tokens(visual, len(images))
+        blocks, shared, first = visual.transformer.resblocks, self.shared(visual, images), self.pool.first_block
         x, _ = run_blocks(blocks[:first], first_tokens(visual, images), shared[:first])
         with torch.no_grad():
             query, _ = run_blocks(blocks[first:], x, shared[first:], queries=1)
@@ -109,7 +109,7 @@ class GroupedPromptTuner(PromptTuner):
         return visual.ln_post(x[:, 0]), match
 
     def _in_two_passes(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, KeyMatch]:
-        blocks, first, shared = visual.transformer.resblocks, self.pool.first_block, self.tokens(visual, len(images))
+        blocks, shared, first = visual.transformer.resblocks, self.shared(visual, images), self.pool.first_block
         with torch.no_grad():
             query, _ = run_blocks(blocks, first_tokens(visual, images), shared, reference=True)
             query = visual.ln_post(query)[:, 0]

@@ -1,13 +1,15 @@
-"""One pass over images for all analyses of features."""
+"""Features of images under the frozen trunk and under the tuned model, for all analyses of features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from vlprompt.engine.features import compute_features
 from vlprompt.models.tuners import Tuner, class_feature
 
 TRUNK, TUNED = 'trunk', 'tuned'
@@ -29,37 +31,30 @@ class FeatureTable:
     groups: Tensor | None = None
 
 
-@torch.no_grad()
-def extract_features(model: nn.Module, batches: Iterable[dict]) -> FeatureTable:
-    """Features of the batches of a data loader, in their order.
+def feature_table(model: nn.Module, dataset: Dataset, batch_size: int = 64, num_workers: int = 0) -> FeatureTable:
+    """Features of all images of a dataset, in its order.
 
     Args:
         model: a :class:`~vlprompt.models.HeadClassifier`, whose feature is the class token before the head, or
-            a model with a frozen ``clip``, whose image feature is taken; in eval mode.
-        batches: ``inputs`` and ``data_samples`` as ``pseudo_collate`` makes them.
+            a model with a frozen ``clip``, whose image feature is taken.
+        dataset: gives what the model's test pipeline packs.
+        batch_size: images that the model sees at a time.
+        num_workers: processes that load images.
 
     Raises:
         TypeError: a model that is neither.
-        ValueError: no batch.
+        ValueError: an empty dataset.
     """
-    features: dict[str, list[Tensor]] = {}
-    labels: list[Tensor] = []
-    groups: list[Tensor] = []
-    for batch in batches:
-        data = model.data_preprocessor(batch)
-        views, chosen = _views(model, data['inputs'])
-        for name, view in views.items():
-            features.setdefault(name, []).append(view.float().cpu())
-        labels += [sample.get('gt_label', torch.tensor([-1])).cpu() for sample in data['data_samples']]
-        if chosen is not None:
-            groups.append(chosen.cpu())
-    if not labels:
-        raise ValueError('there is no image to compute features of')
-    return FeatureTable(
-        {name: torch.cat(parts) for name, parts in features.items()},
-        torch.cat(labels),
-        torch.cat(groups) if groups else None,
-    )
+
+    def views(batch: dict[str, Any]) -> dict[str, Tensor]:
+        features, groups = _views(model, batch['inputs'])
+        found = {name: view.float() for name, view in features.items()}
+        found['labels'] = torch.cat([sample.get('gt_label', torch.tensor([-1])) for sample in batch['data_samples']])
+        return found if groups is None else found | dict(groups=groups)
+
+    found = compute_features(views, model, dataset, batch_size, num_workers)
+    labels, groups = found.pop('labels'), found.pop('groups', None)
+    return FeatureTable(found, labels, groups)
 
 
 def _views(model: nn.Module, images: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
