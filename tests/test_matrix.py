@@ -171,6 +171,21 @@ def test_head_classifier(row, base, tmp_path):
     check(lambda: head_classifier(base, *row), tmp_path)
 
 
+@pytest.mark.parametrize('row', [row for row in TEXT_ROWS if row[1:3] == ('transport', 'vit')], ids='-'.join)
+def test_text_classifier_under_autocast(row, base):
+    """Towers in bf16, alignment and loss in fp32; parameters and their gradients stay fp32."""
+    torch.manual_seed(0)
+    images, model = torch.randn(4, 3, 64, 64), text_classifier(base, *row).train()
+    exact = model(images, samples(), mode='loss')['loss_cls']
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        rough = model(images, samples(), mode='loss')['loss_cls']
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0, rtol=0.05)
+    if trained(model):
+        rough.backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in trained(model).values())
+
+
 IMPOSSIBLE = {
     'visual prompts in a ResNet': (
         ('context', 'cosine', 'rn', 'deep'),
