@@ -101,6 +101,11 @@ def main(argv: list[str] | None = None) -> None:
                 f'{args.config}: {type(model.alignment).__name__} has no transport plan; '
                 'take a model with TransportAlignment, such as those of configs/plot'
             )
+        if getattr(model.visual, 'sets', None) is not None:
+            raise ConfigError(
+                f'{args.config}: its plan matches prompts with {model.visual.sets} sets of visual prompts, not with '
+                'places in the image; take a model without visual.sets'
+            )
         annotated = sample['data_samples']
         true = int(annotated.gt_label) if 'gt_label' in annotated else None
         preprocessor = model.data_preprocessor
