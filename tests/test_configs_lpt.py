@@ -10,7 +10,7 @@ from mmengine.config import Config
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.engine import PatternOptimWrapperConstructor
-from vlprompt.engine.config import check_config
+from vlprompt.engine.config_check import check_config
 from vlprompt.engine.phases import phase_config
 from vlprompt.structures import ClassificationSample
 

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine import PatternOptimWrapperConstructor
+from vlprompt.engine import PatternOptimWrapperConstructor, follow_training_length
 
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if 'ade20k' in p.stem]
@@ -121,6 +121,7 @@ def test_holds_the_published_recipe(path):
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 1e-4, 1e-4)
     assert 'clip_grad' not in cfg.optim_wrapper
+    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
     (schedule,) = cfg.param_scheduler
     assert schedule.by_epoch is False
     assert (schedule.T_max, schedule.power, schedule.eta_min, schedule.warmup) == (80000, 0.9, 1e-6, 1500)

@@ -24,7 +24,7 @@ check_environment()  # before anything imports torchvision or an mm package
 from vlprompt.engine import cli  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA_ROOT = Path('data')  # where the configs look
+SCENES = Path('data/scenes')  # where the configs look
 N_STEPS = 9
 
 
@@ -45,13 +45,13 @@ class Demo:
 
     Args:
         out: folder of everything but the data.
-        data_root: folder that holds ``scenes/``.
+        scenes: folder of the built-in data set.
         quick: little data and one epoch: shows that every step runs, not what the methods can do.
         cfg_options: handed on to every tool.
     """
 
-    def __init__(self, out: Path, data_root: Path, quick: bool, cfg_options: list[str]) -> None:
-        self.out, self.data_root, self.scenes, self.quick = out, data_root, data_root / 'scenes', quick
+    def __init__(self, out: Path, scenes: Path, quick: bool, cfg_options: list[str]) -> None:
+        self.out, self.scenes, self.quick = out, scenes, quick
         self.cfg_options = cfg_options
         self.zero_shot = Method('zero-shot CLIP', 'configs/zero_shot/zero-shot_micro-rn_scenes.py')
         self.coop = Method('CoOp, 16 shots', 'configs/coop/coop_micro-rn_16shot_scenes.py')
@@ -137,8 +137,8 @@ class Demo:
 
     def options(self, *splits: str) -> list[str]:
         """Options every tool gets that reads these splits of the data."""
-        moved = [f'{s}_dataloader.dataset.data_root={self.data_root}' for s in splits]
-        return (moved if self.data_root != DATA_ROOT else []) + self.cfg_options
+        moved = [f'{s}_dataloader.dataset.data_root={self.scenes}' for s in splits]
+        return (moved if self.scenes != SCENES else []) + self.cfg_options
 
     def timed(self, method: Method, command: list[str], options: list[str]) -> str:
         start = time.monotonic()
@@ -218,13 +218,13 @@ def below_root(path: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of runs and pictures')
-    parser.add_argument('--data-root', type=Path, default=DATA_ROOT, help='folder in which scenes/ is made')
+    parser.add_argument('--data-root', type=Path, default=SCENES, help='folder of the data, made if need be')
     parser.add_argument('--quick', action='store_true', help='one epoch on little data, to see that everything runs')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='handed on to every tool')
     args = parser.parse_args()
-    out, data_root = (below_root(path) for path in (args.out, args.data_root))
+    out, scenes = (below_root(path) for path in (args.out, args.data_root))
     os.chdir(ROOT)
-    Demo(out, data_root, args.quick, args.cfg_options).run()
+    Demo(out, scenes, args.quick, args.cfg_options).run()
 
 
 if __name__ == '__main__':

@@ -38,6 +38,11 @@ def save_image(path: Path, seed: int = 0, size: tuple[int, int] = (40, 36)) -> N
     Image.fromarray(pixels).save(path)
 
 
+def folder_of(dataset: str, root: Path) -> Path:
+    """The folder of ``dataset`` below ``root``."""
+    return root / (JSON_LAYOUTS | WNID_LAYOUTS | dict(fgvc_aircraft=('fgvc_aircraft',)))[dataset][0]
+
+
 def make_tree(dataset: str, root: Path) -> None:
     """Lay out ``dataset`` below ``root`` as the real one is."""
     if dataset in JSON_LAYOUTS:
@@ -46,7 +51,7 @@ def make_tree(dataset: str, root: Path) -> None:
     elif dataset in WNID_LAYOUTS:
         _make_wnid_tree(dataset, root)
     elif dataset == 'fgvc_aircraft':
-        _make_aircraft(root / 'fgvc_aircraft')
+        _make_aircraft(folder_of(dataset, root))
     else:
         raise KeyError(dataset)
 

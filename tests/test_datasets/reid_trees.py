@@ -31,15 +31,20 @@ def make_market(root: Path, train: str, query: str, gallery: str) -> None:
             save_image(root / folder / name, seed=100 * camera + 10 * number + i + 1000 * pid + 5000, size=(6, 12))
 
 
+def folder_of(dataset: str, root: Path) -> Path:
+    """The folder of ``dataset`` below ``root``."""
+    others = dict(msmt17='MSMT17', vehicleid='VehicleID_V1.0')
+    return root / (MARKET[dataset][0] if dataset in MARKET else others[dataset])
+
+
 def make_reid_tree(dataset: str, root: Path) -> None:
     """Lay out ``dataset`` below ``root`` as the real one is."""
     if dataset in MARKET:
-        folder, *folders = MARKET[dataset]
-        make_market(root / folder, *folders)
+        make_market(folder_of(dataset, root), *MARKET[dataset][1:])
     elif dataset == 'msmt17':
-        _make_msmt17(root / 'MSMT17')
+        _make_msmt17(folder_of(dataset, root))
     else:
-        _make_vehicleid(root / 'VehicleID_V1.0')
+        _make_vehicleid(folder_of(dataset, root))
 
 
 def _make_msmt17(root: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from data_trees import CLASSES, make_split_json, make_tree, save_image
+from data_trees import CLASSES, folder_of, make_split_json, make_tree, save_image
 from mmengine.config import Config
 
 from vlprompt.registry import DATASETS, METRICS
@@ -23,12 +23,13 @@ TEST_ONLY = ('imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def build_all(name, data_root):
-    """The three data sets of a config, each with its first sample taken."""
+def build_all(name, folder):
+    """The three data sets of a config, each with its first sample taken; benchmarks lie below ``folder``."""
     cfg = Config.fromfile(FOLDER / f'{name}.py')
     datasets = {}
     for loader in LOADERS:
-        cfg[loader].dataset.data_root = str(data_root)
+        key = cfg[loader].dataset.get('dataset')
+        cfg[loader].dataset.data_root = str(folder_of(key, folder) if key else folder)
         dataset = DATASETS.build(cfg[loader].dataset)
         side = 128 if name in ('scenes', 'split_json_128') else 224
         assert dataset[0]['inputs'].shape == (3, side, side)
@@ -53,9 +54,9 @@ def test_benchmark_configs(tmp_path, name):
 
 
 def test_there_is_a_config_for_every_dataset():
-    from vlprompt.datasets.classification.readers import PRESETS
+    from vlprompt.datasets.presets import PRESETS
 
-    assert set(BENCHMARKS) == set(PRESETS)
+    assert set(BENCHMARKS) == set(PRESETS['few_shot'])
 
 
 @pytest.mark.parametrize('name', OWN)

@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from data_trees import CLASSES, DATASETS, make_split_json, make_tree, save_image
+from data_trees import CLASSES, DATASETS, folder_of, make_split_json, make_tree, save_image
 
 from vlprompt.datasets import FewShotDataset
 from vlprompt.structures import ClassificationSample
@@ -19,7 +19,8 @@ TEST_PIPELINE = [
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_every_benchmark_layout(tmp_path, dataset):
     make_tree(dataset, tmp_path)
-    test = FewShotDataset(str(tmp_path), dataset=dataset, split='test', pipeline=TEST_PIPELINE)
+    folder = str(folder_of(dataset, tmp_path))
+    test = FewShotDataset(folder, dataset=dataset, split='test', pipeline=TEST_PIPELINE)
     assert test.metainfo == dict(classes=list(CLASSES), dataset=dataset)
     assert test.class_counts == [2, 2, 2]
     sample = test[5]
@@ -28,27 +29,27 @@ def test_every_benchmark_layout(tmp_path, dataset):
     assert sample['data_samples'].gt_label.tolist() == [2]
     assert sample['data_samples'].ori_shape == (36, 40)
     if dataset in ('imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'):
-        with pytest.raises(ValueError, match="has no split 'train', only test"):
-            FewShotDataset(str(tmp_path), dataset=dataset, split='train')
+        with pytest.raises(FileNotFoundError, match="has no split 'train', only test"):
+            FewShotDataset(folder, dataset=dataset, split='train')
     else:
-        train = FewShotDataset(str(tmp_path), dataset=dataset, split='train', shots=2)
+        train = FewShotDataset(folder, dataset=dataset, split='train', shots=2)
         assert train.class_counts == [2, 2, 2]
-        assert len(FewShotDataset(str(tmp_path), dataset=dataset, split='train')) == 12
-        new = FewShotDataset(str(tmp_path), dataset=dataset, split='test', subset='new')
+        assert len(FewShotDataset(folder, dataset=dataset, split='train')) == 12
+        new = FewShotDataset(folder, dataset=dataset, split='test', subset='new')
         assert new.metainfo['classes'] == list(CLASSES[2:])
         assert [new.get_cat_ids(i) for i in range(len(new))] == [[0], [0]]
 
 
 def test_imagenet_validates_on_its_whole_test_split(tmp_path):
     make_tree('imagenet', tmp_path)
-    val = FewShotDataset(str(tmp_path), dataset='imagenet', split='val', shots=1)
+    val = FewShotDataset(str(tmp_path / 'imagenet'), dataset='imagenet', split='val', shots=1)
     assert val.class_counts == [2, 2, 2]
 
 
 def test_other_validation_splits_are_drawn(tmp_path):
     make_tree('dtd', tmp_path)
-    assert FewShotDataset(str(tmp_path), dataset='dtd', split='val', shots=1).class_counts == [1, 1, 1]
-    assert FewShotDataset(str(tmp_path), dataset='dtd', split='val', shots=16).class_counts == [3, 3, 3]
+    assert FewShotDataset(str(tmp_path / 'dtd'), dataset='dtd', split='val', shots=1).class_counts == [1, 1, 1]
+    assert FewShotDataset(str(tmp_path / 'dtd'), dataset='dtd', split='val', shots=16).class_counts == [3, 3, 3]
 
 
 def test_unknown_aircraft_variant_names_file_and_line(tmp_path):
@@ -56,7 +57,7 @@ def test_unknown_aircraft_variant_names_file_and_line(tmp_path):
     with (tmp_path / 'fgvc_aircraft/images_variant_test.txt').open('a') as stream:
         stream.write('123 Concorde\n')
     with pytest.raises(ValueError, match=r"images_variant_test\.txt:7: 'Concorde' is not in variants\.txt"):
-        FewShotDataset(str(tmp_path), dataset='fgvc_aircraft', split='test')
+        FewShotDataset(str(tmp_path / 'fgvc_aircraft'), dataset='fgvc_aircraft', split='test')
 
 
 def test_imagenet_tree_problems_are_named(tmp_path):
@@ -64,13 +65,13 @@ def test_imagenet_tree_problems_are_named(tmp_path):
     images = tmp_path / 'imagenet/images'
     save_image(images / 'val/n00000009/0.JPEG')
     with pytest.raises(ValueError, match='n00000009: not one of the 3 classes'):
-        FewShotDataset(str(tmp_path), dataset='imagenet', split='test')
+        FewShotDataset(str(tmp_path / 'imagenet'), dataset='imagenet', split='test')
     shutil.rmtree(images / 'train/n00000002')
     with pytest.raises(ValueError, match="split 'train' has no image of class 'second_class'"):
-        FewShotDataset(str(tmp_path), dataset='imagenet', split='train')
+        FewShotDataset(str(tmp_path / 'imagenet'), dataset='imagenet', split='train')
     (tmp_path / 'imagenet/classnames.txt').write_text('n00000001 a\nn00000002\n')
     with pytest.raises(ValueError, match=r"classnames\.txt:2: 'n00000002' is not '<wnid> <name>'"):
-        FewShotDataset(str(tmp_path), dataset='imagenet', split='train')
+        FewShotDataset(str(tmp_path / 'imagenet'), dataset='imagenet', split='train')
 
 
 def test_broken_and_missing_images_are_named(tmp_path):

@@ -73,7 +73,9 @@ def test_tool_writes_what_the_data_set_reads(tmp_path):
     folder = tmp_path / 'scenes_reid'
     options = ['--identities', '2', '2', '--cameras', '2', '--size', '32', '--workers', '1']
     generate_world.main(['--task', 'reid', '--out', str(folder), *options])
-    train, test = (ReIDDataset(str(tmp_path), 'scenes_reid', split=split) for split in ('train', 'test'))
+    train, test = (
+        ReIDDataset(str(tmp_path / 'scenes_reid'), 'scenes_reid', split=split) for split in ('train', 'test')
+    )
     assert (len(train), train.metainfo['num_ids'], train.metainfo['num_cameras']) == (16, 2, 2)
     assert len(test) == 4 + 12 + 60
     with pytest.raises(SystemExit):

@@ -10,8 +10,7 @@ from data_trees import save_image
 
 from tools.dataset_converters import check_dataset, unpack_cifar100
 from vlprompt.clip.classnames import imagenet_wnids, resolve_class_names
-from vlprompt.datasets import LongTailedDataset
-from vlprompt.datasets.classification.readers import long_tailed
+from vlprompt.datasets import LongTailedDataset, presets
 from vlprompt.datasets.classification.readers.imbalanced import exponential_counts, keep_images
 
 LINES = ['train/cat/0.jpg 0', 'train/cat/1.jpg 0', 'train/cat/2.jpg 0', 'train/sea_lion/0.jpg 1']
@@ -60,7 +59,12 @@ def test_class_names_come_from_the_argument_the_file_the_folders_or_are_the_labe
         (['a.jpg 0', 'b.jpg 3'], (), 'train', r'train.txt: labels run up to 3 but 1, 2 never occur; .* 0\.\.C-1'),
         (['a.jpg 1', 'b.jpg 2'], (), 'train', r'train.txt: labels run up to 2 but 0 never occur'),
         (['a.jpg 0', 'b.jpg 987654321'], (), 'train', r'but 1, 2, 3, 4, 5 never occur'),
-        (['path label', 'a.jpg 0'], (), 'train', r"train.txt:1: label 'label' is no number .* that of line 2 is"),
+        (
+            ['path label', 'a.jpg 0'],
+            (),
+            'train',
+            r"train.txt:1: label 'label' is no number .* that of .*train.txt:2 is",
+        ),
         (['a.jpg 0', 'b.jpg -1'], (), 'train', r"train.txt:2: label '-1' is no number 0\.\.C-1"),
         (
             ['a.jpg cat', 'b.jpg dog'],
@@ -107,11 +111,11 @@ def test_contradictions_and_unknown_benchmarks(tmp_path):
     with pytest.raises(ValueError, match=r"unknown dataset 'places'; one of places_lt, imagenet_lt"):
         LongTailedDataset(str(tmp_path), dataset='places')
     with pytest.raises(ValueError, match="dataset='cifar100_lt' needs imbalance"):
-        LongTailedDataset(str(tmp_path), dataset='cifar100_lt')
+        LongTailedDataset(str(tmp_path / 'cifar100'), dataset='cifar100_lt')
     with pytest.raises(FileNotFoundError, match=r'Places_LT_train\.txt does not exist. .*OLTR'):
-        LongTailedDataset(str(tmp_path), dataset='places_lt')
+        LongTailedDataset(str(tmp_path / 'places365'), dataset='places_lt')
     with pytest.raises(FileNotFoundError, match=r'unpack_cifar100\.py ARCHIVE'):
-        LongTailedDataset(str(tmp_path), dataset='cifar100_lt', imbalance=10)
+        LongTailedDataset(str(tmp_path / 'cifar100'), dataset='cifar100_lt', imbalance=10)
 
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
@@ -126,7 +130,7 @@ def test_places_lt_is_named_by_its_folders(tmp_path):
         test=['val/zen_garden/Places365_val_00000001.jpg 1'],
     ).items():
         (folder / f'Places_LT_{split}.txt').write_text('\n'.join(lines))
-    test = LongTailedDataset(str(tmp_path), dataset='places_lt', split='test')
+    test = LongTailedDataset(str(tmp_path / 'places365'), dataset='places_lt', split='test')
     assert test.metainfo == dict(classes=['airfield', 'zen_garden'], cls_num_list=[2, 1], dataset='places_lt')
     assert test.get_data_info(0)['img_path'] == f'{folder}/val/zen_garden/Places365_val_00000001.jpg'
 
@@ -145,13 +149,13 @@ def imagenet_lt(tmp_path):
 
 
 def test_imagenet_lt_has_words_for_its_folders(imagenet_lt):
-    test = LongTailedDataset(str(imagenet_lt), dataset='imagenet_lt', split='test')
+    test = LongTailedDataset(str(imagenet_lt / 'imagenet_lt'), dataset='imagenet_lt', split='test')
     assert test.metainfo['classes'] == resolve_class_names('imagenet')[:3]
     assert test.get_data_info(0)['img_path'].startswith(f'{imagenet_lt}/imagenet/images/val/n')
     file = imagenet_lt / 'imagenet_lt' / 'ImageNet_LT_train.txt'
     file.write_text('train/n0/1.JPEG 0')
     with pytest.raises(ValueError, match="label 0 lies in folder 'n0', which is no known class"):
-        LongTailedDataset(str(imagenet_lt), dataset='imagenet_lt')
+        LongTailedDataset(str(imagenet_lt / 'imagenet_lt'), dataset='imagenet_lt')
 
 
 def test_sketches_are_tested_with_the_counts_of_imagenet_lt(imagenet_lt):
@@ -160,15 +164,15 @@ def test_sketches_are_tested_with_the_counts_of_imagenet_lt(imagenet_lt):
     for wnid in wnids:
         save_image(folder / 'images' / wnid / 'sketch_0.JPEG')
     (folder / 'classnames.txt').write_text('\n'.join(f'{wnid} some name' for wnid in wnids))
-    test = LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch', split='test')
+    test = LongTailedDataset(str(imagenet_lt / 'imagenet-sketch'), dataset='imagenet_sketch', split='test')
     assert test.metainfo['cls_num_list'] == [2, 1, 1]
     assert test.metainfo['classes'] == resolve_class_names('imagenet')[:3]
     assert test.get_data_info(1)['img_path'] == f'{folder}/images/{wnids[1]}/sketch_0.JPEG'
-    train = LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch')
+    train = LongTailedDataset(str(imagenet_lt / 'imagenet-sketch'), dataset='imagenet_sketch')
     assert train.get_data_info(0)['img_path'] == f'{imagenet_lt}/imagenet/images/train/{wnids[0]}/1.JPEG'
     (folder / 'classnames.txt').write_text(f'{wnids[0]} some name')
     with pytest.raises(ValueError, match=r'1 classes, .* trains 3; they must be the same'):
-        LongTailedDataset(str(imagenet_lt), dataset='imagenet_sketch', split='test')
+        LongTailedDataset(str(imagenet_lt / 'imagenet-sketch'), dataset='imagenet_sketch', split='test')
 
 
 def test_inaturalist_is_read_from_its_json_files(tmp_path):
@@ -181,7 +185,7 @@ def test_inaturalist_is_read_from_its_json_files(tmp_path):
         images = [dict(id=10 + i, file_name=f'train_val2018/A/{c}/{split}{i}.jpg') for i, c in enumerate(labels)]
         annotations = [dict(id=i, image_id=10 + i, category_id=c) for i, c in enumerate(labels)]
         (folder / f'{split}2018.json').write_text(json.dumps(dict(images=images, annotations=annotations)))
-    test = LongTailedDataset(str(tmp_path), dataset='inat2018', split='test')
+    test = LongTailedDataset(str(tmp_path / 'inat2018'), dataset='inat2018', split='test')
     assert test.metainfo['classes'] == ['Apis mellifera', 'Bufo bufo']
     assert test.metainfo['cls_num_list'] == [1, 2]
     assert test.get_data_info(1)['img_path'] == f'{folder}/train_val2018/A/1/val1.jpg'
@@ -189,7 +193,7 @@ def test_inaturalist_is_read_from_its_json_files(tmp_path):
     with pytest.raises(
         ValueError, match=r"train2018.json: .*train0.jpg' has category 1, but categories.json ends at 1"
     ):
-        LongTailedDataset(str(tmp_path), dataset='inat2018')
+        LongTailedDataset(str(tmp_path / 'inat2018'), dataset='inat2018')
     broken = {
         'categories.json': [('{', 'not valid JSON'), ('[{"id": 0}]', 'expected a list of'), ('[]', 'has category 1')],
         'train2018.json': [
@@ -201,7 +205,7 @@ def test_inaturalist_is_read_from_its_json_files(tmp_path):
         for text, message in cases:
             (folder / name).write_text(text)
             with pytest.raises(ValueError, match=message) as error:
-                LongTailedDataset(str(tmp_path), dataset='inat2018')
+                LongTailedDataset(str(tmp_path / 'inat2018'), dataset='inat2018')
             assert str(folder) in str(error.value)
 
 
@@ -258,18 +262,21 @@ def test_the_archive_becomes_a_long_tailed_data_set(archive, tmp_path, capsys):
     assert '12 train, 3 test images of 3 classes' in capsys.readouterr().out
     assert (tmp_path / 'again/train.txt').read_text() == (tmp_path / 'cifar100/train.txt').read_text()
     whole = LongTailedDataset(
-        str(tmp_path), dataset='cifar100_lt', imbalance=1, pipeline=[dict(type='vlprompt.LoadImage')]
+        str(tmp_path / 'cifar100'), dataset='cifar100_lt', imbalance=1, pipeline=[dict(type='vlprompt.LoadImage')]
     )
     assert sorted(whole.labels) == [0] * 4 + [1] * 4 + [2] * 4
     for sample in (whole[0], whole[11]):
         number = int(sample['img_path'][-9:-4])
         assert np.array_equal(np.asarray(sample['img']), pixels[number].reshape(3, 32, 32).transpose(1, 2, 0))
     for split in ('train', 'test'):
-        tail = LongTailedDataset(str(tmp_path), dataset='cifar100_lt', imbalance=4, split=split)
+        tail = LongTailedDataset(str(tmp_path / 'cifar100'), dataset='cifar100_lt', imbalance=4, split=split)
         assert tail.metainfo['cls_num_list'] == [4, 2, 1]
     assert len(tail) == 3
     others = {
-        tuple(d['img_path'] for d in LongTailedDataset(str(tmp_path), dataset='cifar100_lt', imbalance=4, split_seed=s))
+        tuple(
+            d['img_path']
+            for d in LongTailedDataset(str(tmp_path / 'cifar100'), dataset='cifar100_lt', imbalance=4, split_seed=s)
+        )
         for s in range(4)
     }
     assert len(others) > 1
@@ -306,20 +313,22 @@ def test_check_dataset_describes_the_tail(tmp_path, capsys):
 
 def test_check_dataset_knows_the_published_lists(imagenet_lt, monkeypatch, capsys):
     file = imagenet_lt / 'imagenet_lt' / 'ImageNet_LT_test.txt'
-    assert check_dataset.main(['--dataset', 'imagenet_lt', '--data-root', str(imagenet_lt)]) == 1
+    assert check_dataset.main(['--dataset', 'imagenet_lt', '--data-root', str(imagenet_lt / 'imagenet_lt')]) == 1
     problem = f'PROBLEM: {file}: not the published list (md5 '
     assert problem in capsys.readouterr().out
-    monkeypatch.setitem(long_tailed.IMAGENET_MD5, 'test', hashlib.md5(file.read_bytes()).hexdigest())
-    check_dataset.main(['--dataset', 'imagenet_lt', '--data-root', str(imagenet_lt)])
+    monkeypatch.setitem(presets.IMAGENET_LT_MD5, 'test', hashlib.md5(file.read_bytes()).hexdigest())
+    check_dataset.main(['--dataset', 'imagenet_lt', '--data-root', str(imagenet_lt / 'imagenet_lt')])
     assert problem not in capsys.readouterr().out
 
 
 def test_check_dataset_reads_the_data_of_a_config(archive, tmp_path, capsys):
     unpack_cifar100.main([str(archive[0]), '--out', str(tmp_path / 'cifar100')])
     config = tmp_path / 'config.py'
-    dataset = dict(type='vlprompt.LongTailedDataset', dataset='cifar100_lt', imbalance=4, data_root=str(tmp_path))
+    dataset = dict(
+        type='vlprompt.LongTailedDataset', dataset='cifar100_lt', imbalance=4, data_root=str(tmp_path / 'cifar100')
+    )
     config.write_text(f'train_dataloader = test_dataloader = dict(dataset={dataset})')
     check_dataset.main([str(config)])
     assert 'imbalance ratio 4' in capsys.readouterr().out
-    check_dataset.main(['--dataset', 'cifar100_lt', '--imbalance', '2', '--data-root', str(tmp_path)])
+    check_dataset.main(['--dataset', 'cifar100_lt', '--imbalance', '2', '--data-root', str(tmp_path / 'cifar100')])
     assert 'imbalance ratio 2' in capsys.readouterr().out

@@ -7,7 +7,7 @@ from data_trees import save_image
 from mmengine.config import Config
 
 from vlprompt.clip.classnames import imagenet_wnids
-from vlprompt.datasets.classification.readers import LONG_TAILED
+from vlprompt.datasets.presets import PRESETS
 from vlprompt.registry import DATA_SAMPLERS, DATASETS, METRICS
 
 FOLDER = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
@@ -42,7 +42,7 @@ def test_configs(tmp_path, name):
     make_lists(lists, root / 'imagenet/images' if kind == 'imagenet' else lists, template, folders)
     cfg = Config.fromfile(FOLDER / f'{name}.py')
     for loader, count in (('train_dataloader', 4), ('val_dataloader', 2), ('test_dataloader', 2)):
-        cfg[loader].dataset.data_root = str(root)
+        cfg[loader].dataset.data_root = str(lists)
         dataset = DATASETS.build(cfg[loader].dataset)
         assert len(dataset) == count
         assert dataset.metainfo['cls_num_list'] == [3, 1]
@@ -59,7 +59,7 @@ def test_there_is_a_config_for_every_benchmark():
     own = [
         loader.dataset for loader in loaders if loader.get('dataset', {}).get('type') == 'vlprompt.LongTailedDataset'
     ]
-    assert {dataset.dataset for dataset in own if 'dataset' in dataset} == set(LONG_TAILED)
+    assert {dataset.dataset for dataset in own if 'dataset' in dataset} == set(PRESETS['long_tailed'])
 
 
 def test_data_without_a_validation_split_says_so():

@@ -3,7 +3,8 @@ import json
 import pytest
 from data_trees import CLASSES, save_image
 
-from vlprompt.datasets.classification.readers import PRESETS, build_reader
+from vlprompt.datasets.build_reader import build_few_shot_reader as build_reader
+from vlprompt.datasets.presets import PRESETS
 
 GOOD = {'train': [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']], 'test': [['c.jpg', 1, 'dog']]}
 
@@ -30,12 +31,13 @@ def read_json(tmp_path, content, split='train'):
         ({'test': [['c.jpg', 0, 'dog']]}, 'test', r"'c.jpg': label 0 \('dog'\) is not one of the 2 classes"),
         ({'val': []}, 'val', "has no split 'val', only train, test"),
         ({'training': []}, 'train', r"keys train, val, test; found \['test', 'train', 'training'\]"),
-        ({}, 'valid', "split must be 'train', 'val' or 'test', got 'valid'"),
+        ({}, 'valid', "split must be one of train, val, test; got 'valid'"),
     ],
 )
 def test_inconsistent_json_is_an_error_that_names_the_place(tmp_path, change, split, message):
     assert len(read_json(tmp_path, GOOD)) == 2
-    with pytest.raises(ValueError, match=message) as error:
+    kind = FileNotFoundError if split == 'val' else ValueError
+    with pytest.raises(kind, match=message) as error:
         read_json(tmp_path, GOOD | change, split)
     if split != 'valid':
         assert 'split.json' in str(error.value)
@@ -90,7 +92,7 @@ def test_one_text_list_per_split(tmp_path):
     assert reader.splits == ('train', 'test')
     assert reader.read('train')[0].path == 'my photos/a.jpg'
     assert reader.read('test')[0].label == 1
-    with pytest.raises(ValueError, match=r"val\.txt does not exist: has no split 'val', only train, test"):
+    with pytest.raises(FileNotFoundError, match=r"val\.txt does not exist: has no split 'val', only train, test"):
         reader.read('val')
     alone = build_reader(tmp_path, ann_file='test.txt', classes=['cat', 'dog'], split='test')
     assert alone.read('test') == reader.read('test')
@@ -109,13 +111,15 @@ def test_swapped_columns_are_said(tmp_path):
 def test_numbers_as_labels_need_names(tmp_path):
     (tmp_path / 'train.txt').write_text('a.jpg 0\nb.jpg 1\n')
     (tmp_path / 'classnames.txt').write_text('cat\ndog\n')
-    items = build_reader(tmp_path, ann_file='train.txt', classes='classnames.txt').read('train')
-    assert [(item.label, item.name) for item in items] == [(0, 'cat'), (1, 'dog')]
+    for classes in (None, 'classnames.txt', ['cat', 'dog']):  # the file is found by its name
+        items = build_reader(tmp_path, ann_file='train.txt', classes=classes).read('train')
+        assert [(item.label, item.name) for item in items] == [(0, 'cat'), (1, 'dog')]
+    (tmp_path / 'classnames.txt').unlink()
     with pytest.raises(ValueError, match=r"train.txt:1: label '0' is a number; give `classes`"):
         build_reader(tmp_path, ann_file='train.txt').read('train')
     (tmp_path / 'train.txt').write_text('a.jpg 0\nb.jpg 2\n')
     with pytest.raises(ValueError, match=r"train.txt:2: label '2' is not one of the 2 classes"):
-        build_reader(tmp_path, ann_file='train.txt', classes='classnames.txt').read('train')
+        build_reader(tmp_path, ann_file='train.txt', classes=['cat', 'dog']).read('train')
 
 
 def test_csv(tmp_path):
@@ -126,10 +130,10 @@ def test_csv(tmp_path):
     assert reader.read('train')[0].path == 'a, b.jpg'
     assert [item.path for item in reader.read('test')] == ['d.jpg']
     for content, message in (
-        ('a.jpg,dog\n', 'list.csv:1: the first line must name the columns path and label'),
+        ('a.jpg,dog\n', "list.csv:1: no column 'path', 'label'; the first line must name the columns path, label"),
         ('path,label\na.jpg\n', 'list.csv:2: expected 2 fields'),
         ('path,label,split\na.jpg,dog,training\n', "list.csv:2: split 'training' is none of"),
-        ('path,label\n,dog\n', 'list.csv:2: path or label is empty'),
+        ('path,label\n,dog\n', "list.csv:2: field 'path' is empty"),
     ):
         file.write_text(content)
         with pytest.raises(ValueError, match=message):
@@ -153,8 +157,8 @@ def test_contradicting_arguments(tmp_path):
         build_reader(tmp_path, ann_file='labels.xlsx')
 
 
-@pytest.mark.parametrize('dataset', PRESETS)
+@pytest.mark.parametrize('dataset', PRESETS['few_shot'])
 def test_missing_benchmark_files_say_what_goes_where(tmp_path, dataset):
     with pytest.raises(FileNotFoundError, match=r'does not exist\. .*(CoOp|official archive|generate_world)') as error:
         build_reader(tmp_path, dataset=dataset).read('test')
-    assert str(tmp_path / PRESETS[dataset].folder) in str(error.value)
+    assert str(tmp_path) in str(error.value)

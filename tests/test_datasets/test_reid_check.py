@@ -7,8 +7,8 @@ from data_trees import save_image
 from reid_trees import make_market, make_reid_tree
 
 from tools.dataset_converters import check_dataset as tool
+from vlprompt.datasets.build_reader import build_reid_reader
 from vlprompt.datasets.reid.check import check_reid
-from vlprompt.datasets.reid.readers import build_reid_reader
 
 FOLDERS = ('bounding_box_train', 'query', 'bounding_box_test')
 
@@ -53,7 +53,7 @@ def test_problems_and_notes(market):
 
 def test_identities_of_msmt17_are_numbered_twice(tmp_path):
     make_reid_tree('msmt17', tmp_path)
-    report = check_reid(build_reid_reader(tmp_path, 'msmt17'))
+    report = check_reid(build_reid_reader(tmp_path / 'MSMT17', 'msmt17'))
     assert report.problems == []
 
 
@@ -66,7 +66,7 @@ def test_missing_splits_are_problems(market):
 def test_a_config_names_its_data(tmp_path, capsys):
     make_reid_tree('market1501', tmp_path)
     base = tool.__file__.rpartition('tools')[0] + 'configs/_base_/datasets/market1501_256x128.py'
-    root = f'dict(dataset=dict(data_root={str(tmp_path)!r}))'
+    root = f'dict(dataset=dict(data_root={str(tmp_path / "Market-1501-v15.09.15")!r}))'
     (tmp_path / 'config.py').write_text(f'_base_ = {base!r}\ntrain_dataloader = {root}\ntest_dataloader = {root}\n')
     assert tool.main([str(tmp_path / 'config.py')]) == 0
     assert capsys.readouterr().out.count('identities  images') == 1

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from reid_trees import DATASETS, TEST, TRAIN, entries, make_market, make_reid_tree, make_table
+from reid_trees import DATASETS, TEST, TRAIN, entries, folder_of, make_market, make_reid_tree, make_table
 
 from vlprompt.datasets import ReIDDataset
-from vlprompt.datasets.reid.readers import REID_PRESETS, build_reid_reader
+from vlprompt.datasets.build_reader import build_reid_reader
+from vlprompt.datasets.presets import PRESETS
 from vlprompt.registry import DATASETS as REGISTRY
 from vlprompt.registry import METRICS
 
@@ -38,7 +39,7 @@ def test_every_config_reads_its_layout(tmp_path, name):
     metric = METRICS.build(cfg.test_evaluator)
     assert metric.repeats == (10 if name == 'vehicleid' else 0)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        cfg[loader].dataset.data_root = str(tmp_path)
+        cfg[loader].dataset.data_root = str(folder_of(name, tmp_path))
         dataset = REGISTRY.build(cfg[loader].dataset)
         assert dataset[0]['inputs'].shape == (3, *size)
         meta = dataset.metainfo
@@ -47,7 +48,7 @@ def test_every_config_reads_its_layout(tmp_path, name):
         assert meta['noun'] == ('vehicle' if name in ('veri', 'vehicleid') else 'person')
         roles = Counter(role for (role,) in infos(dataset, 'role'))
         assert list(roles) == (['train'] if loader == 'train_dataloader' else ['query', 'gallery'])
-    assert set(REID_PRESETS) - set(DATASETS) == {'vehicleid_1600', 'vehicleid_2400'}
+    assert set(PRESETS['reid']) - set(DATASETS) == {'vehicleid_1600', 'vehicleid_2400'}
 
 
 def test_market_layout(tmp_path):
@@ -91,14 +92,14 @@ def test_samples_carry_what_the_model_needs(tmp_path):
 
 def test_msmt17_trains_on_train_and_val_and_reads_the_camera_of_the_name(tmp_path):
     make_reid_tree('msmt17', tmp_path)
-    train = ReIDDataset(str(tmp_path), 'msmt17')
+    train = ReIDDataset(str(tmp_path / 'MSMT17'), 'msmt17')
     assert infos(train, 'pid', 'camid') == [(0, 3), (1, 3), (1, 4)]
     (tmp_path / 'MSMT17' / 'train').rename(tmp_path / 'MSMT17' / 'mask_train_v2')
-    second_edition = ReIDDataset(str(tmp_path), 'msmt17')
+    second_edition = ReIDDataset(str(tmp_path / 'MSMT17'), 'msmt17')
     assert Path(second_edition.get_data_info(2)['img_path']).is_file()
     (tmp_path / 'MSMT17' / 'list_query.txt').write_text('0000/0000_000.jpg 0\n')
     with pytest.raises(ValueError, match=r'list_query.txt:1: the third field of the file name must be the camera'):
-        ReIDDataset(str(tmp_path), 'msmt17', split='test')
+        ReIDDataset(str(tmp_path / 'MSMT17'), 'msmt17', split='test')
 
 
 def test_veri_viewpoints(tmp_path):
@@ -109,7 +110,7 @@ def test_veri_viewpoints(tmp_path):
     lines = [f'/some/where/{name} {"1 2 " * 20}{number % 8}' for number, name in enumerate(names) if name != unlabelled]
     (folder / 'keypoint_train.txt').write_text('\n'.join(lines))
     (folder / 'keypoint_test.txt').write_text(f'{names[0]} 7\n')
-    test = ReIDDataset(str(tmp_path), 'veri', split='test')
+    test = ReIDDataset(str(folder), 'veri', split='test')
     assert test.metainfo['num_views'] == 8
     assert len(test) == len(entries('query')) - 1 + len(entries('gallery')) - 1
     assert test.reader.notes() == [f'{folder}: 1 images of query have no viewpoint and are left out']
@@ -117,17 +118,17 @@ def test_veri_viewpoints(tmp_path):
     assert all(views[Path(path).name] == view for path, view in infos(test, 'img_path', 'viewid'))
     (folder / 'keypoint_train.txt').write_text('a.jpg 1 2 9')
     with pytest.raises(ValueError, match=r'keypoint_train.txt:1: a line must end with a viewpoint from 0 to 7'):
-        ReIDDataset(str(tmp_path), 'veri')
+        ReIDDataset(str(folder), 'veri')
 
 
 def test_vehicleid_draws_one_gallery_image_of_each(tmp_path):
     make_reid_tree('vehicleid', tmp_path)
-    test = ReIDDataset(str(tmp_path), 'vehicleid', split='test')
+    test = ReIDDataset(str(tmp_path / 'VehicleID_V1.0'), 'vehicleid', split='test')
     roles = Counter((pid, role) for pid, role in infos(test, 'pid', 'role'))
     assert roles == {(pid, role): count for pid in TEST for role, count in (('query', 2), ('gallery', 1))}
     assert {camid for (camid,) in infos(test, 'camid')} == {0}
     with pytest.raises(FileNotFoundError, match=r'has no split .query., only train. .*VehicleID_V1.0 must hold'):
-        ReIDDataset(str(tmp_path), 'vehicleid_2400', split='test')
+        ReIDDataset(str(tmp_path / 'VehicleID_V1.0'), 'vehicleid_2400', split='test')
 
 
 def test_table_with_names(tmp_path):
@@ -169,7 +170,9 @@ def test_mistakes_in_tables(tmp_path, content, message):
 def test_mistakes_in_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nowhere does not exist. .* must hold the folders bounding_box_train'):
         ReIDDataset(str(tmp_path / 'nowhere'))
-    with pytest.raises(FileNotFoundError, match=r'Make it with: python tools/dataset_converters/generate_world.py'):
+    with pytest.raises(
+        FileNotFoundError, match=r'Make the built-in data with: python tools/dataset_converters/generate_world.py'
+    ):
         ReIDDataset(str(tmp_path), 'scenes_reid')
     for name in ('cat.jpg', '0001_c0s1.jpg'):
         folder = tmp_path / name
@@ -177,8 +180,8 @@ def test_mistakes_in_folders(tmp_path):
         (folder / 'query' / name).touch()
         with pytest.raises(ValueError, match=rf'query/{name}: the name must begin with <identity>_c<camera>'):
             ReIDDataset(str(folder), split='query')
-    (tmp_path / 'Market-1501-v15.09.15' / 'query').mkdir(parents=True)
-    (tmp_path / 'Market-1501-v15.09.15' / 'query' / '0001_c7s1.jpg').touch()
+    (tmp_path / 'query').mkdir()
+    (tmp_path / 'query' / '0001_c7s1.jpg').touch()
     with pytest.raises(ValueError, match=r"'query/0001_c7s1.jpg': camera 7 of a data set with 6"):
         ReIDDataset(str(tmp_path), 'market1501', split='query')
 

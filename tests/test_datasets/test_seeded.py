@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vlprompt.datasets import InfiniteEpochSampler, PaddedEpochSampler, SeededDataset
+from vlprompt.datasets import EpochSampler, InfiniteEpochSampler, SeededDataset
 
 
 class Draws(Dataset):
@@ -53,7 +53,7 @@ def test_skipping_continues_the_stream(world_size):
 
 def test_padded_epochs_give_every_process_equally_many():
     def epoch(number, rank=0, world_size=1):
-        sampler = PaddedEpochSampler(SeededDataset(Draws()), seed=3)
+        sampler = EpochSampler(SeededDataset(Draws()), seed=3, pad=True)
         sampler.rank, sampler.world_size = rank, world_size
         sampler.set_epoch(number)
         assert len(list(sampler)) == len(sampler)
@@ -89,6 +89,8 @@ def test_workers_do_not_matter():
 
 
 def test_other_datasets_are_refused():
-    for sampler in (InfiniteEpochSampler, PaddedEpochSampler):
-        with pytest.raises(TypeError, match=f'{sampler.__name__} needs a SeededDataset'):
+    for sampler in (InfiniteEpochSampler, EpochSampler):
+        with pytest.raises(
+            TypeError, match=f'{sampler.__name__} needs a data set whose indices carry the epoch, got Draws'
+        ):
             sampler(Draws())

@@ -7,7 +7,7 @@ from data_trees import save_image
 from PIL import Image
 from torchvision import transforms as T
 
-from vlprompt.datasets.seeding import sample_rng
+from vlprompt.datasets.seeded import sample_rng
 from vlprompt.datasets.transforms import (
     CenterCrop,
     LoadImage,

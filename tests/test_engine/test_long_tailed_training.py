@@ -44,7 +44,6 @@ train_dataloader = dict(
 test_dataloader = dict(
     num_workers=0, persistent_workers=False, dataset=dict(data_root='{root}', pipeline=test_pipeline)
 )
-param_scheduler = dict(T_max=2)
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 """

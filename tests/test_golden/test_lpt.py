@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
+from vlprompt.engine import follow_training_length
 from vlprompt.models import AGCLLoss
 from vlprompt.models.losses.long_tailed import cloud_sizes
 
@@ -94,6 +95,7 @@ def test_rates_and_weights_of_every_epoch(golden):
     _, ref = golden.load('lpt/schedules')
     shipped = Config.fromfile(ROOT / 'configs/_base_/schedules/lpt_official_90e.py')
     schedule = shipped.param_scheduler
+    follow_training_length(schedule, shipped.train_cfg)
     schedule.pop('type')
     assert not schedule.pop('convert_to_iter_based')
     assert schedule.pop('T_max') == shipped.train_cfg.max_epochs == 90

@@ -29,7 +29,7 @@ def project(tmp_path_factory):
 
 
 def test_rank_lists(project, tmp_path, capsys):
-    common = [str(project / 'plain.py'), 'none', '--data-root', str(project / 'data')]
+    common = [str(project / 'plain.py'), 'none', '--data-root', str(project / 'data' / 'scenes_reid')]
     picture = tmp_path / 'made' / 'ranks.png'
     show_rank_list.main([*common, '--queries', '3', '--top-k', '4', '--rerank', '--out', str(picture)])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[-4:-1]]
@@ -62,9 +62,9 @@ def test_features_of_a_folder(project, tmp_path):
 
 def test_several_data_sets_in_one_command(project, tmp_path, capsys):
     out = tmp_path / 'cross.json'
-    names = ['scenes_reid', str(project / 'data' / 'scenes_reid')]
-    root = ['--data-root', str(project / 'data')]
-    options = ['--datasets', *names, '--out', str(out), '--workers', '0', *root]
+    folder = str(project / 'data' / 'scenes_reid')
+    names = [f'scenes_reid={folder}', folder]
+    options = ['--datasets', *names, '--out', str(out), '--workers', '0']
     cross_dataset_test.main([str(project / 'sie.py'), 'none', *options])
     results = json.loads(out.read_text())
     assert list(results) == names

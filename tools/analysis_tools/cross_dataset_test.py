@@ -2,11 +2,11 @@
 
 python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16_60e_msmt17-256x128.py \
     work_dirs/clipreid_vit-b16_60e_msmt17-256x128/finetune/epoch_60.pth \
-    --datasets market1501 dukemtmc data/mine --out cross.json
+    --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 
-A data set is a benchmark below --data-root or a folder in Market-1501's layout. Classifiers have no part; images go
-through the config's test pipeline. Where the model was trained with side information, the mean over its cameras stands
-in on other data sets than its own.
+A data set is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in
+Market-1501's layout. Classifiers are ignored; images go through the config's test pipeline. Where the model was trained
+with side information, the mean over its cameras stands in on other data sets than its own.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from torch import nn  # noqa: E402
 
 from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
 from vlprompt.datasets import ReIDDataset  # noqa: E402
-from vlprompt.datasets.reid.readers import REID_PRESETS  # noqa: E402
+from vlprompt.datasets.presets import PRESETS  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
 from vlprompt.evaluation import RetrievalMetric  # noqa: E402
@@ -32,9 +32,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file of a model for re-identification')
     parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
     parser.add_argument(
-        '--datasets', nargs='+', required=True, metavar='NAME', help=f'folders, or of {", ".join(REID_PRESETS)}'
+        '--datasets',
+        nargs='+',
+        required=True,
+        metavar='NAME[=DIR]',
+        help=f'folders, or of {", ".join(PRESETS["reid"])}',
     )
-    parser.add_argument('--data-root', default='data', help='folder of the benchmarks')
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
     parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all data sets')
     parser.add_argument('--workers', type=int, default=2, help='processes that load images')
@@ -46,13 +49,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str, float]:
     """Metrics of one data set."""
     loader = model.cfg.test_dataloader
-    place = dict(data_root=args.data_root, dataset=name) if name in REID_PRESETS else dict(data_root=name)
-    dataset = ReIDDataset(**place, split='test', pipeline=loader.dataset.pipeline)
+    dataset = ReIDDataset(**place_of(name), split='test', pipeline=loader.dataset.pipeline)
     samples = describe_images(model, dataset, loader.batch_size, args.workers)
     metric = RetrievalMetric(
         repeats=10 if name.startswith('vehicleid') else 0, rerank=dict() if args.rerank else None, device=args.device
     )
     return metric.calculate(*stack_descriptors(samples), [sample.is_query for sample in samples])
+
+
+def place_of(name: str) -> dict[str, str | None]:
+    """``data_root`` and ``dataset`` of an argument of ``--datasets``.
+
+    >>> place_of('msmt17=/disk/MSMT17')
+    {'dataset': 'msmt17', 'data_root': '/disk/MSMT17'}
+    >>> place_of('data/mine')
+    {'data_root': 'data/mine'}
+    """
+    benchmark, _, folder = name.partition('=')
+    return dict(dataset=benchmark, data_root=folder or None) if benchmark in PRESETS['reid'] else dict(data_root=name)
 
 
 def trained_on(model: nn.Module) -> str | None:
@@ -69,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     results = {}
     for name in args.datasets:
         if side_information is not None:
-            side_information.at_test = 'own' if name == trained_on(model) else 'mean'
+            side_information.at_test = 'own' if name.partition('=')[0] == trained_on(model) else 'mean'
         results[name] = evaluate(model, args, name)
         values = '  '.join(f'{metric} {value:6.2f}' for metric, value in results[name].items())
         print(f'{name:20}  {values}', flush=True)

@@ -1,8 +1,10 @@
 """Check a data set: counts per split, missing and unreadable images, leaks, label gaps.
 
-Classification or re-identification: a benchmark, one's own data, or the data of a config:
+Classification or re-identification: a supported data set, your own data, or the data of a config:
 
-    python tools/dataset_converters/check_dataset.py --dataset caltech101
+    python tools/dataset_converters/check_dataset.py --dataset caltech101                    # in data/caltech-101
+    python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
+    python tools/dataset_converters/check_dataset.py --data-root data/mine                   # a folder per class
     python tools/dataset_converters/check_dataset.py --data-root data/mine --ann-file split.json
     python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50_16shot_caltech101.py
     python tools/dataset_converters/check_dataset.py --dataset cifar100_lt --imbalance 100
@@ -18,6 +20,7 @@ Every image is opened. The exit code is 1 if there is a problem.
 
 import argparse
 import sys
+from inspect import signature
 
 from vlprompt.compat.environment import check_environment
 
@@ -25,32 +28,29 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.config import Config  # noqa: E402
 
-from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
-from vlprompt.datasets.classification.readers import (  # noqa: E402
-    LONG_TAILED,
-    PRESETS,
-    SplitReader,
+from vlprompt.datasets.build_reader import (  # noqa: E402
+    build_few_shot_reader,
     build_long_tailed_reader,
-    build_reader,
+    build_reid_reader,
 )
+from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
+from vlprompt.datasets.presets import PRESETS  # noqa: E402
+from vlprompt.datasets.reader import Reader  # noqa: E402
 from vlprompt.datasets.reid.check import check_reid  # noqa: E402
-from vlprompt.datasets.reid.readers import REID_PRESETS, ReIDReader, build_reid_reader  # noqa: E402
+from vlprompt.datasets.reid.readers.base import ReIDReader  # noqa: E402
 
-READER_KEYS = ('data_root', 'dataset', 'ann_file', 'data_prefix', 'classes', 'split')
-LONG_TAILED_KEYS = (*READER_KEYS, 'imbalance', 'split_seed')
-REID_KEYS = ('data_root', 'dataset', 'ann_file', 'data_prefix', 'noun')
 BUILDERS = dict(
-    LongTailedDataset=(build_long_tailed_reader, LONG_TAILED_KEYS), ReIDDataset=(build_reid_reader, REID_KEYS)
+    FewShotDataset=build_few_shot_reader, LongTailedDataset=build_long_tailed_reader, ReIDDataset=build_reid_reader
 )
-"""Type of a data set -> what builds its reader, from which of its arguments."""
+"""Type of a data set -> what builds its reader, from some of its arguments."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', help='a config with a test or training data set')
-    parser.add_argument('--data-root', default='data', help='folder of the benchmarks, or of your own data')
-    parser.add_argument('--dataset', help="a benchmark, such as 'caltech101'")
-    parser.add_argument('--long-tailed', action='store_true', help="your own data are lists with lines 'path label'")
+    parser.add_argument('--data-root', help='folder of the data set (default: where it lies below data/)')
+    parser.add_argument('--dataset', help="a supported data set, such as 'caltech101'")
+    parser.add_argument('--long-tailed', action='store_true', help='your own data is long-tailed')
     parser.add_argument('--imbalance', type=float, help='of a long-tailed data set that is cut out of a balanced one')
     parser.add_argument('--split-seed', type=int, default=0, help='of that draw')
     parser.add_argument('--reid', action='store_true', help='your own data is for re-identification')
@@ -61,22 +61,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def readers(args: argparse.Namespace) -> list[SplitReader | ReIDReader]:
+def readers(args: argparse.Namespace) -> list[Reader]:
     """One reader per data set that the arguments name."""
     if args.config is None:
-        if args.reid or args.dataset in REID_PRESETS:
+        if args.reid or args.dataset in PRESETS['reid']:
             return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
         common = (args.data_root, args.dataset, args.ann_file, args.data_prefix, args.classes)
-        if args.long_tailed or (args.dataset in LONG_TAILED and args.dataset not in PRESETS):
+        if args.long_tailed or (args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']):
             return [build_long_tailed_reader(*common, imbalance=args.imbalance, split_seed=args.split_seed)]
-        return [build_reader(*common)]
+        return [build_few_shot_reader(*common)]
     config = Config.fromfile(args.config)
     unique = {}
     for loader in ('train_dataloader', 'test_dataloader'):
         dataset = (config.get(loader) or {}).get('dataset')
         if dataset is not None:
-            build, keys = BUILDERS.get(dataset.type.rpartition('.')[2], (build_reader, READER_KEYS))
-            reader = build(**{key: dataset[key] for key in keys if key in dataset})
+            kind = dataset.type.rpartition('.')[2]
+            if kind not in BUILDERS:
+                raise SystemExit(f'{args.config}: {loader} has a {kind}; checked are {", ".join(BUILDERS)}')
+            keys = signature(BUILDERS[kind]).parameters
+            reader = BUILDERS[kind](**{key: dataset[key] for key in keys if key in dataset})
             unique.setdefault(reader.source, reader)
     if not unique:
         raise SystemExit(f'{args.config} has neither a train_dataloader nor a test_dataloader with a dataset')

@@ -6,13 +6,13 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from vlprompt.apis.inference import (  # noqa: E402
     ImageFiles,
-    find_images,
     load_files,
     predict_dataset,
     predict_images,
 )
 from vlprompt.apis.init_model import init_model  # noqa: E402
 from vlprompt.apis.retrieval import RetrievalIndex, describe_images, person_files, stack_descriptors  # noqa: E402
+from vlprompt.datasets.images import find_images  # noqa: E402
 
 __all__ = [
     'ImageFiles',

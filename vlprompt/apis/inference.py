@@ -13,7 +13,6 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
-from vlprompt.datasets.classification.readers.base import IMAGE_SUFFIXES
 from vlprompt.errors import ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
@@ -39,19 +38,6 @@ class ImageFiles(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         return self.pipeline(dict(img_path=self.paths[index], sample_idx=index, img_id=index, **self.info))
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """All image files below a folder, at any depth, sorted by path.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
-    folder = Path(folder)
-    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not paths:
-        raise FileNotFoundError(f'{folder} holds no images')
-    return paths
 
 
 def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> ImageFiles:

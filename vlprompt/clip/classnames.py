@@ -62,7 +62,8 @@ def resolve_class_names(spec: str | Sequence[str]) -> list[str]:
     key, subset = spec, 'all'
     if spec.endswith(tuple(f':{name}' for name in SUBSETS)):
         key, subset = spec.rsplit(':', 1)
-    first, last = subset_range(len(names := _resolve(key)), subset)
+    names = read_class_names(key) if key.endswith('.txt') else _shipped(key)
+    first, last = subset_range(len(names), subset)
     return list(names[first:last])
 
 
@@ -118,23 +119,14 @@ def _as_prompted(name: str) -> str:
 
 
 @cache
-def _resolve(key: str) -> tuple[str, ...]:
-    if key in GENERATED_TASKS:
-        from vlprompt.datasets.generated import classes  # needed for these keys only
-
-        return {
-            'scenes': classes.SCENE_CLASSES,
-            'scenes_lt': classes.LONG_TAILED_CLASSES,
-            'scenes_seg': classes.SEGMENTATION_CLASSES,
-        }[key]
+def _shipped(key: str) -> tuple[str, ...]:
+    """The names of a supported data set."""
     if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r', 'imagenet_lt'):
         names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
         wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet_a', 'imagenet_r') else names
         return tuple(names[wnid] for wnid in wnids)
-    if key in (*FEW_SHOT_DATASETS, 'cifar100_lt'):
+    if key in (*FEW_SHOT_DATASETS, *GENERATED_TASKS, 'cifar100_lt'):
         return tuple(_read_lines(FOLDER / f'{key}.txt'))
-    if key.endswith('.txt'):
-        return _read_names_file(Path(key))
     known = ', '.join((*FEW_SHOT_DATASETS, *IMAGENET_VARIANTS, *LONG_TAILED_DATASETS, *GENERATED_TASKS))
     raise ValueError(
         f'unknown class names {key!r}. Give a list of names, a text file with one name per line (*.txt), or '
@@ -142,10 +134,17 @@ def _resolve(key: str) -> tuple[str, ...]:
     )
 
 
-def _read_names_file(path: Path) -> tuple[str, ...]:
+def read_class_names(file: str | Path) -> list[str]:
+    """The names in a text file, one per line; blank lines are skipped.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it holds no name.
+    """
+    path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(f'class names file {path} does not exist (looked in {Path.cwd()})')
-    names = tuple(line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
+    names = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
     if not names:
         raise ValueError(f'class names file {path} holds no name')
     return names

@@ -1,6 +1,5 @@
-"""Data: few-shot and long-tailed benchmarks, one's own images, the built-in world; transforms and samplers."""
+"""Data: supported data sets, your own images, the built-in world; transforms and samplers."""
 
-from vlprompt.datasets.base import EpochSeededDataset
 from vlprompt.datasets.classification.few_shot import FewShotDataset
 from vlprompt.datasets.classification.long_tailed import LongTailedDataset
 from vlprompt.datasets.dense.image_file import LoadImageFile
@@ -8,8 +7,9 @@ from vlprompt.datasets.reid.dataset import ReIDDataset
 from vlprompt.datasets.reid.transforms import PackReIDInputs, PaddedRandomCrop, RandomErasing, ResizeImage
 from vlprompt.datasets.samplers.balanced import ClassAwareSampler, DualStreamBatchSampler
 from vlprompt.datasets.samplers.epoch import DropRaggedBatchSampler, EpochSampler
+from vlprompt.datasets.samplers.infinite import InfiniteEpochSampler
 from vlprompt.datasets.samplers.pk import PKSampler
-from vlprompt.datasets.seeded import InfiniteEpochSampler, PaddedEpochSampler, SeededDataset
+from vlprompt.datasets.seeded import EpochSeededDataset, SeededDataset
 from vlprompt.datasets.transforms import (
     CenterCrop,
     LoadImage,
@@ -34,7 +34,6 @@ __all__ = [
     'PKSampler',
     'PackClassification',
     'PackReIDInputs',
-    'PaddedEpochSampler',
     'PaddedRandomCrop',
     'RandomErasing',
     'RandomHorizontalFlip',

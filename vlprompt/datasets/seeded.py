@@ -1,26 +1,93 @@
-"""Reproducible augmentation for data sets of other packages."""
+"""Reproducible augmentation: random numbers that belong to a sample, not to the process that happens to load it."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dataset import BaseDataset
-from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from vlprompt.datasets.seeding import sample_rng
-from vlprompt.registry import DATA_SAMPLERS, DATASETS
+from vlprompt.registry import DATASETS
+
+
+@contextmanager
+def sample_rng(seed: int, epoch: int, index: int) -> Iterator[None]:
+    """Seed Python's, NumPy's and torch's CPU generators from (seed, epoch, index), and restore them afterwards.
+
+    Augmentation inside the block depends on nothing else: not on the number of workers or processes, nor on
+    what was loaded before, nor on a resume.  CUDA generators are not touched.
+    """
+    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+    words = np.random.SeedSequence((seed, epoch, index)).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.default_generator.set_state(states[2])
+
+
+class EpochSeeded(Dataset):
+    """Mixin: samples depend on (seed, epoch, index) only, and the index carries the epoch.
+
+    ``dataset[epoch * len(dataset) + i]`` is sample ``i`` as augmented in that epoch, by whichever worker, process or
+    resumed run it is loaded.  The samplers of :mod:`vlprompt.datasets.samplers` yield such indices; an ordinary
+    sampler's indices mean epoch 0.
+
+    Attributes:
+        seed: of the random numbers of the pipeline.
+    """
+
+    seed: int
+
+    def load_sample(self, index: int) -> dict:
+        """Sample ``index`` in 0 .. N-1, augmented by the global random generators."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> dict:
+        """Sample ``index % len`` of epoch ``index // len``; a negative index counts from the end in epoch 0."""
+        epoch, i = divmod(index, len(self))
+        with sample_rng(self.seed, max(epoch, 0), i):
+            return self.load_sample(i)
+
+    def __iter__(self) -> Iterator[dict]:
+        """The samples of epoch 0 (without this, iteration would run on into later epochs for ever)."""
+        return (self[i] for i in range(len(self)))
+
+
+class EpochSeededDataset(EpochSeeded, BaseDataset):
+    """mmengine's ``BaseDataset`` with reproducible augmentation, see :class:`EpochSeeded`.
+
+    A pipeline never returns None here: a broken image is an error, not another image.
+
+    Args:
+        seed: of the random numbers of the pipeline.
+        **kwargs: those of :class:`mmengine.dataset.BaseDataset`.
+    """
+
+    def __init__(self, *, seed: int = 0, **kwargs) -> None:
+        self.seed = seed
+        super().__init__(**kwargs)
+
+    def __getitem__(self, index: int) -> dict:
+        self.full_init()
+        return super().__getitem__(index)
+
+    def load_sample(self, index: int) -> dict:
+        return self.prepare_data(index)
 
 
 @DATASETS.register_module()
-class SeededDataset(Dataset):
-    """A data set of mmseg or mmdet whose samples depend on (seed, epoch, index) only.
-
-    The index carries the epoch: ``dataset[epoch * len(dataset) + i]`` is sample ``i`` as augmented in that epoch, by
-    whichever worker, process or resumed run it is loaded.  :class:`InfiniteEpochSampler` (loops that count iterations)
-    and :class:`PaddedEpochSampler` (loops that count epochs) yield such indices.
+class SeededDataset(EpochSeeded):
+    """A data set of mmseg or mmdet with reproducible augmentation, see :class:`EpochSeeded`.
 
     Args:
         dataset: the data set, or its config.
@@ -33,7 +100,7 @@ class SeededDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """Of the wrapped data set."""
+        """That of the wrapped data set."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
@@ -47,99 +114,5 @@ class SeededDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> dict:
-        epoch, i = divmod(index, len(self))
-        with sample_rng(self.seed, epoch, i):
-            return self.dataset[i]
-
-
-@DATA_SAMPLERS.register_module()
-class PaddedEpochSampler(Sampler):
-    """One epoch after another, in indices that carry the epoch: ``epoch * len(dataset) + i``.
-
-    As mmengine's ``DefaultSampler`` it repeats the first samples of an epoch where that makes every process take
-    equally many, so batch samplers on top of it (by aspect ratio, say) give every process equally many batches.
-
-    Args:
-        dataset: a :class:`SeededDataset`.
-        shuffle: a new order every epoch, depending on (seed, epoch) only; or the order of the data set.
-        seed: of the order; the same in all processes.  None: drawn once and shared.
-
-    Raises:
-        TypeError: ``dataset`` does not decode the epoch from the index.
-    """
-
-    def __init__(self, dataset: SeededDataset, shuffle: bool = True, seed: int | None = None) -> None:
-        self.dataset = _seeded(dataset, self)
-        self.rank, self.world_size = get_dist_info()
-        self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by mmengine before every training epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Samples of this process per epoch."""
-        return -(-len(self.dataset) // self.world_size)
-
-    def __iter__(self) -> Iterator[int]:
-        size = len(self.dataset)
-        order = epoch_order(size, self.epoch, self.seed, self.shuffle)
-        padded = np.resize(order, len(self) * self.world_size)
-        return iter((self.epoch * size + padded[self.rank :: self.world_size]).tolist())
-
-
-def epoch_order(size: int, epoch: int, seed: int, shuffle: bool) -> np.ndarray:
-    """(size,) the order of an epoch."""
-    return np.random.default_rng((seed, epoch)).permutation(size) if shuffle else np.arange(size)
-
-
-def _seeded(dataset: Dataset, sampler: Sampler) -> SeededDataset:
-    if not isinstance(dataset, SeededDataset):
-        raise TypeError(
-            f'{type(sampler).__name__} needs a SeededDataset, got {type(dataset).__name__}: write '
-            "dataset=dict(type='vlprompt.SeededDataset', dataset=...), or take one of mmengine's samplers"
-        )
-    return dataset
-
-
-@DATA_SAMPLERS.register_module()
-class InfiniteEpochSampler(Sampler):
-    """Epoch after epoch without end, in indices that carry the epoch: ``epoch * len(dataset) + i``.
-
-    The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of the
-    endless stream, so R processes with batch size b see, step by step, the global batches of one process with R * b.
-
-    Args:
-        dataset: a :class:`SeededDataset`.
-        shuffle: a new order every epoch, or the order of the data set.
-        seed: of the order; the same in all processes.  None: drawn once and shared.
-
-    Raises:
-        TypeError: ``dataset`` does not decode the epoch from the index.
-    """
-
-    def __init__(self, dataset: SeededDataset, shuffle: bool = True, seed: int | None = None) -> None:
-        self.rank, self.world_size = get_dist_info()
-        self.size = len(_seeded(dataset, self))
-        self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else seed
-        self.skipped = 0
-
-    def skip(self, num_samples: int) -> None:
-        """Start behind the first samples of this process; mmengine calls it when a run is resumed."""
-        self.skipped = num_samples
-
-    def __len__(self) -> int:
-        """Samples of an epoch."""
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        position = self.skipped * self.world_size + self.rank
-        while True:
-            epoch, start = divmod(position, self.size)
-            order = epoch_order(self.size, epoch, self.seed, self.shuffle)
-            yield from (epoch * self.size + order[start :: self.world_size]).tolist()
-            position += -(-(self.size - start) // self.world_size) * self.world_size
+    def load_sample(self, index: int) -> dict:
+        return self.dataset[index]

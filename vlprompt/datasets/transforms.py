@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmcv.transforms import BaseTransform
-from PIL import Image
 from torchvision import transforms as T
 from torchvision.transforms import functional as F
 
+from vlprompt.datasets.images import load_image
 from vlprompt.registry import TRANSFORMS
 from vlprompt.structures import ClassificationSample
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``img_path`` as an RGB PIL image.
+    """Read ``img_path`` as an RGB PIL image, not turned by EXIF orientation.
 
     Adds ``img`` and ``ori_shape`` (H, W).
 
@@ -25,14 +25,7 @@ class LoadImage(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        path = results['img_path']
-        try:
-            with Image.open(path) as image:
-                image = image.convert('RGB')
-        except FileNotFoundError:
-            raise FileNotFoundError(f'image {path} does not exist') from None
-        except (OSError, SyntaxError, ValueError) as error:
-            raise OSError(f'image {path} cannot be read: {error}') from error
+        image = load_image(results['img_path'])
         results['img'] = image
         results['ori_shape'] = (image.height, image.width)
         return results

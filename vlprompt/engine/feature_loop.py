@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from vlprompt.clip.weights import state_sha256
+from vlprompt.datasets.samplers.epoch import epoch_order
 from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
 from vlprompt.errors import ConfigError
 from vlprompt.registry import LOOPS
@@ -54,7 +55,7 @@ class EpochOrder(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        order = epoch_order(self.size, self.epoch, self.seed)
         order = np.resize(order, len(self) * self.processes)  # repeats from the start
         return iter(order[self.rank :: self.processes].tolist())
 

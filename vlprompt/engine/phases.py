@@ -36,9 +36,11 @@ from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
+from torch import nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
+from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
@@ -65,6 +67,7 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
         single.phase = name
         single.merge_from_dict(_with_kept(phases[name].to_dict(), single._cfg_dict.to_dict()))
         _drop_delete_marks(single._cfg_dict)
+        follow_training_length(single.get('param_scheduler'), single.get('train_cfg') or {})
     return single
 
 
@@ -99,9 +102,10 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
     """
     configs: dict[str, Config] = {}
     before = None
+    folder = Path(cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     for name in cfg.phases:
         configs[name] = single = phase_config(cfg, name)
-        single.work_dir = str(Path(cfg.work_dir) / name)
+        single.work_dir = str(folder / name)
         single.experiment_name = f'{Path(cfg.filename or "config").stem}_{name}'
         if before is not None:
             if single.get('start_from') is None:
@@ -113,6 +117,32 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
                 single.start_from.checkpoint = configs[before].work_dir
         before = name
     return configs
+
+
+class PhasedRunner:
+    """All phases of a config, one after another: what ``RUNNERS.build`` gives for a config with ``phases``.
+
+    Args:
+        configs: of :func:`phase_configs`.
+
+    Attributes:
+        runner: of the last phase; None until :meth:`train` or :meth:`test`.
+    """
+
+    def __init__(self, configs: Mapping[str, Config]) -> None:
+        self.configs = configs
+        self.runner: Runner | None = None
+
+    def train(self) -> nn.Module:
+        """Train all phases and return the model of the last."""
+        self.runner = train_phases(self.configs)
+        return self.runner.model
+
+    def test(self) -> dict[str, float]:
+        """Metrics of the last phase's model: as it was trained, or of ``load_from``."""
+        if self.runner is None:
+            self.runner = RUNNERS.build(list(self.configs.values())[-1])
+        return self.runner.test()
 
 
 def finished_checkpoint(cfg: Config) -> Path | None:
@@ -179,7 +209,7 @@ def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Run
         init_default_scope(scope)
         try:
             if missing := missing_arguments(cfg.model, scope):
-                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo), f'data, for phase {name}')
+                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
             with torch.random.fork_rng(devices=[]):  # what the runner draws does not depend on the trial
                 MODELS.build(cfg.model)
         except (ValueError, TypeError) as error:

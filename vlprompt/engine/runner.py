@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from vlprompt.engine.checkpoint import (
     trained_state,
     write_checkpoint,
 )
-from vlprompt.engine.config import check_config
+from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -37,6 +36,7 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
+from vlprompt.engine.phases import PhasedRunner, phase_configs
 from vlprompt.engine.resume_state import restore_hub, resume_state
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.threads import leave_cores_to_workers
@@ -56,7 +56,7 @@ LOOP_PARTS = dict(
 class PromptRunner(Runner):
     """Train, validate and test as mmengine's :class:`Runner` does, with these differences:
 
-    * unknown config keys are errors (:func:`~vlprompt.engine.config.check_config`);
+    * unknown config keys are errors (:func:`~vlprompt.engine.config_check.check_config`);
     * ``train_cfg``, ``val_cfg`` and ``test_cfg`` say which loops there are; what a dataset config offers to the others
       is not used, so zero-shot and training configs inherit the same one;
     * ``epoch_N.pth``, ``iter_N.pth`` and ``best_*.pth`` hold only what the model's ``trained_state_dict()`` returns
@@ -76,9 +76,11 @@ class PromptRunner(Runner):
     """Names of the tensors that ``load_from`` and ``start_from`` brought."""
 
     @classmethod
-    def from_cfg(cls, cfg: Config) -> PromptRunner:
-        check_config(cfg)
-        cfg = copy.deepcopy(cfg)
+    def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
+        """The runner of a config, which need not be composed yet; of one with ``phases``, all of them in a row."""
+        cfg = load_config(cfg)
+        if cfg.get('phases'):
+            return PhasedRunner(phase_configs(cfg))
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))
@@ -92,16 +94,22 @@ class PromptRunner(Runner):
         super().setup_env(env_cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested."""
+        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested.
+
+        Class names always come from the data; they are compared with the checkpoint when it is loaded.
+        """
         missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
-        if missing and self._train_loop is None and self._load_from is not None:
+        if not missing:
+            return super().build_model(model)
+        known = {}
+        if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
-            told = [name for name in missing if name != 'class_names'] if known else []
-            model = completed(model, told, known, f'checkpoint {self._load_from}') if told else model
-            missing = [name for name in missing if name not in told]
-        if missing:
-            model = completed(model, missing, arguments_of_data(self.metainfo), 'data')
-        return super().build_model(model)
+        if not known or 'class_names' in missing:
+            known = arguments_of_data(self.metainfo) | known
+        shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
+        if shown:
+            self.logger.info(f'Following the data: {shown}')
+        return super().build_model(completed(model, missing, known))
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -29,6 +29,14 @@ class Descriptors(NamedTuple):
         return Descriptors(*(field[index] for field in self))
 
 
+def draw_gallery(pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) bool: one image of every identity, drawn at random from ``pids`` (N,)."""
+    order = rng.permutation(len(pids))
+    chosen = np.zeros(len(pids), bool)
+    chosen[order[np.unique(pids[order], return_index=True)[1]]] = True
+    return chosen
+
+
 class QueryScores(NamedTuple):
     """How well each of Q queries finds its identity in a ranked gallery.
 

@@ -10,8 +10,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
 
-from vlprompt.datasets.reid.readers.lists import draw_gallery
-from vlprompt.evaluation.ranking import Descriptors, DistanceRows, QueryScores, euclidean_rows, score_queries
+from vlprompt.evaluation.ranking import (
+    Descriptors,
+    DistanceRows,
+    QueryScores,
+    draw_gallery,
+    euclidean_rows,
+    score_queries,
+)
 from vlprompt.evaluation.reranking import rerank_rows
 from vlprompt.registry import METRICS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ class PromptTunedMixin:
     """Whether the class names only stand in for those of the data, as where a config names a dataset."""
     data_arguments: tuple[str, ...] = ()
     """Constructor arguments, and attributes of the same name, that follow the data where a config leaves them out."""
+    nested: Mapping[str, Callable] = {}
+    """Functions or classes that read untyped dicts among the constructor's arguments, so that the keys of these dicts
+    are checked; any registered class may declare it."""
     clip: CLIP
     class_names: tuple[str, ...]
 

@@ -3,6 +3,6 @@ _base_ = 'mmdet::_base_/datasets/coco_instance.py'
 
 train_dataloader = dict(
     num_workers=6,
-    sampler=dict(_delete_=True, type='vlprompt.PaddedEpochSampler', shuffle=True),
+    sampler=dict(_delete_=True, type='vlprompt.EpochSampler', shuffle=True, pad=True),
     dataset=dict(_delete_=True, type='vlprompt.SeededDataset', seed=1, dataset=_base_.train_dataloader.dataset),
 )

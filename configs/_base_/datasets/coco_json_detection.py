@@ -21,7 +21,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='vlprompt.PaddedEpochSampler', shuffle=True),
+    sampler=dict(type='vlprompt.EpochSampler', shuffle=True, pad=True),
     batch_sampler=dict(type='AspectRatioBatchSampler'),
     dataset=dict(
         type='vlprompt.SeededDataset',

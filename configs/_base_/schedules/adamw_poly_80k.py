@@ -9,7 +9,6 @@ param_scheduler = [
     dict(
         type='vlprompt.WarmupPolyLR',
         by_epoch=False,
-        T_max=80000,
         power=0.9,
         eta_min=1e-6,
         warmup=1500,

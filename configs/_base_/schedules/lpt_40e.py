@@ -8,7 +8,6 @@ optim_wrapper = dict(
 )
 param_scheduler = dict(
     type='vlprompt.LinearWarmupCosineLR',
-    T_max=40,
     warmup=1,
     warmup_lr=1e-6,
     eta_min=0.0,

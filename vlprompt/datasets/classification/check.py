@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from vlprompt.datasets.classification.items import Item
-from vlprompt.datasets.classification.readers import SplitReader
+from vlprompt.datasets.classification.readers.base import SplitReader
+from vlprompt.datasets.images import UNDECODABLE, decode_rgb
 from vlprompt.evaluation.shot_accuracy import CONVENTIONS, shot_groups
 
 
@@ -171,10 +170,9 @@ def _digest(path: Path) -> bytes | str:
     """Hash of a decodable image file, or what is wrong with it."""
     try:
         content = path.read_bytes()
-        with Image.open(path) as image:
-            image.convert('RGB')
+        decode_rgb(content)
     except FileNotFoundError:
         return f'missing: {path}'
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         return f'unreadable: {path}: {error}'
     return hashlib.sha1(content, usedforsecurity=False).digest()

@@ -1,15 +1,17 @@
-"""Few-shot classification data: benchmarks and one's own."""
+"""Few-shot classification data: benchmarks and your own images."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from vlprompt.clip.classnames import subset_range
-from vlprompt.datasets.base import ClassificationDataset
+from vlprompt.datasets.build_reader import build_few_shot_reader
+from vlprompt.datasets.classification.dataset import ClassificationDataset
 from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
-from vlprompt.datasets.classification.readers import PRESETS, build_reader
+from vlprompt.datasets.presets import find_preset
 from vlprompt.registry import DATASETS
 
 
@@ -17,8 +19,8 @@ from vlprompt.registry import DATASETS
 class FewShotDataset(ClassificationDataset):
     """Images with class labels, of which k per class are drawn for training.
 
-    A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md).  One's
-    own data lies in ``data_root`` itself and is given by ``ann_file``:
+    A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``
+    (data/README.md).  Your own data lies in ``data_root`` too and is described by ``ann_file``:
 
     ===================  =========================================================================
     ``ann_file``         content
@@ -28,6 +30,10 @@ class FewShotDataset(ClassificationDataset):
     ``*.csv``            columns ``path``, ``label`` and optionally ``split``
     ``*.txt``            lines ``path label``, ``path,label`` or ``path,label,split``
     ===================  =========================================================================
+
+    ``'{split}.txt'`` is a list per split, ``'split*.json'`` the one file in ``data_root`` that matches.  The class
+    names of folders and split files are theirs; those of lists come from ``classes``, or from ``classnames.txt`` in
+    ``data_root`` if there is one, or are the labels in the training list.
 
     Draws are those of the CoOp-family papers, number for number (see
     :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): of the training split ``shots`` images
@@ -39,12 +45,11 @@ class FewShotDataset(ClassificationDataset):
     ``class_counts`` are the C numbers of images.
 
     Args:
-        data_root: the folder of all benchmarks, or of one's own data.
-        dataset: a benchmark, e.g. ``'caltech101'``; None for one's own data.
-        ann_file: of one's own data, relative to ``data_root``.  A list without split column may be named
-            ``'{split}.txt'``.
+        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        dataset: a benchmark, e.g. ``'caltech101'``; None for your own data.
+        ann_file: of your own data, relative to ``data_root``.
         data_prefix: folder that image paths are relative to, itself relative to ``data_root``.
-        classes: the class names of one's own folders or lists in label order: names, or a text file in
+        classes: the class names of your own folders or lists in label order: names, or a text file in
             ``data_root`` with one name per line.
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
@@ -60,10 +65,8 @@ class FewShotDataset(ClassificationDataset):
 
     def __init__(
         self,
-        data_root: str,
+        data_root: str | None = None,
         dataset: str | None = None,
-        ann_file: str | None = None,
-        data_prefix: str = '',
         classes: str | Sequence[str] | None = None,
         split: str = 'train',
         shots: int | None = None,
@@ -74,8 +77,8 @@ class FewShotDataset(ClassificationDataset):
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
         self.shots = shots
         self.subset = subset
-        reader = build_reader(data_root, dataset, ann_file, data_prefix, classes, split)
-        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
+        build = partial(build_few_shot_reader, classes=classes, split=split)
+        super().__init__(build, data_root, dataset, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path`` and ``gt_label`` of every image."""
@@ -91,7 +94,7 @@ class FewShotDataset(ClassificationDataset):
 
     def _draw(self) -> list[Item]:
         read = self.reader.read
-        draws_val = self.dataset is None or PRESETS[self.dataset].draw_val
+        draws_val = self.dataset is None or find_preset('few_shot', self.dataset).draw_val
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
             return read(self.split)
         if self.split == 'train':

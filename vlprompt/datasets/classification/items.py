@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from vlprompt.datasets.reader import check_paths
+from vlprompt.messages import enumerate_names
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -42,8 +45,8 @@ def names_by_label(items: Sequence[Item], source: str) -> list[str]:
     missing = sorted(set(range(max(names))) - set(names))
     if missing:
         raise ValueError(
-            f'{source}: labels run up to {max(names)} but {some(missing)} never occur; number the classes 0..C-1 '
-            'without gaps'
+            f'{source}: labels run up to {max(names)} but {enumerate_names(missing, 5)} never occur; '
+            'number the classes 0..C-1 without gaps'
         )
     return [names[label] for label in range(len(names))]
 
@@ -55,13 +58,8 @@ def check_split(items: Sequence[Item], classes: Sequence[str], split: str, sourc
         ValueError: the split is empty, lists an image twice, has a label or a class name that is not among
             ``classes``, or (``split='train'``) lacks images of a class.
     """
-    if not items:
-        raise ValueError(f'{source}: split {split!r} is empty')
-    seen: set[str] = set()
+    check_paths(items, split, source)
     for item in items:
-        if item.path in seen:
-            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice; remove one of the entries')
-        seen.add(item.path)
         if not 0 <= item.label < len(classes) or classes[item.label] != item.name:
             raise ValueError(
                 f'{source}: split {split!r}, {item.path!r}: label {item.label} ({item.name!r}) is not one of the '
@@ -71,10 +69,4 @@ def check_split(items: Sequence[Item], classes: Sequence[str], split: str, sourc
         counts = Counter(item.label for item in items)
         empty = [name for label, name in enumerate(classes) if not counts[label]]
         if empty:
-            raise ValueError(f'{source}: split {split!r} has no image of class {some(empty)}')
-
-
-def some(values: Sequence, limit: int = 5) -> str:
-    """The first few values for a message, and how many there are besides."""
-    text = ', '.join(map(repr, values[:limit]))
-    return text if len(values) <= limit else f'{text} and {len(values) - limit} more'
+            raise ValueError(f'{source}: split {split!r} has no image of class {enumerate_names(map(repr, empty), 5)}')

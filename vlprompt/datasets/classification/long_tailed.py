@@ -1,14 +1,15 @@
-"""Long-tailed classification data: benchmarks and one's own lists."""
+"""Long-tailed classification data: benchmarks and your own images."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from vlprompt.datasets.base import ClassificationDataset
-from vlprompt.datasets.classification.readers import build_long_tailed_reader
+from vlprompt.datasets.build_reader import build_long_tailed_reader
+from vlprompt.datasets.classification.dataset import ClassificationDataset
 from vlprompt.registry import DATASETS
 
 
@@ -16,13 +17,13 @@ from vlprompt.registry import DATASETS
 class LongTailedDataset(ClassificationDataset):
     """Images with class labels, of which some classes have many and some few for training.
 
-    A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md):
+    A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``:
     ``'places_lt'``, ``'imagenet_lt'``, ``'inat2018'``, ``'cifar100_lt'`` (with ``imbalance``), ``'imagenet_sketch'``
     (trained on ImageNet-LT, tested on the sketches) or ``'scenes_lt'`` of the built-in world.
 
-    One's own data lies in ``data_root`` itself and is given by ``ann_file``.  Lines ``path label`` with labels
-    0..C-1, one file per split, are ``'{split}.txt'``; the other forms are those of
-    :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`.  Class names come from ``classes``, or from
+    Your own data lies in ``data_root`` too and is described by ``ann_file``, in the forms of
+    :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`.  Lines ``path label`` with labels 0..C-1, one
+    file per split, are ``'{split}.txt'``; the class names of these lists come from ``classes``, or from
     ``classnames.txt`` in ``data_root`` if there is one, or are the folders that the training images lie in.
 
     ``metainfo`` has ``classes``, the C class names in label order; ``cls_num_list``, the C numbers of *training*
@@ -30,11 +31,11 @@ class LongTailedDataset(ClassificationDataset):
     ``labels`` is the (N,) int64 array of this split's labels.
 
     Args:
-        data_root: the folder of all benchmarks, or of one's own data.
-        dataset: a benchmark; None for one's own data.
-        ann_file: of one's own data, relative to ``data_root``.
+        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        dataset: a benchmark; None for your own data.
+        ann_file: of your own data, relative to ``data_root``.
         data_prefix: folder that image paths are relative to, itself relative to ``data_root``.
-        classes: the class names of one's own data in label order: names, or a text file in ``data_root`` with one
+        classes: the class names of your own data in label order: names, or a text file in ``data_root`` with one
             name per line.
         split: ``'train'``, ``'val'`` or ``'test'``.
         imbalance: cut a balanced training split: images of the first class per image of the last one, with
@@ -52,20 +53,16 @@ class LongTailedDataset(ClassificationDataset):
 
     def __init__(
         self,
-        data_root: str,
+        data_root: str | None = None,
         dataset: str | None = None,
-        ann_file: str | None = None,
-        data_prefix: str = '',
         classes: str | Sequence[str] | None = None,
         split: str = 'train',
         imbalance: float | None = None,
         split_seed: int = 0,
         **kwargs,
     ) -> None:
-        reader = build_long_tailed_reader(
-            data_root, dataset, ann_file, data_prefix, classes, split, imbalance, split_seed
-        )
-        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
+        options = dict(classes=classes, split=split, imbalance=imbalance, split_seed=split_seed)
+        super().__init__(partial(build_long_tailed_reader, **options), data_root, dataset, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path`` and ``gt_label`` of every image."""

@@ -25,7 +25,7 @@ LISTED = 20
 
 @DATASETS.register_module()
 class CocoInstances(CocoDataset):
-    """mmdet's ``CocoDataset`` for one's own files: classes from the file, and every entry checked before training.
+    """mmdet's ``CocoDataset`` for your own files: classes from the file, and every entry checked before training.
 
     ::
 

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
-from PIL import Image
 
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.images import decode_indices, find_images, load_image
 from vlprompt.registry import DATASETS, TRANSFORMS
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 UNLABELLED = 255
 """What mmseg's heads, losses and metrics leave out, and what padding is filled with."""
 
@@ -27,17 +26,20 @@ class FolderSegDataset(BaseSegDataset):
     """Images and masks of the same name, and a file of class names::
 
         data_root/
-        ├── classnames.txt           one name per line, in the order of the ids
+        ├── classnames.txt           one name per line, in the order of the ids; or classes.txt
         ├── images/<split>/a.jpg     any depth of folders below the split
-        └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled
+        └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled;
+                                     or annotations/<split>/a.png
 
     Load samples with :class:`~vlprompt.datasets.LoadImageFile` and :class:`LoadMask`, whose errors name the file.
 
     Args:
         data_root: the folder.
         split: name of the sub-folder of ``images`` and ``masks``; '' for none.
-        images, masks: names of the two folders.
-        class_names: K names, or a text file, relative to ``data_root`` unless absolute.
+        images: name of the folder of the images.
+        masks: name of the folder of the masks; None: ``masks``, or ``annotations`` where there is none.
+        class_names: K names, or a text file, relative to ``data_root`` unless absolute; None: ``classnames.txt``, or
+            ``classes.txt`` where there is none.
         palette: K RGB colours for pictures; by default those of PASCAL VOC's masks.
         pipeline: transforms.
         ignore_index: id of unlabelled pixels in the files; :class:`LoadMask` hands them on as 255, which heads, losses
@@ -56,8 +58,8 @@ class FolderSegDataset(BaseSegDataset):
         data_root: str,
         split: str = 'train',
         images: str = 'images',
-        masks: str = 'masks',
-        class_names: str | Sequence[str] = 'classnames.txt',
+        masks: str | None = None,
+        class_names: str | Sequence[str] | None = None,
         palette: Sequence[Sequence[int]] | None = None,
         pipeline: Sequence[dict | Callable] = (),
         ignore_index: int = 255,
@@ -65,6 +67,8 @@ class FolderSegDataset(BaseSegDataset):
         indices: int | Sequence[int] | None = None,
         lazy_init: bool = False,
     ) -> None:
+        masks = masks or _first_that_exists(data_root, 'masks', 'annotations')
+        class_names = class_names or _first_that_exists(data_root, 'classnames.txt', 'classes.txt')
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
         names = resolve_class_names(class_names)
@@ -92,11 +96,7 @@ class FolderSegDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """One dict per image: paths, and the ids that its mask may hold."""
         images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
-        if not images.is_dir():
-            raise FileNotFoundError(f'FolderSegDataset: image folder {images} does not exist')
-        names = sorted(p.relative_to(images) for p in images.rglob('*') if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not names:
-            raise FileNotFoundError(f'FolderSegDataset: {images} holds no image ({", ".join(IMAGE_SUFFIXES)})')
+        names = [path.relative_to(images) for path in find_images(images)]
         missing = [path for name in names if not (path := masks / name.with_suffix('.png')).is_file()]
         if missing:
             raise FileNotFoundError(
@@ -116,6 +116,11 @@ class FolderSegDataset(BaseSegDataset):
         ]
 
 
+def _first_that_exists(folder: str, *names: str) -> str:
+    """The first of ``names`` that is in ``folder``; where none is, the first of all, which messages then name."""
+    return next((name for name in names if Path(folder, name).exists()), names[0])
+
+
 @TRANSFORMS.register_module()
 class LoadMask(BaseTransform):
     """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
@@ -131,13 +136,7 @@ class LoadMask(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         path = results['seg_map_path']
-        try:
-            with Image.open(path) as image:
-                mask = np.asarray(image)  # of a palette image the indices
-        except FileNotFoundError:
-            raise FileNotFoundError(f'mask {path} does not exist') from None
-        except (OSError, SyntaxError, ValueError) as error:
-            raise OSError(f'mask {path} cannot be read: {error}') from error
+        mask = load_image(path, decode_indices, 'mask')
         self._check(mask, path, results)
         results['gt_seg_map'] = np.where(mask == results['ignore_index'], UNLABELLED, mask).astype(np.uint8)
         results['seg_fields'].append('gt_seg_map')

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import cv2
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform
 
+from vlprompt.datasets.images import decode_bgr, load_image
 from vlprompt.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class LoadImageFile(LoadImageFromFile):
-    """Read ``img_path`` as (H, W, 3) BGR; arguments are mmcv's.
+class LoadImageFile(BaseTransform):
+    """Read ``img_path`` as (H, W, 3) uint8 BGR, turned as EXIF orientation says.
+
+    Adds ``img``, ``img_shape`` and ``ori_shape`` (H, W).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -20,14 +22,13 @@ class LoadImageFile(LoadImageFromFile):
 
     def transform(self, results: dict) -> dict:
         path = results['img_path']
-        try:
-            loaded = super().transform(results)
-        except (AssertionError, AttributeError, cv2.error) as error:
-            raise OSError(f'image {path} cannot be read: it is empty, damaged or no image') from error
-        height, width = loaded['ori_shape']
-        given = (loaded.get('width', width), loaded.get('height', height))
+        image = load_image(path, decode_bgr)
+        height, width = image.shape[:2]
+        given = (results.get('width', width), results.get('height', height))
         if given != (width, height):
             raise ValueError(
                 f'image {path} is {width} x {height} pixels, but its annotations are for {given[0]} x {given[1]}'
             )
-        return loaded
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = (height, width)
+        return results

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vlprompt.datasets.classification.check import Findings, compare_paths, open_images
-from vlprompt.datasets.reid.readers import SPLITS, ReIDItem, ReIDReader
+from vlprompt.datasets.reid.readers.base import SPLITS, ReIDItem, ReIDReader
 
 
 @dataclass

@@ -1,11 +1,13 @@
-"""Re-identification data: benchmarks and one's own."""
+"""Re-identification data: benchmarks and your own images."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from mmengine.logging import MMLogger
 
-from vlprompt.datasets.base import ListedDataset
-from vlprompt.datasets.reid.readers import build_reid_reader
+from vlprompt.datasets.build_reader import build_reid_reader
+from vlprompt.datasets.listed import ListedDataset
 from vlprompt.registry import DATASETS
 
 ROLES = dict(train=('train',), query=('query',), gallery=('gallery',), test=('query', 'gallery'))
@@ -15,10 +17,10 @@ ROLES = dict(train=('train',), query=('query',), gallery=('gallery',), test=('qu
 class ReIDDataset(ListedDataset):
     """Images with an identity, a camera and a viewpoint.
 
-    A benchmark is given by ``dataset`` and lies in its own folder below ``data_root`` (data/README.md).  One's own data
-    lies in ``data_root`` itself: without ``ann_file`` in Market-1501's layout, that is folders ``bounding_box_train``,
-    ``query`` and ``bounding_box_test`` of images called ``<identity>_c<camera>...``; otherwise listed in a CSV file
-    with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
+    A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``
+    (data/README.md).  Your own data lies in ``data_root`` too: without ``ann_file`` in Market-1501's layout, that is
+    folders ``bounding_box_train``, ``query`` and ``bounding_box_test`` of images called ``<identity>_c<camera>...``;
+    otherwise listed in a CSV file with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 
     Training samples have ``gt_label``, the position of their identity among the sorted training identities.  The split
     ``'test'`` is the query followed by the gallery, so that one pass of a test loop extracts both; every sample says by
@@ -29,13 +31,13 @@ class ReIDDataset(ListedDataset):
     ``'vehicle'``.
 
     Args:
-        data_root: the folder of all benchmarks, or of one's own data.
+        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
         dataset: a benchmark: ``'market1501'``, ``'dukemtmc'``, ``'occluded_duke'``, ``'msmt17'``, ``'veri'``,
             ``'vehicleid'`` (800 test identities), ``'vehicleid_1600'``, ``'vehicleid_2400'`` or ``'scenes_reid'`` (the
-            built-in world); None for one's own data.
-        ann_file: CSV file of one's own data, relative to ``data_root``; ``'{split}.csv'`` for a file per split.
+            built-in world); None for your own data.
+        ann_file: CSV file of your own data, relative to ``data_root``; ``'{split}.csv'`` for a file per split.
         data_prefix: folder that image paths of the CSV file are relative to, itself relative to ``data_root``.
-        noun: what one's own images show; None: ``'person'``.
+        noun: what your own images show; None: ``'person'``.
         split: ``'train'``, ``'query'``, ``'gallery'`` or ``'test'`` (query and gallery).
         seed: of the augmentation.
         pipeline: transforms of an image.
@@ -48,18 +50,15 @@ class ReIDDataset(ListedDataset):
 
     def __init__(
         self,
-        data_root: str,
+        data_root: str | None = None,
         dataset: str | None = None,
-        ann_file: str | None = None,
-        data_prefix: str = '',
         noun: str | None = None,
         split: str = 'train',
         **kwargs,
     ) -> None:
         if split not in ROLES:
             raise ValueError(f'split must be one of {", ".join(ROLES)}, got {split!r}')
-        reader = build_reid_reader(data_root, dataset, ann_file, data_prefix, noun)
-        super().__init__(reader, dataset=dataset, split=split, data_root=data_root, **kwargs)
+        super().__init__(partial(build_reid_reader, noun=noun), data_root, dataset, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path``, ``pid``, ``camid``, ``viewid`` and ``role`` of every image; in training ``gt_label``."""

@@ -1,1 +1,1 @@
-"""Samplers: whole epochs, identities x images, class-balanced."""
+"""Samplers: whole epochs, endless, identities x images, class-balanced."""

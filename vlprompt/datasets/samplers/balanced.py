@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from vlprompt.datasets.base import EpochSeededDataset
 from vlprompt.datasets.samplers.epoch import EpochSampler
+from vlprompt.datasets.seeded import EpochSeeded
 from vlprompt.registry import DATA_SAMPLERS
 
 
@@ -33,7 +33,7 @@ class ClassAwareSampler(EpochSampler):
     of :class:`DualStreamBatchSampler`, whose turns are odd.
 
     Args:
-        dataset: an :class:`~vlprompt.datasets.base.EpochSeededDataset` with ``labels``, such as
+        dataset: an :class:`~vlprompt.datasets.seeded.EpochSeeded` data set with ``labels``, such as
             :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`.
         samples_per_class: images of one class in a row.
         num_samples: of all processes per epoch; None: as many as the data set has images.  (The published code has
@@ -47,7 +47,7 @@ class ClassAwareSampler(EpochSampler):
 
     def __init__(
         self,
-        dataset: EpochSeededDataset,
+        dataset: EpochSeeded,
         samples_per_class: int = 4,
         num_samples: int | None = None,
         seed: int | None = None,

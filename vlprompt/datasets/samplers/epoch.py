@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.datasets.seeded import EpochSeeded
 from vlprompt.registry import DATA_SAMPLERS
 
 
+def epoch_order(size: int, epoch: int, seed: int, shuffle: bool = True) -> np.ndarray:
+    """(size,) int64 order of an epoch, a permutation that depends on (seed, epoch) only."""
+    return np.random.default_rng((seed, epoch)).permutation(size) if shuffle else np.arange(size)
+
+
+class EpochIndices(Sampler):
+    """Base of samplers whose indices carry the epoch, ``epoch * len(dataset) + i``.
+
+    Args:
+        dataset: decodes such indices, see :class:`~vlprompt.datasets.seeded.EpochSeeded`.
+        shuffle: a new order every epoch that depends on (seed, epoch) only, or the order of the data set.
+        seed: of the order; the same in all processes.  None: drawn once and shared.
+
+    Raises:
+        TypeError: ``dataset`` does not decode the epoch from the index.
+    """
+
+    def __init__(self, dataset: EpochSeeded, shuffle: bool = True, seed: int | None = None) -> None:
+        if not isinstance(dataset, EpochSeeded):
+            raise TypeError(
+                f'{type(self).__name__} needs a data set whose indices carry the epoch, got {type(dataset).__name__}: '
+                "wrap it, dataset=dict(type='vlprompt.SeededDataset', dataset=...), or use one of mmengine's "
+                "samplers, sampler=dict(type='DefaultSampler')"
+            )
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.shuffle = shuffle
+        self.seed = sync_random_seed() if seed is None else seed
+
+    def epoch_indices(self, epoch: int) -> np.ndarray:
+        """(N,) int64 indices of all samples in their order in ``epoch``."""
+        size = len(self.dataset)
+        return epoch * size + epoch_order(size, epoch, self.seed, self.shuffle)
+
+
 @DATA_SAMPLERS.register_module()
-class EpochSampler(Sampler):
-    """Yield indices that carry the epoch, ``epoch * len(dataset) + i``.
+class EpochSampler(EpochIndices):
+    """One epoch after another, in indices that carry the epoch.
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of
     it, so R processes with batch size b see, step by step, the global batches of one process with R * b.
@@ -23,29 +58,20 @@ class EpochSampler(Sampler):
     :class:`DropRaggedBatchSampler`, which gives all equally many batches, that is right.
 
     Args:
-        dataset: an :class:`~vlprompt.datasets.base.EpochSeededDataset`, which decodes such indices.
-        shuffle: a new order every epoch, or the order of the data set.
-        seed: of the order; the same in all processes.  None: drawn once and shared.
-        pad: let all processes have equally many samples, the first few of an epoch again at its end.  Loaders that
-            keep the last batch need it, since processes step together.
+        dataset, shuffle, seed: see :class:`EpochIndices`.
+        pad: let all processes have equally many samples, the first few of an epoch again at its end, as mmengine's
+            ``DefaultSampler`` does.  Loaders that keep the last batch need it, since processes step together, and so
+            do batch samplers that sort samples (by aspect ratio, say).
 
     Raises:
         TypeError: ``dataset`` does not decode the epoch from the index.
-        ValueError: fewer samples than processes.
+        ValueError: fewer samples than processes, without ``pad``.
     """
 
-    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None, pad: bool = False) -> None:
-        if not isinstance(dataset, EpochSeededDataset):
-            raise TypeError(
-                f'EpochSampler needs a dataset that derives from EpochSeededDataset, got {type(dataset).__name__}; '
-                "use sampler=dict(type='DefaultSampler') for this one"
-            )
-        self.rank, self.world_size = get_dist_info()
-        if len(dataset) < self.world_size:
-            raise ValueError(f'{len(dataset)} samples cannot be shared by {self.world_size} processes')
-        self.dataset = dataset
-        self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else seed
+    def __init__(self, dataset: EpochSeeded, shuffle: bool = True, seed: int | None = None, pad: bool = False) -> None:
+        super().__init__(dataset, shuffle, seed)
+        if len(dataset) < self.world_size and not pad:
+            raise ValueError(f'{len(dataset)} samples cannot be shared by {self.world_size} processes; set pad=True')
         self.pad = pad
         self.epoch = 0
 
@@ -58,12 +84,7 @@ class EpochSampler(Sampler):
 
     def global_indices(self) -> np.ndarray:
         """(``global_size``,) the indices of all processes in this epoch, in the order of the samples."""
-        size = len(self.dataset)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(size)
-        else:
-            order = np.arange(size)
-        return self.epoch * size + np.resize(order, self.global_size)  # repeats from the start
+        return np.resize(self.epoch_indices(self.epoch), self.global_size)  # repeats from the start
 
     @property
     def global_size(self) -> int:

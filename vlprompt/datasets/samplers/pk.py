@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from vlprompt.datasets.base import EpochSeededDataset
+from vlprompt.datasets.seeded import EpochSeeded
 from vlprompt.registry import DATA_SAMPLERS
 
 
@@ -70,10 +70,8 @@ class PKSampler(Sampler):
         ValueError: K does not divide the batch size, or there are fewer identities than a global batch needs.
     """
 
-    def __init__(
-        self, dataset: EpochSeededDataset, batch_size: int = 64, instances: int = 4, seed: int | None = None
-    ) -> None:
-        if not isinstance(dataset, EpochSeededDataset) or not hasattr(dataset, 'pids'):
+    def __init__(self, dataset: EpochSeeded, batch_size: int = 64, instances: int = 4, seed: int | None = None) -> None:
+        if not isinstance(dataset, EpochSeeded) or not hasattr(dataset, 'pids'):
             raise TypeError(f"PKSampler needs dataset=dict(type='vlprompt.ReIDDataset'), got {type(dataset).__name__}")
         if instances < 1 or batch_size < 1 or batch_size % instances:
             raise ValueError(f'batch_size must be a multiple of instances, got {batch_size} and {instances}')

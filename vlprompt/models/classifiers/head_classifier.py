@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from vlprompt.clip import ClipSource
+from vlprompt.clip import ClipSource, build_clip, build_timm_vit
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
@@ -59,6 +59,7 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
 
     base_prefixes = ('visual.', 'text.')
     data_arguments = ('num_classes',)
+    nested = dict(clip=build_clip, timm=build_timm_vit)
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
     open_vocabulary = True
     data_arguments = ('class_names',)
+    nested = dict(clip=build_clip)
 
     def __init__(
         self,

@@ -75,6 +75,7 @@ class PixelTextMixin(PromptTunedMixin):
 
     data_arguments = ('class_names',)
     base_prefixes = ('backbone.visual.', 'matching.text.')
+    nested = dict(clip=build_clip, score_concat=ScoreConcat)
     resolve_class_names: Callable[[str | Sequence[str]], list[str]]
 
     def take(self, parts: PixelTextParts) -> None:

@@ -72,6 +72,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
 
     base_prefixes = ('visual.',)
     data_arguments = ('num_ids', 'num_cameras', 'num_views')
+    nested = dict(clip=build_clip)
     class_tensors = ('head.classifier.weight', 'head_proj.classifier.weight', 'prototypes')
 
     def __init__(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.classification.items import Item
-from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, image_files, index_of
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, images_of_class, index_of
+from vlprompt.datasets.reader import read_lines
 
 
 class WnidReader(SplitReader):
@@ -47,11 +49,11 @@ class WnidReader(SplitReader):
         """Class name of every wnid, sorted by wnid."""
         file = self.require(self.source / 'classnames.txt')
         names: dict[str, str] = {}
-        for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
-            wnid, _, name = line.strip().partition(' ')
+        for place, line in read_lines(file):
+            wnid, _, name = line.partition(' ')
             if not name or wnid in names:
                 problem = 'lists a wnid twice' if wnid in names else "is not '<wnid> <name>'"
-                raise ValueError(f'{file}:{number}: {line!r} {problem}')
+                raise ValueError(f'{place}: {line!r} {problem}')
             names[wnid] = name.strip()
         return dict(sorted(names.items()))
 
@@ -80,9 +82,7 @@ class WnidReader(SplitReader):
             if key not in labels:
                 raise ValueError(f'{self.source / base / key}: not one of the {len(labels)} classes')
             name = self.classes[labels[key]]
-            files = image_files(self.source / base / key)
-            if not files:
-                raise ValueError(f'{self.source / base / key}: no image of class {name!r}')
+            files = images_of_class(self.source / base / key, name)
             items += [Item(f'{base}/{key}/{file}', labels[key], name) for file in files]
         return items
 
@@ -91,21 +91,27 @@ class AircraftReader(SplitReader):
     """FGVC-Aircraft: ``variants.txt`` (one class per line) and ``images_variant_<split>.txt``.
 
     A line of the latter is ``<image id> <variant>``, the image is ``images/<image id>.jpg``.
+
+    Args:
+        root: the folder that holds these files.
+        hint: where to get the data.
     """
 
     splits = ('train', 'val', 'test')
 
+    def __init__(self, root: Path, hint: str = '') -> None:
+        super().__init__(root, root, hint)
+
     def load_classes(self) -> list[str]:
-        text = self.require(self.source / 'variants.txt').read_text(encoding='utf-8')
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return read_class_names(self.require(self.source / 'variants.txt'))
 
     def load(self, split: str) -> list[Item]:
         file = self.require(self.source / f'images_variant_{split}.txt')
         labels = index_of(self.classes)
         items: list[Item] = []
-        for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
-            image, _, variant = line.strip().partition(' ')
+        for place, line in read_lines(file):
+            image, _, variant = line.partition(' ')
             if variant not in labels:
-                raise ValueError(f'{file}:{number}: {variant!r} is not in variants.txt')
+                raise ValueError(f'{place}: {variant!r} is not in variants.txt')
             items.append(Item(f'images/{image}.jpg', labels[variant], variant))
         return items

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vlprompt.datasets.classification.items import SPLITS, Item
-from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, image_files, index_of
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, images_of_class, index_of
+from vlprompt.messages import enumerate_names
 
 
 class FolderReader(SplitReader):
@@ -20,7 +21,7 @@ class FolderReader(SplitReader):
     """
 
     def __init__(self, source: Path, classes: list[str] | None = None) -> None:
-        hint = f'A data set without ann_file has the form {source}/{{train,val,test}}/<class name>/<image>.'
+        hint = f'A folder per class has the layout {source}/{{train,val,test}}/<class name>/<image>; val is optional.'
         super().__init__(source, source, hint)
         self.given = classes
 
@@ -29,7 +30,10 @@ class FolderReader(SplitReader):
         self.require(self.source)
         found = tuple(split for split in SPLITS if (self.source / split).is_dir())
         if not found:
-            raise FileNotFoundError(f'{self.source} has none of the folders train, val, test. {self.hint}')
+            raise FileNotFoundError(
+                f'{self.source} has none of the folders train, val, test, only '
+                f'{enumerate_names(class_folders(self.source), 5) or "nothing"}. {self.hint}'
+            )
         return found
 
     def load_classes(self) -> list[str]:
@@ -47,8 +51,6 @@ class FolderReader(SplitReader):
                     f'{folder / name}: {name!r} is not a class; the classes are '
                     f'{"those given" if self.given else "the folders of the training split"}'
                 )
-            files = image_files(folder / name)
-            if not files:
-                raise ValueError(f'{folder / name}: no image of class {name!r}')
+            files = images_of_class(folder / name, name)
             items += [Item(f'{split}/{name}/{file}', labels[name], name) for file in files]
         return items

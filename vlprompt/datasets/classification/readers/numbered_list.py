@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from vlprompt.datasets.classification.items import Item, some
+from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.classification.readers.text_list import ListReader, Row
+from vlprompt.messages import enumerate_names
 
 
 class NumberedListReader(ListReader):
@@ -70,7 +71,11 @@ class NumberedListReader(ListReader):
         labels = range(max(folders, default=-1) + 1)
         gaps = list(islice((label for label in labels if label not in folders), 5))
         if not folders or gaps:
-            what = f'labels run up to {labels[-1]} but {some(gaps)} never occur' if folders else 'no entry, so no class'
+            what = (
+                f'labels run up to {labels[-1]} but {enumerate_names(gaps)} never occur'
+                if folders
+                else 'no entry, so no class'
+            )
             raise ValueError(f'{self._file("train")}: {what}; number the classes of the training images 0..C-1')
         if self.folder_names is not None:
             return [self._translate(label, folders[label]) for label in labels]
@@ -83,8 +88,8 @@ class NumberedListReader(ListReader):
         number = next((row for row in rows if row.label.isdecimal()), None)
         if number is not None:
             raise ValueError(
-                f'{word.file}:{word.line}: label {word.label!r} is no number 0..C-1, but that of line {number.line} '
-                'is; either all labels are numbers or all are names'
+                f'{word.place}: label {word.label!r} is no number 0..C-1, but that of {number.place} is; '
+                'either all labels are numbers or all are names'
             )
         return super().load_classes()
 
@@ -96,7 +101,9 @@ class NumberedListReader(ListReader):
     def _translate(self, label: int, folders: list[str]) -> str:
         file = self._file('train')
         if len(folders) != 1:
-            raise ValueError(f'{file}: label {label} lies in the folders {some(folders)}; one label has one folder')
+            raise ValueError(
+                f'{file}: label {label} lies in the folders {enumerate_names(map(repr, folders), 5)}; it must be one'
+            )
         if folders[0] not in self.folder_names:
             raise ValueError(f'{file}: label {label} lies in folder {folders[0]!r}, which is no known class')
         return self.folder_names[folders[0]]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from vlprompt.datasets.classification.items import SPLITS, Item, some
-from vlprompt.datasets.classification.readers.base import IMAGE_SUFFIXES, SplitReader, index_of
+from vlprompt.datasets.classification.items import SPLITS, Item
+from vlprompt.datasets.classification.readers.base import SplitReader, index_of
+from vlprompt.datasets.images import IMAGE_SUFFIXES
+from vlprompt.datasets.reader import read_lines, read_table
+from vlprompt.messages import enumerate_names
 
 
 class Row(NamedTuple):
-    """One line: where it is, and its fields as text."""
+    """One line: ``'<file>:<line number>'``, and its fields as text."""
 
-    file: Path
-    line: int
+    place: str
     path: str
     label: str
     split: str | None
@@ -77,7 +78,7 @@ class ListReader(SplitReader):
         number = next((row for row in rows if row.label.isdecimal()), None)
         if number is not None:
             raise ValueError(
-                f'{number.file}:{number.line}: label {number.label!r} is a number; give `classes`, a list or a text '
+                f'{number.place}: label {number.label!r} is a number; give `classes`, a list or a text '
                 'file with one name per line, so that labels have names'
             )
         return sorted({row.label for row in rows})
@@ -93,8 +94,8 @@ class ListReader(SplitReader):
             return self._numbered(row)
         numbers = f', nor a number 0..{len(self.classes) - 1}' if self.takes_numbers else ''
         raise ValueError(
-            f'{row.file}:{row.line}: label {row.label!r} is not one of the {len(self.classes)} classes '
-            f'({some(self.classes)}){numbers}'
+            f'{row.place}: label {row.label!r} is not one of the {len(self.classes)} classes '
+            f'({enumerate_names(map(repr, self.classes), 5)}){numbers}'
         )
 
     def _numbered(self, row: Row) -> Item:
@@ -122,44 +123,25 @@ def _read_rows(file: Path) -> list[Row]:
     rows = list(_csv_rows(file) if file.suffix == '.csv' else _text_rows(file))
     for row in rows:
         if row.split is not None and row.split not in SPLITS:
-            raise ValueError(f'{file}:{row.line}: split {row.split!r} is none of train, val, test')
-        if not row.path or not row.label:
-            raise ValueError(f'{file}:{row.line}: path or label is empty')
+            raise ValueError(f'{row.place}: split {row.split!r} is none of train, val, test')
     return rows
 
 
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b'\n') + 1
-        raise ValueError(f'{file}:{line}: not UTF-8 text; save the list in this encoding') from error
-
-
 def _csv_rows(file: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(_read_text(file), newline=''))
-    columns = reader.fieldnames or []
-    if not {'path', 'label'} <= set(columns):
-        raise ValueError(f'{file}:1: the first line must name the columns path and label, found {columns}')
-    for record in reader:
-        if None in record or None in record.values():
-            raise ValueError(f'{file}:{reader.line_num}: expected {len(columns)} fields ({", ".join(columns)})')
-        split = record['split'].strip() if 'split' in record else None
-        yield Row(file, reader.line_num, record['path'].strip(), record['label'].strip(), split)
+    for place, fields in read_table(file, ('path', 'label'), ('split',)):
+        yield Row(place, fields['path'], fields['label'], fields.get('split'))
 
 
 def _text_rows(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(_read_text(file).splitlines(), 1):
-        if not line.strip():
-            continue
+    for place, line in read_lines(file):
         words = line.rsplit(maxsplit=1)
         commas = ',' in words[-1] or (',' in line and PurePath(words[0]).suffix.lower() not in IMAGE_SUFFIXES)
         fields = next(csv.reader([line])) if commas else words
         if len(fields) not in (2, 3):
-            raise ValueError(
-                f"{file}:{number}: expected 'path label', 'path,label' or 'path,label,split', found {line!r}"
-            )
+            raise ValueError(f"{place}: expected 'path label', 'path,label' or 'path,label,split', found {line!r}")
         if fields[0].strip().isdecimal() and PurePath(fields[1].strip()).suffix.lower() in IMAGE_SUFFIXES:
-            raise ValueError(f"{file}:{number}: expected 'path label', found {line!r}; the columns are swapped")
+            raise ValueError(f"{place}: expected 'path label', found {line!r}; the columns are swapped")
         path, label, split = [field.strip() for field in fields] + [None] * (3 - len(fields))
-        yield Row(file, number, path, label, split)
+        if not path or not label:
+            raise ValueError(f'{place}: path or label is empty')
+        yield Row(place, path, label, split)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from vlprompt.datasets.classification.readers.base import image_files
+from vlprompt.datasets.images import image_files
+from vlprompt.datasets.reader import Reader, check_paths
 
 SPLITS = ('train', 'query', 'gallery')
-
-README = 'data/README.md shows the whole tree.'
 
 
 class ReIDItem(NamedTuple):
@@ -25,8 +23,8 @@ class ReIDItem(NamedTuple):
     viewid: int = 0
 
 
-class ReIDReader(ABC):
-    """Reads the images of a re-identification data set, split by split.
+class ReIDReader(Reader):
+    """Reads the images of a re-identification data set, see :class:`~vlprompt.datasets.reader.Reader`.
 
     Args:
         source: the file or folder that is read; messages begin with it.
@@ -36,6 +34,8 @@ class ReIDReader(ABC):
         num_cameras: of the data set; None: counted in the training split, or in the others where there is none.
         num_views: likewise.
     """
+
+    SPLITS = SPLITS
 
     one_numbering = True
     """Whether equal identity numbers in the training and the test split mean the same person."""
@@ -49,57 +49,24 @@ class ReIDReader(ABC):
         num_cameras: int | None = None,
         num_views: int | None = None,
     ) -> None:
-        self.source = source
-        self.image_root = image_root
-        self.hint = hint
+        super().__init__(source, image_root, hint)
         self.noun = noun
         self._num_cameras = num_cameras
         self._num_views = num_views
         self._items: dict[str, list[ReIDItem]] = {}
 
-    @property
-    @abstractmethod
-    def splits(self) -> tuple[str, ...]:
-        """The splits that exist, out of train, query, gallery."""
-
-    @abstractmethod
-    def load(self, split: str) -> list[ReIDItem]:
-        """The entries of an existing split, unchecked."""
-
-    def notes(self) -> list[str]:
-        """What is worth knowing about how the set was read, such as images that were left out."""
-        return []
-
     def read(self, split: str) -> list[ReIDItem]:
-        """The checked entries of a split, in the order of the source.
-
-        Raises:
-            ValueError: the split does not exist, is empty, lists an image twice, or has a camera or viewpoint that
-                the data set does not have.
-            FileNotFoundError: a file or folder is missing.
-        """
-        if split not in SPLITS:
-            raise ValueError(f"split must be 'train', 'query' or 'gallery', got {split!r}")
-        if split not in self.splits:
-            found = ', '.join(self.splits) or 'nothing'
-            raise FileNotFoundError(f'{self.source}: has no split {split!r}, only {found}. {self.hint}'.strip())
+        """The checked items of a split, in the order of the source; kept, since cameras are counted in them."""
         if split not in self._items:
-            items = self.load(split)
-            self._check(items, split)
-            self._items[split] = items
+            self._items[split] = super().read(split)
         return self._items[split]
 
-    def _check(self, items: Sequence[ReIDItem], split: str) -> None:
-        if not items:
-            raise ValueError(f'{self.source}: split {split!r} is empty')
-        seen: set[str] = set()
-        limits = (('camid', 'camera', self._num_cameras), ('viewid', 'view', self._num_views))
-        for item in items:
-            if item.path in seen:
-                raise ValueError(f'{self.source}: split {split!r} lists {item.path!r} twice; remove one of the entries')
-            seen.add(item.path)
-            for field, word, limit in limits:
-                if limit is not None and not 0 <= getattr(item, field) < limit:
+    def check(self, items: Sequence[ReIDItem], split: str) -> None:
+        """Raise a ValueError where a split is empty, lists an image twice, or has a camera or viewpoint too many."""
+        check_paths(items, split, str(self.source))
+        for field, word, limit in (('camid', 'camera', self._num_cameras), ('viewid', 'view', self._num_views)):
+            for item in items if limit is not None else ():
+                if not 0 <= getattr(item, field) < limit:
                     raise ValueError(
                         f'{self.source}: split {split!r}, {item.path!r}: {word} {getattr(item, field) + 1} of a data '
                         f'set with {limit}'
@@ -118,12 +85,6 @@ class ReIDReader(ABC):
     def _count(self, field: str) -> int:
         splits = ('train',) if 'train' in self.splits else self.splits
         return 1 + max(getattr(item, field) for split in splits for item in self.read(split))
-
-    def require(self, path: Path) -> Path:
-        """``path``, or an error that says that it is missing and where to get it."""
-        if path.exists():
-            return path
-        raise FileNotFoundError(f'{path} does not exist. {self.hint}'.strip())
 
 
 PID_CAMERA = re.compile(r'(-?\d+)_c(\d+)')

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vlprompt.datasets.reader import read_lines
 from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader
+from vlprompt.evaluation.ranking import draw_gallery
 
 
 class MSMT17Reader(ReIDReader):
@@ -77,24 +79,14 @@ class VehicleIDReader(ReIDReader):
         return [item for item, drawn in zip(items, in_gallery, strict=True) if drawn == (split == 'gallery')]
 
 
-def draw_gallery(pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) bool: one image of every identity, drawn at random from ``pids`` (N,)."""
-    order = rng.permutation(len(pids))
-    chosen = np.zeros(len(pids), bool)
-    chosen[order[np.unique(pids[order], return_index=True)[1]]] = True
-    return chosen
-
-
 def read_pairs(file: Path) -> Iterator[tuple[str, str, int]]:
     """``(file:line, name, identity)`` of every line ``<name> <identity>``.
 
     Raises:
         ValueError: a line of another form.
     """
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
-        name, _, pid = line.strip().rpartition(' ')
-        if not line.strip():
-            continue
+    for place, line in read_lines(file):
+        name, _, pid = line.rpartition(' ')
         if not name or not pid.isdigit():
-            raise ValueError(f"{file}:{number}: {line!r} is not '<path> <identity>' with a number as identity")
-        yield f'{file}:{number}', name.strip(), int(pid)
+            raise ValueError(f"{place}: {line!r} is not '<path> <identity>' with a number as identity")
+        yield place, name.strip(), int(pid)

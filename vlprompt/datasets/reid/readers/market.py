@@ -1,10 +1,11 @@
-"""Sets in Market-1501's layout: Market-1501, DukeMTMC-reID, Occluded-Duke, VeRi-776, one's own folders."""
+"""Sets in Market-1501's layout: Market-1501, DukeMTMC-reID, Occluded-Duke, VeRi-776, your own folders."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 
+from vlprompt.datasets.reader import read_lines
 from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader, read_named_folder
 
 FOLDERS = dict(train='bounding_box_train', query='query', gallery='bounding_box_test')
@@ -87,11 +88,9 @@ class VeRiReader(MarketReader):
 
 def _read_views(file: Path) -> dict[str, int]:
     views: dict[str, int] = {}
-    for number, line in enumerate(file.read_text(encoding='utf-8').splitlines(), 1):
+    for place, line in read_lines(file):
         fields = line.split()
-        if not fields:
-            continue
         if len(fields) < 2 or not fields[-1].isdigit() or int(fields[-1]) > 7:
-            raise ValueError(f'{file}:{number}: a line must end with a viewpoint from 0 to 7, got {line!r}')
+            raise ValueError(f'{place}: a line must end with a viewpoint from 0 to 7, got {line!r}')
         views[Path(fields[0].replace('\\', '/')).name] = int(fields[-1])
     return views

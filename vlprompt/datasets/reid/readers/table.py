@@ -1,12 +1,12 @@
-"""One's own images listed in CSV files."""
+"""Your own images listed in CSV files."""
 
 from __future__ import annotations
 
-import csv
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from vlprompt.datasets.reader import read_table
 from vlprompt.datasets.reid.readers.base import SPLITS, ReIDItem, ReIDReader
 
 
@@ -23,7 +23,7 @@ class TableReader(ReIDReader):
 
     Identities, cameras and viewpoints may be numbers or names; over all splits together, equal ones mean the same.
     Cameras and viewpoints are numbered from 0 in sorted order (numbers by value), and so are identities unless all of
-    them are numbers, which stay as they are.
+    them are numbers, which stay as they are.  Where cameras are unknown, give every image a camera of its own.
 
     Args:
         source: one file with a column ``split`` (train, query, gallery), or ``.../{split}.csv`` for a file per split.
@@ -62,28 +62,14 @@ class TableReader(ReIDReader):
         return [row for split, file in self.files.items() for row in self._read(file, split)]
 
     def _read(self, file: Path, split: str) -> list[_Row]:
-        with file.open(newline='', encoding='utf-8-sig') as stream:
-            table = csv.DictReader(stream)
-            required = self.REQUIRED + (('split',) if split == 'all' else ())
-            missing = [name for name in required if name not in (table.fieldnames or ())]
-            if missing:
-                raise ValueError(
-                    f'{file}: no column {", ".join(map(repr, missing))}; the first line must name the columns path, '
-                    "id, camera and, if there are, view and split (or use ann_file='{split}.csv'). Without known "
-                    'cameras, give every image its own camera number'
-                )
-            rows = []
-            for line in table:
-                fields = {name: (line.get(name) or '').strip() for name in required}
-                empty = [name for name, value in fields.items() if not value]
-                if empty:
-                    raise ValueError(f'{file}:{table.line_num}: field {empty[0]!r} is empty')
-                role = fields.get('split', split)
-                if role not in SPLITS:
-                    raise ValueError(f"{file}:{table.line_num}: split {role!r} is not 'train', 'query' or 'gallery'")
-                view = (line.get('view') or '').strip() or '0'
-                rows.append(_Row(role, fields['path'], fields['id'], fields['camera'], view))
-            return rows
+        required = (*self.REQUIRED, 'split') if split == 'all' else self.REQUIRED
+        rows = []
+        for place, fields in read_table(file, required, ('view',)):
+            role = fields['split'] if split == 'all' else split
+            if role not in SPLITS:
+                raise ValueError(f"{place}: split {role!r} is not 'train', 'query' or 'gallery'")
+            rows.append(_Row(role, fields['path'], fields['id'], fields['camera'], fields.get('view') or '0'))
+        return rows
 
     @cached_property
     def _numbers(self) -> dict[str, dict[str, int]]:

@@ -1,0 +1,154 @@
+"""Which reader a data set needs: that of a supported data set, or one for your own data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.datasets.classification.readers.base import SplitReader
+from vlprompt.datasets.classification.readers.folder import FolderReader
+from vlprompt.datasets.classification.readers.imbalanced import ImbalancedReader
+from vlprompt.datasets.classification.readers.numbered_list import NumberedListReader
+from vlprompt.datasets.classification.readers.split_json import JsonReader
+from vlprompt.datasets.classification.readers.text_list import ListReader
+from vlprompt.datasets.presets import NAMES_FILE, find_preset
+from vlprompt.datasets.reader import Reader
+from vlprompt.datasets.reid.readers.base import ReIDReader
+from vlprompt.datasets.reid.readers.market import MarketReader
+from vlprompt.datasets.reid.readers.table import TableReader
+
+
+def build_few_shot_reader(
+    data_root: str | Path | None = None,
+    dataset: str | None = None,
+    ann_file: str | None = None,
+    data_prefix: str = '',
+    classes: str | Sequence[str] | None = None,
+    split: str = 'train',
+) -> SplitReader:
+    """The reader of a :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`, with its arguments.
+
+    Raises:
+        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+    """
+    if dataset is not None:
+        return _preset('few_shot', data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, classes=classes)
+    return _own_data(data_root, ann_file, data_prefix, classes, split, text_list=ListReader)
+
+
+def build_long_tailed_reader(
+    data_root: str | Path | None = None,
+    dataset: str | None = None,
+    ann_file: str | None = None,
+    data_prefix: str = '',
+    classes: str | Sequence[str] | None = None,
+    split: str = 'train',
+    imbalance: float | None = None,
+    split_seed: int = 0,
+) -> SplitReader:
+    """The reader of a :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`, with its arguments.
+
+    Raises:
+        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+    """
+    if dataset is None:
+        reader = _own_data(data_root, ann_file, data_prefix, classes, split, text_list=NumberedListReader)
+    else:
+        if find_preset('long_tailed', dataset).balanced and imbalance is None:
+            raise ValueError(
+                f'dataset={dataset!r} needs imbalance, the ratio of the largest to the smallest class: 100'
+            )
+        fixed = dict(ann_file=ann_file, data_prefix=data_prefix, classes=classes)
+        reader = _preset('long_tailed', data_root, dataset, **fixed)
+    return reader if imbalance is None else ImbalancedReader(reader, imbalance, split_seed)
+
+
+def build_reid_reader(
+    data_root: str | Path | None = None,
+    dataset: str | None = None,
+    ann_file: str | None = None,
+    data_prefix: str = '',
+    noun: str | None = None,
+) -> ReIDReader:
+    """The reader of a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset`, with its arguments.
+
+    Raises:
+        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+    """
+    if dataset is not None:
+        return _preset('reid', data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, noun=noun)
+    root, noun = _own_root(data_root), noun or 'person'
+    if ann_file is None:
+        return MarketReader(root / data_prefix, noun=noun)
+    if not ann_file.endswith('.csv'):
+        raise ValueError(f"ann_file {ann_file!r} must be a *.csv, or None for a folder in Market-1501's layout")
+    hint = f'{ann_file} is looked for in {root}; paths in it are relative to {root / data_prefix}.'
+    return TableReader(root / ann_file, root / data_prefix, hint=hint, noun=noun)
+
+
+def _preset(task: str, data_root: str | Path | None, dataset: str, **fixed: object) -> Reader:
+    preset = find_preset(task, dataset)
+    if any(value not in (None, '') for value in fixed.values()):
+        *first, last = fixed
+        raise ValueError(
+            f'dataset={dataset!r} fixes {", ".join(first)} and {last}; leave them out, or leave dataset out'
+        )
+    return preset.build(data_root)
+
+
+def _own_root(data_root: str | Path | None) -> Path:
+    if data_root is None:
+        raise ValueError('your own data needs data_root, the folder that it lies in (--data-root DIR)')
+    return Path(data_root)
+
+
+def _own_data(
+    data_root: str | Path | None,
+    ann_file: str | None,
+    data_prefix: str,
+    classes: str | Sequence[str] | None,
+    split: str,
+    text_list: type[ListReader],
+) -> SplitReader:
+    """The reader of your own images by the type of ``ann_file``; ``text_list`` reads ``*.txt``."""
+    root = _own_root(data_root)
+    suffix = Path(ann_file or '').suffix
+    if ann_file is None:
+        return FolderReader(root / data_prefix, _names(root, classes))
+    if suffix == '.json':
+        if classes is not None:
+            raise ValueError(f'{ann_file} names its classes itself; leave `classes` out')
+        return JsonReader(
+            _one_file(root, ann_file), root / data_prefix, 'data/README.md shows the form of a split file.'
+        )
+    if suffix in ('.csv', '.txt'):
+        if classes is None and (root / NAMES_FILE).exists():
+            classes = NAMES_FILE
+        reader = text_list if suffix == '.txt' else ListReader
+        return reader(root / ann_file, root / data_prefix, _names(root, classes), only_split=split)
+    raise ValueError(f'ann_file {ann_file!r} must be *.json, *.csv, *.txt, or None for a folder per class')
+
+
+def _names(root: Path, classes: str | Sequence[str] | None) -> list[str] | None:
+    """Class names; those of a text file are looked for in ``root``."""
+    if isinstance(classes, str) and classes.endswith('.txt'):
+        classes = str(root / classes)
+    return None if classes is None else resolve_class_names(classes)
+
+
+def _one_file(root: Path, name: str) -> Path:
+    """The file ``name`` in ``root``; of a pattern such as ``split*.json`` the one file that matches.
+
+    A file whose name is the pattern without ``*`` comes first.
+
+    Raises:
+        ValueError: several files match.
+    """
+    plain = root / name.replace('*', '')
+    found = [] if plain.exists() or '*' not in name else sorted(root.glob(name))
+    if len(found) > 1:
+        raise ValueError(
+            f'{root} holds {len(found)} files {name}: {", ".join(file.name for file in found)}; say with ann_file which'
+        )
+    return found[0] if found else plain

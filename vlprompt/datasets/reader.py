@@ -1,0 +1,144 @@
+"""What every reader of a data set offers: from files on disk to checked items, split by split."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+class Reader(ABC):
+    """Reads the items of a data set, split by split.
+
+    Args:
+        source: the file or folder that is read; messages begin with it.
+        image_root: the folder that the items' paths are relative to.
+        hint: where to get what is missing; ends the message about a missing file.
+    """
+
+    SPLITS: ClassVar[tuple[str, ...]]
+    """Names that a split may have."""
+
+    def __init__(self, source: Path, image_root: Path, hint: str = '') -> None:
+        self.source = source
+        self.image_root = image_root
+        self.hint = hint
+
+    @property
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """The splits that exist, out of :attr:`SPLITS`."""
+
+    @abstractmethod
+    def load(self, split: str) -> list:
+        """The items of an existing split, unchecked."""
+
+    @abstractmethod
+    def check(self, items: Sequence, split: str) -> None:
+        """Raise a ValueError that names the source where the items of a split are inconsistent."""
+
+    def read(self, split: str) -> list:
+        """The checked items of a split, in the order of the source.
+
+        Raises:
+            FileNotFoundError: a file, a folder or the split does not exist.
+            ValueError: there is no such name of a split, or its items are inconsistent (see :meth:`check`).
+        """
+        if split not in self.SPLITS:
+            raise ValueError(f'split must be one of {", ".join(self.SPLITS)}; got {split!r}')
+        if split not in self.splits:
+            found = f'only {", ".join(self.splits)}' if self.splits else 'nor any other'
+            raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {self.hint}'.strip())
+        items = self.load(split)
+        self.check(items, split)
+        return items
+
+    def source_of(self, split: str) -> str:
+        """The file or folder of a split, for messages."""
+        return str(self.source)
+
+    def notes(self) -> list[str]:
+        """What is worth knowing about how the data was read, such as images that were left out."""
+        return []
+
+    def altered_files(self) -> list[str]:
+        """What is wrong with files whose published md5 sum is known, a line each; most readers know none."""
+        return []
+
+    def require(self, path: Path) -> Path:
+        """``path``, or an error that says that it is missing and where to get it."""
+        if path.exists():
+            return path
+        raise FileNotFoundError(f'{path} does not exist. {self.hint}'.strip())
+
+
+def check_paths(items: Sequence, split: str, source: str) -> None:
+    """Raise a ValueError where a split is empty or lists an image twice."""
+    if not items:
+        raise ValueError(f'{source}: split {split!r} is empty')
+    seen: set[str] = set()
+    for item in items:
+        if item.path in seen:
+            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice; remove one of the entries')
+        seen.add(item.path)
+
+
+def read_text(file: Path) -> str:
+    """The content of a UTF-8 text file, with or without byte order mark; a ValueError names file and line otherwise."""
+    try:
+        return file.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b'\n') + 1
+        raise ValueError(f'{file}:{line}: not UTF-8 text; save the file in this encoding') from error
+
+
+def read_lines(file: Path) -> Iterator[tuple[str, str]]:
+    """``('<file>:<line number>', line)`` of every line of a text file that is not blank, without surrounding spaces."""
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        if line.strip():
+            yield f'{file}:{number}', line.strip()
+
+
+def read_table(
+    file: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """``('<file>:<line number>', column -> field)`` of every row of a CSV file; the first line names the columns.
+
+    Args:
+        file: the file.
+        required: columns that must be there, with a field in every row.
+        optional: columns that may be there; named in messages.
+
+    Raises:
+        ValueError: a missing column, a row of another length, or an empty required field.
+    """
+    table = csv.DictReader(io.StringIO(read_text(file), newline=''))
+    columns = table.fieldnames or []
+    missing = [name for name in required if name not in columns]
+    if missing:
+        more = f' and, if you have them, {" and ".join(optional)}' if optional else ''
+        raise ValueError(
+            f'{file}:1: no column {", ".join(map(repr, missing))}; the first line must name the columns '
+            f'{", ".join(required)}{more}'
+        )
+    for record in table:
+        place = f'{file}:{table.line_num}'
+        if None in record or None in record.values():
+            raise ValueError(f'{place}: expected {len(columns)} fields ({", ".join(columns)})')
+        fields = {name: value.strip() for name, value in record.items()}
+        empty = [name for name in required if not fields[name]]
+        if empty:
+            raise ValueError(f'{place}: field {empty[0]!r} is empty')
+        yield place, fields
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file; a ValueError names a file that is none."""
+    try:
+        return json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{file}: not valid JSON: {error}') from error
