@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine import PatternOptimWrapperConstructor
+from vlprompt.engine import PatternOptimWrapperConstructor, follow_training_length
 from vlprompt.engine.config_check import check_config
 from vlprompt.engine.phases import phase_config
 from vlprompt.structures import ClassificationSample
@@ -92,6 +92,7 @@ def test_holds_the_published_recipe(path):
     epochs = int(schedule.removesuffix('e').split('x')[-1])
     official = 90 if 'official' in variant and method == 'lpt' else EPOCHS[method]
     assert epochs == official * (2 if dataset == 'inat2018' and method in ('lpt', 'adaptformer') else 1)
+    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == epochs
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)

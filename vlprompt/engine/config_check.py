@@ -18,7 +18,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import FUNCTIONS, Registry
+from mmengine.registry import FUNCTIONS, TASK_UTILS, Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
 
@@ -26,7 +26,7 @@ from vlprompt import registry as ours
 from vlprompt.engine.config_values import wrong_by_annotation, wrong_by_name
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
-from vlprompt.registry import EVALUATOR, LOOPS, MODELS, TASK_UTILS
+from vlprompt.registry import EVALUATOR, LOOPS, MODELS
 
 # Keys of a config whose values are built from another registry than their surroundings.
 REGISTRY_OF_KEY: dict[str, Registry] = dict(

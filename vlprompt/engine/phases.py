@@ -8,10 +8,13 @@ A method that trains first one part and then another says so in its config::
         finetune=dict(start_from=dict(keys=['prototypes']), ...),  # what comes from the phase before
     )
 
-Each phase is a run of its own: the config with the phase's entries merged onto it (``_delete_=True`` replaces an entry
-instead of merging, ``_keep_=['clip']`` replaces all of it but the named parts), in the folder ``<work_dir>/<phase>``,
-with its own optimizer, schedules, log and checkpoints.  Leaf configs and ``--cfg-options
-phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
+Each phase is a run of its own, in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and
+checkpoints.  Its config is the whole one with the phase's entries merged onto it, in which
+
+* ``dict(_delete_=True, ...)`` replaces an entry instead of merging;
+* ``dict(_keep_=['clip'], ...)`` replaces all of it but the named parts.
+
+Leaf configs and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
 **Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
 phase before it starts from, by patterns of names (:func:`~vlprompt.engine.start_from.hand_over`); an empty list: none.

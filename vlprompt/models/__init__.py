@@ -7,7 +7,7 @@ Models for dense prediction extend mmseg or mmdet and lie in ``segmentors`` and 
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.classifiers import HeadClassifier, TextClassifier
 from vlprompt.models.decoders import ContextDecoder
-from vlprompt.models.dense import PixelTextMatching
+from vlprompt.models.dense import PixelTextMatching, TextGuidedBackbone
 from vlprompt.models.freezing import select_frozen, select_trainable
 from vlprompt.models.heads import CosineHead, LinearHead
 from vlprompt.models.losses import (
@@ -45,6 +45,7 @@ __all__ = [
     'PromptTuner',
     'ReIdentifier',
     'TextClassifier',
+    'TextGuidedBackbone',
     'Tuner',
     'VarietyLoss',
     'select_frozen',

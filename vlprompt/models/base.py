@@ -30,13 +30,13 @@ class PromptTunedMixin:
     open_vocabulary: bool = False
     """Whether classes are text alone, so that ``set_class_names`` makes the same model tell others apart; False where
     a head or a neck was built and trained for its K classes."""
+    nested: Mapping[str, Callable] = {}
+    """Functions or classes that read untyped dicts among the constructor's arguments, so that the keys of these dicts
+    are checked; any registered class may declare it."""
     names_follow_data: bool = False
     """Whether the class names only stand in for those of the data, as where a config names a dataset."""
     data_arguments: tuple[str, ...] = ()
     """Constructor arguments, and attributes of the same name, that follow the data where a config leaves them out."""
-    nested: Mapping[str, Callable] = {}
-    """Functions or classes that read untyped dicts among the constructor's arguments, so that the keys of these dicts
-    are checked; any registered class may declare it."""
     clip: CLIP
     class_names: tuple[str, ...]
 

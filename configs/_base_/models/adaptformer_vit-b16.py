@@ -1,4 +1,5 @@
 # LIFT: AdaptFormer beside every MLP of CLIP's ViT-B/16, a cosine head that starts from text, logit adjustment.
+task = 'long_tailed'
 model = dict(
     type='vlprompt.HeadClassifier',
     data_preprocessor=dict(type='vlprompt.ClipPreprocessor'),

@@ -8,6 +8,11 @@ phases = dict(
             prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
             data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),
         ),
+        # Every image is seen once, as in a test; then batches of their features, in random order.
+        train_dataloader=dict(
+            sampler=dict(_delete_=True, type='DefaultSampler', shuffle=False),
+            dataset=dict(pipeline='${test_pipeline}'),
+        ),
         optim_wrapper=dict(
             _delete_=True,
             type='OptimWrapper',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from vlprompt.alignment.key_matching import KeyMatch
 from vlprompt.clip import VisionTransformer, run_blocks
+from vlprompt.clip.visual_prompts import Entry
 from vlprompt.models.tuners.base import Terms, Tuner, class_feature, first_tokens
 from vlprompt.registry import MODELS
 
@@ -21,10 +23,15 @@ class PromptTuner(Tuner):
         visual: the trunk, for its sizes.
         num_classes: C; not used.
         prompt: config of the prompt.
+
+    Raises:
+        ValueError: a prompt that needs text, or several sets of prompts.
     """
 
     def __init__(self, visual: VisionTransformer, num_classes: int, prompt: dict[str, Any]) -> None:
         super().__init__(visual, num_classes)
+        if prompt.get('sets') or getattr(MODELS.get(prompt['type']), 'needs_text', False):
+            raise ValueError(f'{type(self).__name__}: coupled prompts and sets of prompts belong to a TextClassifier')
         sizes = dict(_sizes(visual), patch_size=visual.patch_size)
         self.prompt = MODELS.build(prompt, default_args=sizes)
 
@@ -33,7 +40,11 @@ class PromptTuner(Tuner):
 
     def query(self, visual: VisionTransformer, images: Tensor) -> Tensor:
         """(B, width) class tokens under the shared prompts alone."""
-        return class_feature(visual, images, self.prompt())
+        return class_feature(visual, images, self.shared(visual, images))
+
+    def shared(self, visual: VisionTransformer, images: Tensor) -> Sequence[Entry]:
+        """(P, width) prompts of every block, the same for all images."""
+        return self.prompt().entries(visual.ln_pre, len(images))
 
 
 @MODELS.register_module()
@@ -87,7 +98,7 @@ class GroupedPromptTuner(PromptTuner):
 
         The query has no gradient.
         """
-        blocks, shared, first = visual.transformer.resblocks, self.prompt(), self.pool.first_block
+        blocks, shared, first = visual.transformer.resblocks, self.shared(visual, images), self.pool.first_block
         x, _ = run_blocks(blocks[:first], first_tokens(visual, images), shared[:first])
         with torch.no_grad():
             query, _ = run_blocks(blocks[first:], x, shared[first:], queries=1)
@@ -98,7 +109,7 @@ class GroupedPromptTuner(PromptTuner):
         return visual.ln_post(x[:, 0]), match
 
     def _in_two_passes(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, KeyMatch]:
-        blocks, shared, first = visual.transformer.resblocks, self.prompt(), self.pool.first_block
+        blocks, shared, first = visual.transformer.resblocks, self.shared(visual, images), self.pool.first_block
         with torch.no_grad():
             query, _ = run_blocks(blocks, first_tokens(visual, images), shared, reference=True)
             query = visual.ln_post(query)[:, 0]
