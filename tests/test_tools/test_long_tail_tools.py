@@ -40,7 +40,7 @@ def config(tmp_path_factory):
     generate_world.main(['--task', 'long-tailed', '--out', str(root / 'scenes_lt'), *options])
     file = root / 'config.py'
     base = str(ROOT / 'configs/_base_/datasets/scenes_lt_128x128.py')
-    file.write_text(CONFIG.format(base=base, arch=MICRO['vit'], root=str(root)))
+    file.write_text(CONFIG.format(base=base, arch=MICRO['vit'], root=str(root / 'scenes_lt')))
     return str(file)
 
 

@@ -20,6 +20,7 @@ Every image is opened. The exit code is 1 if there is a problem.
 
 import argparse
 import sys
+from functools import partial
 from inspect import signature
 
 from vlprompt.compat.environment import check_environment
@@ -28,11 +29,7 @@ check_environment()  # before anything imports torchvision or an mm package
 
 from mmengine.config import Config  # noqa: E402
 
-from vlprompt.datasets.build_reader import (  # noqa: E402
-    build_few_shot_reader,
-    build_long_tailed_reader,
-    build_reid_reader,
-)
+from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader  # noqa: E402
 from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
 from vlprompt.datasets.presets import PRESETS  # noqa: E402
 from vlprompt.datasets.reader import Reader  # noqa: E402
@@ -40,7 +37,9 @@ from vlprompt.datasets.reid.check import check_reid  # noqa: E402
 from vlprompt.datasets.reid.readers.base import ReIDReader  # noqa: E402
 
 BUILDERS = dict(
-    FewShotDataset=build_few_shot_reader, LongTailedDataset=build_long_tailed_reader, ReIDDataset=build_reid_reader
+    FewShotDataset=build_classification_reader,
+    LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
+    ReIDDataset=build_reid_reader,
 )
 """Type of a data set -> what builds its reader, from some of its arguments."""
 
@@ -66,10 +65,18 @@ def readers(args: argparse.Namespace) -> list[Reader]:
     if args.config is None:
         if args.reid or args.dataset in PRESETS['reid']:
             return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
-        common = (args.data_root, args.dataset, args.ann_file, args.data_prefix, args.classes)
-        if args.long_tailed or (args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']):
-            return [build_long_tailed_reader(*common, imbalance=args.imbalance, split_seed=args.split_seed)]
-        return [build_few_shot_reader(*common)]
+        only_long_tailed = args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']
+        reader = build_classification_reader(
+            args.data_root,
+            args.dataset,
+            args.ann_file,
+            args.data_prefix,
+            args.classes,
+            imbalance=args.imbalance,
+            split_seed=args.split_seed,
+            task='long_tailed' if args.long_tailed or only_long_tailed else 'few_shot',
+        )
+        return [reader]
     config = Config.fromfile(args.config)
     unique = {}
     for loader in ('train_dataloader', 'test_dataloader'):

@@ -29,8 +29,7 @@ train_dataloader = dict(
         dataset=dict(
             type=dataset_type,
             data_root=data_root,
-            ann_file='annotations/instances_train.json',
-            data_prefix=dict(img='images/train'),
+            split='train',
             masks=False,
             broken='error',
             filter_cfg=dict(filter_empty_gt=True, min_size=32),
@@ -47,8 +46,7 @@ val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        ann_file='annotations/instances_val.json',
-        data_prefix=dict(img='images/val'),
+        split='val',
         masks=False,
         broken='error',
         test_mode=True,
