@@ -11,15 +11,26 @@ SHIPPED = ('configs', 'tools')
 
 
 class BuildWithConfigs(build_py):
-    """Copy configs and tools where mmengine's ``_base_ = 'vlprompt::...'`` and ``get_config`` look for them.
+    """Put configs and tools where mmengine's ``_base_ = 'vlprompt::...'`` and ``get_config`` look for them.
 
-    An editable install needs no copy: the folders lie beside the package.
+    A wheel holds copies, an editable install links to the folders beside the package.
     """
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
-            return
+            self._link()
+        else:
+            self._copy()
+
+    def _link(self) -> None:
+        for folder in SHIPPED:
+            link = ROOT / 'vlprompt' / '.mim' / folder
+            link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                link.symlink_to(Path('..', '..', folder), target_is_directory=True)
+
+    def _copy(self) -> None:
         for folder in SHIPPED:
             target = Path(self.build_lib) / 'vlprompt' / '.mim' / folder
             shutil.rmtree(target, ignore_errors=True)

@@ -1,85 +1,117 @@
-"""Every shipped config: loads, passes the key check, builds on micro towers, and holds the published recipe."""
+"""Few-shot configs: every method builds on micro towers, every published row is one command and holds its recipe."""
 
 import re
 from functools import cache
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine.config import check_config
+from vlprompt.engine import list_configs, load_config
+from vlprompt.engine.config_files import CONFIGS, config_names
 
-CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if p.parent.name in ('zero_shot', 'coop', 'plot'))
-FEW_SHOT = [p for p in CONFIGS if p.parent.name in ('coop', 'plot') and not p.stem.endswith(('scenes', 'custom'))]
+FOLDERS = ('zero_shot', 'coop', 'plot')
+METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
+BENCHMARKS = [
+    'imagenet',
+    'caltech101',
+    'oxford_pets',
+    'stanford_cars',
+    'oxford_flowers',
+    'food101',
+    'fgvc_aircraft',
+    'sun397',
+    'dtd',
+    'eurosat',
+    'ucf101',
+]
+SHIFTED = ['imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r']
 EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 SMALL_BATCH = ('oxford_flowers', 'fgvc_aircraft', 'stanford_cars')
+PUBLISHED = ['coop/coop_rn50', 'coop/coop_vit-b16', 'plot/plot_rn50']
+
+load = cache(lambda name, dataset, shots: load_config(name, dict(dataset=dataset, shots=shots)))
 
 
-load = cache(Config.fromfile)
-BUILT = {}
-
-
-def build_shrunk(path):
-    """The config's model on micro towers of the same kind; configs that share a model share the build."""
-    cfg = load(path)
-    check_config(cfg)
-    key = cfg.model.to_dict().__repr__()
-    if key not in BUILT:
-        kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
-        options = {'model.clip': dict(_delete_=True, arch=MICRO[kind])}
-        if cfg.model.class_names.endswith('.txt'):  # the user's own file
-            options['model.class_names'] = ['okapi', 'gerenuk']
-        BUILT[key] = init_model(cfg, cfg_options=options)
-    return BUILT[key]
-
-
-def stem(path):
-    return path.stem
-
-
-@pytest.mark.parametrize('path', CONFIGS, ids=stem)
-def test_builds_and_classifies(path):
-    cfg, model = load(path), build_shrunk(path)
+@pytest.mark.parametrize('name', METHODS)
+def test_builds_and_classifies(name):
+    """On micro towers of the same kind, two class names."""
+    cfg = load_config(name)
+    kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
+    options = {'model.clip': dict(_delete_=True, arch=MICRO[kind]), 'model.class_names': ['okapi', 'gerenuk']}
+    model = init_model(name, cfg_options=options)
     with torch.no_grad():
-        assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, len(model.class_names))
+        assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, 2)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     prompt = cfg.model.prompt
     if prompt.type == 'vlprompt.TemplatePrompt':
         assert trained == 0
     else:
-        copies = len(model.class_names) if prompt.get('class_specific') else 1
-        assert trained == prompt.n_prompts * prompt.n_ctx * MICRO['rn']['transformer_width'] * copies
+        copies = 2 if prompt.get('class_specific') else 1
+        assert trained == prompt.get('n_prompts', 1) * prompt.n_ctx * MICRO['rn']['transformer_width'] * copies
 
 
-@pytest.mark.parametrize('path', FEW_SHOT, ids=stem)
-def test_holds_the_published_recipe(path):
+@pytest.mark.parametrize('shots', EPOCHS)
+@pytest.mark.parametrize('dataset', BENCHMARKS)
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset, shots):
     """CoOp and PLOT: epochs by shots, batch by data set, SGD and schedule; see the papers' scripts."""
-    cfg = load(path)
-    shots, dataset = re.search(r'_(\d+)shot_(\w+)$', path.stem).groups()
-    epochs = 50 if dataset == 'imagenet' else EPOCHS[int(shots)]
-    assert cfg.train_dataloader.dataset.shots == int(shots)
-    assert cfg.val_dataloader.dataset.shots == int(shots), 'which decides the draw even where min(shots, 4) is the same'
-    assert cfg.train_dataloader.dataset.dataset == dataset
-    assert cfg.model.class_names.split(':')[0] == dataset
+    cfg = load(name, dataset, shots)
+    epochs = 50 if dataset == 'imagenet' else EPOCHS[shots]
+    assert cfg.train_dataloader.dataset.shots == shots
+    assert cfg.val_dataloader.dataset.shots == shots, 'which decides the draw even where min(shots, 4) is the same'
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    assert {loader.dataset.dataset for loader in loaders} == {dataset}
     assert cfg.train_cfg.max_epochs == epochs
-    plot = path.parent.name == 'plot'
-    assert cfg.train_dataloader.batch_size == (128 if plot and dataset not in SMALL_BATCH else 32)
+    plot = name == 'plot/plot_rn50'
+    batch = 128 if plot and dataset not in SMALL_BATCH else 32
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
     assert cfg.test_dataloader.batch_size == (200 if plot else 100)
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', 2e-3, 0.9, 5e-4)
-    (schedule,) = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    (schedule,) = cfg.param_scheduler
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
+    if plot:
+        assert cfg.model.alignment.get('global_weight', 0.0) == (1.0 if dataset == 'imagenet' else 0.0)
 
 
-def test_leaf_configs_hold_only_what_differs():
-    long = [str(p) for p in CONFIGS if len(p.read_text().splitlines()) > 40]
-    assert not long
+@pytest.mark.parametrize('dataset', BENCHMARKS + SHIFTED)
+def test_zero_shot_has_the_template_of_every_data_set(dataset):
+    from vlprompt.clip.templates import HAND
+
+    cfg = load_config('zero_shot/zero-shot_rn50', dict(dataset=dataset))
+    assert cfg.model.prompt.templates == HAND[dataset]
+    assert cfg.test_dataloader.dataset.dataset == dataset
+    assert cfg.test_dataloader.dataset.pipeline[1].size == 224
 
 
-def test_every_config_is_covered_by_its_readme():
-    """File names follow the README's patterns: a folder's README names the method of each file."""
-    for path in CONFIGS:
-        readme = (path.parent / 'README.md').read_text()
-        assert path.stem.split('_')[0] in readme, f'{path.parent.name}/README.md does not mention {path.stem}'
+@pytest.mark.parametrize('name', ['plot_micro-rn', 'coop_micro-vit', 'zero-shot_micro-rn'])
+@pytest.mark.parametrize('dataset', ['scenes', 'folder', 'list', 'split_json'])
+def test_micro_models_see_all_data_at_their_own_size(name, dataset):
+    cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    assert all(loader.dataset.pipeline[1].size == 128 for loader in loaders)
+    assert {loader.dataset.data_root for loader in loaders} == {'mine'}
+
+
+@pytest.mark.parametrize('name', ['plot_rn50_g', 'plot_rn50_m', 'plot_rn50_gv'])
+def test_ablations_without_transport_add_no_global_logits_on_imagenet(name):
+    assert 'global_weight' not in load_config(name, dict(dataset='imagenet')).model.alignment
+
+
+def test_shapes_of_the_data_sets_are_complete():
+    names = [name for name in config_names(CONFIGS / '_base_/datasets/few_shot') if not name.startswith('_')]
+    assert sorted(names) == sorted([*BENCHMARKS, *SHIFTED, 'scenes', 'folder', 'list', 'split_json'])
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_documents_name_what_is_there(folder):
+    """Every config of a folder is named in its README; every path in README and metafile exists."""
+    readme = (CONFIGS / folder / 'README.md').read_text()
+    metafile = (CONFIGS / folder / 'metafile.yml').read_text()
+    named = re.findall(r'configs/[\w-]+/[\w.-]+\.py', readme + metafile)
+    assert named
+    assert all((ROOT / path).is_file() for path in named)
+    missing = [name for name in METHODS if name.split('/')[0] == folder and f'{name.split("/")[1]}' not in readme]
+    assert not missing, f'{folder}/README.md does not name {missing}'

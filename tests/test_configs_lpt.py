@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine import PatternOptimWrapperConstructor
-from vlprompt.engine.config import check_config
+from vlprompt.engine import PatternOptimWrapperConstructor, follow_training_length
+from vlprompt.engine.config_check import check_config
 from vlprompt.engine.phases import phase_config
 from vlprompt.structures import ClassificationSample
 
@@ -37,8 +37,8 @@ def shrunk(cfg):
         options['model.timm'] = dict(_delete_=True, arch=TRUNK) | ({} if eps is None else dict(norm_eps=eps))
     else:
         options['model.clip'] = dict(_delete_=True, arch=dict(MICRO['vit'], vision_layers=4, image_size=32))
-    if cfg.model.get('pool'):
-        options['model.pool.first_block'] = 2
+    if 'pool' in (cfg.model.get('tuner') or {}):
+        options['model.tuner.pool.first_block'] = 2
     if 'class_names' not in cfg.model:
         options['model.num_classes'] = min(cfg.model.get('num_classes', 10), 10)
     elif cfg.model.class_names.startswith('imagenet'):
@@ -92,6 +92,7 @@ def test_holds_the_published_recipe(path):
     epochs = int(schedule.removesuffix('e').split('x')[-1])
     official = 90 if 'official' in variant and method == 'lpt' else EPOCHS[method]
     assert epochs == official * (2 if dataset == 'inat2018' and method in ('lpt', 'adaptformer') else 1)
+    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == epochs
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)
@@ -117,7 +118,7 @@ def test_holds_the_published_recipe(path):
         assert crops == [['RandomResizedCrop', 'RandomHorizontalFlip'], SHORT_SIDE if short else SQUASHED]
     if method == 'lpt':
         assert cfg.train_dataloader.batch_sampler.type == 'vlprompt.DualStreamBatchSampler'
-        assert cfg.model.dual.eta == 0.5
+        assert cfg.model.loss.eta == 0.5
 
 
 @pytest.mark.parametrize(
@@ -137,10 +138,10 @@ def test_rows_of_the_ablation():
     )
     assert list(b.phases) == list(c.phases) == ['shared']
     assert list(d.phases) == ['shared', 'groups']
-    assert d.phases.groups.start_from['keys'] == ['prompt.*', 'head.*']
+    assert d.phases.groups.start_from['keys'] == ['tuner.prompt.*', 'head.*']
     assert c.model == d.model
-    assert {key for key in c.model if c.model[key] != b.model[key]} == {'head', 'loss', 'dual'}
-    assert phase_config(d).model.trainable == ['pool.*', 'head.*']
+    assert {key for key in c.model if c.model[key] != b.model[key]} == {'head', 'loss'}
+    assert phase_config(d).model.trainable == ['tuner.pool.*', 'head.*']
 
 
 def test_leaf_configs_hold_only_what_differs():

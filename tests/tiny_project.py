@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 _RUNS = count()
 
 CONFIG = """
-_base_ = ['{configs}/_base_/schedules/few_shot_50e.py', '{configs}/_base_/default_runtime.py']
+_base_ = ['{configs}/_base_/schedules/few_shot.py', '{configs}/_base_/default_runtime.py']
 pipeline = [
     dict(type='vlprompt.LoadImage'),
     dict(type='vlprompt.RandomResizedCrop', size=32),
@@ -53,6 +53,7 @@ test_evaluator = dict(type='vlprompt.Accuracy')
 param_scheduler = [dict(type='vlprompt.WarmupCosineLR', T_max=4, warmup_lr=1e-2)]
 optim_wrapper = dict(optimizer=dict(lr=0.5))
 train_cfg = dict(max_epochs=4)
+auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 """
 

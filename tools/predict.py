@@ -99,14 +99,13 @@ def files_of(images: list[Path]) -> Iterator[Path]:
 
 
 def build_model(args: argparse.Namespace) -> nn.Module:
-    """The model, without checkpoint at once for ``--class-names``, so that the config's names need not exist."""
+    """The model, for ``--class-names`` if its classes are text alone."""
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    model = cfg.get('model') or {}
-    if checkpoint is None and args.class_names and getattr(MODELS.get(model.get('type')), 'open_vocabulary', False):
-        model.class_names = args.class_names
-    return init_model(cfg, checkpoint, device=args.device, phase=args.phase)
+    any_names = getattr(MODELS.get((cfg.get('model') or {}).get('type')), 'open_vocabulary', False)
+    names = args.class_names if any_names else None
+    return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=names)
 
 
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
@@ -120,9 +119,7 @@ def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
         raise ConfigError('the checkpoint does not name the classes: list them with --class-names')
     if names is None:
         return [readable(name) for name in known]
-    if getattr(model, 'open_vocabulary', False):
-        model.set_class_names(names)
-    elif known is not None:
+    if not getattr(model, 'open_vocabulary', False) and known is not None:
         raise ConfigError(
             f'--class-names: {type(model).__name__} was trained for {shorten(", ".join(known), 120)} and no others'
         )

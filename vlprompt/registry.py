@@ -1,16 +1,15 @@
 """Child registries of mmengine's under the scope ``vlprompt``: the only file that names the parents.
 
 A type is found as ``type='vlprompt.Name'`` from any default scope, or as ``type='Name'`` under
-``default_scope='vlprompt'``. The ``locations`` are imported on the first look-up. None of them imports
-mmseg or mmdet (that would cost every classification run 4-6 s): packages that extend those two are named by
-their configs in ``custom_imports``.
+``default_scope='vlprompt'``. The ``locations`` are imported on the first look-up, so they name only packages that
+register something. None of them imports mmseg, mmdet or matplotlib (which would cost every classification run
+seconds): packages that extend the first two are named by their configs in ``custom_imports``.
 """
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -21,7 +20,6 @@ from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
@@ -31,7 +29,7 @@ from mmengine.registry import Registry
 # Running: the runner, its loops and hooks, what is logged and how.
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=['vlprompt.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['vlprompt.engine'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['vlprompt.engine', 'vlprompt.visualization'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['vlprompt.engine'])
 LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, locations=['vlprompt.engine'])
 
 # Models: classifiers and other task models, and the rooms they are made of.
@@ -40,13 +38,8 @@ MODELS = Registry(
     parent=MMENGINE_MODELS,
     locations=['vlprompt.models', 'vlprompt.prompts', 'vlprompt.alignment'],
 )
-MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS)
-WEIGHT_INITIALIZERS = Registry('weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS)
-TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS)
-INFERENCERS = Registry('inferencer', parent=MMENGINE_INFERENCERS, locations=['vlprompt.apis'])
 
 # Optimisation.
-OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS)
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, locations=['vlprompt.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
@@ -60,8 +53,13 @@ DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['vlprompt.da
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, locations=['vlprompt.datasets'])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['vlprompt.datasets'])
 
-# Measuring and drawing.
+# Measuring.
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['vlprompt.evaluation'])
-EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, locations=['vlprompt.evaluation'])
-VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['vlprompt.visualization'])
-VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, locations=['vlprompt.visualization'])
+
+# mmengine asks these in the scope of every run, and warns where a scope has none. Nothing is registered in them.
+EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, locations=['vlprompt'])
+MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, locations=['vlprompt'])
+OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, locations=['vlprompt'])
+VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, locations=['vlprompt'])
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['vlprompt'])
+WEIGHT_INITIALIZERS = Registry('weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, locations=['vlprompt'])

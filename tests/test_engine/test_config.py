@@ -9,8 +9,8 @@ import pytest
 from mmengine.config import Config
 
 from vlprompt.engine import check_config, load_config
+from vlprompt.engine.config_check import accepted_arguments
 from vlprompt.engine.options import CfgOptions
-from vlprompt.engine.signatures import accepted_arguments
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 
@@ -51,10 +51,25 @@ def test_a_key_that_nothing_reads_is_an_error_with_a_suggestion(project, option,
     assert suggestion is None or f'{suggestion!r}' in str(error.value)
 
 
-def test_parts_without_a_type_are_checked_too():
+@pytest.mark.parametrize(
+    ('model', 'meant'),
+    [
+        (dict(type='TextClassifier', clip=dict(arc='RN50')), 'model.clip.arch'),
+        (dict(type='HeadClassifier', timm=dict(weight='a.pth')), 'model.timm.weights'),
+        (dict(type='ReIdentifier', clip=dict(arch='RN50', imagesize=64)), 'model.clip.image_size'),
+        (dict(type='IdentityPromptLearner', clip=dict(weight='openai')), 'model.clip.weights'),
+        (dict(type='mmseg.A', backbone=dict(type='ClipTrunk', clip=dict(arc='RN50'))), 'model.backbone.clip.arch'),
+    ],
+)
+def test_dicts_without_a_type_are_checked_as_their_model_declares(model, meant):
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+        check_config(Config(dict(default_scope='vlprompt', model=model)))
+
+
+def test_what_a_declared_dict_holds_is_checked_too():
     path = Path(__file__).parents[2] / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-    with pytest.raises(ConfigError, match=r"Did you mean 'model\.score_concat\.temperature'"):
-        load_config(path, {'model.score_concat.temprature': 2.0})
+    with pytest.raises(ConfigError, match=r"Did you mean 'model\.backbone\.score_concat\.temperature'"):
+        load_config(path, {'model.backbone.score_concat.temprature': 2.0})
 
 
 def test_an_entry_of_a_list_of_names_cannot_be_overridden(refusal):

@@ -16,11 +16,11 @@ from vlprompt.datasets import ReIDDataset
 from vlprompt.engine import cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.feature_loop import EpochOrder
-from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
+from vlprompt.engine.features import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
 
-SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit_20e_scenes_reid-128x64.py'
+SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit.py'
 ARCH = dict(MICRO['vit'], transformer_layers=1)
 
 
@@ -50,11 +50,12 @@ def configs(project, work_dir, **options):
         'model.clip.arch': dict(ARCH, _delete_=True),
         'model.clip.weights': str(project / 'base.pt'),
         'model.clip.image_size': (64, 32),
-        'train_dataloader.dataset': data,
+        'phases.finetune.train_dataloader.dataset': data,
+        'phases.prompts.train_dataloader.dataset': data,
         'test_dataloader.dataset': data,
-        'train_dataloader.batch_size': 4,
-        'train_dataloader.sampler': dict(batch_size=4, instances=2),
-        'train_cfg.max_epochs': 2,
+        'phases.finetune.train_dataloader.batch_size': 4,
+        'phases.finetune.train_dataloader.sampler': dict(batch_size=4, instances=2),
+        'phases.finetune.train_cfg.max_epochs': 2,
         'phases.prompts.train_cfg.max_epochs': 2,
         'phases.prompts.train_cfg.store': str(project / 'store'),
         'phases.prompts.train_dataloader.batch_size': 5,

@@ -10,7 +10,13 @@ from tests.conftest import ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.compat.official import convert, describe
-from vlprompt.engine import EpochWarmupStepLR, LinearWarmupCosineLR, PatternOptimWrapperConstructor, load_config
+from vlprompt.engine import (
+    EpochWarmupStepLR,
+    LinearWarmupCosineLR,
+    PatternOptimWrapperConstructor,
+    follow_training_length,
+    load_config,
+)
 from vlprompt.engine.phases import phase_config
 from vlprompt.models.losses.contrastive import supervised_contrastive
 from vlprompt.models.losses.triplet import batch_hard_triplet, hard_distances
@@ -201,6 +207,7 @@ def rates(cfg, modules):
     model = torch.nn.ModuleDict(modules)
     options = {key: value for key, value in cfg.optim_wrapper.items() if key not in ('constructor', 'paramwise_cfg')}
     wrapper = PatternOptimWrapperConstructor(options, cfg.optim_wrapper.get('paramwise_cfg'))(model)
+    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
     (schedule,) = cfg.param_scheduler
     types = {c.__name__: c for c in (EpochWarmupStepLR, LinearWarmupCosineLR)}
     schedule = types[schedule.type.split('.')[1]](wrapper, **{k: v for k, v in schedule.items() if k != 'type'})

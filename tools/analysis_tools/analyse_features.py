@@ -26,13 +26,14 @@ check_environment()  # before anything imports torchvision or an mm package
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from mmengine.dataset import Compose, pseudo_collate  # noqa: E402
+from mmengine.dataset import Compose  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
-from torch.utils.data import DataLoader, Dataset  # noqa: E402
+from torch.utils.data import Dataset  # noqa: E402
 
 from vlprompt.apis import find_images, init_model, load_files  # noqa: E402
+from vlprompt.apis.feature_table import FeatureTable, feature_table  # noqa: E402
 from vlprompt.datasets.generated import generate, pretraining_options  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
@@ -43,7 +44,6 @@ from vlprompt.evaluation.feature_analysis import (  # noqa: E402
     lda_projection,
     prompt_usage,
 )
-from vlprompt.evaluation.feature_extraction import FeatureTable, extract_features  # noqa: E402
 from vlprompt.evaluation.shot_accuracy import CONVENTIONS  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.visualization import draw_projection, draw_prompt_usage, save_figure  # noqa: E402
@@ -110,11 +110,6 @@ def reference_images(source: str, count: int, model: nn.Module) -> Dataset:
     except FileNotFoundError as error:
         raise FileNotFoundError(f'--reference: there is no image in {source}') from error
     return load_files(model, [found[index] for index in cli.spread(len(found), count)])
-
-
-def features_of(model: nn.Module, dataset: Dataset, args: argparse.Namespace, workers: int) -> FeatureTable:
-    loader = DataLoader(dataset, batch_size=args.batch_size, num_workers=workers, collate_fn=pseudo_collate)
-    return extract_features(model, loader)
 
 
 # ----------------------------------------------------------------------------------------------------------- analyses
@@ -230,8 +225,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.k > len(train_set):
         raise cli.ConfigError(f'--k {args.k}: there are only {len(train_set)} training images')
     workers = cfg.test_dataloader.num_workers
-    train = features_of(model, train_set, args, workers)
-    test = features_of(model, test_set, args, workers)
+    train = feature_table(model, train_set, args.batch_size, workers)
+    test = feature_table(model, test_set, args.batch_size, workers)
     counts = torch.bincount(train.labels, minlength=len(test_set.metainfo['classes'])).tolist()
     args.out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = dict(
@@ -246,10 +241,10 @@ def main(argv: list[str] | None = None) -> None:
         views={name: analyse_view(name, train, test, counts, args) for name in test.features},
     )
     if test.groups is not None:
-        result['prompt_usage'] = analyse_usage(test, len(model.pool.keys), counts, args)
+        result['prompt_usage'] = analyse_usage(test, len(model.tuner.pool.keys), counts, args)
     if args.reference is not None:
         images = reference_images(args.reference, args.lda_images, model)
-        draw_domains(test, features_of(model, images, args, workers), args)
+        draw_domains(test, feature_table(model, images, args.batch_size, workers), args)
     text = markdown(result)
     (args.out / 'analysis.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
     (args.out / 'analysis.md').write_text(text, encoding='utf-8')

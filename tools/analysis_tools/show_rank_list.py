@@ -22,7 +22,8 @@ from PIL import Image  # noqa: E402
 from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.evaluation import euclidean_rows, rerank_rows  # noqa: E402
+from vlprompt.evaluation import euclidean_rows  # noqa: E402
+from vlprompt.evaluation.reranking import rerank_rows  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402
 from vlprompt.structures import ReIDSample  # noqa: E402
 from vlprompt.visualization import RankList, draw_rank_lists, rank_lists  # noqa: E402

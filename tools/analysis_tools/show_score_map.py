@@ -31,8 +31,8 @@ from torch import Tensor, nn  # noqa: E402
 from vlprompt.apis import init_model, load_files  # noqa: E402
 from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
 from vlprompt.engine import cli  # noqa: E402
+from vlprompt.engine.config_check import resolve  # noqa: E402
 from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.engine.signatures import resolve  # noqa: E402
 from vlprompt.errors import ConfigError  # noqa: E402
 from vlprompt.prompts import readable  # noqa: E402
 from vlprompt.registry import DATASETS  # noqa: E402

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from mmengine.dataset import Compose
-from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.utils.data import Dataset
 
+from vlprompt.engine.features import image_loader
 from vlprompt.errors import ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
@@ -65,16 +65,7 @@ def predict_dataset(
             detectors, which pad.
         num_workers: processes that load images.
     """
-    loader = Runner.build_dataloader(
-        dict(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dataset,
-        ),
-        seed=0,
-    )
-    for batch in loader:
+    for batch in image_loader(dataset, batch_size, num_workers):
         yield from model.test_step(batch)
 
 

@@ -1,7 +1,8 @@
-"""Build a trained model from a config and a checkpoint, without data."""
+"""Build a trained model from a config and a checkpoint; data are not needed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,11 +10,18 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
-from vlprompt.engine.class_names import agree_on_class_names
-from vlprompt.engine.config import check_config
-from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.config import load_config
+from vlprompt.engine.data_arguments import (
+    arguments_of_checkpoint,
+    arguments_of_data,
+    completed,
+    missing_arguments,
+    names_of_config,
+)
 from vlprompt.engine.phases import phase_config, phase_of
+from vlprompt.models.agreement import agree_on_class_names
 from vlprompt.registry import MODELS
 
 
@@ -23,15 +31,18 @@ def init_model(
     cfg_options: dict | None = None,
     device: str | torch.device = 'cpu',
     phase: str | None = None,
+    class_names: str | Sequence[str] | None = None,
 ) -> nn.Module:
     """Build the model of a config, ready for inference.
 
     Args:
-        config: path of a config file, or a loaded config.
+        config: path of a config file, name of a shipped one such as ``'plot/plot_rn50'``, or a loaded config.
         checkpoint: file written by training or by ``tools/model_converters``; None leaves the initial prompts.
         cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
         device: where the model goes.
         phase: of a config with phases; None: the one that the checkpoint is of, without a checkpoint the last.
+        class_names: K names, or the name of a dataset, for a model whose classes are text; None: those of the config,
+            else of the checkpoint, else of the dataset that the config tests on.
 
     Returns:
         The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
@@ -39,7 +50,8 @@ def init_model(
         ``model.dataset_meta`` has ``classes``, and ``palette`` where there is one, as far as they are known.
 
     Raises:
-        ValueError: unknown config keys, or a checkpoint that does not fit the config's base weights or classes.
+        ConfigError: unknown config keys, or class names that neither config nor checkpoint nor data tell.
+        ValueError: a checkpoint that does not fit the config's base weights or classes.
         FileNotFoundError: no such config or checkpoint.
 
     Example:
@@ -47,28 +59,35 @@ def init_model(
         >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
         torch.Size([1, 100])
     """
-    cfg = Config.fromfile(config) if isinstance(config, (str, Path)) else config.copy()
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg = load_config(config, cfg_options)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
-    check_config(cfg)
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
-    fill_data_arguments(cfg, content, use_data=False)
-    model = MODELS.build(cfg.model)
+    names = ((content or {}).get('meta') or {}).get('vlprompt', {}).get('class_names')
+    if class_names is not None and content is None:
+        cfg.model.class_names = names = class_names
+    described = cfg.model
+    if missing := missing_arguments(cfg.model, cfg.get('default_scope')):
+        known = arguments_of_checkpoint(content)
+        if {'class_names', 'num_classes'} & (set(missing) - set(known)):
+            names = names or class_names or names_of_config(cfg)
+            known |= arguments_of_data(dict(classes=resolve_class_names(names)))
+        described = completed(cfg.model, missing, known, 'config' if content is None else f'checkpoint {checkpoint}')
+    model = MODELS.build(described)
+    if names and getattr(model, 'class_names', names) is None:
+        model.set_class_names(names)
     if content is not None:
         other_classes = cfg.get('other_classes', False)
-        names = ((content.get('meta') or {}).get('vlprompt') or {}).get('class_names')
-        configured = cfg.model.get('class_names')
-        if names and getattr(model, 'class_names', names) is None:
-            model.set_class_names(names)
-        if names and isinstance(configured, str) and len(names) == len(model.class_names) and not other_classes:
+        same_number = names and len(names) == len(getattr(model, 'class_names', ()))
+        if same_number and getattr(model, 'names_follow_data', False) and not other_classes:
             # The model was trained on data that spelled the names of the same classes in its own way.
-            agree_on_class_names(model, configured, names, f'checkpoint {checkpoint}')
+            agree_on_class_names(model, names, f'checkpoint {checkpoint}')
         if hasattr(model, 'trained_state_dict'):
             load_trained(model, content, other_classes=other_classes)
         else:
             load_whole(model, content)
+        if class_names is not None:
+            model.set_class_names(class_names)
     model.cfg = cfg
     model.dataset_meta = dict((content or {}).get('meta', {}).get('dataset_meta') or {})
     if getattr(model, 'class_names', None) is not None:

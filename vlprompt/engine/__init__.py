@@ -2,46 +2,55 @@
 
 from vlprompt.engine.amp import AmpOptimWrapper
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
-from vlprompt.engine.config import check_config, load_config
+from vlprompt.engine.config import load_config
+from vlprompt.engine.config_check import check_config
+from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
 from vlprompt.engine.hooks import (
-    ClassCountHook,
-    DataCheckHook,
+    DataHook,
     DetectionImageHook,
-    FrozenFeatureHook,
     IterationSeedHook,
     PredictionImageHook,
+    ProgressHook,
     PromptUsageHook,
     SegmentationImageHook,
-    StreamWeightHook,
+    StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
-from vlprompt.engine.mmcv_schedulers import WarmupPolyLR, WarmupStepLR
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.schedulers import EpochWarmupStepLR, LinearWarmupCosineLR, WarmupCosineLR
+from vlprompt.engine.schedules import (
+    EpochWarmupStepLR,
+    LinearWarmupCosineLR,
+    WarmupCosineLR,
+    WarmupPolyLR,
+    WarmupStepLR,
+    follow_training_length,
+)
 
 __all__ = [
     'AmpOptimWrapper',
-    'ClassCountHook',
-    'DataCheckHook',
+    'DataHook',
     'DetectionImageHook',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
-    'FrozenFeatureHook',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
+    'ProgressHook',
     'PromptLogProcessor',
     'PromptRunner',
     'PromptUsageHook',
     'SegmentationImageHook',
-    'StreamWeightHook',
+    'StartFromFeaturesHook',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',
     'check_config',
+    'find_config',
+    'follow_training_length',
+    'list_configs',
     'load_config',
     'load_trained',
     'read_checkpoint',

@@ -34,8 +34,37 @@ METRICS_FILE = 'test_metrics.json'
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Options of both tools."""
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config name>)')
+    add_config_options(parser)
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config>_<dataset>_<shots>shot)'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
+
+
+def add_config_options(parser: argparse.ArgumentParser, config: bool = True) -> None:
+    """Which config, and what it is composed of: of every tool that reads one.
+
+    Args:
+        parser: of the tool.
+        config: also add the positional argument for the config.
+    """
+    if config:
+        parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
+    parser.add_argument(
+        '--dataset',
+        metavar='NAME',
+        help='data set: a name below configs/_base_/datasets/, such as caltech101, folder, list or csv for your own '
+        'data, or a config file',
+    )
+    parser.add_argument('--shots', type=int, metavar='K', help='training images per class, in few-shot learning')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data set')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        help='seed of initialisation, order and augmentation, and of the few-shot draw of the training and '
+        'validation sets (the seeds 1, 2, 3 of the papers)',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -44,34 +73,40 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         help='override values of the config, e.g. model.prompt.n_ctx=4 train_dataloader.dataset.shots=8; '
         'lists as KEY="[a,b]" or KEY=a,b. A key that nothing reads is an error',
     )
-    parser.add_argument(
-        '--seed',
-        type=int,
-        help='seed of initialisation, order and augmentation, and of the few-shot draw of the training and '
-        'validation sets (the seeds 1, 2, 3 of the papers)',
-    )
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for all data sets of the config')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
+
+
+def config_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of :func:`add_config_options` that :func:`~vlprompt.engine.config.load_config` takes."""
+    given = {key: getattr(args, key) for key in ('dataset', 'shots', 'data_root')}
+    return {key: value for key, value in given.items() if value is not None} | (args.cfg_options or {})
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The checked config with the options of :func:`add_config_options` applied."""
+    cfg = load_config(args.config, config_options(args))
+    if args.seed is not None:
+        set_seed(cfg, args.seed)
+    return cfg
 
 
 def base_config(args: argparse.Namespace) -> Config:
     """The checked config with the options of :func:`add_common_options` applied."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = read_config(args)
     cfg.setdefault('runner_type', 'vlprompt.PromptRunner')
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    set_common_options(cfg, args)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / run_name(cfg))
     return cfg
 
 
-def set_common_options(cfg: Config, args: argparse.Namespace) -> None:
-    """Apply ``--seed`` and ``--data-root``."""
-    if args.seed is not None:
-        set_seed(cfg, args.seed)
-    if args.data_root is not None:
-        set_data_root(cfg, args.data_root)
+def run_name(cfg: Config) -> str:
+    """``<config>_<dataset>_<shots>shot``, as far as the config says, e.g. ``plot_rn50_dtd_4shot``."""
+    parts = [Path(cfg.filename or 'config').stem]
+    if cfg.get('dataset') is not None:
+        parts.append(Path(cfg.dataset).stem)
+    if cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
+        parts.append(f'{cfg.shots}shot')
+    return '_'.join(parts)
 
 
 def add_phase_option(parser: argparse.ArgumentParser, help: str) -> None:
@@ -92,8 +127,9 @@ def configs_by_phase(cfg: Config, args: argparse.Namespace) -> dict[str, Config]
     configs = phase_configs(cfg)
     if args.phase is not None and args.phase not in configs:
         raise ConfigError(f'--phase {args.phase}: phases of {args.config} are {", ".join(configs)}')
-    for single in configs.values():
-        set_common_options(single, args)
+    if args.seed is not None:
+        for single in configs.values():
+            set_seed(single, args.seed)
     return configs
 
 
@@ -109,21 +145,6 @@ def set_seed(cfg: Config, seed: int) -> None:
         for dataset in datasets_of(cfg.get(loader)):
             if 'shots' in dataset or 'seed' in dataset:
                 dataset.seed = seed
-
-
-def set_data_root(cfg: Config, folder: str) -> None:
-    """Read all data sets that have a ``data_root`` from another folder, and with them the files of their metrics."""
-    former = set()
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        for dataset in datasets_of(cfg.get(loader)):
-            if 'data_root' in dataset:
-                former |= {dataset.data_root} - {None}
-                dataset.data_root = folder
-    for evaluator in (cfg.get('val_evaluator'), cfg.get('test_evaluator')):
-        for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
-            inside = [root for root in former if Path(metric.get('ann_file') or '/').is_relative_to(root)]
-            if inside:
-                metric.ann_file = str(Path(folder, Path(metric.ann_file).relative_to(inside[0])))
 
 
 def datasets_of(node: Any) -> list[ConfigDict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,29 +11,31 @@ from mmengine.dist import all_gather, get_dist_info
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vlprompt.clip.weights import state_sha256
 from vlprompt.datasets.samplers.epoch import epoch_order
-from vlprompt.engine.feature_store import FeatureStore, dataset_sha256
-from vlprompt.errors import ConfigError
+from vlprompt.engine.features import FeatureStore, compute_features, dataset_sha256
 from vlprompt.registry import LOOPS
 
 
 class FeatureDataset(Dataset):
     """Features in memory; asked for many at once, as a data loader does, it gives a batch.
 
+    Attributes:
+        features: (N, D), None until they are computed.
+
     Args:
-        features: (N, D).
         labels: (N,) long.
-        metainfo: of the images' data set.
+        metainfo: of the images' dataset.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, metainfo: Mapping[str, Any]) -> None:
-        self.features, self.labels, self.metainfo = features, labels, metainfo
+    def __init__(self, labels: Tensor, metainfo: Mapping[str, Any]) -> None:
+        self.labels, self.metainfo = labels, metainfo
+        self.features: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         """``dict(inputs (B, D), data_samples (B,))``."""
@@ -67,25 +68,26 @@ class EpochOrder(Sampler):
 class FeatureTrainLoop(EpochBasedTrainLoop):
     """Train by epoch on features of the frozen image tower (CLIP-ReID's first stage).
 
-    Before the first epoch, one pass over the training images as a test sees them (the pipeline of ``test_dataloader``)
-    gives ``model.image_features(images)`` (N, D) in eval mode.  An epoch is then a random permutation of these, cut
-    into batches of the loader's size, the last one shorter; no image is touched.  The order depends on (seed, epoch)
-    only, and several processes share each epoch.
+    Before the first epoch, one pass over the images of ``dataloader`` gives ``model.image_features(images)`` (N, D) in
+    eval mode.  An epoch is then a random permutation of these, cut into batches of the loader's size, the last one
+    shorter; no image is touched.  The order depends on (seed, epoch) only, and several processes share each epoch.
 
-    Features are stored under a key of the tower's weights, its options, normalisation, list and files of the data set,
+    Features are stored under a key of the tower's weights, its options, normalisation, list and files of the dataset,
     pipeline and precision; a file that cannot be read or belongs to something else is computed again, and the log says
     so.
 
+    Attributes:
+        images: the loader of the images.
+        dataloader: the loader of their features.
+
     Args:
         runner: the runner; its model has ``image_features`` and takes ``dict(inputs=features, data_samples=labels)``.
-        dataloader: config of a loader of images with ``gt_label``; its sampler and pipeline have no part.
+        dataloader: config of a loader of images with ``gt_label``.  Images are seen once, so its pipeline should be
+            that of a test; its sampler is not asked.
         max_epochs: epochs.
         store: folder of the stored features; None: keep them in memory only.
         half: keep features in float16, as published.
         **kwargs: of mmengine's ``EpochBasedTrainLoop``.
-
-    Raises:
-        ConfigError: the config has no ``test_dataloader``, or its data set no pipeline.
     """
 
     def __init__(
@@ -98,34 +100,29 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
         **kwargs: Any,
     ) -> None:
         if isinstance(dataloader, Mapping):
-            dataloader = copy.deepcopy(dataloader)
-            test = ((runner.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
-            if test is None:
-                raise ConfigError('FeatureTrainLoop takes the pipeline of test_dataloader.dataset, which has none')
-            dataloader['dataset']['pipeline'] = test
-            dataloader['sampler'] = dict(type='DefaultSampler', shuffle=False)
-        super().__init__(runner, dataloader, max_epochs, **kwargs)
+            dataloader = runner.build_dataloader(dataloader, seed=runner.seed)
+        self.images = dataloader
+        images = dataloader.dataset
+        labels = torch.tensor([int(images.get_data_info(index)['gt_label']) for index in range(len(images))])
+        features = DataLoader(
+            FeatureDataset(labels, images.metainfo),
+            batch_size=dataloader.batch_size,
+            sampler=EpochOrder(len(images), runner.seed),
+            collate_fn=_identity,
+        )
+        super().__init__(runner, features, max_epochs, **kwargs)
         self.store = store
         self.dtype = torch.float16 if half else torch.float32
 
     def run(self) -> nn.Module:
         """Compute or read the features, then train."""
-        dataset = self.dataloader.dataset
-        labels = torch.tensor([int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))])
-        features = FeatureDataset(self._features(), labels, dataset.metainfo)
-        self.dataloader = DataLoader(
-            features,
-            batch_size=self.dataloader.batch_size,
-            sampler=EpochOrder(len(features), self.runner.seed),
-            collate_fn=_identity,
-        )
-        self._max_iters = self._max_epochs * len(self.dataloader)
+        self.dataloader.dataset.features = self._features()
         return super().run()
 
     def _features(self) -> Tensor:
-        """(N, D) features of the data set, in its order."""
+        """(N, D) features of the images, in the order of their dataset."""
         model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
-        dataset = self.dataloader.dataset
+        dataset = self.images.dataset
         stored = None
         if self.store is not None:
             preprocessor = model.data_preprocessor
@@ -144,46 +141,17 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
             found = stored.read(len(dataset))
             if all(all_gather(torch.tensor(int(found is not None)))):  # all processes or none: the pass is shared
                 return found
-        features = extract_features(model, self.dataloader).to(self.dtype)
+        found = compute_features(
+            lambda batch: dict(image=model.image_features(batch['inputs']).float()),
+            model,
+            dataset,
+            self.images.batch_size,
+            self.images.num_workers,
+        )
+        features = found['image'].to(self.dtype)
         if stored is not None and self.runner.rank == 0:
             stored.write(features)
         return features
-
-
-@torch.no_grad()
-def extract_features(model: nn.Module, loader: DataLoader) -> Tensor:
-    """``model.image_features`` of every image of a loader's data set, in its order.
-
-    Processes share the work and all get all features.
-
-    Args:
-        model: in the mode it is in, but put into eval mode meanwhile.
-        loader: gives data set, batch size, workers and collation; its sampler is not used.
-
-    Returns:
-        (N, D) on the CPU.
-    """
-    rank, processes = get_dist_info()
-    dataset = loader.dataset
-    own = DataLoader(
-        Subset(dataset, range(rank, len(dataset), processes)),
-        batch_size=loader.batch_size,
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        worker_init_fn=loader.worker_init_fn,
-        pin_memory=loader.pin_memory,
-    )
-    training = model.training
-    model.eval()
-    parts = [model.image_features(model.data_preprocessor(batch)['inputs']).float() for batch in own]
-    model.train(training)
-    features = torch.cat(parts)
-    if processes == 1:
-        return features.cpu()
-    most = -(-len(dataset) // processes)
-    padded = features.new_zeros(most, features.shape[1])
-    padded[: len(features)] = features
-    return torch.stack(all_gather(padded), 1).flatten(0, 1)[: len(dataset)].cpu()
 
 
 def _identity(batch: Any) -> Any:

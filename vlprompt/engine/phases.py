@@ -8,10 +8,13 @@ A method that trains first one part and then another says so in its config::
         finetune=dict(start_from=dict(keys=['prototypes']), ...),  # what comes from the phase before
     )
 
-Each phase is a run of its own: the config with the phase's entries merged onto it (``_delete_=True`` replaces an entry
-instead of merging, ``_keep_=['clip']`` replaces all of it but the named parts), in the folder ``<work_dir>/<phase>``,
-with its own optimizer, schedules, log and checkpoints.  Leaf configs and ``--cfg-options
-phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
+Each phase is a run of its own, in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and
+checkpoints.  Its config is the whole one with the phase's entries merged onto it, in which
+
+* ``dict(_delete_=True, ...)`` replaces an entry instead of merging;
+* ``dict(_keep_=['clip'], ...)`` replaces all of it but the named parts.
+
+Leaf configs and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
 **Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
 phase before it starts from, by patterns of names (:func:`~vlprompt.engine.start_from.hand_over`); an empty list: none.
@@ -30,14 +33,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.logging import print_log
 from mmengine.registry import MODELS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
+from torch import nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
-from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
+from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
@@ -64,6 +70,7 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
         single.phase = name
         single.merge_from_dict(_with_kept(phases[name].to_dict(), single._cfg_dict.to_dict()))
         _drop_delete_marks(single._cfg_dict)
+        follow_training_length(single.get('param_scheduler'), single.get('train_cfg') or {})
     return single
 
 
@@ -98,9 +105,10 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
     """
     configs: dict[str, Config] = {}
     before = None
+    folder = Path(cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename or 'config').stem)
     for name in cfg.phases:
         configs[name] = single = phase_config(cfg, name)
-        single.work_dir = str(Path(cfg.work_dir) / name)
+        single.work_dir = str(folder / name)
         single.experiment_name = f'{Path(cfg.filename or "config").stem}_{name}'
         if before is not None:
             if single.get('start_from') is None:
@@ -112,6 +120,32 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
                 single.start_from.checkpoint = configs[before].work_dir
         before = name
     return configs
+
+
+class PhasedRunner:
+    """All phases of a config, one after another: what ``RUNNERS.build`` gives for a config with ``phases``.
+
+    Args:
+        configs: of :func:`phase_configs`.
+
+    Attributes:
+        runner: of the last phase; None until :meth:`train` or :meth:`test`.
+    """
+
+    def __init__(self, configs: Mapping[str, Config]) -> None:
+        self.configs = configs
+        self.runner: Runner | None = None
+
+    def train(self) -> nn.Module:
+        """Train all phases and return the model of the last."""
+        self.runner = train_phases(self.configs)
+        return self.runner.model
+
+    def test(self) -> dict[str, float]:
+        """Metrics of the last phase's model: as it was trained, or of ``load_from``."""
+        if self.runner is None:
+            self.runner = RUNNERS.build(list(self.configs.values())[-1])
+        return self.runner.test()
 
 
 def finished_checkpoint(cfg: Config) -> Path | None:
@@ -143,8 +177,7 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     if only is not None and only not in configs:
         raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
     done_before = {name: finished_checkpoint(cfg) if cfg.get('resume') else None for name, cfg in configs.items()}
-    if only is None:
-        _try_models([name for name in configs if done_before[name] is None][1:], configs)
+    waiting = [] if only else [name for name in configs if done_before[name] is None][1:]
     runner = None
     for number, (name, cfg) in enumerate(configs.items(), 1):
         if only not in (None, name):
@@ -160,20 +193,28 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             del runner  # its model and optimizer, before the next are built
             gc.collect()
             runner = RUNNERS.build(cfg)
+            _try_models(waiting, configs, runner)
+            waiting = []
         if done is None:
             runner.train()
             barrier()  # the checkpoint is written by one process and read by all
     return runner
 
 
-def _try_models(names: Sequence[str], configs: Mapping[str, Config]) -> None:
-    """Build the models of phases that will wait for another and drop them: a mistake must not wait that long."""
+def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
+    """Build the models of phases that will wait for ``runner`` and drop them: a mistake must not wait that long.
+
+    What they need to know of the data comes from the data that ``runner`` is about to train on.
+    """
     for name in names:
         cfg = copy.deepcopy(configs[name])
-        init_default_scope(cfg.get('default_scope') or 'mmengine')
+        scope = cfg.get('default_scope') or 'mmengine'
+        init_default_scope(scope)
         try:
-            fill_data_arguments(cfg)
-            MODELS.build(cfg.model)
+            if missing := missing_arguments(cfg.model, scope):
+                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo), f'data, for phase {name}')
+            with torch.random.fork_rng(devices=[]):  # what the runner draws does not depend on the trial
+                MODELS.build(cfg.model)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'phase {name!r}: {error}') from error
 

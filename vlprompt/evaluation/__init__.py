@@ -2,7 +2,6 @@
 
 from vlprompt.evaluation.accuracy import Accuracy, BaseNewAccuracy, harmonic_mean
 from vlprompt.evaluation.ranking import euclidean_rows
-from vlprompt.evaluation.reranking import rerank_rows
 from vlprompt.evaluation.retrieval import RetrievalMetric
 from vlprompt.evaluation.seeds import Spread, aggregate
 from vlprompt.evaluation.shot_accuracy import ShotAccuracy, shot_groups
@@ -16,6 +15,5 @@ __all__ = [
     'aggregate',
     'euclidean_rows',
     'harmonic_mean',
-    'rerank_rows',
     'shot_groups',
 ]

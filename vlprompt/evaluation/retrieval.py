@@ -18,7 +18,6 @@ from vlprompt.evaluation.ranking import (
     euclidean_rows,
     score_queries,
 )
-from vlprompt.evaluation.reranking import rerank_rows
 from vlprompt.registry import METRICS
 
 
@@ -130,6 +129,8 @@ class RetrievalMetric(BaseMetric):
         self._report_unanswerable(scores, query)
         metrics = scores.metrics(self.topk)
         if self.rerank is not None:
+            from vlprompt.evaluation.reranking import rerank_rows  # imported here: it needs SciPy
+
             scores = self._score(rerank_rows, query, gallery, normalize=self.normalize, **self.rerank)
             metrics |= {f'reranked_{name}': value for name, value in scores.metrics(self.topk).items()}
         return metrics

@@ -6,7 +6,7 @@ model = dict(
         _delete_=True,
         arch='RN50',
         weights='openai',
-        image_size=(256, 128),
+        image_size='${image_size}',
         vision=dict(last_stride=1, interpolation='bilinear'),
     ),
     # ImageNet's, as published.

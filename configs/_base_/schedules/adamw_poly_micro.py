@@ -6,7 +6,6 @@ param_scheduler = [
     dict(
         type='vlprompt.WarmupPolyLR',
         by_epoch=False,
-        T_max=200,
         power=0.9,
         eta_min=1e-6,
         warmup=20,

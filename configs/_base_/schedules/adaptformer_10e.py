@@ -4,8 +4,8 @@ optim_wrapper = dict(
     constructor='vlprompt.PatternOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4),
 )
-param_scheduler = dict(type='vlprompt.LinearWarmupCosineLR', T_max=10, warmup=0, eta_min=0.0, first=0)
+param_scheduler = dict(type='vlprompt.LinearWarmupCosineLR', warmup=0, eta_min=0.0, first=0)
 
 # No validation set takes part: the last epoch is the result.
-train_cfg = dict(by_epoch=True, max_epochs=10)
+train_cfg = dict(by_epoch=True)  # how long, the method says by data set
 auto_scale_lr = dict(enable=False, base_batch_size=128)

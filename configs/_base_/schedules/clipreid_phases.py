@@ -1,5 +1,5 @@
-# The two stages of CLIP-ReID: 60 epochs for the prompts, on features of the frozen towers; then the image tower, with
-# the baseline's schedule that stands beside this file.
+# The two phases of CLIP-ReID: prompts on features of the frozen towers, then the image tower with the schedule of the
+# baseline, which stands beside this file. The method says how long the prompts train.
 phases = dict(
     prompts=dict(
         model=dict(
@@ -8,17 +8,19 @@ phases = dict(
             prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
             data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),
         ),
-        train_dataloader=dict(batch_size=64),
+        # Every image is seen once, as in a test; then batches of their features, in random order.
+        train_dataloader=dict(
+            sampler=dict(_delete_=True, type='DefaultSampler', shuffle=False),
+            dataset=dict(pipeline='${test_pipeline}'),
+        ),
         optim_wrapper=dict(
             _delete_=True,
             type='OptimWrapper',
             constructor='vlprompt.PatternOptimWrapperConstructor',
             optimizer=dict(type='Adam', lr=3.5e-4, weight_decay=1e-4),
         ),
-        param_scheduler=[dict(type='vlprompt.LinearWarmupCosineLR', T_max=60, warmup=5, warmup_lr=1e-5, eta_min=1e-6)],
-        train_cfg=dict(
-            _delete_=True, type='vlprompt.FeatureTrainLoop', max_epochs=60, store='work_dirs/image_features'
-        ),
+        param_scheduler=[dict(type='vlprompt.LinearWarmupCosineLR', warmup=5, warmup_lr=1e-5, eta_min=1e-6)],
+        train_cfg=dict(_delete_=True, type='vlprompt.FeatureTrainLoop', store='work_dirs/image_features'),
     ),
     finetune=dict(
         model=dict(weights=dict(i2t=1.0)),

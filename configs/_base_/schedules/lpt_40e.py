@@ -8,7 +8,6 @@ optim_wrapper = dict(
 )
 param_scheduler = dict(
     type='vlprompt.LinearWarmupCosineLR',
-    T_max=40,
     warmup=1,
     warmup_lr=1e-6,
     eta_min=0.0,
@@ -17,5 +16,5 @@ param_scheduler = dict(
 )
 
 # No validation set takes part: the last epoch is the result.
-train_cfg = dict(by_epoch=True, max_epochs=40)
+train_cfg = dict(by_epoch=True)  # how long, the method says by data set
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='vlprompt.PatternOptimWrapperConstructor',
-    optimizer=dict(type='Adam', lr=3.5e-4, weight_decay=5e-4),
+    optimizer=dict(type='Adam', weight_decay=5e-4),
     paramwise_cfg=dict(custom_keys=dict(bias=dict(lr_mult=2.0))),
 )
 param_scheduler = [

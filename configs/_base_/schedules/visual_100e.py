@@ -4,7 +4,7 @@ optim_wrapper = dict(
     constructor='vlprompt.PatternOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=0.01),
 )
-param_scheduler = dict(type='vlprompt.LinearWarmupCosineLR', T_max=100, warmup=10, warmup_lr=1e-6, eta_min=0.0, first=0)
+param_scheduler = dict(type='vlprompt.LinearWarmupCosineLR', warmup=10, warmup_lr=1e-6, eta_min=0.0, first=0)
 
 # No validation set takes part: the last epoch is the result.
 train_cfg = dict(by_epoch=True, max_epochs=100)

@@ -2,6 +2,6 @@
 _base_ = './visual_100e.py'
 
 optim_wrapper = dict(optimizer=dict(lr=0.05, weight_decay=5e-4))
-param_scheduler = dict(T_max=16, warmup=1)
+param_scheduler = dict(warmup=1)
 train_cfg = dict(max_epochs=16)
 auto_scale_lr = dict(base_batch_size=32)

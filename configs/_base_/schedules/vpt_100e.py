@@ -7,5 +7,5 @@ optim_wrapper = dict(
     optimizer=dict(lr=0.5, weight_decay=1e-4), paramwise_cfg=dict(custom_keys={'head.bias': dict(decay_mult=0.0)})
 )
 param_scheduler = dict(
-    type='vlprompt.LinearWarmupCosineLR', T_max=100, warmup=10, warmup_lr=0.0, eta_min=0.0, first=0, restart=True
+    type='vlprompt.LinearWarmupCosineLR', warmup=10, warmup_lr=0.0, eta_min=0.0, first=0, restart=True
 )

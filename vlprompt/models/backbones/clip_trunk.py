@@ -37,6 +37,8 @@ class ClipTrunk(nn.Module):
         ValueError: a ViT that does not give four maps, or patches that are neither 8 nor 16 pixels.
     """
 
+    nested = dict(clip=build_clip)
+
     def __init__(
         self, clip: CLIP | Mapping[str, Any], joint: bool = False, official: bool = False, first_map: int = 0
     ) -> None:

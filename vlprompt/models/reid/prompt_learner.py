@@ -52,6 +52,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
     """
 
     data_arguments = ('num_ids', 'noun')
+    nested = dict(clip=build_clip)
 
     def __init__(
         self,

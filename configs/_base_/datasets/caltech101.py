@@ -1,6 +1,0 @@
-# Caltech101: 100 classes.
-_base_ = './few_shot_224.py'
-
-train_dataloader = dict(dataset=dict(dataset='caltech101'))
-val_dataloader = dict(dataset=dict(dataset='caltech101'))
-test_dataloader = dict(dataset=dict(dataset='caltech101'))

@@ -1,6 +1,0 @@
-# DukeMTMC-reID: 702 training and 702 query identities, 8 cameras.
-_base_ = './reid_256x128.py'
-
-train_dataloader = dict(dataset=dict(dataset='dukemtmc'))
-val_dataloader = dict(dataset=dict(dataset='dukemtmc'))
-test_dataloader = dict(dataset=dict(dataset='dukemtmc'))

@@ -1,0 +1,73 @@
+# What all few-shot data sets share: the pipelines and loaders of the CoOp family, top-1 accuracy.
+image_size = 224  # pixels; the method says what its towers were trained with
+crop_scale = (
+    0.08,
+    1.0,
+)  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
+shots = 16  # training images per class, --shots
+data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+subset = 'all'  # 'base' or 'new': the first or the second half of the classes
+templates = 'a photo of a {}.'  # zero-shot classification: one template, a list, or a name of vlprompt.clip.templates
+
+train_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale='${crop_scale}'),
+    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
+    dict(type='vlprompt.PackClassification'),
+]
+test_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeShorterSide', size='${image_size}'),
+    dict(type='vlprompt.CenterCrop', size='${image_size}'),
+    dict(type='vlprompt.PackClassification'),
+]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='vlprompt.EpochSampler', shuffle=True),
+    batch_sampler=dict(type='vlprompt.DropRaggedBatchSampler'),
+    dataset=dict(
+        type='vlprompt.FewShotDataset',
+        data_root='${data_root}',
+        split='train',
+        shots='${shots}',
+        subset='${subset}',
+        seed=1,
+        pipeline=train_pipeline,
+    ),
+)
+
+# The few-shot validation set, min(shots, 4) images per class. The published recipes do not look at it.
+val_dataloader = dict(
+    batch_size=100,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='vlprompt.FewShotDataset',
+        data_root='${data_root}',
+        split='val',
+        shots='${shots}',
+        subset='${subset}',
+        seed=1,
+        pipeline=test_pipeline,
+    ),
+)
+val_evaluator = dict(type='vlprompt.Accuracy', topk=(1,))
+
+test_dataloader = dict(
+    batch_size=100,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='vlprompt.FewShotDataset',
+        data_root='${data_root}',
+        split='test',
+        subset='${subset}',
+        pipeline=test_pipeline,
+    ),
+)
+test_evaluator = dict(type='vlprompt.Accuracy', topk=(1,))

@@ -1,0 +1,6 @@
+# The built-in world, made by: python tools/dataset_converters/generate_world.py --task few-shot --out data/scenes
+_base_ = './_shared.py'
+
+train_dataloader = dict(dataset=dict(dataset='scenes'))
+val_dataloader = dict(dataset=dict(dataset='scenes'))
+test_dataloader = dict(dataset=dict(dataset='scenes'))

@@ -1,6 +1,0 @@
-# ImageNet-LT: 1000 classes, 115,846 training images (1,280 to 5 per class).
-_base_ = './long_tailed_224x224.py'
-
-train_dataloader = dict(dataset=dict(dataset='imagenet_lt'))
-val_dataloader = dict(dataset=dict(dataset='imagenet_lt'))
-test_dataloader = dict(dataset=dict(dataset='imagenet_lt'))

@@ -1,4 +1,0 @@
-# Test on ImageNet-R among its own 200 classes (model.class_names='imagenet_r'); prompts come from ImageNet.
-_base_ = './imagenet.py'
-
-test_dataloader = dict(dataset=dict(dataset='imagenet_r'))

@@ -1,4 +1,0 @@
-# Train on ImageNet, test on ImageNetV2 (matched frequency, 10,000 images).
-_base_ = './imagenet.py'
-
-test_dataloader = dict(dataset=dict(dataset='imagenetv2'))

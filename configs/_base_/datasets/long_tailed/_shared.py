@@ -1,0 +1,77 @@
+# What all long-tailed data sets share, as in LPT: pipelines, loaders, accuracy of many-, medium- and few-shot classes.
+# Batches are drawn from all images alike; a method that balances classes inherits a file of ../../samplers/.
+image_size = 224  # pixels
+resize_size = 256  # pixels before the center crop of a test
+crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
+crop_interpolation = 'bilinear'  # of the random crop
+data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+
+train_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(
+        type='vlprompt.RandomResizedCrop',
+        size='${image_size}',
+        scale='${crop_scale}',
+        interpolation='${crop_interpolation}',
+    ),
+    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
+    dict(type='vlprompt.PackClassification'),
+]
+test_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    # The aspect ratio is not kept.
+    dict(type='vlprompt.ResizeImage', size=('${resize_size}', '${resize_size}'), interpolation='bilinear'),
+    dict(type='vlprompt.CenterCrop', size='${image_size}'),
+    dict(type='vlprompt.PackClassification'),
+]
+# For recipes that see images in another way: pipeline='${short_side_pipeline}'.
+short_side_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeShorterSide', size='${resize_size}', interpolation='bilinear'),
+    dict(type='vlprompt.CenterCrop', size='${image_size}'),
+    dict(type='vlprompt.PackClassification'),
+]
+whole_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
+    dict(type='vlprompt.PackClassification'),
+]
+whole_flip_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
+    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
+    dict(type='vlprompt.PackClassification'),
+]
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='vlprompt.EpochSampler', shuffle=True, pad=True),
+    dataset=dict(
+        type='vlprompt.LongTailedDataset',
+        data_root='${data_root}',
+        split='train',
+        seed=1,
+        pipeline=train_pipeline,
+    ),
+)
+
+# Where a data set has no validation split, its file says None. The recipes do not look at it.
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='vlprompt.LongTailedDataset', data_root='${data_root}', split='val', pipeline=test_pipeline),
+)
+val_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')
+
+test_dataloader = dict(
+    batch_size=128,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='vlprompt.LongTailedDataset', data_root='${data_root}', split='test', pipeline=test_pipeline),
+)
+test_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')

@@ -1,0 +1,4 @@
+# CIFAR100-LT with the first class 50 times as large as the last.
+_base_ = './cifar100_lt.py'
+
+imbalance = 50

@@ -1,0 +1,7 @@
+# The built-in world: python tools/dataset_converters/generate_world.py --task long-tailed --out data/scenes_lt
+# 40 classes, 1,542 training images (150 to 3 per class).
+_base_ = './_shared.py'
+
+train_dataloader = dict(dataset=dict(dataset='scenes_lt'))
+val_dataloader = dict(dataset=dict(dataset='scenes_lt'))
+test_dataloader = dict(dataset=dict(dataset='scenes_lt'))

@@ -1,6 +1,0 @@
-# MSMT17: 1041 training identities (train and val) and 3060 test identities, 15 cameras.
-_base_ = './reid_256x128.py'
-
-train_dataloader = dict(dataset=dict(dataset='msmt17'))
-val_dataloader = dict(dataset=dict(dataset='msmt17'))
-test_dataloader = dict(dataset=dict(dataset='msmt17'))

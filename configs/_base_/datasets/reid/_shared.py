@@ -1,0 +1,38 @@
+# What all re-identification data sets share: the augmentation of the field's strong baselines, batches of 16 identities
+# x 4 images, mAP and CMC without images of the query's own camera.
+image_size = (256, 128)  # height and width in pixels
+crop_padding = 10  # pixels around an image before the random crop
+data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+
+train_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeImage', size='${image_size}', interpolation='bicubic'),
+    dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
+    dict(type='vlprompt.PaddedRandomCrop', size='${image_size}', padding='${crop_padding}'),
+    dict(type='vlprompt.RandomErasing', prob=0.5),
+    dict(type='vlprompt.PackReIDInputs'),
+]
+test_pipeline = [
+    dict(type='vlprompt.LoadImage'),
+    dict(type='vlprompt.ResizeImage', size='${image_size}', interpolation='bilinear'),
+    dict(type='vlprompt.PackReIDInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='vlprompt.PKSampler', batch_size=64, instances=4),
+    dataset=dict(type='vlprompt.ReIDDataset', data_root='${data_root}', split='train', seed=1, pipeline=train_pipeline),
+)
+# Query and gallery, one after the other. The published recipes look at them after the last epoch only.
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='vlprompt.ReIDDataset', data_root='${data_root}', split='test', pipeline=test_pipeline),
+)
+val_dataloader = test_dataloader
+test_evaluator = dict(type='vlprompt.RetrievalMetric', topk=(1, 5, 10))
+val_evaluator = test_evaluator

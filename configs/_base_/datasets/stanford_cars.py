@@ -1,6 +1,0 @@
-# Stanford Cars: 196 models.
-_base_ = './few_shot_224.py'
-
-train_dataloader = dict(dataset=dict(dataset='stanford_cars'))
-val_dataloader = dict(dataset=dict(dataset='stanford_cars'))
-test_dataloader = dict(dataset=dict(dataset='stanford_cars'))

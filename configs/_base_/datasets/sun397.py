@@ -1,6 +1,0 @@
-# SUN397: 397 scenes.
-_base_ = './few_shot_224.py'
-
-train_dataloader = dict(dataset=dict(dataset='sun397'))
-val_dataloader = dict(dataset=dict(dataset='sun397'))
-test_dataloader = dict(dataset=dict(dataset='sun397'))

@@ -1,6 +1,0 @@
-# CLIP RN50 as a classifier; a method adds prompt, alignment and trainable, a leaf adds class_names.
-model = dict(
-    type='vlprompt.TextClassifier',
-    data_preprocessor=dict(type='vlprompt.ClipPreprocessor'),
-    clip=dict(arch='RN50', weights='openai'),
-)

@@ -1,3 +1,0 @@
-_base_ = './zero-shot_rn50.py'
-
-model = dict(clip=dict(arch='micro-rn', weights='scenes'))

@@ -1,5 +1,0 @@
-# CoOp's recipe for 8 and 16 shots.
-_base_ = './few_shot_50e.py'
-
-param_scheduler = [dict(type='vlprompt.WarmupCosineLR', warmup_epochs=1, warmup_lr=1e-5, T_max=200)]
-train_cfg = dict(max_epochs=200)

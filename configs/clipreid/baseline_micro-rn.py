@@ -1,0 +1,10 @@
+# Baseline of re-identification: identity and triplet losses on the built-in micro ResNet.
+#   python tools/train.py configs/clipreid/baseline_micro-rn.py --test
+_base_ = [
+    '../_base_/models/reid_micro-rn.py',
+    '../_base_/schedules/reid_micro_20e.py',
+    '../_base_/default_runtime.py',
+]
+
+dataset = 'scenes_reid'
+train_dataloader = dict(num_workers=0, persistent_workers=False)  # small images, machines with few cores

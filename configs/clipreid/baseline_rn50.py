@@ -1,0 +1,15 @@
+# Baseline of re-identification: identity and triplet losses on CLIP's ResNet-50.
+#   python tools/train.py configs/clipreid/baseline_rn50.py --dataset market1501 --test
+_base_ = [
+    '../_base_/models/reid_rn50.py',
+    '../_base_/schedules/reid_rn50_120e.py',
+    '../_base_/default_runtime.py',
+]
+
+dataset = 'market1501'
+
+# What the published recipe varies by data set: labels of VehicleID are not smoothed.
+recipes = [
+    dict(model=dict(label_smoothing=0.1), optim_wrapper=dict(optimizer=dict(lr=3.5e-4))),
+    dict(dataset='vehicleid', model=dict(label_smoothing=0.0)),
+]

@@ -1,6 +1,0 @@
-_base_ = [
-    '../_base_/models/reid_vit-b16.py',
-    '../_base_/datasets/dukemtmc_256x128.py',
-    '../_base_/schedules/reid_vit_60e.py',
-    '../_base_/default_runtime_reid.py',
-]

@@ -1,8 +1,0 @@
-_base_ = [
-    '../_base_/models/reid_vit-b16.py',
-    '../_base_/datasets/veri_256x256.py',
-    '../_base_/schedules/reid_vit_60e.py',
-    '../_base_/default_runtime_reid.py',
-]
-
-model = dict(clip=dict(image_size=(256, 256)))

@@ -1,0 +1,11 @@
+# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; the built-in micro ViT.
+#   python tools/train.py configs/clipreid/clipreid_micro-vit.py --test
+_base_ = [
+    '../_base_/models/reid_micro-vit.py',
+    '../_base_/schedules/clipreid_micro_20e.py',
+    '../_base_/default_runtime.py',
+]
+
+dataset = 'scenes_reid'
+train_dataloader = dict(num_workers=0, persistent_workers=False)  # small images, machines with few cores
+phases = dict(prompts=dict(train_cfg=dict(max_epochs=60)))

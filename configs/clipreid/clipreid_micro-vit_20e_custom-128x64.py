@@ -1,6 +1,0 @@
-_base_ = [
-    '../_base_/models/reid_micro-vit.py',
-    '../_base_/datasets/custom_reid_128x64.py',
-    '../_base_/schedules/clipreid_micro_20e.py',
-    '../_base_/default_runtime_reid.py',
-]

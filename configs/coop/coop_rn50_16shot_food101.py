@@ -1,9 +1,0 @@
-_base_ = [
-    '../_base_/models/coop_rn50.py',
-    '../_base_/datasets/food101.py',
-    '../_base_/schedules/few_shot_200e.py',
-    '../_base_/default_runtime.py',
-]
-
-model = dict(class_names='food101')
-train_dataloader = dict(dataset=dict(shots=16))

@@ -1,9 +1,0 @@
-_base_ = [
-    '../_base_/models/coop_vit-b16.py',
-    '../_base_/datasets/oxford_pets.py',
-    '../_base_/schedules/few_shot_200e.py',
-    '../_base_/default_runtime.py',
-]
-
-model = dict(class_names='oxford_pets')
-train_dataloader = dict(dataset=dict(shots=16))

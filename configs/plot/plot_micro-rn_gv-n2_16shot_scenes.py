@@ -1,3 +1,0 @@
-_base_ = './plot_micro-rn_gv-n4_16shot_scenes.py'
-
-model = dict(prompt=dict(n_prompts=2))

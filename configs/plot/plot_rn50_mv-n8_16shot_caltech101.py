@@ -1,3 +1,0 @@
-_base_ = './plot_rn50_mv-n4_16shot_caltech101.py'
-
-model = dict(prompt=dict(n_prompts=8))

@@ -1,0 +1,6 @@
+# Ablation: ImageNet without the global logits.
+#   python tools/train.py configs/plot/plot_rn50_no-global.py --dataset imagenet --test
+_base_ = './plot_rn50.py'
+
+dataset = 'imagenet'
+model = dict(alignment=dict(global_weight=0.0))

@@ -1,7 +1,0 @@
-_base_ = [
-    '../_base_/models/zero-shot_vit-b16.py',
-    '../_base_/datasets/fgvc_aircraft.py',
-    '../_base_/default_runtime.py',
-]
-
-model = dict(class_names='fgvc_aircraft', prompt=dict(templates='fgvc_aircraft'))

@@ -1,0 +1,366 @@
+"""A config is composed of a method, a data set and a number of shots; each layer wins over the one below it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+
+from tests.conftest import ROOT
+from tests.tiny_project import CLASSES
+from vlprompt.engine import cli, find_config, list_configs, load_config
+from vlprompt.engine.compose import compose, layered, matching_rows
+from vlprompt.engine.config_values import fits
+from vlprompt.engine.phases import phase_config
+from vlprompt.errors import ConfigError
+
+CONFIGS = ROOT / 'configs'
+
+
+def text(cfg):
+    """All values, in one order."""
+
+    def ordered(node):
+        if isinstance(node, dict):
+            return {key: ordered(node[key]) for key in sorted(node)}
+        return [ordered(item) for item in node] if isinstance(node, (list, tuple)) else node
+
+    return repr(ordered(cfg._cfg_dict.to_dict()))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name='my_run.py'):
+        path = tmp_path / name
+        path.write_text(content)
+        return str(path)
+
+    return write
+
+
+# -------------------------------------------------------------------------------------------- two lines, command line
+
+
+def test_two_lines_and_the_command_line_give_the_same_config(write):
+    """CoOp on DTD with 4 shots: inherited, typed, and as keys of --cfg-options."""
+    two_lines = write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\ndataset, shots = 'dtd', 4\n")
+    inherited = load_config(two_lines)
+    typed = load_config('configs/coop/coop_rn50.py', dict(dataset='dtd', shots=4))
+    assert text(inherited) == text(typed)
+    train, val = inherited.train_dataloader, inherited.val_dataloader
+    assert (train.dataset.dataset, train.dataset.shots, val.dataset.shots) == ('dtd', 4, 4)
+    assert (inherited.train_cfg.max_epochs, inherited.param_scheduler[0].T_max) == (100, 100)
+    assert (inherited.dataset, inherited.shots) == ('dtd', 4)
+
+
+def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
+    two_lines = write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\ndataset, shots = 'dtd', 4\n")
+    tool = [sys.executable, str(ROOT / 'tools/analysis_tools/print_config.py')]
+    commands = [two_lines, '--work-dir', 'w'], ['coop_rn50', '--dataset', 'dtd', '--shots', '4', '--work-dir', 'w']
+    printed = [
+        subprocess.run([*tool, *command], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+        for command in commands
+    ]
+    assert printed[0] == printed[1]
+    whole = load_config(write(printed[0], 'whole.py'))
+    assert text(load_config(write(whole.pretty_text, 'again.py'))) == text(whole)
+    assert whole.model == load_config(two_lines).model
+
+
+def test_work_dirs_carry_data_set_and_shots():
+    assert cli.run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
+    assert cli.run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
+    assert cli.run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
+
+
+# -------------------------------------------------------------------------------------------------------------- layers
+
+
+def test_every_layer_wins_over_the_one_below(write):
+    base = f"_base_ = '{CONFIGS}/plot/plot_rn50.py'\ndataset = 'imagenet'\n"
+    assert load_config(write(base)).model.alignment.global_weight == 1.0  # the recipe's row for ImageNet
+    own = base + 'model = dict(alignment=dict(global_weight=0.5))\ntrain_cfg = dict(max_epochs=7)\n'
+    cfg = load_config(write(own))
+    assert cfg.model.alignment.global_weight == 0.5
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].T_max) == (7, 7)
+    cfg = load_config(write(own), {'train_cfg.max_epochs': 3, 'model.alignment.global_weight': 0.1})
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].T_max, cfg.model.alignment.global_weight) == (3, 3, 0.1)
+
+
+@pytest.mark.parametrize(('shots', 'dataset', 'epochs'), [(16, 'dtd', 3), (4, 'dtd', 2), (3, 'dtd', 2), (16, 'a', 1)])
+def test_later_rows_of_the_recipe_win(shots, dataset, epochs):
+    recipes = [dict(e=3), dict(max_shots=4, e=2), dict(dataset=('a', 'b'), e=1), dict(dataset='c', e=0)]
+    assert matching_rows(recipes, dataset, shots)[-1] == dict(e=epochs)
+
+
+def test_rows_for_few_shots_do_not_apply_where_shots_are_unknown():
+    assert matching_rows([dict(max_shots=4, e=2)], 'market1501', None) == []
+
+
+def test_dicts_merge_unless_their_types_differ():
+    base = dict(sampler=dict(type='A', shuffle=True), size=(1, 2), keep=1)
+    assert layered(base, dict(size=[3])) == base | dict(size=[3])
+    assert layered(base, dict(sampler=dict(shuffle=False)))['sampler'] == dict(type='A', shuffle=False)
+    assert layered(base, dict(sampler=dict(type='B', n=4)))['sampler'] == dict(type='B', n=4)
+    assert layered(base, dict(sampler=dict(_delete_=True, type='A')))['sampler'] == dict(type='A')
+    assert layered(base, dict(new=dict(_delete_=True, a=1)))['new'] == dict(a=1)
+
+
+def test_marks_for_phases_wait_for_the_merge_of_the_phase():
+    mark = dict(phases=dict(p=dict(train_cfg=dict(_delete_=True, type='L'))))
+    below = dict(phases=dict(p=dict(train_cfg=dict(max_epochs=5))))
+    assert layered(below, mark)['phases']['p']['train_cfg'] == dict(_delete_=True, type='L', max_epochs=5)
+
+
+def test_settings_of_a_split_that_the_data_set_lacks_are_dropped():
+    assert layered(dict(val_dataloader=None), dict(val_dataloader=dict(batch_size=4)))['val_dataloader'] is None
+    whole = dict(type='DataLoader', dataset=dict(type='D'))
+    assert layered(dict(val_dataloader=None), dict(val_dataloader=whole))['val_dataloader'] == whole
+
+
+def test_references_are_replaced_by_top_level_values():
+    cfg = Config(dict(side=8, size=('${side}', '${side}'), root='d', path='${root}/x', again='${size}'))
+    assert compose(cfg)._cfg_dict.to_dict() | dict(side=8) == dict(
+        side=8, size=(8, 8), root='d', path='d/x', again=(8, 8)
+    )
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (dict(size='${sidee}', side=8), r"size='\$\{sidee\}': \$\{sidee\} there is no such top-level key.* 'side'"),
+        (dict(a='${b}', b='${a}'), 'refers to itself'),
+    ],
+)
+def test_references_to_nothing_are_errors(content, message):
+    with pytest.raises(ConfigError, match=message):
+        compose(Config(content))
+
+
+def test_composing_twice_changes_nothing():
+    once = load_config('plot_rn50', dict(dataset='dtd', shots=2))
+    assert text(compose(once)) == text(once)
+
+
+def test_a_data_set_of_your_own_is_a_file(write):
+    data = write(
+        f"_base_ = '{CONFIGS}/_base_/datasets/few_shot/_shared.py'\n"
+        "data_root = 'd'\ntrain_dataloader = dict(dataset=dict(ann_file='a.csv'))\n",
+        'mine.py',
+    )
+    cfg = load_config('coop_rn50', dict(dataset=data, shots=2))
+    assert cfg.train_dataloader.dataset.ann_file == 'a.csv'
+    assert cfg.train_dataloader.dataset.data_root == 'd'
+    assert cli.run_name(cfg) == 'coop_rn50_mine_2shot'
+
+
+def test_a_misspelt_key_in_a_data_file_is_an_error(write):
+    shared = f"_base_ = '{CONFIGS}/_base_/datasets/few_shot/_shared.py'\n"
+    with pytest.raises(ConfigError, match=r"'train_dataloder'.*Did you mean 'train_dataloader'"):
+        load_config('coop_rn50', dict(dataset=write(shared + 'train_dataloder = dict(batch_size=4)\n', 'mine.py')))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(dataset='caltech'), "dataset='caltech' is unknown. Did you mean 'caltech101'"),
+        (dict(dataset='market1501'), "'market1501' is unknown.*Data sets for this method: caltech101"),
+        (dict(shots=0), 'shots=0 must be a positive whole number'),
+        (dict(templates='x'), r"templates='x' has no effect on .*: nothing in it reads \$\{templates\}"),
+    ],
+)
+def test_wrong_data_options_are_errors(options, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config('coop_rn50', options)
+
+
+def test_a_data_file_that_does_not_exist_is_named():
+    with pytest.raises(FileNotFoundError, match=r"dataset='nowhere/x.py': there is no such file"):
+        load_config('coop_rn50', dict(dataset='nowhere/x.py'))
+
+
+def test_a_complete_config_takes_no_data_set(project):
+    for options in (dict(dataset='dtd'), dict(shots=4)):
+        with pytest.raises(ConfigError, match='names its data itself'):
+            load_config(project.config, options)
+    with pytest.raises(ConfigError, match=r"data_root='x' has no effect on .*tiny.py: nothing in it reads"):
+        load_config(project.config, dict(data_root='x'))
+
+
+# ------------------------------------------------------------------------------------------------------ mmengine's ways
+
+
+def composed_tiny(project, tmp_path, lines=''):
+    """A two-line config on the tiny project's images, through a data file."""
+    data = tmp_path / 'mine.py'
+    data.write_text(
+        f"_base_ = '{CONFIGS}/_base_/datasets/few_shot/folder.py'\ndata_root = '{project.root}/data'\n"
+        'train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)\n'
+        'val_dataloader = dict(num_workers=0, persistent_workers=False)\n'
+        'test_dataloader = dict(num_workers=0, persistent_workers=False)\n'
+    )
+    path = tmp_path / 'run.py'
+    path.write_text(
+        f"_base_ = '{CONFIGS}/coop/coop_micro-rn.py'\ndataset, shots = '{data}', 2\nimage_size = 32\n"
+        f"work_dir = '{tmp_path}/run'\ntrain_cfg = dict(max_epochs=1)\n{lines}"
+    )
+    return path
+
+
+def test_plain_mmengine_runs_a_composed_config(project, tmp_path):
+    """``Config.fromfile`` and ``RUNNERS.build``, as other people's tools do."""
+    runner = RUNNERS.build(Config.fromfile(composed_tiny(project, tmp_path)))
+    assert tuple(runner.bare_model.class_names) == CLASSES
+    assert runner.train_dataloader.dataset.shots == 2
+    runner.train()
+    assert runner.epoch == 1
+
+
+def test_a_list_of_bases_with_overrides(write):
+    path = write(
+        f"_base_ = ['{CONFIGS}/_base_/models/clip_rn50.py', '{CONFIGS}/_base_/schedules/few_shot.py', "
+        f"'{CONFIGS}/_base_/default_runtime.py', '{CONFIGS}/_base_/datasets/few_shot/dtd.py']\n"
+        "model = dict(prompt=dict(type='vlprompt.ContextPrompt', n_ctx=4), trainable=['prompt.context'],\n"
+        "             alignment=dict(type='vlprompt.CosineAlignment'))\n"
+        "dataset, shots = 'dtd', 4\ntrain_cfg = dict(max_epochs=3)\ntrain_dataloader = dict(batch_size=8)\n"
+    )
+    cfg = load_config(path)
+    assert (cfg.train_dataloader.batch_size, cfg.train_dataloader.dataset.shots) == (8, 4)
+    assert cfg.param_scheduler[0].T_max == 3
+
+
+def test_mmengines_python_style_configs_compose_too(write, tmp_path):
+    """``read_base`` imports bases that inherit nothing themselves; the data set joins as everywhere."""
+    (tmp_path / 'configs').symlink_to(CONFIGS)
+    path = write(
+        'from mmengine.config import read_base\n\nwith read_base():\n'
+        '    from .configs._base_.default_runtime import *\n'
+        '    from .configs._base_.schedules.few_shot import *\n'
+        '    from .configs._base_.models.clip_rn50 import *\n\n'
+        "dataset, shots = 'dtd', 4\nmodel.update(dict(alignment=dict(type='vlprompt.CosineAlignment'),\n"
+        "    prompt=dict(type='vlprompt.ContextPrompt', n_ctx=4), trainable=['prompt.context']))\n"
+        'train_cfg.update(max_epochs=3)\n',
+        'python_style.py',
+    )
+    cfg = load_config(path)
+    assert (cfg.train_dataloader.dataset.dataset, cfg.train_dataloader.dataset.shots) == ('dtd', 4)
+    assert cfg.param_scheduler[0].T_max == 3
+
+
+def test_a_syntax_error_names_the_file(write):
+    path = write('model = dict(\n')
+    with pytest.raises(ConfigError, match=re.escape(f'{path}, line 1: ')):
+        load_config(path)
+
+
+# ----------------------------------------------------------------------------------------------------- names of configs
+
+
+def test_configs_are_found_by_name():
+    wanted = CONFIGS / 'plot/plot_rn50.py'
+    names = ('configs/plot/plot_rn50.py', 'plot/plot_rn50', 'plot_rn50', 'plot_rn50.py', 'vlprompt::plot/plot_rn50.py')
+    assert all(find_config(name).resolve() == wanted for name in names)
+
+
+def test_a_misspelt_config_gets_a_suggestion():
+    with pytest.raises(
+        FileNotFoundError, match=r'config configs/plot/plot_r50\.py does not exist\. Did you mean .*rn50'
+    ):
+        find_config('configs/plot/plot_r50.py')
+
+
+def test_listing_by_word_and_by_pattern():
+    assert 'coop/coop_rn50' in list_configs()
+    assert not [name for name in list_configs() if '_base_' in name]
+    assert {name.split('/')[0] for name in list_configs('plot/')} == {'plot'}
+    assert list_configs('coop_*_ctx4') == ['coop/coop_vit-b16_ctx4']
+    assert list_configs('nothing') == []
+
+
+def test_no_config_repeats_another():
+    bodies = {}
+    for name in list_configs():
+        lines = (CONFIGS / f'{name}.py').read_text().splitlines()
+        body = '\n'.join(line for line in lines if not line.lstrip().startswith('#'))
+        assert body not in bodies, f'{name} repeats {bodies[body]}'
+        bodies[body] = name
+
+
+# -------------------------------------------------------------------------------------------------- options and phases
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'key'),
+    [
+        ('train_cfg.max_epochs', 1, r'phases\.prompts\.train_cfg\.max_epochs instead, or phases\.finetune\.train_cfg'),
+        ('optim_wrapper.optimizer.lr', 0.1, r'phases\.prompts\.optim_wrapper\.optimizer\.lr'),
+        ('model.weights.i2t', 0.5, r'phases\.finetune\.model\.weights\.i2t'),
+    ],
+)
+def test_an_option_that_a_phase_would_throw_away_is_an_error(option, value, key):
+    with pytest.raises(ConfigError, match=rf'--cfg-options {option}: phase .* has a value of its own.*{key}'):
+        load_config('clipreid_micro-rn', {option: value})
+
+
+def test_options_that_act_in_all_phases_or_name_one_are_taken():
+    cfg = load_config(
+        'clipreid_micro-rn', {'train_dataloader.num_workers': 1, 'phases.prompts.train_cfg.max_epochs': 2}
+    )
+    prompts, finetune = phase_config(cfg, 'prompts'), phase_config(cfg, 'finetune')
+    assert prompts.train_dataloader.num_workers == finetune.train_dataloader.num_workers == 1
+    assert (prompts.train_cfg.max_epochs, prompts.param_scheduler[0].T_max, finetune.train_cfg.max_epochs) == (2, 2, 20)
+
+
+# --------------------------------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'wanted'),
+    [
+        ('shots', 1.5, 'a positive whole number'),
+        ('train_dataloader.batch_size', 2.5, 'a positive whole number'),
+        ('train_cfg.max_epochs', 0, 'a positive whole number'),
+        ('optim_wrapper.optimizer.lr', 'abc', 'a number, at least 0'),
+        ('optim_wrapper.optimizer.weight_decay', -1, 'a number, at least 0'),
+        ('randomness.seed', -5, 'a whole number, at least 0, or None'),
+        ('train_dataloader.num_workers', -1, 'a whole number, at least 0'),
+        ('default_hooks.logger.interval', 0, 'a whole number other than 0'),
+        ('model.prompt.n_ctx', 'four', 'a whole number or None'),
+        ('model.prompt.class_specific', 'yes', 'True or False'),
+        ('model.trainable', 'prompt.*', 'a list of strings'),
+        ('model.clip.image_size', 'big', None),
+        ('train_dataloader.dataset.pipeline.1.scale', 3, 'a list'),
+        ('param_scheduler.0.T_max', 0, 'a positive whole number or None'),
+        ('auto_scale_lr.base_batch_size', True, 'a positive whole number'),
+    ],
+)
+def test_values_of_the_wrong_type_or_range_are_errors(option, value, wanted):
+    with pytest.raises(ConfigError) as error:
+        load_config('coop_micro-rn', {option: value})
+    assert f'{option}={value!r}' in str(error.value)
+    assert wanted is None or f'must be {wanted}' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('optim_wrapper.optimizer.lr', 1),
+        ('default_hooks.checkpoint.interval', -1),
+        ('model.prompt.init', 'a photo of a'),
+        ('model.prompt.init', ['a photo', 'a drawing']),
+        ('train_dataloader.dataset.shots', None),
+        ('model.clip.image_size', [64, 64]),
+    ],
+)
+def test_values_that_are_right_are_taken(option, value):
+    load_config('coop_micro-rn', {option: value})
+
+
+def test_annotations_that_configs_cannot_spell_are_left_to_the_constructor():
+    assert fits(object(), ROOT.__class__)
+    assert fits(None, int | None)
+    assert not fits(True, int)
+    assert fits([1, 2], tuple[int, int])
+    assert not fits([1, 2, 3], tuple[int, int])

@@ -1,0 +1,51 @@
+"""What starting up imports: packages that a task does not need cost seconds at every start."""
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+LOOK_UP = """
+import sys
+import vlprompt.registry as ours
+from mmengine.registry import Registry, init_default_scope
+
+init_default_scope('vlprompt')
+wanted = dict(
+    RUNNERS='PromptRunner', LOOPS='FeatureTrainLoop', HOOKS='PredictionImageHook', LOG_PROCESSORS='PromptLogProcessor',
+    MODELS='TextClassifier', OPTIM_WRAPPERS='OptimWrapper', PARAM_SCHEDULERS='WarmupCosineLR', DATASETS='FewShotDataset',
+    OPTIM_WRAPPER_CONSTRUCTORS='PatternOptimWrapperConstructor', DATA_SAMPLERS='EpochSampler', TRANSFORMS='LoadImage',
+    METRICS='Accuracy', VISUALIZERS='Visualizer', VISBACKENDS='LocalVisBackend', EVALUATOR='Evaluator',
+    OPTIMIZERS='SGD', MODEL_WRAPPERS='MMDistributedDataParallel', WEIGHT_INITIALIZERS='Normal',
+)
+assert set(wanted) == {
+    name for name, found in vars(ours).items() if isinstance(found, Registry) and not name.startswith('MMENGINE_')
+}
+for registry, name in wanted.items():
+    assert getattr(ours, registry).get(name) is not None, (registry, name)
+assert ours.METRICS.get('RetrievalMetric') is not None
+"""
+
+
+def imported_by(code):
+    """Names of the packages that running ``code`` imports, and what it prints."""
+    code += "\nprint('imported:', *{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    printed, _, names = done.stdout.rpartition('imported:')
+    return set(names.split()), printed + done.stderr
+
+
+def test_the_package_itself_is_cheap():
+    packages, _ = imported_by('import sys\nimport vlprompt')
+    assert 'vlprompt' in packages
+    assert not packages & {'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
+
+
+def test_a_classification_run_imports_only_what_it_needs():
+    packages, printed = imported_by(LOOK_UP)
+    assert {'torch', 'mmengine', 'vlprompt'} <= packages
+    assert not packages & {'matplotlib', 'scipy', 'mmdet', 'mmseg'}
+    assert 'not installed' not in printed
+    assert 'Failed to' not in printed

@@ -1,0 +1,40 @@
+"""List the shipped configs, or those whose name contains a word, with their first line; and the data sets of a task.
+
+python tools/list_configs.py
+python tools/list_configs.py plot_rn50
+python tools/list_configs.py --datasets
+"""
+
+import argparse
+
+from vlprompt.engine.config_files import CONFIGS, config_names, list_configs
+
+
+def headline(name: str) -> str:
+    """The first comment of a config: what it is, up to the end of its sentence or line."""
+    first = (CONFIGS / f'{name}.py').read_text(encoding='utf-8').split('\n', 1)[0]
+    return first.removeprefix('# ') if first.startswith('# ') else ''
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('word', nargs='?', default='', help='part of the name, or a pattern such as "coop_*rn50*"')
+    parser.add_argument('--datasets', action='store_true', help='list what --dataset may name, by task')
+    args = parser.parse_args(argv)
+    if args.datasets:
+        folder = CONFIGS / '_base_' / 'datasets'
+        tasks = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith('_'))
+        found = {task: [name for name in config_names(folder / task) if not name.startswith('_')] for task in tasks}
+        for task, names in found.items():
+            print(f'{task}: {", ".join(name for name in names if args.word in name)}')
+        return
+    names = list_configs(args.word)
+    width = max(map(len, names), default=0)
+    for name in names:
+        print(f'{name:<{width}}  {headline(name)}')
+    if not names:
+        parser.exit(1, f'no config has {args.word!r} in its name\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,67 @@
+"""Where configs lie: find one by path or by name, list them, and reach them from an installed package."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mmengine.config.utils import MODULE2PACKAGE
+
+from vlprompt.errors import ConfigError
+from vlprompt.messages import did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONFIGS = next(
+    (folder for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs') if (folder / '_base_').is_dir()),
+    _PACKAGE.parent / 'configs',
+)
+"""The folder of the shipped configs: in a checkout beside the package, in a wheel inside it."""
+
+MODULE2PACKAGE.setdefault('vlprompt', 'vlprompt')  # mmengine resolves _base_ = 'vlprompt::...' through this table
+
+
+def config_names(folder: str | Path, pattern: str = '') -> list[str]:
+    """Names of the configs below ``folder``, without ``.py``, sorted; of those in ``_base_`` only from within it."""
+    names = (path.relative_to(folder).with_suffix('') for path in Path(folder).rglob('*.py'))
+    return sorted(name.as_posix() for name in names if '_base_' not in name.parts and pattern in name.as_posix())
+
+
+def list_configs(pattern: str = '') -> list[str]:
+    """Names of the shipped configs such as ``'plot/plot_rn50'``, as :func:`find_config` takes them.
+
+    Args:
+        pattern: keep names that contain it, or that match it if it holds ``*`` or ``?``.
+
+    Example:
+        >>> list_configs('plot_rn50')[0]
+        'plot/plot_rn50'
+    """
+    names = config_names(CONFIGS)
+    if any(sign in pattern for sign in '*?['):
+        return [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(Path(name).name, pattern)]
+    return [name for name in names if pattern in name]
+
+
+def find_config(config: str | Path) -> Path:
+    """The file that ``config`` means: a path, or the name of a shipped config with or without its folder and ``.py``.
+
+    ``'configs/plot/plot_rn50.py'``, ``'plot/plot_rn50'``, ``'plot_rn50'`` and ``'vlprompt::plot/plot_rn50.py'`` are the
+    same file.
+
+    Raises:
+        FileNotFoundError: no such config; the message names the closest ones.
+    """
+    if Path(config).is_file():
+        return Path(config)
+    name = str(config).removeprefix('vlprompt::').removesuffix('.py').removeprefix('./').removeprefix('configs/')
+    names = config_names(CONFIGS)
+    found = [known for known in names if known == name or known.rpartition('/')[2] == name]
+    if len(found) == 1:
+        return CONFIGS / f'{found[0]}.py'
+    if found:
+        raise ConfigError(f'config {config} is ambiguous: {", ".join(found)}')
+    close = did_you_mean(name, [*names, *(known.rpartition('/')[2] for known in names)])
+    raise FileNotFoundError(
+        f'config {config} does not exist.{close} tools/list_configs.py lists the shipped ones, '
+        'with a word to search for.'
+    )

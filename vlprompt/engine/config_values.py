@@ -1,0 +1,121 @@
+"""Are the values of a config of the right type and range?
+
+Arguments of this package's own types are held against the annotations of their constructors.  What belongs to mmengine,
+torch or another package is not annotated reliably; there a few keys that every run has are known by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+PACKAGE = __name__.partition('.')[0]
+
+
+def is_whole(value: Any) -> bool:
+    """An integer that is no boolean."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """An integer or a float, no boolean."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_POSITIVE = ('a positive whole number', lambda value: is_whole(value) and value > 0)
+_POSITIVE_OR_NONE = ('a positive whole number or None', lambda value: value is None or _POSITIVE[1](value))
+_COUNT = ('a whole number, at least 0', lambda value: is_whole(value) and value >= 0)
+_COUNT_OR_NONE = ('a whole number, at least 0, or None', lambda value: value is None or _COUNT[1](value))
+_STEP = ('a whole number other than 0', lambda value: is_whole(value) and value != 0)
+_RATE = ('a number, at least 0', lambda value: is_number(value) and value >= 0)
+
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
+    batch_size=_POSITIVE,
+    base_batch_size=_POSITIVE,
+    num_workers=_COUNT,
+    max_epochs=_POSITIVE,
+    max_iters=_POSITIVE,
+    val_begin=_COUNT,
+    val_interval=_POSITIVE,
+    interval=_STEP,  # of the CheckpointHook -1: never
+    shots=_POSITIVE_OR_NONE,
+    seed=_COUNT_OR_NONE,
+    lr=_RATE,
+    weight_decay=_RATE,
+    momentum=_RATE,
+    T_max=_POSITIVE_OR_NONE,
+)
+"""Keys outside of models whose values are checked whoever reads them: what they must be, and the test."""
+
+
+def wrong_by_name(key: str, value: Any) -> str | None:
+    """What the value of a well-known key must be, if it is not."""
+    wanted, test = RULES.get(key, ('', lambda value: True))
+    return None if test(value) else wanted
+
+
+def wrong_by_annotation(target: Callable, key: str, value: Any) -> str | None:
+    """What an argument of one of this package's types must be, if the value is not."""
+    hint = _annotations(target).get(key)
+    return None if hint is None or fits(value, hint) else _readable(hint)
+
+
+@cache
+def _annotations(target: Callable) -> dict[str, Any]:
+    """Annotated arguments of the constructors of this package up the inheritance chain, or of a function."""
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [cls.__init__ for cls in reversed(target.__mro__) if '__init__' in cls.__dict__]
+    hints: dict[str, Any] = {}
+    for function in functions:
+        if not getattr(function, '__module__', '').startswith(PACKAGE):
+            continue
+        try:
+            own = typing.get_type_hints(function)
+        except NameError:  # a name that is imported for type checkers alone
+            continue
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in own:
+                hints[name] = own[name] | None if parameter.default is None else own[name]
+    return hints
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a config can be what an annotation says; True for annotations that configs cannot spell."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if hint is int:
+        return is_whole(value)
+    if hint is float:
+        return is_number(value)
+    if hint in (bool, str, type(None)):
+        return isinstance(value, hint)
+    if origin in (list, tuple, Sequence):
+        if isinstance(value, str) or not isinstance(value, (list, tuple, range)):
+            return False
+        fixed = origin is tuple and arguments and arguments[-1] is not Ellipsis
+        if fixed:
+            return len(value) == len(arguments) and all(map(fits, value, arguments))
+        return not arguments or all(fits(item, arguments[0]) for item in value)
+    if origin is Mapping or origin is dict or hint is dict:
+        return isinstance(value, Mapping)
+    return True
+
+
+def _readable(hint: Any) -> str:
+    names = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 'a string', type(None): 'None'}
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return ' or '.join(_readable(argument) for argument in typing.get_args(hint))
+    if typing.get_origin(hint) in (list, tuple, Sequence):
+        inner = typing.get_args(hint)
+        return 'a list' + (f' of {_readable(inner[0]).removeprefix("a ")}s' if inner and inner[0] in names else '')
+    if typing.get_origin(hint) in (dict, Mapping) or hint is dict:
+        return 'a dict'
+    return names.get(hint, getattr(hint, '__name__', str(hint)))

@@ -1,0 +1,152 @@
+"""Features of a whole dataset: computed in one pass, and kept on disk under a key of everything they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import all_gather, get_dist_info
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.errors import CheckpointError
+
+REPORT_EVERY = 10
+"""Seconds between two lines of the log that say how far a pass has come."""
+
+
+def image_loader(dataset: Dataset, batch_size: int, num_workers: int = 0) -> DataLoader:
+    """Batches of a dataset in its order, the last one shorter, as ``model.data_preprocessor`` takes them."""
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+@torch.no_grad()
+def compute_features(
+    function: Callable[[dict[str, Any]], Mapping[str, Tensor]],
+    model: nn.Module,
+    dataset: Dataset,
+    batch_size: int = 64,
+    num_workers: int = 0,
+) -> dict[str, Tensor]:
+    """What ``function`` computes of every sample of a dataset, in its order; no gradients, model in eval mode.
+
+    Processes of a distributed run share the work, and all get all features.
+
+    Args:
+        function: takes a batch that the model's data preprocessor has seen, ``dict(inputs (B, 3, H, W) normalised,
+            data_samples)``, and returns tensors by name, (B, ...) each.
+        model: has the ``data_preprocessor``; its mode is restored afterwards.
+        dataset: gives what the preprocessor takes: ``inputs`` and ``data_samples`` of one image.
+        batch_size: images at a time.
+        num_workers: processes that load images.
+
+    Returns:
+        The tensors by name, (N, ...) each, on the CPU, of the dtype that ``function`` gives.
+
+    Raises:
+        ValueError: the dataset is empty.
+
+    Example:
+        >>> found = compute_features(lambda batch: dict(image=model.image_features(batch['inputs'])), model, dataset)
+        >>> found['image'].shape
+        torch.Size([1000, 512])
+    """
+    if not len(dataset):
+        raise ValueError('the dataset is empty: there is no image to compute features of')
+    rank, processes = get_dist_info()
+    # Every process has an image, also where there are more processes than images: their sizes must agree.
+    own = Subset(dataset, range(rank, len(dataset), processes) or [0])
+    parts: dict[str, list[Tensor]] = {}
+    seen, due = 0, time.monotonic() + REPORT_EVERY
+    training = model.training
+    model.eval()
+    try:
+        for batch in image_loader(own, batch_size, num_workers):
+            for name, values in function(model.data_preprocessor(batch)).items():
+                parts.setdefault(name, []).append(values.cpu())
+            seen += len(batch['inputs'])
+            if time.monotonic() > due:
+                print_log(f'Features of {seen} of {len(own)} images computed', logger='current')
+                due += REPORT_EVERY
+    finally:
+        model.train(training)
+    return {name: _of_all_processes(torch.cat(values), len(dataset)) for name, values in parts.items()}
+
+
+def _of_all_processes(own: Tensor, size: int) -> Tensor:
+    """(``size``, ...) on the CPU, row i from process i modulo their number; ``own`` are the rows of this process."""
+    _, processes = get_dist_info()
+    if processes == 1:
+        return own
+    padded = own.new_zeros(-(-size // processes), *own.shape[1:])
+    padded[: len(own)] = own
+    return torch.stack(all_gather(padded), 1).flatten(0, 1)[:size].cpu()
+
+
+class FeatureStore:
+    """One file per key in a folder.
+
+    Args:
+        folder: created when something is written.
+        key: what the features depend on, made of plain values.  It is stored in the file and compared as a whole, so a
+            file that was renamed or written by something else is never taken for another's.
+    """
+
+    def __init__(self, folder: str | Path, key: Mapping[str, Any]) -> None:
+        self.key = json.dumps(key, sort_keys=True)
+        self.path = Path(folder) / f'{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.pth'
+
+    def read(self, size: int) -> Tensor | None:
+        """(``size``, D) features, or None, with a logged note where a file exists but cannot be used."""
+        if not self.path.is_file():
+            return None
+        try:
+            content = read_checkpoint(self.path)
+        except CheckpointError as error:
+            print_log(f'Stored features are computed again: {error}', logger='current')
+            return None
+        features = content.get('features')
+        if content.get('key') != self.key or not isinstance(features, Tensor) or len(features) != size:
+            print_log(f'Stored features are computed again: {self.path} holds something else.', logger='current')
+            return None
+        print_log(f'Features of {size} images read from {self.path}', logger='current')
+        return features
+
+    def write(self, features: Tensor) -> None:
+        """Store (N, D) features."""
+        write_checkpoint(dict(key=self.key, features=features.cpu()), self.path)
+        print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
+
+
+def dataset_sha256(dataset: Dataset) -> str:
+    """Hash of a dataset's list and pipeline, and of size and time of its files.
+
+    Args:
+        dataset: an :class:`mmengine.dataset.BaseDataset`.
+    """
+    steps = [f'{type(step).__qualname__} {sorted(vars(step).items())!r}' for step in dataset.pipeline.transforms]
+    digest = hashlib.sha256('\n'.join(steps).encode())  # not their repr, which may tell where they are in memory
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        digest.update(repr(sorted((k, v) for k, v in info.items() if k != 'sample_idx')).encode())
+        path = Path(str(info.get('img_path', '')))
+        if path.is_file():
+            status = path.stat()
+            digest.update(f'{status.st_size} {status.st_mtime_ns}'.encode())
+    return digest.hexdigest()
