@@ -65,10 +65,12 @@ def test_label_gaps_and_missing_files_are_problems(tmp_path):
 def test_a_config_names_its_data(tmp_path, tool, capsys):
     make_tree('imagenet', tmp_path)
     make_tree('imagenet_a', tmp_path)
-    base = TOOL.parents[2] / 'configs/_base_/datasets/imagenet_a.py'
+    base = TOOL.parents[2] / 'configs/coop/coop_rn50.py'
     config = tmp_path / 'config.py'
     train, test = (dict(dataset=dict(data_root=str(tmp_path / name))) for name in ('imagenet', 'imagenet-adversarial'))
-    config.write_text(f'_base_ = {str(base)!r}\ntrain_dataloader = {train}\ntest_dataloader = {test}\n')
+    config.write_text(
+        f'_base_ = {str(base)!r}\ntrain_dataloader = {train}\ntest_dataloader = {test}\n' + "dataset = 'imagenet_a'\n"
+    )
     assert tool.main([str(config)]) == 1
     out = capsys.readouterr().out
     assert 'imagenet: 3 classes' in out

@@ -98,7 +98,7 @@ def test_reid(tmp_path):
     make_market(tmp_path, 'bounding_box_train', 'query', 'bounding_box_test')
     make_table(tmp_path)
     assert ReIDDataset(str(tmp_path)).metainfo['num_ids'] == 3
-    assert ReIDDataset(str(tmp_path), ann_file='images.csv', data_prefix='images').metainfo['num_ids'] == 2
+    assert ReIDDataset(str(tmp_path), ann_file='images.csv').metainfo['num_ids'] == 2
 
 
 @pytest.mark.parametrize('masks', ['masks', 'annotations'])

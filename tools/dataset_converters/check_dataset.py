@@ -6,7 +6,7 @@ Classification or re-identification: a supported data set, your own data, or the
     python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
     python tools/dataset_converters/check_dataset.py --data-root data/mine                   # a folder per class
     python tools/dataset_converters/check_dataset.py --data-root data/mine --ann-file split.json
-    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50_16shot_caltech101.py
+    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50.py --dataset caltech101
     python tools/dataset_converters/check_dataset.py --dataset cifar100_lt --imbalance 100
     python tools/dataset_converters/check_dataset.py --long-tailed --data-root data/mine --ann-file '{split}.txt'
     python tools/dataset_converters/check_dataset.py --dataset market1501
@@ -27,14 +27,13 @@ from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from mmengine.config import Config  # noqa: E402
-
 from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader  # noqa: E402
 from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
 from vlprompt.datasets.presets import PRESETS  # noqa: E402
 from vlprompt.datasets.reader import Reader  # noqa: E402
 from vlprompt.datasets.reid.check import check_reid  # noqa: E402
 from vlprompt.datasets.reid.readers.base import ReIDReader  # noqa: E402
+from vlprompt.engine import load_config  # noqa: E402
 
 BUILDERS = dict(
     FewShotDataset=build_classification_reader,
@@ -77,7 +76,8 @@ def readers(args: argparse.Namespace) -> list[Reader]:
             task='long_tailed' if args.long_tailed or only_long_tailed else 'few_shot',
         )
         return [reader]
-    config = Config.fromfile(args.config)
+    options = dict(dataset=args.dataset, data_root=args.data_root)
+    config = load_config(args.config, {key: value for key, value in options.items() if value is not None})
     unique = {}
     for loader in ('train_dataloader', 'test_dataloader'):
         dataset = (config.get(loader) or {}).get('dataset')

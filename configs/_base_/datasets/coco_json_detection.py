@@ -28,7 +28,7 @@ train_dataloader = dict(
         seed=1,
         dataset=dict(
             type=dataset_type,
-            data_root=data_root,
+            data_root='${data_root}',
             split='train',
             masks=False,
             broken='error',
@@ -45,7 +45,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         split='val',
         masks=False,
         broken='error',

@@ -1,4 +1,5 @@
-# Your own images with a split file in CoOp's form, DIR/split.json or any one split*.json (data/README.md), which names the classes.
+# Your own images with a split file in CoOp's form, DIR/split.json or any one split*.json, which names the
+# classes (data/README.md).
 #   --dataset split_json --data-root DIR
 _base_ = './_shared.py'
 
