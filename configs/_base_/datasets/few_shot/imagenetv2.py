@@ -5,6 +5,3 @@ _base_ = './imagenet.py'
 train_dataloader = dict(dataset=dict(data_root=None))
 val_dataloader = dict(dataset=dict(data_root=None))
 test_dataloader = dict(dataset=dict(dataset='imagenetv2'))
-# --data-root is the folder of the test images.
-train_dataloader = dict(dataset=dict(data_root=None))
-val_dataloader = dict(dataset=dict(data_root=None))
