@@ -22,28 +22,6 @@ import argparse
 import sys
 from inspect import signature
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from mmengine.config import Config  # noqa: E402
-
-from vlprompt.datasets.build_reader import (  # noqa: E402
-    build_few_shot_reader,
-    build_long_tailed_reader,
-    build_reid_reader,
-)
-from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
-from vlprompt.datasets.presets import PRESETS  # noqa: E402
-from vlprompt.datasets.reader import Reader  # noqa: E402
-from vlprompt.datasets.reid.check import check_reid  # noqa: E402
-from vlprompt.datasets.reid.readers.base import ReIDReader  # noqa: E402
-
-BUILDERS = dict(
-    FewShotDataset=build_few_shot_reader, LongTailedDataset=build_long_tailed_reader, ReIDDataset=build_reid_reader
-)
-"""Type of a data set -> what builds its reader, from some of its arguments."""
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,6 +37,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--classes', help='text file with one class name per line, for folders and lists')
     parser.add_argument('--workers', type=int, default=4, help='threads that open images')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from mmengine.config import Config
+
+from vlprompt.datasets.build_reader import (
+    build_few_shot_reader,
+    build_long_tailed_reader,
+    build_reid_reader,
+)
+from vlprompt.datasets.classification.check import check_dataset
+from vlprompt.datasets.presets import PRESETS
+from vlprompt.datasets.reader import Reader
+from vlprompt.datasets.reid.check import check_reid
+from vlprompt.datasets.reid.readers.base import ReIDReader
+
+BUILDERS = dict(
+    FewShotDataset=build_few_shot_reader, LongTailedDataset=build_long_tailed_reader, ReIDDataset=build_reid_reader
+)
+"""Type of a data set -> what builds its reader, from some of its arguments."""
 
 
 def readers(args: argparse.Namespace) -> list[Reader]:

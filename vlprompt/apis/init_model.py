@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from torch import nn
 
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
 from vlprompt.engine.class_names import agree_on_class_names
+from vlprompt.engine.cli import read_config
 from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.phases import phase_config, phase_of
@@ -71,3 +74,17 @@ def init_model(
     if getattr(model, 'class_names', None) is not None:
         model.dataset_meta['classes'] = model.class_names
     return model.to(device).eval()
+
+
+def model_from(args: Namespace, cfg: Config | None = None) -> nn.Module:
+    """The model that a tool's command line asks for, as :func:`init_model` returns it.
+
+    Args:
+        args: options of :func:`vlprompt.command_line.add_model_options`.
+        cfg: the config that they say, where the tool has read and changed it already.
+    """
+    cfg = read_config(args) if cfg is None else cfg
+    if args.seed is not None:
+        set_random_seed(args.seed)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    return init_model(cfg, checkpoint, device=args.device, phase=args.phase)
