@@ -111,7 +111,7 @@ def test_options_reach_the_config(project):
     assert 'seed' not in cfg.test_dataloader.dataset
     assert cfg.work_dir == os.path.join('work_dirs', 'tiny')
     cli.use_amp(cfg)
-    assert cfg.optim_wrapper.type == 'vlprompt.AmpOptimWrapper'
+    assert cfg.optim_wrapper.type == 'vlprompt.AutocastOptimWrapper'
     cli.scale_lr(cfg)
     assert cfg.auto_scale_lr.enable
 

@@ -142,9 +142,9 @@ def use_amp(cfg: Config) -> None:
     if 'optim_wrapper' not in cfg:
         raise ConfigError('--amp: the config trains nothing (no optim_wrapper)')
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper', 'vlprompt.AmpOptimWrapper'):
+    if wrapper.removeprefix('vlprompt.') not in ('OptimWrapper', 'AutocastOptimWrapper'):
         raise ConfigError(f'--amp replaces OptimWrapper, but optim_wrapper.type is {wrapper}')
-    cfg.optim_wrapper.type = 'vlprompt.AmpOptimWrapper'
+    cfg.optim_wrapper.type = 'vlprompt.AutocastOptimWrapper'
 
 
 def use_deterministic(cfg: Config) -> None:

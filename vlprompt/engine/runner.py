@@ -88,6 +88,7 @@ class PromptRunner(Runner):
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
+        leave_cores_to_workers(self.cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training, not at all if nothing is trained; on CPUs without device ids and with plain
@@ -106,7 +107,6 @@ class PromptRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
-        leave_cores_to_workers(self.cfg)
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
