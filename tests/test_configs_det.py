@@ -26,17 +26,16 @@ def shrunk(cfg):
     """Options that put micro towers, trunks and heads in place of the real ones, and leave all else as shipped."""
     model = cfg.model
     options = {'model.neck.out_channels': 16}
-    for key, given in (('model.clip', model.get('clip')), ('model.backbone.clip', model.backbone.get('clip'))):
-        if given is not None:
-            vit = 'ViT' in given.arch
-            options |= {f'{key}.arch': dict(VIT if vit else MICRO['rn'], _delete_=True), f'{key}.weights': None}
-            options[f'{key}.image_size'] = 96
-            channels = [64] * len(model.neck.in_channels or ()) if vit else [32, 64, 128, 256]
-            if vit:
-                options[f'{key}.vision.out_indices'] = (0, 1, 2, 3)
-    if model.get('context_decoder'):
-        options |= {'model.context_decoder.width': 16, 'model.context_decoder.layers': 1}
-        options |= {'model.context_decoder.heads': 2}
+    if 'clip' in model.backbone:
+        key, vit = 'model.backbone.clip', 'ViT' in model.backbone.clip.arch
+        options |= {f'{key}.arch': dict(VIT if vit else MICRO['rn'], _delete_=True), f'{key}.weights': None}
+        options[f'{key}.image_size'] = 96
+        channels = [64] * len(model.neck.in_channels or ()) if vit else [32, 64, 128, 256]
+        if vit:
+            options[f'{key}.vision.out_indices'] = (0, 1, 2, 3)
+    if 'matching' in model.backbone:
+        decoder = 'model.backbone.matching.context_decoder'
+        options |= {f'{decoder}.width': 16, f'{decoder}.layers': 1, f'{decoder}.heads': 2}
     if model.backbone.type == 'ResNet':
         options |= {'model.backbone.depth': 18, 'model.backbone.base_channels': 8, 'model.backbone.init_cfg': None}
         channels = [8, 16, 32, 64]
@@ -106,7 +105,7 @@ def test_builds_trains_and_predicts(built):
 
 
 def check_rates(cfg, model):
-    """Every rule of the optimizer applies to something; published: a tenth for the backbone, and text frozen."""
+    """Every rule of the optimizer applies to something; published: a tenth for the trunk, and text frozen."""
     if 'paramwise_cfg' not in cfg.optim_wrapper:  # ImageNet's
         return
     groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
@@ -117,10 +116,11 @@ def check_rates(cfg, model):
     base = cfg.optim_wrapper.optimizer.lr
     rates = {id(p): group.get('lr', base) for group in groups for p in group['params']}
     for name, parameter in model.named_parameters():
-        if name.startswith('matching.text.'):
+        if name.startswith('backbone.matching.text.'):
             expected = 0.0 if '_official_' in cfg.filename else None
         else:
-            expected = base / 10 if name.startswith('backbone.') else base
+            trunk = name.startswith('backbone.') and not name.startswith('backbone.matching.')
+            expected = base / 10 if trunk else base
         assert rates.get(id(parameter)) == pytest.approx(expected), name
 
 
@@ -147,9 +147,10 @@ def test_holds_the_published_recipe(path):
     assert preprocessor.std == pytest.approx([68.501, 66.632, 70.323], abs=1e-3)
     if 'denseclip' in path.stem:
         model = cfg.model
-        assert (model.prompt.n_ctx, model.prompt.context_length, model.class_names) == (8, 13, 'coco')
-        assert (model.score_concat.temperature, model.pixel_text_loss.temperature) == (0.07, 0.07)
+        backbone, prompt = model.backbone, model.backbone.matching.prompt
+        assert (prompt.n_ctx, prompt.context_length, model.class_names) == (8, 13, 'coco')
+        assert (backbone.score_concat.temperature, model.pixel_text_loss.temperature) == (0.07, 0.07)
         assert model.pixel_text_loss.weight == 1
-        assert ('vit' in path.stem) or (model.score_concat.stage, model.clip.image_size) == (3, 1344)
-        assert ('official' in path.stem) == (model.clip.vision.get('interpolation') == 'crop')
+        assert ('vit' in path.stem) or (backbone.score_concat.stage, backbone.clip.image_size) == (3, 1344)
+        assert ('official' in path.stem) == (backbone.clip.vision.get('interpolation') == 'crop')
         assert ('official' in path.stem) == (not model.get('initialise', True))

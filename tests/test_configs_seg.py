@@ -29,23 +29,24 @@ def shrunk(cfg):
     options = {'model.decode_head.channels': 16}
     if model.get('neck'):
         options['model.neck.out_channels'] = 16
-    clip = 'model.clip' if 'clip' in model else 'model.backbone.clip'
-    trunk, key = (
-        (model.backbone, 'model.backbone')
-        if 'trunk' not in model.backbone
-        else (model.backbone.trunk, 'model.backbone.trunk')
-    )
-    if 'clip' in model or 'clip' in model.backbone:
-        given = model.clip if 'clip' in model else model.backbone.clip
-        vit = 'ViT' in given.arch and 'trunk' not in model.backbone
+    backbone, key = model.backbone, 'model.backbone'
+    if backbone.type == 'vlprompt.TextGuidedBackbone':
+        if backbone.matching.context_decoder:
+            decoder = f'{key}.matching.context_decoder'
+            options |= {f'{decoder}.width': 16, f'{decoder}.layers': 1}
+        trunk, key = backbone.trunk, f'{key}.trunk'
+    else:
+        trunk = backbone
+    if 'clip' in backbone:
+        clip, vit = 'model.backbone.clip', trunk.type == 'vlprompt.ClipTrunk' and 'ViT' in backbone.clip.arch
         options |= {f'{clip}.arch': dict(VIT if vit else MICRO['rn'], _delete_=True), f'{clip}.weights': None}
-        if 'trunk' not in model.backbone:
+        if trunk.type == 'vlprompt.ClipTrunk':
             options[f'{clip}.image_size'] = 64
-            channels = [64] * 4 if vit else [32, 64, 128, 256]
-            if vit:
-                options[f'{clip}.vision.out_indices'] = (0, 1, 2, 3)
-    if 'context_decoder' in model and model.context_decoder:
-        options |= {'model.context_decoder.width': 16, 'model.context_decoder.layers': 1}
+        if vit:
+            options[f'{clip}.vision.out_indices'] = (0, 1, 2, 3)
+        channels = [64] * 4 if vit else [32, 64, 128, 256]
+    if trunk.type == 'vlprompt.AttentionPooledTrunk':
+        trunk, key = trunk.trunk, f'{key}.trunk'
     if trunk.type == 'ResNet':
         options |= {f'{key}.depth': 18, f'{key}.base_channels': 8, f'{key}.init_cfg': None}
         channels = [8, 16, 32, 64]
@@ -90,8 +91,8 @@ def test_builds_trains_and_predicts(built):
 
 
 def check_rates(cfg, model):
-    """Every rule of the optimizer applies to something; published: a tenth for the backbone, text frozen, and no
-    weight decay for what has "norm" in its name outside of the backbone.
+    """Every rule of the optimizer applies to something; published: a tenth for the trunk, text frozen, and no
+    weight decay for what has "norm" in its name outside of the trunk.
     """
     groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
         model
@@ -102,12 +103,13 @@ def check_rates(cfg, model):
     decays = {id(p): group.get('weight_decay', 1e-4) for group in groups for p in group['params']}
     for name, parameter in model.named_parameters():
         if id(parameter) in decays:
-            norm = re.match(r'matching\.context_decoder\.decoder\.\d+\.norm[123]\.', name)
+            norm = re.match(r'backbone\.matching\.context_decoder\.decoder\.\d+\.norm[123]\.', name)
             assert decays[id(parameter)] == (0 if norm else 1e-4), name
-        if name.startswith('matching.text.'):
+        if name.startswith('backbone.matching.text.'):
             expected = 0.0 if '_official_' in cfg.filename else None
         else:
-            expected = 1e-5 if name.startswith('backbone.') else 1e-4
+            trunk = name.startswith('backbone.') and not name.startswith('backbone.matching.')
+            expected = 1e-5 if trunk else 1e-4
         assert rates.get(id(parameter)) == pytest.approx(expected), name
 
 
@@ -131,14 +133,14 @@ def test_holds_the_published_recipe(path):
     assert tuple(cfg.data_preprocessor['size']) == (size, size)
     assert cfg.test_dataloader.dataset.pipeline[1].scale == (2048, size)
     if cfg.model.type == 'vlprompt.DenseCLIP':
-        assert cfg.model.prompt.n_ctx == 8
-        assert cfg.model.prompt.context_length == 13
-        assert (cfg.model.prompt.init_std, cfg.model.prompt.init_cut, cfg.model.gamma) == (1, 2, 1e-4)
-        concat, loss, decoder = (cfg.model[k] for k in ('score_concat', 'pixel_text_loss', 'context_decoder'))
+        matching, concat, loss = cfg.model.backbone.matching, cfg.model.backbone.score_concat, cfg.model.pixel_text_loss
+        prompt, decoder = matching.prompt, matching.context_decoder
+        assert (prompt.n_ctx, prompt.context_length, prompt.init_std, prompt.init_cut) == (8, 13, 1, 2)
+        assert matching.gamma == 1e-4
         assert concat is None or (concat.stage, concat.temperature) == (2 if 'vit' in path.stem else 3, 1)
         assert loss is None or (loss.temperature, loss.weight) == (0.07, 0.4)
         assert decoder is None or (decoder.width, decoder.heads, decoder.layers, decoder.dropout) == (256, 4, 3, 0.1)
-        assert cfg.model.clip.get('vision', {}).get('drop_path', 0) == (0.1 if 'vit' in path.stem else 0)
+        assert cfg.model.backbone.clip.get('vision', {}).get('drop_path', 0) == (0.1 if 'vit' in path.stem else 0)
 
 
 @pytest.mark.parametrize('path', FULL_SIZE, ids=lambda p: p.stem)

@@ -96,13 +96,10 @@ def files_of(images: list[Path]) -> Iterator[Path]:
 
 
 def build_model(args: argparse.Namespace) -> nn.Module:
-    """The model, without checkpoint at once for ``--class-names``, so that the config's names need not exist."""
+    """The model, for ``--class-names`` if its classes are text alone."""
     cfg = cli.read_config(args)
-    model = cfg.get('model') or {}
-    untrained = args.checkpoint == 'none'
-    if untrained and args.class_names and getattr(MODELS.get(model.get('type')), 'open_vocabulary', False):
-        model.class_names = args.class_names
-    return model_from(args, cfg)
+    any_names = getattr(MODELS.get((cfg.get('model') or {}).get('type')), 'open_vocabulary', False)
+    return model_from(args, cfg, class_names=args.class_names if any_names else None)
 
 
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
@@ -116,9 +113,7 @@ def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
         raise ConfigError('the checkpoint does not name the classes: list them with --class-names')
     if names is None:
         return [readable(name) for name in known]
-    if getattr(model, 'open_vocabulary', False):
-        model.set_class_names(names)
-    elif known is not None:
+    if not getattr(model, 'open_vocabulary', False) and known is not None:
         raise ConfigError(
             f'--class-names: {type(model).__name__} was trained for {shorten(", ".join(known), 120)} and no others'
         )

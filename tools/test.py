@@ -42,7 +42,6 @@ check_environment()  # before anything imports torchvision or an mm package
 from mmengine.hooks import PrepareTTAHook
 
 from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, cli, read_checkpoint
-from vlprompt.engine.data_arguments import fill_data_arguments
 from vlprompt.engine.phases import phase_of
 
 
@@ -54,8 +53,7 @@ def main() -> None:
     content = read_checkpoint(load_from) if load_from else None
     cfg = configs[args.phase or phase_of(cfg, content) or list(configs)[-1]]
     cfg.start_from, cfg.load_from = None, load_from
-    if content is not None:
-        fill_data_arguments(cfg, content)
+    cfg.train_cfg = cfg.val_cfg = None  # so that no training data are needed
     cfg.resume = False
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
     tta_model = cli.use_tta(cfg) if args.tta else None

@@ -1,3 +1,3 @@
 _base_ = './denseclip_in1k-r50_fpn_80k_ade20k-512x512.py'
 
-model = dict(backbone=dict(trunk=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101'))))
+model = dict(backbone=dict(trunk=dict(trunk=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))))

@@ -8,7 +8,7 @@ _base_ = [
 data_preprocessor = dict(size=(192, 192))
 model = dict(
     data_preprocessor=data_preprocessor,
-    clip=dict(image_size=192),
+    backbone=dict(clip=dict(image_size=192)),
     class_names=[
         'sky',
         'building',

@@ -1,4 +1,4 @@
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 
 # Ablation: the text acts through the auxiliary loss only.
-model = dict(score_concat=None)
+model = dict(backbone=dict(score_concat=None))

@@ -1,4 +1,4 @@
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 
 # Ablation: text that has not seen the image.
-model = dict(context_decoder=None)
+model = dict(backbone=dict(matching=dict(context_decoder=None)))

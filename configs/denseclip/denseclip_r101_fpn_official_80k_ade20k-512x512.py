@@ -1,3 +1,3 @@
 _base_ = './denseclip_r50_fpn_official_80k_ade20k-512x512.py'
 
-model = dict(clip=dict(arch='RN101'))
+model = dict(backbone=dict(clip=dict(arch='RN101')))

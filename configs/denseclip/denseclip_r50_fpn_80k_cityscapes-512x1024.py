@@ -8,7 +8,7 @@ _base_ = [
 data_preprocessor = dict(size=(512, 1024))
 model = dict(
     data_preprocessor=data_preprocessor,
-    clip=dict(image_size=(512, 1024)),
+    backbone=dict(clip=dict(image_size=(512, 1024))),
     class_names='cityscapes',
     test_cfg=dict(crop_size=(512, 1024), stride=(341, 682)),
 )

@@ -7,4 +7,4 @@ model = dict(
     decode_head=dict(init_cfg=None),
     frozen=[],
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'matching.text': dict(lr_mult=0)}))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone.matching.text': dict(lr_mult=0)}))

@@ -4,4 +4,4 @@ _weights = dict(
     checkpoint='https://mmassets.onedl.ai/mmsegmentation/v0.5/pretrain/swin/'
     'swin_small_patch4_window7_224_20220317-7ba6d6dd.pth'
 )
-model = dict(backbone=dict(trunk=dict(depths=[2, 2, 18, 2], init_cfg=_weights)))
+model = dict(backbone=dict(trunk=dict(trunk=dict(depths=[2, 2, 18, 2], init_cfg=_weights))))

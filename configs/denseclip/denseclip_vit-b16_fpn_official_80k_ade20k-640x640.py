@@ -3,9 +3,9 @@ _base_ = './denseclip_vit-b16_fpn_80k_ade20k-640x640.py'
 # The published code, defects included: the class embedding is added twice, AdamW reaches the text tower with the
 # floor of the schedule (up to 1e-6), and neck and head keep the layers' own initialisation.
 model = dict(
-    backbone=dict(official=True),
+    backbone=dict(trunk=dict(official=True)),
     neck=dict(init_cfg=None),
     decode_head=dict(init_cfg=None),
     frozen=[],
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'matching.text': dict(lr_mult=0)}))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone.matching.text': dict(lr_mult=0)}))

@@ -2,4 +2,4 @@ _base_ = './clip_micro-rn_fpn_200i_camvid-192x192.py'
 
 # The same trunk from random initialisation, which needs the full learning rate.
 model = dict(backbone=dict(clip=dict(weights=None)))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone.[!m]*': dict(lr_mult=1.0)}))

@@ -5,5 +5,5 @@ _base_ = [
     '../_base_/default_runtime_det_micro.py',
 ]
 
-model = dict(clip=dict(image_size=256), class_names='coco')
+model = dict(backbone=dict(clip=dict(image_size=256)), class_names='coco')
 auto_scale_lr = dict(base_batch_size=4)

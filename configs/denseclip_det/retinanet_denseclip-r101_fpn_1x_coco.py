@@ -1,3 +1,3 @@
 _base_ = './retinanet_denseclip-r50_fpn_1x_coco.py'
 
-model = dict(clip=dict(arch='RN101'))
+model = dict(backbone=dict(clip=dict(arch='RN101')))

@@ -40,9 +40,9 @@ from vlprompt.apis import init_model  # noqa: E402
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py'
 QUICK = {
-    'model.clip.arch': 'micro-rn',
-    'model.context_decoder.width': 64,
-    'model.context_decoder.heads': 1,
+    'model.backbone.clip.arch': 'micro-rn',
+    'model.backbone.matching.context_decoder.width': 64,
+    'model.backbone.matching.context_decoder.heads': 1,
     'model.neck.out_channels': 16,
     'model.decode_head.channels': 16,
 }
@@ -58,7 +58,7 @@ def text_anew(model: nn.Module, reference: bool, trained: bool = False) -> Itera
         reference: by the path over all positions; else by the shared prefix.
         trained: the tower gets gradients.
     """
-    matching = model.matching
+    matching = model.backbone.matching
     matching.text_features = partial(matching.prompt.encode, matching.text, reference=reference)
     matching.text.requires_grad_(trained)
     try:
@@ -127,7 +127,7 @@ def compare_training(model: nn.Module, images: Tensor, repeats: int) -> dict[str
         return sum(value for name, value in model(images, samples, mode='loss').items() if 'loss' in name)
 
     def encode_text() -> Tensor:
-        return model.matching.text_features()
+        return model.backbone.matching.text_features()
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
@@ -191,7 +191,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     crop, shape = (64, (64, 96)) if args.quick else (args.crop, tuple(args.shape))
     MMLogger.get_instance('mmengine', log_level=logging.ERROR)
     torch.manual_seed(0)
-    options = {'model.clip.weights': None, 'model.clip.image_size': crop, 'model.test_cfg.crop_size': (crop, crop)}
+    options = {
+        'model.backbone.clip.weights': None,
+        'model.backbone.clip.image_size': crop,
+        'model.test_cfg.crop_size': (crop, crop),
+    }
     options['model.test_cfg.stride'] = (crop * 2 // 3,) * 2
     device = torch.device(args.device)
     model = init_model(CONFIG, cfg_options=options | (QUICK if args.quick else {}), device=device)

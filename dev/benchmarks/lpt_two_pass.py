@@ -36,12 +36,14 @@ def build_model(arch: dict, device: torch.device) -> HeadClassifier:
     """LPT with its published sizes."""
     model = HeadClassifier(
         timm=dict(arch=arch),
-        prompt=dict(type='vlprompt.VisualPrompt'),
-        pool=dict(type='vlprompt.PromptPool', first_block=arch['layers'] // 2, center=True),
+        tuner=dict(
+            type='vlprompt.GroupedPromptTuner',
+            prompt=dict(type='vlprompt.VisualPrompt'),
+            pool=dict(type='vlprompt.PromptPool', first_block=arch['layers'] // 2, center=True),
+        ),
         head=dict(type='vlprompt.CosineHead', dropout=0.1),
-        loss=AGCL,
-        dual=dict(eta=0.5, loss=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0)),
-        trainable=['pool.*', 'head.*'],
+        loss=dict(type='vlprompt.DualStreamLoss', balanced=AGCL, uniform=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0)),
+        trainable=['tuner.pool.*', 'head.*'],
         num_classes=CLASSES,
     )
     model.set_class_counts(torch.linspace(5, 4980, CLASSES).long().tolist())
@@ -89,17 +91,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     size = arch['image_size']
     images = torch.randn(args.batch // 2, 3, size, size, device=device).repeat(2, 1, 1, 1)
     with torch.no_grad():  # centred queries point in all directions, so that images choose different groups
-        model.pool.fit(model.query(images), torch.Generator())
-        chosen = len(model.feature(images)[1].combinations()[0])
+        model.tuner.pool.fit(model.frozen_features(images), torch.Generator())
+        groups = model.feature(images)[1].fields['matched_groups']
+        chosen = len(groups.sort(1).values.unique(dim=0))
     samples = [ClassificationSample().set_gt_label(index % CLASSES).to(device) for index in range(len(images))]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     @torch.no_grad()
     def forward(reference: bool) -> list[Tensor]:
-        return [model.head(model.feature(images, reference)[0])]
+        model.tuner.two_passes = reference
+        return [model.head(model.feature(images)[0])]
 
     def step(reference: bool) -> list[Tensor]:
-        losses = model.loss(images, samples, reference)
+        model.tuner.two_passes = reference
+        losses = model.loss(images, samples)
         return list(torch.autograd.grad(sum(v for name, v in losses.items() if 'loss' in name), trained))
 
     where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {args.threads} threads'

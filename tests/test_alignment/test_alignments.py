@@ -109,3 +109,28 @@ def test_missing_local_tokens_and_bad_arguments_are_named(features, text):
         TransportAlignment(dtype='single')
     with pytest.raises(ValueError, match='ensemble'):
         CosineAlignment('sum')
+
+
+@pytest.mark.parametrize(
+    'alignment',
+    [
+        CosineAlignment('features'),
+        CosineAlignment('logits'),
+        UniformAlignment(0.5),
+        TransportAlignment(global_weight=1.0),
+    ],
+    ids=['features', 'logits', 'uniform', 'transport'],
+)
+def test_text_of_each_image_is_the_loop_over_images(features, alignment):
+    text = torch.randn(B, P, K, D)
+    aligned = alignment(features, text, SCALE)
+    for b in range(B):
+        image = ClipFeatures(features.cls[b : b + 1], features.local[b : b + 1], (), (H, W))
+        expected = alignment(image, text[b], SCALE)
+        torch.testing.assert_close(aligned.logits[b], expected.logits[0], atol=1e-5, rtol=1e-5)
+        if expected.plan is not None:
+            torch.testing.assert_close(aligned.plan[b], expected.plan[0])
+            torch.testing.assert_close(aligned.maps[b], expected.maps[0])
+    shared = alignment(features, text[0], SCALE).logits
+    per_image = alignment(features, text[:1].expand(B, -1, -1, -1), SCALE).logits
+    torch.testing.assert_close(shared, per_image, atol=1e-5, rtol=1e-5)

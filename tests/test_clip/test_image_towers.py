@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.conftest import MICRO
-from vlprompt.clip import CLIP, ModifiedResNet, VisionTransformer, find_architecture
+from vlprompt.clip import CLIP, ModifiedResNet, VisionTransformer, VisualTokens, find_architecture
 from vlprompt.clip.vit import default_out_indices
 
 
@@ -150,8 +150,8 @@ class TestVisualPrompts:
         prompts = [None if n is None else torch.randn(n, 64) for n in lengths]
         batched = [None if p is None else p.expand(2, -1, -1) for p in prompts]
         with torch.no_grad():
-            out = ours(images, prompts=prompts, norm_prompts=norm_prompts)
-            per_image = ours(images, prompts=batched, norm_prompts=norm_prompts)
+            out = ours(images, prompts=VisualTokens(tuple(prompts), not norm_prompts))
+            per_image = ours(images, prompts=VisualTokens(tuple(batched), not norm_prompts))
             expected = self.by_hand(theirs, images, batched, norm_prompts)
         torch.testing.assert_close(out.cls, expected, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(per_image.local, out.local)
@@ -163,15 +163,54 @@ class TestVisualPrompts:
         images, prompt = torch.randn(1, 3, 64, 64), torch.randn(2, 64)
         with torch.no_grad():
             plain = ours(images).cls
-            assert ours(images, prompts=[None, None]).cls.equal(plain)
-            assert ours(images, prompts=[prompt]).cls.equal(ours(images, prompts=[prompt, None, None]).cls)
-            assert not ours(images, prompts=[None, prompt]).cls.allclose(plain)
+            assert ours(images, prompts=VisualTokens((None, None))).cls.equal(plain)
+            shallow = ours(images, prompts=VisualTokens((prompt,))).cls
+            assert shallow.equal(ours(images, prompts=VisualTokens((prompt, None, None))).cls)
+            assert not ours(images, prompts=VisualTokens((None, prompt))).cls.allclose(plain)
 
     def test_gradient_reaches_every_prompt(self, pair):
         ours, _ = pair
         prompts = [torch.randn(2, 64, requires_grad=True) for _ in range(3)]
-        ours(torch.randn(1, 3, 64, 64), local=False, maps=False, prompts=prompts).cls.sum().backward()
+        out = ours(torch.randn(1, 3, 64, 64), local=False, maps=False, prompts=VisualTokens(tuple(prompts)))
+        out.cls.sum().backward()
         assert all(p.grad.abs().sum() > 0 for p in prompts)
+
+    @pytest.mark.parametrize('after_norm', [True, False])
+    @pytest.mark.parametrize('lengths', [(2,), (2, 3, 1), (2, None, 3)], ids=str)
+    def test_sets_are_separate_passes(self, pair, after_norm, lengths):
+        ours, _ = pair
+        images = torch.randn(2, 3, 64, 64)
+        blocks = [None if n is None else torch.randn(4, n, 64, requires_grad=True) for n in lengths]
+        out = ours(images, maps=False, prompts=VisualTokens(tuple(blocks), after_norm, sets=4))
+        passes = []
+        for index in range(4):
+            tokens = VisualTokens(tuple(None if b is None else b[index] for b in blocks), after_norm)
+            passes.append(ours(images, local=False, maps=False, prompts=tokens).cls)
+        expected = torch.stack(passes, 1)
+        assert out.grid == (1, 4)
+        assert (out.local - expected).abs().max() < 4e-7 * expected.abs().max()
+        torch.testing.assert_close(out.cls, expected.mean(1))
+        learned = [b for b in blocks if b is not None]
+        weights = torch.randn_like(expected)
+        gradients = (torch.autograd.grad((x * weights).sum(), learned) for x in (out.local, expected))
+        for ours_, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours_, theirs, rtol=1e-4, atol=1e-5)
+
+    def test_patches_of_sets_are_embedded_once(self, pair, monkeypatch):
+        ours, _ = pair
+        seen = []
+        monkeypatch.setattr(
+            ours, 'embed', lambda images, *a, embed=ours.embed: seen.append(len(images)) or embed(images, *a)
+        )
+        ours(torch.randn(2, 3, 64, 64), maps=False, prompts=VisualTokens((torch.randn(4, 2, 64),), sets=4))
+        assert seen == [2]
+
+    def test_errors_of_sets(self, pair):
+        ours, _ = pair
+        with pytest.raises(ValueError, match=r'3 sets of visual prompts need entries \(3, n, width\)'):
+            VisualTokens((torch.randn(2, 4, 64),), sets=3)
+        with pytest.raises(ValueError, match='maps=False'):
+            ours(torch.randn(1, 3, 64, 64), prompts=VisualTokens((torch.randn(2, 4, 64),), sets=2))
 
     def test_class_offset(self, pair):
         ours, _ = pair
@@ -186,6 +225,11 @@ class TestVisualPrompts:
         ours, _ = pair
         images = torch.randn(1, 3, 64, 64)
         with pytest.raises(ValueError, match='4 entries of visual prompts for 3 blocks'):
-            ours(images, prompts=[torch.zeros(1, 64)] * 4)
+            ours(images, prompts=VisualTokens((torch.zeros(1, 64),) * 4))
         with pytest.raises(ValueError, match=r'must be \(n, 64\)'):
-            ours(images, prompts=[torch.zeros(1, 32)])
+            ours(images, prompts=VisualTokens((torch.zeros(1, 32),)))
+
+
+def test_visual_prompts_for_a_resnet(micro_rn):
+    with pytest.raises(ValueError, match='vision transformer; custom is a ResNet'):
+        CLIP(micro_rn).encode_image(torch.randn(1, 3, 64, 64), prompts=VisualTokens((torch.randn(2, 64),)))

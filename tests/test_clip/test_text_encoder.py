@@ -42,6 +42,54 @@ def test_features_and_context_gradients_agree_with_the_reference(text_encoder, l
     assert_same(features_and_gradients(text_encoder, tokens), expected)
 
 
+def plain_transformer(encoder: TextEncoder, tokens: PromptTokens) -> torch.Tensor:
+    """Every prompt on its own, position by position, deep prompts written into the residual stream."""
+    out = []
+    for p, k in [(p, k) for p in range(tokens.num_prompts) for k in range(tokens.num_classes)]:
+        x = tokens.embeddings(encoder.context_length)[p, k] + encoder.positional_embedding
+        for index, block in enumerate(encoder.transformer.resblocks):
+            if 0 < index <= len(tokens.deep):
+                prompt = tokens.deep[index - 1][p]
+                x = torch.cat([x[:1], prompt, x[1 + len(prompt) :]])
+            x = block(x[None], causal=True)[0]
+        out.append(encoder.ln_final(x[tokens.eot[p, k]]) @ encoder.text_projection)
+    return torch.stack(out).unflatten(0, tokens.eot.shape)
+
+
+@pytest.mark.parametrize('lengths', [(3,), (3, 1), (4, 4)], ids=str)
+@pytest.mark.parametrize('tokens_in_budget', [None, 4], ids=['whole', 'chunks recomputed'])
+def test_deep_prompts_stand_in_the_shared_prefix(text_encoder, lengths, tokens_in_budget):
+    """Features and gradients of prefix, suffix and every deep prompt; also where deep prompts alone need gradients."""
+    plain = random_prompts(3, 5, [[3, 3, 4, 2], [1, 3, 4, 2], [2, 2, 2, 2]])
+    deep = tuple(torch.randn(3, n, 24).requires_grad_() for n in lengths)
+    tokens = PromptTokens(plain.prefix, plain.suffix, plain.eot, deep)
+    weights = torch.randn(3, 4, 8)
+    if tokens_in_budget:
+        text_encoder.memory_budget = tokens_in_budget * text_encoder.saved_bytes_per_token(20)
+    inputs = (tokens.prefix, tokens.suffix, *deep)
+    results = []
+    for encode in (
+        text_encoder,
+        lambda t: text_encoder(t, reference=True),
+        lambda t: plain_transformer(text_encoder, t),
+    ):
+        out = encode(tokens)
+        results.append((out, *torch.autograd.grad((out * weights).sum(), inputs)))
+    assert all(gradient.any() for gradient in results[0])
+    assert_same(results[0], results[2])
+    assert_same(results[1], results[2])
+    frozen = PromptTokens(tokens.prefix.detach(), tokens.suffix.detach(), tokens.eot, deep)
+    assert_same(torch.autograd.grad((text_encoder(frozen) * weights).sum(), deep), results[2][3:])
+
+
+def test_more_deep_prompts_than_blocks(text_encoder):
+    plain = random_prompts(1, 3, [[3, 1]])
+    tokens = PromptTokens(plain.prefix, plain.suffix, plain.eot, (torch.randn(1, 2, 24),) * 3)
+    for reference in (False, True):
+        with pytest.raises(ValueError, match='3 deep prompts need a text tower of 4 blocks, this one has 3'):
+            text_encoder(tokens, reference=reference)
+
+
 def test_coop_layout_with_seventeen_shared_positions(seeded):
     encoder = TextEncoder(embed_dim=8, vocab_size=50, width=32, heads=2, layers=2)
     tokens = random_prompts(1, 17, [[3, 4, 3, 6, 9]], width=32)

@@ -30,7 +30,9 @@ def test_embeddings_must_hold_the_end_token():
 
 
 def test_select_classes():
-    t = tokens()
+    t = tokens(shared=3)
+    t.deep = (torch.randn(2, 2, 5),)
+    assert t.select_classes(slice(1, None)).deep == t.deep
     assert t.select_classes(slice(1, None)).num_classes == 2
     assert t.select_classes(torch.tensor([2, 0])).suffix[:, 0].equal(t.suffix[:, 2])
 
@@ -48,3 +50,10 @@ def test_select_classes():
 def test_shapes_are_checked(prefix, suffix, eot, message):
     with pytest.raises(ValueError, match=message):
         PromptTokens(torch.zeros(prefix), torch.zeros(suffix), torch.zeros(eot, dtype=torch.long))
+
+
+@pytest.mark.parametrize('shape', [(2, 2, 5), (1, 1, 5), (2, 1, 4), (2, 5)])
+def test_deep_prompts_lie_in_the_prefix(shape):
+    t = tokens(shared=2)
+    with pytest.raises(ValueError, match=r'deep prompts must be \(P, n, W\) = \(2, n, 5\).*n < 2'):
+        PromptTokens(t.prefix, t.suffix, t.eot, (torch.zeros(shape),))

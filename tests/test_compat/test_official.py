@@ -62,6 +62,71 @@ def test_round_trip(case, tmp_path, micro_rn):
         assert model(torch.randn(2, 3, 64, 64), mode='tensor').shape == (2, 3)
 
 
+def official_cocoop():
+    """The prompt learner of CoCoOp with 4 vectors, on towers of width 32 and a joint space of 24."""
+    shapes = {'linear1.weight': (1, 24), 'linear1.bias': (1,), 'linear2.weight': (WIDTH, 1), 'linear2.bias': (WIDTH,)}
+    checkpoint = official(torch.randn(4, WIDTH).half(), 3)
+    checkpoint['state_dict'] |= {f'meta_net.{name}': torch.randn(shape).half() for name, shape in shapes.items()}
+    return checkpoint
+
+
+def official_maple(depth=2):
+    """MaPLe saves the whole model; deep prompts and their projections are in full precision, the others are not."""
+    state = official(torch.randn(2, WIDTH).half(), 3)['state_dict']
+    state |= {'proj.weight': torch.randn(64, WIDTH).half(), 'proj.bias': torch.randn(64).half()}
+    for index in range(depth - 1):
+        state[f'compound_prompts_text.{index}'] = torch.randn(2, WIDTH)
+        state[f'compound_prompt_projections.{index}.weight'] = torch.randn(64, WIDTH)
+        state[f'compound_prompt_projections.{index}.bias'] = torch.randn(64)
+    state = {f'prompt_learner.{name}': tensor for name, tensor in state.items()}
+    copies = {'image_encoder.conv1.weight': torch.zeros(1), 'text_encoder.positional_embedding': torch.zeros(1)}
+    return dict(state_dict=state | copies | {'logit_scale': torch.zeros(())}, epoch=5)
+
+
+@pytest.mark.parametrize(
+    ('method', 'checkpoint', 'options'),
+    [('cocoop', official_cocoop(), {}), ('maple', official_maple(), {'model.prompt.depth': 2})],
+    ids=['cocoop', 'maple'],
+)
+def test_round_trip_with_layers_beside_the_context(method, checkpoint, options, tmp_path):
+    torch.save(checkpoint, tmp_path / 'src')
+    command = [sys.executable, ROOT / 'tools/model_converters/official.py', method, tmp_path / 'src']
+    subprocess.run([*command, tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+    options = options | {'model.clip': dict(_delete_=True, arch=MICRO['vit']), 'model.class_names': NAMES}
+    config = ROOT / f'configs/{method}/{method}_vit-b16_16shot_caltech101.py'
+    model = init_model(config, tmp_path / 'dst.pth', options)
+    state = {name.removeprefix('prompt_learner.'): t for name, t in checkpoint['state_dict'].items()}
+    assert torch.equal(model.prompt.context[0], state['ctx'].float())
+    if method == 'cocoop':
+        for name, parameter in model.prompt.meta_net.named_parameters():
+            assert torch.equal(parameter, state[f'meta_net.{name}'].float())
+    else:
+        assert torch.equal(model.prompt.deep[0, 0], state['compound_prompts_text.0'])
+        assert torch.equal(model.visual.projections[0].weight, state['proj.weight'].float())
+        assert torch.equal(model.visual.projections[1].bias, state['compound_prompt_projections.0.bias'])
+    with torch.no_grad():
+        assert model(torch.randn(2, 3, 64, 64), mode='tensor').shape == (2, 3)
+
+
+def test_what_would_not_be_read_is_named():
+    cocoop, maple = official_cocoop(), official_maple()
+    for method in ('coop', 'plot', 'maple'):
+        with pytest.raises(ValueError, match=rf'{method}: 4 learned tensors .*meta_net\.linear1\.bias.*"cocoop"'):
+            convert(method, cocoop)
+    for method in ('coop', 'plot', 'cocoop'):
+        with pytest.raises(ValueError, match=rf'{method}: 5 learned .*compound_prompts_text\.0.*"maple"'):
+            convert(method, maple)
+    for method, missing in (('cocoop', 'meta_net.linear1.bias'), ('maple', 'proj.bias')):
+        for ctx, rows in ((torch.zeros(N_CTX, WIDTH), 3), (torch.zeros(4, N_CTX, WIDTH), 12)):
+            with pytest.raises(KeyError, match=f'{method}: the checkpoint has no .*{missing}'):
+                convert(method, official(ctx, rows))
+    learned = {'prompt_learner.ctx': torch.zeros(2, WIDTH), 'image_encoder.VPT': torch.zeros(2, 64)}
+    with pytest.raises(ValueError, match=r'image_encoder\.VPT; this is a checkpoint of VPT or IVLP'):
+        convert('coop', learned)
+    with pytest.raises(ValueError, match='ctx_vision; this is a checkpoint of PLOT'):
+        convert('plot', {'prompt_learner.ctx': torch.zeros(4, 4, 8), 'prompt_learner.ctx_vision': torch.zeros(4, 2, 8)})
+
+
 def test_the_wrong_method_is_named():
     with pytest.raises(ValueError, match='"plot"'):
         convert('coop', official(torch.zeros(4, N_CTX, WIDTH), 12))
@@ -76,12 +141,12 @@ def test_the_wrong_method_is_named():
 def official_denseclip(model):
     """The state dict that the official code writes for a model of this shape, in its names."""
     names = [
-        ('matching.prompt.context', 'contexts'),
-        ('matching.gamma', 'gamma'),
-        ('matching.text.', 'text_encoder.'),
-        ('matching.context_decoder.', 'context_decoder.'),
-        ('backbone.visual.', 'backbone.'),
-        ('backbone.pyramid.', 'backbone.'),
+        ('backbone.matching.prompt.context', 'contexts'),
+        ('backbone.matching.gamma', 'gamma'),
+        ('backbone.matching.text.', 'text_encoder.'),
+        ('backbone.matching.context_decoder.', 'context_decoder.'),
+        ('backbone.trunk.visual.', 'backbone.'),
+        ('backbone.trunk.pyramid.', 'backbone.'),
     ]
     state = {}
     for key, value in model.state_dict().items():
@@ -95,17 +160,16 @@ def official_denseclip(model):
 
 @pytest.mark.parametrize('kind', ['rn', 'vit'])
 def test_denseclip_round_trip(kind, tmp_path):
-    pytest.importorskip('mmseg')
     name = {'rn': 'denseclip_r50_fpn_80k_ade20k-512x512', 'vit': 'denseclip_vit-b16_fpn_official_80k_ade20k-640x640'}[
         kind
     ]
     clip = {
-        'model.clip.arch': dict(MICRO[kind], _delete_=True),
-        'model.clip.weights': None,
-        'model.clip.image_size': 64,
+        'model.backbone.clip.arch': dict(MICRO[kind], _delete_=True),
+        'model.backbone.clip.weights': None,
+        'model.backbone.clip.image_size': 64,
     }
     if kind == 'vit':
-        clip |= {'model.clip.arch.vision_layers': 4, 'model.clip.vision.out_indices': (0, 1, 2, 3)}
+        clip |= {'model.backbone.clip.arch.vision_layers': 4, 'model.backbone.clip.vision.out_indices': (0, 1, 2, 3)}
     options = {**clip, 'model.class_names': NAMES, 'model.neck.out_channels': 16, 'model.decode_head.channels': 16}
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = init_model(ROOT / f'configs/denseclip/{name}.py', cfg_options=options)
@@ -114,11 +178,14 @@ def test_denseclip_round_trip(kind, tmp_path):
         command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-seg']
         subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
         model = init_model(ROOT / f'configs/denseclip/{name}.py', tmp_path / 'dst.pth', options)
-        assert torch.equal(model.matching.prompt.context, state['contexts'])
-        assert torch.equal(model.matching.text.positional_embedding, state['text_encoder.positional_embedding'])
-        assert torch.equal(model.backbone.visual.conv1.weight, state['backbone.conv1.weight'])
+        matching = model.backbone.matching
+        assert torch.equal(matching.prompt.context, state['contexts'])
+        assert torch.equal(
+            model.backbone.matching.text.positional_embedding, state['text_encoder.positional_embedding']
+        )
+        assert torch.equal(model.backbone.trunk.visual.conv1.weight, state['backbone.conv1.weight'])
         if kind == 'vit':
-            assert torch.equal(model.backbone.pyramid.fpn4[0].weight, state['backbone.fpn4.0.weight'])
+            assert torch.equal(model.backbone.trunk.pyramid.fpn4[0].weight, state['backbone.fpn4.0.weight'])
         with torch.no_grad():
             assert model(torch.randn(1, 3, 64, 64), mode='tensor').shape == (1, 3, 16, 16)
 
@@ -126,12 +193,11 @@ def test_denseclip_round_trip(kind, tmp_path):
 @pytest.mark.parametrize('kind', ['retinanet', 'mask-rcnn'])
 def test_denseclip_detection_round_trip(kind, tmp_path):
     """The official layout: every tensor of the shipped model finds its place, and the result loads and runs."""
-    pytest.importorskip('mmdet')
     config = ROOT / f'configs/denseclip_det/{kind}_denseclip-r50_fpn_official_1x_coco.py'
     options = {
-        'model.clip.arch': dict(MICRO['rn'], _delete_=True),
-        'model.clip.weights': None,
-        'model.clip.image_size': 96,
+        'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
+        'model.backbone.clip.weights': None,
+        'model.backbone.clip.image_size': 96,
         'model.class_names': NAMES,
         'model.neck.out_channels': 16,
     }
@@ -151,10 +217,13 @@ def test_denseclip_detection_round_trip(kind, tmp_path):
         command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-det']
         subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
         model = init_model(config, tmp_path / 'dst.pth', options)
-        assert torch.equal(model.matching.prompt.context, state['contexts'])
-        assert torch.equal(model.matching.gamma, state['gamma'])
-        assert torch.equal(model.matching.text.positional_embedding, state['text_encoder.positional_embedding'])
-        assert model.backbone.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
+        matching = model.backbone.matching
+        assert torch.equal(matching.prompt.context, state['contexts'])
+        assert torch.equal(matching.gamma, state['gamma'])
+        assert torch.equal(
+            model.backbone.matching.text.positional_embedding, state['text_encoder.positional_embedding']
+        )
+        assert model.backbone.trunk.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
         for name in expected:
             assert torch.equal(model.state_dict()[name], state[name]), name
 

@@ -49,14 +49,14 @@ def test_lpt_round_trip(run_tool):
     options = {
         'model.num_classes': 5,
         'model.timm': dict(_delete_=True, arch=ARCH, weights=str(source), norm_eps=1e-5),
-        'model.prompt.length': 2,
-        'phases.groups.model.pool': dict(size=4, length=2, first_block=1),
+        'model.tuner.prompt.length': 2,
+        'phases.groups.model.tuner.pool': dict(size=4, length=2, first_block=1),
     }
     model = init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official_90e_places_lt.py', ours, options)
     assert torch.load(ours)['meta']['vlprompt']['base']['sha256'] == model.base_source.sha256
-    assert torch.equal(model.prompt.tokens, learned['Prompt_Tokens'])
-    assert torch.equal(model.pool.tokens, learned['Prompt_Tokens_pool'])
-    assert torch.equal(model.pool.keys, learned['Prompt_Keys'])
+    assert torch.equal(model.tuner.prompt.tokens, learned['Prompt_Tokens'])
+    assert torch.equal(model.tuner.pool.tokens, learned['Prompt_Tokens_pool'])
+    assert torch.equal(model.tuner.pool.keys, learned['Prompt_Keys'])
     assert torch.equal(model.head.weight, learned['head.weight'].T)
     assert torch.equal(model.visual.transformer.resblocks[1].mlp.c_fc.bias, state['module.blocks.1.mlp.fc1.bias'])
     assert model.visual.ln_post.eps == 1e-5
@@ -69,7 +69,7 @@ def test_vpt_round_trip(run_tool):
     shallow, deep = np.random.rand(1, 2, 32).astype('float32'), np.random.rand(2, 2, 32).astype('float32')
     _, ours = run_tool('vpt', dict(shallow_prompt=shallow, deep_prompt=deep))
     state = torch.load(ours)['state_dict']
-    assert torch.equal(state['prompt.tokens'], torch.from_numpy(np.concatenate([shallow, deep])))
+    assert torch.equal(state['tuner.prompt.tokens'], torch.from_numpy(np.concatenate([shallow, deep])))
 
 
 def test_vpt_of_a_whole_model():
@@ -80,19 +80,19 @@ def test_vpt_of_a_whole_model():
         'head.last_layer.bias': torch.randn(7),
     }
     converted = convert('vpt', state)
-    assert converted['prompt.tokens'].shape == (4, 5, 8)
+    assert converted['tuner.prompt.tokens'].shape == (4, 5, 8)
     assert torch.equal(converted['head.weight'], state['head.last_layer.weight'])
     assert torch.equal(converted['head.bias'], state['head.last_layer.bias'])
     projection = dict(weight=torch.randn(8, 8), bias=torch.randn(8))
     projected = convert('vpt', state | {f'enc.transformer.prompt_proj.{k}': v for k, v in projection.items()})
-    assert all(torch.equal(projected[f'prompt.projection.{k}'], v) for k, v in projection.items())
+    assert all(torch.equal(projected[f'tuner.prompt.projection.{k}'], v) for k, v in projection.items())
     shallow = {name: value for name, value in state.items() if 'deep' not in name}
-    assert convert('vpt', shallow)['prompt.tokens'].shape == (1, 5, 8)
+    assert convert('vpt', shallow)['tuner.prompt.tokens'].shape == (1, 5, 8)
 
 
 def test_files_of_other_methods_are_refused():
     state, _ = lpt_state(pool=False)
-    assert set(convert('lpt', state)) == {'prompt.tokens', 'head.weight'}
+    assert set(convert('lpt', state)) == {'tuner.prompt.tokens', 'head.weight'}
     assert describe('lpt', {k: v for k, v in state.items() if 'prompt_learner' in k}) == {}
     wrong = state | {'module.prompt_learner.head.weight': torch.randn(5, 32)}
     with pytest.raises(ValueError, match='transposed'):

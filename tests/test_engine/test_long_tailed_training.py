@@ -13,8 +13,8 @@ from tests.interruption import Interrupted
 from vlprompt.apis import init_model
 from vlprompt.engine import cli, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
-from vlprompt.engine.hooks.frozen_features import choose_per_class
-from vlprompt.engine.hooks.long_tailed import usage_statistics
+from vlprompt.engine.hooks.prompt_usage import usage_statistics
+from vlprompt.engine.hooks.start_from_features import choose_per_class
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.errors import CheckpointError, ConfigError
 
@@ -32,9 +32,9 @@ test_pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassi
 model = dict(
     timm=dict(_delete_=True, arch=dict(width=32, layers=3, heads=2, patch_size=16, image_size=32),
               weights='{root}/trunk.pth'),
-    prompt=dict(length=2),
+    tuner=dict(prompt=dict(length=2)),
 )
-phases = dict(groups=dict(model=dict(pool=dict(size=4, length=2, first_block=1))))
+phases = dict(groups=dict(model=dict(tuner=dict(pool=dict(size=4, length=2, first_block=1)))))
 train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False,
     sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=2),
@@ -87,15 +87,15 @@ def state(path):
 def test_two_phases_in_one_go(project, tmp_path):
     runner = train_phases(configs(project, tmp_path))
     first, second = state(tmp_path / 'shared/epoch_2.pth'), state(tmp_path / 'groups/epoch_2.pth')
-    assert set(first) == {'prompt.tokens', 'head.weight'}
-    assert set(second) == {'prompt.tokens', 'head.weight', 'pool.tokens', 'pool.keys'}
+    assert set(first) == {'tuner.prompt.tokens', 'head.weight'}
+    assert set(second) == {'tuner.prompt.tokens', 'head.weight', 'tuner.pool.tokens', 'tuner.pool.keys'}
     assert (tmp_path / 'groups/epoch_2.pth').stat().st_size < 60_000
-    assert torch.equal(first['prompt.tokens'], second['prompt.tokens']), 'frozen in phase 2'
+    assert torch.equal(first['tuner.prompt.tokens'], second['tuner.prompt.tokens']), 'frozen in phase 2'
     assert not torch.equal(first['head.weight'], second['head.weight'])
     model = runner.bare_model
-    assert model.loss_cls.counts.tolist() == list(COUNTS)
-    assert model.dual.loss.counts.tolist() == list(COUNTS)
-    assert model.dual.weight == pytest.approx(0.25), 'of the second of two epochs'
+    assert model.loss_cls.balanced.counts.tolist() == list(COUNTS)
+    assert model.loss_cls.uniform.counts.tolist() == list(COUNTS)
+    assert model.loss_cls.weight == pytest.approx(0.25), 'of the second of two epochs'
     assert model.class_names == ('red', 'green', 'blue')
     metrics = cli.run_test(runner)
     assert 2 <= metrics['lpt/keys_used'] <= 4
@@ -105,27 +105,29 @@ def test_two_phases_in_one_go(project, tmp_path):
     steps = [json.loads(line) for line in next((tmp_path / 'groups').glob('*/vis_data/scalars.json')).open()]
     assert len(steps) == 6
     assert all(2 <= step['keys_used'] <= 4 and 0 < step['key_entropy'] <= 1 for step in steps)
-    assert init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth').pool is None, 'the phase of the checkpoint'
-    assert len(init_model(project / 'lpt.py', tmp_path / 'groups/epoch_2.pth').pool.keys) == 4
-    with pytest.raises(CheckpointError, match=r'pool.tokens'):
+    shared = init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth')
+    assert not hasattr(shared.tuner, 'pool'), 'the phase of the checkpoint'
+    assert len(init_model(project / 'lpt.py', tmp_path / 'groups/epoch_2.pth').tuner.pool.keys) == 4
+    with pytest.raises(CheckpointError, match=r'tuner.pool.tokens'):
         init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth', phase='groups')
 
 
 def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):
     with pytest.raises(ConfigError, match=r"phase 'groups': .*topk=5 must be from 1 to size=4"):
-        train_phases(configs(project, tmp_path, phases__groups__model__pool__topk=5))
+        train_phases(configs(project, tmp_path, phases__groups__model__tuner__pool__topk=5))
     with pytest.raises(ConfigError, match=r"phase 'groups': .*first_block=3 must be from 0 to 2"):
-        train_phases(configs(project, tmp_path, phases__groups__model__pool__first_block=3))
-    assert not (tmp_path / 'shared').exists()
-    with pytest.raises(
-        ConfigError, match=r"'shared' has model.pool=.*'topk': 3.*phases.groups.model.pool.topk instead"
-    ):
-        configs(project, tmp_path, model__pool__topk=3)
+        train_phases(configs(project, tmp_path, phases__groups__model__tuner__pool__first_block=3))
+    assert not list((tmp_path / 'shared').glob('*.pth')), 'nothing has been trained'
+    with pytest.raises(ConfigError, match=r'model\.tuner\.pool'):
+        configs(project, tmp_path, model__tuner__pool=dict(topk=3))
 
 
 def test_phase_2_resumes_where_it_was(project, tmp_path):
     """Bit for bit, with keys that started from k-means: neither those nor the noise depend on the interruption."""
-    options = {'phases__groups__model__pool__key_init': 'kmeans', 'phases__groups__model__pool__center': True}
+    options = {
+        'phases__groups__model__tuner__pool__key_init': 'kmeans',
+        'phases__groups__model__tuner__pool__center': True,
+    }
     train_phases(configs(project, tmp_path / 'whole', **options))
     first, second = configs(project, tmp_path / 'parts', **options).values()
     train_phases(dict(shared=first))
@@ -134,20 +136,23 @@ def test_phase_2_resumes_where_it_was(project, tmp_path):
         train_phases(dict(groups=second))
     train_phases(configs(project, tmp_path / 'parts', resume=True, **options))
     whole, parts = (state(tmp_path / name / 'groups/epoch_2.pth') for name in ('whole', 'parts'))
-    assert 'pool.mean_query' in whole
+    assert 'tuner.pool.mean_query' in whole
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_keys_and_centre_from_the_training_images(project, tmp_path):
-    pool = {'phases__groups__model__pool__key_init': 'kmeans', 'phases__groups__model__pool__center': True}
+    pool = {
+        'phases__groups__model__tuner__pool__key_init': 'kmeans',
+        'phases__groups__model__tuner__pool__center': True,
+    }
     cfg = configs(project, tmp_path, **pool, phases__groups__train_cfg=dict(max_epochs=1))
     cfg['groups'].start_from = None
     cfg['groups'].optim_wrapper.optimizer.lr = cfg['groups'].param_scheduler.warmup_lr = 0.0
     runner = cli.build_runner(cfg['groups'])
     runner.train()
-    pool = runner.bare_model.pool
+    pool = runner.bare_model.tuner.pool
     with torch.no_grad():
-        queries = runner.bare_model.query(_all_images(runner))
+        queries = runner.bare_model.frozen_features(_all_images(runner))
     torch.testing.assert_close(pool.mean_query, queries.mean(0), rtol=1e-4, atol=1e-5)
     cosine = (
         torch.nn.functional.normalize(queries - pool.mean_query, dim=1)
@@ -176,7 +181,7 @@ def test_head_from_class_means(project, tmp_path):
     runner = train_phases(dict(shared=shared))
     model = runner.bare_model
     with torch.no_grad():
-        features = model.query(_all_images(runner))
+        features = model.frozen_features(_all_images(runner))
     means = torch.stack([part.mean(0) for part in features.split(COUNTS)])
     torch.testing.assert_close(model.head.weight.detach(), torch.nn.functional.normalize(means, dim=1))
     with torch.no_grad():
@@ -184,29 +189,6 @@ def test_head_from_class_means(project, tmp_path):
     runner.save_checkpoint(shared.work_dir, 'epoch_1.pth')
     after = train_phases(dict(groups=groups)).bare_model
     torch.testing.assert_close(after.head.weight, model.head.weight, msg='what phase 1 learned is not computed anew')
-
-
-def test_data_without_counts_are_refused(project, tmp_path):
-    from types import SimpleNamespace
-
-    from mmengine.config import Config
-
-    from vlprompt.engine import ClassCountHook
-
-    loader = dict(dataset=dict(dataset='cifar100_lt', imbalance=50))
-    own = dict(dataset=dict(imbalance=2))  # lists of one's own, cut; without a validation set
-    cfg = Config(dict(train_dataloader=own, val_dataloader=None, test_dataloader=own))
-    with pytest.raises(ConfigError, match='LongTailedDataset'):
-        ClassCountHook().before_train(SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]), cfg=cfg))
-    cfg = Config(dict(train_dataloader=loader, val_dataloader=None, test_dataloader=loader))
-    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=[1, 2]), cfg=cfg)
-    with pytest.raises(ConfigError, match='LongTailedDataset'):
-        ClassCountHook().before_train(runner)
-    cfg.test_dataloader.dataset.imbalance = 100
-    with pytest.raises(
-        ConfigError, match=r'imbalance=50, but test_dataloader.dataset.imbalance=100: .* Set both alike'
-    ):
-        ClassCountHook().before_train(runner)
 
 
 def test_usage_statistics():

@@ -21,7 +21,7 @@ def model(golden, tmp_path_factory):
     """The shipped config with the converted official checkpoint, which brings all weights."""
     path = tmp_path_factory.mktemp('denseclip') / 'official.pth'
     write_checkpoint(dict(meta={}, state_dict=convert('denseclip-seg', golden.weights(CASE))), path)
-    model = init_model(CONFIG, path, {'model.clip.weights': None, 'model.frozen': []})
+    model = init_model(CONFIG, path, {'model.backbone.clip.weights': None, 'model.frozen': []})
     path.unlink()
     return model
 
@@ -52,12 +52,12 @@ def test_parameters(model, case):
 def test_every_stage(golden, case, model, name):
     images = golden.image_input(case[0], name)
     compare(golden, case, f'{name}.input', images, 1e-6)
-    matching = model.matching
+    backbone, matching = model.backbone, model.backbone.matching
     with torch.no_grad():
-        features = model.backbone.embed(images)
+        features = backbone.trunk.embed(images)
         text = matching.text_features()
         matched = matching(features)
-        concat = model.score_concat(features.maps, matched.scores)
+        concat = backbone.score_concat(features.maps, matched.scores)
         neck = model.neck(concat)
         logits = model.decode_head(neck)
         found = {f'map{i}': m for i, m in enumerate(features.maps)} | {f'fpn{i}': m for i, m in enumerate(neck)}
@@ -83,8 +83,8 @@ def test_slide_inference(golden, case, model, monkeypatch):
     images = golden.image_input(case[0], 'slide')
     monkeypatch.setattr(model, 'test_cfg', model.test_cfg | dict(crop_size=(128, 128), stride=(85, 85)))
     calls = []
-    encode = model.matching.prompt.encode
-    monkeypatch.setattr(model.matching.prompt, 'encode', lambda text: calls.append(1) or encode(text))
+    encode = model.backbone.matching.prompt.encode
+    monkeypatch.setattr(model.backbone.matching.prompt, 'encode', lambda text: calls.append(1) or encode(text))
     model.eval()
     with torch.no_grad():
         (sample,) = model(images, mode='predict')
@@ -118,7 +118,7 @@ def test_losses_and_gradients(golden, model):
     norms = torch.tensor([gradients[name].norm() for name in names], dtype=torch.float64)
     expected = torch.from_numpy(ref['gradnorm.total'])
     # Its true gradient is zero: softmax does not see what all keys have in common.
-    mask = torch.tensor([name != 'backbone.visual.attnpool.k_proj.bias' for name in names])
+    mask = torch.tensor([name != 'backbone.trunk.visual.attnpool.k_proj.bias' for name in names])
     assert ((norms - expected).abs() / expected)[mask].max() < 1e-3
     for official, name in zip(meta['grad_names'], names, strict=True):
         key = f'grad.total.{official}'

@@ -48,14 +48,14 @@ def test_features_logits_and_loss(golden, official):
     assert golden.rel(logits.detach(), ref['logits']) < 2e-5
     model.set_class_counts(meta['class_counts'])
     epsilon = torch.from_numpy(ref['noise_raw']).clamp(-1, 1).abs()
-    loss = model.loss_cls(logits, torch.tensor(meta['labels']), epsilon)
+    loss = model.loss_cls.balanced(logits, torch.tensor(meta['labels']), epsilon)
     assert loss.item() == pytest.approx(float(ref['agcl_bal_loss']), rel=1e-5)
-    prompts, head = torch.autograd.grad(loss, [model.prompt.tokens, model.head.weight])
+    prompts, head = torch.autograd.grad(loss, [model.tuner.prompt.tokens, model.head.weight])
     assert golden.rel(prompts.norm(dim=-1), ref['grad_prompts_norm']) < 3e-5
     assert golden.rel(prompts[:, 0, :64], ref['grad_prompts_first64']) < 3e-5
     assert golden.rel(head.t()[:64], ref['grad_head']) < 3e-5
     with torch.no_grad():
-        model.prompt.tokens.mul_(0.2)
+        model.tuner.prompt.tokens.mul_(0.2)
         assert golden.rel(model.feature(images)[0], ref['feature_small_prompts']) < 1e-5
 
 
@@ -90,7 +90,7 @@ def test_agcl(golden, inputs):
 
 def test_rates_and_weights_of_every_epoch(golden):
     from vlprompt.engine import LinearWarmupCosineLR
-    from vlprompt.models.classifiers.dual_streams import DualStreams
+    from vlprompt.models import DualStreamLoss
 
     _, ref = golden.load('lpt/schedules')
     shipped = Config.fromfile(ROOT / 'configs/_base_/schedules/lpt_official_90e.py')
@@ -107,7 +107,7 @@ def test_rates_and_weights_of_every_epoch(golden):
     ):
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
         scheduler = LinearWarmupCosineLR(optimizer, T_max=epochs, warmup=warmup, **schedule)
-        dual = DualStreams(AGCLLoss(), eta=0.5)
+        dual = DualStreamLoss(dict(type='vlprompt.AGCLLoss'), eta=0.5)
         rates, weights = [], []
         for epoch in range(epochs):
             dual.set_progress(epoch, epochs)

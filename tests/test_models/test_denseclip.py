@@ -1,18 +1,18 @@
 """The segmentor on micro towers: modes, derived channels, switches, freezing, caching, checkpoints, mistakes."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.structures import PixelData
-
-pytest.importorskip('mmseg')
-
 from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from tests.conftest import MICRO
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
 from vlprompt.errors import CheckpointError
+from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.models.segmentors import DenseCLIP
 
 NAMES = ['wall', 'chest of drawers', 'bed ', 'sky', 'tree']
@@ -33,14 +33,24 @@ def scope():
 
 
 def build(**changes):
+    """A model; of its backbone, ``changes`` replace ``clip``, ``score_concat`` and the arguments of the matching."""
     torch.manual_seed(0)
-    kwargs = dict(
-        clip=dict(arch=MICRO['rn'], vision=dict(interpolation='bilinear')),
-        class_names=NAMES,
-        backbone=dict(type='vlprompt.ClipTrunk', joint=True),
+    matching = dict(
         prompt=dict(type='vlprompt.ContextPrompt', n_ctx=8, ending='', context_length=13),
         context_decoder=dict(type='vlprompt.ContextDecoder', width=16, heads=2, layers=1),
+    )
+    backbone = dict(
+        type='vlprompt.TextGuidedBackbone',
+        clip=dict(arch=MICRO['rn'], vision=dict(interpolation='bilinear')),
+        trunk=dict(type='vlprompt.ClipTrunk', joint=True),
+        matching=matching,
         score_concat=dict(stage=3),
+    )
+    for part, keys in ((matching, ('context_decoder', 'prompting')), (backbone, ('clip', 'score_concat'))):
+        part.update({key: changes.pop(key) for key in keys if key in changes})
+    kwargs = dict(
+        backbone=backbone,
+        class_names=NAMES,
         pixel_text_loss=dict(type='vlprompt.PixelTextLoss'),
         neck=dict(type='FPN', out_channels=16, num_outs=4),
         decode_head=HEAD,
@@ -78,8 +88,8 @@ def test_every_part_can_be_switched_off(switch):
     assert not missing, 'distributed training would wait for these'
     in_channels = model.neck.lateral_convs[3].conv.in_channels
     assert in_channels == 256 + (0 if switch == 'no concatenation' else 5)
-    assert not any(p.requires_grad for p in model.matching.text.parameters())
-    assert not model.matching.text.training
+    assert not any(p.requires_grad for p in model.backbone.matching.text.parameters())
+    assert not model.backbone.matching.text.training
 
 
 def test_modes():
@@ -114,7 +124,7 @@ def test_one_run_of_the_text_tower_for_all_windows_scales_and_images(prompting, 
     model = build(test_cfg=ConfigDict(mode='slide', crop_size=(64, 64), stride=(32, 32)), prompting=prompting)
     tta = SegTTAModel(module=model).eval()
     calls = []
-    model.matching.text.register_forward_hook(lambda *_: calls.append(1))
+    model.backbone.matching.text.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
         (merged,) = tta.test_step(views([(64, 48), (96, 72), (128, 96)]))
         model(torch.randn(1, 3, 96, 96), mode='predict')
@@ -158,7 +168,7 @@ def test_auxiliary_head_without_a_neck_sees_maps_without_scores():
             dict(class_names=['wall', 'traffic light pole with sign']),
             r"'traffic light pole with sign'.*context_length=15",
         ),
-        (dict(frozen=['matching.txt.*']), 'matching'),
+        (dict(frozen=['backbone.matching.txt.*']), 'matching'),
     ],
 )
 def test_mistakes_are_named(changes, message):
@@ -182,14 +192,26 @@ def test_initialisation_of_neck_and_head():
     before = {name: p.clone() for name, p in model.named_parameters()}
     model.init_weights()
     assert model.decode_head.conv_seg.weight.std() > 0.1
-    kept = ('backbone.', 'matching.', 'decode_head.conv_seg')
+    kept = ('backbone.', 'decode_head.conv_seg')
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters() if name.startswith(kept))
 
 
 def test_class_lists_of_datasets():
-    from vlprompt.models.segmentors.class_names import class_names
+    assert [len(dense_class_names(name, 'mmseg')) for name in ('ade20k', 'cityscapes', 'voc')] == [150, 19, 21]
 
-    assert [len(class_names(name)) for name in ('ade20k', 'cityscapes', 'voc')] == [150, 19, 21]
+
+def test_class_names_must_come_from_somewhere():
+    with pytest.raises(ValueError, match='class_names is missing'):
+        build(class_names=None)
+
+
+def test_nothing_of_a_step_is_kept():
+    """A copy, as of weights that are averaged, can be made after any mode."""
+    model = build().train()
+    for mode in ('tensor', 'loss'):
+        model(*batch(), mode=mode)
+        assert model.backbone.matched is None
+        copy.deepcopy(model)
 
 
 def test_new_class_names_at_test_time():
@@ -208,7 +230,7 @@ def test_new_class_names_at_test_time():
 def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_path):
     path = tmp_path / 'base.pt'
     base = build()
-    state = {f'visual.{k}': v for k, v in base.backbone.visual.state_dict().items()}
+    state = {f'visual.{k}': v for k, v in base.backbone.trunk.visual.state_dict().items()}
     from vlprompt.clip import build_clip
 
     torch.manual_seed(1)
@@ -220,8 +242,8 @@ def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_pa
     (losses['decode.loss_ce'] + losses['pixel_text.loss_ce']).backward()
     optimizer.step()
     saved = trained_state(model)
-    assert not any(name.startswith('matching.text.') for name in saved)
-    assert 'backbone.visual.bn1.running_mean' in saved
+    assert not any(name.startswith('backbone.matching.text.') for name in saved)
+    assert 'backbone.trunk.visual.bn1.running_mean' in saved
     fresh = build(clip=clip)
     load_trained(fresh, dict(state_dict=saved, meta=dict(vlprompt=describe_model(model))))
     for name, tensor in model.state_dict().items():
@@ -231,7 +253,7 @@ def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_pa
 
 
 def test_frozen_backbone_keeps_its_statistics():
-    model = build(frozen=['matching.text.*', 'backbone.*']).train()
+    model = build(frozen=['backbone.*']).train()
     before = {k: v.clone() for k, v in model.backbone.state_dict().items()}
     model(*batch(), mode='loss')
     assert all(torch.equal(v, before[k]) for k, v in model.backbone.state_dict().items())

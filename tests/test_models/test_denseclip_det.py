@@ -5,23 +5,21 @@ import copy
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-
-pytest.importorskip('mmdet')
-
 from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+import vlprompt.models.detectors  # noqa: F401  (registers them)
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
 from vlprompt.errors import CheckpointError
 from vlprompt.models import ClipTrunk
-from vlprompt.models.detectors.class_names import class_names
+from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.registry import MODELS
 
 NAMES = ['dog', 'cat', 'fire hydrant']
@@ -36,12 +34,11 @@ def scope():
 
 
 def config(kind, **changes):
-    """A shipped model, narrow, on a micro CLIP."""
+    """A shipped model, narrow, on a micro CLIP; ``changes`` may name parts of backbone and matching directly."""
     cfg = Config.fromfile(ROOT / f'configs/_base_/models/denseclip_{kind}_r50.py').model
     small = dict(
-        clip=dict(CLIP, _delete_=True),
+        backbone=dict(clip=dict(CLIP, _delete_=True), matching=dict(context_decoder=dict(width=16, heads=2, layers=1))),
         class_names=NAMES,
-        context_decoder=dict(width=16, heads=2, layers=1),
         neck=dict(out_channels=16),
     )
     if kind == 'retinanet':
@@ -55,6 +52,9 @@ def config(kind, **changes):
         )
     cfg = Config(dict(model=cfg))
     cfg.merge_from_dict(dict(model=small))
+    backbone = {key: changes.pop(key) for key in ('clip', 'score_concat') if key in changes}
+    matching = {key: changes.pop(key) for key in ('context_decoder', 'prompting') if key in changes}
+    changes['backbone'] = dict(backbone, matching=matching)
     cfg.merge_from_dict(dict(model=changes))
     return cfg.model
 
@@ -91,8 +91,8 @@ def check_step(model):
     losses = step(model, *batch())
     missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not missing, 'distributed training would wait for these'
-    assert not any(p.requires_grad for p in model.matching.text.parameters())
-    assert not model.matching.text.training
+    assert not any(p.requires_grad for p in model.backbone.matching.text.parameters())
+    assert not model.backbone.matching.text.training
     return losses
 
 
@@ -146,8 +146,8 @@ def test_a_vit_has_four_scales():
 def test_modes(kind, monkeypatch):
     model = build(kind).eval()
     calls = []
-    encode = model.matching.prompt.encode
-    monkeypatch.setattr(model.matching.prompt, 'encode', lambda text: calls.append(1) or encode(text))
+    encode = model.backbone.matching.prompt.encode
+    monkeypatch.setattr(model.backbone.matching.prompt, 'encode', lambda text: calls.append(1) or encode(text))
     images, samples = batch()
     with torch.no_grad():
         assert model.score_map(images).shape == (2, 3, 2, 3)
@@ -213,8 +213,8 @@ def test_crop_refuses_larger_images():
 
 
 def test_class_lists_of_datasets():
-    assert tuple(class_names('coco')) == CocoDataset.METAINFO['classes']
-    assert len(class_names('lvis')) == 1203
+    assert tuple(dense_class_names('coco', 'mmdet')) == CocoDataset.METAINFO['classes']
+    assert len(dense_class_names('lvis', 'mmdet')) == 1203
 
 
 def test_new_class_names_at_test_time():
@@ -239,7 +239,7 @@ def test_new_class_names_at_test_time():
         ('retinanet', dict(score_concat=dict(stage=4)), 'stage=4'),
         ('retinanet', dict(class_names=['dog', 'dog']), "'dog' more than once"),
         ('retinanet', dict(class_names='coca'), 'coco'),
-        ('retinanet', dict(frozen=['matching.txt.*']), 'matching'),
+        ('retinanet', dict(frozen=['backbone.matching.txt.*']), 'matching'),
     ],
 )
 def test_mistakes_are_named(kind, changes, message):
@@ -254,11 +254,13 @@ def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_pa
     torch.save({k.removeprefix('text.'): v for k, v in clip.state_dict().items()}, path)
     given = dict(clip=dict(CLIP, weights=str(path), _delete_=True))
     model = build(**given)
-    assert model.backbone.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
+    assert model.backbone.trunk.visual.attnpool.positional_embedding.shape[0] == 3 * 3 + 1
     step(model, *batch())
     saved = trained_state(model)
-    assert not any(name.startswith('matching.text.') for name in saved)
-    assert {'backbone.visual.bn1.running_mean', 'bbox_head.retina_cls.weight', 'matching.gamma'} <= set(saved)
+    assert not any(name.startswith('backbone.matching.text.') for name in saved)
+    assert {'backbone.trunk.visual.bn1.running_mean', 'bbox_head.retina_cls.weight', 'backbone.matching.gamma'} <= set(
+        saved
+    )
     fresh = build(**given)
     load_trained(fresh, dict(state_dict=saved, meta=dict(vlprompt=describe_model(model))))
     for name, tensor in model.state_dict().items():

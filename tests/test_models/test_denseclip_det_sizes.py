@@ -3,9 +3,6 @@
 import pytest
 import torch
 from mmengine.config import Config
-
-pytest.importorskip('mmdet')
-
 from mmengine.registry import DefaultScope
 
 from tests.conftest import ROOT
@@ -27,7 +24,7 @@ def count(module):
 
 def build(name):
     model = Config.fromfile(ROOT / f'configs/denseclip_det/{name}_fpn_1x_coco.py').model
-    (model.get('clip') or model.backbone.clip).weights = None
+    model.backbone.clip.weights = None
     with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
         return MODELS.build(model)
 
@@ -49,11 +46,11 @@ def test_published_sizes(case):
     plain, dense, with_text = PUBLISHED[case]
     assert count(build(f'{head}_clip-{trunk}')) / 1e6 == pytest.approx(plain, abs=0.01)
     model = build(f'{head}_denseclip-{trunk}')
-    text = count(model.matching.text)
+    text = count(model.backbone.matching.text)
     assert text == {'r50': 63_657_472, 'r101': 63_395_328}[trunk]
     assert (count(model) - text) / 1e6 == pytest.approx(dense, abs=0.01)
     assert count(model) / 1e6 == pytest.approx(with_text, abs=0.06)
-    pool = model.backbone.visual.attnpool
+    pool = model.backbone.trunk.visual.attnpool
     assert pool.positional_embedding.shape == (1765, 2048)
     assert model.neck.lateral_convs[-1].conv.in_channels == 2048 + 80
     if head == 'retinanet':

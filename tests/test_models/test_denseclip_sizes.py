@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-
-pytest.importorskip('mmseg')
-
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS as MMSEG_MODELS
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip, tokenize
+from vlprompt.errors import ConfigError
 from vlprompt.models import HeadClassifier
 from vlprompt.structures import ClassificationSample
 
@@ -15,7 +16,9 @@ AGCL = dict(type='vlprompt.AGCLLoss')
 COUNTS = (40, 12, 5)
 PROMPT = dict(type='vlprompt.VisualPrompt', length=3)
 POOL = dict(type='vlprompt.PromptPool', size=5, length=3, first_block=2, topk=2)
-PHASE_2 = dict(prompt=PROMPT, pool=POOL, trainable=['pool.*', 'head.*'])
+SHARED = dict(type='vlprompt.PromptTuner', prompt=PROMPT)
+GROUPED = dict(type='vlprompt.GroupedPromptTuner', prompt=PROMPT, pool=POOL)
+PHASE_2 = dict(tuner=GROUPED, trainable=['tuner.pool.*', 'head.*'])
 
 
 def build(**changes):
@@ -64,24 +67,31 @@ class TestTwoPasses:
     @pytest.mark.parametrize('trunk', [dict(timm=TIMM), dict(clip=CLIP)])
     def test_features_and_gradients(self, trunk, images):
         first_block = 2 if 'timm' in trunk else 1
-        model = build(**trunk, **{**PHASE_2, 'pool': dict(POOL, first_block=first_block)}).double().eval()
+        model = (
+            build(**trunk, **{**PHASE_2, 'tuner': dict(GROUPED, pool=dict(POOL, first_block=first_block))})
+            .double()
+            .eval()
+        )
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
         trained = [p for p in model.parameters() if p.requires_grad]
         results = []
         for reference in (False, True):
-            feature, match = model.feature(images.double(), reference)
-            losses = model.loss(images.double(), samples([0, 1, 2, 0]), reference)
-            results.append((feature, match.similarity, *torch.autograd.grad(total(losses), trained)))
-            assert not match.index.is_floating_point()
+            model.tuner.two_passes = reference
+            feature, terms = model.feature(images.double())
+            losses = model.loss(images.double(), samples([0, 1, 2, 0]))
+            results.append((feature, terms.losses['key'], *torch.autograd.grad(total(losses), trained)))
+            assert not terms.fields['matched_groups'].is_floating_point()
         for fast, plain in zip(*results, strict=True):
             assert (fast - plain).abs().max() <= 1e-6 * plain.abs().max()
 
     def test_in_fp32_with_prompts_of_their_real_scale(self, images):
         model = build(**PHASE_2).eval()
         torch.nn.init.normal_(model.visual.positional_embedding)
-        logits = [model.head(model.feature(images, reference)[0]) for reference in (False, True)]
-        losses = [total(model.loss(images, samples([0, 1, 2, 0]), reference)) for reference in (False, True)]
+        logits, losses = [], []
+        for model.tuner.two_passes in (False, True):
+            logits.append(model.head(model.feature(images)[0]))
+            losses.append(total(model.loss(images, samples([0, 1, 2, 0]))))
         assert (logits[0] - logits[1]).abs().max() <= 1e-5
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         for fast, plain in zip(*(torch.autograd.grad(loss, list(trained.values())) for loss in losses), strict=True):
@@ -96,7 +106,8 @@ class TestTwoPasses:
         model.feature(images)
         assert len(calls) == 2 + 2 + 2
         calls.clear()
-        model.feature(images, reference=True)
+        model.tuner.two_passes = True
+        model.feature(images)
         assert len(calls) == 2 * 4
 
 
@@ -104,26 +115,28 @@ def test_a_pool_of_zero_groups_changes_nothing_but_attention(images):
     """Group prompts equal to the shared ones only repeat keys and values."""
     model = build(**PHASE_2).eval()
     with torch.no_grad():
-        model.pool.tokens.copy_(model.prompt.tokens[2:].expand(5, -1, -1, -1))
-        feature, match = model.feature(images)
-        assert not torch.allclose(feature, model.query(images))
-        expected = F.normalize(model.query(images), dim=1) @ F.normalize(model.pool.keys, dim=1).T
-    torch.testing.assert_close(match.similarity, expected.topk(2).values)
+        model.tuner.pool.tokens.copy_(model.tuner.prompt.tokens[2:].expand(5, -1, -1, -1))
+        feature, terms = model.feature(images)
+        query = model.frozen_features(images)
+        assert not torch.allclose(feature, query)
+        expected = F.normalize(query, dim=1) @ F.normalize(model.tuner.pool.keys, dim=1).T
+    torch.testing.assert_close(terms.losses['key'], 1 - expected.topk(2).values.mean(1))
+    assert torch.equal(terms.fields['matched_groups'], expected.topk(2).indices)
 
 
 def test_dual_streams_are_two_weighted_losses(images):
-    dual = dict(eta=0.5, loss=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0))
-    model = build(**PHASE_2, dual=dual).eval()
+    dual = dict(type='vlprompt.DualStreamLoss', balanced=AGCL, uniform=dict(AGCL, gamma_pos=0.5, gamma_neg=8.0))
+    model = build(**PHASE_2, loss=dual).eval()
     labels = torch.tensor([0, 1, 2, 0])
-    model.dual.set_progress(10, 40)
-    assert model.dual.weight == pytest.approx(0.375)
+    model.loss_cls.set_progress(10, 40)
+    assert model.loss_cls.weight == pytest.approx(0.375)
     losses = model(images, samples(labels.tolist()), mode='loss')
     logits = model(images)
-    torch.testing.assert_close(losses['loss_balanced'], model.loss_cls(logits[:2], labels[:2]))
-    torch.testing.assert_close(losses['loss_uniform'], 0.375 * model.dual.loss(logits[2:], labels[2:]))
-    assert model.dual.loss.gamma_neg == 8
-    similarity = model.feature(images)[1].similarity.mean(1)
-    torch.testing.assert_close(losses['loss_key'], 1 - similarity[:2].mean() + 0.375 * (1 - similarity[2:].mean()))
+    torch.testing.assert_close(losses['loss_balanced'], model.loss_cls.balanced(logits[:2], labels[:2]))
+    torch.testing.assert_close(losses['loss_uniform'], 0.375 * model.loss_cls.uniform(logits[2:], labels[2:]))
+    assert model.loss_cls.uniform.gamma_neg == 8
+    key = model.feature(images)[1].losses['key']
+    torch.testing.assert_close(losses['loss_key'], key[:2].mean() + 0.375 * key[2:].mean())
     assert losses['stream_weight'] == pytest.approx(0.375)
     with pytest.raises(ValueError, match='DualStreamBatchSampler'):
         model(images[:3], samples([0, 1, 2]), mode='loss')
@@ -133,12 +146,15 @@ def test_dual_streams_are_two_weighted_losses(images):
     ('parts', 'trained'),
     [
         (dict(head=dict(type='vlprompt.LinearHead', dropout=0.1)), {'head'}),
-        (dict(prompt=PROMPT, trainable=['prompt.*', 'head.*']), {'prompt', 'head'}),
-        (dict(prompt=dict(PROMPT, deep=False), trainable=['prompt.*', 'head.*']), {'prompt', 'head'}),
-        (PHASE_2, {'pool', 'head'}),
+        (dict(tuner=SHARED, trainable=['tuner.*', 'head.*']), {'tuner.prompt', 'head'}),
         (
-            dict(adapter=dict(type='vlprompt.AdaptFormer', rank=2), trainable=['adapter.*', 'head.*']),
-            {'adapter', 'head'},
+            dict(tuner=dict(SHARED, prompt=dict(PROMPT, deep=False)), trainable=['tuner.*', 'head.*']),
+            {'tuner.prompt', 'head'},
+        ),
+        (PHASE_2, {'tuner.pool', 'head'}),
+        (
+            dict(tuner=dict(type='vlprompt.AdaptFormer', rank=2), trainable=['tuner.*', 'head.*']),
+            {'tuner.branches', 'head'},
         ),
         (dict(trainable=['visual.*', 'head.*']), {'visual', 'head'}),
     ],
@@ -146,15 +162,15 @@ def test_dual_streams_are_two_weighted_losses(images):
 )
 def test_a_step_moves_what_is_trained_and_nothing_else(parts, trained, images):
     model = build(**parts).train()
-    if parts.get('adapter'):
-        for branch in model.adapter:  # at their zero start only the last layer has a gradient
+    if 'tuner.branches' in trained:
+        for branch in model.tuner.branches:  # at their zero start only the last layer has a gradient
             torch.nn.init.normal_(branch.up.weight)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     total(model(images, samples([0, 1, 2, 0]), mode='loss')).backward()
     torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0).step()
     for name, parameter in model.named_parameters():
         moved = not torch.equal(parameter, before[name])
-        assert moved == (name.split('.')[0] in trained), name
+        assert moved == any(name.startswith(f'{part}.') for part in trained), name
 
 
 def test_published_parameter_counts():
@@ -165,15 +181,18 @@ def test_published_parameter_counts():
             head=dict(type='vlprompt.CosineHead'),
             loss=AGCL,
             num_classes=365,
-            prompt=dict(type='vlprompt.VisualPrompt'),
-            pool=dict(type='vlprompt.PromptPool'),
-            trainable=['pool.*', 'head.*'],
+            tuner=dict(
+                type='vlprompt.GroupedPromptTuner',
+                prompt=dict(type='vlprompt.VisualPrompt'),
+                pool=dict(type='vlprompt.PromptPool'),
+            ),
+            trainable=['tuner.pool.*', 'head.*'],
         )
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     assert sum(n for name, n in sizes.items() if name.startswith('visual.')) == 85798656
-    assert sizes['prompt.tokens'] == 92160
-    assert sizes['prompt.tokens'] + sizes['pool.tokens'] == 1013760
-    assert sizes['prompt.tokens'] + sizes['pool.tokens'] + sizes['pool.keys'] == 1029120
+    assert sizes['tuner.prompt.tokens'] == 92160
+    assert sizes['tuner.prompt.tokens'] + sizes['tuner.pool.tokens'] == 1013760
+    assert sizes['tuner.prompt.tokens'] + sizes['tuner.pool.tokens'] + sizes['tuner.pool.keys'] == 1029120
     assert sizes['head.weight'] == 280320
 
 
@@ -183,7 +202,12 @@ def test_a_checkpoint_holds_prompts_keys_and_head(tmp_path):
 
     torch.save(VisionTransformer(img_size=48, embed_dim=32, depth=4, num_heads=2, num_classes=0).state_dict(), path)
     model = build(timm=dict(TIMM, weights=str(path)), **PHASE_2)
-    assert set(model.trained_state_dict()) == {'prompt.tokens', 'pool.tokens', 'pool.keys', 'head.weight'}
+    assert set(model.trained_state_dict()) == {
+        'tuner.prompt.tokens',
+        'tuner.pool.tokens',
+        'tuner.pool.keys',
+        'head.weight',
+    }
     assert model.base_source.name == 'file:trunk.pth'
     assert any(name.startswith('visual.') for name in build(**PHASE_2).trained_state_dict()), 'random trunks are saved'
 
@@ -220,9 +244,7 @@ def test_parts_are_checked(images):
     with pytest.raises(ValueError, match='either clip'):
         build(timm=None)
     with pytest.raises(ValueError, match='deep shared prompts'):
-        build(pool=POOL)
-    with pytest.raises(ValueError, match='do not go together'):
-        build(**PHASE_2, adapter=dict(type='vlprompt.AdaptFormer'))
+        build(tuner=dict(GROUPED, prompt=dict(PROMPT, deep=False)))
     with pytest.raises(ValueError, match='ResNet'):
         build(clip=dict(arch=MICRO['rn']))
     with pytest.raises(ValueError, match='text tower'):
@@ -234,9 +256,57 @@ def test_parts_are_checked(images):
 
 
 def test_mixed_precision_keeps_the_loss_in_fp32(images):
-    model = build(**PHASE_2, dual=dict(eta=0.5)).train()
+    model = build(**PHASE_2, loss=dict(type='vlprompt.DualStreamLoss', balanced=AGCL)).train()
     with torch.autocast('cpu', torch.bfloat16):
         losses = model(images, samples([0, 1, 2, 0]), mode='loss')
     assert all(value.dtype == torch.float32 for name, value in losses.items() if 'loss' in name)
     total(losses).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+class TestMeetingTheData:
+    """What a dataset of the run tells the model, before anything is loaded."""
+
+    NAMES = ('red', 'green', 'blue')
+
+    def test_names_and_counts(self):
+        dual = dict(type='vlprompt.DualStreamLoss', balanced=AGCL, uniform=dict(AGCL, gamma_neg=8.0))
+        model = HeadClassifier(
+            timm=TIMM, head=dict(type='vlprompt.CosineHead'), loss=dual, num_classes=3, trainable=['head.*']
+        )
+        model.meet_data(dict(classes=self.NAMES, cls_num_list=COUNTS), 'training set', training=True)
+        assert model.class_names == self.NAMES
+        assert model.loss_cls.balanced.counts.tolist() == model.loss_cls.uniform.counts.tolist() == list(COUNTS)
+        model.meet_data(dict(classes=self.NAMES, cls_num_list=(1, 1, 1)), 'test set', training=False)
+        assert model.loss_cls.balanced.counts.tolist() == list(COUNTS), 'those of the training data'
+        with pytest.raises(ConfigError, match="test set: class 0 is 'red' in the model but 'grey' in the data"):
+            model.meet_data(dict(classes=('grey', 'green', 'blue')), 'test set', training=False)
+
+    def test_counts_are_asked_for_where_the_loss_needs_them(self):
+        build().meet_data(dict(classes=self.NAMES), 'test set', training=False)
+        with pytest.raises(ConfigError, match=r'AGCLLoss needs class counts.*LongTailedDataset'):
+            build().meet_data(dict(classes=self.NAMES), 'training set', training=True)
+        model = build(loss=dict(type='vlprompt.LogitAdjustedLoss', tau=0.0))
+        model.meet_data(dict(classes=self.NAMES), 'training set', training=True)
+
+    def test_what_starts_from_features(self, images):
+        pool = dict(POOL, key_init='kmeans', center=True)
+        model = build(
+            head=dict(type='vlprompt.CosineHead', start='class_mean'),
+            tuner=dict(GROUPED, pool=pool),
+            trainable=['head.*'],
+        )
+        assert model.needs_features()
+        assert not model.needs_features({'tuner.pool.keys', 'head.weight'})
+        assert not build(**PHASE_2).needs_features()
+        features, labels = torch.randn(30, 32), torch.arange(30) % 3
+        keys = model.tuner.pool.keys.clone()
+        generator = torch.Generator().manual_seed(0)
+        (weight,) = model.start_from_features(features, labels, generator, loaded={'tuner.pool.keys'})
+        assert weight is model.head.weight
+        means = torch.stack([features[labels == label].mean(0) for label in range(3)])
+        torch.testing.assert_close(weight.detach(), F.normalize(means, dim=1))
+        assert torch.equal(model.tuner.pool.keys, keys), 'it was loaded'
+        started = model.start_from_features(features, labels, generator)
+        assert [t.shape for t in started] == [(5, 32), (32,), (3, 32)]
+        assert not torch.equal(model.tuner.pool.keys, keys)

@@ -1,11 +1,18 @@
 """Linear and cosine heads, and the adapters."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from vlprompt.models import AdaptFormer, CosineHead, LinearHead
-from vlprompt.models.adapters.adaptformer import default_rank
+from vlprompt.models.tuners.adaptformer import default_rank
+
+
+def trunk(width, layers):
+    """The sizes that an AdaptFormer asks of its trunk."""
+    return SimpleNamespace(width=width, transformer=SimpleNamespace(resblocks=[None] * layers))
 
 
 def test_cosine_head_is_scale_times_cosine(seeded):
@@ -39,7 +46,7 @@ def test_linear_head_starts_as_published():
 @pytest.mark.parametrize(('classes', 'rank', 'tuned'), [(100, 4, 101436), (365, 8, 175212), (1000, 32, 617868)])
 def test_adapters_have_the_published_sizes(classes, rank, tuned):
     with torch.device('meta'):
-        adapters = AdaptFormer(768, 12, classes)
+        adapters = AdaptFormer(trunk(768, 12), classes)
     assert adapters.rank == default_rank(classes, 12) == rank
     assert sum(p.numel() for p in adapters.parameters()) == tuned
 
@@ -48,11 +55,11 @@ def test_more_published_adapter_sizes():
     assert default_rank(8142, 12) == 256
     assert default_rank(10, 12) == 1
     with torch.device('meta'):
-        assert sum(p.numel() for p in AdaptFormer(768, 12, 8142).parameters()) == 4749324
+        assert sum(p.numel() for p in AdaptFormer(trunk(768, 12), 8142).parameters()) == 4749324
 
 
 def test_adapter_starts_as_zero_and_adds_beside_the_mlp(seeded):
-    (branch,) = AdaptFormer(8, 1, 100, rank=2)
+    (branch,) = AdaptFormer(trunk(8, 1), 100, rank=2).branches
     x = torch.randn(3, 5, 8)
     assert branch(x).abs().max() == 0
     torch.nn.init.normal_(branch.up.weight)

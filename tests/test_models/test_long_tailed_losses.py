@@ -79,7 +79,7 @@ def test_noise_is_drawn_in_training_only_and_bounded(seeded):
 
 
 def test_class_counts_are_needed_and_checked():
-    with pytest.raises(RuntimeError, match='ClassCountHook'):
+    with pytest.raises(RuntimeError, match='DataHook'):
         AGCLLoss()(COSINE, TARGET)
     with pytest.raises(ValueError, match='3 class counts, 4 logits'):
         agcl((3, 2, 1))(COSINE, TARGET)

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from mmengine.config import Config
 from torch.nn import functional as F
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
-from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.data_arguments import arguments_of_checkpoint, completed, missing_arguments
 from vlprompt.errors import CheckpointError
 from vlprompt.models import FlipTTAModel
 from vlprompt.models.losses.triplet import batch_hard_triplet
@@ -240,14 +239,14 @@ def test_side_information_needs_a_vit_and_numbers():
 def test_data_must_fit():
     model = build(num_cameras=3, num_views=1, sie=dict(camera=True))
     fitting = dict(num_ids=IDS, num_cameras=3, num_views=4)
-    model.check_data(fitting, 'data', training=True)
-    model.check_data(fitting | dict(num_ids=99), 'data', training=False)
+    model.meet_data(fitting, 'data', training=True)
+    model.meet_data(fitting | dict(num_ids=99), 'data', training=False)
     with pytest.raises(ValueError, match='data has num_ids=99, but the model was built for 5'):
-        model.check_data(fitting | dict(num_ids=99), 'data', training=True)
+        model.meet_data(fitting | dict(num_ids=99), 'data', training=True)
     with pytest.raises(ValueError, match=r"num_cameras=8, but the model was built for 3: .*at_test='mean'"):
-        model.check_data(fitting | dict(num_cameras=8), 'data', training=False)
+        model.meet_data(fitting | dict(num_cameras=8), 'data', training=False)
     model.sie.at_test = 'mean'
-    model.check_data(fitting | dict(num_cameras=8), 'data', training=False)
+    model.meet_data(fitting | dict(num_cameras=8), 'data', training=False)
 
 
 # ---------------------------------------------------------------------------------------------------------- checkpoints
@@ -259,14 +258,13 @@ def checkpoint(model):
 
 def test_numbers_come_from_the_checkpoint():
     saved = checkpoint(build(num_cameras=3, num_views=1))
-    cfg = Config(dict(default_scope='vlprompt', model=dict(type='vlprompt.ReIdentifier', num_views=2)))
-    fill_data_arguments(cfg, saved)
-    assert (cfg.model.num_ids, cfg.model.num_cameras, cfg.model.num_views) == (IDS, 3, 2)
-    del cfg.model['num_views'], cfg.model['num_cameras']
+    model = dict(type='vlprompt.ReIdentifier', num_views=2)
+    missing = missing_arguments(model, 'vlprompt')
+    assert missing == ['num_ids', 'num_cameras']
+    whole = completed(model, missing, arguments_of_checkpoint(saved), 'checkpoint')
+    assert (whole['num_ids'], whole['num_cameras'], whole['num_views']) == (IDS, 3, 2)
     saved['meta']['vlprompt']['data_arguments'] = dict(num_ids=IDS)  # a converted one may not know all
-    fill_data_arguments(cfg, saved)
-    assert cfg.model.num_views is None
-    assert 'num_cameras' in cfg.model, 'so that no data are looked for'
+    assert completed(model, missing, arguments_of_checkpoint(saved), 'checkpoint')['num_cameras'] is None
 
 
 def test_a_checkpoint_of_other_identities(images):

@@ -86,7 +86,7 @@ def test_text_features_are_cached_until_something_changes(micro_rn, images, monk
     model = build(micro_rn).eval()
     calls = []
     encode = model.prompt.encode
-    monkeypatch.setattr(model.prompt, 'encode', lambda text: calls.append(1) or encode(text))
+    monkeypatch.setattr(model.prompt, 'encode', lambda *args: calls.append(1) or encode(*args))
     with torch.no_grad():
         first = model(images)
         model(images)
@@ -108,6 +108,39 @@ def test_text_features_are_cached_until_something_changes(micro_rn, images, monk
         assert len(calls) == 6
     model(images)
     assert len(calls) == 7, 'with gradient nothing is cached'
+
+
+def test_text_of_each_image_is_never_cached(micro_rn, images, monkeypatch):
+    prompt = dict(type='vlprompt.ConditionalPrompt', n_prompts=2, n_ctx=4, reduction=3)
+    variety = [dict(type='vlprompt.VarietyLoss')]
+    model = build(micro_rn, prompt=prompt, trainable=['prompt.*'], auxiliary_losses=variety).eval()
+    calls = []
+    encode = model.prompt.encode
+    monkeypatch.setattr(model.prompt, 'encode', lambda *args: calls.append(1) or encode(*args))
+    with torch.no_grad():
+        aligned = model.align(images)
+        alone = [model.align(image[None]) for image in images]
+    assert len(calls) == 3
+    assert aligned.text.shape == (2, 2, 3, 24)
+    assert not torch.allclose(*aligned.text)
+    torch.testing.assert_close(aligned.logits, torch.cat([a.logits for a in alone]), atol=1e-4, rtol=1e-4)
+    losses = model(images, samples([0, 1]), mode='loss')
+    expected = torch.stack([VarietyLoss()(text) for text in aligned.text]).mean()
+    torch.testing.assert_close(losses['loss_variety'], expected)
+    model.set_class_names(['okapi', 'face'])
+    assert model(images).shape == (2, 2)
+
+
+def test_visual_prompt_acts_on_the_image_alone(images):
+    from tests.conftest import MICRO
+
+    model = build(MICRO['vit'], visual=dict(type='vlprompt.VisualPrompt', length=2), trainable=['visual.*']).eval()
+    plain = model.clip.encode_image(images, maps=False)
+    features = model.image_features(images)
+    assert features.local.shape == plain.local.shape
+    assert not torch.allclose(features.cls, plain.cls)
+    torch.testing.assert_close(model.align(images).text, model.prompt.encode(model.clip.text))
+    assert [n for n, p in model.named_parameters() if p.requires_grad] == ['visual.tokens']
 
 
 def test_what_a_checkpoint_holds(micro_rn, tmp_path):

@@ -152,7 +152,7 @@ def test_denseclip_contexts(text):
         end = int(ids.argmax())
         expected = torch.cat([rows[:1], prompt.context[0], rows[1 : end + 1]])
         torch.testing.assert_close(embeddings[0, k, : 9 + end], expected, atol=0, rtol=0)
-        assert prompt.eot[k] == 8 + end
+        assert prompt.eot[0, k] == 8 + end
     wide = ContextPrompt(NAMES[:1], text, n_ctx=60, init_std=1.0, init_cut=2.0).context
     assert wide.abs().max() <= 2
     assert wide.std().item() == pytest.approx(0.88, abs=0.03)
@@ -172,3 +172,79 @@ def test_contexts_of_images_replace_the_parameter(text):
     assert features.shape[:2] == (3, len(NAMES))
     prompt.context.data.copy_(contexts[1:2])
     torch.testing.assert_close(features[1:2], prompt.encode(text), atol=1e-5, rtol=1e-5)
+
+
+def test_words_beyond_the_vectors_stay_fixed(text):
+    """MaPLe: 'a photo of a' with two learned vectors; the template still reads the same before training."""
+    prompt = ContextPrompt(NAMES, text, n_ctx=2, init='a photo of a')
+    ids = tokenize(['a photo of a'])[0, 1:5]
+    embed = text.token_embedding.weight
+    torch.testing.assert_close(prompt.context[0].detach(), embed[ids[:2]], atol=0, rtol=0)
+    assert [name for name, _ in prompt.named_parameters()] == ['context']
+    tokens = prompt(text)
+    torch.testing.assert_close(tokens.prefix[0, 3:], embed[ids[2:]], atol=0, rtol=0)
+    assert tokens.shared_length == 5
+    fixed = TemplatePrompt(NAMES, text, 'a photo of a {}.').encode(text)
+    torch.testing.assert_close(prompt.encode(text), fixed, atol=1e-5, rtol=1e-5)
+    assert not prompt.state_dict().keys() - {'context'}
+
+
+@pytest.mark.parametrize('class_specific', [False, True])
+@pytest.mark.parametrize('contexts', [1, 3], ids=['the parameter', 'of three images'])
+def test_prompts_may_have_other_numbers_of_fixed_words(text, class_specific, contexts):
+    """Every prompt is its own template, however many words it has; vectors of images too."""
+    templates = [
+        'a centered satellite photo of',
+        'this is one centered satellite photo of a',
+        'a centered satellite photo',
+    ]
+    prompt = ContextPrompt(NAMES, text, 3, 3, class_specific, init=templates)
+    context = prompt.context.detach().repeat(contexts, *[1] * (prompt.context.dim() - 1))
+    tokens = prompt(text, context)
+    assert tokens.num_prompts == 3 * contexts
+    for reference in (False, True):
+        features = text(tokens, reference=reference).unflatten(0, (contexts, 3))
+        for p, template in enumerate(templates):
+            fixed = TemplatePrompt(NAMES, text, f'{template} {{}}.').encode(text)[0]
+            for image in range(contexts):
+                torch.testing.assert_close(features[image, p], fixed, atol=1e-5, rtol=1e-5)
+
+
+def test_fixed_words_need_room_and_a_place(text):
+    with pytest.raises(ValueError, match="position must be 'end', got 'front'"):
+        ContextPrompt(NAMES, text, n_ctx=2, init='a photo of a', position='front')
+    with pytest.raises(
+        ValueError, match=r"'face' takes 2 tokens; with 4 context vectors and fixed.*context_length=8, but"
+    ):
+        ContextPrompt(['face'], text, n_ctx=2, init='a photo of a', context_length=7)
+    assert ContextPrompt(['face'], text, n_ctx=2, init='a photo of a', context_length=8).eot.tolist() == [[7]]
+
+
+def test_deep_vectors_are_inserted_by_block(text):
+    prompt = ContextPrompt(NAMES, text, n_prompts=2, n_ctx=CTX, depth=2)
+    assert prompt.deep.shape == (1, 2, CTX, text.width)
+    assert [v.shape for v in prompt.vectors()] == [prompt.context.shape] * 2
+    assert prompt(text).deep[0].equal(prompt.deep[0])
+    assert ContextPrompt(NAMES, text).deep is None
+    images = prompt(text, prompt.context.repeat(3, 1, 1))
+    assert images.deep[0].equal(prompt.deep[0].repeat(3, 1, 1))
+    features = prompt.encode(text)
+    torch.testing.assert_close(text(images)[2:4], features, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(prompt.encode(text, reference=True), features, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        prompt.deep.mul_(2)
+    assert not torch.allclose(prompt.encode(text), features)
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(depth=0), 'depth=0 must be from 1 to 2'),
+        (dict(depth=3), 'depth=3 must be from 1 to 2'),
+        (dict(depth=2, position='middle'), "position='end' and class_specific=False, got 'middle'"),
+        (dict(depth=2, class_specific=True), 'got .end. and True'),
+    ],
+)
+def test_depth_is_checked(text, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ContextPrompt(NAMES, text, **kwargs)

@@ -11,10 +11,10 @@ from vlprompt.prompts import PromptPool, VisualPrompt
 def test_deep_and_shallow_tokens(seeded):
     deep = VisualPrompt(768, 12, 16)
     assert deep.tokens.numel() == 92160
-    assert [tuple(t.shape) for t in deep()] == [(10, 768)] * 12
+    assert [tuple(t.shape) for t in deep().blocks] == [(10, 768)] * 12
     assert deep.tokens.std().item() == pytest.approx(0.02, rel=0.02)
     shallow = VisualPrompt(768, 12, 16, length=5, deep=False, init='uniform')
-    assert [tuple(t.shape) for t in shallow()] == [(5, 768)]
+    assert [tuple(t.shape) for t in shallow().blocks] == [(5, 768)]
     assert 0.061 < shallow.tokens.max() <= 0.0625
     with pytest.raises(ValueError, match='init'):
         VisualPrompt(8, 2, 16, init='xavier')
@@ -23,9 +23,9 @@ def test_deep_and_shallow_tokens(seeded):
 def test_projection_and_dropout(seeded):
     prompt = VisualPrompt(64, 3, 16, length=4, project=8, dropout=0.5)
     assert prompt.tokens.shape == (3, 4, 8)
-    assert prompt()[0].shape == (4, 64)
-    assert any((tokens == 0).any() for tokens in prompt())
-    torch.testing.assert_close(prompt.eval()()[2], prompt.projection(prompt.tokens[2]))
+    assert prompt().blocks[0].shape == (4, 64)
+    assert any((tokens == 0).any() for tokens in prompt().blocks)
+    torch.testing.assert_close(prompt.eval()().blocks[2], prompt.projection(prompt.tokens[2]))
 
 
 class TestPool:

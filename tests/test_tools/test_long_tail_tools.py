@@ -18,11 +18,14 @@ model = dict(
     type='vlprompt.HeadClassifier',
     class_names='scenes_lt',
     clip=dict(arch={arch!r}),
-    prompt=dict(type='vlprompt.VisualPrompt', length=2, deep=True),
-    pool=dict(type='vlprompt.PromptPool', size=4, length=2, first_block=1, topk=2),
+    tuner=dict(
+        type='vlprompt.GroupedPromptTuner',
+        prompt=dict(type='vlprompt.VisualPrompt', length=2, deep=True),
+        pool=dict(type='vlprompt.PromptPool', size=4, length=2, first_block=1, topk=2),
+    ),
     head=dict(type='vlprompt.CosineHead'),
     loss=dict(type='vlprompt.AGCLLoss'),
-    trainable=['prompt.*', 'pool.*', 'head.*'],
+    trainable=['tuner.*', 'head.*'],
 )
 test_pipeline = [
     dict(type='vlprompt.LoadImage'),
@@ -71,7 +74,7 @@ def test_analyses_of_a_model_with_a_pool(config, tmp_path, capsys):
 
 
 def test_a_linear_probe_has_the_features_of_its_trunk(config, tmp_path):
-    options = ['model.prompt=None', 'model.pool=None', "model.trainable=['head.*']"]
+    options = ['model.tuner=None', "model.trainable=['head.*']"]
     options = ['--normalize', 'l2', '--cfg-options', *options]
     analyse_features.main([config, 'none', '--out', str(tmp_path), '--reference', config_folder(config), *options])
     result = json.loads((tmp_path / 'analysis.json').read_text())

@@ -23,11 +23,11 @@ from vlprompt.errors import ConfigError
 CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py'
 SMALL = {
-    'model.clip.arch': dict(MICRO['rn'], _delete_=True),
-    'model.clip.weights': None,
-    'model.clip.image_size': 64,
-    'model.context_decoder.width': 64,
-    'model.context_decoder.layers': 1,
+    'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
+    'model.backbone.clip.weights': None,
+    'model.backbone.clip.image_size': 64,
+    'model.backbone.matching.context_decoder.width': 64,
+    'model.backbone.matching.context_decoder.layers': 1,
     'model.neck.out_channels': 8,
     'model.decode_head.channels': 8,
 }
@@ -137,7 +137,7 @@ def test_flops_of_a_convolution_and_of_the_text_tower(small_config):
     channels, sides = [32, 64, 128, 256 + 11], [16, 8, 4, 2]
     macs = sum(side**2 * (c * 8 + 9 * 8 * 8) for c, side in zip(channels, sides, strict=True))
     assert rows['neck'][2] == 2 * macs
-    assert rows[get_flops.TEXT][0] == sum(p.numel() for p in model.matching.text.parameters())
+    assert rows[get_flops.TEXT][0] == sum(p.numel() for p in model.backbone.matching.text.parameters())
     assert rows[get_flops.TEXT][1] == 0 < rows[get_flops.TEXT][2]
     assert rows['decode_head'][2] > 0 < rows['backbone'][2]
     table = get_flops.table(rows).splitlines()

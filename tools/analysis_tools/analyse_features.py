@@ -233,7 +233,7 @@ def main(argv: list[str] | None = None) -> None:
         views={name: analyse_view(name, train, test, counts, args) for name in test.features},
     )
     if test.groups is not None:
-        result['prompt_usage'] = analyse_usage(test, len(model.pool.keys), counts, args)
+        result['prompt_usage'] = analyse_usage(test, len(model.tuner.pool.keys), counts, args)
     if args.reference is not None:
         images = reference_images(args.reference, args.lda_images, model)
         draw_domains(test, feature_table(model, images, args.batch_size, workers), args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -17,9 +18,17 @@ class Alignment:
             None where the alignment looks at the global feature only.
         plan: (B, K, M, N) transport plan between M = h*w local tokens and N prompts, or None.
         log: scalars worth a line in the training log, by name.
+        text: (P, K, D) or (B, P, K, D) the text features that were held against the image, not normalised, for losses
+            on them; set by the model.
     """
 
     logits: Tensor
     maps: Tensor | None = None
     plan: Tensor | None = None
     log: dict[str, Tensor] = field(default_factory=dict)
+    text: Tensor | None = None
+
+
+def inner_products(image: Tensor, text: Tensor) -> Tensor:
+    """Image features (B, D) times text features of classes, (K, D) or of each image (B, K, D): (B, K)."""
+    return image @ text.t() if text.dim() == 2 else torch.einsum('bd,bkd->bk', image, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlprompt.alignment.base import Alignment
+from vlprompt.alignment.base import Alignment, inner_products
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
 
@@ -34,16 +34,16 @@ class CosineAlignment(nn.Module):
         """
         Args:
             features: image features; only ``cls (B, D)`` is read, not normalised.
-            text: (P, K, D) text features, not normalised.
+            text: (P, K, D) text features, or (B, P, K, D) of each image, not normalised.
             logit_scale: scalar that *multiplies* the similarities.
 
         Returns:
             Alignment with ``logits (B, K)`` and neither maps nor plan.
         """
-        text = F.normalize(text, dim=-1).mean(0)
+        text = F.normalize(text, dim=-1).mean(-3)
         if self.ensemble == 'features':
             text = F.normalize(text, dim=-1)
-        return Alignment(logit_scale * F.normalize(features.cls, dim=-1) @ text.t())
+        return Alignment(inner_products(logit_scale * F.normalize(features.cls, dim=-1), text))
 
     def extra_repr(self) -> str:
         return f'ensemble={self.ensemble!r}'

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlprompt.alignment.base import Alignment
+from vlprompt.alignment.base import Alignment, inner_products
 from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, sinkhorn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
@@ -43,7 +43,7 @@ class LocalAlignment(nn.Module):
         """
         Args:
             features: ``local (B, M, D)`` and, with a global weight, ``cls (B, D)``; not normalised.
-            text: (P, K, D) text features of N = P prompts, not normalised.
+            text: (P, K, D) text features of N = P prompts, or (B, P, K, D) of each image, not normalised.
             logit_scale: scalar that *multiplies* the similarities.
 
         Returns:
@@ -57,15 +57,14 @@ class LocalAlignment(nn.Module):
         with torch.autocast(features.local.device.type, enabled=False):
             local, text = F.normalize(features.local.float(), dim=-1), text.float()
             prompts = F.normalize(text, dim=-1)
-            similarity = torch.einsum('bmd,pkd->bkmp', local, prompts)
+            similarity = torch.einsum('bmd,pkd->bkmp' if text.dim() == 3 else 'bmd,bpkd->bkmp', local, prompts)
             plan = self.plan(similarity.detach())
             score = (plan * similarity).sum((2, 3))
             logits = logit_scale * score
             if self.global_weight:
-                mean_prompt = F.normalize(text.mean(0), dim=-1)
-                logits = logits + self.global_weight * logit_scale * (
-                    F.normalize(features.cls.float(), dim=-1) @ mean_prompt.t()
-                )
+                mean_prompt = F.normalize(text.mean(-3), dim=-1)
+                image = F.normalize(features.cls.float(), dim=-1)
+                logits = logits + self.global_weight * logit_scale * inner_products(image, mean_prompt)
         maps = similarity.detach().mean(-1).unflatten(-1, features.grid)
         return Alignment(logits, maps, plan, log={'plan_entropy': plan_entropy(plan).mean()})
 

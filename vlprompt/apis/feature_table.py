@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vlprompt.engine.features import compute_features
-from vlprompt.models.classifiers.prompted_trunk import prompted_feature
+from vlprompt.models.tuners import Tuner, class_feature
 
 TRUNK, TUNED = 'trunk', 'tuned'
 
@@ -62,11 +62,12 @@ def _views(model: nn.Module, images: Tensor) -> tuple[dict[str, Tensor], Tensor 
     if hasattr(model, 'visual') and hasattr(model, 'feature'):
         views = {}
         if not any(parameter.requires_grad for parameter in model.visual.parameters()):
-            views[TRUNK] = prompted_feature(model.visual, images)
-        match = None
-        if TRUNK not in views or model.prompt is not None or model.adapter is not None:
-            views[TUNED], match = model.feature(images)
-        return views, None if match is None else match.index
+            views[TRUNK] = class_feature(model.visual, images)
+        groups = None
+        if TRUNK not in views or type(model.tuner) is not Tuner:
+            views[TUNED], terms = model.feature(images)
+            groups = terms.fields.get('matched_groups')
+        return views, groups
     if hasattr(model, 'clip'):
         return {TRUNK: model.clip.encode_image(images, local=False, maps=False).cls}, None
     raise TypeError(

@@ -1,8 +1,9 @@
-"""Build a trained model from a config and a checkpoint, without data."""
+"""Build a trained model from a config and a checkpoint; data are not needed."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,12 +12,19 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from torch import nn
 
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
-from vlprompt.engine.class_names import agree_on_class_names
 from vlprompt.engine.cli import read_config
 from vlprompt.engine.config import load_config
-from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.data_arguments import (
+    arguments_of_checkpoint,
+    arguments_of_data,
+    completed,
+    missing_arguments,
+    names_of_config,
+)
 from vlprompt.engine.phases import phase_config, phase_of
+from vlprompt.models.agreement import agree_on_class_names
 from vlprompt.registry import MODELS
 
 
@@ -26,6 +34,7 @@ def init_model(
     cfg_options: dict | None = None,
     device: str | torch.device = 'cpu',
     phase: str | None = None,
+    class_names: str | Sequence[str] | None = None,
 ) -> nn.Module:
     """Build the model of a config, ready for inference.
 
@@ -35,6 +44,8 @@ def init_model(
         cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
         device: where the model goes.
         phase: of a config with phases; None: the one that the checkpoint is of, without a checkpoint the last.
+        class_names: K names, or the name of a dataset, for a model whose classes are text; None: those of the config,
+            else of the checkpoint, else of the dataset that the config tests on.
 
     Returns:
         The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
@@ -42,7 +53,8 @@ def init_model(
         ``model.dataset_meta`` has ``classes``, and ``palette`` where there is one, as far as they are known.
 
     Raises:
-        ValueError: unknown config keys, or a checkpoint that does not fit the config's base weights or classes.
+        ConfigError: unknown config keys, or class names that neither config nor checkpoint nor data tell.
+        ValueError: a checkpoint that does not fit the config's base weights or classes.
         FileNotFoundError: no such config or checkpoint.
 
     Example:
@@ -54,21 +66,31 @@ def init_model(
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
-    fill_data_arguments(cfg, content, use_data=False)
-    model = MODELS.build(cfg.model)
+    names = ((content or {}).get('meta') or {}).get('vlprompt', {}).get('class_names')
+    if class_names is not None and content is None:
+        cfg.model.class_names = names = class_names
+    described = cfg.model
+    if missing := missing_arguments(cfg.model, cfg.get('default_scope')):
+        known = arguments_of_checkpoint(content)
+        if {'class_names', 'num_classes'} & (set(missing) - set(known)):
+            names = names or class_names or names_of_config(cfg)
+            known |= arguments_of_data(dict(classes=resolve_class_names(names)))
+        described = completed(cfg.model, missing, known, 'config' if content is None else f'checkpoint {checkpoint}')
+    model = MODELS.build(described)
+    if names and getattr(model, 'class_names', names) is None:
+        model.set_class_names(names)
     if content is not None:
         other_classes = cfg.get('other_classes', False)
-        names = ((content.get('meta') or {}).get('vlprompt') or {}).get('class_names')
-        configured = cfg.model.get('class_names')
-        if names and getattr(model, 'class_names', names) is None:
-            model.set_class_names(names)
-        if names and isinstance(configured, str) and len(names) == len(model.class_names) and not other_classes:
+        same_number = names and len(names) == len(getattr(model, 'class_names', ()))
+        if same_number and getattr(model, 'names_follow_data', False) and not other_classes:
             # The model was trained on data that spelled the names of the same classes in its own way.
-            agree_on_class_names(model, configured, names, f'checkpoint {checkpoint}')
+            agree_on_class_names(model, names, f'checkpoint {checkpoint}')
         if hasattr(model, 'trained_state_dict'):
             load_trained(model, content, other_classes=other_classes)
         else:
             load_whole(model, content)
+        if class_names is not None:
+            model.set_class_names(class_names)
     model.cfg = cfg
     model.dataset_meta = dict((content or {}).get('meta', {}).get('dataset_meta') or {})
     if getattr(model, 'class_names', None) is not None:
@@ -76,15 +98,16 @@ def init_model(
     return model.to(device).eval()
 
 
-def model_from(args: Namespace, cfg: Config | None = None) -> nn.Module:
+def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Sequence[str] | None = None) -> nn.Module:
     """The model that a tool's command line asks for, as :func:`init_model` returns it.
 
     Args:
         args: options of :func:`vlprompt.command_line.add_model_options`.
-        cfg: the config that they say, where the tool has read and changed it already.
+        cfg: the config that they name, where the tool has read it already.
+        class_names: see :func:`init_model`.
     """
     cfg = read_config(args) if cfg is None else cfg
     if args.seed is not None:
         set_random_seed(args.seed)
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    return init_model(cfg, checkpoint, device=args.device, phase=args.phase)
+    return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=class_names)

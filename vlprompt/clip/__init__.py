@@ -9,7 +9,7 @@ from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import bpe_lengths, decode, encode, tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.clip.timm_vit import build_timm_vit
-from vlprompt.clip.visual_prompts import PromptChoice, run_blocks
+from vlprompt.clip.visual_prompts import PromptChoice, VisualTokens, run_blocks
 from vlprompt.clip.vit import VisionTransformer
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     'PromptTokens',
     'TextEncoder',
     'VisionTransformer',
+    'VisualTokens',
     'bpe_lengths',
     'build_clip',
     'build_timm_vit',

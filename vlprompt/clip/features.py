@@ -12,9 +12,10 @@ class ClipFeatures:
     """Features of a batch of B images. Nothing here is L2-normalised.
 
     Attributes:
-        cls: (B, D) global feature in the joint space, the one CLIP compares with text.
+        cls: (B, D) global feature in the joint space, the one CLIP compares with text; with M sets of visual prompts
+            the mean of the M class features.
         local: (B, N, D) one feature per grid cell in the joint space, N = h * w in row-major order,
-            or None when not asked for.
+            or None when not asked for. With M sets of visual prompts, the M class features: N = M, grid (1, M).
         maps: (B, C_i, h_i, w_i) feature maps of the tower's stages, shallow first, *not* in the joint
             space (ResNet: outputs of the 4 stages; ViT: patch tokens after chosen blocks); empty
             when not asked for.

@@ -15,6 +15,7 @@ from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.resnet import ModifiedResNet
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokens import PromptTokens
+from vlprompt.clip.visual_prompts import VisualTokens
 from vlprompt.clip.vit import VisionTransformer
 
 
@@ -96,20 +97,28 @@ class CLIP(nn.Module):
         """D of the joint space."""
         return self.arch.embed_dim
 
-    def encode_image(self, images: Tensor, local: bool = True, maps: bool = True, **prompts: Any) -> ClipFeatures:
+    def encode_image(
+        self, images: Tensor, local: bool = True, maps: bool = True, prompts: VisualTokens | None = None
+    ) -> ClipFeatures:
         """Features of normalised images (B, 3, H, W) of any size.
 
         Args:
             images: normalised with CLIP's mean and standard deviation.
             local: also compute the local features.
             maps: also return the stage maps.
-            **prompts: ``prompts``, ``norm_prompts``, ``class_offset`` of a
-                :class:`~vlprompt.clip.VisionTransformer`.
+            prompts: visual prompts, for a :class:`~vlprompt.clip.VisionTransformer`.
 
         Returns:
             ClipFeatures, nothing normalised.
+
+        Raises:
+            ValueError: visual prompts for a ResNet.
         """
-        return self.visual(images, local=local, maps=maps, **prompts)
+        if prompts is None:
+            return self.visual(images, local=local, maps=maps)
+        if not self.arch.is_vit:
+            raise ValueError(f'visual prompts need a vision transformer; {self.arch.name} is a ResNet')
+        return self.visual(images, local=local, maps=maps, prompts=prompts)
 
     def encode_text(self, text: PromptTokens | Tensor, reference: bool = False) -> Tensor:
         """Text features in the joint space, not normalised.

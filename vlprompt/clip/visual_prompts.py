@@ -42,6 +42,50 @@ Entry = Prompt | Sequence[Prompt] | None
 """What stands in the input of one block: nothing new, prompts, or several kinds of them."""
 
 
+@dataclass(frozen=True)
+class VisualTokens:
+    """Visual prompts as the image tower takes them.
+
+    Attributes:
+        blocks: entry i stands behind the patch tokens in the input of block i; None, or the end of the sequence, lets
+            the prompt tokens of before flow on.  With ``sets``, tensors (M, n, width).
+        after_norm: whether the entry for block 0 joins behind ``ln_pre`` (VPT, LPT) or passes through it like the patch
+            tokens (PLOT++, MaPLe, IVLP).
+        sets: M alternative prompts, each for a pass of its own (PLOT++); None: one pass.
+
+    Raises:
+        ValueError: ``sets`` with an entry that is not (M, n, width).
+    """
+
+    blocks: tuple[Entry, ...]
+    after_norm: bool = True
+    sets: int | None = None
+
+    def __post_init__(self) -> None:
+        for entry in self.blocks if self.sets is not None else ():
+            if entry is not None and not (isinstance(entry, Tensor) and entry.dim() == 3 and len(entry) == self.sets):
+                raise ValueError(f'{self.sets} sets of visual prompts need entries ({self.sets}, n, width)')
+
+    def entries(self, norm: nn.Module, batch: int) -> list[Entry]:
+        """What :func:`run_blocks` takes for B images, the M sets one after another: M * B sequences.
+
+        Args:
+            norm: ``ln_pre`` of the tower.
+            batch: B.
+        """
+        entries = list(self.blocks)
+        if not self.after_norm and entries and entries[0] is not None:
+            entries[0] = norm(entries[0])
+        if self.sets is None:
+            return entries
+        return [None if entry is None else _each_set(entry, batch) for entry in entries]
+
+
+def _each_set(entry: Tensor, batch: int) -> PromptChoice:
+    """Entry (M, n, width) for M * B sequences, set by set."""
+    return PromptChoice(entry, torch.arange(len(entry), device=entry.device).repeat_interleave(batch))
+
+
 def prompts_of(entry: Entry) -> tuple[Prompt, ...]:
     """The prompts of an entry, none for None."""
     if entry is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.layers import LayerNorm, Transformer
 from vlprompt.clip.position import Interpolation, resize_position_embedding
-from vlprompt.clip.visual_prompts import Entry, check_prompts, run_blocks
+from vlprompt.clip.visual_prompts import VisualTokens, check_prompts, run_blocks
 
 
 def default_out_indices(layers: int) -> tuple[int, ...]:
@@ -27,16 +27,17 @@ class VisionTransformer(nn.Module):
     * :meth:`encode`: tokens (and prompts) -> tokens after the last block, and after chosen blocks;
     * :meth:`project`: tokens -> joint space.
 
-    **Where visual prompts go.** ``prompts[i]`` are tokens that stand behind the patch tokens in the
-    input of block i (their place does not matter: they carry no position, and attention is
+    **Where visual prompts go.** Entry i of :class:`~vlprompt.clip.VisualTokens` holds tokens that stand behind the
+    patch tokens in the input of block i (their place does not matter: they carry no position, and attention is
     permutation-equivariant). One entry is a shallow prompt (VPT-shallow, PLOT++), whose outputs flow
     on through all blocks; further entries are deep prompts (VPT-deep, MaPLe, LPT), which *replace* the
     prompt tokens that come out of the block before. None, or the end of the sequence, lets the prompt
     tokens flow on; an entry of zero tokens takes them away. Prompts never reach the output.
     Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks. What is computed
     of them and what need not be: :mod:`vlprompt.clip.visual_prompts`.
-    ``norm_prompts`` says whether the entry for block 0 passes through ``ln_pre`` like the patch tokens
-    (PLOT++, MaPLe, IVLP) or is inserted after it (:class:`~vlprompt.prompts.VisualPrompt`).
+
+    **Sets.** With M sets the patches are embedded once and the blocks run M times, in one batch. The class features of
+    the M passes are then the local features, and their mean is the global one (PLOT++).
 
     Args:
         patch_size: side of a patch in pixels.
@@ -127,8 +128,7 @@ class VisionTransformer(nn.Module):
     def encode(
         self,
         tokens: Tensor,
-        prompts: Sequence[Entry] | None = None,
-        norm_prompts: bool = True,
+        prompts: VisualTokens | None = None,
         out_indices: Sequence[int] = (),
         queries: int | None = None,
         reference: bool = False,
@@ -137,23 +137,24 @@ class VisionTransformer(nn.Module):
 
         Args:
             tokens: (B, L, width) from :meth:`embed`.
-            prompts: visual prompts by block, see the class.
-            norm_prompts: whether the entry for block 0 passes through ``ln_pre``.
+            prompts: visual prompts, see the class.
             out_indices: blocks whose output tokens are returned too.
             queries: compute only that many first tokens in the last block (1: the class token alone).
             reference: carry deep prompts through all computations too, see :func:`run_blocks`.
 
         Returns:
             (B, L or queries, width) after the last block, and (B, L, width) after each block of
-            ``out_indices``. Residual stream, prompts removed, no ``ln_post``.
+            ``out_indices``. Residual stream, prompts removed, no ``ln_post``. With M sets M * B instead of B, the first
+            set's images first.
         """
-        prompts, blocks = list(prompts or ()), self.transformer.resblocks
-        check_prompts(prompts, len(blocks), self.width)
+        blocks, x = self.transformer.resblocks, self.ln_pre(tokens)
+        entries = [] if prompts is None else prompts.entries(self.ln_pre, len(tokens))
+        check_prompts(entries, len(blocks), self.width)
         if queries is not None and len(blocks) - 1 in out_indices:
             raise ValueError('the output of the last block is asked for, so all of its tokens must be computed')
-        if prompts and prompts[0] is not None and norm_prompts:
-            prompts[0] = self.ln_pre(prompts[0])
-        return run_blocks(blocks, self.ln_pre(tokens), prompts, out_indices, queries, reference=reference)
+        if prompts is not None and prompts.sets is not None:
+            x = x.repeat(prompts.sets, 1, 1)
+        return run_blocks(blocks, x, entries, out_indices, queries, reference=reference)
 
     def project(self, tokens: Tensor) -> Tensor:
         """(..., width) -> (..., D): ``ln_post``, then the projection into the joint space."""
@@ -174,8 +175,7 @@ class VisionTransformer(nn.Module):
         images: Tensor,
         local: bool = True,
         maps: bool = True,
-        prompts: Sequence[Tensor | None] | None = None,
-        norm_prompts: bool = True,
+        prompts: VisualTokens | None = None,
         class_offset: Tensor | None = None,
     ) -> ClipFeatures:
         """Encode normalised images (B, 3, H, W) of any size from one patch up.
@@ -185,18 +185,25 @@ class VisionTransformer(nn.Module):
             local: also compute the N = h * w local features (``ln_post`` and projection of the patch
                 tokens). With neither ``local`` nor ``maps`` the last block computes the class token only.
             maps: also return the patch tokens after the blocks of ``out_indices`` as maps.
-            prompts: visual prompts by block, see the class.
-            norm_prompts: whether the entry for block 0 passes through ``ln_pre``.
+            prompts: visual prompts, see the class.
             class_offset: see :meth:`embed`.
 
         Returns:
-            ClipFeatures, nothing normalised.
+            ClipFeatures, nothing normalised. With M sets ``cls`` is the mean of the M class features, which are the
+            local features, ``local (B, M, D)`` with the grid (1, M).
+
+        Raises:
+            ValueError: maps are asked for, of several sets.
         """
         tokens, grid = self.embed(images, class_offset)
         out_indices = self.out_indices if maps else ()
+        if prompts is not None and prompts.sets is not None:
+            if out_indices:
+                raise ValueError('there are no feature maps of several sets of visual prompts; pass maps=False')
+            return self._of_sets(self.encode(tokens, prompts, queries=1)[0], prompts.sets)
         last = len(self.transformer.resblocks) - 1
         queries = None if local or last in out_indices else 1
-        x, outputs = self.encode(tokens, prompts, norm_prompts, out_indices, queries)
+        x, outputs = self.encode(tokens, prompts, out_indices, queries)
         projected = self.project(x if local else x[:, :1])
         return ClipFeatures(
             cls=projected[:, 0],
@@ -204,3 +211,8 @@ class VisionTransformer(nn.Module):
             maps=tuple(self.to_map(output, grid) for output in outputs),
             grid=grid,
         )
+
+    def _of_sets(self, cls: Tensor, sets: int) -> ClipFeatures:
+        """Class tokens (M * B, 1, width) of M sets as features."""
+        local = self.project(cls[:, 0]).unflatten(0, (sets, -1)).transpose(0, 1)
+        return ClipFeatures(cls=local.mean(1), local=local, maps=(), grid=(1, sets))

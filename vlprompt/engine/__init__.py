@@ -7,15 +7,14 @@ from vlprompt.engine.config_check import check_config
 from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
 from vlprompt.engine.hooks import (
-    ClassCountHook,
-    DataCheckHook,
+    DataHook,
     DetectionImageHook,
-    FrozenFeatureHook,
     IterationSeedHook,
     PredictionImageHook,
+    ProgressHook,
     PromptUsageHook,
     SegmentationImageHook,
-    StreamWeightHook,
+    StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
@@ -31,21 +30,20 @@ from vlprompt.engine.schedules import (
 
 __all__ = [
     'AutocastOptimWrapper',
-    'ClassCountHook',
-    'DataCheckHook',
+    'DataHook',
     'DetectionImageHook',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
-    'FrozenFeatureHook',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
+    'ProgressHook',
     'PromptLogProcessor',
     'PromptRunner',
     'PromptUsageHook',
     'SegmentationImageHook',
-    'StreamWeightHook',
+    'StartFromFeaturesHook',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',

@@ -29,7 +29,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
-from vlprompt.engine.data_arguments import data_arguments_of
+from vlprompt.engine.data_arguments import arguments_of_model
 from vlprompt.engine.safe_pickle import load_inert
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -133,7 +133,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         class_names=None if names is None else list(names),
         trained_keys=list(trained_state(model)),
         model=type(model).__name__,
-        data_arguments=data_arguments_of(model),
+        data_arguments=arguments_of_model(model),
         geometry=getattr(model, 'geometry', None),
     )
 

@@ -1,12 +1,17 @@
-"""Model arguments that the training data, or a checkpoint, decide, such as the number of identities.
+"""Model arguments that follow the data, such as class names or the number of identities.
 
 A model class lists them in ``data_arguments``; they are constructor arguments and attributes of the same name.  Those
-that a config leaves out are filled in before the model is built: from the checkpoint it is to be tested with, else from
-``metainfo`` of the training data (``num_classes`` is the number of its ``classes``).
+that a config leaves out are added when the model is built:
+
+* a runner takes them from the dataset of its own data loader, which is built first
+  (:meth:`~vlprompt.engine.PromptRunner.build_model`); to test a checkpoint, from what the checkpoint says;
+* :func:`~vlprompt.apis.init_model`, which has no data, takes them from the checkpoint, and class names also from the
+  list shipped for the dataset of the config (:func:`names_of_config`).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,38 +19,81 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.config_check import resolve
+from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS, MODELS
 
 
-def fill_data_arguments(cfg: Config, checkpoint: Mapping[str, Any] | None = None, use_data: bool = True) -> None:
-    """Complete ``cfg.model`` in place; what the checkpoint (or the training data) does not say becomes None.
+def missing_arguments(model: Mapping[str, Any], scope: str | None) -> list[str]:
+    """The data arguments that the config of a model leaves out; ``num_classes`` follows from given names."""
+    target = resolve(model['type'], [MODELS], scope or 'mmengine')
+    given = {*model} | ({'num_classes'} if model.get('class_names') else set())
+    return [name for name in getattr(target, 'data_arguments', ()) if name not in given]
+
+
+def completed(model: Mapping[str, Any], missing: list[str], known: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The config of a model with the missing arguments added, None for those that are not known.
 
     Args:
-        cfg: a config of one phase.
-        checkpoint: to be tested with.
-        use_data: without a checkpoint that says anything, build the training data set, if the config has one.
+        model: config of the model.
+        missing: of :func:`missing_arguments`.
+        known: data arguments by name.
+        source: where they come from, for the log.
     """
-    model = cfg.get('model')
-    target = resolve(model['type'], [MODELS], cfg.get('default_scope') or 'mmengine') if model else None
-    given = {*model} | ({'num_classes'} if model.get('class_names') else set())  # as many as there are names
-    missing = [name for name in getattr(target, 'data_arguments', ()) if name not in given]
-    if not missing:
-        return
-    about = ((checkpoint or {}).get('meta') or {}).get('vlprompt') or {}
-    known, source = about.get('data_arguments') or {}, 'checkpoint'
-    if not known and use_data and cfg.get('train_dataloader'):
-        dataset = cfg.train_dataloader['dataset']
-        dataset = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
-        known, source = dict(dataset.metainfo), 'training data'
-        if 'classes' in known:
-            known.setdefault('num_classes', len(known['classes']))
-    if known:
-        filled = {name: known.get(name) for name in missing}
-        model.update(filled)
-        print_log(f'From the {source}: ' + ', '.join(f'{k}={v!r}' for k, v in filled.items()), logger='current')
+    added = {name: known.get(name) for name in missing}
+    shown = {name: f'{len(v)} names' if name == 'class_names' and v else repr(v) for name, v in added.items()}
+    print_log(f'From the {source}: ' + ', '.join(f'{k}={v}' for k, v in shown.items()), logger='current')
+    return {**model, **added}
 
 
-def data_arguments_of(model: nn.Module) -> dict[str, Any]:
-    """What a checkpoint has to say about a model's data arguments."""
-    return {name: getattr(model, name) for name in getattr(model, 'data_arguments', ())}
+def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:
+    """The data arguments that ``metainfo`` of a dataset tells; names and number of classes come from ``classes``."""
+    known = dict(metainfo)
+    if metainfo.get('classes') is not None:
+        known['class_names'] = list(metainfo['classes'])
+        known.setdefault('num_classes', len(metainfo['classes']))
+    return known
+
+
+def arguments_of_checkpoint(content: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The data arguments, class names excepted, that a checkpoint tells; empty if it tells none."""
+    about = ((content or {}).get('meta') or {}).get('vlprompt') or {}
+    return dict(about.get('data_arguments') or {})
+
+
+def arguments_of_model(model: nn.Module) -> dict[str, Any]:
+    """What a checkpoint has to tell of a model's data arguments; class names stand in an entry of their own."""
+    names = (name for name in getattr(model, 'data_arguments', ()) if name != 'class_names')
+    return {name: getattr(model, name) for name in names}
+
+
+def names_of_config(cfg: Config) -> list[str]:
+    """Class names of the dataset that a config tests on: of a dataset known by name the shipped list, else of the data.
+
+    Raises:
+        ConfigError: a dataset of which no list is shipped, and whose files are not there either.
+    """
+    loaders = [cfg.get(f'{name}_dataloader') for name in ('test', 'val', 'train')]
+    dataset = next((loader['dataset'] for loader in loaders if loader), None)
+    reason = 'the config has no dataset'
+    if dataset is not None:
+        inner = dataset
+        while isinstance(inner.get('dataset'), Mapping):  # a wrapper
+            inner = inner['dataset']
+        try:
+            if isinstance(inner.get('dataset'), str):
+                return resolve_class_names(f'{inner["dataset"]}:{inner.get("subset", "all")}')
+        except ValueError:
+            pass  # no list of this dataset is shipped
+        try:
+            names = DATASETS.build(copy.deepcopy(dataset)).metainfo.get('classes')
+            if names is not None:
+                return list(names)
+            reason = f'{inner["type"]} does not tell any'
+        except (OSError, ValueError) as error:
+            reason = str(error)
+    raise ConfigError(
+        f'the model needs class names ({reason}): give class_names=[...] (--class-names), set model.class_names in the '
+        'config, or load a checkpoint that holds them'
+    )

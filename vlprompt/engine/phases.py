@@ -33,6 +33,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.logging import print_log
@@ -41,7 +42,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
-from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
@@ -176,8 +177,7 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     if only is not None and only not in configs:
         raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
     done_before = {name: finished_checkpoint(cfg) if cfg.get('resume') else None for name, cfg in configs.items()}
-    if only is None:
-        _try_models([name for name in configs if done_before[name] is None][1:], configs)
+    waiting = [] if only else [name for name in configs if done_before[name] is None][1:]
     runner = None
     for number, (name, cfg) in enumerate(configs.items(), 1):
         if only not in (None, name):
@@ -193,20 +193,28 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             del runner  # its model and optimizer, before the next are built
             gc.collect()
             runner = RUNNERS.build(cfg)
+            _try_models(waiting, configs, runner)
+            waiting = []
         if done is None:
             runner.train()
             barrier()  # the checkpoint is written by one process and read by all
     return runner
 
 
-def _try_models(names: Sequence[str], configs: Mapping[str, Config]) -> None:
-    """Build the models of phases that will wait for another and drop them: a mistake must not wait that long."""
+def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
+    """Build the models of phases that will wait for ``runner`` and drop them: a mistake must not wait that long.
+
+    What they need to know of the data comes from the data that ``runner`` is about to train on.
+    """
     for name in names:
         cfg = copy.deepcopy(configs[name])
-        init_default_scope(cfg.get('default_scope') or 'mmengine')
+        scope = cfg.get('default_scope') or 'mmengine'
+        init_default_scope(scope)
         try:
-            fill_data_arguments(cfg)
-            MODELS.build(cfg.model)
+            if missing := missing_arguments(cfg.model, scope):
+                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo), f'data, for phase {name}')
+            with torch.random.fork_rng(devices=[]):  # what the runner draws does not depend on the trial
+                MODELS.build(cfg.model)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'phase {name!r}: {error}') from error
 

@@ -29,11 +29,15 @@ from vlprompt.engine.checkpoint import (
     write_checkpoint,
 )
 from vlprompt.engine.config import load_config
-from vlprompt.engine.data_arguments import fill_data_arguments
+from vlprompt.engine.data_arguments import (
+    arguments_of_checkpoint,
+    arguments_of_data,
+    completed,
+    missing_arguments,
+)
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
 from vlprompt.engine.phases import PhasedRunner, phase_configs
 from vlprompt.engine.resume_state import restore_hub, resume_state
-from vlprompt.engine.schedules import follow_training_length
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.threads import leave_cores_to_workers
 from vlprompt.errors import CheckpointError
@@ -59,6 +63,8 @@ class PromptRunner(Runner):
       and a description of what it belongs to (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
       classes and every tensor.  A model without that method is stored whole; to be tested it must fit the checkpoint,
       to be trained it takes what fits, as mmengine does;
+    * model arguments that follow the data (:mod:`~vlprompt.engine.data_arguments`) come from the dataset of the run's
+      own first data loader, which is built before the model where the config leaves them out;
     * all that resuming needs is one more file, ``resume.pth``, replaced with every checkpoint.  Files are written
       atomically;
     * several processes without a GPU talk through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
@@ -75,8 +81,6 @@ class PromptRunner(Runner):
         cfg = load_config(cfg)
         if cfg.get('phases'):
             return PhasedRunner(phase_configs(cfg))
-        fill_data_arguments(cfg)
-        follow_training_length(cfg.get('param_scheduler'), cfg.get('train_cfg'))
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))
@@ -89,6 +93,33 @@ class PromptRunner(Runner):
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
         leave_cores_to_workers(self.cfg)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested."""
+        missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
+        if missing and self._train_loop is None and self._load_from is not None:
+            known = arguments_of_checkpoint(read_checkpoint(self._load_from))
+            told = [name for name in missing if name != 'class_names'] if known else []
+            model = completed(model, told, known, f'checkpoint {self._load_from}') if told else model
+            missing = [name for name in missing if name not in told]
+        if missing:
+            model = completed(model, missing, arguments_of_data(self.metainfo), 'data')
+        return super().build_model(model)
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """``metainfo`` of the dataset of this run: of its training, else its validation, else its test.
+
+        The data loader is built if it is not there yet, and kept for the loop.
+        """
+        for loop in ('train', 'val', 'test'):
+            loader = getattr(self, f'_{loop}_dataloader')
+            if loader is not None:
+                different = self._randomness_cfg.get('diff_rank_seed', False)
+                loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
+                setattr(self, f'_{loop}_dataloader', loader)
+                return dict(getattr(loader.dataset, 'metainfo', {}))
+        return {}
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training, not at all if nothing is trained; on CPUs without device ids and with plain

@@ -4,17 +4,24 @@ Models for dense prediction extend mmseg or mmdet and lie in ``segmentors`` and 
 ``custom_imports``; what those two share is imported here and knows neither.
 """
 
-from vlprompt.models.adapters import AdaptFormer
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.classifiers import HeadClassifier, TextClassifier
 from vlprompt.models.decoders import ContextDecoder
-from vlprompt.models.dense import PixelTextMatching
+from vlprompt.models.dense import PixelTextMatching, TextGuidedBackbone
 from vlprompt.models.freezing import select_frozen, select_trainable
 from vlprompt.models.heads import CosineHead, LinearHead
-from vlprompt.models.losses import AGCLLoss, BoxTextLoss, LogitAdjustedLoss, PixelTextLoss, VarietyLoss
+from vlprompt.models.losses import (
+    AGCLLoss,
+    BoxTextLoss,
+    DualStreamLoss,
+    LogitAdjustedLoss,
+    PixelTextLoss,
+    VarietyLoss,
+)
 from vlprompt.models.preprocessors import ClipPreprocessor
 from vlprompt.models.reid import CachedFeaturePreprocessor, IdentityPromptLearner, ReIdentifier
 from vlprompt.models.tta import FlipTTAModel
+from vlprompt.models.tuners import AdaptFormer, GroupedPromptTuner, PromptTuner, Tuner
 
 __all__ = [
     'AGCLLoss',
@@ -26,15 +33,20 @@ __all__ = [
     'ClipTrunk',
     'ContextDecoder',
     'CosineHead',
+    'DualStreamLoss',
     'FlipTTAModel',
+    'GroupedPromptTuner',
     'HeadClassifier',
     'IdentityPromptLearner',
     'LinearHead',
     'LogitAdjustedLoss',
     'PixelTextLoss',
     'PixelTextMatching',
+    'PromptTuner',
     'ReIdentifier',
     'TextClassifier',
+    'TextGuidedBackbone',
+    'Tuner',
     'VarietyLoss',
     'select_frozen',
     'select_trainable',

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
+from vlprompt.models.agreement import agree_on_class_names
 from vlprompt.models.freezing import select_frozen, select_trainable
 
 
@@ -17,6 +19,7 @@ class PromptTunedMixin:
 
     * :meth:`freeze` leaves gradients on for parameters matching ``trainable`` only, or for those that do not match
       ``frozen``;
+    * :meth:`meet_data` agrees with the datasets of a run on what both know;
     * modules without a trained parameter stay in eval mode, so a frozen tower keeps its batch statistics;
     * :meth:`trained_state_dict` is what a checkpoint needs besides the towers' own weights.
     """
@@ -30,6 +33,10 @@ class PromptTunedMixin:
     nested: Mapping[str, Callable] = {}
     """Functions or classes that read untyped dicts among the constructor's arguments, so that the keys of these dicts
     are checked; any registered class may declare it."""
+    names_follow_data: bool = False
+    """Whether the class names only stand in for those of the data, as where a config names a dataset."""
+    data_arguments: tuple[str, ...] = ()
+    """Constructor arguments, and attributes of the same name, that follow the data where a config leaves them out."""
     clip: CLIP
     class_names: tuple[str, ...]
 
@@ -37,6 +44,20 @@ class PromptTunedMixin:
     def base_source(self) -> ClipSource | None:
         """Name and hash of the weights the towers were read from; None for random ones."""
         return self.clip.source
+
+    def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
+        """Agree with a dataset of the run, before anything is loaded or computed: here on the class names.
+
+        Args:
+            metainfo: of the dataset.
+            what: what messages call it.
+            training: whether it is trained on.
+
+        Raises:
+            ConfigError: the model does not fit the dataset, see :func:`.agree_on_class_names`.
+        """
+        if metainfo.get('classes') is not None and hasattr(self, 'set_class_names'):
+            agree_on_class_names(self, metainfo['classes'], what)
 
     def freeze(self, trainable: Sequence[str] | None = None, frozen: Sequence[str] = ()) -> None:
         """Switch gradients on and off by patterns: see ``select_trainable``, or ``select_frozen`` without it."""

@@ -1,4 +1,4 @@
-"""What every text prompt offers to a model."""
+"""What every prompt offers to a model: text prompts, and tokens of the image tower."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokens import PromptTokens
+from vlprompt.clip.visual_prompts import VisualTokens
 
 
 def readable(name: str) -> str:
@@ -21,8 +23,13 @@ class TextPrompt(nn.Module):
     ``prompt(text)`` gives the :class:`PromptTokens`, with frozen words looked up in the tower's token embedding,
     and ``prompt.encode(text)`` the features of all of them.  A class set is given at construction and can be
     changed by :meth:`set_class_names` where nothing learned belongs to a class.
+
+    A conditional prompt is written for each image: it sets ``needs_image``, and ``prompt.encode(text, features)``
+    gives features (B, P, K, D), which are never cached.
     """
 
+    needs_image: bool = False
+    """Whether :meth:`encode` must be given the features of the images."""
     class_names: tuple[str, ...]
     n_prompts: int
 
@@ -41,6 +48,31 @@ class TextPrompt(nn.Module):
         """P prompts of K classes as the text tower takes them."""
         raise NotImplementedError(f'{type(self).__name__} must define forward()')
 
-    def encode(self, text: TextEncoder, reference: bool = False) -> Tensor:
-        """(P, K, D) text features, not normalised; ``reference`` takes the tower's path over all positions."""
+    def encode(self, text: TextEncoder, features: ClipFeatures | None = None, reference: bool = False) -> Tensor:
+        """Text features in the joint space, not normalised.
+
+        Args:
+            text: the text tower.
+            features: of B images, not normalised; only a prompt that ``needs_image`` reads them.
+            reference: take the tower's path over all positions.
+
+        Returns:
+            (P, K, D), the same for all images; (B, P, K, D) if the prompt ``needs_image``.
+        """
         return text(self(text), reference=reference)
+
+
+class ImagePrompt(nn.Module):
+    """Learned tokens of the image tower; a subclass says what they are made of.
+
+    It is built with ``width``, ``layers`` and ``patch_size`` of the tower, and ``prompt()`` gives the
+    :class:`VisualTokens`.  A coupled one sets ``needs_text``: it is built with the text prompt as ``prompt`` besides,
+    and called with it.
+    """
+
+    needs_text: bool = False
+    """Whether it is built and called with the text prompt beside it."""
+
+    def forward(self, prompt: TextPrompt | None = None) -> VisualTokens:
+        """Tokens by block; ``prompt`` is the text prompt if it ``needs_text``."""
+        raise NotImplementedError(f'{type(self).__name__} must define forward()')

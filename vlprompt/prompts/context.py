@@ -11,6 +11,7 @@ from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import bpe_lengths, tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
+from vlprompt.prompts.words import check_room, context_rows, embed_ids, init_ids, padded
 from vlprompt.registry import MODELS
 
 POSITIONS = ('end', 'middle', 'front')
@@ -26,6 +27,13 @@ class ContextPrompt(TextPrompt):
         middle  [SOT] v1 sea lion v2 v3 .  [EOT]        (the first n_ctx // 2 vectors come first)
         front   [SOT] sea lion v1 v2 v3 .  [EOT]
 
+    With ``init='a photo of a'`` and ``n_ctx=2`` the words beyond the vectors stay as they are::
+
+        end     [SOT] v1 v2 of a sea lion . [EOT]
+
+    With ``depth=J`` there are J - 1 further sets of deep vectors, which replace what has become of the context vectors
+    in front of the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023, Eq. 3-4; IVLP).
+
     DenseCLIP's contexts are ``position='end'`` with ``ending=''``, ``context_length=13`` (8 vectors, start and end
     token, and names of up to 3 tokens), ``init_std=1`` and ``init_cut=2``.
 
@@ -33,22 +41,26 @@ class ContextPrompt(TextPrompt):
         class_names: K names.
         text: the text tower; gives the width W, the context length L and the embedding of ``init`` words.
         n_prompts: P, sets of context vectors per class (CoOp 1, PLOT 4).
-        n_ctx: context vectors of a set; follows from ``init`` when that gives words.
+        n_ctx: context vectors of a set; None: 16, or as many as ``init`` has tokens.
         class_specific: one set of vectors for each class ("CSC") instead of shared by all classes.
         position: where the class name stands: ``'end'``, ``'middle'`` or ``'front'``.
         init: None draws from N(0, ``init_std``); a string such as ``'a photo of a'`` starts every prompt from
-            the embedding of its words; a list of P strings gives each prompt its own, all of the same token count.
-        init_std: standard deviation of the random initialisation.
+            the embedding of its words; a list of P strings gives each prompt its own, all of the same token count
+            unless ``n_ctx`` is given.  Tokens beyond ``n_ctx`` stay as fixed words between context and class name.
+        init_std: standard deviation of the random initialisation; deep vectors always start from it.
         init_cut: draw from the normal distribution cut off at plus and minus ``init_cut * init_std``.
         ending: what follows the name (or the context behind it): CoOp's full stop, or nothing.
         context_length: positions of a prompt, start and end token included; None: those of the text tower.  Less
             does not change the features: a name that does not fit is an error.
+        depth: J, blocks of the text tower with context vectors of their own, 1 to the number of blocks.
 
-    The parameter ``context`` is (P, n_ctx, W), or (P, K, n_ctx, W) if class-specific.
+    The parameter ``context`` is (P, n_ctx, W), or (P, K, n_ctx, W) if class-specific; ``deep``, for a depth beyond 1,
+    is (J - 1, P, n_ctx, W).
 
     Raises:
         ValueError: unknown position, a class name that does not fit behind the context, ``init`` texts that are
-            empty, of different token counts or not P of them, or that disagree with ``n_ctx``.
+            empty, of different token counts or not P of them, or shorter than ``n_ctx``; fixed words or a depth for a
+            context that does not stand in front of the name, a depth for a class-specific one or beyond the tower's.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class ContextPrompt(TextPrompt):
         init_cut: float | None = None,
         ending: str = '.',
         context_length: int | None = None,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         if position not in POSITIONS:
@@ -78,8 +91,12 @@ class ContextPrompt(TextPrompt):
             if class_specific:
                 shape = (n_prompts, len(class_names), n_ctx, text.width)
             context = _draw(shape, init_std, init_cut)
+            fixed_ids: list[list[int]] = [[]] * n_prompts
         else:
-            context = _embed_words(init, n_prompts, n_ctx, text)
+            ids = init_ids(init, n_prompts, n_ctx)
+            n_ctx = len(ids[0]) if n_ctx is None else n_ctx
+            context = embed_ids([row[:n_ctx] for row in ids], text)
+            fixed_ids = [row[n_ctx:] for row in ids]
             if class_specific:
                 context = context.unsqueeze(1).repeat(1, len(class_names), 1, 1)
         self.n_prompts, self.n_ctx = n_prompts, context.shape[-2]
@@ -92,9 +109,39 @@ class ContextPrompt(TextPrompt):
                 'positions'
             )
         self.context = nn.Parameter(context)
+        self.deep = None
+        if depth != 1:
+            self._check_depth(depth, text)
+            self.deep = nn.Parameter(_draw((depth - 1, *context.shape), init_std, init_cut))
+        self.fixed_lengths = [len(row) for row in fixed_ids]
+        if any(self.fixed_lengths) and position != 'end':
+            raise ValueError(
+                f'ContextPrompt: init {init!r} has more tokens than n_ctx={n_ctx}; the rest stands between context and '
+                f"class name, so position must be 'end', got {position!r}"
+            )
         for name in ('start_id', 'rows', 'name_ids', 'eot'):
             self.register_buffer(name, None, persistent=False)
+        self.register_buffer('fixed_ids', padded(fixed_ids).to(context.device), persistent=False)
         self._tokenize(class_names)
+
+    def _check_depth(self, depth: int, text: TextEncoder) -> None:
+        blocks = len(text.transformer.resblocks)
+        if not 1 <= depth <= blocks:
+            raise ValueError(f'ContextPrompt: depth={depth} must be from 1 to {blocks}, the blocks of the text tower')
+        if self.position != 'end' or self.class_specific:
+            raise ValueError(
+                f'ContextPrompt: depth={depth} needs vectors that all classes share in front of the name: '
+                f"position='end' and class_specific=False, got {self.position!r} and {self.class_specific}"
+            )
+
+    @property
+    def depth(self) -> int:
+        """J, blocks with context vectors of their own."""
+        return 1 if self.deep is None else 1 + len(self.deep)
+
+    def vectors(self) -> tuple[Tensor, ...]:
+        """The learned vectors of the J first blocks: context and deep vectors, each (P, n_ctx, W)."""
+        return (self.context, *(() if self.deep is None else self.deep.unbind(0)))
 
     def set_class_names(self, class_names: Sequence[str]) -> None:
         if self.class_specific and tuple(class_names) != self.class_names:
@@ -109,71 +156,68 @@ class ContextPrompt(TextPrompt):
     def _tokenize(self, class_names: Sequence[str]) -> None:
         """Ids of "name." of every class, and which row each position behind the prefix takes."""
         texts = [readable(name) for name in class_names]
-        self._check_lengths(class_names, [f'{text}{self.ending}' for text in texts])
-        ids = tokenize([f'{text}{self.ending}' for text in texts], self.context_length - self.n_ctx)
-        name_lengths = torch.tensor(bpe_lengths(texts))
+        room = self.context_length - self.n_ctx - max(self.fixed_lengths)  # for [SOT] name ending [EOT]
+        check_room(class_names, [f'{text}{self.ending}' for text in texts], room, self.context_length)
+        ids = tokenize([f'{text}{self.ending}' for text in texts], room)
         eot = ids.argmax(-1)  # EOT has the largest id
         device = self.context.device
         self.class_names = tuple(class_names)
         self.start_id = ids[0, :1].to(device)
         self.name_ids = ids[:, 1 : int(eot.max()) + 1].to(device)
-        self.eot = (eot + self.n_ctx).to(device)
-        self.rows = self._layout(name_lengths, self.name_ids.shape[1]).to(device)
-
-    def _check_lengths(self, class_names: Sequence[str], texts: Sequence[str]) -> None:
-        """Raise if the longest class does not fit, naming it and the context length that it needs."""
-        lengths = bpe_lengths(texts)
-        longest = max(range(len(texts)), key=lengths.__getitem__)
-        needed = lengths[longest] + self.n_ctx + 2  # start and end token
-        if needed > self.context_length:
-            raise ValueError(
-                f'ContextPrompt: class {class_names[longest]!r} takes {lengths[longest]} tokens; with {self.n_ctx} '
-                f'context vectors, start and end token it needs context_length={needed}, but context_length is '
-                f'{self.context_length}. Raise it (no text tower of CLIP has more than 77), take fewer context vectors '
-                'or shorten the name'
-            )
-
-    def _layout(self, name_lengths: Tensor, n_words: int) -> Tensor:
-        """(K, n_ctx + T) order of [context (n_ctx), words (T)] behind the start token.
-
-        Sorting by a key does it: words of the name get 0, the context before it -1 and behind it 1, the rest 2.
-        """
-        context_key = torch.ones(len(name_lengths), self.n_ctx)
+        self.eot = (eot + self.n_ctx + torch.tensor(self.fixed_lengths).unsqueeze(1)).to(device)
         leading = {'end': self.n_ctx, 'middle': self.n_ctx // 2, 'front': 0}[self.position]
-        context_key[:, :leading] = -1
-        words = torch.arange(n_words).expand(len(name_lengths), -1)
-        word_key = torch.where(words < name_lengths[:, None], 0.0, 2.0)
-        return torch.cat([context_key, word_key], 1).argsort(dim=1, stable=True)
+        self.rows = context_rows(self.n_ctx, leading, torch.tensor(bpe_lengths(texts)), self.name_ids.shape[1]).to(
+            device
+        )
 
     def forward(self, text: TextEncoder, context: Tensor | None = None) -> PromptTokens:
         """
         Args:
             text: the text tower.
-            context: vectors to use in place of the parameter, of its shape but for P, which is free: those of B
-                images, say, if the context depends on the image.
+            context: vectors to use in place of the parameter, of its shape but for P, which may be B * P: those of B
+                images, say, image by image, if the context depends on the image.
 
         Returns:
-            PromptTokens whose prefix is the start token and the context vectors that precede every class name
-            and are shared by all classes: all of them (``end``), half (``middle``) or none.
+            PromptTokens of P or B * P prompts, whose prefix is the start token and what precedes every class name and
+            is shared by all classes: context vectors and fixed words (``end``), half of the vectors (``middle``) or
+            nothing.
         """
         context = self.context if context is None else context
-        n_prompts, n_classes = len(context), len(self.class_names)
-        words = text.token_embedding(self.name_ids).to(context.dtype).expand(n_prompts, -1, -1, -1)  # (P, K, T, W)
-        start = text.token_embedding(self.start_id).to(context.dtype).expand(n_prompts, -1, -1)
-        eot = self.eot.expand(n_prompts, -1)
+        copies = len(context) // self.n_prompts
+        start = text.token_embedding(self.start_id).to(context.dtype).expand(len(context), -1, -1)
+        fixed, words = (_copies(part.to(context.dtype), copies) for part in self._words(text))
+        eot = _copies(self.eot, copies)
         if self.position == 'end' and not self.class_specific:
-            return PromptTokens(torch.cat([start, context], 1), words, eot)
-        per_class = context if self.class_specific else context.unsqueeze(1).expand(-1, n_classes, -1, -1)
+            deep = () if self.deep is None else tuple(_copies(vectors, copies) for vectors in self.deep)
+            return PromptTokens(torch.cat([start, context, fixed], 1), words, eot, deep)
+        per_class = context if self.class_specific else _of_classes(context, words)
+        if self.position == 'end':
+            return PromptTokens(start, torch.cat([per_class, _of_classes(fixed, words), words], 2), eot)
         bank = torch.cat([per_class, words], 2)  # (P, K, n_ctx + T, W)
         body = torch.take_along_dim(bank, self.rows[None, :, :, None], 2)
         shared = 0 if self.class_specific or self.position == 'front' else self.n_ctx // 2
         prefix = torch.cat([start, context[:, :shared]], 1) if shared else start
         return PromptTokens(prefix, body[:, :, shared:], eot)
 
+    def _words(self, text: TextEncoder) -> tuple[Tensor, Tensor]:
+        """Embeddings of fixed words (P, F, W) that all prompts have as many of, and of (P, K, T, W) what follows.
+
+        Of prompts with different numbers of fixed words, the further ones stand in front of the class names.
+        """
+        fixed, names = text.token_embedding(self.fixed_ids), text.token_embedding(self.name_ids)
+        common = min(self.fixed_lengths)
+        if common == max(self.fixed_lengths):
+            return fixed, names.expand(self.n_prompts, -1, -1, -1)
+        rows = []
+        for own, length in zip(fixed, self.fixed_lengths, strict=True):
+            own = own.expand(len(names), -1, -1)
+            rows.append(torch.cat([own[:, common:length], names, own[:, length:]], 1))  # paddings go to the end
+        return fixed[:, :common], torch.stack(rows)
+
     def extra_repr(self) -> str:
         return (
             f'n_prompts={self.n_prompts}, n_ctx={self.n_ctx}, class_specific={self.class_specific}, '
-            f'position={self.position!r}, classes={len(self.class_names)}'
+            f'position={self.position!r}, depth={self.depth}, classes={len(self.class_names)}'
         )
 
 
@@ -184,17 +228,11 @@ def _draw(shape: tuple[int, ...], std: float, cut: float | None) -> Tensor:
     return nn.init.trunc_normal_(torch.empty(shape), std=std, a=-cut * std, b=cut * std)
 
 
-def _embed_words(init: str | Sequence[str], n_prompts: int, n_ctx: int | None, text: TextEncoder) -> Tensor:
-    """(P, n_ctx, W) token embeddings of one text for all prompts, or of a text for each."""
-    texts = [readable(init)] * n_prompts if isinstance(init, str) else [readable(t) for t in init]
-    if len(texts) != n_prompts:
-        raise ValueError(f'ContextPrompt: init gives {len(texts)} texts for n_prompts={n_prompts}')
-    ids = tokenize(texts, text.context_length)
-    lengths = (ids.argmax(-1) - 1).tolist()
-    if len(set(lengths)) > 1 or lengths[0] < 1:
-        counts = ', '.join(f'{t!r}: {n}' for t, n in zip(texts, lengths, strict=True))
-        raise ValueError(f'ContextPrompt: init texts need the same token count, at least one; got {counts}')
-    if n_ctx is not None and n_ctx != lengths[0]:
-        raise ValueError(f'ContextPrompt: n_ctx={n_ctx}, but init {texts[0]!r} has {lengths[0]} tokens')
-    device = text.token_embedding.weight.device
-    return text.token_embedding(ids[:, 1 : 1 + lengths[0]].to(device)).detach().float().clone()
+def _copies(x: Tensor, copies: int) -> Tensor:
+    """(P, ...) -> (copies * P, ...), a view where possible."""
+    return x if copies == 1 else x.expand(copies, *x.shape).flatten(0, 1)
+
+
+def _of_classes(x: Tensor, words: Tensor) -> Tensor:
+    """(P, n, W) -> (P, K, n, W), for the K classes of words (P, K, T, W)."""
+    return x.unsqueeze(1).expand(-1, words.shape[1], -1, -1)

@@ -19,7 +19,7 @@ class PromptPool(nn.Module):
     With q the class feature under the shared prompts alone and w the k keys of the highest cosine::
 
         r = (1 / k) sum_{i in w} tokens_i            joins the shared prompts in the blocks K .. L - 1
-        S / k = (1 / k) sum_{i in w} cos(q, key_i)   is all that trains the keys, see the model's ``loss_key``
+        S / k = (1 / k) sum_{i in w} cos(q, key_i)   is all that trains the keys, by the model's ``loss_key``
 
     Nothing keeps the keys apart: where features share a strong mean, a few keys win every image (watch ``keys_used``
     of :class:`~vlprompt.engine.PromptUsageHook`).  ``key_init='kmeans'`` and ``center`` are remedies of ours.
@@ -32,7 +32,7 @@ class PromptPool(nn.Module):
         first_block: K, the first block with group prompts; those before have shared prompts only.
         topk: k.
         key_init: ``'normal'``, N(0, 0.02), as published; ``'kmeans'``: centres of spherical k-means over the queries
-            of training images, computed before training by :class:`~vlprompt.engine.FrozenFeatureHook`.
+            of training images, computed before training by :class:`~vlprompt.engine.StartFromFeaturesHook`.
         center: subtract the mean query of training images, computed by the same hook, before matching.
 
     Parameters: ``tokens`` (m, L - K, P, width), ``keys`` (m, width).  Buffers: ``mean_query`` (width,), zero and not
@@ -98,7 +98,7 @@ class PromptPool(nn.Module):
         return tuple(PromptChoice(block, index) for block in table.unbind(1))
 
     def reset_usage(self) -> None:
-        """Begin to count anew."""
+        """Reset the usage counts."""
         self.usage.zero_()
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.templates import templates as named_templates
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import tokenize
@@ -60,7 +61,7 @@ class TemplatePrompt(TextPrompt):
     def forward(self, text: TextEncoder) -> PromptTokens:
         return text.from_ids(self.ids)
 
-    def encode(self, text: TextEncoder, reference: bool = False) -> Tensor:
+    def encode(self, text: TextEncoder, features: ClipFeatures | None = None, reference: bool = False) -> Tensor:
         """(P, K, D); one template at a time: the embeddings of 80 templates x 1000 classes fill gigabytes."""
         return torch.cat([text(text.from_ids(ids[None]), reference=reference) for ids in self.ids])
 

@@ -1,24 +1,25 @@
-"""Learned tokens in the image tower: Visual Prompt Tuning (Jia et al., ECCV 2022), LPT's shared prompts (ICLR 2023)."""
+"""Learned tokens in the image tower: VPT (Jia et al., ECCV 2022), LPT's shared prompts (ICLR 2023), PLOT++'s sets."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from vlprompt.clip.visual_prompts import VisualTokens
+from vlprompt.prompts.base import ImagePrompt, TextPrompt
 from vlprompt.registry import MODELS
 
 INITS = ('uniform', 'normal')
 
 
 @MODELS.register_module()
-class VisualPrompt(nn.Module):
+class VisualPrompt(ImagePrompt):
     """P tokens in the input of the first block, or of every block, the same for all images.
 
     * ``deep=False`` (VPT-shallow): the outputs of the tokens flow on through all blocks.
     * ``deep=True`` (VPT-deep, LPT): every block gets P tokens of its own in place of the outputs of those before.
 
-    They carry no position, so it does not matter where in the sequence they stand.  On CLIP's image tower they join
-    after ``ln_pre``.
+    They carry no position, so it does not matter where in the sequence they stand.
 
     Args:
         width: of the trunk's tokens.
@@ -29,11 +30,14 @@ class VisualPrompt(nn.Module):
         init: ``'normal'``, N(0, 0.02), as LPT; ``'uniform'``, in +- sqrt(6 / (3 patch_size^2 + D')), as VPT.
         project: D' of the stored tokens, brought to ``width`` by one linear layer; None: no projection.
         dropout: on the (projected) tokens of every block in training; all images of a step share one mask.
+        after_norm: on CLIP's image tower, join after ``ln_pre``, as VPT and LPT; False: pass through it like the
+            patches, as PLOT++ and IVLP.
+        sets: M alternative prompts of P tokens, each for a pass of its own (PLOT++); None: one pass.
 
-    The parameter ``tokens`` is (L, P, D') if deep, else (1, P, D').
+    The parameter ``tokens`` is (L, P, D') if deep, else (1, P, D'); with sets (L, M, P, D') or (1, M, P, D').
 
     Raises:
-        ValueError: ``length`` below 1 or an unknown ``init``.
+        ValueError: ``length`` or ``sets`` below 1 or an unknown ``init``.
     """
 
     def __init__(
@@ -46,13 +50,18 @@ class VisualPrompt(nn.Module):
         init: str = 'normal',
         project: int | None = None,
         dropout: float = 0.0,
+        after_norm: bool = True,
+        sets: int | None = None,
     ) -> None:
         super().__init__()
         if length < 1 or init not in INITS:
             raise ValueError(f'VisualPrompt: length={length} must be at least 1 and init={init!r} one of {INITS}')
-        self.deep = deep
+        if sets is not None and sets < 1:
+            raise ValueError(f'VisualPrompt: sets={sets} must be at least 1, or None for one pass without sets')
+        self.deep, self.after_norm, self.sets = deep, after_norm, sets
         stored = width if project is None else project
-        self.tokens = nn.Parameter(torch.empty(layers if deep else 1, length, stored))
+        shape = (length, stored) if sets is None else (sets, length, stored)
+        self.tokens = nn.Parameter(torch.empty(layers if deep else 1, *shape))
         if init == 'normal':
             nn.init.normal_(self.tokens, std=0.02)
         else:
@@ -63,9 +72,10 @@ class VisualPrompt(nn.Module):
             nn.init.kaiming_normal_(self.projection.weight, a=0, mode='fan_out')
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self) -> tuple[Tensor, ...]:
-        """(P, width) tokens of the blocks 0, 1, ..., L - 1, or of block 0 alone."""
-        return self.dropout(self.projection(self.tokens)).unbind(0)
+    def forward(self, prompt: TextPrompt | None = None) -> VisualTokens:
+        """(P, width) or (M, P, width) tokens of the blocks 0, 1, ..., L - 1, or of block 0 alone."""
+        blocks = self.dropout(self.projection(self.tokens)).unbind(0)
+        return VisualTokens(blocks, self.after_norm, self.sets)
 
     def extra_repr(self) -> str:
         return f'tokens={tuple(self.tokens.shape)}, deep={self.deep}'

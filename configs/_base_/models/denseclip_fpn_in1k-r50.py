@@ -4,19 +4,21 @@ _base_ = './denseclip_fpn_r50.py'
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
     data_preprocessor=data_preprocessor,
-    clip=dict(_delete_=True, arch='ViT-B/16', weights='openai'),
     backbone=dict(
-        _delete_=True,
-        type='vlprompt.AttentionPooledTrunk',
-        image_size=512,
+        clip=dict(_delete_=True, arch='ViT-B/16', weights='openai'),
         trunk=dict(
-            type='ResNet',
-            depth=50,
-            out_indices=(0, 1, 2, 3),
-            norm_cfg=dict(type='BN'),
-            norm_eval=False,
-            style='pytorch',
-            init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
+            _delete_=True,
+            type='vlprompt.AttentionPooledTrunk',
+            image_size=512,
+            trunk=dict(
+                type='ResNet',
+                depth=50,
+                out_indices=(0, 1, 2, 3),
+                norm_cfg=dict(type='BN'),
+                norm_eval=False,
+                style='pytorch',
+                init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
+            ),
         ),
     ),
 )

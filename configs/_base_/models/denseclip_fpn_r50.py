@@ -1,5 +1,5 @@
-# DenseCLIP with CLIP's ResNet-50 and Semantic FPN; a leaf adds class_names.
-# Channels and class numbers of neck and head follow from the backbone and the class names.
+# DenseCLIP with CLIP's ResNet-50 and Semantic FPN; a leaf adds class_names, or leaves them to the training data.
+# Channels and class numbers of neck and head follow from the trunk and the class names.
 data_preprocessor = dict(
     type='SegDataPreProcessor',
     mean=[122.7709383, 116.7460125, 104.09373615],
@@ -12,13 +12,20 @@ data_preprocessor = dict(
 model = dict(
     type='vlprompt.DenseCLIP',
     data_preprocessor=data_preprocessor,
-    clip=dict(arch='RN50', weights='openai', image_size=512, vision=dict(interpolation='bilinear')),
-    backbone=dict(type='vlprompt.ClipTrunk', joint=True),
-    prompt=dict(type='vlprompt.ContextPrompt', n_ctx=8, ending='', context_length=13, init_std=1.0, init_cut=2.0),
-    context_decoder=dict(type='vlprompt.ContextDecoder', width=256, heads=4, layers=3, dropout=0.1),
-    prompting='post',
-    gamma=1e-4,
-    score_concat=dict(stage=3, temperature=1.0),
+    backbone=dict(
+        type='vlprompt.TextGuidedBackbone',
+        clip=dict(arch='RN50', weights='openai', image_size=512, vision=dict(interpolation='bilinear')),
+        trunk=dict(type='vlprompt.ClipTrunk', joint=True),
+        matching=dict(
+            prompt=dict(
+                type='vlprompt.ContextPrompt', n_ctx=8, ending='', context_length=13, init_std=1.0, init_cut=2.0
+            ),
+            context_decoder=dict(type='vlprompt.ContextDecoder', width=256, heads=4, layers=3, dropout=0.1),
+            prompting='post',
+            gamma=1e-4,
+        ),
+        score_concat=dict(stage=3, temperature=1.0),
+    ),
     pixel_text_loss=dict(type='vlprompt.PixelTextLoss', temperature=0.07, weight=0.4),
     neck=dict(type='FPN', out_channels=256, num_outs=4),
     decode_head=dict(
@@ -31,7 +38,7 @@ model = dict(
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
-    frozen=['matching.text.*'],
+    frozen=['backbone.matching.text.*'],
     train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )

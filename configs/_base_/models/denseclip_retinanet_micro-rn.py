@@ -2,8 +2,10 @@
 _base_ = './denseclip_retinanet_r50.py'
 
 model = dict(
-    clip=dict(arch='micro-rn', weights='scenes', image_size=128),
-    context_decoder=dict(width=128, heads=2),
+    backbone=dict(
+        clip=dict(arch='micro-rn', weights='scenes', image_size=128),
+        matching=dict(context_decoder=dict(width=128, heads=2)),
+    ),
     neck=dict(out_channels=64, num_outs=3),
     bbox_head=dict(
         feat_channels=64,

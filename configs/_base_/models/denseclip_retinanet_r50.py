@@ -1,4 +1,5 @@
-# DenseCLIP under mmdet's RetinaNet; a leaf adds class_names.
+# DenseCLIP under mmdet's RetinaNet; a leaf adds class_names, or leaves them
+# to the training data.
 _base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py', './denseclip_det_r50.py']
 
 model = dict(

@@ -6,4 +6,4 @@ model = dict(
     timm=None,
     clip=dict(arch='micro-vit', weights='scenes'),
 )
-phases = dict(groups=dict(model=dict(pool=dict(size=10, first_block=2))))
+phases = dict(groups=dict(model=dict(tuner=dict(pool=dict(size=10, first_block=2)))))

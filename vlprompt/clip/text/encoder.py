@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vlprompt.clip.layers import LayerNorm, Transformer
 from vlprompt.clip.text.packing import Group, group_by_length, original_order, pack_chunks
-from vlprompt.clip.text.shared_prefix import KeysValues, end_token_features, prefix_keys_values
+from vlprompt.clip.text.shared_prefix import KeysValues, end_token_features, insert_deep, prefix_keys_values
 from vlprompt.clip.text.tokens import PromptTokens
 
 GIBIBYTE = 2**30
@@ -90,13 +90,20 @@ class TextEncoder(nn.Module):
             (P, K, D) text features in the joint space, not normalised.
 
         Raises:
-            ValueError: if an end token lies outside of the tower's positions or of the given rows.
+            ValueError: if an end token lies outside of the tower's positions or of the given rows, or if there are more
+                deep prompts than blocks behind the first.
         """
         lengths = self._lengths(tokens)
+        blocks = self.transformer.resblocks
+        if len(tokens.deep) >= len(blocks):
+            raise ValueError(
+                f'{len(tokens.deep)} deep prompts need a text tower of {len(tokens.deep) + 1} blocks, this one has '
+                f'{len(blocks)}'
+            )
         if reference:
             return self._forward_reference(tokens)
-        blocks = self.transformer.resblocks
-        cache = prefix_keys_values(blocks, tokens.prefix + self._positions(0, tokens.shared_length, tokens.prefix))
+        prefix = tokens.prefix + self._positions(0, tokens.shared_length, tokens.prefix)
+        cache = prefix_keys_values(blocks, prefix, tokens.deep)
         chunks, recompute = self._plan(tokens, cache, lengths)
         features = [
             checkpoint(self._encode_chunk, tokens, chunk, cache, use_reentrant=False)
@@ -163,7 +170,9 @@ class TextEncoder(nn.Module):
         total = sum(group.num_tokens for group in groups)
         longest = tokens.shared_length + groups[-1].length
         needs_grad = torch.is_grad_enabled() and (
-            cache[0][0].requires_grad or tokens.suffix.requires_grad or any(p.requires_grad for p in self.parameters())
+            any(keys.requires_grad for keys, _ in cache)
+            or tokens.suffix.requires_grad
+            or any(p.requires_grad for p in self.parameters())
         )
         if needs_grad:
             max_tokens = self.memory_budget // self.saved_bytes_per_token(longest, tokens.prefix.element_size())
@@ -188,8 +197,9 @@ class TextEncoder(nn.Module):
         """Every position of every prompt, as CLIP's own code computes them."""
         x = tokens.embeddings(self.context_length)
         x = (x + self._positions(0, self.context_length, x)).flatten(0, 1)
-        for block in self.transformer.resblocks:
-            x = block(x, causal=True)
+        deep = [prompt.repeat_interleave(tokens.num_classes, 0) for prompt in tokens.deep]
+        for index, block in enumerate(self.transformer.resblocks):
+            x = block(insert_deep(x, deep, index), causal=True)
         x = self.ln_final(x)
         ends = x[torch.arange(len(x), device=x.device), tokens.eot.flatten().to(x.device)]
         return (ends @ self.text_projection).unflatten(0, tokens.eot.shape)

@@ -27,24 +27,33 @@ KeysValues = list[tuple[Tensor, Tensor]]
 """For each block, keys and values (P, H, S, W / H) of the shared positions."""
 
 
-def prefix_keys_values(blocks: nn.ModuleList, x: Tensor) -> KeysValues:
+def prefix_keys_values(blocks: nn.ModuleList, x: Tensor, deep: Sequence[Tensor] = ()) -> KeysValues:
     """Run the shared positions through all blocks.
 
     Args:
         blocks: the :class:`ResidualAttentionBlock` s.
         x: (P, S, W) embeddings of the shared positions, position embedding added.
+        deep: see :class:`~vlprompt.clip.PromptTokens`.
 
     Returns:
         Keys and values for every block, with gradient.
     """
     cache: KeysValues = []
-    for block in blocks[:-1]:
+    for index, block in enumerate(blocks[:-1]):
         q, k, v = block.attn.project(block.ln_1(x))
         cache.append((k, v))
         x = x + block.attn.merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
-        x = block.feed_forward(x)
+        x = insert_deep(block.feed_forward(x), deep, index + 1)
     cache.append(blocks[-1].attn.project_key_value(blocks[-1].ln_1(x)))
     return cache
+
+
+def insert_deep(x: Tensor, deep: Sequence[Tensor], block: int) -> Tensor:
+    """The input (P, L, W) of a block, with positions 1 .. n replaced where there is a deep prompt for it."""
+    if not 1 <= block <= len(deep):
+        return x
+    tokens = deep[block - 1].to(x.dtype)
+    return torch.cat([x[:, :1], tokens, x[:, 1 + tokens.shape[1] :]], dim=1)
 
 
 def end_token_features(blocks: nn.ModuleList, x: Tensor, groups: Sequence[Group], cache: KeysValues) -> Tensor:

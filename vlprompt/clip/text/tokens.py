@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,14 +22,18 @@ class PromptTokens:
         suffix: (P, K, R, W) positions S .. S+R-1, class by class. Rows after the end token are never
             read. May be an expanded view.
         eot: (P, K) integer, absolute position of the end token, S <= eot < S + R.
+        deep: deep prompts (MaPLe, IVLP): entry i, (P, n, W) with n < S, replaces the residual stream at positions
+            1 .. n in front of block i + 1.  They carry no position embedding.  Since these positions lie in the
+            prefix, what follows from them is shared by all classes too.
 
     Raises:
-        ValueError: if the shapes do not belong together.
+        ValueError: if the shapes do not belong together, or deep prompts reach beyond the prefix.
     """
 
     prefix: Tensor
     suffix: Tensor
     eot: Tensor
+    deep: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = f'prefix {tuple(self.prefix.shape)}, suffix {tuple(self.suffix.shape)}, eot {tuple(self.eot.shape)}'
@@ -42,6 +46,12 @@ class PromptTokens:
             )
         if shared < 1:
             raise ValueError('the prefix must hold at least the start token')
+        for tokens in self.deep:
+            if tokens.dim() != 3 or tokens.shape[::2] != self.prefix.shape[::2] or tokens.shape[1] >= shared:
+                raise ValueError(
+                    f'deep prompts must be (P, n, W) = ({prompts}, n, {width}) and lie behind the start token in a '
+                    f'prefix of {shared} positions, so n < {shared}; got {tuple(tokens.shape)}'
+                )
 
     @property
     def num_prompts(self) -> int:
@@ -60,10 +70,10 @@ class PromptTokens:
 
     def select_classes(self, classes: Tensor | slice) -> PromptTokens:
         """The same prompts for some of the classes: an index tensor (K',) or a slice."""
-        return PromptTokens(self.prefix, self.suffix[:, classes], self.eot[:, classes])
+        return replace(self, suffix=self.suffix[:, classes], eot=self.eot[:, classes])
 
     def embeddings(self, length: int) -> Tensor:
-        """Write the prompts out in full: (P, K, length, W), zeros where nothing is given.
+        """The input of the first block in full: (P, K, length, W), zeros where nothing is given.
 
         Raises:
             ValueError: if an end token lies at or after ``length``.

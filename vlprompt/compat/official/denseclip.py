@@ -10,7 +10,7 @@ DETECTION_HEADS = ('bbox_head.', 'rpn_head.')
 
 
 def denseclip_names(state: State, method: str) -> State:
-    """DenseCLIP's names as ours: backbone, text tower, prompt, context decoder and gamma; others are kept.
+    """DenseCLIP's names as ours: trunk, text tower, prompt, context decoder and gamma; others are kept.
 
     Segmentation and detection share these.  The text tower comes from the file, since the published segmentation
     runs changed it (by about 1e-4).
@@ -27,12 +27,12 @@ def denseclip_names(state: State, method: str) -> State:
             )
     if state['contexts'].dim() != 3 or len(state['contexts']) != 1:
         raise ValueError(f'{method}: contexts must be (1, n_ctx, width), got {tuple(state["contexts"].shape)}')
-    names = {'contexts': 'matching.prompt.context', 'gamma': 'matching.gamma'}
+    names = {'contexts': 'backbone.matching.prompt.context', 'gamma': 'backbone.matching.gamma'}
     prefixes = (
-        ('text_encoder.', 'matching.text.'),
-        ('context_decoder.', 'matching.context_decoder.'),
-        ('backbone.fpn', 'backbone.pyramid.fpn'),
-        ('backbone.', 'backbone.visual.'),
+        ('text_encoder.', 'backbone.matching.text.'),
+        ('context_decoder.', 'backbone.matching.context_decoder.'),
+        ('backbone.fpn', 'backbone.trunk.pyramid.fpn'),
+        ('backbone.', 'backbone.trunk.visual.'),
     )
 
     def rename(key: str) -> str:

@@ -16,9 +16,9 @@ from vlprompt.clip.weights import state_sha256
 from vlprompt.compat.official.registry import State, converter, describer
 
 _LPT = {
-    'Prompt_Tokens': 'prompt.tokens',
-    'Prompt_Tokens_pool': 'pool.tokens',
-    'Prompt_Keys': 'pool.keys',
+    'Prompt_Tokens': 'tuner.prompt.tokens',
+    'Prompt_Tokens_pool': 'tuner.pool.tokens',
+    'Prompt_Keys': 'tuner.pool.keys',
     'head.weight': 'head.weight',
 }
 _FIRST, _DEEPER = ('shallow_prompt', 'prompt_embeddings'), ('deep_prompt', 'deep_prompt_embeddings')
@@ -31,14 +31,14 @@ def convert_lpt(state: State) -> State:
     A phase-1 file has no group prompts.
     """
     found = {ours: state.get(f'prompt_learner.{theirs}') for theirs, ours in _LPT.items()}
-    if found['prompt.tokens'] is None or found['head.weight'] is None:
+    if found['tuner.prompt.tokens'] is None or found['head.weight'] is None:
         raise KeyError(
             'lpt: the checkpoint has no "prompt_learner.Prompt_Tokens" or no "prompt_learner.head.weight"; it holds '
             f'{", ".join(sorted(state)[:8]) or "no tensors"}. Is it a checkpoint of LPT?'
         )
-    if (found['pool.tokens'] is None) != (found['pool.keys'] is None):
+    if (found['tuner.pool.tokens'] is None) != (found['tuner.pool.keys'] is None):
         raise KeyError('lpt: the checkpoint has group prompts without keys, or keys without group prompts')
-    width = found['prompt.tokens'].shape[-1]
+    width = found['tuner.prompt.tokens'].shape[-1]
     if found['head.weight'].shape[0] != width:
         raise ValueError(
             f'lpt: head.weight is {tuple(found["head.weight"].shape)}, expected ({width}, classes), ours transposed'
@@ -71,14 +71,14 @@ def convert_vpt(state: State) -> State:
     if first.dim() != 3 or (deeper is not None and deeper.shape[1:] != first.shape[1:]):
         shapes = tuple(first.shape), None if deeper is None else tuple(deeper.shape)
         raise ValueError(f'vpt: expected prompts (1, P, D) and (L - 1, P, D), got {shapes[0]} and {shapes[1]}')
-    converted = {'prompt.tokens': (first if deeper is None else torch.cat([first, deeper])).float()}
+    converted = {'tuner.prompt.tokens': (first if deeper is None else torch.cat([first, deeper])).float()}
     for part in ('weight', 'bias'):
         heads = [tensor for name, tensor in state.items() if name.startswith('head.') and name.endswith(f'.{part}')]
         if len(heads) == 1:
             converted[f'head.{part}'] = heads[0].float()
         for name, tensor in state.items():
             if name.endswith(f'prompt_proj.{part}'):
-                converted[f'prompt.projection.{part}'] = tensor.float()
+                converted[f'tuner.prompt.projection.{part}'] = tensor.float()
     return converted
 
 

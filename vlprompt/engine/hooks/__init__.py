@@ -1,23 +1,20 @@
 """Hooks of the runner."""
 
-from vlprompt.engine.hooks.class_names import ClassNamesHook
-from vlprompt.engine.hooks.data_check import DataCheckHook
+from vlprompt.engine.hooks.data import DataHook, ProgressHook
 from vlprompt.engine.hooks.detection_images import DetectionImageHook
-from vlprompt.engine.hooks.frozen_features import FrozenFeatureHook
 from vlprompt.engine.hooks.iteration_seed import IterationSeedHook
-from vlprompt.engine.hooks.long_tailed import ClassCountHook, PromptUsageHook, StreamWeightHook
 from vlprompt.engine.hooks.prediction_images import PredictionImageHook
+from vlprompt.engine.hooks.prompt_usage import PromptUsageHook
 from vlprompt.engine.hooks.segmentation_images import SegmentationImageHook
+from vlprompt.engine.hooks.start_from_features import StartFromFeaturesHook
 
 __all__ = [
-    'ClassCountHook',
-    'ClassNamesHook',
-    'DataCheckHook',
+    'DataHook',
     'DetectionImageHook',
-    'FrozenFeatureHook',
     'IterationSeedHook',
     'PredictionImageHook',
+    'ProgressHook',
     'PromptUsageHook',
     'SegmentationImageHook',
-    'StreamWeightHook',
+    'StartFromFeaturesHook',
 ]

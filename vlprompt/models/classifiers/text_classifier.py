@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
-from vlprompt.clip import build_clip
+from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.feature_cache import FeatureCache
@@ -24,42 +25,50 @@ ConfigType = dict
 class TextClassifier(PromptTunedMixin, BaseModel):
     """A CLIP classifier whose class weights are text features of prompts.
 
-    Flow of a step::
+    Flow of a step, in the order in which it is computed::
 
-        loss:     images -> clip.visual -> ClipFeatures --+
-                  prompt -> clip.text  -> (P, K, D) ------+-> alignment -> logits (B, K) -> losses
-        predict:  the same with cached text features -> softmax -> ``pred_score``, ``pred_label``
-        tensor:   logits (B, K)
+        image_features   images (B, 3, H, W) -> clip.visual, with tokens of ``visual`` -> ClipFeatures
+        text_features    class names -> prompt, which may look at them -> clip.text    -> ([B,] P, K, D)
+        align            both -> alignment -> logits (B, K)
 
-    Under ``no_grad`` the text features are computed once and kept until a parameter of the prompt or of the text
-    tower changes, the class set changes, or ``train()`` / ``eval()`` is called.
+        loss:     cross-entropy of the logits, auxiliary losses on the text features
+        predict:  softmax -> ``pred_score``, ``pred_label``
+        tensor:   the logits
+
+    Text features that are the same for all images are computed once under ``no_grad`` and kept until a parameter of
+    the prompt or of the text tower changes, the class set changes, or ``train()`` / ``eval()`` is called.
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
-        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
-            ``'caltech101'`` or ``'caltech101:base'``.
         prompt: config of a :class:`vlprompt.prompts.TextPrompt`.
         alignment: config of an alignment.
+        class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
+            ``'caltech101'`` or ``'caltech101:base'``; where a config leaves them out, those of the data.
+        visual: config of a visual prompt, :class:`~vlprompt.prompts.VisualPrompt` or
+            :class:`~vlprompt.prompts.CoupledPrompt`; its ``width``, ``layers`` and ``patch_size`` are those of the
+            image tower.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
-        auxiliary_losses: configs of losses on the text features ``(P, K, D)``, each adding ``loss_<name>``.
+        auxiliary_losses: configs of losses on the text features ``([B,] P, K, D)``, each adding ``loss_<name>``.
         data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: no class names, or one too long for the context.
+        ValueError: no class names, or one too long for the context; visual prompts for a ResNet.
     """
 
     open_vocabulary = True
     nested = dict(clip=build_clip)
+    data_arguments = ('class_names',)
 
     def __init__(
         self,
         clip: ConfigType,
-        class_names: str | Sequence[str],
         prompt: ConfigType,
         alignment: ConfigType,
+        class_names: str | Sequence[str] | None = None,
         trainable: Sequence[str] = (),
+        visual: ConfigType | None = None,
         auxiliary_losses: Sequence[ConfigType] = (),
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
@@ -67,11 +76,26 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         self.clip = build_clip(**clip)
         names = _resolved(class_names)
+        self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
+        self.visual = None if visual is None else self._build_visual(visual)
         self.alignment = MODELS.build(alignment)
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
         self._text_cache = FeatureCache()
         self.freeze(trainable)
+
+    def _build_visual(self, visual: ConfigType) -> nn.Module:
+        """The visual prompt, with the sizes of the image tower and, if it ``needs_text``, the text prompt."""
+        tower = self.clip.visual
+        if not isinstance(tower, VisionTransformer):
+            raise ValueError(
+                f'TextClassifier: visual={visual["type"]} needs a vision transformer, {self.clip.arch.name} is a '
+                'ResNet; take a ViT as model.clip.arch or leave visual out'
+            )
+        sizes = dict(width=tower.width, layers=len(tower.transformer.resblocks), patch_size=tower.patch_size)
+        if getattr(MODELS.get(visual['type']), 'needs_text', False):
+            sizes['prompt'] = self.prompt
+        return MODELS.build(visual, default_args=sizes)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -87,18 +111,31 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         self._text_cache.clear()
         return super().train(mode)
 
-    def text_features(self) -> Tensor:
-        """(P, K, D) text features, not normalised; cached under ``no_grad``."""
+    def image_features(self, inputs: Tensor) -> ClipFeatures:
+        """Features of normalised images (B, 3, H, W) under the visual prompt, as the alignment needs them."""
+        tokens = None
+        if self.visual is not None:
+            tokens = self.visual(self.prompt) if self.visual.needs_text else self.visual()
+        return self.clip.encode_image(inputs, local=self.alignment.needs_local, maps=False, prompts=tokens)
+
+    def text_features(self, features: ClipFeatures | None = None) -> Tensor:
+        """Text features, not normalised.
+
+        Args:
+            features: of B images, for a prompt that ``needs_image``.
+
+        Returns:
+            (P, K, D), cached under ``no_grad``; (B, P, K, D), never cached, if the prompt ``needs_image``.
+        """
+        if self.prompt.needs_image:
+            return self.prompt.encode(self.clip.text, features)
         return self._text_cache(lambda: self.prompt.encode(self.clip.text), (self.prompt, self.clip.text))
 
-    def align(self, inputs: Tensor, text: Tensor | None = None) -> Alignment:
-        """Logits, similarity maps and transport plan of normalised images (B, 3, H, W).
-
-        ``text (P, K, D)`` defaults to :meth:`text_features`.
-        """
-        text = self.text_features() if text is None else text
-        features = self.clip.encode_image(inputs, local=self.alignment.needs_local, maps=False)
-        return self.alignment(features, text, self.clip.logit_scale.exp())
+    def align(self, inputs: Tensor) -> Alignment:
+        """Logits, similarity maps, transport plan and text features of normalised images (B, 3, H, W)."""
+        features = self.image_features(inputs)
+        text = self.text_features(features)
+        return replace(self.alignment(features, text, self.clip.logit_scale.exp()), text=text)
 
     def forward(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None, mode: str = 'tensor'
@@ -119,13 +156,12 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Tensor]:
         """Cross-entropy, a mean over the batches of all processes; auxiliary losses; scalars for the log."""
-        text = self.text_features()
-        aligned = self.align(inputs, text)
+        aligned = self.align(inputs)
         target = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
         cross_entropy = nn.functional.cross_entropy(aligned.logits.float(), target)
         losses = {'loss_cls': cross_entropy * process_weight(len(target), target.device)}
         for auxiliary in self.auxiliary_losses:
-            losses[f'loss_{auxiliary.name}'] = auxiliary(text)
+            losses[f'loss_{auxiliary.name}'] = auxiliary(aligned.text)
         losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100
         return losses | aligned.log
 
@@ -140,9 +176,11 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         return samples
 
 
-def _resolved(class_names: str | Sequence[str]) -> list[str]:
-    """The K names of a list or a data set; the same name twice is allowed, since ImageNet has such."""
-    names = list(resolve_class_names(class_names))
+def _resolved(class_names: str | Sequence[str] | None) -> list[str]:
+    """The K names of a list or a dataset; the same name twice is allowed, since ImageNet has such."""
+    names = list(resolve_class_names(class_names or ()))
     if not names:
-        raise ValueError('TextClassifier: class_names is empty; give a list of names or a dataset name')
+        raise ValueError(
+            'TextClassifier: class_names is empty, and no data tell any; give names or the name of a dataset'
+        )
     return names

@@ -1,38 +1,49 @@
-"""Class names of data sets for dense prediction, whichever package knows them."""
+"""Class names of datasets with masks or boxes, whichever package knows them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from vlprompt.clip.classnames import resolve_class_names as clip_class_names
+from vlprompt.clip.classnames import resolve_class_names
 
 
-def resolve_class_names(
-    spec: str | Sequence[str], datasets: Iterable[str], names_of: Callable[[str], Sequence[str]]
-) -> list[str]:
-    """The class names that ``spec`` stands for.
+def dense_class_names(spec: str | Sequence[str], source: str) -> list[str]:
+    """The class names that ``spec`` stands for, in the order of the labels.
 
     Args:
-        spec: a list of names; one of ``datasets``; or what :func:`vlprompt.clip.classnames.resolve_class_names` takes,
-            such as a text file with one name per line.
-        datasets: keys of data sets that another package knows.
-        names_of: gives the names of one of them.
+        spec: a list of names; a dataset of the package ``source``, such as ``'ade20k'`` or ``'cityscapes'`` of mmseg,
+            ``'coco'`` or ``'lvis'`` of mmdet; or what :func:`vlprompt.clip.classnames.resolve_class_names` takes, such
+            as a text file with one name per line.
+        source: ``'mmseg'`` or ``'mmdet'``; it is imported where ``spec`` is a string only.
 
     Raises:
         ValueError: an unknown dataset, no name at all, or one listed twice.
         FileNotFoundError: the text file does not exist.
     """
-    datasets = list(datasets)
-    if isinstance(spec, str) and spec in datasets:
-        names = names_of(spec)
-    else:
-        try:
-            names = clip_class_names(spec)
-        except ValueError as error:
-            raise ValueError(f'{error} Datasets with masks or boxes: {", ".join(datasets)}.') from error
+    names = _named(spec, source) if isinstance(spec, str) else list(spec)
     if not names:
         raise ValueError('class_names is empty; give a list of names, a text file or the name of a dataset')
-    twice = sorted({name for name in names if list(names).count(name) > 1})
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f'class_names lists {", ".join(map(repr, twice))} more than once')
-    return list(names)
+    return names
+
+
+def _named(spec: str, source: str) -> list[str]:
+    aliases, names_of = _known_to(source)
+    datasets = [alias for names in aliases.values() for alias in names]
+    if spec in datasets:
+        return [name.replace('_', ' ') for name in names_of(spec)]
+    try:
+        return resolve_class_names(spec)
+    except ValueError as error:
+        raise ValueError(f'{error} Datasets with masks or boxes: {", ".join(datasets)}.') from error
+
+
+def _known_to(source: str) -> tuple[dict[str, list[str]], Callable[[str], Sequence[str]]]:
+    """Aliases of a package's datasets, and its function from an alias to class names."""
+    if source == 'mmseg':
+        from mmseg.utils import dataset_aliases, get_classes
+    else:
+        from mmdet.evaluation.functional import dataset_aliases, get_classes
+    return dataset_aliases, get_classes

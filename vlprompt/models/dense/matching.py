@@ -26,10 +26,12 @@ class PixelText:
     Attributes:
         text: (B, K, C) text features, (1, K, C) where they do not depend on the image; not normalised.
         scores: (B, K, h, w) cosines on the grid of the dense embedding, no temperature.
+        maps: (B, C_i, h_i, w_i) maps of the trunk that gave the embeddings, without scores.
     """
 
     text: Tensor
     scores: Tensor
+    maps: tuple[Tensor, ...] = ()
 
 
 class PixelTextMatching(nn.Module):
@@ -147,7 +149,7 @@ class PixelTextMatching(nn.Module):
         """Text and score maps for image features in the joint space, ``cls (B, C)``, ``local (B, N, C)``."""
         text = self.condition(features)
         z = features.local.transpose(1, 2).unflatten(2, features.grid)
-        return PixelText(text, score_map(z, text))
+        return PixelText(text, score_map(z, text), features.maps)
 
     def extra_repr(self) -> str:
         return f'prompting={self.prompting!r}, classes={len(self.class_names)}'

@@ -1,96 +1,40 @@
-"""What DenseCLIP's segmentor and detectors share: towers, matching, class names, what is stored."""
+"""What a segmentor of mmseg and a detector of mmdet gain with a text-guided backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vlprompt.clip import ClipSource, build_clip
+from vlprompt.clip import ClipSource
 from vlprompt.models.base import PromptTunedMixin
-from vlprompt.models.dense.matching import PixelText, PixelTextMatching
-from vlprompt.models.dense.score_concat import ScoreConcat
-from vlprompt.registry import MODELS
+from vlprompt.models.dense.backbone import TextGuidedBackbone
+from vlprompt.models.dense.class_names import dense_class_names
 
 
-@dataclass
-class PixelTextParts:
-    """Backbone and text side of a DenseCLIP model, built before neck and heads, whose channels follow from them.
+class TextGuidedModel(PromptTunedMixin):
+    """Mix in before a segmentor or detector whose ``backbone`` is a :class:`TextGuidedBackbone`.
 
-    Attributes:
-        backbone: gives maps and embeddings (``embed``), and says its ``channels``.
-        matching: text against pixels.
-        score_concat: appends scores to a map; None if they are not appended.
-        source: where CLIP's weights were read from; None for random ones.
-        text_dim: C of the joint space.
+    It gives the model class names that can be exchanged, score maps, and checkpoints without the frozen towers.
     """
 
-    backbone: nn.Module
-    matching: PixelTextMatching
-    score_concat: ScoreConcat | None
-    source: ClipSource | None
-    text_dim: int
-
-    @classmethod
-    def build(
-        cls,
-        class_names: Sequence[str],
-        clip: Mapping[str, Any],
-        backbone: Mapping[str, Any],
-        prompt: Mapping[str, Any],
-        context_decoder: Mapping[str, Any] | None,
-        prompting: str,
-        gamma: float,
-        score_concat: Mapping[str, Any] | None,
-    ) -> PixelTextParts:
-        """From the configs that :class:`~vlprompt.models.segmentors.DenseCLIP` describes."""
-        towers = build_clip(**clip)
-        return cls(
-            MODELS.build(dict(backbone), default_args=dict(clip=towers)),
-            PixelTextMatching(towers.text, class_names, prompt, context_decoder, prompting, gamma),
-            None if score_concat is None else ScoreConcat(**score_concat),
-            towers.source,
-            towers.embed_dim,
-        )
-
-    @property
-    def channels(self) -> list[int]:
-        """C_i of the maps that go to neck or head, scores counted in."""
-        plain = list(self.backbone.channels)
-        return plain if self.score_concat is None else self.score_concat.channels(plain, self.num_classes)
-
-    @property
-    def num_classes(self) -> int:
-        """K."""
-        return len(self.matching.class_names)
-
-
-class PixelTextMixin(PromptTunedMixin):
-    """Mix into a segmentor of mmseg or a detector of mmdet, and hand :class:`PixelTextParts` to :meth:`take`.
-
-    Subclasses set ``resolve_class_names``, which turns what a config says into K names.
-    """
-
-    base_prefixes = ('backbone.visual.', 'matching.text.')
-    nested = dict(clip=build_clip, score_concat=ScoreConcat)
-    resolve_class_names: Callable[[str | Sequence[str]], list[str]]
-
-    def take(self, parts: PixelTextParts) -> None:
-        """Make the parts submodules; called once, after the constructor of ``nn.Module``."""
-        self.backbone, self.matching, self.score_concat = parts.backbone, parts.matching, parts.score_concat
-        self._base_source, self._built_for = parts.source, parts.num_classes
+    backbone: TextGuidedBackbone
+    base_prefixes = ('backbone.trunk.visual.', 'backbone.matching.text.')
+    base_option = 'model.backbone.clip.weights'
+    data_arguments = ('class_names',)
+    class_names_of: str
+    """The package that knows class lists by name, ``'mmseg'`` or ``'mmdet'``."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The K class names that the text is made of."""
-        return self.matching.class_names
+        return self.backbone.matching.class_names
 
     @property
     def base_source(self) -> ClipSource | None:
         """Where CLIP's weights were read from; None for random ones."""
-        return self._base_source
+        return self.backbone.source
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         """Compare pixels with other classes from now on.
@@ -101,26 +45,38 @@ class PixelTextMixin(PromptTunedMixin):
         Raises:
             ValueError: a name that does not fit the prompt's ``context_length``.
         """
-        self.matching.set_class_names(self.resolve_class_names(class_names))
-
-    def match(self, inputs: Tensor) -> tuple[tuple[Tensor, ...], PixelText]:
-        """The backbone's maps, and text and scores, of normalised images (B, 3, H, W)."""
-        features = self.backbone.embed(inputs)
-        return features.maps, self.matching(features)
+        self.backbone.matching.set_class_names(dense_class_names(class_names, self.class_names_of))
 
     def score_map(self, inputs: Tensor) -> Tensor:
-        """(B, K, h, w) cosine of every cell of the dense embedding to every class, for images (B, 3, H, W)."""
-        return self.match(inputs)[1].scores
+        """(B, K, h, w) cosine of every cell of the dense embedding to every class; normalised images (B, 3, H, W)."""
+        return self.backbone.match(inputs).scores
 
-    def join(self, maps: tuple[Tensor, ...], matched: PixelText) -> tuple[Tensor, ...]:
-        """The maps (B, C_i, h_i, w_i) as neck and heads were built for them: with the K scores in one of them.
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As mmseg or mmdet defines it; nothing of the batch is kept afterwards."""
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self.backbone.matched = None
+
+    @classmethod
+    def _resolved(cls, class_names: str | Sequence[str] | None) -> list[str]:
+        """K names for the ``class_names`` of a config.
 
         Raises:
-            ValueError: the class names were exchanged for more or fewer.
+            ValueError: there are none.
         """
-        if len(self.class_names) != self._built_for:
+        if class_names is None:
             raise ValueError(
-                f'neck and heads were built for {self._built_for} classes, but there are {len(self.class_names)} '
-                'class names now: use score_map(), or set as many names as the heads have classes'
+                f'{cls.__name__}: class_names is missing, and no dataset or checkpoint gives the names: list them, '
+                'or name a dataset or a text file'
             )
-        return maps if self.score_concat is None else self.score_concat(maps, matched.scores)
+        return dense_class_names(class_names, cls.class_names_of)
+
+    @classmethod
+    def _check_text_is_used(cls, backbone: Mapping[str, Any], users: Mapping[str, Any], plain: str) -> None:
+        """Raise where neither the concatenation nor one of the ``users``, by argument, reads the text."""
+        if backbone.get('score_concat') is None and not any(users.values()):
+            raise ValueError(
+                f'{cls.__name__}: with {", ".join(["backbone.score_concat", *users])} all off nothing uses the text; '
+                f"for such a baseline take {plain} with backbone=dict(type='vlprompt.ClipTrunk', clip=...)"
+            )

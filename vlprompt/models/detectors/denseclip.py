@@ -8,38 +8,36 @@ from typing import Any
 from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from mmdet.structures import SampleList
 from mmdet.structures.bbox import get_box_tensor
-from torch import Tensor, nn
+from torch import Tensor
 
-from vlprompt.models.dense import PixelTextMixin, PixelTextParts
+from vlprompt.models.dense import TextGuidedModel
+from vlprompt.models.dense.backbone import joined_channels, with_built_trunk
 from vlprompt.models.dense.channels import fill_bbox_head, fill_neck, fill_roi_head, fill_rpn_head
-from vlprompt.models.detectors.class_names import class_names as resolve_class_names
 from vlprompt.registry import MODELS
 
 ConfigType = dict
 
 
-class DenseCLIPDetector(PixelTextMixin):
+class DenseCLIPDetector(TextGuidedModel):
     """Detection guided by the text of its classes: mix in before one of mmdet's detectors.
 
-    Flow of a step, with maps of the backbone at four strides, global and dense embedding g and z::
+    It is that detector on a :class:`~vlprompt.models.dense.TextGuidedBackbone`, with a loss on its scores.  Flow of a
+    step::
 
-        images -> backbone -> maps, g, z
-        class names -> matching(g, z) -> text (B, K, C) -> scores = cos(z, text) (B, K, h, w)
-
-        loss:     maps with scores / temperature -> neck -> mmdet's heads -> their losses
-                  scores, boxes of the objects   -> pixel-text loss       -> loss_pixel_text
-        predict:  mmdet's, on the neck's outputs; under ``no_grad`` the text tower runs once for all images
+        loss:     mmdet's loss(): extract_feat() -> backbone() -> maps with scores -> neck() -> heads -> their losses
+                  pixel_text_loss(backbone.matched.scores, boxes)                  -> loss_pixel_text
+        predict:  mmdet's, on extract_feat(); under ``no_grad`` the text tower runs once for all images
         tensor:   mmdet's: outputs of the heads without post-processing
 
-    The numbers of classes and channels follow from the class names and the backbone: leave them out of neck and heads,
+    The numbers of classes and channels follow from the class names and the trunk: leave them out of neck and heads,
     or set them to None where an inherited config has them.  Those that are given must agree.
 
     Args:
-        clip, backbone, prompt, context_decoder, prompting, gamma, score_concat: as of
-            :class:`~vlprompt.models.segmentors.DenseCLIP`; published detectors divide the concatenated scores by a
-            ``temperature`` of 0.07.
-        class_names: K names, or a dataset's name, see :func:`vlprompt.models.detectors.class_names.class_names`.
+        backbone: config of a :class:`~vlprompt.models.dense.TextGuidedBackbone`, without class names; published
+            detectors divide the concatenated scores by a ``temperature`` of 0.07.
         neck: config of one of mmdet's necks.
+        class_names: K names, or a dataset's name, see :func:`vlprompt.models.dense.class_names.dense_class_names`;
+            where a config leaves them out, those of the training data or the checkpoint.
         pixel_text_loss: config of a :class:`~vlprompt.models.BoxTextLoss`; None switches it off.
         frozen: patterns of parameter names that are not trained.
         initialise: let mmdet initialise neck and heads when training starts.  The published code never does, so its
@@ -47,42 +45,31 @@ class DenseCLIPDetector(PixelTextMixin):
         **detector: of mmdet's detector: the heads, ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg``.
 
     Raises:
-        ValueError: a class name that does not fit, a channel or class number that disagrees with what follows from
-            the backbone and the class names, or a model that makes no use of the text.
+        ValueError: no class names or one that does not fit, a channel or class number that disagrees with what follows
+            from the trunk and the class names, or a model that makes no use of the text.
     """
 
-    resolve_class_names = staticmethod(resolve_class_names)
+    class_names_of = 'mmdet'
 
     def __init__(
         self,
-        clip: ConfigType,
-        class_names: str | Sequence[str],
         backbone: ConfigType,
-        prompt: ConfigType,
         neck: ConfigType,
-        context_decoder: ConfigType | None = None,
-        prompting: str = 'post',
-        gamma: float = 1e-4,
-        score_concat: ConfigType | None = None,
+        class_names: str | Sequence[str] | None = None,
         pixel_text_loss: ConfigType | None = None,
-        frozen: Sequence[str] = ('matching.text.*',),
+        frozen: Sequence[str] = ('backbone.matching.text.*',),
         initialise: bool = True,
         **detector: Any,
     ) -> None:
-        if score_concat is None and pixel_text_loss is None:
-            raise ValueError(
-                f'{type(self).__name__}: with score_concat and pixel_text_loss both off nothing uses the text; for '
-                "such a baseline take a detector of mmdet with backbone=dict(type='vlprompt.ClipTrunk', clip=...)"
-            )
-        names = resolve_class_names(class_names)
-        parts = PixelTextParts.build(names, clip, backbone, prompt, context_decoder, prompting, gamma, score_concat)
-        neck, levels = fill_neck(neck, parts.channels)
-        heads = self.fill_heads(detector, levels, parts.num_classes)
-        super().__init__(backbone=dict(type=_given, module=parts.backbone), neck=neck, **heads)
-        self.take(parts)
+        self._check_text_is_used(backbone, dict(pixel_text_loss=pixel_text_loss), plain='a detector of mmdet')
+        names = self._resolved(class_names)
+        backbone = with_built_trunk(dict(backbone, class_names=names))
+        channels = joined_channels(backbone['trunk'].channels, backbone.get('score_concat'), len(names))
+        neck, levels = fill_neck(neck, channels)
+        super().__init__(backbone=backbone, neck=neck, **self.fill_heads(detector, levels, len(names)))
+        self.names_follow_data = isinstance(class_names, str)
         self.pixel_text_loss = None if pixel_text_loss is None else MODELS.build(pixel_text_loss)
         self.initialise = initialise
-        self._scores: list[Tensor] | None = None
         self.freeze(frozen=frozen)
 
     @staticmethod
@@ -94,19 +81,8 @@ class DenseCLIPDetector(PixelTextMixin):
         """Called by the runner; leaves CLIP's towers alone in any case."""
         if self.initialise:
             super().init_weights()
-        elif hasattr(self.backbone, 'init_weights'):
+        else:
             self.backbone.init_weights()
-
-    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """Outputs of the neck for normalised images (B, 3, H, W).
-
-        Raises:
-            ValueError: the class names were exchanged for more or fewer.
-        """
-        maps, matched = self.match(batch_inputs)
-        if self._scores is not None:
-            self._scores.append(matched.scores)
-        return self.neck(self.join(maps, matched))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Any]:
         """Losses of mmdet's heads, and ``loss_pixel_text``.
@@ -115,13 +91,10 @@ class DenseCLIPDetector(PixelTextMixin):
             batch_inputs: (B, 3, H, W) normalised images.
             batch_data_samples: B samples with ``gt_instances``.
         """
-        self._scores = scores = []  # for extract_feat(), which mmdet's loss() calls
-        try:
-            losses = super().loss(batch_inputs, batch_data_samples)
-        finally:
-            self._scores = None
+        losses = super().loss(batch_inputs, batch_data_samples)
         if self.pixel_text_loss is not None:
-            losses |= self._pixel_text_loss(scores[0], tuple(batch_inputs.shape[-2:]), batch_data_samples)
+            scores, size = self.backbone.matched.scores, tuple(batch_inputs.shape[-2:])
+            losses |= self._pixel_text_loss(scores, size, batch_data_samples)
         return losses
 
     def _pixel_text_loss(self, scores: Tensor, size: tuple[int, int], samples: SampleList) -> dict[str, Tensor]:
@@ -131,11 +104,6 @@ class DenseCLIPDetector(PixelTextMixin):
             masks = [item.masks.to_tensor(scores.dtype, scores.device) for item in objects]
         boxes = [get_box_tensor(item.bboxes) for item in objects]
         return self.pixel_text_loss(scores, size, boxes, [item.labels for item in objects], masks)
-
-
-def _given(module: nn.Module) -> nn.Module:
-    """A ``type`` for mmdet's constructors that stands for a module built before."""
-    return module
 
 
 @MODELS.register_module()

@@ -31,6 +31,7 @@ class LinearHead(nn.Module):
     """
 
     start = 'random'
+    from_features = ''
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, init: str = 'normal') -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class CosineHead(nn.Module):
         dropout: on the feature in training; LPT 0.1.
         start: of the weights: ``'random'``, uniform and rescaled to length 1; ``'text'``, the class names' text
             features, brought back from CLIP's joint space by the transposed projection (LIFT); ``'class_mean'``, mean
-            frozen features of each class, computed by :class:`~vlprompt.engine.FrozenFeatureHook`.
+            frozen features of each class, computed by :class:`~vlprompt.engine.StartFromFeaturesHook`.
         template: what ``'text'`` says, with ``{}`` for the class name.
 
     The parameter ``weight`` is (C, D); what the official LPT stores is its transpose.
@@ -83,6 +84,7 @@ class CosineHead(nn.Module):
         if start not in STARTS or '{}' not in template:
             raise ValueError(f'CosineHead: start={start!r} must be one of {STARTS} and template={template!r} hold {{}}')
         self.scale, self.start, self.template = scale, start, template
+        self.from_features = 'weight' if start == 'class_mean' else ''
         self.dropout = nn.Dropout(dropout)
         self.weight = nn.Parameter(torch.empty(num_classes, in_channels).uniform_(-1, 1))
         self.set_directions(self.weight.detach())
@@ -91,6 +93,11 @@ class CosineHead(nn.Module):
     def set_directions(self, directions: Tensor) -> None:
         """Start from (C, D) directions of any length."""
         self.weight.copy_(F.normalize(directions.float(), dim=1))
+
+    def start_from_features(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Start from the class means of features (N, D) with labels (N,), and return the weight."""
+        self.set_directions(torch.stack([features[labels == label].mean(0) for label in range(len(self.weight))]))
+        return [self.weight]
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, D) -> logits (B, C) in [-scale, scale]."""

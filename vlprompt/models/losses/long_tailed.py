@@ -1,8 +1,8 @@
-"""Losses that know how many training images a class has."""
+"""Losses of head classifiers, which may know how many training images a class has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,19 +13,33 @@ from vlprompt.registry import MODELS
 NEGATIVES = ('smooth', 'paper')
 
 
-class ClassCountLoss(nn.Module):
-    """Base of losses that ask for class counts, which :class:`~vlprompt.engine.ClassCountHook` takes from the data.
+class ClassificationLoss(nn.Module):
+    """Base of the losses of a head classifier, which may ask for class counts: ``loss(logits (B, C), labels (B,))``.
 
     Attributes:
+        needs_class_counts: whether the loss is computed from them; the model takes them from the training data.
         counts: (C,) training images of each class; None before :meth:`set_class_counts`.
         scale: what the loss multiplies the logits with, so that ``softmax(scale * logits)`` are its probabilities.
     """
 
     scale = 1.0
+    needs_class_counts = False
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Tensor | None = None
+
+    def terms(self, logits: Tensor, target: Tensor, per_sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``loss_cls``, the means of further terms as ``loss_<name>``, and ``accuracy`` for the log.
+
+        Args:
+            logits: (B, C).
+            target: (B,) labels.
+            per_sample: further terms (B,).
+        """
+        losses = dict(loss_cls=self(logits, target))
+        losses |= {f'loss_{name}': values.mean() for name, values in per_sample.items()}
+        return losses | dict(accuracy=accuracy(logits, target))
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
         """Take over the (C,) numbers of training images.
@@ -48,8 +62,8 @@ class ClassCountLoss(nn.Module):
         """
         if self.counts is None:
             raise RuntimeError(
-                f'{type(self).__name__} does not know the class counts: train with default_hooks.class_counts='
-                "dict(type='vlprompt.ClassCountHook'), or call set_class_counts() of the model"
+                f'{type(self).__name__} does not know the class counts: train with default_hooks.data=dict('
+                "type='vlprompt.DataHook') on data that tell them, or call set_class_counts() of the model"
             )
         if len(self.counts) != logits.shape[-1]:
             raise ValueError(f'{type(self).__name__}: {len(self.counts)} class counts, {logits.shape[-1]} logits')
@@ -57,7 +71,7 @@ class ClassCountLoss(nn.Module):
 
 
 @MODELS.register_module()
-class LogitAdjustedLoss(ClassCountLoss):
+class LogitAdjustedLoss(ClassificationLoss):
     """Cross-entropy of ``logits + tau log prior`` (Menon et al., ICLR 2021), as LIFT trains with.
 
     Args:
@@ -67,6 +81,7 @@ class LogitAdjustedLoss(ClassCountLoss):
     def __init__(self, tau: float = 1.0) -> None:
         super().__init__()
         self.tau = tau
+        self.needs_class_counts = tau != 0
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Logits (B, C) and labels (B,) -> mean loss."""
@@ -80,7 +95,7 @@ class LogitAdjustedLoss(ClassCountLoss):
 
 
 @MODELS.register_module()
-class AGCLLoss(ClassCountLoss):
+class AGCLLoss(ClassificationLoss):
     r"""Asymmetric Gaussian clouded logit loss of LPT (Dong et al., ICLR 2023, section 3.4).
 
     For cosines :math:`z` of a sample of class :math:`y`, with :math:`n_c` training images of class c:
@@ -129,6 +144,7 @@ class AGCLLoss(ClassCountLoss):
         self.scale, self.margin, self.noise, self.weight = scale, margin, noise, weight
         self.gamma_pos, self.gamma_neg = gamma_pos, gamma_neg
         self.label_smooth, self.negatives = label_smooth, negatives
+        self.needs_class_counts = noise != 0
 
     def forward(self, cosine: Tensor, target: Tensor, epsilon: Tensor | None = None) -> Tensor:
         """Mean over the batch of :meth:`per_sample`."""
@@ -172,6 +188,11 @@ class AGCLLoss(ClassCountLoss):
             f'scale={self.scale}, margin={self.margin}, noise={self.noise}, gamma_pos={self.gamma_pos}, '
             f'gamma_neg={self.gamma_neg}, label_smooth={self.label_smooth}, negatives={self.negatives!r}'
         )
+
+
+def accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    """Percent of B samples whose largest logit (B, C) is that of their label (B,)."""
+    return (logits.argmax(1) == target).float().mean() * 100
 
 
 def cloud_sizes(counts: Tensor) -> Tensor:

@@ -26,15 +26,15 @@ class VarietyLoss(nn.Module):
         self.weight = weight
 
     def forward(self, text: Tensor) -> Tensor:
-        """(P, K, D) text features, not normalised -> scalar.
+        """Text features (P, K, D), or (B, P, K, D) of each image, not normalised -> scalar.
 
         Raises:
             ValueError: fewer than two prompts, which have no pairs.
         """
-        n_prompts = text.shape[0]
+        n_prompts = text.shape[-3]
         if n_prompts < 2:
             raise ValueError(f'VarietyLoss: needs at least 2 prompts per class, got {n_prompts}')
         text = F.normalize(text.float(), dim=-1)
-        cosine = torch.einsum('pkd,qkd->kpq', text, text)
+        cosine = torch.einsum('...pkd,...qkd->...kpq', text, text)
         first, second = torch.triu_indices(n_prompts, n_prompts, offset=1, device=text.device)
-        return self.weight * cosine[:, first, second].mean()
+        return self.weight * cosine[..., first, second].mean()

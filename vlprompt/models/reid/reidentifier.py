@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlprompt.clip import ClipSource, build_clip
+from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.losses.triplet import batch_hard_triplet
 from vlprompt.models.reid.heads import IdentityHead
@@ -49,9 +50,9 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         clip: arguments of :func:`vlprompt.clip.build_clip`; ``vision.patch_stride=12`` makes patches overlap (OLP).  Of
             the towers only that of images is kept.
         num_ids: K, training identities.  Where a config leaves it out, those of the checkpoint to be tested, or else of
-            the training data, are filled in (:mod:`vlprompt.engine.data_arguments`).
-        num_cameras: cameras of the training data; filled in likewise.
-        num_views: viewpoints of the training data; filled in likewise.
+            the training data, are added (:mod:`vlprompt.engine.data_arguments`).
+        num_cameras: cameras of the training data; added likewise.
+        num_views: viewpoints of the training data; added likewise.
         sie: side information on a ViT: ``camera`` and ``view`` say what has part in it, ``coefficient`` and ``at_test``
             see :class:`~vlprompt.models.reid.side_information.SideInformation`.  None: none.
         weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``; 1
@@ -206,16 +207,11 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         with torch.autocast(joint.device.type, enabled=False):
             return (joint.to(dtype) @ self.prototypes.to(dtype).T).float()
 
-    def check_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
-        """Raise if a data set does not fit the model.
-
-        Args:
-            metainfo: of the data set.
-            what: what messages call it.
-            training: whether it is trained on.
+    def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
+        """Raise if a dataset of the run does not fit the model.
 
         Raises:
-            ValueError: other numbers of identities (training), or of cameras or viewpoints that side information uses.
+            ConfigError: other numbers of identities (training), or of cameras or viewpoints that side information uses.
         """
         counts = dict(num_ids=self.num_ids) if training else {}
         if self.sie is not None and (training or self.sie.at_test == 'own'):
@@ -228,4 +224,4 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
                     if training
                     else "set model.sie.at_test='mean' to test on data of other cameras"
                 )
-                raise ValueError(f'{what} has {name}={theirs}, but the model was built for {ours}: {remedy}')
+                raise ConfigError(f'{what} has {name}={theirs}, but the model was built for {ours}: {remedy}')

@@ -3,52 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
+from mmseg.models.segmentors import EncoderDecoder
 from mmseg.utils import SampleList, add_prefix
 from torch import Tensor
 
-from vlprompt.models.dense import PixelText, PixelTextMixin, PixelTextParts
+from vlprompt.models.dense import TextGuidedModel
+from vlprompt.models.dense.backbone import joined_channels, with_built_trunk
 from vlprompt.models.dense.channels import fill_auxiliary_head, fill_decode_head, fill_neck
-from vlprompt.models.segmentors.class_names import class_names as resolve_class_names
 from vlprompt.registry import MODELS
 
 ConfigType = dict
 
 
 @MODELS.register_module()
-class DenseCLIP(PixelTextMixin, EncoderDecoder):
-    """Semantic segmentation guided by the text of its classes.
+class DenseCLIP(TextGuidedModel, EncoderDecoder):
+    """mmseg's EncoderDecoder on a :class:`~vlprompt.models.dense.TextGuidedBackbone`, with a loss on its scores.
 
-    Flow of a step, with maps of the backbone at four strides, global and dense embedding g and z::
+    Flow of a step::
 
-        images -> backbone -> maps, g, z
-        class names -> matching(g, z) -> text (B, K, C) -> scores = cos(z, text) (B, K, h, w)
+        loss:     extract_feat(): backbone() -> maps with scores -> neck()
+                  _decode_head_forward_train()                -> decode.loss_ce, ...
+                  _auxiliary_head_forward_train(), if any     -> aux.loss_ce, ...
+                  pixel_text_loss(backbone.matched.scores)    -> pixel_text.loss_ce, ...
+        predict:  slide_inference() or whole_inference() -> encode_decode() -> extract_feat(), decode_head.predict();
+                  under ``no_grad`` the text tower runs once for all windows, scales and images
+        tensor:   extract_feat() -> decode_head(): its logits, not resized
 
-        loss:     maps with scores -> neck -> decode head  -> decode.loss_ce, ...
-                  scores / temperature -> pixel-text loss  -> pixel_text.loss_ce, ...
-                  (neck outputs -> auxiliary head          -> aux.loss_ce, ...)
-        predict:  slide or whole inference of the decode head's logits; under ``no_grad`` the text tower runs once
-                  for all windows, scales and images
-        tensor:   logits of the decode head, not resized
-
-    The numbers of classes and channels follow from the class names and the backbone: leave ``in_channels`` and
+    The numbers of classes and channels follow from the class names and the trunk: leave ``in_channels`` and
     ``num_classes`` of neck and heads out.  Those that are given must agree.
 
     Args:
-        clip: arguments of :func:`vlprompt.clip.build_clip`.  Its text tower reads the prompts; its image tower is the
-            backbone if that is a :class:`~vlprompt.models.ClipTrunk`.
-        class_names: K names, or a dataset's name, see :func:`vlprompt.models.segmentors.class_names.class_names`.
-        backbone: config of a :class:`~vlprompt.models.ClipTrunk` or
-            :class:`~vlprompt.models.AttentionPooledTrunk`, without ``clip``.
-        prompt: config of the prompt, usually a :class:`~vlprompt.prompts.ContextPrompt`.
+        backbone: config of a :class:`~vlprompt.models.dense.TextGuidedBackbone`, without class names.
         decode_head: config of one of mmseg's decode heads.
+        class_names: K names, or a dataset's name, see :func:`vlprompt.models.dense.class_names.dense_class_names`;
+            where a config leaves them out, those of the training data or the checkpoint.
         neck: config of one of mmseg's necks.
-        context_decoder: config of a :class:`~vlprompt.models.ContextDecoder`; None switches it off.
-        prompting: ``'post'`` or ``'pre'``, see :class:`~vlprompt.models.PixelTextMatching`.
-        gamma: initial value of the factors of post-model prompting.
-        score_concat: arguments of :class:`~vlprompt.models.dense.ScoreConcat`; None switches concatenation off.
         pixel_text_loss: config of a :class:`~vlprompt.models.PixelTextLoss`, which ignores what the decode head does;
             None switches it off.
         text_head: hand the text features (B, K, C) to the decode head as its first input, for heads that read them.
@@ -59,69 +49,56 @@ class DenseCLIP(PixelTextMixin, EncoderDecoder):
         train_cfg, test_cfg, data_preprocessor, init_cfg: of mmseg's :class:`EncoderDecoder`.
 
     Raises:
-        ValueError: a class name that does not fit, a channel or class number that disagrees with what follows from
-            the backbone and the class names, or a model that makes no use of the text.
+        ValueError: no class names or one that does not fit, a channel or class number that disagrees with what follows
+            from the trunk and the class names, or a model that makes no use of the text.
     """
 
-    resolve_class_names = staticmethod(resolve_class_names)
+    class_names_of = 'mmseg'
 
     def __init__(
         self,
-        clip: ConfigType,
-        class_names: str | Sequence[str],
         backbone: ConfigType,
-        prompt: ConfigType,
         decode_head: ConfigType,
+        class_names: str | Sequence[str] | None = None,
         neck: ConfigType | None = None,
-        context_decoder: ConfigType | None = None,
-        prompting: str = 'post',
-        gamma: float = 1e-4,
-        score_concat: ConfigType | None = None,
         pixel_text_loss: ConfigType | None = None,
         text_head: bool = False,
         auxiliary_head: ConfigType | list[ConfigType] | None = None,
-        frozen: Sequence[str] = ('matching.text.*',),
+        frozen: Sequence[str] = ('backbone.matching.text.*',),
         train_cfg: ConfigType | None = None,
         test_cfg: ConfigType | None = None,
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        # EncoderDecoder's own constructor would build neck and heads before their channels are known.
-        BaseSegmentor.__init__(self, data_preprocessor, init_cfg)
-        if score_concat is None and pixel_text_loss is None and not text_head:
-            raise ValueError(
-                'DenseCLIP: with score_concat, pixel_text_loss and text_head all off nothing uses the text; for such '
-                "a baseline take mmseg's EncoderDecoder with backbone=dict(type='vlprompt.ClipTrunk', clip=...)"
-            )
-        names = resolve_class_names(class_names)
-        parts = PixelTextParts.build(names, clip, backbone, prompt, context_decoder, prompting, gamma, score_concat)
-        self.take(parts)
+        users = dict(pixel_text_loss=pixel_text_loss, text_head=text_head)
+        self._check_text_is_used(backbone, users, plain="mmseg's EncoderDecoder")
+        names = self._resolved(class_names)
+        backbone = with_built_trunk(dict(backbone, class_names=names))
+        plain = list(backbone['trunk'].channels)
+        features = joined_channels(plain, backbone.get('score_concat'), len(names))
+        if neck is not None:
+            neck, features = fill_neck(neck, features)
+            plain = features
+        if auxiliary_head is not None:
+            auxiliary_head = fill_auxiliary_head(auxiliary_head, plain, len(names))
+        inputs = [backbone['clip'].embed_dim, *features] if text_head else features
+        super().__init__(
+            backbone=backbone,
+            decode_head=fill_decode_head(decode_head, inputs, len(names)),
+            neck=neck,
+            auxiliary_head=auxiliary_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.names_follow_data = isinstance(class_names, str)
         self.text_head = text_head
-        self._build_heads(neck, decode_head, auxiliary_head, parts)
         self.pixel_text_loss = None
         if pixel_text_loss is not None:
             ignored = dict(ignore_index=self.decode_head.ignore_index)
             self.pixel_text_loss = MODELS.build(dict(pixel_text_loss), default_args=ignored)
-        self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.freeze(frozen=frozen)
-
-    def _build_heads(
-        self,
-        neck: ConfigType | None,
-        decode_head: ConfigType,
-        auxiliary_head: ConfigType | list[ConfigType] | None,
-        parts: PixelTextParts,
-    ) -> None:
-        """Neck and heads, with their channels and class counts filled in."""
-        outputs = parts.channels
-        if neck is not None:
-            neck, outputs = fill_neck(neck, parts.channels)
-            self.neck = MODELS.build(neck)
-        inputs = [parts.text_dim, *outputs] if self.text_head else outputs
-        self._init_decode_head(fill_decode_head(decode_head, inputs, parts.num_classes))
-        if auxiliary_head is not None:
-            seen = list(parts.backbone.channels) if neck is None else outputs
-            self._init_auxiliary_head(fill_auxiliary_head(auxiliary_head, seen, parts.num_classes))
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
         """What the decode head gets for normalised images (B, 3, H, W): neck outputs, after the text if it reads it.
@@ -129,30 +106,28 @@ class DenseCLIP(PixelTextMixin, EncoderDecoder):
         Raises:
             ValueError: the class names were exchanged for more or fewer.
         """
-        maps, matched = self.match(inputs)
-        return self._with_text(self._neck(maps, matched), matched)
-
-    def _neck(self, maps: tuple[Tensor, ...], matched: PixelText) -> list[Tensor]:
-        """Maps with scores through the neck."""
-        maps = self.join(maps, matched)
-        return list(self.neck(maps) if self.with_neck else maps)
-
-    def _with_text(self, features: list[Tensor], matched: PixelText) -> list[Tensor]:
-        return [matched.text.expand(len(features[0]), -1, -1), *features] if self.text_head else features
+        features = list(super().extract_feat(inputs))
+        if self.text_head:
+            text = self.backbone.matched.text
+            features.insert(0, text.expand(len(inputs), -1, -1))
+        return features
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of the decode head, the score maps and the auxiliary heads.
+        """Losses of the heads as mmseg names them, and of the scores.
 
         Args:
             inputs: (B, 3, H, W) normalised images.
             data_samples: B samples with ``gt_sem_seg``.
         """
-        maps, matched = self.match(inputs)
-        features = self._neck(maps, matched)
-        losses: dict[str, Any] = self._decode_head_forward_train(self._with_text(features, matched), data_samples)
+        losses = super().loss(inputs, data_samples)
         if self.pixel_text_loss is not None:
             labels = self.decode_head._stack_batch_gt(data_samples).squeeze(1)
-            losses |= add_prefix(self.pixel_text_loss(matched.scores, labels), 'pixel_text')
-        if self.with_auxiliary_head:
-            losses |= self._auxiliary_head_forward_train(features if self.with_neck else list(maps), data_samples)
+            losses |= add_prefix(self.pixel_text_loss(self.backbone.matched.scores, labels), 'pixel_text')
         return losses
+
+    def _auxiliary_head_forward_train(self, inputs: list[Tensor], data_samples: SampleList) -> dict[str, Tensor]:
+        """As mmseg's, on the neck's outputs without the text; without a neck on the maps without scores."""
+        features = inputs[1:] if self.text_head else inputs
+        return super()._auxiliary_head_forward_train(
+            features if self.with_neck else list(self.backbone.matched.maps), data_samples
+        )

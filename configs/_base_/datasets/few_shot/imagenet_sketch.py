@@ -2,3 +2,6 @@
 _base_ = './imagenet.py'
 
 test_dataloader = dict(dataset=dict(dataset='imagenet_sketch'))
+# --data-root is the folder of the test images.
+train_dataloader = dict(dataset=dict(data_root=None))
+val_dataloader = dict(dataset=dict(data_root=None))

@@ -1,3 +1,0 @@
-_base_ = './default_runtime.py'
-
-default_hooks = dict(data_check=dict(type='vlprompt.DataCheckHook'))

@@ -1,0 +1,5 @@
+# LPT's two streams: a class-balanced half of every batch, then a half that is drawn from all images alike.
+train_dataloader = dict(
+    sampler=dict(type='vlprompt.ClassAwareSampler', samples_per_class=4),
+    batch_sampler=dict(type='vlprompt.DualStreamBatchSampler'),
+)

@@ -1,0 +1,10 @@
+# The same on ImageNet-21k weights, which have no text: the head starts from class means.
+#   python tools/train.py configs/adaptformer/adaptformer_vit-b16-in21k.py --dataset places_lt --test
+_base_ = './adaptformer_vit-b16.py'
+
+model = dict(
+    data_preprocessor=dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    clip=None,
+    timm=dict(name='vit_base_patch16_224.augreg_in21k', weights='pretrained'),
+    head=dict(start='class_mean'),
+)

@@ -1,4 +1,0 @@
-_base_ = './adaptformer_vit-b16_10e_cifar100_lt-100.py'
-
-train_dataloader = dict(dataset=dict(imbalance=50))
-test_dataloader = dict(dataset=dict(imbalance=50))

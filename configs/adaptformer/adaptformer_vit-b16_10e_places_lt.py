@@ -1,8 +1,0 @@
-_base_ = [
-    '../_base_/models/adaptformer_vit-b16.py',
-    '../_base_/datasets/places_lt_224x224.py',
-    '../_base_/schedules/adaptformer_10e.py',
-    '../_base_/default_runtime_long_tailed.py',
-]
-
-model = dict(num_classes=365)

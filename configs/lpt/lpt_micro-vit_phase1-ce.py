@@ -1,0 +1,11 @@
+# Phase 1 with cross-entropy of both streams in place of A-GCL.
+#   python tools/train.py configs/lpt/lpt_micro-vit_phase1-ce.py --test
+_base_ = './lpt_micro-vit_phase1.py'
+
+model = dict(
+    head=dict(scale=20.0),
+    loss=dict(
+        balanced=dict(_delete_=True, type='vlprompt.LogitAdjustedLoss', tau=0.0),
+        uniform=dict(_delete_=True, type='vlprompt.LogitAdjustedLoss', tau=0.0),
+    ),
+)

@@ -1,8 +1,0 @@
-_base_ = './lpt_micro-vit_phase1_8e_custom.py'
-
-# Cross-entropy of both streams in place of A-GCL.
-model = dict(
-    head=dict(scale=20.0),
-    loss=dict(_delete_=True, type='vlprompt.LogitAdjustedLoss', tau=0.0),
-    dual=dict(loss=dict(_delete_=True, type='vlprompt.LogitAdjustedLoss', tau=0.0)),
-)

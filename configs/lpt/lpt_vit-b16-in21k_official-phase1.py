@@ -1,0 +1,5 @@
+# Phase 1 alone, which official phase-1 files are loaded into.
+#   python tools/train.py configs/lpt/lpt_vit-b16-in21k_official-phase1.py --dataset places_lt --test
+_base_ = './lpt_vit-b16-in21k_official.py'
+
+phases = dict(_delete_=True, shared=dict())

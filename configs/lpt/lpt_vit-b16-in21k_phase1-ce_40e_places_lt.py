@@ -1,8 +1,0 @@
-_base_ = './lpt_vit-b16-in21k_phase1_40e_places_lt.py'
-
-# Row (b): phase 1 with cross-entropy of both streams, at the same scale, in place of A-GCL.
-model = dict(
-    head=dict(scale=20.0),
-    loss=dict(_delete_=True, type='vlprompt.LogitAdjustedLoss', tau=0.0),
-    dual=dict(loss=dict(_delete_=True, type='vlprompt.LogitAdjustedLoss', tau=0.0)),
-)

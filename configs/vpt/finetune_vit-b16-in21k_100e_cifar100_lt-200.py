@@ -1,4 +1,0 @@
-_base_ = './finetune_vit-b16-in21k_100e_cifar100_lt-100.py'
-
-train_dataloader = dict(dataset=dict(imbalance=200))
-test_dataloader = dict(dataset=dict(imbalance=200))

@@ -1,0 +1,10 @@
+# Linear probe: a classifier on the frozen class feature; classes equally often.
+#   python tools/train.py configs/vpt/linear_vit-b16-in21k_balanced.py --dataset places_lt --test
+_base_ = [
+    '../_base_/models/linear_vit-b16-in21k.py',
+    '../_base_/samplers/class_balanced.py',
+    '../_base_/schedules/visual_100e.py',
+    '../_base_/default_runtime_long_tailed.py',
+]
+
+dataset = 'places_lt'

@@ -1,3 +1,0 @@
-_base_ = './linear_vit-b16-in21k_100e_places_lt.py'
-
-train_dataloader = dict(sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=4))

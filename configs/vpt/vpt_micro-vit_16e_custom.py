@@ -1,9 +1,0 @@
-# Your own images, 128 pixels: --data-root DIR
-_base_ = [
-    '../_base_/models/vpt_micro-vit.py',
-    '../_base_/datasets/custom_lt_128x128.py',
-    '../_base_/schedules/visual_micro.py',
-    '../_base_/default_runtime_long_tailed.py',
-]
-
-train_dataloader = dict(batch_size=32)

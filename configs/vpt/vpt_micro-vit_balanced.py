@@ -1,0 +1,12 @@
+# VPT-deep: 10 visual prompts in every block of a frozen transformer; classes equally often; the built-in micro ViT.
+#   python tools/train.py configs/vpt/vpt_micro-vit_balanced.py --test
+_base_ = [
+    '../_base_/models/vpt_micro-vit.py',
+    '../_base_/long_tailed_128.py',
+    '../_base_/samplers/class_balanced.py',
+    '../_base_/schedules/visual_micro.py',
+    '../_base_/default_runtime_long_tailed.py',
+]
+
+dataset = 'scenes_lt'
+train_dataloader = dict(batch_size=32)

@@ -1,4 +1,0 @@
-_base_ = './vpt_vit-b16-in21k_100e_places_lt.py'
-
-# Prompts in the input of the first block only: 7,680 trained parameters besides the classifier.
-model = dict(prompt=dict(deep=False))

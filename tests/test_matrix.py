@@ -1,0 +1,214 @@
+"""Every combination of parts that belong together: build, loss, gradient, save, load, predict.
+
+A new prompt, alignment, visual prompt or tuner is one line in a table below; :func:`belong` says what does not go
+together, and :func:`test_what_does_not_belong_together` that it is refused with a message.
+"""
+
+from itertools import product
+
+import pytest
+import torch
+
+from tests.conftest import MICRO
+from vlprompt.clip import build_clip
+from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state, write_checkpoint
+from vlprompt.models import HeadClassifier, TextClassifier
+from vlprompt.structures import ClassificationSample
+
+NAMES = ['face', 'sea_lion', '2012 Audi S4 Sedan']
+LABELS = [0, 2, 1, 0]
+
+TOWERS = ('rn', 'vit')
+PROMPTS = {
+    'templates': dict(type='vlprompt.TemplatePrompt', templates=['a photo of a {}.', 'art of the {}.']),
+    'context': dict(type='vlprompt.ContextPrompt', n_ctx=3),
+    'contexts': dict(type='vlprompt.ContextPrompt', n_ctx=3, n_prompts=2),
+    'class-specific': dict(type='vlprompt.ContextPrompt', n_ctx=3, n_prompts=2, class_specific=True),
+    'middle': dict(type='vlprompt.ContextPrompt', n_ctx=3, n_prompts=2, position='middle'),
+    'fixed-words': dict(type='vlprompt.ContextPrompt', n_ctx=2, init='a photo of a'),
+    'deep': dict(type='vlprompt.ContextPrompt', n_ctx=2, init='a photo of a', depth=2),
+    'conditional': dict(type='vlprompt.ConditionalPrompt', n_ctx=3, n_prompts=2, reduction=3),
+    'conditional-deep': dict(type='vlprompt.ConditionalPrompt', init='a photo of a', depth=2, reduction=3),
+}
+ALIGNMENTS = {
+    'cosine': dict(type='vlprompt.CosineAlignment'),
+    'vote': dict(type='vlprompt.CosineAlignment', ensemble='logits'),
+    'uniform': dict(type='vlprompt.UniformAlignment'),
+    'transport': dict(type='vlprompt.TransportAlignment', global_weight=1.0),
+}
+VISUALS = {
+    'none': None,
+    'shallow': dict(type='vlprompt.VisualPrompt', length=2, deep=False),
+    'deep': dict(type='vlprompt.VisualPrompt', length=2, after_norm=False),
+    'sets': dict(type='vlprompt.VisualPrompt', length=2, deep=False, after_norm=False, sets=3),
+    'coupled': dict(type='vlprompt.CoupledPrompt'),
+}
+COUPLED_TO = ('context', 'fixed-words', 'deep', 'conditional-deep')  # one set of vectors, shared by all classes
+
+
+def belong(prompt: str, alignment: str, tower: str, visual: str) -> bool:
+    """Visual prompts need a ViT; coupled ones a single shared context."""
+    if visual != 'none' and tower != 'vit':
+        return False
+    return visual != 'coupled' or prompt in COUPLED_TO
+
+
+TEXT_ROWS = [row for row in product(PROMPTS, ALIGNMENTS, TOWERS, VISUALS) if belong(*row)]
+
+TRUNKS = {
+    'clip': dict(clip=dict(arch=MICRO['vit'])),
+    'timm': dict(timm=dict(arch=dict(width=32, layers=2, heads=2, patch_size=16, image_size=64))),
+}
+HEADS = {'cosine': dict(type='vlprompt.CosineHead'), 'linear': dict(type='vlprompt.LinearHead')}
+TUNERS = {
+    'linear-probe': dict(trainable=['head.*']),
+    'fine-tuning': dict(trainable=['visual.*', 'head.*']),
+    'vpt-shallow': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2, deep=False)),
+    'vpt-deep': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2)),
+    'vpt-through-norm': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2, after_norm=False)),
+    'vpt-projected': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2, project=8)),
+    'pool': dict(
+        prompt=dict(type='vlprompt.VisualPrompt', length=2),
+        pool=dict(type='vlprompt.PromptPool', size=4, length=2, first_block=1),
+    ),
+    'adapter': dict(adapter=dict(type='vlprompt.AdaptFormer', rank=4)),
+}
+HEAD_ROWS = list(product(TUNERS, HEADS, TRUNKS))
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+    """Arguments of build_clip by tower, for weights in a file: a checkpoint then holds what was trained alone."""
+    folder, arguments = tmp_path_factory.mktemp('towers'), {}
+    torch.manual_seed(0)
+    for tower in TOWERS:
+        path = folder / f'{tower}.pt'
+        torch.save({k.removeprefix('text.'): v for k, v in build_clip(arch=MICRO[tower]).state_dict().items()}, path)
+        arguments[tower] = dict(arch=MICRO[tower], weights=str(path))
+    return arguments
+
+
+def text_classifier(base, prompt: str, alignment: str, tower: str, visual: str) -> TextClassifier:
+    trainable = ['prompt.*'] if prompt != 'templates' else []
+    return TextClassifier(
+        clip=base[tower],
+        class_names=NAMES,
+        prompt=PROMPTS[prompt],
+        alignment=ALIGNMENTS[alignment],
+        visual=VISUALS[visual],
+        trainable=trainable + (['visual.*'] if visual != 'none' else []),
+    )
+
+
+def head_classifier(base, tuner: str, head: str, trunk: str) -> HeadClassifier:
+    parts = dict(TUNERS[tuner])
+    trainable = parts.pop('trainable', ['head.*', *(f'{name}.*' for name in parts)])
+    model = HeadClassifier(
+        head=HEADS[head],
+        loss=dict(type='vlprompt.LogitAdjustedLoss'),
+        trainable=trainable,
+        class_names=NAMES,
+        **TRUNKS[trunk],
+        **parts,
+    )
+    model.set_class_counts([20, 7, 3])
+    return model
+
+
+def samples() -> list[ClassificationSample]:
+    return [ClassificationSample().set_gt_label(label) for label in LABELS]
+
+
+def scores(model, images):
+    with torch.no_grad():
+        return torch.stack([sample.pred_score for sample in model.eval()(images, samples(), mode='predict')])
+
+
+def trained(model) -> dict[str, torch.nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+@torch.no_grad()
+def perturb(model) -> None:
+    """Random steps, so that whatever starts at zero has an effect."""
+    for parameter in trained(model).values():
+        parameter.add_(0.05 * torch.randn(parameter.shape))
+
+
+def check(build, tmp_path) -> None:
+    """The life of a model, from its loss to predictions after loading."""
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 64, 64)
+    model = build().train()
+    perturb(model)
+    losses = model(images, samples(), mode='loss')
+    loss = sum(value for name, value in losses.items() if 'loss' in name)
+    assert loss.isfinite()
+    if trained(model):
+        loss.backward()
+    gradients = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert gradients == set(trained(model)), 'all that is trained, and nothing else'
+
+    write_checkpoint(dict(meta=dict(vlprompt=describe_model(model)), state_dict=trained_state(model)), tmp_path / 'a')
+    other = build()
+    if model.base_source is not None:
+        assert set(trained_state(model)) >= set(trained(model))
+        assert not [name for name in trained_state(model) if name.startswith('clip.')]
+    if trained(model):
+        assert not torch.equal(scores(other, images), scores(model, images))
+    load_trained(other, read_checkpoint(tmp_path / 'a'))
+    assert torch.equal(scores(other, images), scores(model, images))
+
+
+@pytest.mark.parametrize('row', TEXT_ROWS, ids='-'.join)
+def test_text_classifier(row, base, tmp_path):
+    check(lambda: text_classifier(base, *row), tmp_path)
+
+
+@pytest.mark.parametrize('row', HEAD_ROWS, ids='-'.join)
+def test_head_classifier(row, base, tmp_path):
+    check(lambda: head_classifier(base, *row), tmp_path)
+
+
+IMPOSSIBLE = {
+    'visual prompts in a ResNet': (
+        ('context', 'cosine', 'rn', 'deep'),
+        'needs a vision transformer, custom is a ResNet',
+    ),
+    'visual tokens of fixed words': (('templates', 'cosine', 'vit', 'coupled'), 'ContextPrompt with n_prompts=1'),
+    'visual tokens of two contexts': (('contexts', 'cosine', 'vit', 'coupled'), 'ContextPrompt with n_prompts=1'),
+    'visual tokens of classes': (('class-specific', 'cosine', 'vit', 'coupled'), 'class_specific=False'),
+}
+
+
+@pytest.mark.parametrize('case', IMPOSSIBLE)
+def test_what_does_not_belong_together(case, base):
+    row, message = IMPOSSIBLE[case]
+    assert not belong(*row)
+    with pytest.raises(ValueError, match=message):
+        text_classifier(base, *row)
+
+
+@pytest.mark.parametrize(
+    ('parts', 'message'),
+    [
+        (dict(prompt=VISUALS['coupled']), 'belong to a TextClassifier'),
+        (dict(prompt=VISUALS['sets']), 'belong to a TextClassifier'),
+        (dict(pool=TUNERS['pool']['pool']), 'deep shared prompts'),
+        (dict(TUNERS['pool'], **TUNERS['adapter']), 'adapter and pool'),
+        (dict(clip=dict(arch=MICRO['rn'])), 'custom is a ResNet'),
+        (TRUNKS['timm'], 'either clip=dict'),
+    ],
+    ids=['coupled', 'sets', 'pool alone', 'pool and adapter', 'ResNet', 'two trunks'],
+)
+def test_what_does_not_belong_in_a_head_classifier(parts, message):
+    arguments = dict(TRUNKS['clip'], head=HEADS['linear'], loss=dict(type='vlprompt.AGCLLoss'), trainable=['head.*'])
+    with pytest.raises(ValueError, match=message):
+        HeadClassifier(**{**arguments, 'class_names': NAMES, **parts})
+
+
+def test_local_alignment_without_local_tokens(base):
+    model = text_classifier(base, 'context', 'transport', 'vit', 'none')
+    features = model.clip.encode_image(torch.randn(1, 3, 64, 64), local=False, maps=False)
+    with pytest.raises(ValueError, match='TransportAlignment needs local tokens'):
+        model.alignment(features, model.text_features(), torch.tensor(1.0))

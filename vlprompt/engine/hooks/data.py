@@ -1,0 +1,78 @@
+"""Hooks that tell a model about its run: the datasets before anything is loaded, progress before every epoch."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import nn
+
+from vlprompt.errors import ConfigError
+from vlprompt.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DataHook(Hook):
+    """Call ``model.meet_data(metainfo, what, training)`` for every dataset of the run, training before validation.
+
+    The model compares with ``metainfo`` what it knows, and takes over what it should know: class names, class counts,
+    numbers of identities.  Of a segmentor of mmseg, which has no such method, the number of classes of the decode head
+    must be that of the data.  Other models are left alone.
+
+    Raises:
+        ConfigError: the model does not fit a dataset; or training, validation and test draw from the same source with
+            another ``imbalance``.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        model = bare_model(runner)
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            if not isinstance(loop, BaseLoop):  # not part of this run
+                continue
+            dataset = loop.dataloader.dataset
+            metainfo = getattr(dataset, 'metainfo', {})
+            what = f'{type(dataset).__name__} of {type(loop).__name__}'
+            if hasattr(model, 'meet_data'):
+                model.meet_data(metainfo, what, training=loop is runner._train_loop)
+            else:
+                _check_number_of_classes(model, metainfo, what)
+        if isinstance(runner._train_loop, BaseLoop):
+            _check_imbalance(runner.cfg)
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Call ``set_progress(epoch, epochs)`` of every part of the model that has it, at the start of every epoch.
+
+    ``epoch`` is counted from 0 and goes on where a resumed run stopped, so a part can follow a schedule of its own.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        for module in bare_model(runner).modules():
+            if hasattr(module, 'set_progress'):
+                module.set_progress(runner.epoch, runner.max_epochs)
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """The model of any runner, without the wrapper for distributed training."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _check_number_of_classes(model: nn.Module, metainfo: dict, what: str) -> None:
+    number = getattr(getattr(model, 'decode_head', None), 'num_classes', None)
+    names = metainfo.get('classes')
+    if None not in (number, names) and number != len(names):
+        raise ConfigError(f'model.decode_head.num_classes={number}, but {what} has {len(names)} classes')
+
+
+def _check_imbalance(cfg: dict) -> None:
+    """Many-, medium- and few-shot classes of a test must be those of the training data."""
+    train = cfg.train_dataloader.dataset
+    for name in ('val_dataloader', 'test_dataloader'):
+        other = (cfg.get(name) or {}).get('dataset') or {}
+        same = other and other.get('dataset') == train.get('dataset')
+        if same and other.get('imbalance') != train.get('imbalance'):
+            raise ConfigError(
+                f'train_dataloader.dataset.imbalance={train.get("imbalance")}, but {name}.dataset.imbalance='
+                f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both alike'
+            )

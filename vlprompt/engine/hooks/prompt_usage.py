@@ -1,0 +1,75 @@
+"""How prompt pools are used, for the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from vlprompt.engine.hooks.data import bare_model
+from vlprompt.prompts import PromptPool
+from vlprompt.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PromptUsageHook(Hook):
+    """How evenly images spread over the groups of a prompt pool; models without a pool are left alone.
+
+    In every line of the training log, of the epoch so far, and among the metrics of validation and test as ``lpt/...``:
+
+    * ``keys_used``: groups that at least one image chose;
+    * ``key_entropy``: entropy of the choices over the log of the number of groups, 1 if all are chosen equally often
+      (log k / log m if every image takes the same k of m).
+    """
+
+    priority = 'HIGHEST'  # RuntimeInfoHook puts the metrics into the log and must find these among them
+
+    def before_train(self, runner: Runner) -> None:
+        loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        self._interval = min((hook.interval for hook in loggers), default=1)  # counting waits for the device
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        pool = _pool(runner)
+        if pool is not None:
+            pool.reset_usage()
+
+    before_val_epoch = before_test_epoch = before_train_epoch
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        end = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        if end or self.every_n_inner_iters(batch_idx, self._interval):
+            for name, value in self._measure(runner).items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        for name, value in self._measure(runner).items():
+            runner.logger.info(f'Epoch {runner.epoch + 1}: {name} {value:.3g}')
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        metrics.update({f'lpt/{name}': value for name, value in self._measure(runner).items()})
+
+    after_test_epoch = after_val_epoch
+
+    def _measure(self, runner: Runner) -> dict[str, float]:
+        pool = _pool(runner)
+        if pool is None:
+            return {}
+        usage = pool.usage.clone()
+        all_reduce(usage)
+        return usage_statistics(usage)
+
+
+def _pool(runner: Runner) -> PromptPool | None:
+    modules = bare_model(runner).modules()
+    return next((module for module in modules if isinstance(module, PromptPool)), None)
+
+
+def usage_statistics(usage: Tensor) -> dict[str, float]:
+    """``keys_used`` and ``key_entropy`` of (m,) counts, see :class:`PromptUsageHook`."""
+    share = usage.double() / usage.sum().clamp(min=1)
+    entropy = -(share * share.clamp(min=1e-12).log()).sum() / torch.tensor(float(max(len(usage), 2))).log()
+    return dict(keys_used=float((usage > 0).sum()), key_entropy=float(entropy))

@@ -1,5 +1,0 @@
-"""Small trained branches inside a frozen trunk."""
-
-from vlprompt.models.adapters.adaptformer import AdaptFormer
-
-__all__ = ['AdaptFormer']

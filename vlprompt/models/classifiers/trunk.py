@@ -1,0 +1,51 @@
+"""The vision transformer under a head classifier: the image tower of a CLIP, or a model of timm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vlprompt.clip import ClipSource, VisionTransformer, build_clip, build_timm_vit
+from vlprompt.clip.text.tokenizer import tokenize
+
+
+def build_trunk(
+    clip: Mapping[str, Any] | None, timm: Mapping[str, Any] | None, keep_text: bool
+) -> tuple[VisionTransformer, nn.Module | None, ClipSource | None]:
+    """The trunk, the text tower if it is to be kept, and where the weights were read from.
+
+    Args:
+        clip: arguments of :func:`vlprompt.clip.build_clip`.
+        timm: arguments of :func:`vlprompt.clip.build_timm_vit`.
+        keep_text: keep the text tower, and with it the projection into the joint space.
+
+    Raises:
+        ValueError: not exactly one of ``clip`` and ``timm``, a ResNet, or text asked of a model of timm.
+    """
+    if (clip is None) == (timm is None):
+        raise ValueError('HeadClassifier: give either clip=dict(...) or timm=dict(...) as the trunk')
+    if timm is not None:
+        if keep_text:
+            raise ValueError("HeadClassifier: head.start='text' needs a text tower: give clip=dict(...)")
+        visual, source = build_timm_vit(**timm)
+        return visual, None, source
+    model = build_clip(**clip)
+    if not isinstance(model.visual, VisionTransformer):
+        raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
+    if keep_text:
+        return model.visual, model.text, model.source
+    model.visual.proj = None  # it leads into the joint space, which nothing reads
+    return model.visual, None, model.source
+
+
+@torch.no_grad()
+def text_directions(visual: VisionTransformer, text: nn.Module, sentences: Sequence[str]) -> Tensor:
+    """(C, width) text features of C sentences, brought from the joint space to the class token's by the transposed
+    projection.
+    """
+    ids, proj = tokenize(list(sentences)), visual.proj
+    features = torch.cat([text.encode_ids(part.to(proj.device)) for part in ids.split(512)])
+    return nn.functional.normalize(features, dim=1) @ proj.t()

@@ -1,0 +1,81 @@
+"""What a head classifier asks of a tuner; the tuner that learns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vlprompt.clip import VisionTransformer, run_blocks
+from vlprompt.registry import MODELS
+
+
+@dataclass
+class Terms:
+    """What a tuner tells besides the class feature of B images.
+
+    Attributes:
+        losses: (B,) each; the model adds their mean as ``loss_<name>``.
+        fields: (B, ...) each; a prediction carries its own row of them.
+    """
+
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    fields: dict[str, Tensor] = field(default_factory=dict)
+
+
+@MODELS.register_module()
+class Tuner(nn.Module):
+    """The trunk as it is (linear probe, full fine-tuning), and the base of all that tune it.
+
+    A tuner does not own the trunk; it is handed to every call.
+
+    Args:
+        visual: the trunk, for its sizes.
+        num_classes: C.
+
+    Attributes:
+        from_features: name of the tensor that starts from frozen features of the training images; empty for none.
+    """
+
+    from_features: str = ''
+
+    def __init__(self, visual: VisionTransformer, num_classes: int) -> None:
+        super().__init__()
+
+    def feature(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, Terms]:
+        """(B, width) class tokens after the final norm, not of length 1, of normalised images (B, 3, H, W)."""
+        return class_feature(visual, images), Terms()
+
+    def query(self, visual: VisionTransformer, images: Tensor) -> Tensor:
+        """(B, width) class tokens without whatever depends on the image: features that can be computed beforehand."""
+        return class_feature(visual, images)
+
+    def start_from_features(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Set what starts from the queries (N, width) of training images with labels (N,), and return it."""
+        return []
+
+
+def class_feature(
+    visual: VisionTransformer,
+    images: Tensor,
+    prompts: Sequence[Tensor] = (),
+    adapters: Sequence[nn.Module] | None = None,
+) -> Tensor:
+    """(B, width) class token after the final norm, not normalised to length 1.
+
+    Args:
+        visual: the trunk.
+        images: (B, 3, H, W) normalised.
+        prompts: (P, width) tokens by block.
+        adapters: branches parallel to the MLPs, one a block.
+    """
+    blocks = visual.transformer.resblocks
+    x, _ = run_blocks(blocks, first_tokens(visual, images), prompts, queries=1, adapters=adapters)
+    return visual.ln_post(x[:, 0])
+
+
+def first_tokens(visual: VisionTransformer, images: Tensor) -> Tensor:
+    """(B, 1 + h * w, width) tokens in front of the first block."""
+    return visual.ln_pre(visual.embed(images)[0])

@@ -1,0 +1,85 @@
+"""The words around a learned context: those it starts from, fixed ones, class names, and where each of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokenizer import bpe_lengths, encode
+from vlprompt.prompts.base import readable
+
+
+def init_ids(init: str | Sequence[str], n_prompts: int, n_ctx: int | None) -> list[list[int]]:
+    """P rows of token ids, of one text for all prompts or of a text for each.
+
+    Raises:
+        ValueError: not P texts, one with fewer than ``n_ctx`` tokens, or without ``n_ctx`` of different counts.
+    """
+    texts = [readable(init)] * n_prompts if isinstance(init, str) else [readable(t) for t in init]
+    if len(texts) != n_prompts:
+        raise ValueError(f'ContextPrompt: init gives {len(texts)} texts for n_prompts={n_prompts}')
+    ids = [encode(text) for text in texts]
+    lengths = [len(row) for row in ids]
+    if n_ctx is None and (len(set(lengths)) > 1 or lengths[0] < 1):
+        counts = ', '.join(f'{t!r}: {n}' for t, n in zip(texts, lengths, strict=True))
+        raise ValueError(
+            'ContextPrompt: init texts need the same token count, at least one, unless n_ctx says how many tokens of '
+            f'each are learned; got {counts}'
+        )
+    if n_ctx is not None and not 1 <= n_ctx <= min(lengths):
+        text = texts[lengths.index(min(lengths))]
+        raise ValueError(f'ContextPrompt: n_ctx={n_ctx}, but init {text!r} has {min(lengths)} tokens')
+    return ids
+
+
+def embed_ids(ids: Sequence[Sequence[int]], text: TextEncoder) -> Tensor:
+    """(P, n_ctx, W) token embeddings in full precision, without gradient."""
+    return text.token_embedding(torch.tensor(ids, device=text.token_embedding.weight.device)).detach().float().clone()
+
+
+def padded(ids: Sequence[Sequence[int]]) -> Tensor:
+    """(P, F) rows of ids, filled up with zeros."""
+    longest = max(len(row) for row in ids)
+    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], dtype=torch.long)
+
+
+def check_room(class_names: Sequence[str], texts: Sequence[str], room: int, context_length: int) -> None:
+    """Raise ValueError if the longest class does not fit, naming it and the context length that it needs.
+
+    Args:
+        class_names: K names, for the message.
+        texts: what each of them becomes in the prompt.
+        room: positions that context and fixed words leave for start token, text and end token.
+        context_length: all positions.
+    """
+    lengths = bpe_lengths(texts)
+    longest = max(range(len(texts)), key=lengths.__getitem__)
+    needed = lengths[longest] + 2
+    if needed > room:
+        raise ValueError(
+            f'ContextPrompt: class {class_names[longest]!r} takes {lengths[longest]} tokens; with '
+            f'{context_length - room} context vectors and fixed words, start and end token it needs '
+            f'context_length={context_length - room + needed}, but context_length is {context_length}. Raise it '
+            '(no text tower of CLIP has more than 77), take fewer context vectors or shorten the name'
+        )
+
+
+def context_rows(n_ctx: int, leading: int, name_lengths: Tensor, n_words: int) -> Tensor:
+    """(K, n_ctx + T) order of [context (n_ctx), words (T)] behind the start token.
+
+    Sorting by a key does it: words of the name get 0, the context before it -1 and behind it 1, the rest 2.
+
+    Args:
+        n_ctx: context vectors.
+        leading: how many of them stand in front of the name.
+        name_lengths: (K,) tokens of each name.
+        n_words: T.
+    """
+    context_key = torch.ones(len(name_lengths), n_ctx)
+    context_key[:, :leading] = -1
+    words = torch.arange(n_words).expand(len(name_lengths), -1)
+    word_key = torch.where(words < name_lengths[:, None], 0.0, 2.0)
+    return torch.cat([context_key, word_key], 1).argsort(dim=1, stable=True)
