@@ -69,7 +69,7 @@ from vlprompt.visualization import (
     draw_objects,
     draw_prediction,
     draw_segmentation,
-    fit,
+    fit_longest_side,
     objects_of,
     read_image,
     save_figure,
@@ -203,7 +203,9 @@ class ClassReport(Report):
         return ', '.join(f'{entry["name"]} {100 * entry["score"]:.1f} %' for entry in record['classes'])
 
     def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
-        draw_prediction(fit(image), sample.pred_score.cpu(), self.classes, top_k=self.args.top_k).save(path)
+        draw_prediction(fit_longest_side(image), sample.pred_score.cpu(), self.classes, top_k=self.args.top_k).save(
+            path
+        )
 
 
 class SegmentationReport(Report):
@@ -223,7 +225,7 @@ class SegmentationReport(Report):
         return ', '.join(f'{name} {100 * share:.1f} %' for name, share in record['shares'].items())
 
     def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
-        image = fit(image)
+        image = fit_longest_side(image)
         palette = self.palette or voc_palette(len(self.classes))
         shown = Segmentation(sample.pred_sem_seg.data[0].cpu().numpy(), self.classes, palette)
         save_figure(draw_segmentation(image, shown.resized(image.shape[:2]), Path(sample.img_path).name), path)

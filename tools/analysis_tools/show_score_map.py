@@ -58,7 +58,7 @@ from vlprompt.registry import DATASETS
 from vlprompt.visualization import (
     Segmentation,
     draw_score_maps,
-    fit,
+    fit_longest_side,
     objects_of,
     paint_objects,
     read_image,
@@ -138,7 +138,9 @@ def detection_panels(
     found = {f'objects, {100 * SCORE:.0f} % and more': objects_of(predicted.pred_instances).above(SCORE)}
     if 'bboxes' in predicted.get('gt_instances', ()):
         found['ground truth'] = objects_of(predicted.gt_instances)
-    pictures = [(caption, fit(paint_objects(image, objects, palette))) for caption, objects in found.items()]
+    pictures = [
+        (caption, fit_longest_side(paint_objects(image, objects, palette))) for caption, objects in found.items()
+    ]
     return pictures, sorted({int(label) for objects in found.values() for label in objects.labels})
 
 
@@ -146,7 +148,7 @@ def segmentation_of(predicted: DataSample, image: np.ndarray, classes: list[str]
     """Prediction and, if known, truth of a segmentor."""
     truth = predicted.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in predicted else None
     shown = Segmentation(predicted.pred_sem_seg.data[0].cpu().numpy(), classes, palette, truth)
-    return shown.resized(fit(image).shape[:2])
+    return shown.resized(fit_longest_side(image).shape[:2])
 
 
 @torch.no_grad()
@@ -177,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
             scores = scores[present]
         names = args.class_names or [classes[k] for k in present]
         title = str(Path(*path.parts[-3:]))
-        figure = draw_score_maps(fit(image), scores, names, segmentation, title, args.stretch, pictures)
+        figure = draw_score_maps(fit_longest_side(image), scores, names, segmentation, title, args.stretch, pictures)
         print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
 
 

@@ -23,8 +23,8 @@ from vlprompt.engine.checkpoint import (
     describe_model,
     load_trained,
     load_whole,
-    plain,
     read_checkpoint,
+    to_plain_values,
     trained_state,
     write_checkpoint,
 )
@@ -189,7 +189,7 @@ class PromptRunner(Runner):
         dataset_meta = dict(getattr(self.train_dataloader.dataset, 'metainfo', {}))
         if about['class_names'] is not None:
             dataset_meta.pop('classes', None)  # a thousand names are stored once
-        return plain(
+        return to_plain_values(
             progress
             | dict(
                 cfg=self._config_text,
