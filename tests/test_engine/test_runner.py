@@ -137,7 +137,7 @@ def test_other_classes_are_refused_unless_asked_for(finished, project, work_dir,
 
 
 def test_mixed_precision_trains(project, work_dir):
-    project.run(work_dir, optim_wrapper__type='vlprompt.AmpOptimWrapper', train_cfg__max_epochs=1).train()
+    project.run(work_dir, optim_wrapper__type='vlprompt.AutocastOptimWrapper', train_cfg__max_epochs=1).train()
     assert torch.isfinite(context(work_dir, 1)).all()
 
 

@@ -11,6 +11,7 @@ from tools.analysis_tools import analyse_features, plot_long_tail
 from tools.dataset_converters import generate_world
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES
 from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
 
 CONFIG = """
 task, dataset, data_root = 'long_tailed', 'scenes_lt', {root!r}
@@ -87,10 +88,10 @@ def config_folder(config):
 
 
 def test_mistakes_of_the_user(config, tmp_path):
-    with pytest.raises(cli.ConfigError, match=r'--k 5000: there are only \d+ training images'):
+    with pytest.raises(ConfigError, match=r'--k 5000: there are only \d+ training images'):
         analyse_features.main([config, 'none', '--out', str(tmp_path), '--k', '5000'])
     options = ['--cfg-options', 'train_dataloader=None']
-    with pytest.raises(cli.ConfigError, match='has no train_dataloader'):
+    with pytest.raises(ConfigError, match='has no train_dataloader'):
         analyse_features.main([config, 'none', '--out', str(tmp_path), *options])
     with pytest.raises(FileNotFoundError, match='no image in'):
         analyse_features.reference_images(str(tmp_path), 4, None)
@@ -117,7 +118,7 @@ def test_accuracy_along_the_tail(tmp_path, capsys):
         plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
     for content, message in (('[1]', 'is no shot_accuracy.json'), ('{', 'is no JSON')):
         (tmp_path / 'lpt' / 'shot_accuracy.json').write_text(content)
-        with pytest.raises(cli.ConfigError, match=message):
+        with pytest.raises(ConfigError, match=message):
             plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
 
 
@@ -138,6 +139,6 @@ def test_runs_are_named_by_config_and_phase(tmp_path):
 
 
 def test_spread_is_even():
-    assert cli.spread(10, 5) == [1, 3, 5, 7, 9]
-    assert cli.spread(3, 5) == [0, 1, 2]
-    assert np.all(np.diff(cli.spread(1000, 128)) > 0)
+    assert cli.evenly_spaced(10, 5) == [1, 3, 5, 7, 9]
+    assert cli.evenly_spaced(3, 5) == [0, 1, 2]
+    assert np.all(np.diff(cli.evenly_spaced(1000, 128)) > 0)

@@ -23,25 +23,6 @@ import sys
 from functools import partial
 from inspect import signature
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader  # noqa: E402
-from vlprompt.datasets.classification.check import check_dataset  # noqa: E402
-from vlprompt.datasets.presets import PRESETS  # noqa: E402
-from vlprompt.datasets.reader import Reader  # noqa: E402
-from vlprompt.datasets.reid.check import check_reid  # noqa: E402
-from vlprompt.datasets.reid.readers.base import ReIDReader  # noqa: E402
-from vlprompt.engine import load_config  # noqa: E402
-
-BUILDERS = dict(
-    FewShotDataset=build_classification_reader,
-    LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
-    ReIDDataset=build_reid_reader,
-)
-"""Type of a data set -> what builds its reader, from some of its arguments."""
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,6 +38,29 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--classes', help='text file with one class name per line, for folders and lists')
     parser.add_argument('--workers', type=int, default=4, help='threads that open images')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader
+from vlprompt.datasets.classification.check import check_dataset
+from vlprompt.datasets.presets import PRESETS
+from vlprompt.datasets.reader import Reader
+from vlprompt.datasets.reid.check import check_reid
+from vlprompt.datasets.reid.readers.base import ReIDReader
+from vlprompt.engine import load_config
+
+BUILDERS = dict(
+    FewShotDataset=build_classification_reader,
+    LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
+    ReIDDataset=build_reid_reader,
+)
+"""Type of a data set -> what builds its reader, from some of its arguments."""
 
 
 def readers(args: argparse.Namespace) -> list[Reader]:
