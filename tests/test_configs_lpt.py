@@ -1,62 +1,49 @@
-"""Every shipped config of VPT, LPT and AdaptFormer: passes the key check, builds shrunk, trains, holds the recipe."""
+"""VPT, LPT and AdaptFormer configs: build shrunk, train, hold the recipe of every published row."""
 
 import re
 from functools import cache
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine import PatternOptimWrapperConstructor, follow_training_length
-from vlprompt.engine.config_check import check_config
+from vlprompt.engine import PatternOptimWrapperConstructor, list_configs, load_config
+from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.phases import phase_config
 from vlprompt.structures import ClassificationSample
 
-CONFIGS = sorted(p for name in ('vpt', 'lpt', 'adaptformer') for p in (ROOT / 'configs' / name).glob('*.py'))
-PAPER = [p for p in CONFIGS if 'micro' not in p.stem]
+FOLDERS = ('vpt', 'lpt', 'adaptformer')
+METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
 TRUNK = dict(width=64, layers=4, heads=1, patch_size=16, image_size=32)
+DATASETS = ('places_lt', 'imagenet_lt', 'imagenet_sketch', 'inat2018')
+CIFAR = {'cifar100_lt': 100, 'cifar100_lt_if200': 200, 'cifar100_lt_if50': 50, 'cifar100_lt_if10': 10}
 EPOCHS = {'linear': 100, 'vpt': 100, 'finetune': 100, 'lpt': 40, 'adaptformer': 10}
 SHORT_SIDE, SQUASHED = ['ResizeShorterSide', 'CenterCrop'], ['ResizeImage', 'CenterCrop']
-SQUARE = ('places_lt', 'cifar100_lt')  # data whose images are square: both resize alike
+ROWS = [name for name in METHODS if 'micro' not in name]
 
-load = cache(Config.fromfile)
-BUILT = set()
-
-
-def stem(path):
-    return path.stem
+load = cache(lambda name, dataset=None: load_config(name, dict(dataset=dataset) if dataset else None))
 
 
 def shrunk(cfg):
     """Options that put a micro trunk in place of the real one, and leave all else as shipped."""
-    options = {}
+    options = {'model.num_classes': 10}
     if cfg.model.get('timm'):
         eps = cfg.model.timm.get('norm_eps')
         options['model.timm'] = dict(_delete_=True, arch=TRUNK) | ({} if eps is None else dict(norm_eps=eps))
     else:
         options['model.clip'] = dict(_delete_=True, arch=dict(MICRO['vit'], vision_layers=4, image_size=32))
-    if 'pool' in (cfg.model.get('tuner') or {}):
+    if cfg.model.get('tuner', {}).get('pool'):
         options['model.tuner.pool.first_block'] = 2
-    if 'class_names' not in cfg.model:
-        options['model.num_classes'] = min(cfg.model.get('num_classes', 10), 10)
-    elif cfg.model.class_names.startswith('imagenet'):
-        options['model.class_names'] = ['okapi', 'gerenuk', 'sea lion']
     return options
 
 
-def check(path, name):
-    cfg = phase_config(load(path), name)
-    model = {key: value for key, value in cfg.model.to_dict().items() if key not in ('num_classes', 'class_names')}
-    key = repr((model, cfg.optim_wrapper.to_dict()))
-    if key in BUILT:  # another data set
-        return
-    BUILT.add(key)
+@pytest.mark.parametrize(('name', 'phase'), [(n, p) for n in METHODS for p in load(n).get('phases') or [None]])
+def test_builds_and_trains(name, phase):
+    cfg = phase_config(load(name), phase)
     torch.manual_seed(0)
     model = init_model(cfg, cfg_options=shrunk(cfg)).train()
-    if model.class_names is None:
-        model.set_class_names([f'class {number}' for number in range(model.num_classes)])
+    model.set_class_names([f'class {number}' for number in range(model.num_classes)])
     model.set_class_counts([100 - number for number in range(model.num_classes)])
     images = torch.randn(4, 3, 32, 32)
     samples = [ClassificationSample().set_gt_label(label) for label in (0, 1, 2, 0)]
@@ -70,30 +57,23 @@ def check(path, name):
         assert model.eval()(images).shape == (4, model.num_classes)
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=stem)
-def test_builds_and_trains(path):
-    cfg = load(path)
-    check_config(cfg)
-    for name in cfg.get('phases') or [None]:
-        check(path, name)
-
-
-@pytest.mark.parametrize('path', PAPER, ids=stem)
-def test_holds_the_published_recipe(path):
-    cfg = load(path)
-    method, _, *variant, schedule, dataset = re.fullmatch(
-        r'([a-z]+)_([a-z0-9-]+?)(?:_([a-z0-9-]+))?_((?:2x)?\d+e)_([a-z0-9_-]+)', path.stem
-    ).groups()
-    variant = variant[0] or ''
-    data = cfg.train_dataloader.dataset
-    assert data.get('dataset') == (None if dataset == 'custom' else dataset.split('-')[0])
-    if '-' in dataset:
-        assert data.imbalance == cfg.test_dataloader.dataset.imbalance == int(dataset.split('-')[1])
-    epochs = int(schedule.removesuffix('e').split('x')[-1])
-    official = 90 if 'official' in variant and method == 'lpt' else EPOCHS[method]
-    assert epochs == official * (2 if dataset == 'inat2018' and method in ('lpt', 'adaptformer') else 1)
-    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
-    assert cfg.train_cfg.max_epochs == cfg.param_scheduler.T_max == epochs
+@pytest.mark.parametrize('dataset', [*DATASETS, *CIFAR])
+@pytest.mark.parametrize('name', ROWS)
+def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset):
+    cfg = load(name, dataset)
+    method, variant = re.fullmatch(r'\w+/([a-z]+)_vit-b16(?:-in21k)?_?([\w-]*)', name).groups()
+    data, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
+    assert data.dataset == test.dataset == dataset.partition('_if')[0]
+    if dataset in CIFAR:
+        assert data.imbalance == test.imbalance == CIFAR[dataset]
+        assert cfg.val_dataloader is None
+    official = 'official' in variant
+    epochs = 90 if official and method == 'lpt' else EPOCHS[method]
+    if dataset == 'inat2018' and method in ('lpt', 'adaptformer') and not official:
+        epochs *= 2
+    phases = [phase_config(cfg, phase) for phase in cfg.get('phases') or [None]]
+    assert {phase.train_cfg.max_epochs for phase in phases} == {phase.param_scheduler.T_max for phase in phases}
+    assert phases[0].train_cfg.max_epochs == epochs
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)
     batch = cfg.train_dataloader.batch_size
@@ -101,9 +81,9 @@ def test_holds_the_published_recipe(path):
     assert (optimizer.lr, optimizer.weight_decay) == {
         'lpt': (0.02, 0.01),
         'adaptformer': (0.01, 5e-4),
-    }.get(method, (0.5, 1e-4) if variant == 'official' else (0.005, 0.01))
-    balanced = cfg.train_dataloader.sampler.type == 'vlprompt.ClassAwareSampler'
-    assert balanced == (method == 'lpt' or 'balanced' in variant)
+    }.get(method, (0.5, 1e-4) if official else (0.005, 0.01))
+    balanced = cfg.train_dataloader.sampler == dict(type='vlprompt.ClassAwareSampler', samples_per_class=4)
+    assert balanced == (method == 'lpt' or variant == 'balanced')
     crops = [
         [transform.type.removeprefix('vlprompt.') for transform in loader.dataset.pipeline[1:-1]]
         for loader in (cfg.train_dataloader, cfg.test_dataloader)
@@ -111,31 +91,19 @@ def test_holds_the_published_recipe(path):
     if method == 'finetune':
         assert crops == [['ResizeImage', 'RandomHorizontalFlip'], ['ResizeImage']]
         assert cfg.param_scheduler.warmup_lr == 1e-4
-    elif method == 'vpt' and variant == 'official':
+    elif method == 'vpt' and official:
         assert crops == [['ResizeShorterSide', 'PaddedRandomCrop', 'RandomHorizontalFlip'], SHORT_SIDE]
-    else:
-        short = method == 'adaptformer' and not dataset.startswith(SQUARE)
-        assert crops == [['RandomResizedCrop', 'RandomHorizontalFlip'], SHORT_SIDE if short else SQUASHED]
+    else:  # the images of Places-LT and CIFAR are square: both resize alike
+        tested = SHORT_SIDE if method == 'adaptformer' else SQUASHED
+        assert crops == [['RandomResizedCrop', 'RandomHorizontalFlip'], tested]
     if method == 'lpt':
         assert cfg.train_dataloader.batch_sampler.type == 'vlprompt.DualStreamBatchSampler'
         assert cfg.model.loss.eta == 0.5
 
 
-@pytest.mark.parametrize(
-    'dataset', ['places_lt', 'imagenet_lt', 'inat2018', 'cifar100_lt', 'imagenet_sketch', 'custom']
-)
-def test_every_method_has_a_config_for_every_data_set(dataset):
-    names = [f'{dataset}-{ratio}' for ratio in (200, 100, 50, 10)] if dataset == 'cifar100_lt' else [dataset]
-    found = {(p.stem.split('_')[0], name) for p in PAPER for name in names if p.stem.endswith(f'e_{name}')}
-    assert found == {(method, name) for method in EPOCHS for name in names}
-
-
 def test_rows_of_the_ablation():
     """(b) differs from (c) in the loss alone, (d) goes on where (c) ends."""
-    b, c, d = (
-        load(ROOT / 'configs/lpt' / f'lpt_vit-b16-in21k_{name}_places_lt.py')
-        for name in ('phase1-ce_40e', 'phase1_40e', '2x40e')
-    )
+    b, c, d = (load(f'lpt/lpt_vit-b16-in21k{variant}') for variant in ('_phase1-ce', '_phase1', ''))
     assert list(b.phases) == list(c.phases) == ['shared']
     assert list(d.phases) == ['shared', 'groups']
     assert d.phases.groups.start_from['keys'] == ['tuner.prompt.*', 'head.*']
@@ -144,14 +112,27 @@ def test_rows_of_the_ablation():
     assert phase_config(d).model.trainable == ['tuner.pool.*', 'head.*']
 
 
-def test_leaf_configs_hold_only_what_differs():
-    assert not [str(p) for p in CONFIGS if len(p.read_text().splitlines()) > 40]
+@pytest.mark.parametrize('name', ['lpt/lpt_micro-vit', 'vpt/linear_micro-vit', 'adaptformer/adaptformer_micro-vit'])
+@pytest.mark.parametrize('dataset', ['scenes_lt', 'folder', 'list', 'split_json'])
+def test_micro_models_see_all_data_at_their_own_size(name, dataset):
+    cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
+    train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
+    assert train.pipeline[1].size == test.pipeline[2].size == 128
+    assert test.pipeline[1]['size'] == (128, 128)
+    assert train.data_root == test.data_root == 'mine'
 
 
-@pytest.mark.parametrize('folder', ['vpt', 'lpt', 'adaptformer'])
+def test_shapes_of_the_data_sets_are_complete():
+    names = [name for name in config_names(CONFIGS / '_base_/datasets/long_tailed') if not name.startswith('_')]
+    assert sorted(names) == sorted([*DATASETS, *CIFAR, 'scenes_lt', 'folder', 'list', 'split_json'])
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
 def test_documents_name_what_is_there(folder):
-    readme = (ROOT / 'configs' / folder / 'README.md').read_text()
-    assert all((ROOT / path).is_file() for path in re.findall(r'configs/[a-z]+/[a-z0-9_-]+\.py', readme))
-    assert all((ROOT / 'configs' / folder / path).is_file() for path in re.findall(r'`([a-z0-9/._-]+\.py)`', readme))
-    metafile = (ROOT / 'configs' / folder / 'metafile.yml').read_text()
-    assert all((ROOT / path).is_file() for path in re.findall(r'Config: (\S+)', metafile))
+    readme = (CONFIGS / folder / 'README.md').read_text()
+    metafile = (CONFIGS / folder / 'metafile.yml').read_text()
+    named = re.findall(r'configs/[\w-]+/[\w.-]+\.py', readme + metafile)
+    assert named
+    assert all((ROOT / path).is_file() for path in named)
+    missing = [name for name in METHODS if name.split('/')[0] == folder and name.split('/')[1] not in readme]
+    assert not missing, f'{folder}/README.md does not name {missing}'

@@ -3,11 +3,9 @@
 import runpy
 import sys
 
-from mmengine.config import Config
-
 from tests.conftest import MICRO, ROOT
 from tools.dataset_converters import generate_world
-from vlprompt.engine import cli
+from vlprompt.engine import load_config
 
 NARROW = {
     'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
@@ -32,10 +30,7 @@ def make_world(folder, task, train, val):
 
 def narrow_config(path, world, **options):
     """A shipped config on a micro CLIP, with the data in ``world``; ``options`` are dotted keys."""
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict({**NARROW, **options})
-    cli.set_data_root(cfg, str(world))
-    return cfg
+    return load_config(path, {'data_root': str(world), **NARROW, **options})
 
 
 def run_tool(monkeypatch, name, *arguments):
