@@ -93,7 +93,7 @@ def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):
     images = [str(world / 'images' / 'val' / '0001.png')]
     common = [str(small_config), 'none', '--out', str(tmp_path)]
     show_score_map.main([*common, '--images', *images, '--class-names', 'a red bus', 'star'])
-    show_score_map.main([*common, '--from-test-set', '1', '--data-root', str(world)])
+    show_score_map.main([*common, '--from-test-set', '1'])
     written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
     assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0001.png']
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
@@ -118,8 +118,8 @@ def test_padding_is_cut_off():
     assert 1.4 < cut.max() < 1.6
 
 
-def test_browsing_detection(small_config, world, tmp_path, capsys):
-    options = ['--out', str(tmp_path), '--data-root', str(world)]
+def test_browsing_detection(small_config, tmp_path, capsys):
+    options = ['--out', str(tmp_path)]
     browse_dataset.main([str(small_config), *options, '--number', '2', '--epoch', '1'])
     browse_dataset.main([str(small_config), *options, '--number', '1', '--split', 'test'])
     written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
@@ -130,7 +130,7 @@ def test_browsing_detection(small_config, world, tmp_path, capsys):
 def test_browsing_segmentation_and_classification(tmp_path, capsys):
     common = ['--size', '64', '--workers', '1', '--out']
     generate_world.main(['--task', 'segmentation', '--images', '2', '1', *common, str(tmp_path / 'seg')])
-    generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few' / 'scenes')])
+    generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few')])
     capsys.readouterr()
     seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
     few = ROOT / 'configs/plot/plot_micro-rn.py'
