@@ -23,8 +23,8 @@ from vlprompt.engine.checkpoint import (
     describe_model,
     load_trained,
     load_whole,
-    plain,
     read_checkpoint,
+    to_plain_values,
     trained_state,
     write_checkpoint,
 )
@@ -92,18 +92,25 @@ class PromptRunner(Runner):
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
+        leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested."""
+        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested.
+
+        Class names always come from the data; they are compared with the checkpoint when it is loaded.
+        """
         missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
-        if missing and self._train_loop is None and self._load_from is not None:
+        if not missing:
+            return super().build_model(model)
+        known = {}
+        if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
-            told = [name for name in missing if name != 'class_names'] if known else []
-            model = completed(model, told, known, f'checkpoint {self._load_from}') if told else model
-            missing = [name for name in missing if name not in told]
-        if missing:
-            model = completed(model, missing, arguments_of_data(self.metainfo), 'data')
-        return super().build_model(model)
+        if not known or 'class_names' in missing:
+            known = arguments_of_data(self.metainfo) | known
+        shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
+        if shown:
+            self.logger.info(f'Following the data: {shown}')
+        return super().build_model(completed(model, missing, known))
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -137,7 +144,6 @@ class PromptRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
-        leave_cores_to_workers(self.cfg)
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
@@ -189,7 +195,7 @@ class PromptRunner(Runner):
         dataset_meta = dict(getattr(self.train_dataloader.dataset, 'metainfo', {}))
         if about['class_names'] is not None:
             dataset_meta.pop('classes', None)  # a thousand names are stored once
-        return plain(
+        return to_plain_values(
             progress
             | dict(
                 cfg=self._config_text,
