@@ -13,9 +13,9 @@ from vlprompt.engine import cli
 
 CONFIG = """
 _base_ = {base!r}
+task, dataset, data_root = 'long_tailed', 'scenes_lt', {root!r}
 model = dict(
     type='vlprompt.HeadClassifier',
-    class_names='scenes_lt',
     clip=dict(arch={arch!r}),
     tuner=dict(
         type='vlprompt.GroupedPromptTuner',
@@ -31,8 +31,7 @@ test_pipeline = [
     dict(type='vlprompt.ResizeImage', size=(64, 64)),
     dict(type='vlprompt.PackClassification'),
 ]
-train_dataloader = dict(dataset=dict(data_root={root!r}))
-test_dataloader = dict(num_workers=0, dataset=dict(data_root={root!r}, pipeline=test_pipeline))
+test_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline))
 """
 
 
@@ -42,8 +41,8 @@ def config(tmp_path_factory):
     options = ['--long-tail', '3', '1', '1', '1', '--size', '32', '--workers', '1']
     generate_world.main(['--task', 'long-tailed', '--out', str(root / 'scenes_lt'), *options])
     file = root / 'config.py'
-    base = str(ROOT / 'configs/_base_/datasets/scenes_lt_128x128.py')
-    file.write_text(CONFIG.format(base=base, arch=MICRO['vit'], root=str(root)))
+    base = str(ROOT / 'configs/_base_/default_runtime_long_tailed.py')
+    file.write_text(CONFIG.format(base=base, arch=MICRO['vit'], root=str(root / 'scenes_lt')))
     return str(file)
 
 
