@@ -13,7 +13,8 @@ from mmengine.registry import Registry, init_default_scope
 init_default_scope('vlprompt')
 wanted = dict(
     RUNNERS='PromptRunner', LOOPS='FeatureTrainLoop', HOOKS='PredictionImageHook', LOG_PROCESSORS='PromptLogProcessor',
-    MODELS='TextClassifier', OPTIM_WRAPPERS='OptimWrapper', PARAM_SCHEDULERS='WarmupCosineLR', DATASETS='FewShotDataset',
+    MODELS='TextClassifier', OPTIM_WRAPPERS='OptimWrapper', PARAM_SCHEDULERS='WarmupCosineLR',
+    DATASETS='FewShotDataset',
     OPTIM_WRAPPER_CONSTRUCTORS='PatternOptimWrapperConstructor', DATA_SAMPLERS='EpochSampler', TRANSFORMS='LoadImage',
     METRICS='Accuracy', VISUALIZERS='Visualizer', VISBACKENDS='LocalVisBackend', EVALUATOR='Evaluator',
     OPTIMIZERS='SGD', MODEL_WRAPPERS='MMDistributedDataParallel', WEIGHT_INITIALIZERS='Normal',
@@ -49,3 +50,26 @@ def test_a_classification_run_imports_only_what_it_needs():
     assert not packages & {'matplotlib', 'scipy', 'mmdet', 'mmseg'}
     assert 'not installed' not in printed
     assert 'Failed to' not in printed
+
+
+HELP = """
+import contextlib, io, runpy, sys
+from pathlib import Path
+
+tools = sorted(path for path in Path('tools').rglob('*.py') if path.name != '__init__.py')
+assert len(tools) > 15
+for path in tools:
+    sys.argv = [str(path), '--help']
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(shown):
+            runpy.run_path(str(path), run_name='__main__')
+    except SystemExit as end:
+        assert not end.code, (path, end.code)
+    assert 'usage' in shown.getvalue(), path
+    assert not {'torch', 'torchvision', 'mmcv', 'matplotlib', 'scipy', 'cv2'} & set(sys.modules), path
+"""
+
+
+def test_tools_answer_help_before_they_import_what_takes_seconds():
+    imported_by(HELP)

@@ -17,11 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlprompt.command_line import call
 from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from vlprompt.engine import cli  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = Path('data/scenes')  # where the configs look
@@ -53,9 +50,9 @@ class Demo:
     def __init__(self, out: Path, scenes: Path, quick: bool, cfg_options: list[str]) -> None:
         self.out, self.scenes, self.quick = out, scenes, quick
         self.cfg_options = cfg_options
-        self.zero_shot = Method('zero-shot CLIP', 'configs/zero_shot/zero-shot_micro-rn_scenes.py')
-        self.coop = Method('CoOp, 16 shots', 'configs/coop/coop_micro-rn_16shot_scenes.py')
-        self.plot = Method('PLOT, 16 shots', 'configs/plot/plot_micro-rn_16shot_scenes.py')
+        self.zero_shot = Method('zero-shot CLIP', 'configs/zero_shot/zero-shot_micro-rn.py')
+        self.coop = Method('CoOp, 16 shots', 'configs/coop/coop_micro-rn.py')
+        self.plot = Method('PLOT, 16 shots', 'configs/plot/plot_micro-rn.py')
         self.step = 0
 
     def run(self) -> None:
@@ -92,9 +89,11 @@ class Demo:
         work_dir = self.work_dir(method) / 'test'
         checkpoint = [str(method.checkpoint)] if method.checkpoint else []
         command = ['tools/test.py', method.config, *checkpoint, '--work-dir', str(work_dir)]
+        from vlprompt.engine.cli import METRICS_FILE  # takes seconds, which --help need not wait for
+
         log = self.timed(method, command, self.options('test'))
         method.parameters = int(re.search(r' trained: ([\d,]+) in', log)[1].replace(',', ''))
-        method.accuracy = json.loads((work_dir / cli.METRICS_FILE).read_text())['accuracy/top1']
+        method.accuracy = json.loads((work_dir / METRICS_FILE).read_text())['accuracy/top1']
 
     def draw(self) -> None:
         tools = 'tools/analysis_tools'
@@ -222,10 +221,11 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='one epoch on little data, to see that everything runs')
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='handed on to every tool')
     args = parser.parse_args()
+    check_environment()
     out, scenes = (below_root(path) for path in (args.out, args.data_root))
     os.chdir(ROOT)
     Demo(out, scenes, args.quick, args.cfg_options).run()
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -6,13 +6,12 @@ python tools/list_configs.py --datasets
 """
 
 import argparse
+from pathlib import Path
 
-from vlprompt.engine.config_files import CONFIGS, config_names, list_configs
 
-
-def headline(name: str) -> str:
+def headline(config: Path) -> str:
     """The first comment of a config: what it is, up to the end of its sentence or line."""
-    first = (CONFIGS / f'{name}.py').read_text(encoding='utf-8').split('\n', 1)[0]
+    first = config.read_text(encoding='utf-8').split('\n', 1)[0]
     return first.removeprefix('# ') if first.startswith('# ') else ''
 
 
@@ -21,6 +20,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('word', nargs='?', default='', help='part of the name, or a pattern such as "coop_*rn50*"')
     parser.add_argument('--datasets', action='store_true', help='list what --dataset may name, by task')
     args = parser.parse_args(argv)
+
+    from vlprompt.engine.config_files import CONFIGS, config_names, list_configs  # takes seconds
+
     if args.datasets:
         folder = CONFIGS / '_base_' / 'datasets'
         tasks = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith('_'))
@@ -31,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     names = list_configs(args.word)
     width = max(map(len, names), default=0)
     for name in names:
-        print(f'{name:<{width}}  {headline(name)}')
+        print(f'{name:<{width}}  {headline(CONFIGS / f"{name}.py")}')
     if not names:
         parser.exit(1, f'no config has {args.word!r} in its name\n')
 

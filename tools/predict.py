@@ -1,8 +1,8 @@
 """Predict images that nobody has annotated: classes, segmentations or objects, whatever the model was trained for.
 
-python tools/predict.py configs/plot/plot_micro-rn_16shot_scenes.py \
-    work_dirs/plot_micro-rn_16shot_scenes/epoch_25.pth a.jpg folder --out predictions
-python tools/predict.py configs/zero_shot/zero-shot_vit-b16_imagenet.py none a.jpg \
+python tools/predict.py configs/plot/plot_micro-rn.py \
+    work_dirs/plot_micro-rn_scenes_16shot/epoch_25.pth a.jpg folder --out predictions
+python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py --dataset imagenet none a.jpg \
     --class-names cat dog --out predictions
 
 --class-names asks a model whose classes are text alone (zero-shot CLIP, CoOp, PLOT with shared contexts) for others; of
@@ -29,58 +29,55 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-import numpy as np  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch import nn  # noqa: E402
-
-from vlprompt.apis import find_images, init_model, load_files, predict_images  # noqa: E402
-from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
-from vlprompt.prompts import readable  # noqa: E402
-from vlprompt.registry import MODELS  # noqa: E402
-from vlprompt.visualization import (  # noqa: E402
-    Segmentation,
-    draw_objects,
-    draw_prediction,
-    draw_segmentation,
-    fit,
-    objects_of,
-    read_image,
-    save_figure,
-)
-from vlprompt.visualization.figures import shorten  # noqa: E402
-
-MAX_DRAWN = 100
-"""Objects in a picture."""
+from vlprompt.command_line import add_model_options, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    add_model_options(parser)
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of what is written')
-    parser.add_argument('--top-k', type=int, default=5, help='classes listed of each image, by classifiers')
+    parser.add_argument('--top-k', type=positive, default=5, help='classes listed of each image, by classifiers')
     parser.add_argument('--score', type=float, default=0.3, help='objects below it are left out, by detectors')
     parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, see above')
-    cli.add_phase_option(parser, 'of a config with phases, the model of this one (default: that of the checkpoint)')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
-    parser.add_argument('--batch-size', type=int, default=1, help='images of one size that the model sees at a time')
+    parser.add_argument('--batch-size', type=positive, default=1, help='images of one size, seen at a time')
     parser.add_argument('--workers', type=int, default=0, help='processes that load images')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args(argv)
-    if min(args.top_k, args.batch_size) < 1:
-        parser.error('--top-k and --batch-size must be at least 1')
-    return args
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import numpy as np
+from mmengine.structures import BaseDataElement as DataSample
+from PIL import Image
+from torch import nn
+
+from vlprompt.apis import find_images, load_files, model_from, predict_images
+from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
+from vlprompt.prompts import readable
+from vlprompt.registry import MODELS
+from vlprompt.visualization import (
+    Segmentation,
+    draw_objects,
+    draw_prediction,
+    draw_segmentation,
+    fit_longest_side,
+    objects_of,
+    read_image,
+    save_figure,
+)
+from vlprompt.visualization.figures import shorten
+
+MAX_DRAWN = 100
+"""Objects in a picture."""
 
 
 def files_of(images: list[Path]) -> Iterator[Path]:
@@ -100,12 +97,9 @@ def files_of(images: list[Path]) -> Iterator[Path]:
 
 def build_model(args: argparse.Namespace) -> nn.Module:
     """The model, for ``--class-names`` if its classes are text alone."""
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = cli.read_config(args)
     any_names = getattr(MODELS.get((cfg.get('model') or {}).get('type')), 'open_vocabulary', False)
-    names = args.class_names if any_names else None
-    return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=names)
+    return model_from(args, cfg, class_names=args.class_names if any_names else None)
 
 
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
@@ -209,7 +203,9 @@ class ClassReport(Report):
         return ', '.join(f'{entry["name"]} {100 * entry["score"]:.1f} %' for entry in record['classes'])
 
     def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
-        draw_prediction(fit(image), sample.pred_score.cpu(), self.classes, top_k=self.args.top_k).save(path)
+        draw_prediction(fit_longest_side(image), sample.pred_score.cpu(), self.classes, top_k=self.args.top_k).save(
+            path
+        )
 
 
 class SegmentationReport(Report):
@@ -229,7 +225,7 @@ class SegmentationReport(Report):
         return ', '.join(f'{name} {100 * share:.1f} %' for name, share in record['shares'].items())
 
     def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
-        image = fit(image)
+        image = fit_longest_side(image)
         palette = self.palette or voc_palette(len(self.classes))
         shown = Segmentation(sample.pred_sem_seg.data[0].cpu().numpy(), self.classes, palette)
         save_figure(draw_segmentation(image, shown.resized(image.shape[:2]), Path(sample.img_path).name), path)
@@ -304,4 +300,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,30 +1,21 @@
 """Test a model.
 
-python tools/test.py configs/plot/plot_rn50_16shot_caltech101.py work_dirs/plot/epoch_200.pth
-python tools/test.py configs/zero_shot/zero-shot_rn50_caltech101.py          # nothing to load: zero-shot
+python tools/test.py configs/plot/plot_rn50.py work_dirs/plot/epoch_200.pth
+python tools/test.py configs/zero_shot/zero-shot_rn50.py          # nothing to load: zero-shot
 """
 
 import argparse
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from mmengine.hooks import PrepareTTAHook  # noqa: E402
-
-from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, cli, read_checkpoint  # noqa: E402
-from vlprompt.engine.phases import phase_of  # noqa: E402
+from vlprompt.command_line import add_common_options, add_phase_option, call
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_common_options(parser)
+    add_common_options(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint of tools/train.py; leave out to test the model as it is built'
     )
-    cli.add_phase_option(
-        parser, 'of a config with phases, test the model of this one (default: that of the checkpoint)'
-    )
+    add_phase_option(parser, 'of a config with phases, test the model of this one (default: that of the checkpoint)')
     parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')
     parser.add_argument('--show-dir', metavar='DIR', help='draw every prediction into DIR')
     parser.add_argument(
@@ -39,6 +30,19 @@ def parse_args() -> argparse.Namespace:
         help='the checkpoint was trained on other classes than the config names (base-to-new, cross-dataset)',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from mmengine.hooks import PrepareTTAHook
+
+from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, cli, read_checkpoint
+from vlprompt.engine.phases import phase_of
 
 
 def main() -> None:
@@ -66,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,25 +1,18 @@
 """Train a model.
 
-python tools/train.py configs/plot/plot_rn50_16shot_caltech101.py --seed 1 --test
+python tools/train.py configs/plot/plot_rn50.py --seed 1 --test
 
 A config with phases runs them one after another, each in <work dir>/<phase>; --resume skips those that have finished.
 """
 
 import argparse
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from mmengine.config import Config  # noqa: E402
-
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
+from vlprompt.command_line import add_common_options, add_phase_option, call
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_common_options(parser)
+    add_common_options(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -28,7 +21,7 @@ def parse_args() -> argparse.Namespace:
         help='continue a run exactly where it stopped: from PATH (a work directory or its newest checkpoint), or, '
         'without PATH, from --work-dir; starts from the beginning if there is nothing yet',
     )
-    cli.add_phase_option(parser, 'of a config with phases, run this one only; those before it must have finished')
+    add_phase_option(parser, 'of a config with phases, run this one only; those before it must have finished')
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on the CPU)')
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the validation set')
@@ -39,6 +32,19 @@ def parse_args() -> argparse.Namespace:
         help='after training, test the model of the last epoch, as the published recipes do',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from mmengine.config import Config
+
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
 
 
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
@@ -73,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -54,14 +54,15 @@ def step(
     return prompt.context.grad.clone()
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Print the measurements and return them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--dtype', default='float32', choices=['float32', 'float16', 'bfloat16'])
     parser.add_argument('--threads', type=int, help='threads of a CPU (default: torch decides)')
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--quick', action='store_true', help='a tiny tower')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -95,6 +96,7 @@ def main() -> None:
     )
     print(f'  seconds a step   ours {ours:.3f}   plain {plain:.3f}   {plain / ours:.1f}x faster')
     print(f'  largest difference of the gradients, relative to the largest gradient: {difference:.1e}')
+    return dict(ours=ours, plain=plain, difference=float(difference))
 
 
 def _synchronize(device: str) -> None:

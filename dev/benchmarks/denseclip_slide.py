@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vlprompt.compat.environment import check_environment
 
@@ -92,8 +92,8 @@ def report(seconds: Mapping[str, float]) -> None:
 
 
 @torch.no_grad()
-def compare_slide(model: nn.Module, image: Tensor, repeats: int) -> None:
-    """Slide inference of one image (1, 3, H, W) to (1, K, H, W) logits."""
+def compare_slide(model: nn.Module, image: Tensor, repeats: int) -> dict[str, Any]:
+    """Slide inference of one image (1, 3, H, W) to (1, K, H, W) logits: seconds by side, and their difference."""
     model.eval()
     meta = [dict(ori_shape=tuple(image.shape[-2:]), img_shape=tuple(image.shape[-2:]))]
 
@@ -111,12 +111,14 @@ def compare_slide(model: nn.Module, image: Tensor, repeats: int) -> None:
         'text per window, plain path (as published)': partial(anew, True),
         'text per window, shared prefix': partial(anew, False),
     }
-    report(seconds_of(runs, repeats, image.device))
+    seconds = seconds_of(runs, repeats, image.device)
+    report(seconds)
     print(f'  largest difference of the logits, relative to the largest: {difference:.1e}')
+    return dict(seconds=seconds, difference=float(difference))
 
 
-def compare_training(model: nn.Module, images: Tensor, repeats: int) -> None:
-    """Loss and gradients of a batch (B, 3, H, W)."""
+def compare_training(model: nn.Module, images: Tensor, repeats: int) -> dict[str, Any]:
+    """Loss and gradients of a batch (B, 3, H, W): seconds by side, and bytes of :func:`kept_bytes` and gradients."""
     model.train()
     labels = torch.randint(0, model.num_classes, (len(images), 1, *images.shape[-2:]), device=images.device)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
@@ -141,13 +143,17 @@ def compare_training(model: nn.Module, images: Tensor, repeats: int) -> None:
         'trained tower, plain path (as published)': partial(text_anew, model, reference=True, trained=True),
     }
     print(f'Training step: {len(images)} x 3 x {images.shape[-2]} x {images.shape[-1]}, {model.num_classes} classes')
-    report(seconds_of({name: partial(on, side, step) for name, side in sides.items()}, repeats, images.device))
+    seconds = seconds_of({name: partial(on, side, step) for name, side in sides.items()}, repeats, images.device)
+    report(seconds)
     parameters = list(model.parameters())
     print('Bytes kept for the backward pass; those of the text tower; bytes of gradients')
+    sizes = {}
     for name, side in sides.items():
         kept = [on(side, partial(kept_bytes, forward, parameters)) for forward in (loss, encode_text)]
         gradients = on(side, lambda: sum(p.nbytes for p in parameters if p.requires_grad))
         print(f'  {name:44}' + ''.join(f'{size / 1e6:8,.0f} MB' for size in (*kept, gradients)))
+        sizes[name] = dict(kept=kept[0], kept_by_text=kept[1], gradients=gradients)
+    return dict(seconds=seconds, bytes=sizes)
 
 
 def kept_bytes(forward: Callable[[], Tensor], parameters: Sequence[Tensor]) -> int:
@@ -179,7 +185,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Print the measurements and return them, ``slide`` and ``train``."""
     args = parse_args(argv)
     crop, shape = (64, (64, 96)) if args.quick else (args.crop, tuple(args.shape))
     MMLogger.get_instance('mmengine', log_level=logging.ERROR)
@@ -194,10 +201,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = init_model(CONFIG, cfg_options=options | (QUICK if args.quick else {}), device=device)
     where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     print(f'{where}, torch {torch.__version__}, median of {args.repeats}, {"micro-rn" if args.quick else "RN50"}')
+    results = {}
     if args.only != 'train':
-        compare_slide(model, torch.randn(1, 3, *shape, device=device), args.repeats)
+        results['slide'] = compare_slide(model, torch.randn(1, 3, *shape, device=device), args.repeats)
     if args.only != 'slide':
-        compare_training(model, torch.randn(args.batch, 3, crop, crop, device=device), args.repeats)
+        results['train'] = compare_training(model, torch.randn(args.batch, 3, crop, crop, device=device), args.repeats)
+    return results
 
 
 if __name__ == '__main__':

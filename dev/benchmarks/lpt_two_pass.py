@@ -18,6 +18,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,8 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Print the measurements and return them: seconds and difference of ``forward`` and ``training step``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--batch', type=int, default=8, help='images of a step, both streams together')
@@ -111,12 +113,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         f'{where}, torch {torch.__version__}, fp32; ViT with {shape}, {len(images)} images of {size} pixels, '
         f'{chosen} different pairs of groups'
     )
+    results: dict[str, Any] = dict(different_pairs=chosen)
     for name, run, what in (('forward', forward, 'logits'), ('training step', step, 'gradients')):
         fast, plain, difference = measure(run, device, args.repeats)
         print(
             f'  {name:14} once {fast:.3f} s   two passes {plain:.3f} s   {plain / fast:.2f}x faster   '
             f'largest relative difference of the {what} {difference:.1e}'
         )
+        results[name] = dict(fast=fast, plain=plain, difference=difference)
+    return results
 
 
 if __name__ == '__main__':

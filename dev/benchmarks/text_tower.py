@@ -22,7 +22,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -118,8 +118,8 @@ def kept_bytes(forward: Callable[[], Tensor], parameters: Sequence[Tensor]) -> i
     return sum(kept.values())
 
 
-def spread(names: Sequence[str], count: int) -> list[str]:
-    """``count`` names, evenly spaced."""
+def evenly_spaced(names: Sequence[str], count: int) -> list[str]:
+    """``count`` of the names."""
     return [names[index * len(names) // count] for index in range(count)]
 
 
@@ -127,8 +127,8 @@ def megabytes(value: int) -> str:
     return f'{value / 1e6:,.0f} MB'
 
 
-def compare_text_tower(setup: Setup, names: Sequence[str], chunk: int) -> None:
-    """Forward and backward of the text tower, and what is kept between them."""
+def compare_text_tower(setup: Setup, names: Sequence[str], chunk: int) -> dict[str, float]:
+    """Forward and backward of the text tower: a :class:`Comparison`, and bytes kept between them by either side."""
     model = setup.model
     prompt = ContextPrompt(names, model.text, n_prompts=1, n_ctx=16).to(setup.device)
     weights = torch.randn(1, len(names), model.embed_dim, device=setup.device)
@@ -166,10 +166,11 @@ def compare_text_tower(setup: Setup, names: Sequence[str], chunk: int) -> None:
     if setup.device.type == 'cuda':
         peaks = (megabytes(setup.peak_bytes(lambda: gradient(reference))) for reference in (False, True))  # noqa: B023
         print('  peak        shared prefix {}   reference {} (one chunk)'.format(*peaks))
+    return asdict(result) | dict(fast_kept=fast_kept, plain_kept=plain_kept)
 
 
-def compare_plot_step(setup: Setup, names: Sequence[str], batch: int, image_size: int) -> None:
-    """One training step of PLOT."""
+def compare_plot_step(setup: Setup, names: Sequence[str], batch: int, image_size: int) -> dict[str, float]:
+    """One training step of PLOT: a :class:`Comparison`."""
     model = setup.model
     prompt = ContextPrompt(names, model.text, n_prompts=4, n_ctx=16).to(setup.device)
     alignment = TransportAlignment()
@@ -191,7 +192,9 @@ def compare_plot_step(setup: Setup, names: Sequence[str], batch: int, image_size
 
     step(False), model.text(prompt(model.text).select_classes(slice(1)), reference=True)  # warm up both
     print(f'PLOT step: {len(names)} classes, 4 prompts, {batch} images of {image_size} pixels')
-    print(setup.measure(step))
+    result = setup.measure(step)
+    print(result)
+    return asdict(result)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -206,7 +209,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    """Print the measurements and return them, ``text`` and ``plot``."""
     args = parse_args(argv)
     torch.manual_seed(0)
     device = torch.device(args.device)
@@ -215,11 +219,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     names = resolve_class_names('imagenet')
     where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     print(f'{where}, torch {torch.__version__}, {args.dtype}, median of {args.repeats}, RN50 with random weights')
+    results = {}
     if args.only != 'plot':
-        compare_text_tower(setup, spread(names, 30 if args.quick else args.classes), 20 if args.quick else args.chunk)
+        results['text'] = compare_text_tower(
+            setup, evenly_spaced(names, 30 if args.quick else args.classes), 20 if args.quick else args.chunk
+        )
     if args.only != 'text':
         classes, batch, size = (10, 2, 64) if args.quick else (100, 32, 224)
-        compare_plot_step(setup, spread(names, classes), batch, size)
+        results['plot'] = compare_plot_step(setup, evenly_spaced(names, classes), batch, size)
+    return results
 
 
 if __name__ == '__main__':

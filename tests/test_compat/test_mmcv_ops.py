@@ -107,14 +107,14 @@ def test_the_stand_in_is_reported_and_complete():
 
 @stand_in
 def test_other_ops_say_their_name_and_how_to_get_them():
-    from vlprompt.engine import cli
+    from vlprompt import command_line
 
     pool = mmcv_ops.RoIPool(2)
     message = r"no 'roi_pool_forward' .*\n.*\n.*--no-build-isolation onedl-mmcv"
     with pytest.raises(NotImplementedError, match=message):
         pool(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]]))
     with pytest.raises(SystemExit, match=message):  # the tools end with it instead of a traceback
-        cli.call(lambda: pool(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]])))
+        command_line.call(lambda: pool(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]])))
 
 
 # ------------------------------------------------------------------------------------------------- random cases

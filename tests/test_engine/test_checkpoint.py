@@ -9,7 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from vlprompt.engine import load_trained, read_checkpoint
-from vlprompt.engine.checkpoint import describe_model, load_whole, plain, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import describe_model, load_whole, to_plain_values, trained_state, write_checkpoint
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.errors import CheckpointError
 
@@ -161,7 +161,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_plain_values_survive_weights_only_loading(tmp_path):
     value = dict(palette=np.zeros((2, 3)), names=('a', np.str_('b')), score=np.float32(1.5), path=tmp_path, n=None)
-    write_checkpoint(plain(value), tmp_path / 'a.pth')
+    write_checkpoint(to_plain_values(value), tmp_path / 'a.pth')
     loaded = torch.load(tmp_path / 'a.pth', weights_only=True)
     assert loaded['names'] == ('a', 'b')
     assert (loaded['score'], loaded['path'], loaded['n']) == (1.5, str(tmp_path), None)

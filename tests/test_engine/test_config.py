@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from vlprompt.command_line import CfgOptions
 from vlprompt.engine import check_config, load_config
 from vlprompt.engine.config_check import accepted_arguments
-from vlprompt.engine.options import CfgOptions
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vlprompt.engine import AmpOptimWrapper, PatternOptimWrapperConstructor
+from vlprompt.engine import AutocastOptimWrapper, PatternOptimWrapperConstructor
 
 SGD = dict(type='SGD', lr=0.1, weight_decay=0.01)
 WB = ('weight', 'bias')
@@ -88,7 +88,7 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_updates_in_fp32(mon
     monkeypatch.setattr('vlprompt.engine.amp.get_device', lambda: 'cpu')
     layer = nn.Linear(4, 4)
     before = layer.weight.detach().clone()
-    wrapper = AmpOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
+    wrapper = AutocastOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
     with wrapper.optim_context(layer):
         out = layer(torch.ones(2, 4))
     wrapper.update_params(out.float().sum())
@@ -101,4 +101,4 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_updates_in_fp32(mon
 def test_float16_needs_a_gpu(monkeypatch):
     monkeypatch.setattr('vlprompt.engine.amp.get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match='float16 needs a GPU'):
-        AmpOptimWrapper('float16', optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))
+        AutocastOptimWrapper('float16', optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))

@@ -61,10 +61,10 @@ def test_every_published_rate(golden):
 def test_three_epochs_of_the_shipped_recipe_move_weights_as_the_official_optimizer(golden):
     """Two steps an epoch on sum (w - (i + 1) a)^2: momentum, weight decay and when the rate changes."""
     _, ref = golden.load('plot/schedule')
-    cfg = Config.fromfile(ROOT / 'configs/_base_/schedules/few_shot_50e.py')
+    cfg = Config.fromfile(ROOT / 'configs/_base_/schedules/few_shot.py')
     weight = nn.Parameter(torch.linspace(-1, 1, 8))
     optimizer = OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=[weight]))
-    follow_training_length(cfg.param_scheduler, cfg.train_cfg)
+    follow_training_length(cfg.param_scheduler, dict(cfg.train_cfg, max_epochs=50))
     schedule = PARAM_SCHEDULERS.build(cfg.param_scheduler[0], default_args=dict(optimizer=optimizer))
     trace = [weight.detach().clone()]
     for _ in range(3):

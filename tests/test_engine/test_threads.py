@@ -1,9 +1,12 @@
 """Threads and data workers share the cores."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmengine.runner import Runner
 
-from vlprompt.engine import threads
+from vlprompt.engine import runner, threads
 from vlprompt.engine.threads import leave_cores_to_workers
 
 LOADERS = dict(train_dataloader=dict(num_workers=3), val_dataloader=None, test_dataloader=dict(num_workers=2))
@@ -22,3 +25,16 @@ def test_workers_get_their_cores(monkeypatch, cores, expected):
     monkeypatch.setenv('OMP_NUM_THREADS', '7')
     leave_cores_to_workers(LOADERS)
     assert chosen == [expected], 'what the user set is obeyed'
+
+
+def test_a_run_has_its_threads_before_it_logs_anything(monkeypatch):
+    """What only writes the log changes nothing about the process."""
+    calls = []
+    monkeypatch.setattr(runner, 'leave_cores_to_workers', lambda cfg: calls.append(('threads', cfg)))
+    monkeypatch.setattr(Runner, 'setup_env', lambda self, env_cfg: calls.append(('environment', env_cfg)))
+    monkeypatch.setattr(Runner, '_log_env', lambda self, env_cfg: None)
+    run = runner.PromptRunner.__new__(runner.PromptRunner)
+    run._distributed, run.cfg, run.logger = False, LOADERS, SimpleNamespace(info=lambda text: None)
+    run.setup_env({})
+    run._log_env({})
+    assert calls == [('environment', {}), ('threads', LOADERS)]

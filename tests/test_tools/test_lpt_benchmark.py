@@ -1,24 +1,26 @@
 """The benchmark of LPT's two passes: runs, on images that choose different groups, and both sides agree."""
 
-import re
 import runpy
 
 from tests.conftest import ROOT
 
 
-def test_quick(capsys):
+def test_quick():
     main = runpy.run_path(str(ROOT / 'dev/benchmarks/lpt_two_pass.py'))['main']
-    main(['--quick', '--repeats', '1'])
-    printed = capsys.readouterr().out
-    assert int(re.search(r'(\d+) different pairs', printed)[1]) > 1
-    differences = [float(value) for value in re.findall(r'(?:logits|gradients) (\S+)', printed)]
-    assert len(differences) == 2
-    assert max(differences) < 1e-4
+    results = main(['--quick', '--repeats', '1'])
+    assert results['different_pairs'] > 1
+    for name in ('forward', 'training step'):
+        assert results[name]['difference'] < 1e-4
+        assert min(results[name]['fast'], results[name]['plain']) > 0
 
 
-def test_loaders(capsys):
+def test_loaders():
     main = runpy.run_path(str(ROOT / 'dev/benchmarks/dual_stream_loader.py'))['main']
-    main(['--quick'])
-    out = capsys.readouterr().out
-    assert '16 images, 2 x 4 a step, 1 workers, 2 steps' in out
-    assert 'x faster' in out
+    results = main(['--quick'])
+    assert (results['images'], results['steps']) == (16, 2)
+    assert min(results['kept'], results['anew']) > 0
+
+
+def test_first_stage_of_clip_reid():
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/clipreid_stage1.py'))['main']
+    assert main(['--quick', '--repeats', '1'])['difference'] < 1e-4

@@ -15,6 +15,7 @@ import torch
 
 from tests.conftest import ROOT
 from tests.tiny_project import TinyProject
+from vlprompt import command_line
 from vlprompt.engine import cli, read_checkpoint
 
 TOOLS = sorted(p for p in (ROOT / 'tools').rglob('*.py'))
@@ -87,7 +88,7 @@ def test_interrupting_ends_in_one_message():
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit, match='training goes on with --resume'):
-        cli.call(interrupted)
+        command_line.call(interrupted)
 
 
 def test_mistakes_at_other_tools_end_in_one_message(project, tool, tmp_path):
@@ -100,7 +101,7 @@ def test_mistakes_at_other_tools_end_in_one_message(project, tool, tmp_path):
 
 def test_options_reach_the_config(project):
     parser = argparse.ArgumentParser()
-    cli.add_common_options(parser)
+    command_line.add_common_options(parser)
     args = parser.parse_args(
         [project.config, '--seed', '3', '--data-root', '/data', '--cfg-options', 'model.prompt.n_ctx=8']
     )
@@ -110,7 +111,7 @@ def test_options_reach_the_config(project):
     assert 'seed' not in cfg.test_dataloader.dataset
     assert cfg.work_dir == os.path.join('work_dirs', 'tiny')
     cli.use_amp(cfg)
-    assert cfg.optim_wrapper.type == 'vlprompt.AmpOptimWrapper'
+    assert cfg.optim_wrapper.type == 'vlprompt.AutocastOptimWrapper'
     cli.scale_lr(cfg)
     assert cfg.auto_scale_lr.enable
 
@@ -170,7 +171,7 @@ def test_only_errors_of_this_package_become_one_line(tmp_path):
     def fail(function):
         with pytest.raises(Exception, match=r'.') as caught:
             function()
-        return cli.user_message(caught.value)
+        return command_line.user_message(caught.value)
 
     (tmp_path / 'broken.png').write_bytes(b'no image')
     broken = [dict(img_path=str(tmp_path / 'broken.png'))]

@@ -6,7 +6,7 @@ import torch
 from matplotlib.colors import Normalize
 
 from vlprompt.visualization.figures import shorten, to_uint8_image
-from vlprompt.visualization.heatmaps import overlay, resize_map, to_grey, to_grid
+from vlprompt.visualization.heatmaps import overlay_heatmap, resize_map, to_grey, to_grid
 
 
 def test_tokens_are_row_major():
@@ -38,9 +38,9 @@ def test_bilinear_values():
 
 def test_overlay_blends_colour_and_image():
     image = np.full((2, 2, 3), 100, np.uint8)
-    black_to_white = overlay(image, torch.tensor([[0.0, 1.0]] * 2), Normalize(0, 1), 'gray', weight=0.25)
+    black_to_white = overlay_heatmap(image, torch.tensor([[0.0, 1.0]] * 2), Normalize(0, 1), 'gray', weight=0.25)
     assert black_to_white[0].tolist() == [[75] * 3, [139] * 3]  # 0.75 * 100 and that + 0.25 * 255
-    assert overlay(image, torch.ones(1, 1), Normalize(0, 1), 'gray', weight=0).tolist() == image.tolist()
+    assert overlay_heatmap(image, torch.ones(1, 1), Normalize(0, 1), 'gray', weight=0).tolist() == image.tolist()
 
 
 def test_denormalised_with_clips_given_statistics():

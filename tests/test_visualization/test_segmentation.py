@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from vlprompt.visualization import Segmentation, blend_mask, draw_score_maps, draw_segmentation, fit, save_figure
+from vlprompt.visualization import (
+    Segmentation,
+    blend_mask,
+    draw_score_maps,
+    draw_segmentation,
+    fit_longest_side,
+    save_figure,
+)
 from vlprompt.visualization.segmentation import borders
 
 NAMES, PALETTE = ['sky', 'road', 'car'], [[0, 0, 200], [200, 0, 0], [0, 200, 0]]
@@ -52,8 +59,8 @@ def test_borders():
 
 
 def test_fit_only_reduces():
-    assert fit(np.zeros((10, 20, 3), np.uint8), 40).shape == (10, 20, 3)
-    assert fit(np.zeros((100, 400, 3), np.uint8), 200).shape == (50, 200, 3)
+    assert fit_longest_side(np.zeros((10, 20, 3), np.uint8), 40).shape == (10, 20, 3)
+    assert fit_longest_side(np.zeros((100, 400, 3), np.uint8), 200).shape == (50, 200, 3)
 
 
 def test_figures_hold_every_panel(image, segmentation, tmp_path):

@@ -1,7 +1,7 @@
 """Analyse the features of a classifier: nearest neighbours, spread of classes, domains, use of group prompts.
 
-python tools/analysis_tools/analyse_features.py configs/lpt/lpt_micro-vit_2x4e_scenes_lt.py \
-    work_dirs/lpt_micro-vit_2x4e_scenes_lt/groups/epoch_4.pth --reference generated --out work_dirs/analysis
+python tools/analysis_tools/analyse_features.py configs/lpt/lpt_micro-vit.py \
+    work_dirs/lpt_micro-vit_scenes_lt/groups/epoch_4.pth --reference generated --out work_dirs/analysis
 
 One pass over the training images (without augmentation) and one over the test images compute the features of the
 frozen trunk and of the tuned model; everything else follows from them:
@@ -20,63 +20,60 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from mmengine.dataset import Compose  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-from torch.utils.data import Dataset  # noqa: E402
-
-from vlprompt.apis import find_images, init_model, load_files  # noqa: E402
-from vlprompt.apis.feature_table import FeatureTable, feature_table  # noqa: E402
-from vlprompt.datasets.generated import generate, pretraining_options  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.evaluation import ShotAccuracy, shot_groups  # noqa: E402
-from vlprompt.evaluation.feature_analysis import (  # noqa: E402
-    class_spread,
-    knn_predict,
-    lda_projection,
-    prompt_usage,
-)
-from vlprompt.evaluation.shot_accuracy import CONVENTIONS  # noqa: E402
-from vlprompt.registry import DATASETS  # noqa: E402
-from vlprompt.visualization import draw_projection, draw_prompt_usage, save_figure  # noqa: E402
-
-NEIGHBOURS = (1, 5, 10, 20, 200)
-GROUPS = ('overall', 'many', 'medium', 'few')
+from vlprompt.command_line import add_model_options, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of a classifier')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the untrained model")
-    parser.add_argument('--phase', help='of a config with phases; that of the checkpoint by default')
+    add_model_options(parser)
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--normalize', choices=['none', 'l2'], default='none', help='scale features before distances')
     parser.add_argument(
-        '--k', type=int, default=20, help='neighbours of the main table; the others are listed below it'
+        '--k', type=positive, default=20, help='neighbours of the main table; the others are listed below it'
     )
-    parser.add_argument('--convention', choices=CONVENTIONS, default='oltr', help='of many, medium and few')
+    parser.add_argument('--convention', choices=['oltr', 'lpt'], default='oltr', help='of many, medium and few')
     parser.add_argument(
         '--reference',
         metavar='DIR',
         help="folder of images of the pretraining domain, or 'generated': scenes as the micro models have seen",
     )
-    parser.add_argument('--lda-images', type=int, default=128, help='images of each group in lda.png')
-    parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for all data sets of the config')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args(argv)
-    if min(args.k, args.lda_images, args.batch_size) < 1:
-        parser.error('--k, --lda-images and --batch-size must be at least 1')
-    return args
+    parser.add_argument('--lda-images', type=positive, default=128, help='images of each group in lda.png')
+    parser.add_argument('--batch-size', type=positive, default=64)
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from vlprompt.apis import find_images, load_files, model_from
+from vlprompt.apis.feature_table import FeatureTable, feature_table
+from vlprompt.datasets.generated import generate, pretraining_options
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
+from vlprompt.evaluation import ShotAccuracy, shot_groups
+from vlprompt.evaluation.feature_analysis import (
+    class_spread,
+    knn_predict,
+    lda_projection,
+    prompt_usage,
+)
+from vlprompt.registry import DATASETS
+from vlprompt.visualization import draw_projection, draw_prompt_usage, save_figure
+
+NEIGHBOURS = (1, 5, 10, 20, 200)
+GROUPS = ('overall', 'many', 'medium', 'few')
 
 
 # ------------------------------------------------------------------------------------------------------------- images
@@ -109,7 +106,7 @@ def reference_images(source: str, count: int, model: nn.Module) -> Dataset:
         found = find_images(source)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'--reference: there is no image in {source}') from error
-    return load_files(model, [found[index] for index in cli.spread(len(found), count)])
+    return load_files(model, [found[index] for index in cli.evenly_spaced(len(found), count)])
 
 
 # ----------------------------------------------------------------------------------------------------------- analyses
@@ -152,7 +149,7 @@ def analyse_usage(test: FeatureTable, size: int, counts: list[int], args: argpar
 
 def draw_domains(test: FeatureTable, reference: FeatureTable, args: argparse.Namespace) -> None:
     """lda.png: each model and domain is a group."""
-    chosen = cli.spread(len(test.labels), args.lda_images)
+    chosen = cli.evenly_spaced(len(test.labels), args.lda_images)
     features, names = [], []
     for view in test.features:
         for domain, part in (('pretraining', reference.features[view]), ('target', test.features[view][chosen])):
@@ -209,21 +206,16 @@ def _percent(accuracy: dict[str, float], group: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options, args.device, args.phase)
+    model = model_from(args)
     cfg = model.cfg
     for loader in ('train_dataloader', 'test_dataloader'):
         if cfg.get(loader) is None:
-            raise cli.ConfigError(
-                f'{args.config} has no {loader}: features of training and of test images are compared'
-            )
-    if args.data_root is not None:
-        cli.set_data_root(cfg, args.data_root)
+            raise ConfigError(f'{args.config} has no {loader}: features of training and of test images are compared')
     test_pipeline = cfg.test_dataloader.dataset.pipeline
     train_set = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=test_pipeline))
     test_set = DATASETS.build(cfg.test_dataloader.dataset)
     if args.k > len(train_set):
-        raise cli.ConfigError(f'--k {args.k}: there are only {len(train_set)} training images')
+        raise ConfigError(f'--k {args.k}: there are only {len(train_set)} training images')
     workers = cfg.test_dataloader.num_workers
     train = feature_table(model, train_set, args.batch_size, workers)
     test = feature_table(model, test_set, args.batch_size, workers)
@@ -252,4 +244,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

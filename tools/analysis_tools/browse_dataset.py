@@ -12,22 +12,40 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vlprompt.command_line import add_config_options, call
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_options(parser)
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
+    parser.add_argument('--number', type=int, default=16, help='samples to draw (default: 16)')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the data set knows any')
+    args = parser.parse_args(argv)
+    if args.number < 1 or args.epoch < 0:
+        parser.error('--number must be at least 1, --epoch at least 0')
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
 from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
+import numpy as np
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
-from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
-from vlprompt.engine import cli, load_config  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
-from vlprompt.prompts import readable  # noqa: E402
-from vlprompt.registry import DATASETS  # noqa: E402
-from vlprompt.visualization import (  # noqa: E402
+from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
+from vlprompt.prompts import readable
+from vlprompt.registry import DATASETS
+from vlprompt.visualization import (
     Segmentation,
     draw_image,
     draw_objects,
@@ -37,32 +55,15 @@ from vlprompt.visualization import (  # noqa: E402
 )
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
-    parser.add_argument('--number', type=int, default=16, help='samples to draw (default: 16)')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the data set knows any')
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args(argv)
-    if args.number < 1 or args.epoch < 0:
-        parser.error('--number must be at least 1, --epoch at least 0')
-    return args
-
-
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options)
-    if args.data_root:
-        cli.set_data_root(cfg, args.data_root)
+    cfg = cli.read_config(args)
     loader = cfg.get(f'{args.split}_dataloader')
     if loader is None:
         raise ConfigError(f'{args.config} has no {args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     dataset = DATASETS.build(loader.dataset)
-    for index in cli.spread(len(dataset), args.number):
+    for index in cli.evenly_spaced(len(dataset), args.number):
         knows_epochs = hasattr(dataset, 'seed')
         sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]
         figure, name = draw(sample, dataset.metainfo, reads_bgr(cfg))
@@ -96,4 +97,4 @@ def draw(sample: dict[str, Any], meta: dict[str, Any], bgr: bool) -> tuple[Figur
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,7 +1,7 @@
 """Test one model for re-identification on several data sets, whatever it was trained on.
 
-python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16_60e_msmt17-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_msmt17-256x128/finetune/epoch_60.pth \
+python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16.py --dataset msmt17 \
+    work_dirs/clipreid_vit-b16_msmt17/finetune/epoch_60.pth \
     --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 
 A data set is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in
@@ -13,37 +13,38 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from torch import nn  # noqa: E402
-
-from vlprompt.apis import describe_images, init_model, stack_descriptors  # noqa: E402
-from vlprompt.datasets import ReIDDataset  # noqa: E402
-from vlprompt.datasets.presets import PRESETS  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.evaluation import RetrievalMetric  # noqa: E402
+from vlprompt.command_line import add_model_options, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a model for re-identification')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    add_model_options(parser)
     parser.add_argument(
         '--datasets',
         nargs='+',
         required=True,
         metavar='NAME[=DIR]',
-        help=f'folders, or of {", ".join(PRESETS["reid"])}',
+        help='folders, or data sets such as market1501 (tools/list_configs.py --datasets lists them under reid)',
     )
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
     parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all data sets')
     parser.add_argument('--workers', type=int, default=2, help='processes that load images')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from torch import nn
+
+from vlprompt.apis import describe_images, model_from, stack_descriptors
+from vlprompt.datasets import ReIDDataset
+from vlprompt.datasets.presets import PRESETS
+from vlprompt.evaluation import RetrievalMetric
 
 
 def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str, float]:
@@ -77,8 +78,7 @@ def trained_on(model: nn.Module) -> str | None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    model = model_from(args)
     side_information = getattr(model, 'sie', None)
     results = {}
     for name in args.datasets:
@@ -92,4 +92,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

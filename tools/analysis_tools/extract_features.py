@@ -1,7 +1,7 @@
 """Describe all images of a folder and store their descriptors, to be searched from Python.
 
-python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_market1501-256x128/finetune/epoch_60.pth photos --out features.npz
+python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth photos --out features.npz
 
 The file holds ``features`` (N, D) float32, not normalised, and ``names``, the N paths below the folder;
 ``vlprompt.apis.RetrievalIndex.load`` reads it. Images go through the config's test pipeline. A model with side
@@ -12,41 +12,34 @@ information needs to know their camera: give --camera, or take the mean of all c
 import argparse
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-
-from vlprompt.apis import (  # noqa: E402
-    RetrievalIndex,
-    describe_images,
-    find_images,
-    init_model,
-    person_files,
-    stack_descriptors,
-)
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
+from vlprompt.command_line import add_model_options, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a model for re-identification')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    add_model_options(parser)
     parser.add_argument('folder', type=Path, help='images, at any depth')
     parser.add_argument('--out', required=True, metavar='FILE.npz')
     parser.add_argument('--camera', type=int, default=0, help='camera of the images, counted from 1 (0: unknown)')
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--workers', type=int, default=2, help='processes that load images')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+
+from vlprompt.apis import RetrievalIndex, describe_images, find_images, model_from, person_files, stack_descriptors
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    model = model_from(args)
     paths = find_images(args.folder)
     images = person_files(model, paths, camid=args.camera - 1)
     samples = describe_images(model, images, args.batch_size, args.workers)
@@ -58,4 +51,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -12,34 +12,38 @@ import argparse
 import logging
 from collections.abc import Mapping
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-
-from vlprompt.apis import init_model  # noqa: E402
-from vlprompt.clip import TextEncoder  # noqa: E402
-from vlprompt.engine import cli, load_config  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-
-TEXT = 'text tower'
+from vlprompt.command_line import add_config_options, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    add_config_options(parser)
     parser.add_argument('--shape', type=int, nargs='+', default=[512, 512], help='height and width, or one side')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args(argv)
     if len(args.shape) > 2 or min(args.shape) < 32:
         parser.error('--shape takes one or two sides of at least 32 pixels')
     args.shape = (args.shape * 2)[:2]
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vlprompt.apis import init_model
+from vlprompt.clip import TextEncoder
+from vlprompt.engine import cli
+
+TEXT = 'text tower'
 
 
 def without_weights(cfg: Config) -> Config:
@@ -128,10 +132,10 @@ def table(rows: Mapping[str, tuple[int, int, int]]) -> str:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level=logging.ERROR)
-    model = init_model(without_weights(load_config(args.config, args.cfg_options)))
+    model = init_model(without_weights(cli.read_config(args)))
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
     print(table(count(model, tuple(args.shape))))
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,25 +1,40 @@
 """List the words nearest to each learned context vector, as a table, JSON and a picture.
 
-python tools/analysis_tools/nearest_words.py configs/coop/coop_rn50_16shot_caltech101.py \
-    work_dirs/coop_rn50_16shot_caltech101/epoch_200.pth --top-k 5 --out words
+python tools/analysis_tools/nearest_words.py configs/coop/coop_rn50.py \
+    work_dirs/coop_rn50_caltech101_16shot/epoch_200.pth --top-k 5 --out words
 """
 
 import argparse
 import json
 from pathlib import Path
 
+from vlprompt.command_line import add_model_options, call, positive
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_model_options(parser)
+    parser.add_argument('--top-k', type=positive, default=3, help='words for each vector')
+    parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show (class-specific context only)')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder of nearest_words.json and nearest_words.png'
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
 from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from vlprompt.apis import init_model  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
-from vlprompt.prompts import ContextPrompt, readable  # noqa: E402
-from vlprompt.visualization import (  # noqa: E402
+from vlprompt.apis import model_from
+from vlprompt.errors import ConfigError
+from vlprompt.prompts import ContextPrompt, readable
+from vlprompt.visualization import (
     ContextWords,
     draw_words,
     format_words,
@@ -29,22 +44,6 @@ from vlprompt.visualization import (  # noqa: E402
     table_spacing,
     words_to_json,
 )
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a model with learned context vectors')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the initial vectors")
-    parser.add_argument('--top-k', type=int, default=3, help='words for each vector')
-    parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show (class-specific context only)')
-    parser.add_argument(
-        '--out', required=True, metavar='DIR', help='folder of nearest_words.json and nearest_words.png'
-    )
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args(argv)
-    if args.top_k < 1:
-        parser.error('--top-k must be at least 1')
-    return args
 
 
 def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
@@ -75,8 +74,7 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options)
+    model = model_from(args)
     words = words_of(model, args)
     spacing = table_spacing(model.clip.text.token_embedding.weight)
     print(format_words(words))
@@ -91,4 +89,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,6 +1,6 @@
 """Draw loss, accuracy or mIoU, learning rate and plan entropy of one or several training runs.
 
-python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_16shot_dtd work_dirs/plot_rn50_16shot_dtd \
+python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_dtd_16shot work_dirs/plot_rn50_dtd_16shot \
     --out curves.png
 
 Phases of one training (work_dirs/lpt_..._scenes_lt/shared and .../groups) are drawn as runs of their own.
@@ -10,12 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.visualization import draw_curves, read_runs, save_figure  # noqa: E402
+from vlprompt.command_line import call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -25,6 +20,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--title', default='')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='picture; the suffix gives the format')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.visualization import draw_curves, read_runs, save_figure
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -42,4 +47,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

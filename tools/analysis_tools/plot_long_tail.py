@@ -13,18 +13,7 @@ import json
 import re
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.evaluation import shot_groups  # noqa: E402
-from vlprompt.visualization import draw_long_tail, save_figure  # noqa: E402
-
-TIME = re.compile(r'\d{8}_\d{6}')
-"""A folder that mmengine makes for one start of a run."""
-SEED = re.compile(r'seed\d+')
-"""A folder that run_seeds.py makes."""
+from vlprompt.command_line import call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,6 +29,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.names is not None and len(args.names) != len(args.files):
         parser.error(f'--names: {len(args.names)} names for {len(args.files)} files')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.errors import ConfigError
+from vlprompt.evaluation import shot_groups
+from vlprompt.visualization import draw_long_tail, save_figure
+
+TIME = re.compile(r'\d{8}_\d{6}')
+"""A folder that mmengine makes for one start of a run."""
+SEED = re.compile(r'seed\d+')
+"""A folder that run_seeds.py makes."""
 
 
 def name_of(file: Path) -> str:
@@ -67,9 +73,9 @@ def read_run(file: Path) -> dict:
     try:
         run = json.loads(file.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise cli.ConfigError(f'{file} is no JSON: {error}') from error
+        raise ConfigError(f'{file} is no JSON: {error}') from error
     if not isinstance(run, dict) or 'per_class' not in run:
-        raise cli.ConfigError(f'{file} is no shot_accuracy.json: it has no per_class')
+        raise ConfigError(f'{file} is no shot_accuracy.json: it has no per_class')
     return run
 
 
@@ -77,12 +83,12 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     names = args.names or [name_of(file) for file in args.files]
     if len(set(names)) < len(names):
-        raise cli.ConfigError(f'two runs have the same name ({", ".join(names)}); give --names')
+        raise ConfigError(f'two runs have the same name ({", ".join(names)}); give --names')
     runs = [read_run(file) for file in args.files]
     counts = [[row['train'] for row in run['per_class']] for run in runs]
     for file, other in zip(args.files, counts, strict=True):
         if other != counts[0]:
-            raise cli.ConfigError(f'{file} and {args.files[0]} are of different training data')
+            raise ConfigError(f'{file} and {args.files[0]} are of different training data')
     first = runs[0]
     groups = shot_groups(counts[0], first['convention'], first['many'], first['few'])
     accuracy = {name: [row['accuracy'] for row in run['per_class']] for name, run in zip(names, runs, strict=True)}
@@ -90,4 +96,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,26 +1,25 @@
 """Print a config with everything it inherits and the options applied, after checking its keys.
 
-python tools/analysis_tools/print_config.py configs/coop/coop_rn50_16shot_caltech101.py \
+python tools/analysis_tools/print_config.py configs/coop/coop_rn50.py \
     --cfg-options model.prompt.n_ctx=4
-python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit_2x4e_scenes_lt.py --phase groups
+python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit.py --phase groups
 
 Of a config with phases, --phase prints what that phase runs with; without it the phases stand under `phases`.
 """
 
 import argparse
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from vlprompt.engine import cli  # noqa: E402
+from vlprompt.command_line import add_common_options, add_phase_option, call
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_common_options(parser)
-    cli.add_phase_option(parser, 'of a config with phases, print the config of this one')
+    add_common_options(parser)
+    add_phase_option(parser, 'of a config with phases, print the config of this one')
     args = parser.parse_args(argv)
+
+    from vlprompt.engine import cli  # takes seconds, which --help need not wait for
+
     cfg = cli.base_config(args)
     if args.phase is not None:
         cfg = cli.configs_by_phase(cfg, args)[args.phase]
@@ -28,4 +27,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,6 +1,6 @@
 """Train and test a config with several seeds, and report mean and standard deviation.
 
-python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50_16shot_caltech101.py --seeds 1 2 3
+python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --seeds 1 2 3
 
 Every seed is one run of tools/train.py --test in its own folder <work dir>/seed<N>; a config that trains nothing is
 tested once by tools/test.py. Options not listed here are handed on to that tool, e.g. --data-root, --amp and
@@ -15,15 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.config import load_config  # noqa: E402
-from vlprompt.evaluation.seeds import Spread, aggregate  # noqa: E402
-
-TOOLS = Path(__file__).resolve().parent.parent
+from vlprompt.command_line import call
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
@@ -33,6 +25,20 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3], help='default: 1 2 3')
     parser.add_argument('--work-dir', help='default: work_dirs/<config name>_seeds')
     return parser.parse_known_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+from vlprompt.engine import cli
+from vlprompt.engine.config import load_config
+from vlprompt.evaluation.seeds import Spread, aggregate
+
+TOOLS = Path(__file__).resolve().parent.parent
 
 
 def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: list[str]) -> dict[str, float]:
@@ -86,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,7 +1,7 @@
 """Draw which places of an image its descriptor rests on: gradient-weighted maps of a re-identification model.
 
-python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_market1501-256x128/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
+python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
 ... --images a.jpg b.jpg --query q.jpg --out maps.png       # what in a and b agrees with q
 ... --from-test-set 6 --out maps.png
 
@@ -12,52 +12,45 @@ maximum.
 import argparse
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-import torch  # noqa: E402
-
-from vlprompt.apis import init_model, load_files  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
-from vlprompt.registry import DATASETS  # noqa: E402
-from vlprompt.visualization import save_figure  # noqa: E402
-from vlprompt.visualization.gradient_maps import draw_gradient_maps, gradient_maps  # noqa: E402
+from vlprompt.command_line import add_image_options, add_model_options, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a re-identification model')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
-    source.add_argument(
-        '--from-test-set', type=int, metavar='N', help="N images, spread evenly over the config's test set"
-    )
+    add_model_options(parser)
+    add_image_options(parser)
     parser.add_argument('--query', metavar='FILE', help='image whose descriptor the others are held against')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='the picture')
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for --from-test-set')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import torch
+
+from vlprompt.apis import load_files, model_from
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
+from vlprompt.registry import DATASETS
+from vlprompt.visualization import save_figure
+from vlprompt.visualization.gradient_maps import draw_gradient_maps, gradient_maps
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    model = init_model(
-        args.config, None if args.checkpoint == 'none' else args.checkpoint, args.cfg_options, args.device
-    )
+    model = model_from(args)
     if not hasattr(model, 'describe'):
         raise ConfigError(
             f'{args.config}: {type(model).__name__} has no descriptors; take a model of type ReIdentifier'
         )
-    if args.data_root:
-        cli.set_data_root(model.cfg, args.data_root)
     if args.from_test_set:
         dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-        samples = [dataset[index] for index in cli.spread(len(dataset), args.from_test_set)]
+        samples = [dataset[index] for index in cli.evenly_spaced(len(dataset), args.from_test_set)]
     else:
         samples = [*load_files(model, args.images)]
     queries = [*load_files(model, [args.query])] if args.query else []
@@ -83,4 +76,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -16,30 +16,49 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+from vlprompt.command_line import add_image_options, add_model_options, call
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_model_options(parser)
+    add_image_options(parser)
+    parser.add_argument('--masks', nargs='+', metavar='FILE', help='ground truth of --images, in the same order')
+    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='names to draw score maps for')
+    parser.add_argument('--stretch', action='store_true', help='colour every name from its own minimum to its maximum')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
+    args = parser.parse_args(argv)
+    if args.masks and len(args.masks) != len(args.images or ()):
+        parser.error('--masks needs one file for each of --images')
+    return args
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
 from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.dataset import Compose  # noqa: E402
-from mmengine.structures import BaseDataElement as DataSample  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement as DataSample
+from torch import Tensor, nn
 
-from vlprompt.apis import init_model, load_files  # noqa: E402
-from vlprompt.datasets.dense.palette import voc_palette  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.config_check import resolve  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
-from vlprompt.prompts import readable  # noqa: E402
-from vlprompt.registry import DATASETS  # noqa: E402
-from vlprompt.visualization import (  # noqa: E402
+from vlprompt.apis import load_files, model_from
+from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.engine import cli
+from vlprompt.engine.config_check import resolve
+from vlprompt.errors import ConfigError
+from vlprompt.prompts import readable
+from vlprompt.registry import DATASETS
+from vlprompt.visualization import (
     Segmentation,
     draw_score_maps,
-    fit,
+    fit_longest_side,
     objects_of,
     paint_objects,
     read_image,
@@ -50,37 +69,13 @@ SCORE = 0.3
 """Detections below it are not shown."""
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a DenseCLIP model')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
-    source.add_argument(
-        '--from-test-set', type=int, metavar='N', help="N images, spread evenly over the config's test set"
-    )
-    parser.add_argument('--masks', nargs='+', metavar='FILE', help='ground truth of --images, in the same order')
-    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='names to draw score maps for')
-    parser.add_argument('--stretch', action='store_true', help='colour every name from its own minimum to its maximum')
-    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data, for --from-test-set')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args(argv)
-    if args.masks and len(args.masks) != len(args.images or ()):
-        parser.error('--masks needs one file for each of --images')
-    if args.from_test_set is not None and args.from_test_set < 1:
-        parser.error('--from-test-set must be at least 1')
-    return args
-
-
 def load_samples(args: argparse.Namespace, model: nn.Module, num_classes: int) -> Iterator[dict]:
     """Images, with masks where there are any, through the config's test pipeline."""
     cfg = model.cfg
     dataset_cfg = cfg.test_dataloader.dataset
     if args.from_test_set:
         dataset = DATASETS.build(dataset_cfg)
-        yield from (dataset[index] for index in cli.spread(len(dataset), args.from_test_set))
+        yield from (dataset[index] for index in cli.evenly_spaced(len(dataset), args.from_test_set))
         return
     if not args.masks:
         yield from load_files(model, args.images)
@@ -143,7 +138,9 @@ def detection_panels(
     found = {f'objects, {100 * SCORE:.0f} % and more': objects_of(predicted.pred_instances).above(SCORE)}
     if 'bboxes' in predicted.get('gt_instances', ()):
         found['ground truth'] = objects_of(predicted.gt_instances)
-    pictures = [(caption, fit(paint_objects(image, objects, palette))) for caption, objects in found.items()]
+    pictures = [
+        (caption, fit_longest_side(paint_objects(image, objects, palette))) for caption, objects in found.items()
+    ]
     return pictures, sorted({int(label) for objects in found.values() for label in objects.labels})
 
 
@@ -151,18 +148,15 @@ def segmentation_of(predicted: DataSample, image: np.ndarray, classes: list[str]
     """Prediction and, if known, truth of a segmentor."""
     truth = predicted.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in predicted else None
     shown = Segmentation(predicted.pred_sem_seg.data[0].cpu().numpy(), classes, palette, truth)
-    return shown.resized(fit(image).shape[:2])
+    return shown.resized(fit_longest_side(image).shape[:2])
 
 
 @torch.no_grad()
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    model = model_from(args)
     if not hasattr(model, 'score_map'):
         raise ConfigError(f'{args.config}: {type(model).__name__} has no score maps; take a model of type DenseCLIP')
-    if args.data_root:
-        cli.set_data_root(model.cfg, args.data_root)
     classes = [readable(name) for name in model.class_names]
     palette = palette_of(model.cfg, len(classes))
     for number, sample in enumerate(load_samples(args, model, len(classes))):
@@ -185,9 +179,9 @@ def main(argv: list[str] | None = None) -> None:
             scores = scores[present]
         names = args.class_names or [classes[k] for k in present]
         title = str(Path(*path.parts[-3:]))
-        figure = draw_score_maps(fit(image), scores, names, segmentation, title, args.stretch, pictures)
+        figure = draw_score_maps(fit_longest_side(image), scores, names, segmentation, title, args.stretch, pictures)
         print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -1,7 +1,7 @@
 """Draw the transport plans of a PLOT model: where each prompt of a class looks in an image.
 
-python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50_16shot_caltech101.py \
-    work_dirs/plot_rn50_16shot_caltech101/epoch_200.pth --from-test-set 8 --out plans
+python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
+    work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --from-test-set 8 --out plans
 ... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the
@@ -11,41 +11,16 @@ uniform one, on a scale that all pictures of a call share.
 import argparse
 from pathlib import Path
 
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
-
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from torch import nn  # noqa: E402
-
-from vlprompt.apis import init_model, load_files  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.options import CfgOptions  # noqa: E402
-from vlprompt.errors import ConfigError  # noqa: E402
-from vlprompt.prompts import readable  # noqa: E402
-from vlprompt.registry import DATASETS  # noqa: E402
-from vlprompt.visualization import (  # noqa: E402
-    class_plans,
-    deviation_limit,
-    draw_transport_plans,
-    save_figure,
-    to_uint8_image,
-)
+from vlprompt.command_line import add_image_options, add_model_options, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of a model whose alignment has a plan')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the initial prompts")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
-    source.add_argument(
-        '--from-test-set', type=int, metavar='N', help="N images, spread evenly over the config's test set"
-    )
+    add_model_options(parser)
+    add_image_options(parser)
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show')
     parser.add_argument(
-        '--top-k', type=int, default=2, help='without --classes: the K most likely classes besides the true one'
+        '--top-k', type=positive, default=2, help='without --classes: the K most likely classes besides the true one'
     )
     parser.add_argument(
         '--stretch',
@@ -53,12 +28,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="stretch every panel to its own minimum and maximum, as in the paper's figures",
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args(argv)
-    if args.top_k < 1 or (args.from_test_set or 1) < 1:
-        parser.error('--top-k and --from-test-set must be at least 1')
-    return args
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+from vlprompt.compat.environment import check_environment
+
+check_environment()  # before anything imports torchvision or an mm package
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from vlprompt.apis import load_files, model_from
+from vlprompt.engine import cli
+from vlprompt.errors import ConfigError
+from vlprompt.prompts import readable
+from vlprompt.registry import DATASETS
+from vlprompt.visualization import (
+    class_plans,
+    deviation_limit,
+    draw_transport_plans,
+    save_figure,
+    to_uint8_image,
+)
 
 
 def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> list[dict]:
@@ -72,7 +67,7 @@ def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> lis
             f'{args.config}: the test set has {len(dataset.metainfo["classes"])} classes that are not the '
             f'{len(model.class_names)} of model.class_names, so its labels mean nothing to the model'
         )
-    return [dataset[index] for index in cli.spread(len(dataset), args.from_test_set)]
+    return [dataset[index] for index in cli.evenly_spaced(len(dataset), args.from_test_set)]
 
 
 def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:
@@ -89,8 +84,7 @@ def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:
 @torch.no_grad()
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    model = init_model(args.config, checkpoint, args.cfg_options, args.device)
+    model = model_from(args)
     asked = class_indices(args.classes, model, args.config) if args.classes else None
     figures = []
     for sample in load_samples(args, model.cfg, model):
@@ -100,6 +94,11 @@ def main(argv: list[str] | None = None) -> None:
             raise ConfigError(
                 f'{args.config}: {type(model.alignment).__name__} has no transport plan; '
                 'take a model with TransportAlignment, such as those of configs/plot'
+            )
+        if getattr(model.visual, 'sets', None) is not None:
+            raise ConfigError(
+                f'{args.config}: its plan matches prompts with {model.visual.sets} sets of visual prompts, not with '
+                'places in the image; take a model without visual.sets'
             )
         annotated = sample['data_samples']
         true = int(annotated.gt_label) if 'gt_label' in annotated else None
@@ -116,4 +115,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

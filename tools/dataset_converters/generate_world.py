@@ -34,14 +34,6 @@ from collections.abc import Callable, Iterable
 from multiprocessing import Pool
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES, Scene
-from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_content, detection_scene
-from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
-from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,6 +86,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.long_tail[0] < args.long_tail[1]:
         parser.error('--long-tail: HEAD must not be less than TAIL')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
+import cv2
+import numpy as np
+
+from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES, Scene
+from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_content, detection_scene
+from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
+from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

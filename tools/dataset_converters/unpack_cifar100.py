@@ -16,8 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from vlprompt.engine import cli
-from vlprompt.engine.safe_pickle import InertUnpickler
+from vlprompt.command_line import call
 
 MEMBERS = ('meta', 'train', 'test')
 MD5 = 'eb9058c3a382ffc7106e4002c42a8d85'
@@ -41,6 +40,8 @@ def read_archive(source: Path) -> dict[str, dict[str, Any]]:
             if missing:
                 raise FileNotFoundError(f'{source} has no {", ".join(missing)}; is it cifar-100-python.tar.gz?')
             content = {name: archive.extractfile(files[name]).read() for name in MEMBERS}
+    from vlprompt.engine.safe_pickle import InertUnpickler  # takes seconds, which --help need not wait for
+
     return {name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in content.items()}
 
 
@@ -70,4 +71,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

@@ -17,23 +17,33 @@ from __future__ import annotations
 
 import argparse
 
+from vlprompt.command_line import call
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('method', help='which repository wrote the checkpoint, see above')
+    parser.add_argument('src', help='the official checkpoint')
+    parser.add_argument('dst', help='where to write ours (.pth)')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+
 from vlprompt.compat.environment import check_environment
 
 check_environment()  # before anything imports torchvision or an mm package
 
-from vlprompt.compat.official import CONVERTERS, convert, describe  # noqa: E402
-from vlprompt.engine import cli  # noqa: E402
-from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint  # noqa: E402
-from vlprompt.errors import CheckpointError  # noqa: E402
+from vlprompt.compat.official import CONVERTERS, convert, describe
+from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.errors import CheckpointError, ConfigError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('method', choices=sorted(CONVERTERS), help='which repository wrote the checkpoint')
-    parser.add_argument('src', help='the official checkpoint')
-    parser.add_argument('dst', help='where to write ours (.pth)')
-    args = parser.parse_args()
-
+    args = parse_args()
+    if args.method not in CONVERTERS:
+        raise ConfigError(f'no method {args.method!r}; there are {", ".join(sorted(CONVERTERS))}')
     content = read_checkpoint(args.src)
     try:
         state = convert(args.method, content)
@@ -50,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    cli.call(main)
+    call(main)

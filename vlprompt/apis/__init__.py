@@ -10,7 +10,7 @@ from vlprompt.apis.inference import (  # noqa: E402
     predict_dataset,
     predict_images,
 )
-from vlprompt.apis.init_model import init_model  # noqa: E402
+from vlprompt.apis.init_model import init_model, model_from  # noqa: E402
 from vlprompt.apis.retrieval import RetrievalIndex, describe_images, person_files, stack_descriptors  # noqa: E402
 from vlprompt.datasets.images import find_images  # noqa: E402
 
@@ -21,6 +21,7 @@ __all__ = [
     'find_images',
     'init_model',
     'load_files',
+    'model_from',
     'person_files',
     'predict_dataset',
     'predict_images',

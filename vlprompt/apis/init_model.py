@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from torch import nn
 
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
+from vlprompt.engine.cli import read_config
 from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
@@ -56,7 +59,7 @@ def init_model(
         FileNotFoundError: no such config or checkpoint.
 
     Example:
-        >>> model = init_model('configs/plot/plot_rn50_16shot_caltech101.py', 'work_dirs/plot/epoch_200.pth')
+        >>> model = init_model('configs/plot/plot_rn50.py', 'work_dirs/plot/epoch_200.pth')
         >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
         torch.Size([1, 100])
     """
@@ -108,3 +111,18 @@ def _load(model: nn.Module, content: dict, names: Sequence[str] | None, other_cl
         load_trained(model, content, other_classes=other_classes)
     else:
         load_whole(model, content)
+
+
+def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Sequence[str] | None = None) -> nn.Module:
+    """The model that a tool's command line asks for, as :func:`init_model` returns it.
+
+    Args:
+        args: options of :func:`vlprompt.command_line.add_model_options`.
+        cfg: the config that they name, where the tool has read it already.
+        class_names: see :func:`init_model`.
+    """
+    cfg = read_config(args) if cfg is None else cfg
+    if args.seed is not None:
+        set_random_seed(args.seed)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=class_names)

@@ -1,6 +1,6 @@
 """Running experiments: the runner and its checkpoints, hooks, optimizer constructor and schedules."""
 
-from vlprompt.engine.amp import AmpOptimWrapper
+from vlprompt.engine.amp import AutocastOptimWrapper
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
@@ -29,7 +29,7 @@ from vlprompt.engine.schedules import (
 )
 
 __all__ = [
-    'AmpOptimWrapper',
+    'AutocastOptimWrapper',
     'DataHook',
     'DetectionImageHook',
     'EpochWarmupStepLR',

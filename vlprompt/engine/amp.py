@@ -15,10 +15,10 @@ from vlprompt.registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module()
-class AmpOptimWrapper(OptimWrapper):
+class AutocastOptimWrapper(OptimWrapper):
     """Autocast in the forward pass, loss scaling where the format needs it; parameters stay in fp32.
 
-    mmengine's class of this name asserts a GPU.  This one runs bfloat16 on the CPU.
+    mmengine's ``AmpOptimWrapper`` asserts a GPU.  This one runs bfloat16 on the CPU.
 
     Args:
         dtype: ``'float16'`` or ``'bfloat16'``; None takes float16 on a GPU and bfloat16 on the CPU.
@@ -34,9 +34,9 @@ class AmpOptimWrapper(OptimWrapper):
         self.device_type = get_device()
         dtype = dtype or ('float16' if self.device_type == 'cuda' else 'bfloat16')
         if dtype not in ('float16', 'bfloat16'):
-            raise ValueError(f"AmpOptimWrapper: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
+            raise ValueError(f"AutocastOptimWrapper: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
         if dtype == 'float16' and self.device_type != 'cuda':
-            raise ValueError(f'AmpOptimWrapper: float16 needs a GPU, here is {self.device_type}; use bfloat16')
+            raise ValueError(f'AutocastOptimWrapper: float16 needs a GPU, here is {self.device_type}; use bfloat16')
         self.dtype = getattr(torch, dtype)
         self.scaler = torch.amp.GradScaler(self.device_type, init_scale=loss_scale, enabled=dtype == 'float16')
 

@@ -95,7 +95,7 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def plain(value: Any) -> Any:
+def to_plain_values(value: Any) -> Any:
     """A copy made of tensors, numbers, strings and containers only, which ``weights_only`` loading accepts.
 
     Arrays become tensors; what has no plain form becomes its ``str``.
@@ -107,11 +107,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().cpu()
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(value.copy()) if value.dtype.kind in 'biuf' else [plain(v) for v in value.tolist()]
+        return (
+            torch.from_numpy(value.copy())
+            if value.dtype.kind in 'biuf'
+            else [to_plain_values(v) for v in value.tolist()]
+        )
     if isinstance(value, Mapping):
-        return {plain(k): plain(v) for k, v in value.items()}
+        return {to_plain_values(k): to_plain_values(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else [plain(v) for v in value]
+        return (
+            type(value)(to_plain_values(v) for v in value)
+            if type(value) in (list, tuple)
+            else [to_plain_values(v) for v in value]
+        )
     return str(value)
 
 

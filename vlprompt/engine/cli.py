@@ -1,4 +1,4 @@
-"""What the command-line tools share: options, and how they change a config."""
+"""How the options of the command-line tools (:mod:`vlprompt.command_line`) change a config, and the runs they start."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import argparse
 import copy
 import json
 import os
-import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -18,71 +16,17 @@ from mmengine.dist import is_main_process
 from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from vlprompt.command_line import config_options
 from vlprompt.engine.config import load_config
-from vlprompt.engine.options import CfgOptions
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
-
-PACKAGE = Path(__file__).resolve().parents[1]
+from vlprompt.errors import ConfigError
 
 METRICS_FILE = 'test_metrics.json'
 """Name, inside a work directory, of the metrics of the last test."""
 
 
-# ------------------------------------------------------------------------------------------------------------ options
-
-
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Options of both tools."""
-    add_config_options(parser)
-    parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config>_<dataset>_<shots>shot)'
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
-
-
-def add_config_options(parser: argparse.ArgumentParser, config: bool = True) -> None:
-    """Which config, and what it is composed of: of every tool that reads one.
-
-    Args:
-        parser: of the tool.
-        config: also add the positional argument for the config.
-    """
-    if config:
-        parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
-    parser.add_argument(
-        '--dataset',
-        metavar='NAME',
-        help='data set: a name below configs/_base_/datasets/, such as caltech101, folder, list or csv for your own '
-        'data, or a config file',
-    )
-    parser.add_argument('--shots', type=int, metavar='K', help='training images per class, in few-shot learning')
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data set')
-    parser.add_argument(
-        '--seed',
-        type=int,
-        help='seed of initialisation, order and augmentation, and of the few-shot draw of the training and '
-        'validation sets (the seeds 1, 2, 3 of the papers)',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptions,
-        metavar='KEY=VALUE',
-        help='override values of the config, e.g. model.prompt.n_ctx=4 train_dataloader.dataset.shots=8; '
-        'lists as KEY="[a,b]" or KEY=a,b. A key that nothing reads is an error',
-    )
-
-
-def config_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of :func:`add_config_options` that :func:`~vlprompt.engine.config.load_config` takes."""
-    given = {key: getattr(args, key) for key in ('dataset', 'shots', 'data_root')}
-    return {key: value for key, value in given.items() if value is not None} | (args.cfg_options or {})
-
-
 def read_config(args: argparse.Namespace) -> Config:
-    """The checked config with the options of :func:`add_config_options` applied."""
+    """The checked config with the options of :func:`~vlprompt.command_line.add_config_options` applied."""
     cfg = load_config(args.config, config_options(args))
     if args.seed is not None:
         set_seed(cfg, args.seed)
@@ -90,7 +34,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def base_config(args: argparse.Namespace) -> Config:
-    """The checked config with the options of :func:`add_common_options` applied."""
+    """The checked config with the options of :func:`~vlprompt.command_line.add_common_options` applied."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     cfg.setdefault('runner_type', 'vlprompt.PromptRunner')
@@ -107,11 +51,6 @@ def run_name(cfg: Config) -> str:
     if cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
         parts.append(f'{cfg.shots}shot')
     return '_'.join(parts)
-
-
-def add_phase_option(parser: argparse.ArgumentParser, help: str) -> None:
-    """``--phase``, for configs with phases."""
-    parser.add_argument('--phase', metavar='NAME', help=help)
 
 
 def configs_by_phase(cfg: Config, args: argparse.Namespace) -> dict[str, Config]:
@@ -158,7 +97,7 @@ def datasets_of(node: Any) -> list[ConfigDict]:
     return own + inner + datasets_of(node.get('datasets'))
 
 
-def spread(available: int, count: int) -> list[int]:
+def evenly_spaced(available: int, count: int) -> list[int]:
     """``count`` positions, or all there are, evenly over ``available`` ones."""
     count = min(count, available)
     return [int((i + 0.5) * available / count) for i in range(count)]
@@ -203,9 +142,9 @@ def use_amp(cfg: Config) -> None:
     if 'optim_wrapper' not in cfg:
         raise ConfigError('--amp: the config trains nothing (no optim_wrapper)')
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper', 'vlprompt.AmpOptimWrapper'):
+    if wrapper.removeprefix('vlprompt.') not in ('OptimWrapper', 'AutocastOptimWrapper'):
         raise ConfigError(f'--amp replaces OptimWrapper, but optim_wrapper.type is {wrapper}')
-    cfg.optim_wrapper.type = 'vlprompt.AmpOptimWrapper'
+    cfg.optim_wrapper.type = 'vlprompt.AutocastOptimWrapper'
 
 
 def use_deterministic(cfg: Config) -> None:
@@ -247,32 +186,3 @@ def dump_predictions(cfg: Config, path: str) -> None:
         raise ConfigError(f'--out must end in .pkl, got {path}')
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
     cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=path)]
-
-
-def call(main: Callable[[], Any]) -> None:
-    """Run a tool; a mistake of its user ends it with one message instead of a traceback."""
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit('Interrupted. What was saved stays; training goes on with --resume.')
-    except (ValueError, OSError, EnvironmentProblem) as error:
-        message = user_message(error)
-        if message is None:
-            raise
-        sys.exit(message)
-
-
-def user_message(error: Exception) -> str | None:
-    """What to tell the user about a missing file or an error that this package raised on purpose; None for others.
-
-    An error from a data worker arrives with the worker's traceback as its text, whose last line is the message.
-    """
-    lines = str(error).strip().splitlines()
-    if any(line.startswith('Original Traceback') for line in lines):
-        origin = [line for line in lines if line.lstrip().startswith('File "')][-1].split('"')[1]
-        message = lines[-1]
-    else:
-        origin = traceback.extract_tb(error.__traceback__)[-1].filename
-        message = f'{type(error).__name__}: {error}'
-    named = isinstance(error, (ConfigError, CheckpointError, EnvironmentProblem, FileNotFoundError))
-    return message if named or Path(origin).is_relative_to(PACKAGE) else None

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import Runner
 
-from vlprompt.engine.checkpoint import plain
+from vlprompt.engine.checkpoint import to_plain_values
 
 
 def resume_state(runner: Runner) -> dict[str, Any]:
@@ -15,7 +15,9 @@ def resume_state(runner: Runner) -> dict[str, Any]:
 
     No state of a random generator is needed, see :class:`~vlprompt.engine.hooks.IterationSeedHook`.
     """
-    state = dict(optimizer=plain(runner.optim_wrapper.state_dict()), message_hub=_dump_hub(runner.message_hub))
+    state = dict(
+        optimizer=to_plain_values(runner.optim_wrapper.state_dict()), message_hub=_dump_hub(runner.message_hub)
+    )
     schedulers = runner.param_schedulers
     if isinstance(schedulers, dict):
         state['param_schedulers'] = {name: [_dump(s) for s in group] for name, group in schedulers.items()}
@@ -25,14 +27,16 @@ def resume_state(runner: Runner) -> dict[str, Any]:
 
 
 def _dump(scheduler: Any) -> dict[str, Any]:
-    return plain(scheduler.state_dict())
+    return to_plain_values(scheduler.state_dict())
 
 
 def _dump_hub(hub: MessageHub) -> dict[str, Any]:
     state = hub.state_dict()
-    scalars = {name: [plain(column) for column in buffer.data] for name, buffer in state['log_scalars'].items()}
-    info = {key: plain(value) for key, value in state['runtime_info'].items() if key != 'cfg'}
-    return dict(log_scalars=scalars, runtime_info=info, resumed_keys=plain(state['resumed_keys']))
+    scalars = {
+        name: [to_plain_values(column) for column in buffer.data] for name, buffer in state['log_scalars'].items()
+    }
+    info = {key: to_plain_values(value) for key, value in state['runtime_info'].items() if key != 'cfg'}
+    return dict(log_scalars=scalars, runtime_info=info, resumed_keys=to_plain_values(state['resumed_keys']))
 
 
 def restore_hub(state: dict[str, Any]) -> dict[str, Any]:

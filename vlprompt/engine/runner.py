@@ -23,8 +23,8 @@ from vlprompt.engine.checkpoint import (
     describe_model,
     load_trained,
     load_whole,
-    plain,
     read_checkpoint,
+    to_plain_values,
     trained_state,
     write_checkpoint,
 )
@@ -92,6 +92,7 @@ class PromptRunner(Runner):
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
+        leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested.
@@ -143,7 +144,6 @@ class PromptRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
-        leave_cores_to_workers(self.cfg)
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 
@@ -195,7 +195,7 @@ class PromptRunner(Runner):
         dataset_meta = dict(getattr(self.train_dataloader.dataset, 'metainfo', {}))
         if about['class_names'] is not None:
             dataset_meta.pop('classes', None)  # a thousand names are stored once
-        return plain(
+        return to_plain_values(
             progress
             | dict(
                 cfg=self._config_text,

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
 
 
 def leave_cores_to_workers(cfg: Mapping[str, Any]) -> None:
     """On a machine without a GPU, compute with as many threads as the data workers leave cores, at least one.
 
     More threads than cores make torch's threads wait for each other at every operation, which on two cores with two
-    workers was several times slower.  ``OMP_NUM_THREADS``, where set, is obeyed instead.
+    workers was several times slower.  ``OMP_NUM_THREADS``, where set, is obeyed instead.  The log says how many threads
+    a run has, under ``processors``.
     """
     if torch.cuda.is_available() or 'OMP_NUM_THREADS' in os.environ:
         return
@@ -23,4 +23,3 @@ def leave_cores_to_workers(cfg: Mapping[str, Any]) -> None:
     threads = max(1, (os.cpu_count() or 1) - workers)
     if threads < torch.get_num_threads():
         torch.set_num_threads(threads)
-        print_log(f'Computing with {threads} threads: the other cores load data.', logger='current')

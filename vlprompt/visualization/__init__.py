@@ -5,7 +5,7 @@ Plain functions on tensors and arrays that return figures or images; ``tools/ana
 
 from vlprompt.visualization.curves import Run, draw_curves, read_run, read_runs
 from vlprompt.visualization.figures import read_image, save_figure, to_uint8_image
-from vlprompt.visualization.heatmaps import overlay, to_grid
+from vlprompt.visualization.heatmaps import overlay_heatmap, to_grid
 from vlprompt.visualization.long_tail import draw_long_tail, draw_projection, draw_prompt_usage
 from vlprompt.visualization.nearest_words import (
     ContextWords,
@@ -26,7 +26,7 @@ from vlprompt.visualization.segmentation import (
     draw_image,
     draw_score_maps,
     draw_segmentation,
-    fit,
+    fit_longest_side,
 )
 from vlprompt.visualization.transport_plans import (
     ClassPlan,
@@ -59,11 +59,11 @@ __all__ = [
     'draw_segmentation',
     'draw_transport_plans',
     'draw_words',
-    'fit',
+    'fit_longest_side',
     'format_words',
     'nearest_words',
     'objects_of',
-    'overlay',
+    'overlay_heatmap',
     'paint_objects',
     'rank_lists',
     'read_image',

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from vlprompt.clip import VisionTransformer
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
-from vlprompt.visualization.heatmaps import overlay, to_grid
+from vlprompt.visualization.heatmaps import overlay_heatmap, to_grid
 
 
 @torch.enable_grad()
@@ -76,7 +76,7 @@ def draw_gradient_maps(images: Sequence[np.ndarray], maps: Tensor, captions: Seq
     axes = figure.subplots(2, len(images), squeeze=False)
     for column, (image, values, caption) in enumerate(zip(images, maps, captions, strict=True)):
         peak = max(float(values.max()), 1e-12)
-        for row, shown in enumerate((image, overlay(image, values, Normalize(0, peak), 'inferno', 0.6))):
+        for row, shown in enumerate((image, overlay_heatmap(image, values, Normalize(0, peak), 'inferno', 0.6))):
             axes[row, column].imshow(shown)
             axes[row, column].axis('off')
         axes[0, column].set_title(shorten(caption, 28), fontsize=8, color=MUTED)

@@ -28,7 +28,7 @@ def resize_map(values: Tensor, size: tuple[int, int]) -> np.ndarray:
     return F.interpolate(values, size=size, mode='bilinear', align_corners=False)[0, 0].numpy()
 
 
-def overlay(
+def overlay_heatmap(
     image: np.ndarray, values: Tensor, norm: Normalize, colormap: str | Colormap, weight: float = 0.5
 ) -> np.ndarray:
     """Colour a map and blend it with an image.

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vlprompt.visualization.figures import new_figure, shorten
-from vlprompt.visualization.segmentation import borders, fit
+from vlprompt.visualization.segmentation import borders, fit_longest_side
 
 PANEL = 4.2
 """Width of an image in inches."""
@@ -83,7 +83,7 @@ def draw_objects(
         palette: K RGB colours, 0 to 255.
         title: first line.
     """
-    small = fit(image)
+    small = fit_longest_side(image)
     scale = small.shape[1] / image.shape[1]
     head = 0.35 * bool(title) + 0.05
     height = head + PANEL * small.shape[0] / small.shape[1] + 0.35

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
-from vlprompt.visualization.heatmaps import overlay, to_grey
+from vlprompt.visualization.heatmaps import overlay_heatmap, to_grey
 
 COLUMNS = 4
 PANEL = 2.3
@@ -92,7 +92,7 @@ def borders(mask: np.ndarray) -> np.ndarray:
     return edge
 
 
-def fit(image: np.ndarray, side: int = 640) -> np.ndarray:
+def fit_longest_side(image: np.ndarray, side: int = 640) -> np.ndarray:
     """The image (H, W, 3), reduced so that neither side is longer than ``side``."""
     scale = side / max(image.shape[:2])
     if scale >= 1:
@@ -156,7 +156,9 @@ def draw_score_maps(
     for name, values in zip(names, scores, strict=True):
         low, high = values.min().item(), values.max().item()
         norm = Normalize(low, high) if stretch else common
-        maps.append((f'{shorten(name, 22)}\n{low:.3f} … {high:.3f}', overlay(grey, values, norm, SCORE_COLOURS, 0.6)))
+        maps.append(
+            (f'{shorten(name, 22)}\n{low:.3f} … {high:.3f}', overlay_heatmap(grey, values, norm, SCORE_COLOURS, 0.6))
+        )
     _fill(axes[columns:], maps)
     label = "cosine similarity, each name's own range" if stretch else 'cosine similarity'
     bar = figure.colorbar(

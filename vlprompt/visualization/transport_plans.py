@@ -23,7 +23,7 @@ from torch import Tensor
 from vlprompt.alignment import Alignment, plan_entropy
 from vlprompt.prompts import readable
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
-from vlprompt.visualization.heatmaps import overlay, to_grey, to_grid
+from vlprompt.visualization.heatmaps import overlay_heatmap, to_grey, to_grid
 
 SMALLEST_LIMIT = 0.1
 PLAN_COLOURS, SIMILARITY_COLOURS, STRETCHED_COLOURS = 'RdBu_r', 'viridis', 'turbo'
@@ -154,9 +154,9 @@ def draw_transport_plans(
         values = stretched_plan(row.plan) if stretch else relative_plan(row.plan)
         page.row_head(number, row)
         page.panel(number, 0, image)
-        page.panel(number, 1, overlay(to_grey(image), row.similarity, similarity_norm, SIMILARITY_COLOURS))
+        page.panel(number, 1, overlay_heatmap(to_grey(image), row.similarity, similarity_norm, SIMILARITY_COLOURS))
         for n, prompt in enumerate(to_grid(values.t(), tuple(row.similarity.shape))):
-            page.panel(number, 2 + n, overlay(base, prompt, norm, colours, weight))
+            page.panel(number, 2 + n, overlay_heatmap(base, prompt, norm, colours, weight))
     page.colour_bar(0, similarity_norm, SIMILARITY_COLOURS, 'cosine similarity')
     bar = page.colour_bar(1, norm, colours, label)
     if stretch:

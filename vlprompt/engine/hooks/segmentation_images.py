@@ -14,9 +14,14 @@ class SegmentationImageHook(DenseImageHook):
     """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``."""
 
     def draw(self, sample: Any, path: Path, title: str) -> Any:
-        from vlprompt.visualization import Segmentation, draw_segmentation, fit, read_image  # training needs none
+        from vlprompt.visualization import (  # training needs none
+            Segmentation,
+            draw_segmentation,
+            fit_longest_side,
+            read_image,
+        )
 
-        image = fit(read_image(path))
+        image = fit_longest_side(read_image(path))
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
         prediction = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
         shown = Segmentation(prediction, self._classes, self._palette, truth).resized(image.shape[:2])

@@ -6,13 +6,13 @@ import copy
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
+from vlprompt.engine.features import compute_features
 from vlprompt.engine.hooks.data import bare_model
 from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS, HOOKS
@@ -51,7 +51,6 @@ class StartFromFeaturesHook(Hook):
         for tensor in model.start_from_features(features, labels, generator, loaded):
             broadcast(tensor.data)
 
-    @torch.no_grad()
     def _features(self, runner: Runner, model: nn.Module) -> tuple[Tensor, Tensor]:
         """(N, D) features and (N,) labels, on the model's device."""
         if runner.cfg.get('test_dataloader') is None:
@@ -62,12 +61,15 @@ class StartFromFeaturesHook(Hook):
         dataset.full_init()
         chosen = choose_per_class(dataset.labels, self.images_per_class, runner.seed)
         workers = runner.cfg.train_dataloader.get('num_workers', 0)
-        loader = DataLoader(Subset(dataset, chosen), self.batch_size, collate_fn=pseudo_collate, num_workers=workers)
-        model.eval()
-        features = [model.frozen_features(model.data_preprocessor(batch)['inputs']).float() for batch in loader]
-        model.train()
-        features = torch.cat(features)
-        return features, torch.from_numpy(dataset.labels[chosen]).to(features.device)
+        found = compute_features(
+            lambda batch: dict(image=model.frozen_features(batch['inputs']).float()),
+            model,
+            Subset(dataset, chosen),
+            self.batch_size,
+            workers,
+        )
+        device = next(model.parameters()).device
+        return found['image'].to(device), torch.from_numpy(dataset.labels[chosen]).to(device)
 
 
 def choose_per_class(labels: np.ndarray, limit: int, seed: int) -> list[int]:

@@ -1,0 +1,163 @@
+"""What the command lines of all tools share: options, and errors as one line.
+
+Needs neither torch nor an mm package but mmengine's config, so a tool that parses its arguments before it imports
+anything else answers ``--help`` at once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import DictAction
+
+from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
+
+PACKAGE = Path(__file__).resolve().parent
+
+_SPACE = '\N{SYMBOL FOR SPACE}'
+"""Stands for a blank while mmengine parses, which drops blanks."""
+
+
+class CfgOptions(DictAction):
+    """mmengine's action for ``KEY=VALUE ...`` that keeps the blanks inside of values.
+
+    So that ``model.class_names='[tall grass, sky]'`` and a path with a blank arrive as they were written.  Blanks
+    beside commas and brackets are still dropped.
+    """
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        for option in values or ():
+            if '=' not in option:
+                raise ArgumentError(self, f'{option!r} is not KEY=VALUE; quote values that contain blanks')
+        super().__call__(parser, namespace, values, option_string)
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        tight = re.sub(r'\s*([,\[\]()])\s*', r'\1', val.strip()) if re.search(r'[,\[\]]', val) else val.strip()
+        return _with_blanks(DictAction._parse_iterable(tight.replace(' ', _SPACE)))
+
+
+def _with_blanks(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(_SPACE, ' ')
+    return type(value)(map(_with_blanks, value)) if isinstance(value, Sequence) else value
+
+
+def positive(value: str) -> int:
+    """Type of an option that counts something."""
+    number = int(value)
+    if number < 1:
+        raise ArgumentTypeError(f'must be at least 1, got {value}')
+    return number
+
+
+def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
+    """Which config, and what it is composed of: of every tool that reads one.
+
+    Args:
+        parser: of the tool.
+        config: also add the positional argument for the config.
+    """
+    if config:
+        parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
+    parser.add_argument(
+        '--dataset',
+        metavar='NAME',
+        help='data set: a name below configs/_base_/datasets/, such as caltech101, folder, list or csv for your own '
+        'data, or a config file',
+    )
+    parser.add_argument('--shots', type=int, metavar='K', help='training images per class, in few-shot learning')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the data set')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        help='seed of initialisation, order and augmentation, and of the few-shot draw of the training and '
+        'validation sets (the seeds 1, 2, 3 of the papers)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='KEY=VALUE',
+        help='override values of the config, e.g. model.prompt.n_ctx=4 train_dataloader.dataset.shots=8; '
+        'lists as KEY="[a,b]" or KEY=a,b. A key that nothing reads is an error',
+    )
+
+
+def config_options(args: Namespace) -> dict[str, Any]:
+    """The options of :func:`add_config_options` that :func:`~vlprompt.engine.config.load_config` takes."""
+    given = {key: getattr(args, key) for key in ('dataset', 'shots', 'data_root')}
+    return {key: value for key, value in given.items() if value is not None} | (args.cfg_options or {})
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Options of tools/train.py and tools/test.py."""
+    add_config_options(parser)
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config>_<dataset>_<shots>shot)'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
+
+
+def add_phase_option(parser: ArgumentParser, help: str) -> None:
+    """``--phase``, for configs with phases."""
+    parser.add_argument('--phase', metavar='NAME', help=help)
+
+
+def add_model_options(parser: ArgumentParser) -> None:
+    """Which model: config, checkpoint, phase, device, and what the config is composed of.
+
+    :func:`vlprompt.apis.model_from` builds it.
+    """
+    parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
+    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    add_config_options(parser, config=False)
+    add_phase_option(parser, 'of a config with phases, the model of this one (default: that of the checkpoint)')
+    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1 (default: cpu)')
+
+
+def add_image_options(parser: ArgumentParser) -> None:
+    """Which images: files, or some of the test set."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
+    source.add_argument(
+        '--from-test-set', type=positive, metavar='N', help="N images, spread evenly over the config's test set"
+    )
+
+
+def call(main: Callable[[], Any]) -> None:
+    """Run a tool; a mistake of its user ends it with one message instead of a traceback."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. What was saved stays; training goes on with --resume.')
+    except (ValueError, OSError, EnvironmentProblem) as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        sys.exit(message)
+
+
+def user_message(error: Exception) -> str | None:
+    """What to tell the user about a missing file or an error that this package raised on purpose; None for others.
+
+    An error from a data worker arrives with the worker's traceback as its text, whose last line is the message.
+    """
+    lines = str(error).strip().splitlines()
+    if any(line.startswith('Original Traceback') for line in lines):
+        origin = [line for line in lines if line.lstrip().startswith('File "')][-1].split('"')[1]
+        message = lines[-1]
+    else:
+        origin = traceback.extract_tb(error.__traceback__)[-1].filename
+        message = f'{type(error).__name__}: {error}'
+    named = isinstance(error, (ConfigError, CheckpointError, EnvironmentProblem, FileNotFoundError))
+    return message if named or Path(origin).is_relative_to(PACKAGE) else None
