@@ -11,7 +11,7 @@ from vlprompt.apis import init_model
 from vlprompt.engine import list_configs, load_config
 from vlprompt.engine.config_files import CONFIGS, config_names
 
-FOLDERS = ('zero_shot', 'coop', 'plot')
+FOLDERS = ('zero_shot', 'coop', 'plot', 'cocoop', 'maple')
 METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
 BENCHMARKS = [
     'imagenet',
@@ -39,17 +39,28 @@ def test_builds_and_classifies(name):
     """On micro towers of the same kind, two class names."""
     cfg = load_config(name)
     kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
-    options = {'model.clip': dict(_delete_=True, arch=MICRO[kind]), 'model.class_names': ['okapi', 'gerenuk']}
+    prompt = cfg.model.prompt
+    depth = prompt.get('depth', 1)
+    arch = dict(MICRO[kind], transformer_layers=max(depth, 2))
+    if kind == 'vit':
+        arch['vision_layers'] = max(depth, 2)
+    options = {'model.clip': dict(_delete_=True, arch=arch), 'model.class_names': ['okapi', 'gerenuk']}
     model = init_model(name, cfg_options=options)
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, 2)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    prompt = cfg.model.prompt
     if prompt.type == 'vlprompt.TemplatePrompt':
         assert trained == 0
     else:
-        copies = 2 if prompt.get('class_specific') else 1
-        assert trained == prompt.get('n_prompts', 1) * prompt.n_ctx * MICRO['rn']['transformer_width'] * copies
+        copies = 2 if prompt.get('class_specific') else depth
+        width, joint = arch['transformer_width'], arch['embed_dim']
+        expected = prompt.get('n_prompts', 1) * prompt.get('n_ctx', 4) * width * copies
+        if prompt.type == 'vlprompt.ConditionalPrompt':
+            hidden = joint // prompt.reduction
+            expected += (joint + 1) * hidden + (hidden + 1) * width
+        if 'visual' in cfg.model:
+            expected += depth * (width + 1) * arch['vision_width']
+        assert trained == expected
 
 
 @pytest.mark.parametrize('shots', EPOCHS)
@@ -74,6 +85,21 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset, 
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
     if plot:
         assert cfg.model.alignment.get('global_weight', 0.0) == (1.0 if dataset == 'imagenet' else 0.0)
+
+
+@pytest.mark.parametrize(('name', 'batch', 'epochs', 'lr'), [('cocoop', 1, 10, 2e-3), ('maple', 4, 5, 3.5e-3)])
+@pytest.mark.parametrize('dataset', BENCHMARKS)
+def test_base_to_new_recipes(name, batch, epochs, lr, dataset):
+    """CoCoOp and MaPLe: published for 16 shots of the base classes, the same for every data set."""
+    cfg = load_config(f'{name}/{name}_vit-b16', dict(dataset=dataset, subset='base'))
+    assert {loader.dataset.subset for loader in (cfg.train_dataloader, cfg.test_dataloader)} == {'base'}
+    assert cfg.train_dataloader.dataset.shots == 16
+    assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs) == (batch, epochs)
+    assert cfg.auto_scale_lr.base_batch_size == batch
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', lr, 0.9, 5e-4)
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
 
 
 @pytest.mark.parametrize('dataset', BENCHMARKS + SHIFTED)

@@ -60,18 +60,20 @@ TRUNKS = {
     'timm': dict(timm=dict(arch=dict(width=32, layers=2, heads=2, patch_size=16, image_size=64))),
 }
 HEADS = {'cosine': dict(type='vlprompt.CosineHead'), 'linear': dict(type='vlprompt.LinearHead')}
+SHARED = dict(type='vlprompt.VisualPrompt', length=2)
 TUNERS = {
-    'linear-probe': dict(trainable=['head.*']),
-    'fine-tuning': dict(trainable=['visual.*', 'head.*']),
-    'vpt-shallow': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2, deep=False)),
-    'vpt-deep': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2)),
-    'vpt-through-norm': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2, after_norm=False)),
-    'vpt-projected': dict(prompt=dict(type='vlprompt.VisualPrompt', length=2, project=8)),
+    'linear-probe': dict(type='vlprompt.Tuner'),
+    'fine-tuning': dict(type='vlprompt.Tuner'),
+    'vpt-shallow': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, deep=False)),
+    'vpt-deep': dict(type='vlprompt.PromptTuner', prompt=SHARED),
+    'vpt-through-norm': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, after_norm=False)),
+    'vpt-projected': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, project=8)),
     'pool': dict(
-        prompt=dict(type='vlprompt.VisualPrompt', length=2),
+        type='vlprompt.GroupedPromptTuner',
+        prompt=SHARED,
         pool=dict(type='vlprompt.PromptPool', size=4, length=2, first_block=1),
     ),
-    'adapter': dict(adapter=dict(type='vlprompt.AdaptFormer', rank=4)),
+    'adapter': dict(type='vlprompt.AdaptFormer', rank=4),
 }
 HEAD_ROWS = list(product(TUNERS, HEADS, TRUNKS))
 
@@ -101,15 +103,14 @@ def text_classifier(base, prompt: str, alignment: str, tower: str, visual: str) 
 
 
 def head_classifier(base, tuner: str, head: str, trunk: str) -> HeadClassifier:
-    parts = dict(TUNERS[tuner])
-    trainable = parts.pop('trainable', ['head.*', *(f'{name}.*' for name in parts)])
+    tuned = {'linear-probe': [], 'fine-tuning': ['visual.*']}.get(tuner, ['tuner.*'])
     model = HeadClassifier(
         head=HEADS[head],
         loss=dict(type='vlprompt.LogitAdjustedLoss'),
-        trainable=trainable,
+        trainable=['head.*', *tuned],
         class_names=NAMES,
+        tuner=TUNERS[tuner],
         **TRUNKS[trunk],
-        **parts,
     )
     model.set_class_counts([20, 7, 3])
     return model
@@ -170,6 +171,21 @@ def test_head_classifier(row, base, tmp_path):
     check(lambda: head_classifier(base, *row), tmp_path)
 
 
+@pytest.mark.parametrize('row', [row for row in TEXT_ROWS if row[1:3] == ('transport', 'vit')], ids='-'.join)
+def test_text_classifier_under_autocast(row, base):
+    """Towers in bf16, alignment and loss in fp32; parameters and their gradients stay fp32."""
+    torch.manual_seed(0)
+    images, model = torch.randn(4, 3, 64, 64), text_classifier(base, *row).train()
+    exact = model(images, samples(), mode='loss')['loss_cls']
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        rough = model(images, samples(), mode='loss')['loss_cls']
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0, rtol=0.05)
+    if trained(model):
+        rough.backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in trained(model).values())
+
+
 IMPOSSIBLE = {
     'visual prompts in a ResNet': (
         ('context', 'cosine', 'rn', 'deep'),
@@ -192,14 +208,13 @@ def test_what_does_not_belong_together(case, base):
 @pytest.mark.parametrize(
     ('parts', 'message'),
     [
-        (dict(prompt=VISUALS['coupled']), 'belong to a TextClassifier'),
-        (dict(prompt=VISUALS['sets']), 'belong to a TextClassifier'),
-        (dict(pool=TUNERS['pool']['pool']), 'deep shared prompts'),
-        (dict(TUNERS['pool'], **TUNERS['adapter']), 'adapter and pool'),
+        (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['coupled'])), 'belong to a TextClassifier'),
+        (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['sets'])), 'belong to a TextClassifier'),
+        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, deep=False))), 'deep shared prompts'),
         (dict(clip=dict(arch=MICRO['rn'])), 'custom is a ResNet'),
         (TRUNKS['timm'], 'either clip=dict'),
     ],
-    ids=['coupled', 'sets', 'pool alone', 'pool and adapter', 'ResNet', 'two trunks'],
+    ids=['coupled', 'sets', 'groups beside shallow prompts', 'ResNet', 'two trunks'],
 )
 def test_what_does_not_belong_in_a_head_classifier(parts, message):
     arguments = dict(TRUNKS['clip'], head=HEADS['linear'], loss=dict(type='vlprompt.AGCLLoss'), trainable=['head.*'])

@@ -50,9 +50,9 @@ class Demo:
     def __init__(self, out: Path, scenes: Path, quick: bool, cfg_options: list[str]) -> None:
         self.out, self.scenes, self.quick = out, scenes, quick
         self.cfg_options = cfg_options
-        self.zero_shot = Method('zero-shot CLIP', 'configs/zero_shot/zero-shot_micro-rn_scenes.py')
-        self.coop = Method('CoOp, 16 shots', 'configs/coop/coop_micro-rn_16shot_scenes.py')
-        self.plot = Method('PLOT, 16 shots', 'configs/plot/plot_micro-rn_16shot_scenes.py')
+        self.zero_shot = Method('zero-shot CLIP', 'configs/zero_shot/zero-shot_micro-rn.py')
+        self.coop = Method('CoOp, 16 shots', 'configs/coop/coop_micro-rn.py')
+        self.plot = Method('PLOT, 16 shots', 'configs/plot/plot_micro-rn.py')
         self.step = 0
 
     def run(self) -> None:

@@ -1,8 +1,8 @@
 """Predict images that nobody has annotated: classes, segmentations or objects, whatever the model was trained for.
 
-python tools/predict.py configs/plot/plot_micro-rn_16shot_scenes.py \
-    work_dirs/plot_micro-rn_16shot_scenes/epoch_25.pth a.jpg folder --out predictions
-python tools/predict.py configs/zero_shot/zero-shot_vit-b16_imagenet.py none a.jpg \
+python tools/predict.py configs/plot/plot_micro-rn.py \
+    work_dirs/plot_micro-rn_scenes_16shot/epoch_25.pth a.jpg folder --out predictions
+python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py --dataset imagenet none a.jpg \
     --class-names cat dog --out predictions
 
 --class-names asks a model whose classes are text alone (zero-shot CLIP, CoOp, PLOT with shared contexts) for others; of

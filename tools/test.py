@@ -1,7 +1,7 @@
 """Test a model.
 
-python tools/test.py configs/plot/plot_rn50_16shot_caltech101.py work_dirs/plot/epoch_200.pth
-python tools/test.py configs/zero_shot/zero-shot_rn50_caltech101.py          # nothing to load: zero-shot
+python tools/test.py configs/plot/plot_rn50.py work_dirs/plot/epoch_200.pth
+python tools/test.py configs/zero_shot/zero-shot_rn50.py          # nothing to load: zero-shot
 """
 
 import argparse

@@ -8,7 +8,7 @@ from vlprompt.apis import init_model
 from vlprompt.engine.checkpoint import describe_model, trained_state, write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
-CONFIG = ROOT / 'configs/plot/plot_rn50_16shot_caltech101.py'
+CONFIG = ROOT / 'configs/plot/plot_rn50.py'
 NAMES = ['face', 'okapi']
 
 

@@ -115,3 +115,18 @@ def test_templates_of_datasets_and_ensemble_7():
     for unknown in ('ensemble-8', 'ensemble-7:nothing', 'ensemble-80:dtd'):
         with pytest.raises(ValueError, match='unknown templates'):
             templates(unknown)
+
+
+def test_the_built_in_world_draws_the_classes_that_are_listed():
+    from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+
+    drawn = dict(scenes=SCENE_CLASSES, scenes_lt=LONG_TAILED_CLASSES, scenes_seg=SEGMENTATION_CLASSES)
+    for key, names in drawn.items():
+        assert resolve_class_names(key) == list(names)
+
+
+def test_a_file_of_names_is_read_anew(tmp_path):
+    file = tmp_path / 'names.txt'
+    for names in (['a', 'b'], ['c']):
+        file.write_text('\ufeff' + '\n\n'.join(names))
+        assert resolve_class_names(str(file)) == names

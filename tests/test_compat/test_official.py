@@ -34,9 +34,9 @@ def official(context, rows):
 
 
 CASES = {
-    'coop': ('coop/coop_rn50_16shot_caltech101.py', (N_CTX, WIDTH), 3),
-    'coop-csc': ('coop/coop_rn50_csc_16shot_caltech101.py', (3, N_CTX, WIDTH), 3),
-    'plot': ('plot/plot_rn50_16shot_caltech101.py', (4, N_CTX, WIDTH), 12),
+    'coop': ('coop/coop_rn50.py', (N_CTX, WIDTH), 3),
+    'coop-csc': ('coop/coop_rn50_csc.py', (3, N_CTX, WIDTH), 3),
+    'plot': ('plot/plot_rn50.py', (4, N_CTX, WIDTH), 12),
 }
 
 
@@ -93,7 +93,7 @@ def test_round_trip_with_layers_beside_the_context(method, checkpoint, options, 
     command = [sys.executable, ROOT / 'tools/model_converters/official.py', method, tmp_path / 'src']
     subprocess.run([*command, tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
     options = options | {'model.clip': dict(_delete_=True, arch=MICRO['vit']), 'model.class_names': NAMES}
-    config = ROOT / f'configs/{method}/{method}_vit-b16_16shot_caltech101.py'
+    config = ROOT / f'configs/{method}/{method}_vit-b16.py'
     model = init_model(config, tmp_path / 'dst.pth', options)
     state = {name.removeprefix('prompt_learner.'): t for name, t in checkpoint['state_dict'].items()}
     assert torch.equal(model.prompt.context[0], state['ctx'].float())

@@ -52,7 +52,7 @@ def test_lpt_round_trip(run_tool):
         'model.tuner.prompt.length': 2,
         'phases.groups.model.tuner.pool': dict(size=4, length=2, first_block=1),
     }
-    model = init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official_90e_places_lt.py', ours, options)
+    model = init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official.py', ours, options)
     assert torch.load(ours)['meta']['vlprompt']['base']['sha256'] == model.base_source.sha256
     assert torch.equal(model.tuner.prompt.tokens, learned['Prompt_Tokens'])
     assert torch.equal(model.tuner.pool.tokens, learned['Prompt_Tokens_pool'])
@@ -62,7 +62,7 @@ def test_lpt_round_trip(run_tool):
     assert model.visual.ln_post.eps == 1e-5
     options['model.timm'].pop('weights')
     with pytest.raises(CheckpointError, match=r'trained on the trunk in the official file .* Set model\.timm\.weights'):
-        init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official_90e_places_lt.py', ours, options)
+        init_model(ROOT / 'configs/lpt/lpt_vit-b16-in21k_official.py', ours, options)
 
 
 def test_vpt_round_trip(run_tool):

@@ -79,5 +79,5 @@ def make_table(root: Path) -> None:
             for camera in ('north', 'south'):
                 path = f'{split}/{name}_{camera}.png'
                 save_image(root / 'images' / path, seed=sum(map(ord, path)), size=(6, 12))
-                lines.append(f'{path},{name},{camera},{"rear" if camera == "south" else "front"},{split}')
+                lines.append(f'images/{path},{name},{camera},{"rear" if camera == "south" else "front"},{split}')
     (root / 'images.csv').write_text('\n'.join(lines) + '\n')

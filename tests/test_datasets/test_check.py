@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from data_trees import CLASSES, make_split_json, make_tree
 
-from vlprompt.datasets.build_reader import build_few_shot_reader
+from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.check import check_dataset
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'check_dataset.py'
@@ -22,7 +22,7 @@ def tool():
 
 def test_all_is_well(tmp_path, tool, capsys):
     make_split_json(tmp_path / 'split.json', tmp_path)
-    report = check_dataset(build_few_shot_reader(tmp_path, ann_file='split.json'))
+    report = check_dataset(build_classification_reader(tmp_path, ann_file='split.json'))
     assert report.problems == []
     assert {split: count.total() for split, count in report.counts.items()} == dict(train=12, val=9, test=6)
     assert tool.main(['--data-root', str(tmp_path), '--ann-file', 'split.json']) == 0
@@ -56,19 +56,21 @@ def test_every_problem_is_listed_by_name(tmp_path, tool, capsys):
 
 def test_label_gaps_and_missing_files_are_problems(tmp_path):
     (tmp_path / 'split.json').write_text(json.dumps({'train': [['a.jpg', 0, 'a'], ['b.jpg', 2, 'b']]}))
-    (problem,) = check_dataset(build_few_shot_reader(tmp_path, ann_file='split.json')).problems
+    (problem,) = check_dataset(build_classification_reader(tmp_path, ann_file='split.json')).problems
     assert '1 never occur' in problem
-    (problem,) = check_dataset(build_few_shot_reader(tmp_path, dataset='dtd')).problems
+    (problem,) = check_dataset(build_classification_reader(tmp_path, dataset='dtd')).problems
     assert 'split_zhou_DescribableTextures.json does not exist' in problem
 
 
 def test_a_config_names_its_data(tmp_path, tool, capsys):
     make_tree('imagenet', tmp_path)
     make_tree('imagenet_a', tmp_path)
-    base = TOOL.parents[2] / 'configs/_base_/datasets/imagenet_a.py'
+    base = TOOL.parents[2] / 'configs/coop/coop_rn50.py'
     config = tmp_path / 'config.py'
     train, test = (dict(dataset=dict(data_root=str(tmp_path / name))) for name in ('imagenet', 'imagenet-adversarial'))
-    config.write_text(f'_base_ = {str(base)!r}\ntrain_dataloader = {train}\ntest_dataloader = {test}\n')
+    config.write_text(
+        f'_base_ = {str(base)!r}\ntrain_dataloader = {train}\ntest_dataloader = {test}\n' + "dataset = 'imagenet_a'\n"
+    )
     assert tool.main([str(config)]) == 1
     out = capsys.readouterr().out
     assert 'imagenet: 3 classes' in out

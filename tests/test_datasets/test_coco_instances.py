@@ -215,7 +215,7 @@ def test_boxes_on_which_mmdet_does_not_train_are_named(folder, tmp_path, capsys)
 
 def test_data_of_which_nothing_is_left(folder, tmp_path):
     with pytest.raises(CocoError, match=r'train\.json: no image is left of 8 entries'):
-        CocoInstances(str(folder), 'train.json', dict(img='elsewhere'), broken='skip', pipeline=[])
+        CocoInstances(str(folder), ann_file='train.json', data_prefix=dict(img='elsewhere'), broken='skip', pipeline=[])
     options = variant(folder, tmp_path / 'a.json', lambda a: a.update(category_id=IDS['cat']))
     with pytest.raises(CocoError, match=r'leaves none of 8 images: .* of the classes bird'):
         dataset(folder, classes=['bird'], **options)

@@ -3,7 +3,7 @@ import json
 import pytest
 from data_trees import CLASSES, save_image
 
-from vlprompt.datasets.build_reader import build_few_shot_reader as build_reader
+from vlprompt.datasets.build_reader import build_classification_reader as build_reader
 from vlprompt.datasets.presets import PRESETS
 
 GOOD = {'train': [['a.jpg', 0, 'cat'], ['b.jpg', 1, 'dog']], 'test': [['c.jpg', 1, 'dog']]}

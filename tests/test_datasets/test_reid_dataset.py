@@ -9,21 +9,15 @@ from reid_trees import DATASETS, TEST, TRAIN, entries, folder_of, make_market, m
 
 from vlprompt.datasets import ReIDDataset
 from vlprompt.datasets.build_reader import build_reid_reader
-from vlprompt.datasets.presets import PRESETS
+from vlprompt.engine.compose import compose
 from vlprompt.registry import DATASETS as REGISTRY
 from vlprompt.registry import METRICS
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
-CONFIG_OF = {
-    'market1501': 'market1501_256x128',
-    'dukemtmc': 'dukemtmc_256x128',
-    'occluded_duke': 'occluded_duke_256x128',
-    'msmt17': 'msmt17_256x128',
-    'veri': 'veri_256x256',
-    'vehicleid': 'vehicleid_256x256',
-    'scenes_reid': 'scenes_reid_128x64',
-}
 PUBLISHED_CAMERAS = dict(market1501=6, dukemtmc=8, occluded_duke=8, msmt17=15, veri=20, vehicleid=1, scenes_reid=3)
+
+
+def config_of(name, folder):
+    return compose(Config(dict(task='reid', dataset=name, image_size=(32, 16))), dict(data_root=str(folder)))
 
 
 def infos(dataset, *keys):
@@ -33,22 +27,19 @@ def infos(dataset, *keys):
 @pytest.mark.parametrize('name', DATASETS)
 def test_every_config_reads_its_layout(tmp_path, name):
     make_reid_tree(name, tmp_path)
-    cfg = Config.fromfile(CONFIGS / f'{CONFIG_OF[name]}.py')
-    size = tuple(int(side) for side in CONFIG_OF[name].rpartition('_')[2].split('x'))
+    cfg = config_of(name, folder_of(name, tmp_path))
     assert cfg.train_dataloader.batch_size == cfg.train_dataloader.sampler.batch_size == 64
     metric = METRICS.build(cfg.test_evaluator)
     assert metric.repeats == (10 if name == 'vehicleid' else 0)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        cfg[loader].dataset.data_root = str(folder_of(name, tmp_path))
         dataset = REGISTRY.build(cfg[loader].dataset)
-        assert dataset[0]['inputs'].shape == (3, *size)
+        assert dataset[0]['inputs'].shape == (3, 32, 16)
         meta = dataset.metainfo
         assert meta['num_cameras'] == PUBLISHED_CAMERAS[name]
         assert meta['num_views'] == 1
         assert meta['noun'] == ('vehicle' if name in ('veri', 'vehicleid') else 'person')
         roles = Counter(role for (role,) in infos(dataset, 'role'))
         assert list(roles) == (['train'] if loader == 'train_dataloader' else ['query', 'gallery'])
-    assert set(PRESETS['reid']) - set(DATASETS) == {'vehicleid_1600', 'vehicleid_2400'}
 
 
 def test_market_layout(tmp_path):
@@ -70,13 +61,13 @@ def test_market_layout(tmp_path):
 def test_config_for_own_data(tmp_path):
     make_market(tmp_path, 'bounding_box_train', 'query', 'bounding_box_test')
     make_table(tmp_path)
-    cfg = Config.fromfile(CONFIGS / 'custom_reid_256x128.py')
-    assert METRICS.build(cfg.test_evaluator).topk == (1, 5, 10)
-    for table in (dict(), dict(ann_file='images.csv', data_prefix='images', noun='vehicle')):
-        for loader, size in (('train_dataloader', 4 if table else 18), ('test_dataloader', 6 if table else 13)):
-            dataset = REGISTRY.build(cfg[loader].dataset | dict(data_root=str(tmp_path)) | table)
+    for layout, sizes in dict(folder=(18, 13), csv=(4, 6)).items():
+        cfg = config_of(layout, tmp_path)
+        assert METRICS.build(cfg.test_evaluator).topk == (1, 5, 10)
+        for loader, size in zip(('train_dataloader', 'test_dataloader'), sizes, strict=True):
+            dataset = REGISTRY.build(cfg[loader].dataset)
             assert len(dataset) == size
-            assert dataset[0]['inputs'].shape == (3, 256, 128)
+            assert dataset[0]['inputs'].shape == (3, 32, 16)
 
 
 def test_samples_carry_what_the_model_needs(tmp_path):
@@ -133,7 +124,7 @@ def test_vehicleid_draws_one_gallery_image_of_each(tmp_path):
 
 def test_table_with_names(tmp_path):
     make_table(tmp_path)
-    options = dict(ann_file='images.csv', data_prefix='images', noun='vehicle')
+    options = dict(ann_file='images.csv', noun='vehicle')
     train = ReIDDataset(str(tmp_path), **options)
     assert train.metainfo == dict(dataset='custom', num_ids=2, num_cameras=2, num_views=2, noun='vehicle')
     assert infos(train, 'gt_label', 'camid', 'viewid') == [(0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 1)]

@@ -22,10 +22,10 @@ COUNTS = (6, 3, 2)
 CONFIG = """
 _base_ = [
     '{configs}/_base_/models/lpt_vit-b16-in21k.py',
-    '{configs}/_base_/datasets/custom_lt_128x128.py',
     '{configs}/_base_/schedules/lpt_40e.py',
     '{configs}/_base_/default_runtime_long_tailed.py',
 ]
+dataset, data_root = 'list', '{root}'
 pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.RandomHorizontalFlip'),
             dict(type='vlprompt.PackClassification')]
 test_pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
@@ -39,10 +39,10 @@ train_dataloader = dict(
     batch_size=4, num_workers=0, persistent_workers=False,
     sampler=dict(_delete_=True, type='vlprompt.ClassAwareSampler', samples_per_class=2),
     batch_sampler=dict(type='vlprompt.DualStreamBatchSampler'),
-    dataset=dict(data_root='{root}', pipeline=pipeline),
+    dataset=dict(pipeline=pipeline),
 )
 test_dataloader = dict(
-    num_workers=0, persistent_workers=False, dataset=dict(data_root='{root}', pipeline=test_pipeline)
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
 )
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))

@@ -48,7 +48,7 @@ def test_the_checkpoint_of_plot_stays_below_200_kilobytes(finished, tmp_path):
     checkpoint = read_checkpoint(finished / 'epoch_4.pth')
     assert 'classes' not in checkpoint['meta']['dataset_meta'], 'the names are stored once'
     checkpoint['meta']['vlprompt']['class_names'] = resolve_class_names('imagenet')
-    checkpoint['meta']['cfg'] = load_config(CONFIGS / 'plot' / 'plot_rn50_16shot_imagenet.py').pretty_text
+    checkpoint['meta']['cfg'] = load_config(CONFIGS / 'plot' / 'plot_rn50.py').pretty_text
     checkpoint['state_dict'] = {'prompt.context': torch.randn(4, 16, 512)}
     write_checkpoint(checkpoint, tmp_path / 'plot.pth')
     assert 4 * 16 * 512 * 4 < (tmp_path / 'plot.pth').stat().st_size < 200_000

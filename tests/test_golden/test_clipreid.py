@@ -24,7 +24,7 @@ from vlprompt.structures import ReIDSample
 
 CASE = 'clipreid/vit_base'
 CONFIGS = ROOT / 'configs/clipreid'
-SHIPPED = CONFIGS / 'clipreid_vit-b16_60e_market1501-256x128.py'
+SHIPPED = CONFIGS / 'clipreid_vit-b16.py'
 
 
 @pytest.fixture(scope='module')
@@ -193,12 +193,12 @@ def test_total(golden, total, recipe):
 # ------------------------------------------------------------------------------------------------------------ schedules
 
 RECIPES = {
-    'person_vit': 'vit-b16_60e_market1501-256x128',
-    'person_cnn': 'rn50_120e_market1501-256x128',
-    'veri_vit': 'vit-b16_60e_veri-256x256',
-    'veri_cnn': 'rn50_120e_veri-256x256',
-    'vehicleid_vit': 'vit-b16_60e_vehicleid-256x256',
-    'vehicleid_cnn': 'rn50_120e_vehicleid-256x256',
+    'person_vit': ('vit-b16', 'market1501'),
+    'person_cnn': ('rn50', 'market1501'),
+    'veri_vit': ('vit-b16', 'veri'),
+    'veri_cnn': ('rn50', 'veri'),
+    'vehicleid_vit': ('vit-b16', 'vehicleid'),
+    'vehicleid_cnn': ('rn50', 'vehicleid'),
 }
 
 
@@ -223,7 +223,8 @@ def rates(cfg, modules):
 @pytest.mark.parametrize('method', ['clipreid', 'baseline'])
 def test_rates(golden, recipe, method):
     _, ref = golden.load('clipreid/schedules')
-    cfg = load_config(CONFIGS / f'{method}_{RECIPES[recipe]}.py')
+    backbone, dataset = RECIPES[recipe]
+    cfg = load_config(CONFIGS / f'{method}_{backbone}.py', dict(dataset=dataset))
     layer = torch.nn.Linear(1, 1)
     weight, bias = rates(phase_config(cfg), {'layer': layer})
     stage = 'stage2' if method == 'clipreid' else 'base'

@@ -14,7 +14,7 @@ from vlprompt.engine import follow_training_length
 from vlprompt.models import AGCLLoss
 from vlprompt.models.losses.long_tailed import cloud_sizes
 
-SHIPPED = ROOT / 'configs/lpt/lpt_vit-b16-in21k_official-phase1_90e_places_lt.py'
+SHIPPED = ROOT / 'configs/lpt/lpt_vit-b16-in21k_official-phase1.py'
 CASE = 'lpt/vpt_deep'
 
 

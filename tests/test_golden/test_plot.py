@@ -14,11 +14,12 @@ from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.structures import ClassificationSample
 
 SHIPPED = {
-    'clip': 'configs/zero_shot/zero-shot_rn50_caltech101.py',
-    'coop': 'configs/coop/coop_rn50_16shot_caltech101.py',
-    'plot': 'configs/plot/plot_rn50_official_16shot_caltech101.py',
-    'plot_imagenet': 'configs/plot/plot_rn50_official_16shot_imagenet.py',
+    'clip': 'configs/zero_shot/zero-shot_rn50.py',
+    'coop': 'configs/coop/coop_rn50.py',
+    'plot': 'configs/plot/plot_rn50_official.py',
+    'plot_imagenet': 'configs/plot/plot_rn50_official.py',
 }
+DATASET = {'plot_imagenet': 'imagenet'}
 
 
 @pytest.fixture(scope='module')
@@ -34,6 +35,8 @@ def build(golden, tmp_path_factory):
         if not path.exists():
             torch.save(state, path)
         options = {'model.clip.weights': str(path), 'model.class_names': meta['classnames'], **options}
+        if key in DATASET:
+            options['dataset'] = DATASET[key]
         if context is None:
             return init_model(ROOT / SHIPPED[key], cfg_options=options)
         source, converted = folder / 'model.pth.tar-200', folder / 'converted.pth'

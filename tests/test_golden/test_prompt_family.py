@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 from vlprompt.apis import init_model
 from vlprompt.structures import ClassificationSample
 
-COCOOP = 'configs/cocoop/cocoop_vit-b16_16shot_caltech101.py'
-MAPLE = 'configs/maple/maple_vit-b16_16shot_caltech101.py'
+COCOOP = 'configs/cocoop/cocoop_vit-b16.py'
+MAPLE = 'configs/maple/maple_vit-b16.py'
 
 
 @pytest.fixture

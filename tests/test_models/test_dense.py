@@ -129,6 +129,10 @@ def test_the_tower_is_cut_to_the_prompt():
         (dict(prompting='pre', context_decoder=None), 'context_decoder'),
         (dict(prompting='pre', prompt=dict(PROMPT, class_specific=True)), 'class_specific=False'),
         (dict(prompt=dict(PROMPT, n_prompts=2)), 'one prompt per class'),
+        (
+            dict(prompt=dict(PROMPT, type='vlprompt.ConditionalPrompt', reduction=1)),
+            "prompting='pre' with a ContextPrompt",
+        ),
         (dict(class_names=['wall', 'a very long class name']), r"'a very long class name'.*context_length=15"),
     ],
 )

@@ -261,10 +261,10 @@ def test_numbers_come_from_the_checkpoint():
     model = dict(type='vlprompt.ReIdentifier', num_views=2)
     missing = missing_arguments(model, 'vlprompt')
     assert missing == ['num_ids', 'num_cameras']
-    whole = completed(model, missing, arguments_of_checkpoint(saved), 'checkpoint')
+    whole = completed(model, missing, arguments_of_checkpoint(saved))
     assert (whole['num_ids'], whole['num_cameras'], whole['num_views']) == (IDS, 3, 2)
     saved['meta']['vlprompt']['data_arguments'] = dict(num_ids=IDS)  # a converted one may not know all
-    assert completed(model, missing, arguments_of_checkpoint(saved), 'checkpoint')['num_cameras'] is None
+    assert completed(model, missing, arguments_of_checkpoint(saved))['num_cameras'] is None
 
 
 def test_a_checkpoint_of_other_identities(images):

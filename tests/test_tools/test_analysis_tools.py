@@ -43,6 +43,9 @@ def test_mistakes_with_plans(project, tmp_path):
     common = [project.config, 'none', '--from-test-set', '1', '--out', str(tmp_path)]
     with pytest.raises(ConfigError, match=r'CosineAlignment has no transport plan.*configs/plot'):
         show_transport_plan.main(common)
+    sets = ['model.visual.type=vlprompt.VisualPrompt', 'model.visual.sets=2', 'model.clip.arch=micro-vit']
+    with pytest.raises(ConfigError, match='2 sets of visual prompts, not with places in the image'):
+        show_transport_plan.main([*common, *TRANSPORT, *sets, 'model.clip.weights=scenes', 'model.prompt.n_ctx=2'])
     with pytest.raises(ConfigError, match=r"'cat' is not a class of .*tiny.py; its 3 are apple, boat, cup"):
         show_transport_plan.main([*common, '--classes', 'cat', *TRANSPORT])
     with pytest.raises(ConfigError, match=r'the test set has 3 classes that are not the 2 of model.class_names'):

@@ -17,7 +17,7 @@ from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model
 from vlprompt.datasets.dense.coco_json import read_coco
 from vlprompt.datasets.generated.detection import DETECTION_CLASSES, detection_scene
-from vlprompt.engine import cli
+from vlprompt.engine import cli, load_config
 from vlprompt.errors import ConfigError
 
 CONFIGS = ROOT / 'configs' / 'denseclip_det'
@@ -133,7 +133,7 @@ def test_browsing_segmentation_and_classification(tmp_path, capsys):
     generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few' / 'scenes')])
     capsys.readouterr()
     seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-    few = ROOT / 'configs/plot/plot_micro-rn_16shot_scenes.py'
+    few = ROOT / 'configs/plot/plot_micro-rn.py'
     for name, config in (('seg', seg), ('few', few)):
         arguments = ['--data-root', str(tmp_path / name), '--number', '1', '--out', str(tmp_path / 'out' / name)]
         browse_dataset.main([str(config), *arguments])
@@ -172,8 +172,7 @@ def test_some_scenes_are_empty_and_some_hold_crowds():
 @pytest.mark.parametrize('task', ['detection', 'instance'])
 def test_data_root_moves_the_files_of_the_metric(task):
     kind = dict(detection='retinanet', instance='mask-rcnn')[task]
-    cfg = Config.fromfile(CONFIGS / f'{kind}_denseclip-r50_fpn_1x_coco.py')
-    cli.set_data_root(cfg, '/disk/coco')
+    cfg = load_config(CONFIGS / f'{kind}_denseclip-r50_fpn_1x_coco.py', dict(data_root='/disk/coco'))
     assert cfg.val_evaluator.ann_file == '/disk/coco/annotations/instances_val2017.json'
     assert cfg.test_evaluator.ann_file == '/disk/coco/annotations/instances_val2017.json'
     assert cfg.train_dataloader.dataset.dataset.data_root == '/disk/coco'

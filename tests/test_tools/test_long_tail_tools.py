@@ -1,11 +1,12 @@
 """The tools of long-tailed classification on a world of a few images and an untrained model."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import MICRO, ROOT
+from tests.conftest import MICRO
 from tools.analysis_tools import analyse_features, plot_long_tail
 from tools.dataset_converters import generate_world
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES
@@ -13,7 +14,7 @@ from vlprompt.engine import cli
 from vlprompt.errors import ConfigError
 
 CONFIG = """
-_base_ = {base!r}
+task, dataset, data_root = 'long_tailed', 'scenes_lt', {root!r}
 model = dict(
     type='vlprompt.HeadClassifier',
     class_names='scenes_lt',
@@ -32,8 +33,7 @@ test_pipeline = [
     dict(type='vlprompt.ResizeImage', size=(64, 64)),
     dict(type='vlprompt.PackClassification'),
 ]
-train_dataloader = dict(dataset=dict(data_root={root!r}))
-test_dataloader = dict(num_workers=0, dataset=dict(data_root={root!r}, pipeline=test_pipeline))
+test_dataloader = dict(num_workers=0, dataset=dict(pipeline=test_pipeline))
 """
 
 
@@ -43,8 +43,7 @@ def config(tmp_path_factory):
     options = ['--long-tail', '3', '1', '1', '1', '--size', '32', '--workers', '1']
     generate_world.main(['--task', 'long-tailed', '--out', str(root / 'scenes_lt'), *options])
     file = root / 'config.py'
-    base = str(ROOT / 'configs/_base_/datasets/scenes_lt_128x128.py')
-    file.write_text(CONFIG.format(base=base, arch=MICRO['vit'], root=str(root)))
+    file.write_text(CONFIG.format(arch=MICRO['vit'], root=str(root / 'scenes_lt')))
     return str(file)
 
 
@@ -85,7 +84,7 @@ def test_a_linear_probe_has_the_features_of_its_trunk(config, tmp_path):
 
 
 def config_folder(config):
-    return str(ROOT.joinpath(config).parent / 'scenes_lt' / 'images')
+    return str(Path(config).parent / 'scenes_lt' / 'images')
 
 
 def test_mistakes_of_the_user(config, tmp_path):

@@ -10,7 +10,8 @@ from tools.dataset_converters import generate_world
 from vlprompt.apis import RetrievalIndex
 
 CONFIG = """
-_base_ = ['{root}/configs/_base_/datasets/scenes_reid_128x64.py', '{root}/configs/_base_/default_runtime.py']
+_base_ = '{root}/configs/_base_/default_runtime.py'
+task, dataset, image_size = 'reid', 'scenes_reid', (128, 64)
 model = dict(type='vlprompt.ReIdentifier', clip=dict(arch={arch}), num_ids=3, num_cameras=2, num_views=1{more})
 """
 

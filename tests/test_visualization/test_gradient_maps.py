@@ -60,7 +60,7 @@ def test_tool(tmp_path, monkeypatch):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 40, 3), dtype=np.uint8)).save(
             tmp_path / f'{name}.png'
         )
-    config = str(ROOT / 'configs/clipreid/clipreid_micro-vit_20e_scenes_reid-128x64.py')
+    config = str(ROOT / 'configs/clipreid/clipreid_micro-vit.py')
     out = tmp_path / 'maps.png'
     files = [str(tmp_path / f'{name}.png') for name in 'ab']
     show_attention.main([config, 'none', '--images', *files, '--query', files[0], '--out', str(out)])

@@ -1,7 +1,7 @@
 """Test one model for re-identification on several data sets, whatever it was trained on.
 
-python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16_60e_msmt17-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_msmt17-256x128/finetune/epoch_60.pth \
+python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16.py --dataset msmt17 \
+    work_dirs/clipreid_vit-b16_msmt17/finetune/epoch_60.pth \
     --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 
 A data set is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in

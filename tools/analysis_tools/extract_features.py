@@ -1,7 +1,7 @@
 """Describe all images of a folder and store their descriptors, to be searched from Python.
 
-python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_market1501-256x128/finetune/epoch_60.pth photos --out features.npz
+python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth photos --out features.npz
 
 The file holds ``features`` (N, D) float32, not normalised, and ``names``, the N paths below the folder;
 ``vlprompt.apis.RetrievalIndex.load`` reads it. Images go through the config's test pipeline. A model with side

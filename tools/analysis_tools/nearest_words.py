@@ -1,7 +1,7 @@
 """List the words nearest to each learned context vector, as a table, JSON and a picture.
 
-python tools/analysis_tools/nearest_words.py configs/coop/coop_rn50_16shot_caltech101.py \
-    work_dirs/coop_rn50_16shot_caltech101/epoch_200.pth --top-k 5 --out words
+python tools/analysis_tools/nearest_words.py configs/coop/coop_rn50.py \
+    work_dirs/coop_rn50_caltech101_16shot/epoch_200.pth --top-k 5 --out words
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Print a config with everything it inherits and the options applied, after checking its keys.
 
-python tools/analysis_tools/print_config.py configs/coop/coop_rn50_16shot_caltech101.py \
+python tools/analysis_tools/print_config.py configs/coop/coop_rn50.py \
     --cfg-options model.prompt.n_ctx=4
-python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit_2x4e_scenes_lt.py --phase groups
+python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit.py --phase groups
 
 Of a config with phases, --phase prints what that phase runs with; without it the phases stand under `phases`.
 """

@@ -1,6 +1,6 @@
 """Train and test a config with several seeds, and report mean and standard deviation.
 
-python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50_16shot_caltech101.py --seeds 1 2 3
+python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --seeds 1 2 3
 
 Every seed is one run of tools/train.py --test in its own folder <work dir>/seed<N>; a config that trains nothing is
 tested once by tools/test.py. Options not listed here are handed on to that tool, e.g. --data-root, --amp and

@@ -1,7 +1,7 @@
 """Draw which places of an image its descriptor rests on: gradient-weighted maps of a re-identification model.
 
-python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py \
-    work_dirs/clipreid_vit-b16_60e_market1501-256x128/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
+python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
 ... --images a.jpg b.jpg --query q.jpg --out maps.png       # what in a and b agrees with q
 ... --from-test-set 6 --out maps.png
 

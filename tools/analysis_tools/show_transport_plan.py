@@ -1,7 +1,7 @@
 """Draw the transport plans of a PLOT model: where each prompt of a class looks in an image.
 
-python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50_16shot_caltech101.py \
-    work_dirs/plot_rn50_16shot_caltech101/epoch_200.pth --from-test-set 8 --out plans
+python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
+    work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --from-test-set 8 --out plans
 ... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the
@@ -89,6 +89,11 @@ def main(argv: list[str] | None = None) -> None:
             raise ConfigError(
                 f'{args.config}: {type(model.alignment).__name__} has no transport plan; '
                 'take a model with TransportAlignment, such as those of configs/plot'
+            )
+        if getattr(model.visual, 'sets', None) is not None:
+            raise ConfigError(
+                f'{args.config}: its plan matches prompts with {model.visual.sets} sets of visual prompts, not with '
+                'places in the image; take a model without visual.sets'
             )
         annotated = sample['data_samples']
         true = int(annotated.gt_label) if 'gt_label' in annotated else None

@@ -6,7 +6,7 @@ Classification or re-identification: a supported data set, your own data, or the
     python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
     python tools/dataset_converters/check_dataset.py --data-root data/mine                   # a folder per class
     python tools/dataset_converters/check_dataset.py --data-root data/mine --ann-file split.json
-    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50_16shot_caltech101.py
+    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50.py --dataset caltech101
     python tools/dataset_converters/check_dataset.py --dataset cifar100_lt --imbalance 100
     python tools/dataset_converters/check_dataset.py --long-tailed --data-root data/mine --ann-file '{split}.txt'
     python tools/dataset_converters/check_dataset.py --dataset market1501
@@ -20,6 +20,7 @@ Every image is opened. The exit code is 1 if there is a problem.
 
 import argparse
 import sys
+from functools import partial
 from inspect import signature
 
 from vlprompt.command_line import before_imports
@@ -43,21 +44,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 before_imports(parse_args, __name__)
 
-from mmengine.config import Config
-
-from vlprompt.datasets.build_reader import (
-    build_few_shot_reader,
-    build_long_tailed_reader,
-    build_reid_reader,
-)
+from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader
 from vlprompt.datasets.classification.check import check_dataset
 from vlprompt.datasets.presets import PRESETS
 from vlprompt.datasets.reader import Reader
 from vlprompt.datasets.reid.check import check_reid
 from vlprompt.datasets.reid.readers.base import ReIDReader
+from vlprompt.engine import load_config
 
 BUILDERS = dict(
-    FewShotDataset=build_few_shot_reader, LongTailedDataset=build_long_tailed_reader, ReIDDataset=build_reid_reader
+    FewShotDataset=build_classification_reader,
+    LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
+    ReIDDataset=build_reid_reader,
 )
 """Type of a data set -> what builds its reader, from some of its arguments."""
 
@@ -67,11 +65,20 @@ def readers(args: argparse.Namespace) -> list[Reader]:
     if args.config is None:
         if args.reid or args.dataset in PRESETS['reid']:
             return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
-        common = (args.data_root, args.dataset, args.ann_file, args.data_prefix, args.classes)
-        if args.long_tailed or (args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']):
-            return [build_long_tailed_reader(*common, imbalance=args.imbalance, split_seed=args.split_seed)]
-        return [build_few_shot_reader(*common)]
-    config = Config.fromfile(args.config)
+        only_long_tailed = args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']
+        reader = build_classification_reader(
+            args.data_root,
+            args.dataset,
+            args.ann_file,
+            args.data_prefix,
+            args.classes,
+            imbalance=args.imbalance,
+            split_seed=args.split_seed,
+            task='long_tailed' if args.long_tailed or only_long_tailed else 'few_shot',
+        )
+        return [reader]
+    options = dict(dataset=args.dataset, data_root=args.data_root)
+    config = load_config(args.config, {key: value for key, value in options.items() if value is not None})
     unique = {}
     for loader in ('train_dataloader', 'test_dataloader'):
         dataset = (config.get(loader) or {}).get('dataset')

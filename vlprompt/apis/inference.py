@@ -85,7 +85,7 @@ def predict_images(
         of segmentors, ``pred_instances`` of detectors in pixels of the file, ``feature`` (D,) in re-identification.
 
     Example:
-        >>> model = init_model('configs/plot/plot_rn50_16shot_caltech101.py', 'work_dirs/plot/epoch_200.pth')
+        >>> model = init_model('configs/plot/plot_rn50.py', 'work_dirs/plot/epoch_200.pth')
         >>> for sample in predict_images(model, ['a.jpg', 'b.jpg']):
         ...     print(sample.img_path, model.dataset_meta['classes'][int(sample.pred_label)])
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -58,7 +59,7 @@ def init_model(
         FileNotFoundError: no such config or checkpoint.
 
     Example:
-        >>> model = init_model('configs/plot/plot_rn50_16shot_caltech101.py', 'work_dirs/plot/epoch_200.pth')
+        >>> model = init_model('configs/plot/plot_rn50.py', 'work_dirs/plot/epoch_200.pth')
         >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
         torch.Size([1, 100])
     """
@@ -66,29 +67,12 @@ def init_model(
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
-    names = ((content or {}).get('meta') or {}).get('vlprompt', {}).get('class_names')
+    about = ((content or {}).get('meta') or {}).get('vlprompt') or {}
     if class_names is not None and content is None:
-        cfg.model.class_names = names = class_names
-    described = cfg.model
-    if missing := missing_arguments(cfg.model, cfg.get('default_scope')):
-        known = arguments_of_checkpoint(content)
-        if {'class_names', 'num_classes'} & (set(missing) - set(known)):
-            names = names or class_names or names_of_config(cfg)
-            known |= arguments_of_data(dict(classes=resolve_class_names(names)))
-        described = completed(cfg.model, missing, known, 'config' if content is None else f'checkpoint {checkpoint}')
-    model = MODELS.build(described)
-    if names and getattr(model, 'class_names', names) is None:
-        model.set_class_names(names)
+        cfg.model.class_names = class_names
+    model = _build(cfg, about.get('class_names') or class_names, arguments_of_checkpoint(content))
     if content is not None:
-        other_classes = cfg.get('other_classes', False)
-        same_number = names and len(names) == len(getattr(model, 'class_names', ()))
-        if same_number and getattr(model, 'names_follow_data', False) and not other_classes:
-            # The model was trained on data that spelled the names of the same classes in its own way.
-            agree_on_class_names(model, names, f'checkpoint {checkpoint}')
-        if hasattr(model, 'trained_state_dict'):
-            load_trained(model, content, other_classes=other_classes)
-        else:
-            load_whole(model, content)
+        _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
         if class_names is not None:
             model.set_class_names(class_names)
     model.cfg = cfg
@@ -111,3 +95,34 @@ def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Se
         set_random_seed(args.seed)
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=class_names)
+
+
+def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]) -> nn.Module:
+    """The model, with the arguments that the config leaves out.
+
+    Args:
+        cfg: the config.
+        names: class names where the config has none; None: those of its dataset, for a model that needs them.
+        known: other arguments that follow the data.
+    """
+    described = cfg.model
+    if missing := missing_arguments(cfg.model, cfg.get('default_scope')):
+        if {'class_names', 'num_classes'} & (set(missing) - set(known)):
+            names = resolve_class_names(names or names_of_config(cfg))
+            known = known | arguments_of_data(dict(classes=names))
+        described = completed(cfg.model, missing, known)
+    model = MODELS.build(described)
+    if names and getattr(model, 'class_names', names) is None:
+        model.set_class_names(names)
+    return model
+
+
+def _load(model: nn.Module, content: dict, names: Sequence[str] | None, other_classes: bool, what: str) -> None:
+    """Load a checkpoint; where the config only names a dataset, the spelling of the data it was trained on decides."""
+    same_number = names and len(names) == len(getattr(model, 'class_names', ()))
+    if same_number and getattr(model, 'names_follow_data', False) and not other_classes:
+        agree_on_class_names(model, names, what)
+    if hasattr(model, 'trained_state_dict'):
+        load_trained(model, content, other_classes=other_classes)
+    else:
+        load_whole(model, content)

@@ -82,7 +82,7 @@ class RetrievalIndex:
         ValueError: not as many names as features.
 
     Example:
-        >>> model = init_model('configs/clipreid/clipreid_vit-b16_60e_market1501-256x128.py', 'epoch_60.pth')
+        >>> model = init_model('configs/clipreid/clipreid_vit-b16.py', 'epoch_60.pth')
         >>> index = RetrievalIndex.load('features.npz')       # of tools/analysis_tools/extract_features.py
         >>> query = model(torch.zeros(1, 3, 256, 128), mode='tensor')
         >>> index.search(query, k=5).names(index)

@@ -19,25 +19,7 @@ from vlprompt.datasets.reid.readers.market import MarketReader
 from vlprompt.datasets.reid.readers.table import TableReader
 
 
-def build_few_shot_reader(
-    data_root: str | Path | None = None,
-    dataset: str | None = None,
-    ann_file: str | None = None,
-    data_prefix: str = '',
-    classes: str | Sequence[str] | None = None,
-    split: str = 'train',
-) -> SplitReader:
-    """The reader of a :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`, with its arguments.
-
-    Raises:
-        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
-    """
-    if dataset is not None:
-        return _preset('few_shot', data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, classes=classes)
-    return _own_data(data_root, ann_file, data_prefix, classes, split, text_list=ListReader)
-
-
-def build_long_tailed_reader(
+def build_classification_reader(
     data_root: str | Path | None = None,
     dataset: str | None = None,
     ann_file: str | None = None,
@@ -46,21 +28,25 @@ def build_long_tailed_reader(
     split: str = 'train',
     imbalance: float | None = None,
     split_seed: int = 0,
+    task: str = 'few_shot',
 ) -> SplitReader:
-    """The reader of a :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`, with its arguments.
+    """The reader of a classification data set.
+
+    ``task`` is ``'few_shot'`` or ``'long_tailed'``; the other arguments are those of
+    :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset` and
+    :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`.
 
     Raises:
         ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
     """
     if dataset is None:
-        reader = _own_data(data_root, ann_file, data_prefix, classes, split, text_list=NumberedListReader)
+        reader = _own_images(_own_root(data_root), ann_file, data_prefix, classes, split, task)
     else:
-        if find_preset('long_tailed', dataset).balanced and imbalance is None:
+        reader = _preset(task, data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, classes=classes)
+        if imbalance is None and find_preset(task, dataset).balanced:
             raise ValueError(
                 f'dataset={dataset!r} needs imbalance, the ratio of the largest to the smallest class: 100'
             )
-        fixed = dict(ann_file=ann_file, data_prefix=data_prefix, classes=classes)
-        reader = _preset('long_tailed', data_root, dataset, **fixed)
     return reader if imbalance is None else ImbalancedReader(reader, imbalance, split_seed)
 
 
@@ -103,30 +89,24 @@ def _own_root(data_root: str | Path | None) -> Path:
     return Path(data_root)
 
 
-def _own_data(
-    data_root: str | Path | None,
-    ann_file: str | None,
-    data_prefix: str,
-    classes: str | Sequence[str] | None,
-    split: str,
-    text_list: type[ListReader],
+def _own_images(
+    root: Path, ann_file: str | None, data_prefix: str, classes: str | Sequence[str] | None, split: str, task: str
 ) -> SplitReader:
-    """The reader of your own images by the type of ``ann_file``; ``text_list`` reads ``*.txt``."""
-    root = _own_root(data_root)
-    suffix = Path(ann_file or '').suffix
+    """The reader of your own images, by the type of ``ann_file``."""
+    images = root / data_prefix
     if ann_file is None:
-        return FolderReader(root / data_prefix, _names(root, classes))
+        return FolderReader(images, _names(root, classes))
+    suffix = Path(ann_file).suffix
     if suffix == '.json':
         if classes is not None:
             raise ValueError(f'{ann_file} names its classes itself; leave `classes` out')
-        return JsonReader(
-            _one_file(root, ann_file), root / data_prefix, 'data/README.md shows the form of a split file.'
-        )
+        return JsonReader(_one_file(root, ann_file), images, 'data/README.md shows the form of a split file.')
     if suffix in ('.csv', '.txt'):
         if classes is None and (root / NAMES_FILE).exists():
             classes = NAMES_FILE
-        reader = text_list if suffix == '.txt' else ListReader
-        return reader(root / ann_file, root / data_prefix, _names(root, classes), only_split=split)
+        numbers = suffix == '.txt' and task == 'long_tailed'  # as long-tailed benchmarks are published
+        reader = NumberedListReader if numbers else ListReader
+        return reader(root / ann_file, images, _names(root, classes), only_split=split)
     raise ValueError(f'ann_file {ann_file!r} must be *.json, *.csv, *.txt, or None for a folder per class')
 
 

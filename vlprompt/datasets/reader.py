@@ -87,6 +87,11 @@ def check_paths(items: Sequence, split: str, source: str) -> None:
         seen.add(item.path)
 
 
+def first_existing(folder: str | Path, *names: str) -> str:
+    """The first of ``names`` that is in ``folder``; where none is, the first of all, which messages then name."""
+    return next((name for name in names if Path(folder, name).exists()), names[0])
+
+
 def read_text(file: Path) -> str:
     """The content of a UTF-8 text file, with or without byte order mark; a ValueError names file and line otherwise."""
     try:

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import nn
 
 from vlprompt.clip.classnames import resolve_class_names
@@ -32,19 +31,9 @@ def missing_arguments(model: Mapping[str, Any], scope: str | None) -> list[str]:
     return [name for name in getattr(target, 'data_arguments', ()) if name not in given]
 
 
-def completed(model: Mapping[str, Any], missing: list[str], known: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The config of a model with the missing arguments added, None for those that are not known.
-
-    Args:
-        model: config of the model.
-        missing: of :func:`missing_arguments`.
-        known: data arguments by name.
-        source: where they come from, for the log.
-    """
-    added = {name: known.get(name) for name in missing}
-    shown = {name: f'{len(v)} names' if name == 'class_names' and v else repr(v) for name, v in added.items()}
-    print_log(f'From the {source}: ' + ', '.join(f'{k}={v}' for k, v in shown.items()), logger='current')
-    return {**model, **added}
+def completed(model: Mapping[str, Any], missing: list[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a model with the missing arguments added, None for those that are not ``known``."""
+    return {**model, **{name: known.get(name) for name in missing}}
 
 
 def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:

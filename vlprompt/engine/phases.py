@@ -212,7 +212,7 @@ def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Run
         init_default_scope(scope)
         try:
             if missing := missing_arguments(cfg.model, scope):
-                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo), f'data, for phase {name}')
+                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
             with torch.random.fork_rng(devices=[]):  # what the runner draws does not depend on the trial
                 MODELS.build(cfg.model)
         except (ValueError, TypeError) as error:

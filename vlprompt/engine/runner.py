@@ -95,16 +95,22 @@ class PromptRunner(Runner):
         leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested."""
+        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested.
+
+        Class names always come from the data; they are compared with the checkpoint when it is loaded.
+        """
         missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
-        if missing and self._train_loop is None and self._load_from is not None:
+        if not missing:
+            return super().build_model(model)
+        known = {}
+        if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
-            told = [name for name in missing if name != 'class_names'] if known else []
-            model = completed(model, told, known, f'checkpoint {self._load_from}') if told else model
-            missing = [name for name in missing if name not in told]
-        if missing:
-            model = completed(model, missing, arguments_of_data(self.metainfo), 'data')
-        return super().build_model(model)
+        if not known or 'class_names' in missing:
+            known = arguments_of_data(self.metainfo) | known
+        shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
+        if shown:
+            self.logger.info(f'Following the data: {shown}')
+        return super().build_model(completed(model, missing, known))
 
     @property
     def metainfo(self) -> dict[str, Any]:

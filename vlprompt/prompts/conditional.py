@@ -19,7 +19,7 @@ from vlprompt.registry import MODELS
 class ConditionalPrompt(ContextPrompt):
     """Context vectors shifted by what a small network makes of the image.
 
-    With x the global image feature, ``^`` for L2 normalisation and v_1 .. v_n the context vectors (Eq. 3 and 4)::
+    With x the global image feature, ``^`` for L2 normalisation and v_1 .. v_n the context vectors ::
 
         pi(x) = W2 relu(W1 x^ + b1) + b2        (the meta net)
         v_i(x) = v_i + pi(x)                    the same shift for every vector

@@ -32,7 +32,7 @@ class ContextPrompt(TextPrompt):
         end     [SOT] v1 v2 of a sea lion . [EOT]
 
     With ``depth=J`` there are J - 1 further sets of deep vectors, which replace what has become of the context vectors
-    in front of the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023, Eq. 3-4; IVLP).
+    in front of the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023; IVLP).
 
     DenseCLIP's contexts are ``position='end'`` with ``ending=''``, ``context_length=13`` (8 vectors, start and end
     token, and names of up to 3 tokens), ``init_std=1`` and ``init_cut=2``.

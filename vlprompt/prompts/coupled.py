@@ -16,7 +16,7 @@ from vlprompt.registry import MODELS
 class CoupledPrompt(ImagePrompt):
     """A linear layer a block that turns the text prompt's vectors into tokens of the image tower.
 
-    With P_i the n vectors in front of block i = 0 .. J - 1 of the text tower, the image tower gets (Eq. 7)::
+    With P_i the n vectors in front of block i = 0 .. J - 1 of the text tower, the image tower gets::
 
         P~_i = F_i(P_i)        F_i: W -> width, with bias
 

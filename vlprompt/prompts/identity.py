@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, encode
 from vlprompt.clip.text.tokens import PromptTokens
@@ -92,7 +93,13 @@ class IdentityPrompt(TextPrompt):
         eot = len(self.start) + suffix.shape[2] - 1
         return PromptTokens(self.start.unsqueeze(0), suffix, torch.full((1, len(context)), eot, device=context.device))
 
-    def encode(self, text: TextEncoder, reference: bool = False, ids: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        text: TextEncoder,
+        features: ClipFeatures | None = None,
+        reference: bool = False,
+        ids: Tensor | None = None,
+    ) -> Tensor:
         """(1, K, D) text features, not normalised; ``reference`` takes the tower's path over all positions."""
         return text(self(ids=ids), reference=reference)
 

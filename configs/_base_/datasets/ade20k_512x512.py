@@ -8,7 +8,7 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             type=dataset_type,
-            data_root=data_root,
+            data_root='${data_root}',
             data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
         ),
     ),
@@ -16,7 +16,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
     ),
 )

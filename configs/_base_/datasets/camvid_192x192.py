@@ -15,7 +15,7 @@ _palette = [
     [64, 64, 0],
     [0, 128, 192],
 ]
-_layout = dict(data_root=data_root, masks='annotations', palette=_palette)
+_layout = dict(data_root='${data_root}', masks='annotations', palette=_palette)
 train_pipeline = [
     dict(type='vlprompt.LoadImageFile'),
     dict(type='vlprompt.LoadMask'),

@@ -39,7 +39,7 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             type=dataset_type,
-            data_root=data_root,
+            data_root='${data_root}',
             data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
             pipeline=train_pipeline,
         ),
@@ -48,7 +48,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
         pipeline=test_pipeline,
     ),

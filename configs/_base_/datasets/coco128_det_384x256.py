@@ -16,6 +16,6 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
-train_dataloader = dict(batch_size=4, dataset=dict(dataset=dict(data_root=data_root, pipeline=train_pipeline)))
-val_dataloader = dict(batch_size=4, dataset=dict(data_root=data_root, pipeline=test_pipeline))
+train_dataloader = dict(batch_size=4, dataset=dict(dataset=dict(data_root='${data_root}', pipeline=train_pipeline)))
+val_dataloader = dict(batch_size=4, dataset=dict(data_root='${data_root}', pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -28,9 +28,8 @@ train_dataloader = dict(
         seed=1,
         dataset=dict(
             type=dataset_type,
-            data_root=data_root,
-            ann_file='annotations/instances_train.json',
-            data_prefix=dict(img='images/train'),
+            data_root='${data_root}',
+            split='train',
             masks=False,
             broken='error',
             filter_cfg=dict(filter_empty_gt=True, min_size=32),
@@ -46,9 +45,8 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
-        ann_file='annotations/instances_val.json',
-        data_prefix=dict(img='images/val'),
+        data_root='${data_root}',
+        split='val',
         masks=False,
         broken='error',
         test_mode=True,

@@ -40,7 +40,7 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             type=dataset_type,
-            data_root=data_root,
+            data_root='${data_root}',
             split='train',
             pipeline=train_pipeline,
         ),
@@ -49,7 +49,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         split='val',
         pipeline=test_pipeline,
     ),

@@ -32,12 +32,12 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(dataset=dict(data_root=data_root, pipeline=train_pipeline)),
+    dataset=dict(dataset=dict(data_root='${data_root}', pipeline=train_pipeline)),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(data_root=data_root, pipeline=test_pipeline),
+    dataset=dict(data_root='${data_root}', pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader

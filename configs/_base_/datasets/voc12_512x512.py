@@ -8,7 +8,7 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             type=dataset_type,
-            data_root=data_root,
+            data_root='${data_root}',
             ann_file='ImageSets/Segmentation/trainaug.txt',
             data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
         ),
@@ -17,7 +17,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='ImageSets/Segmentation/val.txt',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from vlprompt.clip.classnames import subset_range
-from vlprompt.datasets.build_reader import build_few_shot_reader
+from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
 from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
@@ -77,7 +77,7 @@ class FewShotDataset(ClassificationDataset):
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
         self.shots = shots
         self.subset = subset
-        build = partial(build_few_shot_reader, classes=classes, split=split)
+        build = partial(build_classification_reader, classes=classes, split=split)
         super().__init__(build, data_root, dataset, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from vlprompt.datasets.build_reader import build_long_tailed_reader
+from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
 from vlprompt.registry import DATASETS
 
@@ -61,8 +61,8 @@ class LongTailedDataset(ClassificationDataset):
         split_seed: int = 0,
         **kwargs,
     ) -> None:
-        options = dict(classes=classes, split=split, imbalance=imbalance, split_seed=split_seed)
-        super().__init__(partial(build_long_tailed_reader, **options), data_root, dataset, split=split, **kwargs)
+        options = dict(classes=classes, split=split, imbalance=imbalance, split_seed=split_seed, task='long_tailed')
+        super().__init__(partial(build_classification_reader, **options), data_root, dataset, split=split, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """``img_path`` and ``gt_label`` of every image."""

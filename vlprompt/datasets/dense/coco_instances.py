@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, METRICS
 
 LISTED = 20
@@ -30,7 +31,7 @@ class CocoInstances(CocoDataset):
     ::
 
         data_root/
-        ├── annotations/instances_<split>.json
+        ├── annotations/instances_<split>.json      or annotations/<split>.json
         └── images/<split>/...
 
     Labels follow the order of ``classes``, or of the file's categories; category ids need not be consecutive.  Boxes
@@ -39,8 +40,9 @@ class CocoInstances(CocoDataset):
 
     Args:
         data_root: the folder.
-        ann_file: annotation file, relative to ``data_root`` unless absolute.
-        data_prefix: ``dict(img=...)``, folder of the images, relative to ``data_root`` unless absolute.
+        split: of the default ``ann_file`` and ``data_prefix``.
+        ann_file: annotation file, relative to ``data_root`` unless absolute; None: as above.
+        data_prefix: ``dict(img=...)``, folder of the images, relative to ``data_root`` unless absolute; None: as above.
         classes: K names among the categories, in the order of the labels; None: all of the file.
         masks: every object needs a mask.
         broken: ``'error'`` on a broken entry, or ``'skip'`` it; the log counts and lists what was skipped.
@@ -60,14 +62,19 @@ class CocoInstances(CocoDataset):
     def __init__(
         self,
         data_root: str,
-        ann_file: str,
-        data_prefix: dict[str, str],
+        split: str = 'train',
+        ann_file: str | None = None,
+        data_prefix: dict[str, str] | None = None,
         classes: Sequence[str] | None = None,
         masks: bool = False,
         broken: str = 'error',
         palette: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
+        ann_file = ann_file or first_existing(
+            data_root, f'annotations/instances_{split}.json', f'annotations/{split}.json'
+        )
+        data_prefix = data_prefix or dict(img=f'images/{split}')
         # Kept in metainfo, from where the metric takes it: a path joined to an absolute one is the latter.
         self._source = dict(
             ann_file=str(Path(data_root, ann_file)),

@@ -15,6 +15,7 @@ from mmseg.datasets import BaseSegDataset
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import decode_indices, find_images, load_image
+from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, TRANSFORMS
 
 UNLABELLED = 255
@@ -67,8 +68,8 @@ class FolderSegDataset(BaseSegDataset):
         indices: int | Sequence[int] | None = None,
         lazy_init: bool = False,
     ) -> None:
-        masks = masks or _first_that_exists(data_root, 'masks', 'annotations')
-        class_names = class_names or _first_that_exists(data_root, 'classnames.txt', 'classes.txt')
+        masks = masks or first_existing(data_root, 'masks', 'annotations')
+        class_names = class_names or first_existing(data_root, 'classnames.txt', 'classes.txt')
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
         names = resolve_class_names(class_names)
@@ -114,11 +115,6 @@ class FolderSegDataset(BaseSegDataset):
             )
             for name in names
         ]
-
-
-def _first_that_exists(folder: str, *names: str) -> str:
-    """The first of ``names`` that is in ``folder``; where none is, the first of all, which messages then name."""
-    return next((name for name in names if Path(folder, name).exists()), names[0])
 
 
 @TRANSFORMS.register_module()

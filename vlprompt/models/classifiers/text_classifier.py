@@ -44,11 +44,10 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         alignment: config of an alignment.
         class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
             ``'caltech101'`` or ``'caltech101:base'``; where a config leaves them out, those of the data.
-        visual: config of a visual prompt, :class:`~vlprompt.prompts.VisualPrompt` or
-            :class:`~vlprompt.prompts.CoupledPrompt`; its ``width``, ``layers`` and ``patch_size`` are those of the
-            image tower.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
+        visual: config of a :class:`~vlprompt.prompts.ImagePrompt`, such as a ``VisualPrompt`` or a ``CoupledPrompt``;
+            its ``width``, ``layers`` and ``patch_size`` are those of the image tower.
         auxiliary_losses: configs of losses on the text features ``([B,] P, K, D)``, each adding ``loss_<name>``.
         data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.

@@ -79,6 +79,11 @@ class PixelTextMatching(nn.Module):
             raise ValueError(
                 f'PixelTextMatching compares pixels with one prompt per class, got {self.prompt.n_prompts}'
             )
+        if self.prompt.needs_image:
+            raise ValueError(
+                f'PixelTextMatching: {type(self.prompt).__name__} writes its text for each image; here '
+                "prompting='pre' with a ContextPrompt does that"
+            )
         text.shorten(self.prompt.context_length)
         self.text = text
         self.context_decoder = None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip import VisionTransformer, run_blocks
+from vlprompt.clip.visual_prompts import Entry
 from vlprompt.registry import MODELS
 
 
@@ -60,7 +61,7 @@ class Tuner(nn.Module):
 def class_feature(
     visual: VisionTransformer,
     images: Tensor,
-    prompts: Sequence[Tensor] = (),
+    prompts: Sequence[Entry] = (),
     adapters: Sequence[nn.Module] | None = None,
 ) -> Tensor:
     """(B, width) class token after the final norm, not normalised to length 1.
@@ -68,7 +69,7 @@ def class_feature(
     Args:
         visual: the trunk.
         images: (B, 3, H, W) normalised.
-        prompts: (P, width) tokens by block.
+        prompts: what joins the input of each block, such as (P, width) tokens.
         adapters: branches parallel to the MLPs, one a block.
     """
     blocks = visual.transformer.resblocks

@@ -1,8 +1,9 @@
-# Your own images with a split file in CoOp's form, DIR/split.json (data/README.md), which names the classes.
+# Your own images with a split file in CoOp's form, DIR/split.json or any one split*.json, which names the
+# classes (data/README.md).
 #   --dataset split_json --data-root DIR
 _base_ = './_shared.py'
 
 data_root = 'data/mine'
-train_dataloader = dict(dataset=dict(ann_file='split.json'))
-val_dataloader = dict(dataset=dict(ann_file='split.json'))
-test_dataloader = dict(dataset=dict(ann_file='split.json'))
+train_dataloader = dict(dataset=dict(ann_file='split*.json'))
+val_dataloader = dict(dataset=dict(ann_file='split*.json'))
+test_dataloader = dict(dataset=dict(ann_file='split*.json'))

@@ -1,4 +1,4 @@
-# Your own images in one list, DIR/images.csv with the columns path, identity, camera and split (data/README.md).
+# Your own images in one list, DIR/images.csv with the columns path, id, camera and split (data/README.md).
 #   --dataset csv --data-root DIR
 _base_ = './folder.py'
 

@@ -1,0 +1,158 @@
+"""Your own data by data_root alone: every layout of every task, and what is said when it is not there."""
+
+import json
+from pathlib import Path
+
+import pytest
+from data_trees import CLASSES, COUNTS, make_split_json, save_image
+from reid_trees import make_market, make_table
+
+from vlprompt.datasets import FewShotDataset, LongTailedDataset, ReIDDataset
+from vlprompt.datasets.dense.coco_instances import CocoInstances
+from vlprompt.datasets.dense.folder_seg import FolderSegDataset
+from vlprompt.datasets.presets import PRESETS
+
+LAYOUTS = dict(folder=None, list='{split}.txt', split_json='split*.json')
+PIPELINE = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
+
+
+def make_folders(root: Path, splits=('train', 'val', 'test')) -> None:
+    for split in splits:
+        for label, name in enumerate(CLASSES):
+            for i in range(COUNTS[split]):
+                save_image(root / split / name / f'{i}.png', seed=10 * label + i)
+
+
+def make_lists(root: Path, numbers: bool = False) -> None:
+    make_folders(root)
+    for split, count in COUNTS.items():
+        lines = [
+            f'{split}/{name}/{i}.png {label if numbers else name}'
+            for label, name in enumerate(CLASSES)
+            for i in range(count)
+        ]
+        (root / f'{split}.txt').write_text('\n'.join(lines))
+
+
+def make_layout(layout: str, root: Path) -> None:
+    make = dict(folder=make_folders, list=make_lists, split_json=lambda r: make_split_json(r / 'split_mine.json', r))
+    make[layout](root)
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('kind', [FewShotDataset, LongTailedDataset])
+def test_classification(tmp_path, kind, layout):
+    make_layout(layout, tmp_path)
+    for split, count in COUNTS.items():
+        dataset = kind(str(tmp_path), ann_file=LAYOUTS[layout], split=split, pipeline=PIPELINE)
+        assert len(dataset) == len(CLASSES) * count
+        assert dataset.metainfo['classes'] == list(CLASSES)
+        assert dataset[len(dataset) - 1]['data_samples'].gt_label.tolist() == [2]
+        if kind is LongTailedDataset:
+            assert dataset.metainfo['cls_num_list'] == [COUNTS['train']] * 3
+    if kind is FewShotDataset:
+        assert FewShotDataset(str(tmp_path), ann_file=LAYOUTS[layout], shots=2).class_counts == [2, 2, 2]
+
+
+def test_numbers_in_lists_are_named_by_a_file_beside_them(tmp_path):
+    make_lists(tmp_path, numbers=True)
+    with pytest.raises(ValueError, match=r"train\.txt:1: label '0' is a number; give `classes`"):
+        FewShotDataset(str(tmp_path), ann_file='{split}.txt')
+    assert LongTailedDataset(str(tmp_path), ann_file='{split}.txt').metainfo['classes'] == list(CLASSES)
+    (tmp_path / 'classnames.txt').write_text('a\nb\nc\n')
+    for kind in (FewShotDataset, LongTailedDataset):
+        assert kind(str(tmp_path), ann_file='{split}.txt').metainfo['classes'] == ['a', 'b', 'c']
+
+
+def test_the_validation_split_is_optional(tmp_path):
+    make_folders(tmp_path, ('train', 'test'))
+    assert len(FewShotDataset(str(tmp_path), split='test')) == 6
+    with pytest.raises(FileNotFoundError, match=r"has no split 'val', only train, test\. .* val is optional"):
+        FewShotDataset(str(tmp_path), split='val')
+
+
+def test_class_folders_without_splits_are_told_the_layout(tmp_path):
+    for name in CLASSES:
+        save_image(tmp_path / name / '0.png')
+    message = (
+        r'has none of the folders train, val, test, only first_class, second_class, third_class\. '
+        r'.*\{train,val,test\}/<class name>/<image>'
+    )
+    for kind in (FewShotDataset, LongTailedDataset):
+        with pytest.raises(FileNotFoundError, match=message):
+            kind(str(tmp_path))
+
+
+def test_one_split_file_is_found(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'/split\.json does not exist\. .*form of a split file'):
+        FewShotDataset(str(tmp_path), ann_file='split*.json')
+    for name in ('split_a.json', 'split_b.json'):
+        make_split_json(tmp_path / name, tmp_path)
+    with pytest.raises(ValueError, match=r'holds 2 files split\*\.json: split_a\.json, split_b\.json; .*ann_file'):
+        FewShotDataset(str(tmp_path), ann_file='split*.json')
+    make_split_json(tmp_path / 'split.json', tmp_path)
+    assert FewShotDataset(str(tmp_path), ann_file='split*.json').reader.source.name == 'split.json'
+
+
+def test_reid(tmp_path):
+    make_market(tmp_path, 'bounding_box_train', 'query', 'bounding_box_test')
+    make_table(tmp_path)
+    assert ReIDDataset(str(tmp_path)).metainfo['num_ids'] == 3
+    assert ReIDDataset(str(tmp_path), ann_file='images.csv').metainfo['num_ids'] == 2
+
+
+@pytest.mark.parametrize('masks', ['masks', 'annotations'])
+@pytest.mark.parametrize('names', ['classnames.txt', 'classes.txt'])
+def test_segmentation(tmp_path, masks, names):
+    save_image(tmp_path / 'images/train/a.jpg')
+    save_image(tmp_path / masks / 'train/a.png')
+    with pytest.raises(FileNotFoundError, match=r'classnames\.txt does not exist'):
+        FolderSegDataset(str(tmp_path))
+    (tmp_path / names).write_text('background\ncat\n')
+    dataset = FolderSegDataset(str(tmp_path))
+    assert dataset.metainfo['classes'] == ['background', 'cat']
+    assert dataset.get_data_info(0)['seg_map_path'] == str(tmp_path / masks / 'train/a.png')
+
+
+@pytest.mark.parametrize('file', ['annotations/instances_train.json', 'annotations/train.json'])
+def test_detection_takes_its_classes_from_the_file(tmp_path, file):
+    save_image(tmp_path / 'images/train/a.jpg', size=(40, 36))
+    content = dict(
+        images=[dict(id=1, file_name='a.jpg', width=40, height=36)],
+        categories=[dict(id=4, name='dog'), dict(id=2, name='cat')],
+        annotations=[dict(id=1, image_id=1, category_id=2, bbox=[1, 2, 10, 20])],
+    )
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / file).write_text(json.dumps(content))
+    dataset = CocoInstances(str(tmp_path), split='train')
+    assert dataset.metainfo['classes'] == ('dog', 'cat')
+    assert dataset.get_data_info(0)['instances'][0]['bbox_label'] == 1
+    assert Path(dataset.get_data_info(0)['img_path']) == tmp_path / 'images/train/a.jpg'
+    with pytest.raises(FileNotFoundError, match=r'annotations/instances_val\.json does not exist'):
+        CocoInstances(str(tmp_path), split='val')
+
+
+def test_without_a_folder_the_supported_data_sets_lie_below_data_and_your_own_nowhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_split_json(_made(tmp_path / 'data/dtd') / 'split_zhou_DescribableTextures.json', tmp_path / 'data/dtd/images')
+    assert len(FewShotDataset(dataset='dtd')) == 12
+    (tmp_path / 'data').rename(tmp_path / 'disk')
+    assert len(FewShotDataset('disk/dtd', dataset='dtd')) == 12
+    with pytest.raises(FileNotFoundError, match=r'data/dtd/split_zhou_DescribableTextures\.json does not exist'):
+        FewShotDataset(dataset='dtd')
+    for kind in (FewShotDataset, LongTailedDataset, ReIDDataset):
+        with pytest.raises(ValueError, match=r'your own data needs data_root'):
+            kind()
+    with pytest.raises(ValueError, match=r"unknown dataset 'caltech'; .* Did you mean 'caltech101'"):
+        FewShotDataset(dataset='caltech')
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_every_data_set_has_a_folder_of_its_own_unless_it_is_another_protocol_on_the_same_images():
+    folders = {(task, name): preset.folder for task, presets in PRESETS.items() for name, preset in presets.items()}
+    shared = [folder for folder in set(folders.values()) if list(folders.values()).count(folder) > 1]
+    assert sorted(shared) == ['VehicleID_V1.0', 'imagenet-sketch']
