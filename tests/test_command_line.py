@@ -7,7 +7,7 @@ import torch
 
 from vlprompt import command_line
 from vlprompt.apis import model_from
-from vlprompt.command_line import add_image_options, add_model_options, before_imports, config_options, positive
+from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
 
 CONFIG = 'coop_micro-vit'

@@ -6,7 +6,7 @@ python tools/test.py configs/zero_shot/zero-shot_rn50.py          # nothing to l
 
 import argparse
 
-from vlprompt.command_line import add_common_options, add_phase_option, before_imports, call
+from vlprompt.apis.command_line import add_common_options, add_phase_option, before_imports, call
 
 
 def parse_args() -> argparse.Namespace:

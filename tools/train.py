@@ -7,7 +7,7 @@ A config with phases runs them one after another, each in <work dir>/<phase>; --
 
 import argparse
 
-from vlprompt.command_line import add_common_options, add_phase_option, before_imports, call
+from vlprompt.apis.command_line import add_common_options, add_phase_option, before_imports, call
 
 
 def parse_args() -> argparse.Namespace:

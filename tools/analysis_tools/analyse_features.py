@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vlprompt.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

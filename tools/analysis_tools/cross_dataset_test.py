@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.command_line import add_model_options, before_imports, call
+from vlprompt.apis.command_line import add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

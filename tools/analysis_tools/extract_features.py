@@ -12,7 +12,7 @@ information needs to know their camera: give --camera, or take the mean of all c
 import argparse
 from pathlib import Path
 
-from vlprompt.command_line import add_model_options, before_imports, call
+from vlprompt.apis.command_line import add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

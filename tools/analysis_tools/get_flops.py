@@ -12,7 +12,7 @@ import argparse
 import logging
 from collections.abc import Mapping
 
-from vlprompt.command_line import add_config_options, before_imports, call
+from vlprompt.apis.command_line import add_config_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vlprompt.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

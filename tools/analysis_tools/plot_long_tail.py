@@ -13,7 +13,7 @@ import json
 import re
 from pathlib import Path
 
-from vlprompt.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

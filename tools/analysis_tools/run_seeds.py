@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vlprompt.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:

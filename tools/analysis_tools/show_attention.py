@@ -12,7 +12,7 @@ maximum.
 import argparse
 from pathlib import Path
 
-from vlprompt.command_line import add_image_options, add_model_options, before_imports, call
+from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

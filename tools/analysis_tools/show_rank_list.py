@@ -11,7 +11,7 @@ are left out, as in the metrics.
 import argparse
 from pathlib import Path
 
-from vlprompt.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

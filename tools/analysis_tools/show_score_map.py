@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlprompt.command_line import add_image_options, add_model_options, before_imports, call
+from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ uniform one, on a scale that all pictures of a call share.
 import argparse
 from pathlib import Path
 
-from vlprompt.command_line import add_image_options, add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -23,7 +23,7 @@ import sys
 from functools import partial
 from inspect import signature
 
-from vlprompt.command_line import before_imports
+from vlprompt.apis.command_line import before_imports
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -35,7 +35,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
-from vlprompt.command_line import before_imports
+from vlprompt.apis.command_line import before_imports
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 
-from vlprompt.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args() -> argparse.Namespace:

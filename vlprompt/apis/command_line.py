@@ -19,7 +19,7 @@ from mmengine.config import DictAction
 from vlprompt.compat.environment import check_environment
 from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 _SPACE = '\N{SYMBOL FOR SPACE}'
 """Stands for a blank while mmengine parses, which drops blanks."""

@@ -86,7 +86,7 @@ def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Se
     """The model that a tool's command line asks for, as :func:`init_model` returns it.
 
     Args:
-        args: options of :func:`vlprompt.command_line.add_model_options`.
+        args: options of :func:`vlprompt.apis.command_line.add_model_options`.
         cfg: the config that they name, where the tool has read it already.
         class_names: see :func:`init_model`.
     """
