@@ -111,8 +111,8 @@ class ContextPrompt(TextPrompt):
         self.fixed_lengths = [len(row) for row in fixed_ids]
         if any(self.fixed_lengths) and position != 'end':
             raise ValueError(
-                f'ContextPrompt: init {init!r} has more tokens than n_ctx={self.n_ctx}; the rest stands between context '
-                f"and class name, so position must be 'end', got {position!r}"
+                f'ContextPrompt: init {init!r} has more tokens than n_ctx={self.n_ctx}; the rest stands between '
+                f"context and class name, so position must be 'end', got {position!r}"
             )
         for name in ('start_id', 'rows', 'name_ids', 'eot'):
             self.register_buffer(name, None, persistent=False)
