@@ -33,6 +33,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
+
+from vlprompt.command_line import before_imports
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -88,8 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+before_imports(parse_args, __name__)
 
 import cv2
 import numpy as np
@@ -109,10 +111,16 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int) -> float:
     """Call ``draw`` on every job in parallel; returns the seconds it took."""
     start = time.time()
-    with Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        for _ in pool.imap_unordered(draw, jobs, chunksize=16):
-            pass
+    run_jobs(draw, jobs, workers)
     return time.time() - start
+
+
+def run_jobs(function: Callable[[tuple], Any], jobs: Iterable[tuple], workers: int) -> list:
+    """What ``function`` returns for every job; one worker is this process, which need not be forked then."""
+    if workers == 1:
+        return [function(job) for job in jobs]
+    with Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        return pool.map(function, jobs, chunksize=16)
 
 
 # ---------------------------------------------------------------------------------------------- few-shot, long-tailed
@@ -214,8 +222,7 @@ def write_detection(args: argparse.Namespace) -> None:
         (args.out / 'images' / split).mkdir(parents=True, exist_ok=True)
         jobs = ((args.out, split, index, args.seed, args.size) for index in range(count))
         start = time.time()
-        with Pool(args.workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-            found = pool.map(write_detection_image, jobs, chunksize=16)
+        found = run_jobs(write_detection_image, jobs, args.workers)
         content = coco_content([(f'{index:04d}.png', objects) for index, objects in enumerate(found)], args.size)
         (args.out / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
         crowds = sum(annotation['iscrowd'] for annotation in content['annotations'])
