@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from vlprompt.command_line import CfgOptions
+from vlprompt.apis.command_line import CfgOptions
 from vlprompt.engine import check_config, load_config
 from vlprompt.engine.config_check import accepted_arguments
 from vlprompt.errors import ConfigError

@@ -35,6 +35,8 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
+from vlprompt.apis.command_line import before_imports
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,8 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+before_imports(parse_args, __name__)
 
 import cv2
 import numpy as np
