@@ -27,11 +27,13 @@ The same arguments always give the same files; files that are there already are 
 
 import argparse
 import json
+import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from multiprocessing import Pool
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 
@@ -106,10 +108,26 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
         raise OSError(f'could not write {path}: check that the folder is writable and the disk not full')
 
 
+@contextmanager
+def single_threaded_pool(workers: int) -> Iterator[Pool]:
+    """Worker processes in which OpenCV has one thread each.
+
+    OpenCV's own threads are ended before the processes are forked: a forked process that tries to end those of its
+    parent waits for them for ever.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with multiprocessing.Pool(workers) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int) -> float:
     """Call ``draw`` on every job in parallel; returns the seconds it took."""
     start = time.time()
-    with Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with single_threaded_pool(workers) as pool:
         for _ in pool.imap_unordered(draw, jobs, chunksize=16):
             pass
     return time.time() - start
@@ -214,7 +232,7 @@ def write_detection(args: argparse.Namespace) -> None:
         (args.out / 'images' / split).mkdir(parents=True, exist_ok=True)
         jobs = ((args.out, split, index, args.seed, args.size) for index in range(count))
         start = time.time()
-        with Pool(args.workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with single_threaded_pool(args.workers) as pool:
             found = pool.map(write_detection_image, jobs, chunksize=16)
         content = coco_content([(f'{index:04d}.png', objects) for index, objects in enumerate(found)], args.size)
         (args.out / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
