@@ -13,6 +13,7 @@ from vlprompt.engine import PatternOptimWrapperConstructor
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip_det').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if p.stem.endswith('1x_coco') and 'clip-' in p.stem]
 VIT = dict(MICRO['vit'], vision_layers=4)
+NAMES = ['sky', 'tree', 'fire hydrant']
 SIZE = (64, 96)
 
 
@@ -26,6 +27,8 @@ def shrunk(cfg):
     """Options that put micro towers, trunks and heads in place of the real ones, and leave all else as shipped."""
     model = cfg.model
     options = {'model.neck.out_channels': 16}
+    if model.backbone.type == 'vlprompt.TextGuidedBackbone' and 'class_names' not in model:
+        options['model.class_names'] = NAMES  # those of data that are not at hand
     if 'clip' in model.backbone:
         key, vit = 'model.backbone.clip', 'ViT' in model.backbone.clip.arch
         options |= {f'{key}.arch': dict(VIT if vit else MICRO['rn'], _delete_=True), f'{key}.weights': None}

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlprompt.command_line import call
+from vlprompt.apis.command_line import call
 from vlprompt.compat.environment import check_environment
 
 ROOT = Path(__file__).resolve().parent.parent

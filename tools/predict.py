@@ -29,7 +29,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from vlprompt.command_line import add_model_options, call, positive
+from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,12 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 import numpy as np
 from mmengine.structures import BaseDataElement as DataSample

@@ -6,7 +6,7 @@ python tools/test.py configs/zero_shot/zero-shot_rn50.py          # nothing to l
 
 import argparse
 
-from vlprompt.command_line import add_common_options, add_phase_option, call
+from vlprompt.apis.command_line import add_common_options, add_phase_option, before_imports, call
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,12 +32,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 from mmengine.hooks import PrepareTTAHook
 

@@ -6,20 +6,4 @@ _base_ = [
 ]
 
 data_preprocessor = dict(size=(192, 192))
-model = dict(
-    data_preprocessor=data_preprocessor,
-    backbone=dict(clip=dict(image_size=192)),
-    class_names=[
-        'sky',
-        'building',
-        'pole',
-        'road',
-        'pavement',
-        'tree',
-        'sign_symbol',
-        'fence',
-        'car',
-        'pedestrian',
-        'bicyclist',
-    ],
-)
+model = dict(data_preprocessor=data_preprocessor, backbone=dict(clip=dict(image_size=192)))

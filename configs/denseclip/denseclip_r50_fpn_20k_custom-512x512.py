@@ -1,17 +1,11 @@
-# Your own classes, with images/{train,val}/ and masks/{train,val}/ in data/custom: see data/README.md.
-# Names of more than 3 tokens need a larger prompt.context_length.
+# Your own classes, with images/{train,val}/, masks/{train,val}/ and classnames.txt in data/custom: see data/README.md.
+# The names are those of classnames.txt; more than 3 tokens need a larger backbone.matching.prompt.context_length.
 _base_ = [
     '../_base_/models/denseclip_fpn_r50.py',
     '../_base_/datasets/folder_seg.py',
     '../_base_/schedules/adamw_poly_80k_denseclip.py',
     '../_base_/default_runtime_seg.py',
 ]
-
-_classes = ['background', 'road', 'building', 'tree']
-model = dict(class_names=_classes)
-train_dataloader = dict(dataset=dict(dataset=dict(class_names=_classes)))
-val_dataloader = dict(dataset=dict(class_names=_classes))
-test_dataloader = val_dataloader
 
 train_cfg = dict(max_iters=20000, val_interval=2000)
 param_scheduler = [

@@ -1,5 +1,5 @@
 # Your own classes, with images/{train,val}/ and annotations/instances_{train,val}.json in data/custom_det: see
-# data/README.md. Names of more than 3 tokens need a larger prompt.context_length.
+# data/README.md. Names of more than 3 tokens need a larger backbone.matching.prompt.context_length.
 _base_ = [
     '../_base_/models/denseclip_mask-rcnn_r50.py',
     '../_base_/datasets/coco_json_instance.py',
@@ -7,8 +7,7 @@ _base_ = [
     '../_base_/default_runtime_det.py',
 ]
 
-_classes = ['cat', 'dog', 'fire hydrant']  # categories of the files; leave others out to ignore them
-model = dict(class_names=_classes)
+_classes = None  # all categories of the annotation files, or a list of some of them in the order of the labels
 train_dataloader = dict(dataset=dict(dataset=dict(classes=_classes)))
 val_dataloader = dict(dataset=dict(classes=_classes))
 test_dataloader = val_dataloader

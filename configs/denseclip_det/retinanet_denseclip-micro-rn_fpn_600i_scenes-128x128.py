@@ -4,5 +4,3 @@ _base_ = [
     '../_base_/schedules/adamw_step_micro_600i.py',
     '../_base_/default_runtime_det_micro.py',
 ]
-
-model = dict(class_names=['circle', 'square', 'triangle', 'star', 'heart', 'flower', 'tree', 'house', 'fish', 'cup'])

@@ -32,7 +32,6 @@ def narrow(node):
 
 @pytest.fixture(scope='module')
 def mmdet():
-    pytest.importorskip('mmdet')
     from mmdet.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)

@@ -8,9 +8,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip('mmdet')
-
 from mmdet.structures import DetDataSample
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope

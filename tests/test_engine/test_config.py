@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from vlprompt.command_line import CfgOptions
+from vlprompt.apis.command_line import CfgOptions
 from vlprompt.engine import check_config, load_config
 from vlprompt.engine.config_check import accepted_arguments
 from vlprompt.errors import ConfigError
@@ -104,7 +104,8 @@ def test_a_hook_without_type_is_an_error(refusal):
 
 def test_overriding_a_helper_variable_would_have_no_effect(refusal):
     message = refusal(pipeline=[])
-    assert "'pipeline' is a helper variable" in message
+    assert 'pipeline=[] has no effect' in message
+    assert 'a helper variable' in message
     assert 'Set train_dataloader.dataset.pipeline, test_dataloader.dataset.pipeline instead' in message
 
 

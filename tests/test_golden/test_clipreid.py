@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from torch.nn import functional as F
 
 from tests.conftest import ROOT
@@ -114,8 +113,8 @@ def test_batch_norms_in_training(golden, model):
 def test_stage_1(golden, source, tmp_path):
     meta, ref = golden.load(CASE)
     path, _ = converted(source, 'clip-reid-prompts', tmp_path)
-    cfg = phase_config(Config.fromfile(SHIPPED), 'prompts')
-    learner = init_model(cfg, path, {'model.clip.weights': None, 'model.noun': 'person'})
+    options = {'model.clip.weights': None, 'phases.prompts.model.noun': 'person'}
+    learner = init_model(SHIPPED, path, options, phase='prompts')
     words = [t for t in ref['token_ids'].tolist() if t]
     assert tokenize('A photo of a X X X X person.')[0, : len(words)].tolist() == words
     with torch.no_grad():

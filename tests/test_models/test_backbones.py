@@ -151,7 +151,8 @@ def test_unusable_backbones_are_named(trunk, message):
 
 
 def test_a_backbone_of_timm():
-    pytest.importorskip('mmseg.models')
+    import mmseg.models  # noqa: F401  (registers it)
+
     timm = dict(type='mmseg.TIMMBackbone', model_name='resnet18', pretrained=False, out_indices=(1, 2, 3, 4))
     with DefaultScope.overwrite_default_scope('mmseg'):
         trunk = AttentionPooledTrunk(timm, build_clip(arch=MICRO['rn']), image_size=256)

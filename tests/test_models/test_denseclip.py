@@ -11,7 +11,8 @@ from mmseg.structures import SegDataSample
 
 from tests.conftest import MICRO
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
-from vlprompt.errors import CheckpointError
+from vlprompt.engine.data_arguments import missing_arguments
+from vlprompt.errors import CheckpointError, ConfigError
 from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.models.segmentors import DenseCLIP
 
@@ -212,6 +213,16 @@ def test_nothing_of_a_step_is_kept():
         model(*batch(), mode=mode)
         assert model.backbone.matched is None
         copy.deepcopy(model)
+
+
+def test_names_agree_with_the_data():
+    spelled = [name.upper() for name in dense_class_names('cityscapes', 'mmseg')]
+    model = build(class_names='cityscapes')
+    model.meet_data(dict(classes=spelled), 'training set', training=True)
+    assert model.class_names == tuple(spelled), 'the data decide where the config names a data set'
+    with pytest.raises(ConfigError, match='test set: the model has 19 classes, the data 18'):
+        model.meet_data(dict(classes=spelled[:-1]), 'test set', training=False)
+    assert missing_arguments(dict(type='vlprompt.DenseCLIP'), 'mmseg') == ['class_names']
 
 
 def test_new_class_names_at_test_time():

@@ -38,7 +38,7 @@ def test_short_path_and_gradients(text):
     results = []
     for reference in (False, True):
         prompt.context.grad = None
-        features = prompt.encode(text, reference, ids)[0]
+        features = prompt.encode(text, reference=reference, ids=ids)[0]
         (features * weights).sum().backward()
         results.append((features.detach(), prompt.context.grad))
     for short, full in zip(*results, strict=True):

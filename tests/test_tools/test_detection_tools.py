@@ -1,17 +1,15 @@
 """Tools for detection, on micro towers and a few tiny scenes: each runs and says or draws what it should."""
 
 import json
-import runpy
-import sys
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from tests.conftest import MICRO, ROOT
+from tests.conftest import ROOT
+from tests.test_tools.dense import make_world, narrow_config, run_tool
 from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model
@@ -22,21 +20,12 @@ from vlprompt.errors import ConfigError
 
 CONFIGS = ROOT / 'configs' / 'denseclip_det'
 SMALL = {
-    'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
-    'model.backbone.clip.weights': None,
-    'model.backbone.clip.image_size': 64,
-    'model.backbone.matching.context_decoder.width': 64,
-    'model.backbone.matching.context_decoder.layers': 1,
-    'model.neck.out_channels': 8,
     'model.rpn_head.feat_channels': 8,
     'model.roi_head.bbox_head.fc_out_channels': 8,
     'model.roi_head.mask_head.conv_out_channels': 8,
     'model.test_cfg.rpn.max_per_img': 10,
     'model.test_cfg.rcnn.score_thr': 0.0,
     'model.test_cfg.rcnn.max_per_img': 5,
-    'train_dataloader.batch_size': 2,
-    'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 2,
 }
 
 
@@ -48,31 +37,42 @@ def scope():
 
 @pytest.fixture(scope='module')
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('scenes_det')
-    options = ['--task', 'detection', '--size', '64', '--images', '6', '3', '--workers', '1']
-    generate_world.main([*options, '--out', str(folder)])
-    return folder
+    return make_world(tmp_path_factory.mktemp('scenes_det'), 'detection', 6, 3)
 
 
 @pytest.fixture(scope='module')
-def small_config(tmp_path_factory):
-    """The shipped Mask R-CNN on a micro CLIP, as a file; training takes two steps."""
-    cfg = Config.fromfile(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py')
-    cfg.merge_from_dict(SMALL)
-    for steps in (cfg.test_pipeline, cfg.val_dataloader.dataset.pipeline, cfg.test_dataloader.dataset.pipeline):
-        steps[1].scale = (64, 64)
+def small_config(tmp_path_factory, world):
+    """The shipped Mask R-CNN on a micro CLIP, as a file."""
+    cfg = narrow_config(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py', world, **SMALL)
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.pipeline[1].scale = (64, 64)
     path = tmp_path_factory.mktemp('config') / 'small.py'
     path.write_text(cfg.pretty_text)
     return path
 
 
-def test_trains_resumes_and_tests_from_the_command_line(small_config, world, tmp_path, monkeypatch):
-    """Interrupted after two of three steps and resumed, the weights are those of a run in one go; pictures of all."""
+def test_class_names_and_class_counts_follow_the_data(world):
+    """Your own annotations: all categories of the files, or those that the datasets keep."""
+    cfg = narrow_config(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_custom-192x128.py', world, **SMALL)
+    model = init_model(cfg)
+    assert model.class_names == tuple(DETECTION_CLASSES)
+    assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 10
+    kept = ['star', 'cup']
+    for loader in (cfg.train_dataloader.dataset, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.classes = kept
+    model = init_model(cfg)
+    assert list(model.class_names) == kept
+    assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 2
+
+
+def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, monkeypatch):
+    """Interrupted after two of three steps and resumed, the weights are those of a run in one go; pictures of all.
+
+    No config names the classes: they are those of the training data, and in testing those of the checkpoint.
+    """
 
     def tool(name, folder, *arguments):
-        options = ['--data-root', str(world), '--work-dir', str(tmp_path / folder)]
-        monkeypatch.setattr(sys, 'argv', [name, str(small_config), *map(str, arguments), *options])
-        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        run_tool(monkeypatch, name, small_config, *arguments, '--work-dir', tmp_path / folder)
 
     three = ['--no-validate', '--cfg-options', 'train_cfg.max_iters=3']
     tool('train.py', 'once', *three)
@@ -93,7 +93,7 @@ def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):
     images = [str(world / 'images' / 'val' / '0001.png')]
     common = [str(small_config), 'none', '--out', str(tmp_path)]
     show_score_map.main([*common, '--images', *images, '--class-names', 'a red bus', 'star'])
-    show_score_map.main([*common, '--from-test-set', '1', '--data-root', str(world)])
+    show_score_map.main([*common, '--from-test-set', '1'])
     written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
     assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0001.png']
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
@@ -118,8 +118,8 @@ def test_padding_is_cut_off():
     assert 1.4 < cut.max() < 1.6
 
 
-def test_browsing_detection(small_config, world, tmp_path, capsys):
-    options = ['--out', str(tmp_path), '--data-root', str(world)]
+def test_browsing_detection(small_config, tmp_path, capsys):
+    options = ['--out', str(tmp_path)]
     browse_dataset.main([str(small_config), *options, '--number', '2', '--epoch', '1'])
     browse_dataset.main([str(small_config), *options, '--number', '1', '--split', 'test'])
     written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
@@ -130,7 +130,7 @@ def test_browsing_detection(small_config, world, tmp_path, capsys):
 def test_browsing_segmentation_and_classification(tmp_path, capsys):
     common = ['--size', '64', '--workers', '1', '--out']
     generate_world.main(['--task', 'segmentation', '--images', '2', '1', *common, str(tmp_path / 'seg')])
-    generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few' / 'scenes')])
+    generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few')])
     capsys.readouterr()
     seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
     few = ROOT / 'configs/plot/plot_micro-rn.py'

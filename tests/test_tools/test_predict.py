@@ -178,7 +178,6 @@ def test_segmentation(photographs, tmp_path):
 
 
 def test_instances(photographs, tmp_path):
-    pytest.importorskip('mmdet')
     from pycocotools import mask as coco_mask
 
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -186,10 +185,11 @@ def test_instances(photographs, tmp_path):
             'denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py',
             tmp_path,
             **{
-                'model.clip': CLIP,
+                'model.backbone.clip': CLIP,
+                'model.class_names': list('abcdefghij'),
                 'model.neck.out_channels': 8,
-                'model.context_decoder.width': 64,
-                'model.context_decoder.layers': 1,
+                'model.backbone.matching.context_decoder.width': 64,
+                'model.backbone.matching.context_decoder.layers': 1,
                 'model.rpn_head.feat_channels': 8,
                 'model.roi_head.bbox_head.fc_out_channels': 8,
                 'model.roi_head.mask_head.conv_out_channels': 8,
@@ -199,7 +199,7 @@ def test_instances(photographs, tmp_path):
         )
         images = run(config, 'none', photographs, '--score', 0, '--out', tmp_path / 'out')
         with pytest.raises(ConfigError, match=r'was trained for .* and no others'):
-            run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *'abcdefghij')
+            run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *'klmnopqrst')
     for image in images:
         scores = [found['score'] for found in image['objects']]
         assert len(scores) == 5

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,24 +12,17 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from dev.benchmarks import denseclip_slide
-from tests.conftest import MICRO, ROOT
+from tests.conftest import ROOT
+from tests.test_tools.dense import make_world, narrow_config, run_tool
 from tools.analysis_tools import get_flops, show_score_map
-from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model
 from vlprompt.engine import cli
 from vlprompt.errors import ConfigError
 
 CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+CUSTOM = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_custom-128x128.py'
 BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py'
-SMALL = {
-    'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
-    'model.backbone.clip.weights': None,
-    'model.backbone.clip.image_size': 64,
-    'model.backbone.matching.context_decoder.width': 64,
-    'model.backbone.matching.context_decoder.layers': 1,
-    'model.neck.out_channels': 8,
-    'model.decode_head.channels': 8,
-}
+SMALL = {'model.decode_head.channels': 8}
 
 
 @pytest.fixture(autouse=True)
@@ -41,35 +33,35 @@ def scope():
 
 @pytest.fixture(scope='module')
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('scenes_seg')
-    options = ['--task', 'segmentation', '--size', '64', '--images', '4', '3', '--workers', '1']
-    generate_world.main([*options, '--out', str(folder)])
-    return folder
+    return make_world(tmp_path_factory.mktemp('scenes_seg'), 'segmentation', 4, 3)
 
 
 @pytest.fixture(scope='module')
-def small_config(tmp_path_factory):
-    """The shipped config on a micro CLIP, as a file; training takes two steps."""
-    cfg = Config.fromfile(CONFIG)
-    cfg.merge_from_dict(SMALL)
-    cfg.merge_from_dict({'train_dataloader.batch_size': 2, 'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2})
+def small_config(tmp_path_factory, world):
+    """The shipped config on a micro CLIP, as a file."""
+    cfg = narrow_config(CONFIG, world, **SMALL)
     cfg.merge_from_dict({'data_preprocessor.size': (64, 64), 'model.data_preprocessor.size': (64, 64)})
-    for steps in (cfg.train_pipeline, cfg.train_dataloader.dataset.dataset.pipeline):
-        steps[2].scale = steps[3].crop_size = (64, 64)
+    steps = cfg.train_dataloader.dataset.dataset.pipeline
+    steps[2].scale = steps[3].crop_size = (64, 64)
     cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale=(side, side)) for side in (64, 96)]
     path = tmp_path_factory.mktemp('config') / 'small.py'
     path.write_text(cfg.pretty_text)
     return path
 
 
-def test_trains_resumes_and_tests_from_the_command_line(small_config, world, tmp_path, monkeypatch):
+def test_class_names_and_class_counts_follow_the_data(world):
+    """Your own folders: ``classnames.txt`` is all that names the classes."""
+    model = init_model(narrow_config(CUSTOM, world, **SMALL))
+    names = (world / 'classnames.txt').read_text().splitlines()
+    assert list(model.class_names) == names
+    assert model.decode_head.num_classes == len(names) == 11
+
+
+def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, monkeypatch):
     """train.py; test.py whole, by windows, and with several scales; pictures and predictions of every image."""
-    import runpy
 
     def tool(name, *arguments):
-        options = ['--data-root', str(world), '--work-dir', str(tmp_path / name)]
-        monkeypatch.setattr(sys, 'argv', [name, str(small_config), *map(str, arguments), *options])
-        runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+        run_tool(monkeypatch, name, small_config, *arguments, '--work-dir', tmp_path / name)
         return json.loads((tmp_path / name / cli.METRICS_FILE).read_text())
 
     trained = tool('train.py', '--test')
@@ -91,7 +83,7 @@ def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path,
     images, masks = ([str(world / kind / 'val' / '0001.png')] for kind in ('images', 'masks'))
     common = [str(small_config), 'none', '--out', str(tmp_path)]
     show_score_map.main([*common, '--images', *images, '--masks', *masks, '--class-names', 'a red bus', 'star'])
-    show_score_map.main([*common, '--from-test-set', '2', '--data-root', str(world), '--stretch'])
+    show_score_map.main([*common, '--from-test-set', '2', '--stretch'])
     written = [line for line in capsys.readouterr().out.splitlines() if line.endswith('.png')]
     assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0000.png', '001_0002.png']
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)

@@ -58,7 +58,6 @@ def test_figures_name_what_they_show():
 
 
 def test_containers_of_mmdet():
-    pytest.importorskip('mmdet')
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
 

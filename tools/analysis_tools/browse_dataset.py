@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vlprompt.command_line import add_config_options, call
+from vlprompt.apis.command_line import add_config_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,12 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 import numpy as np
 from matplotlib.figure import Figure

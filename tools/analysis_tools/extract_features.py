@@ -12,7 +12,7 @@ information needs to know their camera: give --camera, or take the mean of all c
 import argparse
 from pathlib import Path
 
-from vlprompt.command_line import add_model_options, call
+from vlprompt.apis.command_line import add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -26,12 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 
 from vlprompt.apis import RetrievalIndex, describe_images, find_images, model_from, person_files, stack_descriptors

@@ -8,7 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.command_line import add_model_options, call, positive
+from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,12 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 from torch import nn
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vlprompt.command_line import call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,12 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 from vlprompt.visualization import draw_curves, read_runs, save_figure
 

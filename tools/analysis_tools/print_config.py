@@ -9,7 +9,7 @@ Of a config with phases, --phase prints what that phase runs with; without it th
 
 import argparse
 
-from vlprompt.command_line import add_common_options, add_phase_option, call
+from vlprompt.apis.command_line import add_common_options, add_phase_option, call
 
 
 def main(argv: list[str] | None = None) -> None:

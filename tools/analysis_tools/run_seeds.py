@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vlprompt.command_line import call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
@@ -27,12 +27,7 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args()
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 from vlprompt.engine import cli
 from vlprompt.engine.config import load_config

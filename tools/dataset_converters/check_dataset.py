@@ -23,6 +23,8 @@ import sys
 from functools import partial
 from inspect import signature
 
+from vlprompt.apis.command_line import before_imports
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,12 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader
 from vlprompt.datasets.classification.check import check_dataset

@@ -27,14 +27,15 @@ The same arguments always give the same files; files that are there already are 
 
 import argparse
 import json
-import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from multiprocessing.pool import Pool
+from collections.abc import Callable, Iterable
+from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
+
+from vlprompt.apis.command_line import before_imports
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -90,8 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
+before_imports(parse_args, __name__)
 
 import cv2
 import numpy as np
@@ -108,29 +108,28 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
         raise OSError(f'could not write {path}: check that the folder is writable and the disk not full')
 
 
-@contextmanager
-def single_threaded_pool(workers: int) -> Iterator[Pool]:
-    """Worker processes in which OpenCV has one thread each.
-
-    OpenCV's own threads are ended before the processes are forked: a forked process that tries to end those of its
-    parent waits for them for ever.
-    """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with multiprocessing.Pool(workers) as pool:
-            yield pool
-    finally:
-        cv2.setNumThreads(threads)
-
-
 def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int) -> float:
     """Call ``draw`` on every job in parallel; returns the seconds it took."""
     start = time.time()
-    with single_threaded_pool(workers) as pool:
-        for _ in pool.imap_unordered(draw, jobs, chunksize=16):
-            pass
+    run_jobs(draw, jobs, workers)
     return time.time() - start
+
+
+def run_jobs(function: Callable[[tuple], Any], jobs: Iterable[tuple], workers: int) -> list:
+    """What ``function`` returns for every job; one worker is this process, which need not be forked then.
+
+    Workers have one OpenCV thread each.  OpenCV's threads are ended before the processes are forked: a forked process
+    that tries to end those of its parent waits for them for ever.
+    """
+    if workers == 1:
+        return [function(job) for job in jobs]
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with Pool(workers) as pool:
+            return pool.map(function, jobs, chunksize=16)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 # ---------------------------------------------------------------------------------------------- few-shot, long-tailed
@@ -232,8 +231,7 @@ def write_detection(args: argparse.Namespace) -> None:
         (args.out / 'images' / split).mkdir(parents=True, exist_ok=True)
         jobs = ((args.out, split, index, args.seed, args.size) for index in range(count))
         start = time.time()
-        with single_threaded_pool(args.workers) as pool:
-            found = pool.map(write_detection_image, jobs, chunksize=16)
+        found = run_jobs(write_detection_image, jobs, args.workers)
         content = coco_content([(f'{index:04d}.png', objects) for index, objects in enumerate(found)], args.size)
         (args.out / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
         crowds = sum(annotation['iscrowd'] for annotation in content['annotations'])

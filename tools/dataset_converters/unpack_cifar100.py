@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from vlprompt.command_line import call
+from vlprompt.apis.command_line import call
 
 MEMBERS = ('meta', 'train', 'test')
 MD5 = 'eb9058c3a382ffc7106e4002c42a8d85'

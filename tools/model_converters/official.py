@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 
-from vlprompt.command_line import call
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,12 +28,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-if __name__ == '__main__':
-    parse_args()  # answers --help, and mistakes, before the imports below take their seconds
-
-from vlprompt.compat.environment import check_environment
-
-check_environment()  # before anything imports torchvision or an mm package
+before_imports(parse_args, __name__)
 
 from vlprompt.compat.official import CONVERTERS, convert, describe
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint

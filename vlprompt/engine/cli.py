@@ -1,4 +1,4 @@
-"""How the options of the command-line tools (:mod:`vlprompt.command_line`) change a config, and the runs they start."""
+"""How the options of the tools (:mod:`vlprompt.apis.command_line`) change a config, and the runs they start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
-from vlprompt.command_line import config_options
+from vlprompt.apis.command_line import config_options
 from vlprompt.engine.config import load_config
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.errors import ConfigError
@@ -26,7 +26,7 @@ METRICS_FILE = 'test_metrics.json'
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """The checked config with the options of :func:`~vlprompt.command_line.add_config_options` applied."""
+    """The checked config with the options of :func:`~vlprompt.apis.command_line.add_config_options` applied."""
     cfg = load_config(args.config, config_options(args))
     if args.seed is not None:
         set_seed(cfg, args.seed)
@@ -34,7 +34,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
 
 def base_config(args: argparse.Namespace) -> Config:
-    """The checked config with the options of :func:`~vlprompt.command_line.add_common_options` applied."""
+    """The checked config with the options of :func:`~vlprompt.apis.command_line.add_common_options` applied."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args)
     cfg.setdefault('runner_type', 'vlprompt.PromptRunner')

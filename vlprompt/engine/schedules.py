@@ -140,12 +140,6 @@ class WarmupCosineLR(ClosedFormLR):
         recount: restart counting after the warm-up, as above.  False gives the variant whose counter keeps running,
             :math:`\eta (1 + \cos(\pi e / E)) / (1 + \cos(\pi w / E))`.
         **schedule: ``begin``, ``end``, ``by_epoch`` and the rest of :class:`ClosedFormLR`.
-
-    Example:
-        >>> optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2e-3)
-        >>> schedule = WarmupCosineLR(optimizer, T_max=50)
-        >>> optimizer.param_groups[0]['lr']
-        1e-05
     """
 
     counted = ('T_max', 'warmup_epochs')

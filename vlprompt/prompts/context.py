@@ -11,7 +11,7 @@ from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import bpe_lengths, tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
-from vlprompt.prompts.words import check_room, context_rows, embed_ids, init_ids, padded
+from vlprompt.prompts.words import check_room, context_rows, padded, start_from_words
 from vlprompt.registry import MODELS
 
 POSITIONS = ('end', 'middle', 'front')
@@ -83,20 +83,15 @@ class ContextPrompt(TextPrompt):
             raise ValueError(f'ContextPrompt: position must be one of {POSITIONS}, got {position!r}')
         if n_prompts < 1:
             raise ValueError(f'ContextPrompt: n_prompts must be at least 1, got {n_prompts}')
+        fixed_ids: list[list[int]] = [[]] * n_prompts
         if init is None:
             n_ctx = 16 if n_ctx is None else n_ctx
             if n_ctx < 1:
                 raise ValueError(f'ContextPrompt: n_ctx must be at least 1, got {n_ctx}')
-            shape = (n_prompts, n_ctx, text.width)
-            if class_specific:
-                shape = (n_prompts, len(class_names), n_ctx, text.width)
-            context = _draw(shape, init_std, init_cut)
-            fixed_ids: list[list[int]] = [[]] * n_prompts
+            classes = (len(class_names),) if class_specific else ()
+            context = _draw((n_prompts, *classes, n_ctx, text.width), init_std, init_cut)
         else:
-            ids = init_ids(init, n_prompts, n_ctx)
-            n_ctx = len(ids[0]) if n_ctx is None else n_ctx
-            context = embed_ids([row[:n_ctx] for row in ids], text)
-            fixed_ids = [row[n_ctx:] for row in ids]
+            context, fixed_ids = start_from_words(init, n_prompts, n_ctx, text)
             if class_specific:
                 context = context.unsqueeze(1).repeat(1, len(class_names), 1, 1)
         self.n_prompts, self.n_ctx = n_prompts, context.shape[-2]
@@ -116,8 +111,8 @@ class ContextPrompt(TextPrompt):
         self.fixed_lengths = [len(row) for row in fixed_ids]
         if any(self.fixed_lengths) and position != 'end':
             raise ValueError(
-                f'ContextPrompt: init {init!r} has more tokens than n_ctx={n_ctx}; the rest stands between context and '
-                f"class name, so position must be 'end', got {position!r}"
+                f'ContextPrompt: init {init!r} has more tokens than n_ctx={self.n_ctx}; the rest stands between '
+                f"context and class name, so position must be 'end', got {position!r}"
             )
         for name in ('start_id', 'rows', 'name_ids', 'eot'):
             self.register_buffer(name, None, persistent=False)

@@ -12,8 +12,19 @@ from vlprompt.clip.text.tokenizer import bpe_lengths, encode
 from vlprompt.prompts.base import readable
 
 
-def init_ids(init: str | Sequence[str], n_prompts: int, n_ctx: int | None) -> list[list[int]]:
-    """P rows of token ids, of one text for all prompts or of a text for each.
+def start_from_words(
+    init: str | Sequence[str], n_prompts: int, n_ctx: int | None, text: TextEncoder
+) -> tuple[Tensor, list[list[int]]]:
+    """Vectors that start as the embedding of words, and the words that are left.
+
+    Args:
+        init: one text for all prompts, or a text for each.
+        n_prompts: P.
+        n_ctx: tokens of each text that become vectors; None: all of them.
+        text: the text tower.
+
+    Returns:
+        (P, n_ctx, W) in full precision, without gradient, and for each prompt the ids of its further tokens.
 
     Raises:
         ValueError: not P texts, one with fewer than ``n_ctx`` tokens, or without ``n_ctx`` of different counts.
@@ -21,7 +32,7 @@ def init_ids(init: str | Sequence[str], n_prompts: int, n_ctx: int | None) -> li
     texts = [readable(init)] * n_prompts if isinstance(init, str) else [readable(t) for t in init]
     if len(texts) != n_prompts:
         raise ValueError(f'ContextPrompt: init gives {len(texts)} texts for n_prompts={n_prompts}')
-    ids = [encode(text) for text in texts]
+    ids = [encode(words) for words in texts]
     lengths = [len(row) for row in ids]
     if n_ctx is None and (len(set(lengths)) > 1 or lengths[0] < 1):
         counts = ', '.join(f'{t!r}: {n}' for t, n in zip(texts, lengths, strict=True))
@@ -29,15 +40,12 @@ def init_ids(init: str | Sequence[str], n_prompts: int, n_ctx: int | None) -> li
             'ContextPrompt: init texts need the same token count, at least one, unless n_ctx says how many tokens of '
             f'each are learned; got {counts}'
         )
-    if n_ctx is not None and not 1 <= n_ctx <= min(lengths):
-        text = texts[lengths.index(min(lengths))]
-        raise ValueError(f'ContextPrompt: n_ctx={n_ctx}, but init {text!r} has {min(lengths)} tokens')
-    return ids
-
-
-def embed_ids(ids: Sequence[Sequence[int]], text: TextEncoder) -> Tensor:
-    """(P, n_ctx, W) token embeddings in full precision, without gradient."""
-    return text.token_embedding(torch.tensor(ids, device=text.token_embedding.weight.device)).detach().float().clone()
+    n_ctx = lengths[0] if n_ctx is None else n_ctx
+    if not 1 <= n_ctx <= min(lengths):
+        shortest = texts[lengths.index(min(lengths))]
+        raise ValueError(f'ContextPrompt: n_ctx={n_ctx}, but init {shortest!r} has {min(lengths)} tokens')
+    learned = torch.tensor([row[:n_ctx] for row in ids], device=text.token_embedding.weight.device)
+    return text.token_embedding(learned).detach().float().clone(), [row[n_ctx:] for row in ids]
 
 
 def padded(ids: Sequence[Sequence[int]]) -> Tensor:

@@ -76,13 +76,12 @@ class TextGuidedBackbone(BaseModule):
         Raises:
             ValueError: the class names were exchanged for more or fewer.
         """
-        if len(self.matching.class_names) != self.num_classes:
-            raise ValueError(
-                f'neck and heads were built for {self.num_classes} classes, but there are '
-                f'{len(self.matching.class_names)} class names now: use score_map(), or set as many names as the heads '
-                'have classes'
-            )
         self.matched = matched = self.match(images)
+        if matched.scores.shape[1] != self.num_classes:
+            raise ValueError(
+                f'neck and heads were built for {self.num_classes} classes, but there are {matched.scores.shape[1]} '
+                'class names now: use score_map(), or set as many names as the heads have classes'
+            )
         return matched.maps if self.score_concat is None else self.score_concat(matched.maps, matched.scores)
 
     def match(self, images: Tensor) -> PixelText:

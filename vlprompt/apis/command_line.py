@@ -16,9 +16,10 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from vlprompt.compat.environment import check_environment
 from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 
 _SPACE = '\N{SYMBOL FOR SPACE}'
 """Stands for a blank while mmengine parses, which drops blanks."""
@@ -132,6 +133,20 @@ def add_image_options(parser: ArgumentParser) -> None:
     source.add_argument(
         '--from-test-set', type=positive, metavar='N', help="N images, spread evenly over the config's test set"
     )
+
+
+def before_imports(parse_args: Callable[[], Any], name: str) -> None:
+    """What a tool does first when it is run: answer ``--help`` and mistakes, and refuse broken installations.
+
+    The imports of torch and the mm packages, which come next, take seconds.
+
+    Args:
+        parse_args: of the tool; what it returns is dropped.
+        name: the tool's ``__name__``; nothing is done where a tool is imported.
+    """
+    if name == '__main__':
+        parse_args()
+        call(check_environment)
 
 
 def call(main: Callable[[], Any]) -> None:

@@ -82,6 +82,21 @@ def init_model(
     return model.to(device).eval()
 
 
+def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Sequence[str] | None = None) -> nn.Module:
+    """The model that a tool's command line asks for, as :func:`init_model` returns it.
+
+    Args:
+        args: options of :func:`vlprompt.apis.command_line.add_model_options`.
+        cfg: the config that they name, where the tool has read it already.
+        class_names: see :func:`init_model`.
+    """
+    cfg = read_config(args) if cfg is None else cfg
+    if args.seed is not None:
+        set_random_seed(args.seed)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=class_names)
+
+
 def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]) -> nn.Module:
     """The model, with the arguments that the config leaves out.
 
@@ -111,18 +126,3 @@ def _load(model: nn.Module, content: dict, names: Sequence[str] | None, other_cl
         load_trained(model, content, other_classes=other_classes)
     else:
         load_whole(model, content)
-
-
-def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Sequence[str] | None = None) -> nn.Module:
-    """The model that a tool's command line asks for, as :func:`init_model` returns it.
-
-    Args:
-        args: options of :func:`vlprompt.command_line.add_model_options`.
-        cfg: the config that they name, where the tool has read it already.
-        class_names: see :func:`init_model`.
-    """
-    cfg = read_config(args) if cfg is None else cfg
-    if args.seed is not None:
-        set_random_seed(args.seed)
-    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
-    return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=class_names)

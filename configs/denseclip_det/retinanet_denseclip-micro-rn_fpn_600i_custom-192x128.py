@@ -1,0 +1,13 @@
+# Your own classes, with images/{train,val}/ and annotations/instances_{train,val}.json in data/custom_det: see
+# data/README.md. Names of more than 3 tokens need a larger backbone.matching.prompt.context_length.
+_base_ = [
+    '../_base_/models/denseclip_retinanet_micro-rn.py',
+    '../_base_/datasets/custom_det_192x128.py',
+    '../_base_/schedules/adamw_step_micro_600i.py',
+    '../_base_/default_runtime_det_micro.py',
+]
+
+_classes = None  # all categories of the annotation files, or a list of some of them in the order of the labels
+train_dataloader = dict(dataset=dict(dataset=dict(classes=_classes)))
+val_dataloader = dict(dataset=dict(classes=_classes))
+test_dataloader = val_dataloader

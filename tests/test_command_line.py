@@ -1,0 +1,72 @@
+"""Options that all tools share, and the models that they name."""
+
+import argparse
+
+import pytest
+import torch
+
+from vlprompt import command_line
+from vlprompt.apis import model_from
+from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
+from vlprompt.errors import ConfigError, EnvironmentProblem
+
+CONFIG = 'coop_micro-vit'
+
+
+def parse(*given):
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    return parser.parse_args([CONFIG, 'none', *given])
+
+
+def test_options_reach_the_model():
+    names = 'model.class_names=[okapi,gerenuk]'
+    seeds = ('3', '3', '4')
+    models = [model_from(parse('--seed', seed, '--cfg-options', names, 'model.clip.weights=None')) for seed in seeds]
+    assert list(models[0].class_names) == ['okapi', 'gerenuk']
+    assert not models[0].training
+    contexts = [model.prompt.context for model in models]
+    assert torch.equal(contexts[0], contexts[1])
+    assert not torch.equal(contexts[0], contexts[2])
+
+
+def test_a_model_has_one_device_and_one_phase():
+    assert (parse('--device', 'meta').device, parse().device) == ('meta', 'cpu')
+    with pytest.raises(ConfigError, match='no phase'):
+        model_from(parse('--phase', 'second', '--cfg-options', 'model.class_names=[okapi]'))
+
+
+def test_options_of_the_data_win_less_than_single_keys():
+    args = parse('--dataset', 'dtd', '--shots', '4', '--data-root', 'mine', '--cfg-options', 'shots=2')
+    assert config_options(args) == dict(dataset='dtd', shots=2, data_root='mine')
+
+
+def test_images_come_from_one_place(capsys):
+    parser = argparse.ArgumentParser()
+    add_image_options(parser)
+    assert parser.parse_args(['--images', 'a.png', 'b.png']).images == ['a.png', 'b.png']
+    for mistake in ([], ['--images', 'a.png', '--from-test-set', '2'], ['--from-test-set', '0']):
+        with pytest.raises(SystemExit):
+            parser.parse_args(mistake)
+    assert 'must be at least 1, got 0' in capsys.readouterr().err
+
+
+def test_counts_are_positive():
+    assert positive('3') == 3
+    with pytest.raises(argparse.ArgumentTypeError, match='at least 1, got -2'):
+        positive('-2')
+
+
+def test_a_tool_parses_and_checks_only_when_it_is_run(monkeypatch):
+    seen = []
+
+    def broken():
+        seen.append('checked')
+        raise EnvironmentProblem('two mmcv')
+
+    monkeypatch.setattr(command_line, 'check_environment', broken)
+    before_imports(lambda: seen.append('parsed'), 'tools.train')
+    assert not seen
+    with pytest.raises(SystemExit, match='two mmcv'):
+        before_imports(lambda: seen.append('parsed'), '__main__')
+    assert seen == ['parsed', 'checked']
