@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import ROOT
 from tests.tiny_project import TinyProject
-from vlprompt import command_line
+from vlprompt.apis import command_line
 from vlprompt.engine import cli, read_checkpoint
 
 TOOLS = sorted(p for p in (ROOT / 'tools').rglob('*.py'))
@@ -159,6 +159,31 @@ def test_run_seeds_reports_mean_and_spread(project, tool, tmp_path, capfd):
     assert report['seeds'] == [1]
     assert report['metrics']['accuracy/top1']['std'] == 0
     assert 'other options' in tool('analysis_tools/run_seeds.py', *arguments[:-1], 'train_cfg.max_epochs=2')
+
+
+def test_run_seeds_of_several_numbers_of_shots(tool, tmp_path, monkeypatch):
+    """A folder each, from which finished runs are read; the tool that trains gets dataset, shots and other options."""
+    commands = []
+
+    def run(command):
+        commands.append(command[2:])
+        folder = tmp_path / command[command.index('--work-dir') + 1]
+        (folder / cli.METRICS_FILE).write_text(json.dumps({'accuracy/top1': 50.0 + len(commands)}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', run)
+    arguments = ['coop/coop_rn50', '--dataset', 'dtd', '--shots', 1, 4, '--seeds', 1, 2, '--data-root', 'there']
+    assert tool('analysis_tools/run_seeds.py', *arguments) is None
+    assert len(commands) == 4
+    assert commands[-1] == [
+        *('coop/coop_rn50', '--seed', '2', '--work-dir', 'work_dirs/coop_rn50_dtd_4shot_seeds/seed2'),
+        *('--test', '--resume', '--dataset', 'dtd', '--shots', '4', '--data-root', 'there'),
+    ]
+    report = (tmp_path / 'work_dirs/coop_rn50_dtd_4shot_seeds/seeds.md').read_text()
+    assert '`coop_rn50_dtd_4shot`, seeds 1, 2' in report
+    assert '| accuracy/top1 | 53.00 | 54.00 | 53.50 ± 0.50 |' in report
+    assert tool('analysis_tools/run_seeds.py', *arguments, '--work-dir', 'w') is None
+    assert (tmp_path / 'w/1shot/seeds.json').is_file()
 
 
 def test_only_errors_of_this_package_become_one_line(tmp_path):

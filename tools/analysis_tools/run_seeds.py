@@ -1,11 +1,12 @@
 """Train and test a config with several seeds, and report mean and standard deviation.
 
 python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --seeds 1 2 3
+python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --shots 1 2 4 8 16
 
 Every seed is one run of tools/train.py --test in its own folder <work dir>/seed<N>; a config that trains nothing is
-tested once by tools/test.py. Options not listed here are handed on to that tool, e.g. --data-root, --amp and
---cfg-options. The same command run again continues what was interrupted and keeps what was finished. Writes
-seeds.json and seeds.md into the work dir.
+tested once by tools/test.py. Options not listed here are handed on to that tool, e.g. --amp and --cfg-options. Several
+numbers of shots have a work dir each. The same command run again continues what was interrupted and keeps what was
+finished. Writes seeds.json and seeds.md into the work dir.
 """
 
 import argparse
@@ -21,9 +22,15 @@ from vlprompt.apis.command_line import before_imports, call
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
     """Own options, and those of tools/train.py."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
+    parser.add_argument('--dataset', metavar='NAME', help='dataset: a name, or a config file')
+    parser.add_argument('--shots', type=int, nargs='+', metavar='K', help='training images per class')
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3], help='default: 1 2 3')
-    parser.add_argument('--work-dir', help='default: work_dirs/<config name>_seeds')
+    parser.add_argument(
+        '--work-dir',
+        help='default: work_dirs/<config>_<dataset>_<shots>shot_seeds; with several numbers of shots, each gets a '
+        'folder <K>shot in it',
+    )
     return parser.parse_known_args()
 
 
@@ -70,20 +77,30 @@ def table(config: str, seeds: list[int], spreads: dict[str, Spread]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def main() -> None:
-    args, options = parse_args()
-    work_dir = Path(args.work_dir or Path('work_dirs') / f'{Path(args.config).stem}_seeds')
-    cfg = load_config(args.config)
+def run_all(args: argparse.Namespace, shots: int | None, options: list[str]) -> None:
+    """All seeds with one number of shots (None: that of the config), and their report."""
+    chosen = {key: value for key, value in (('dataset', args.dataset), ('shots', shots)) if value is not None}
+    cfg = load_config(args.config, chosen)
+    work_dir = Path(args.work_dir or Path('work_dirs') / f'{cli.run_name(cfg)}_seeds')
+    if args.work_dir and len(args.shots or ()) > 1:
+        work_dir /= f'{shots}shot'
+    options = [word for key, value in chosen.items() for word in (f'--{key}', str(value))] + options
     trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
     seeds = args.seeds if trains else args.seeds[:1]
     results = [run_seed(args.config, seed, work_dir / f'seed{seed}', trains, options) for seed in seeds]
 
     spreads = aggregate(results)
-    report = table(args.config, seeds, spreads)
+    report = table(cli.run_name(cfg), seeds, spreads)
     (work_dir / 'seeds.md').write_text(report, encoding='utf-8')
     content = {name: dict(mean=s.mean, std=s.std, values=s.values) for name, s in spreads.items()}
     (work_dir / 'seeds.json').write_text(json.dumps(dict(config=args.config, seeds=seeds, metrics=content), indent=2))
     print(report)
+
+
+def main() -> None:
+    args, options = parse_args()
+    for shots in args.shots or [None]:
+        run_all(args, shots, options)
 
 
 if __name__ == '__main__':
