@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: ship configs/ and tools/ inside the wheel as ``vlprompt/.mim``."""
+"""What pyproject.toml cannot express: a wheel ships configs, tools and model-index.yml as ``vlprompt/.mim``."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHIPPED = ('configs', 'tools')
+SHIPPED = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):
@@ -24,17 +24,21 @@ class BuildWithConfigs(build_py):
             self._copy()
 
     def _link(self) -> None:
-        for folder in SHIPPED:
-            link = ROOT / 'vlprompt' / '.mim' / folder
+        for name in SHIPPED:
+            link = ROOT / 'vlprompt' / '.mim' / name
             link.parent.mkdir(exist_ok=True)
             if not link.exists():
-                link.symlink_to(Path('..', '..', folder), target_is_directory=True)
+                link.symlink_to(Path('..', '..', name), target_is_directory=(ROOT / name).is_dir())
 
     def _copy(self) -> None:
-        for folder in SHIPPED:
-            target = Path(self.build_lib) / 'vlprompt' / '.mim' / folder
+        for name in SHIPPED:
+            target = Path(self.build_lib) / 'vlprompt' / '.mim' / name
+            if (ROOT / name).is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, target)
+                continue
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(ROOT / folder, target, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
 
 
 setup(cmdclass={'build_py': BuildWithConfigs})

@@ -90,6 +90,11 @@ def test_readme_and_metafile_describe_every_config(folder):
     assert (ROOT / collection['Code']).is_file()
 
 
+def test_the_model_index_lists_every_metafile():
+    listed = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert listed == sorted(str(path.relative_to(ROOT)) for path in CONFIGS.glob('*/metafile.yml'))
+
+
 @pytest.mark.parametrize('folder', TASKS)
 def test_every_published_row_is_one_command(folder):
     """Of the config's own task, with datasets that exist and are named in the README."""
