@@ -118,7 +118,7 @@ def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):
     with pytest.raises(ConfigError, match=r"phase 'groups': .*first_block=3 must be from 0 to 2"):
         train_phases(configs(project, tmp_path, phases__groups__model__tuner__pool__first_block=3))
     assert not list((tmp_path / 'shared').glob('*.pth')), 'nothing has been trained'
-    with pytest.raises(ConfigError, match=r'model\.tuner\.pool'):
+    with pytest.raises(ConfigError, match=r'set phases\.groups\.model\.tuner\.pool\.topk instead'):
         configs(project, tmp_path, model__tuner__pool=dict(topk=3))
 
 
