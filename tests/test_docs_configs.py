@@ -8,8 +8,8 @@ import shlex
 import pytest
 
 from tests.conftest import ROOT
-from vlprompt.apis import command_line
-from vlprompt.engine import cli, load_config
+from vlprompt.apis import command_line, runs
+from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
 PAGE = (ROOT / 'docs/configs.md').read_text()
@@ -35,8 +35,8 @@ def composed(line):
     command_line.add_common_options(parser)
     command_line.add_phase_option(parser, '')
     args, _ = parser.parse_known_args(shlex.split(line))
-    cfg = cli.base_config(args)
-    cli.configs_by_phase(cfg, args)
+    cfg = runs.base_config(args)
+    runs.configs_by_phase(cfg, args)
     return cfg
 
 
@@ -103,7 +103,7 @@ def test_the_python_example_runs(folder):
 
 
 def test_work_directories(folder):
-    assert cli.run_name(composed('my_run.py')) == 'my_run_dtd_4shot'
+    assert runs.run_name(composed('my_run.py')) == 'my_run_dtd_4shot'
     assert '`work_dirs/plot_rn50_dtd_4shot`' in PAGE
-    assert cli.run_name(composed(RUNS[0].partition('.py ')[2])) == 'plot_rn50_dtd_4shot'
-    assert cli.run_name(load_config('clipreid_vit-b16')) == 'clipreid_vit-b16_market1501'
+    assert runs.run_name(composed(RUNS[0].partition('.py ')[2])) == 'plot_rn50_dtd_4shot'
+    assert runs.run_name(load_config('clipreid_vit-b16')) == 'clipreid_vit-b16_market1501'

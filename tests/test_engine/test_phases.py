@@ -11,7 +11,8 @@ from torch import nn
 from tests.conftest import ROOT
 from tests.interruption import Interrupted
 from tests.tiny_project import TinyProject
-from vlprompt.engine import cli, load_config
+from vlprompt.apis import runs
+from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 from vlprompt.engine.start_from import hand_over
@@ -140,7 +141,7 @@ def test_two_processes_from_the_command_line(project, tmp_path):
     tool = [sys.executable, *launch, ROOT / 'tools/train.py', project.root / 'phased.py', '--work-dir', tmp_path]
     subprocess.run([*tool, '--launcher', 'pytorch', '--test'], check=True, capture_output=True)
     assert (tmp_path / 'second/epoch_3.pth').is_file()
-    assert (tmp_path / cli.METRICS_FILE).is_file()
+    assert (tmp_path / runs.METRICS_FILE).is_file()
 
 
 # ------------------------------------------------------------------------------------------------------------ hand-over

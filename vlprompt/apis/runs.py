@@ -43,12 +43,12 @@ def base_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def run_name(cfg: Config) -> str:
+def run_name(cfg: Config, shots: bool = True) -> str:
     """``<config>_<dataset>_<shots>shot``, as far as the config says, e.g. ``plot_rn50_dtd_4shot``."""
     parts = [Path(cfg.filename or 'config').stem]
     if cfg.get('dataset') is not None:
         parts.append(Path(cfg.dataset).stem)
-    if cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
+    if shots and cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
         parts.append(f'{cfg.shots}shot')
     return '_'.join(parts)
 
