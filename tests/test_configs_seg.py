@@ -148,7 +148,7 @@ def test_holds_the_published_recipe(path):
 
 @pytest.mark.parametrize('path', FULL_SIZE, ids=lambda p: p.stem)
 def test_pipelines(path):
-    """Every data set: the published augmentation, windows of the size and two thirds of it, six absolute scales."""
+    """Every dataset: the published augmentation, windows of the size and two thirds of it, six absolute scales."""
     cfg = Config.fromfile(path)
     crop = tuple(cfg.data_preprocessor['size'])
     train, test = cfg.train_dataloader.dataset.dataset.pipeline, cfg.test_dataloader.dataset.pipeline

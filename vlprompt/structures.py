@@ -57,7 +57,7 @@ class ReIDSample(BaseDataElement):
     """Annotation and descriptor of one image of a re-identification set.
 
     Data fields:
-        pid: int, the identity as the data set numbers it; -1 where it is unknown, as in a folder of own images.
+        pid: int, the identity as the dataset numbers it; -1 where it is unknown, as in a folder of own images.
         gt_label: (1,) int64 tensor, position of the identity among the training identities; training split only.
         camid: int, camera, counted from 0.
         viewid: int, viewpoint, counted from 0.

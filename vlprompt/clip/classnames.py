@@ -120,7 +120,7 @@ def _as_prompted(name: str) -> str:
 
 @cache
 def _shipped(key: str) -> tuple[str, ...]:
-    """The names of a supported data set."""
+    """The names of a supported dataset."""
     if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r', 'imagenet_lt'):
         names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
         wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet_a', 'imagenet_r') else names

@@ -1,4 +1,4 @@
-"""Which reader a data set needs: that of a supported data set, or one for your own data."""
+"""Which reader a dataset needs: that of a supported dataset, or one for your own data."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def build_classification_reader(
     split_seed: int = 0,
     task: str = 'few_shot',
 ) -> SplitReader:
-    """The reader of a classification data set.
+    """The reader of a classification dataset.
 
     ``task`` is ``'few_shot'`` or ``'long_tailed'``; the other arguments are those of
     :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset` and
     :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`.
 
     Raises:
-        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+        ValueError: an unknown dataset, contradicting arguments, or an unknown type of file.
     """
     if dataset is None:
         reader = _own_images(_own_root(data_root), ann_file, data_prefix, classes, split, task)
@@ -60,7 +60,7 @@ def build_reid_reader(
     """The reader of a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset`, with its arguments.
 
     Raises:
-        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+        ValueError: an unknown dataset, contradicting arguments, or an unknown type of file.
     """
     if dataset is not None:
         return _preset('reid', data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, noun=noun)

@@ -14,7 +14,7 @@ from PIL import Image
 T = TypeVar('T')
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.pbm')
-"""Suffixes of image files, in lower case; other files in a data set's folders are not read."""
+"""Suffixes of image files, in lower case; other files in a dataset's folders are not read."""
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error)
 """What decoders raise on damaged files."""

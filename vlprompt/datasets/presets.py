@@ -1,4 +1,4 @@
-"""The supported data sets: where each lies, how it is read, and where to get it."""
+"""The supported datasets: where each lies, how it is read, and where to get it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vlprompt.datasets.reid.readers.market import MarketReader, VeRiReader
 from vlprompt.messages import did_you_mean
 
 DATA = Path('data')
-"""Folder of all data sets, relative to where the tools are run."""
+"""Folder of all datasets, relative to where the tools are run."""
 
 NAMES_FILE = 'classnames.txt'
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A data set with a layout of its own.
+    """A dataset with a layout of its own.
 
     Attributes:
         folder: where it lies below ``data/`` unless ``data_root`` says otherwise.
@@ -46,7 +46,7 @@ class Preset:
     balanced: bool = False
 
     def build(self, folder: str | Path | None = None) -> Reader:
-        """The reader of the data set in ``folder``; None: in ``data/<folder>``."""
+        """The reader of the dataset in ``folder``; None: in ``data/<folder>``."""
         folder = Path(folder or DATA / self.folder)
         hint = f'{self.hint.format(folder=folder)} (data/README.md shows the whole tree)'
         return self.reader(folder, hint=hint, **self.options)
@@ -83,7 +83,7 @@ IMAGENET = (
     'ImageNet and its variants need their original images and classnames.txt of the CoOp repository '
     '(KaiyangZhou/CoOp, DATASETS.md).'
 )
-REID = '{folder} must hold the data set as its authors publish it.'
+REID = '{folder} must hold the dataset as its authors publish it.'
 GENERATED = (
     'Make the built-in data with: python tools/dataset_converters/generate_world.py --task {task} --out {{folder}}'
 )
@@ -177,11 +177,11 @@ REID_SETS = {
 }
 
 PRESETS: dict[str, dict[str, Preset]] = dict(few_shot=FEW_SHOT, long_tailed=LONG_TAILED, reid=REID_SETS)
-"""Task -> name -> data set.  A name may stand under two tasks, as different protocols on the same images."""
+"""Task -> name -> dataset.  A name may stand under two tasks, as different protocols on the same images."""
 
 
 def find_preset(task: str, name: str) -> Preset:
-    """The data set ``name`` of a task.
+    """The dataset ``name`` of a task.
 
     Raises:
         ValueError: there is none of this name.

@@ -1,4 +1,4 @@
-"""What every reader of a data set offers: from files on disk to checked items, split by split."""
+"""What every reader of a dataset offers: from files on disk to checked items, split by split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 
 class Reader(ABC):
-    """Reads the items of a data set, split by split.
+    """Reads the items of a dataset, split by split.
 
     Args:
         source: the file or folder that is read; messages begin with it.

@@ -87,10 +87,10 @@ class EpochSeededDataset(EpochSeeded, BaseDataset):
 
 @DATASETS.register_module()
 class SeededDataset(EpochSeeded):
-    """A data set of mmseg or mmdet with reproducible augmentation, see :class:`EpochSeeded`.
+    """A dataset of mmseg or mmdet with reproducible augmentation, see :class:`EpochSeeded`.
 
     Args:
-        dataset: the data set, or its config.
+        dataset: the dataset, or its config.
         seed: of the random numbers of its pipeline.
     """
 
@@ -100,11 +100,11 @@ class SeededDataset(EpochSeeded):
 
     @property
     def metainfo(self) -> dict:
-        """That of the wrapped data set."""
+        """That of the wrapped dataset."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
-        """Load the annotations of the wrapped data set."""
+        """Load the annotations of the wrapped dataset."""
         self.dataset.full_init()
 
     def get_data_info(self, index: int) -> dict:

@@ -1,6 +1,6 @@
-"""Compose a config: a method, a data set, a number of shots.
+"""Compose a config: a method, a dataset, a number of shots.
 
-A method's config names neither images nor classes; a data set's config names neither model nor schedule.  What joins
+A method's config names neither images nor classes; a dataset's config names neither model nor schedule.  What joins
 them are a few top-level keys, in the method's file, in a file of two lines that inherits it, or on the command line::
 
     _base_ = 'configs/plot/plot_rn50.py'
@@ -8,8 +8,8 @@ them are a few top-level keys, in the method's file, in a file of two lines that
 
 ``compose`` reads them as layers, each on top of the one before:
 
-1. the data set's file, ``configs/_base_/datasets/<task>/<dataset>.py`` or a path to a file of your own;
-2. the rows of ``recipes`` that apply, for values which the published recipe varies by data set and shots::
+1. the dataset's file, ``configs/_base_/datasets/<task>/<dataset>.py`` or a path to a file of your own;
+2. the rows of ``recipes`` that apply, for values which the published recipe varies by dataset and shots::
 
        recipes = [
            dict(train_cfg=dict(max_epochs=200)),               # always
@@ -50,22 +50,22 @@ CONDITIONS = ('dataset', 'max_shots')
 """Keys of a row of ``recipes`` that say when it applies."""
 
 SHARED = '_shared'
-"""Name, in the folder of a task, of the file that all its data sets inherit; its variables are for methods to use."""
+"""Name, in the folder of a task, of the file that all its datasets inherit; its variables are for methods to use."""
 
 _REFERENCE = re.compile(r'\$\{(\w+)\}')
 
 
 def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
-    """The complete config of a method, its data set and its number of shots.
+    """The complete config of a method, its dataset and its number of shots.
 
     Args:
         cfg: as mmengine reads it; not changed.
         options: dotted keys and their values, the topmost layer.
 
     Raises:
-        ConfigError: an unknown data set, a reference ``${name}`` to nothing, a malformed row of ``recipes``, or options
+        ConfigError: an unknown dataset, a reference ``${name}`` to nothing, a malformed row of ``recipes``, or options
             that cannot be merged.
-        FileNotFoundError: the data set is given as a path that does not exist.
+        FileNotFoundError: the dataset is given as a path that does not exist.
     """
     options = dict(options or {})
     content = cfg._cfg_dict.to_dict()
@@ -101,8 +101,8 @@ _KEPT = {'dataset', 'shots'}
 def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
     """``top`` laid over ``base``: dicts are merged key by key, everything else replaces what was there.
 
-    A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.  Where the data
-    set says None (it has no validation split), settings without a ``type`` of their own have nothing to act on.
+    A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.  Where the
+    dataset says None (it has no validation split), settings without a ``type`` of their own are dropped.
 
     Args:
         base: the lower layer.
@@ -145,7 +145,7 @@ def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -
 
 
 def dataset_file(task: str, dataset: str) -> Path:
-    """The config of a data set: one of ``configs/_base_/datasets/<task>/``, or a file of your own.
+    """The config of a dataset: one of ``configs/_base_/datasets/<task>/``, or a file of your own.
 
     Raises:
         ConfigError: unknown.
@@ -160,7 +160,7 @@ def dataset_file(task: str, dataset: str) -> Path:
     if not path.is_file():
         known = [name for name in config_names(folder) if not name.startswith('_')]
         raise ConfigError(
-            f'dataset={dataset!r} is unknown.{did_you_mean(str(dataset), known)} Data sets for this method: '
+            f'dataset={dataset!r} is unknown.{did_you_mean(str(dataset), known)} Datasets for this method: '
             f'{", ".join(known)}; or the path of a config file of your own (see data/README.md)'
         )
     return path
@@ -170,7 +170,7 @@ def _data_layer(content: Mapping[str, Any]) -> dict[str, Any]:
     dataset = content.get('dataset')
     if not isinstance(dataset, str):
         raise ConfigError(
-            f'dataset={dataset!r}: name the data set, with --dataset NAME or dataset = NAME in the config; '
+            f'dataset={dataset!r}: name the dataset, with --dataset NAME or dataset = NAME in the config; '
             f'`ls {CONFIGS / "_base_" / "datasets" / content["task"]}` shows those there are'
         )
     return _read_dataset(content['task'], dataset)
@@ -224,7 +224,7 @@ def _refuse_copied_helpers(
         reason = (
             f'a helper variable, whose value has been copied already. Set {enumerate_names(places)} instead'
             if places
-            else f"nothing in it reads ${{{key}}}. Set the keys of its data sets, or write '${{{key}}}' there"
+            else f"nothing in it reads ${{{key}}}. Set the keys of its datasets, or write '${{{key}}}' there"
         )
         raise ConfigError(f'{option}={options[option]!r} has no effect on {filename}: {reason}')
 

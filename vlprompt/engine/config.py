@@ -1,4 +1,4 @@
-"""Load a config: find it, read it, compose it with its data set, check it."""
+"""Load a config: find it, read it, compose it with its dataset, check it."""
 
 from __future__ import annotations
 

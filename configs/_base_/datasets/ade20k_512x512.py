@@ -1,4 +1,4 @@
-# ADE20K, 150 classes; mask id 0, which is no class, is dropped by the data set.
+# ADE20K, 150 classes; mask id 0, which is no class, is dropped by the dataset.
 _base_ = './seg_512x512.py'
 
 dataset_type = 'ADE20KDataset'

@@ -1,5 +1,5 @@
-# Segmentation at crops of 512 x 512: pipelines, loaders and metric; 4 images on each of 8 GPUs, as DenseCLIP. A data
-# set adds its type, data_root and data_prefix.
+# Segmentation at crops of 512 x 512: pipelines, loaders and metric; 4 images on each of 8 GPUs, as DenseCLIP. A
+# dataset adds its type, data_root and data_prefix.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),

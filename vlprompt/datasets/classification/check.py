@@ -1,4 +1,4 @@
-"""Look for everything that is wrong with a data set, instead of stopping at the first error."""
+"""Look for everything that is wrong with a dataset, instead of stopping at the first error."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def check_dataset(reader: SplitReader, workers: int = 4) -> DatasetReport:
     and classes without test images are notes.
 
     Args:
-        reader: of the data set.
+        reader: of the dataset.
         workers: threads that open images.
     """
     report = DatasetReport(str(reader.source))

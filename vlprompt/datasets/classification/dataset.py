@@ -1,4 +1,4 @@
-"""What few-shot and long-tailed data sets have in common."""
+"""What few-shot and long-tailed datasets have in common."""
 
 from __future__ import annotations
 

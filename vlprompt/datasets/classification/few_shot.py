@@ -45,7 +45,7 @@ class FewShotDataset(ClassificationDataset):
     ``class_counts`` are the C numbers of images.
 
     Args:
-        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        data_root: the folder of this dataset; None: that of the benchmark below ``data/``.
         dataset: a benchmark, e.g. ``'caltech101'``; None for your own data.
         ann_file: of your own data, relative to ``data_root``.
         data_prefix: folder that image paths are relative to, itself relative to ``data_root``.

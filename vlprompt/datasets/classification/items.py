@@ -1,4 +1,4 @@
-"""The entries of a classification data set, and what must hold for them."""
+"""The entries of a classification dataset, and what must hold for them."""
 
 from __future__ import annotations
 

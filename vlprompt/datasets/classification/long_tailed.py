@@ -31,7 +31,7 @@ class LongTailedDataset(ClassificationDataset):
     ``labels`` is the (N,) int64 array of this split's labels.
 
     Args:
-        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        data_root: the folder of this dataset; None: that of the benchmark below ``data/``.
         dataset: a benchmark; None for your own data.
         ann_file: of your own data, relative to ``data_root``.
         data_prefix: folder that image paths are relative to, itself relative to ``data_root``.

@@ -105,7 +105,7 @@ class CocoInstances(CocoDataset):
         try:
             return super().load_data_list()
         finally:
-            del self.COCOAPI  # the class's own again: data sets are pickled
+            del self.COCOAPI  # the class's own again: datasets are pickled
 
     def filter_data(self) -> list[dict]:
         """The images that ``filter_cfg`` leaves."""
@@ -150,7 +150,7 @@ def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
 class CocoInstancesMetric(CocoMetric):
     """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds.
 
-    Which they are, the metric learns from the data set; broken entries that this leaves out count for neither side.
+    Which they are, the metric learns from the dataset; broken entries that this leaves out count for neither side.
 
     Args:
         **kwargs: of mmdet's ``CocoMetric`` except ``ann_file``.
@@ -163,13 +163,13 @@ class CocoInstancesMetric(CocoMetric):
         """Note the predictions of a batch.
 
         Raises:
-            ValueError: the data set is no :class:`CocoInstances`.
+            ValueError: the dataset is no :class:`CocoInstances`.
         """
         if self._coco_api is None:
             source = (self.dataset_meta or {}).get('coco')
             if source is None:
                 raise ValueError(
-                    "CocoInstancesMetric needs a data set of type 'vlprompt.CocoInstances'; for another one take "
+                    "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one take "
                     "dict(type='CocoMetric', ann_file=...)"
                 )
             content, _ = read_coco(**source)

@@ -114,7 +114,7 @@ class _Checker:
                 kept.append(dict(entry))
             elif self.broken == 'error':
                 raise CocoError(
-                    f"{self.path}: {name}: {problem}. Correct the file, or set broken='skip' in the data set to leave "
+                    f"{self.path}: {name}: {problem}. Correct the file, or set broken='skip' in the dataset to leave "
                     'broken entries out'
                 )
             else:

@@ -121,7 +121,7 @@ class FolderSegDataset(BaseSegDataset):
 class LoadMask(BaseTransform):
     """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
 
-    Comes after the image and reads a data set that tells ``num_classes`` and ``ignore_index``, such as
+    Comes after the image and reads a dataset that tells ``num_classes`` and ``ignore_index``, such as
     :class:`FolderSegDataset`.  Pixels of ``ignore_index`` become 255.
 
     Raises:

@@ -17,7 +17,7 @@ class LoadImageFile(BaseTransform):
     Raises:
         FileNotFoundError: there is no such file.
         OSError: the file is empty or no image; the message names it.
-        ValueError: the data set gives ``width`` and ``height``, and the image is of another size.
+        ValueError: the dataset gives ``width`` and ``height``, and the image is of another size.
     """
 
     def transform(self, results: dict) -> dict:

@@ -1,4 +1,4 @@
-"""Look for everything that is wrong with a re-identification data set, and count what is worth knowing."""
+"""Look for everything that is wrong with a re-identification dataset, and count what is worth knowing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_reid(reader: ReIDReader, workers: int = 4) -> ReIDReport:
     training image comes from are notes.
 
     Args:
-        reader: of the data set.
+        reader: of the dataset.
         workers: threads that open images.
     """
     report = ReIDReport(str(reader.source))

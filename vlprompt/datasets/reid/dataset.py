@@ -27,11 +27,11 @@ class ReIDDataset(ListedDataset):
     its ``role`` what it is.
 
     ``metainfo`` has ``dataset``, ``num_ids`` (identities of the split; in training the classes), ``num_cameras`` and
-    ``num_views`` (of the data set: those of its training split, where it has one), and ``noun``, ``'person'`` or
+    ``num_views`` (of the dataset: those of its training split, where it has one), and ``noun``, ``'person'`` or
     ``'vehicle'``.
 
     Args:
-        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        data_root: the folder of this dataset; None: that of the benchmark below ``data/``.
         dataset: a benchmark: ``'market1501'``, ``'dukemtmc'``, ``'occluded_duke'``, ``'msmt17'``, ``'veri'``,
             ``'vehicleid'`` (800 test identities), ``'vehicleid_1600'``, ``'vehicleid_2400'`` or ``'scenes_reid'`` (the
             built-in world); None for your own data.
@@ -100,5 +100,5 @@ class ReIDDataset(ListedDataset):
         meta = self.metainfo
         return (
             f'{type(self).__name__}({meta["dataset"]}, split={self.split}): {len(self)} images of {meta["num_ids"]} '
-            f'identities; the data set has {meta["num_cameras"]} cameras and {meta["num_views"]} viewpoints'
+            f'identities; the dataset has {meta["num_cameras"]} cameras and {meta["num_views"]} viewpoints'
         )

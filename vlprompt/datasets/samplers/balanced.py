@@ -33,10 +33,10 @@ class ClassAwareSampler(EpochSampler):
     of :class:`DualStreamBatchSampler`, whose turns are odd.
 
     Args:
-        dataset: an :class:`~vlprompt.datasets.seeded.EpochSeeded` data set with ``labels``, such as
+        dataset: an :class:`~vlprompt.datasets.seeded.EpochSeeded` dataset with ``labels``, such as
             :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`.
         samples_per_class: images of one class in a row.
-        num_samples: of all processes per epoch; None: as many as the data set has images.  (The published code has
+        num_samples: of all processes per epoch; None: as many as the dataset has images.  (The published code has
             the largest class times the number of classes.)
         seed: of the order; the same in all processes.  None: drawn once and shared.
 
@@ -140,7 +140,7 @@ class DualStreamBatchSampler(Sampler):
         return math.ceil(self.sampler.global_size / (self.batch_size * self.sampler.world_size))
 
     def _uniform(self, start: int, count: int) -> np.ndarray:
-        """(``count``,) indices of the endless stream of shuffled passes over the data set."""
+        """(``count``,) indices of the endless stream of shuffled passes over the dataset."""
         images = len(self.sampler.dataset)
         first, last = start // images, (start + count - 1) // images
         passes = [

@@ -23,7 +23,7 @@ class EpochIndices(Sampler):
 
     Args:
         dataset: decodes such indices, see :class:`~vlprompt.datasets.seeded.EpochSeeded`.
-        shuffle: a new order every epoch that depends on (seed, epoch) only, or the order of the data set.
+        shuffle: a new order every epoch that depends on (seed, epoch) only, or the order of the dataset.
         seed: of the order; the same in all processes.  None: drawn once and shared.
 
     Raises:
@@ -33,7 +33,7 @@ class EpochIndices(Sampler):
     def __init__(self, dataset: EpochSeeded, shuffle: bool = True, seed: int | None = None) -> None:
         if not isinstance(dataset, EpochSeeded):
             raise TypeError(
-                f'{type(self).__name__} needs a data set whose indices carry the epoch, got {type(dataset).__name__}: '
+                f'{type(self).__name__} needs a dataset whose indices carry the epoch, got {type(dataset).__name__}: '
                 "wrap it, dataset=dict(type='vlprompt.SeededDataset', dataset=...), or use one of mmengine's "
                 "samplers, sampler=dict(type='DefaultSampler')"
             )
@@ -54,7 +54,7 @@ class EpochSampler(EpochIndices):
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of
     it, so R processes with batch size b see, step by step, the global batches of one process with R * b.
-    With a data set that R does not divide, the last batch of some processes is one sample shorter; for
+    With a dataset that R does not divide, the last batch of some processes is one sample shorter; for
     :class:`DropRaggedBatchSampler`, which gives all equally many batches, that is right.
 
     Args:

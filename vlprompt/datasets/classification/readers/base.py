@@ -1,4 +1,4 @@
-"""What every reader of a classification data set offers."""
+"""What every reader of a classification dataset offers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlprompt.datasets.reader import Reader
 
 
 class SplitReader(Reader):
-    """Reads items and class names of a classification data set, see :class:`~vlprompt.datasets.reader.Reader`."""
+    """Reads items and class names of a classification dataset, see :class:`~vlprompt.datasets.reader.Reader`."""
 
     SPLITS = SPLITS
 

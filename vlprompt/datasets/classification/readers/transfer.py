@@ -1,4 +1,4 @@
-"""Training on one data set, testing on another with the same classes."""
+"""Training on one dataset, testing on another with the same classes."""
 
 from __future__ import annotations
 

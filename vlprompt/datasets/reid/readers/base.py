@@ -1,4 +1,4 @@
-"""What every reader of a re-identification data set offers."""
+"""What every reader of a re-identification dataset offers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class ReIDItem(NamedTuple):
 
 
 class ReIDReader(Reader):
-    """Reads the images of a re-identification data set, see :class:`~vlprompt.datasets.reader.Reader`.
+    """Reads the images of a re-identification dataset, see :class:`~vlprompt.datasets.reader.Reader`.
 
     Args:
         source: the file or folder that is read; messages begin with it.
         image_root: the folder that the items' paths are relative to.
         hint: where to get what is missing; ends the message about a missing file.
         noun: what the images show, as a prompt calls it.
-        num_cameras: of the data set; None: counted in the training split, or in the others where there is none.
+        num_cameras: of the dataset; None: counted in the training split, or in the others where there is none.
         num_views: likewise.
     """
 
@@ -68,8 +68,8 @@ class ReIDReader(Reader):
             for item in items if limit is not None else ():
                 if not 0 <= getattr(item, field) < limit:
                     raise ValueError(
-                        f'{self.source}: split {split!r}, {item.path!r}: {word} {getattr(item, field) + 1} of a data '
-                        f'set with {limit}'
+                        f'{self.source}: split {split!r}, {item.path!r}: {word} {getattr(item, field) + 1} of a '
+                        f'dataset with {limit}'
                     )
 
     @cached_property
