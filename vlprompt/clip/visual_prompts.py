@@ -47,9 +47,9 @@ class VisualTokens:
     """Visual prompts as the image tower takes them.
 
     Attributes:
-        blocks: entry i stands behind the patch tokens in the input of block i; None, or the end of the sequence, lets
+        blocks: entry i stands after the patch tokens in the input of block i; None, or the end of the sequence, lets
             the prompt tokens of before flow on.  With ``sets``, tensors (M, n, width).
-        after_norm: whether the entry for block 0 joins behind ``ln_pre`` (VPT, LPT) or passes through it like the patch
+        after_norm: whether the entry for block 0 joins after ``ln_pre`` (VPT, LPT) or passes through it like the patch
             tokens (PLOT++, MaPLe, IVLP).
         sets: M alternative prompts, each for a pass of its own (PLOT++); None: one pass.
 
@@ -116,7 +116,7 @@ def run_blocks(
 
     Args:
         blocks: some successive blocks of a tower.
-        x: (B, L, width) residual stream in front of the first of them.
+        x: (B, L, width) residual stream before the first of them.
         prompts: what joins the input of each block; None, or the end of the sequence, lets prompt tokens flow on.
         out_indices: blocks, counted within ``blocks``, whose output tokens are returned too.
         queries: compute only that many first tokens in the last block.

@@ -52,7 +52,7 @@ class VisionTransformer(nn.Module):
         out_indices: blocks after which a feature map is taken; None: :func:`default_out_indices`.
         interpolation: how the position embedding follows another grid.
         drop_path: rate of stochastic depth in the last block, growing linearly from 0 in the first; for fine-tuning.
-        pre_norm: layer norm in front of the first block (CLIP).
+        pre_norm: layer norm before the first block (CLIP).
         norm_eps: epsilon of all layer norms (CLIP 1e-5, timm 1e-6).
         patch_bias: bias of the patch embedding (timm).
     """

@@ -66,7 +66,7 @@ class EpochOrder(Sampler):
 
 @LOOPS.register_module()
 class FeatureTrainLoop(EpochBasedTrainLoop):
-    """Train by epoch on features of the frozen image tower (CLIP-ReID's first stage).
+    """Train by epoch on features of the frozen image tower (CLIP-ReID's first phase).
 
     Before the first epoch, one pass over the images of ``dataloader`` gives ``model.image_features(images)`` (N, D) in
     eval mode.  An epoch is then a random permutation of these, cut into batches of the loader's size, the last one

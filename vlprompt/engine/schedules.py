@@ -172,7 +172,7 @@ class WarmupCosineLR(ClosedFormLR):
 
 @PARAM_SCHEDULERS.register_module()
 class LinearWarmupCosineLR(ClosedFormLR):
-    r"""Linear warm-up and half a cosine: the first stage of CLIP-ReID, LPT, VPT.
+    r"""Linear warm-up and half a cosine: the first phase of CLIP-ReID, LPT, VPT.
 
     With :math:`T` = ``T_max``, :math:`W` = ``warmup``, a group's own rate :math:`\eta`, in step
     :math:`t = f, f + 1, \dots` with :math:`f` = ``first``:
@@ -185,7 +185,7 @@ class LinearWarmupCosineLR(ClosedFormLR):
     ``eta_min``.  With ``restart`` it begins there instead: :math:`(t - W) / (T - W)` takes the place of :math:`t / T`.
 
     ======================  ============================================================
-    CLIP-ReID's first stage ``first=1``
+    CLIP-ReID's first phase ``first=1``
     LPT                     ``first=0, warmup=1, warmup_lr=1e-6, eta_min=0``
     VPT                     ``first=0, warmup=10, warmup_lr=0, eta_min=0, restart=True``
     ======================  ============================================================
@@ -237,7 +237,7 @@ class LinearWarmupCosineLR(ClosedFormLR):
 
 @PARAM_SCHEDULERS.register_module()
 class EpochWarmupStepLR(ClosedFormLR):
-    r"""Steps down at milestones, after a linear warm-up, counted from 1: the second stage of CLIP-ReID.
+    r"""Steps down at milestones, after a linear warm-up, counted from 1: the second phase of CLIP-ReID.
 
     With :math:`W` = ``warmup``, :math:`w` = ``warmup_factor``, in step :math:`e = 1, 2, \dots` (the first epoch is 1),
     a group's own rate is multiplied by
@@ -381,7 +381,7 @@ def follow_training_length(param_scheduler: Any, train_cfg: Mapping[str, Any] | 
     """Complete the schedules of a config in place: a missing ``T_max`` becomes the length of training.
 
     That is ``max_epochs`` of a schedule by epoch and ``max_iters`` of one by iteration, without what lies before its
-    ``begin`` or behind its ``end``.  A ``T_max`` that is given and differs, and milestones that training never reaches,
+    ``begin`` or after its ``end``.  A ``T_max`` that is given and differs, and milestones that training never reaches,
     are kept with a warning.
 
     Args:

@@ -32,7 +32,7 @@ class ContextPrompt(TextPrompt):
         end     [SOT] v1 v2 of a sea lion . [EOT]
 
     With ``depth=J`` there are J - 1 further sets of deep vectors, which replace what has become of the context vectors
-    in front of the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023; IVLP).
+    before the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023; IVLP).
 
     DenseCLIP's contexts are ``position='end'`` with ``ending=''``, ``context_length=13`` (8 vectors, start and end
     token, and names of up to 3 tokens), ``init_std=1`` and ``init_cut=2``.
@@ -49,7 +49,7 @@ class ContextPrompt(TextPrompt):
             unless ``n_ctx`` is given.  Tokens beyond ``n_ctx`` stay as fixed words between context and class name.
         init_std: standard deviation of the random initialisation; deep vectors always start from it.
         init_cut: draw from the normal distribution cut off at plus and minus ``init_cut * init_std``.
-        ending: what follows the name (or the context behind it): CoOp's full stop, or nothing.
+        ending: what follows the name (or the context after it): CoOp's full stop, or nothing.
         context_length: positions of a prompt, start and end token included; None: those of the text tower.  Less
             does not change the features: a name that does not fit is an error.
         depth: J, blocks of the text tower with context vectors of their own, 1 to the number of blocks.
@@ -58,9 +58,9 @@ class ContextPrompt(TextPrompt):
     is (J - 1, P, n_ctx, W).
 
     Raises:
-        ValueError: unknown position, a class name that does not fit behind the context, ``init`` texts that are
+        ValueError: unknown position, a class name that does not fit after the context, ``init`` texts that are
             empty, of different token counts or not P of them, or shorter than ``n_ctx``; fixed words or a depth for a
-            context that does not stand in front of the name, a depth for a class-specific one or beyond the tower's.
+            context that does not stand before the name, a depth for a class-specific one or beyond the tower's.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ContextPrompt(TextPrompt):
             raise ValueError(f'ContextPrompt: depth={depth} must be from 1 to {blocks}, the blocks of the text tower')
         if self.position != 'end' or self.class_specific:
             raise ValueError(
-                f'ContextPrompt: depth={depth} needs vectors that all classes share in front of the name: '
+                f'ContextPrompt: depth={depth} needs vectors that all classes share before the name: '
                 f"position='end' and class_specific=False, got {self.position!r} and {self.class_specific}"
             )
 
@@ -149,7 +149,7 @@ class ContextPrompt(TextPrompt):
         self._tokenize(class_names)
 
     def _tokenize(self, class_names: Sequence[str]) -> None:
-        """Ids of "name." of every class, and which row each position behind the prefix takes."""
+        """Ids of "name." of every class, and which row each position after the prefix takes."""
         texts = [readable(name) for name in class_names]
         room = self.context_length - self.n_ctx - max(self.fixed_lengths)  # for [SOT] name ending [EOT]
         check_room(class_names, [f'{text}{self.ending}' for text in texts], room, self.context_length)
@@ -197,7 +197,7 @@ class ContextPrompt(TextPrompt):
     def _words(self, text: TextEncoder) -> tuple[Tensor, Tensor]:
         """Embeddings of fixed words (P, F, W) that all prompts have as many of, and of (P, K, T, W) what follows.
 
-        Of prompts with different numbers of fixed words, the further ones stand in front of the class names.
+        Of prompts with different numbers of fixed words, the further ones stand before the class names.
         """
         fixed, names = text.token_embedding(self.fixed_ids), text.token_embedding(self.name_ids)
         common = min(self.fixed_lengths)

@@ -16,11 +16,11 @@ from vlprompt.registry import MODELS
 class CoupledPrompt(ImagePrompt):
     """A linear layer a block that turns the text prompt's vectors into tokens of the image tower.
 
-    With P_i the n vectors in front of block i = 0 .. J - 1 of the text tower, the image tower gets::
+    With P_i the n vectors before block i = 0 .. J - 1 of the text tower, the image tower gets::
 
         P~_i = F_i(P_i)        F_i: W -> width, with bias
 
-    in front of its block i; in the first, they pass through ``ln_pre`` like the patches.  MaPLe is this beside a
+    before its block i; in the first, they pass through ``ln_pre`` like the patches.  MaPLe is this beside a
     ``ContextPrompt(depth=9, n_ctx=2, init='a photo of a')``.
 
     Args:

@@ -24,7 +24,7 @@ class IdentityPrompt(TextPrompt):
         [SOT] a photo of a | X_k1 X_k2 X_k3 X_k4 person . [EOT]
         prefix, shared     | suffix
 
-    The prefix is computed once for all identities, and nothing behind the end token: of 77 positions 5 + 7 per identity
+    The prefix is computed once for all identities, and nothing after the end token: of 77 positions 5 + 7 per identity
     are left.
 
     Args:
@@ -36,7 +36,7 @@ class IdentityPrompt(TextPrompt):
         init_std: standard deviation of their initialisation.
 
     The parameter ``context`` is (K, n_ctx, W).  The buffers ``start`` (S, W) and ``end`` (R, W) are the token
-    embeddings of what stands before and behind it.
+    embeddings of what stands before and after it.
 
     Raises:
         ValueError: no identities, or a text that is longer than the tower.

@@ -76,13 +76,13 @@ def check_room(class_names: Sequence[str], texts: Sequence[str], room: int, cont
 
 
 def context_rows(n_ctx: int, leading: int, name_lengths: Tensor, n_words: int) -> Tensor:
-    """(K, n_ctx + T) order of [context (n_ctx), words (T)] behind the start token.
+    """(K, n_ctx + T) order of [context (n_ctx), words (T)] after the start token.
 
-    Sorting by a key does it: words of the name get 0, the context before it -1 and behind it 1, the rest 2.
+    Sorting by a key does it: words of the name get 0, the context before it -1 and after it 1, the rest 2.
 
     Args:
         n_ctx: context vectors.
-        leading: how many of them stand in front of the name.
+        leading: how many of them stand before the name.
         name_lengths: (K,) tokens of each name.
         n_words: T.
     """

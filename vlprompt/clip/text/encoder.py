@@ -18,7 +18,7 @@ class TextEncoder(nn.Module):
     """Causal transformer that reads prompts and returns the feature of their end token.
 
     :meth:`forward` computes each shared prefix once and nothing after an end token (see
-    :mod:`vlprompt.clip.text.shared_prefix`): 1000 ImageNet classes behind 16 context tokens take 4,182
+    :mod:`vlprompt.clip.text.shared_prefix`): 1000 ImageNet classes after 16 context tokens take 4,182
     positions instead of 77,000. ``reference=True`` computes all ``context_length`` positions of every
     prompt with a plain causal transformer; both agree up to the order of summation.
 
@@ -91,7 +91,7 @@ class TextEncoder(nn.Module):
 
         Raises:
             ValueError: if an end token lies outside of the tower's positions or of the given rows, or if there are more
-                deep prompts than blocks behind the first.
+                deep prompts than blocks after the first.
         """
         lengths = self._lengths(tokens)
         blocks = self.transformer.resblocks

@@ -14,7 +14,7 @@ class PromptTokens:
 
     What all classes of a prompt have in common stands in ``prefix`` once. The text tower computes it
     once, so the sharing is a property of the data and not a flag: with class-specific context the
-    prefix is the start token alone, with context in front of the name it is start token + context.
+    prefix is the start token alone, with context before the name it is start token + context.
 
     Attributes:
         prefix: (P, S, W) positions 0 .. S-1, S >= 1: start token and whatever is the same for all
@@ -23,7 +23,7 @@ class PromptTokens:
             read. May be an expanded view.
         eot: (P, K) integer, absolute position of the end token, S <= eot < S + R.
         deep: deep prompts (MaPLe, IVLP): entry i, (P, n, W) with n < S, replaces the residual stream at positions
-            1 .. n in front of block i + 1.  They carry no position embedding.  Since these positions lie in the
+            1 .. n before block i + 1.  They carry no position embedding.  Since these positions lie in the
             prefix, what follows from them is shared by all classes too.
 
     Raises:
@@ -49,7 +49,7 @@ class PromptTokens:
         for tokens in self.deep:
             if tokens.dim() != 3 or tokens.shape[::2] != self.prefix.shape[::2] or tokens.shape[1] >= shared:
                 raise ValueError(
-                    f'deep prompts must be (P, n, W) = ({prompts}, n, {width}) and lie behind the start token in a '
+                    f'deep prompts must be (P, n, W) = ({prompts}, n, {width}) and lie after the start token in a '
                     f'prefix of {shared} positions, so n < {shared}; got {tuple(tokens.shape)}'
                 )
 

@@ -91,7 +91,7 @@ def sample_spec(
         styles: names drawn uniformly, or name -> weight.
         counts: probability of 1, 2, 3, ... objects.
         shapes: names drawn uniformly.
-        colours: names drawn uniformly, except those that vanish in front of the background.
+        colours: names drawn uniformly, except those that vanish against the background.
         fills: names drawn uniformly, or name -> weight.
         backgrounds: names drawn uniformly.
         radius: smallest and largest radius of an object as a fraction of the side; scenes with n objects use at most

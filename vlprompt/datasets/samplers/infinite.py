@@ -28,7 +28,7 @@ class InfiniteEpochSampler(EpochIndices):
         self.skipped = 0
 
     def skip(self, num_samples: int) -> None:
-        """Start behind the first samples of this process; mmengine calls it when a run is resumed."""
+        """Start after the first samples of this process; mmengine calls it when a run is resumed."""
         self.skipped = num_samples
 
     def __len__(self) -> int:

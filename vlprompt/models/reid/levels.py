@@ -15,7 +15,7 @@ class FeatureLevels(NamedTuple):
     Attributes:
         last: (B, C) before the last stage or block: layer 3 averaged (ResNet), or the class token as the last but one
             block leaves it, without a norm (ViT).  In training only.
-        final: (B, C') at the end of the tower: layer 4 averaged, or the class token behind ``ln_post``.
+        final: (B, C') at the end of the tower: layer 4 averaged, or the class token after ``ln_post``.
         joint: (B, D) in the joint space of image and text.
     """
 

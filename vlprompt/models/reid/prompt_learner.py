@@ -1,4 +1,4 @@
-"""Stage 1 of CLIP-ReID (Li et al., AAAI 2023, section 3.2): a description of each identity, for frozen towers."""
+"""Phase 1 of CLIP-ReID (Li et al., AAAI 2023, section 3.2): a description of each identity, for frozen towers."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
     Only ``prompt.context`` is trained; the text tower keeps no gradients of its weights, and of identities that occur
     several times in a batch the text is computed once.
 
-    A checkpoint also holds ``prototypes`` (K, D), the text features of all K identities, from which the second stage
+    A checkpoint also holds ``prototypes`` (K, D), the text features of all K identities, from which the second phase
     starts.
 
     Args:
-        clip: arguments of :func:`vlprompt.clip.build_clip`; image size and stride are those of the second stage.
+        clip: arguments of :func:`vlprompt.clip.build_clip`; image size and stride are those of the second phase.
         num_ids: K, training identities; where a config leaves it out, those of the training data are filled in.
         noun: what the pictures show; filled in likewise.
         prompt: config of the prompt.

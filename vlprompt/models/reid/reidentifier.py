@@ -1,4 +1,4 @@
-"""Re-identification with CLIP's image tower: the baseline and stage 2 of CLIP-ReID (Li et al., AAAI 2023)."""
+"""Re-identification with CLIP's image tower: the baseline and phase 2 of CLIP-ReID (Li et al., AAAI 2023)."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         loss:     final -> head, joint -> head_proj    -> identity loss, twice      (batch norm, classifier)
                   last, final, joint                   -> triplet loss, three times
                   joint x prototypes                   -> image-to-text loss        (CLIP-ReID only)
-        tensor:   descriptor (B, C + D): final and joint, before or behind their batch norm
+        tensor:   descriptor (B, C + D): final and joint, before or after their batch norm
         predict:  the descriptor as ``feature`` of the data samples
 
     **CLIP-ReID** holds the image features against the text features of all identities, ``prototypes`` (K, D), which the
-    first stage learned (:class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`) and which stay fixed; a
+    first phase learned (:class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`) and which stay fixed; a
     training takes them over with ``start_from=dict(keys=['prototypes'])``.  Products are taken without normalisation or
     temperature, as published.  The **baseline** is the same model with ``weights.i2t=0``.
 
@@ -193,7 +193,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         """(B, K) products of joint features (B, D) and prototypes, float32.
 
         Raises:
-            ValueError: no prototypes were taken over from a first stage.
+            ValueError: no prototypes were taken over from a first phase.
         """
         if not self._has_prototypes:
             if self.prototypes is None or bool(self.prototypes.isnan().any()):

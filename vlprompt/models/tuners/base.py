@@ -78,5 +78,5 @@ def class_feature(
 
 
 def first_tokens(visual: VisionTransformer, images: Tensor) -> Tensor:
-    """(B, 1 + h * w, width) tokens in front of the first block."""
+    """(B, 1 + h * w, width) tokens before the first block."""
     return visual.ln_pre(visual.embed(images)[0])
