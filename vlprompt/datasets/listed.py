@@ -1,4 +1,4 @@
-"""Datasets that list the images a reader finds."""
+"""Base of datasets that list the images of a reader."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class ListedDataset(EpochSeededDataset):
     """One split of a supported dataset or of your own data.
 
     Args:
-        build_reader: ``build_reader(data_root, dataset, ann_file, data_prefix)`` makes the reader, which knows the
-            splits, their items and the folder of the images.
-        data_root: the folder of this dataset; None: where a supported dataset lies below ``data/``
-            (data/README.md).
+        build_reader: ``build_reader(data_root, dataset, ann_file, data_prefix)`` builds the reader, which provides
+            the splits, their items and the folder of the images.
+        data_root: the folder of this dataset; None: the usual folder of a supported dataset below
+            ``data/`` (data/README.md).
         dataset: a supported dataset; None for your own data.
         ann_file: annotation file of your own data, relative to ``data_root``.
         data_prefix: folder that image paths of your own data are relative to, itself relative to ``data_root``.
-        split: one of the reader's, or several under one name; only ``'train'`` is for training.
+        split: one of the reader's splits, or a name for several; only ``'train'`` is for training.
         seed: of the augmentation.
         pipeline: transforms of an image.
         lazy_init: read the files on first use instead of now.

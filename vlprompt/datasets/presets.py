@@ -1,4 +1,4 @@
-"""The supported datasets: where each lies, how it is read, and where to get it."""
+"""The supported datasets: folder, reader and source of each."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from vlprompt.datasets.reid.readers.market import MarketReader, VeRiReader
 from vlprompt.messages import did_you_mean
 
 DATA = Path('data')
-"""Folder of all datasets, relative to where the tools are run."""
+"""Folder of all datasets, relative to the working directory of the tools."""
 
 NAMES_FILE = 'classnames.txt'
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A dataset with a layout of its own.
+    """A supported dataset.
 
     Attributes:
-        folder: where it lies below ``data/`` unless ``data_root`` says otherwise.
+        folder: its folder below ``data/``, unless ``data_root`` is given.
         reader: ``reader(folder, hint=..., **options)``.
-        hint: where to get it; ``{folder}`` stands for its folder.
+        hint: where to get it; ``{folder}`` is replaced by its folder.
         options: of the reader.
         draw_val: whether few-shot experiments draw min(k, 4) validation images per class; ImageNet's
             validation split is its test split and is never drawn from.
-        balanced: on disk, so that a long-tailed training split is cut out of it and ``imbalance`` must be given.
+        balanced: whether it is balanced on disk, so that a long-tailed training split is cut out of it and
+            ``imbalance`` must be given.
     """
 
     folder: str
@@ -177,14 +178,14 @@ REID_SETS = {
 }
 
 PRESETS: dict[str, dict[str, Preset]] = dict(few_shot=FEW_SHOT, long_tailed=LONG_TAILED, reid=REID_SETS)
-"""Task -> name -> dataset.  A name may stand under two tasks, as different protocols on the same images."""
+"""Task -> name -> dataset.  A name may occur in two tasks, with different protocols on the same images."""
 
 
 def find_preset(task: str, name: str) -> Preset:
     """The dataset ``name`` of a task.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: unknown name.
     """
     known = PRESETS[task]
     if name not in known:

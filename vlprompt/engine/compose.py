@@ -1,7 +1,7 @@
 """Compose a config: a method, a dataset, a number of shots.
 
-A method's config names neither images nor classes; a dataset's config names neither model nor schedule.  What joins
-them are a few top-level keys, in the method's file, in a file of two lines that inherits it, or on the command line::
+A method's config names neither images nor classes; a dataset's config names neither model nor schedule.  A few
+top-level keys join them, in the method's file, in a two-line file that inherits it, or on the command line::
 
     _base_ = 'configs/plot/plot_rn50.py'
     dataset, shots = 'dtd', 4
@@ -9,7 +9,7 @@ them are a few top-level keys, in the method's file, in a file of two lines that
 ``compose`` reads them as layers, each on top of the one before:
 
 1. the dataset's file, ``configs/_base_/datasets/<task>/<dataset>.py`` or a path to a file of your own;
-2. the rows of ``recipes`` that apply, for values which the published recipe varies by dataset and shots::
+2. the rows of ``recipes`` that apply, for values that the published recipe varies by dataset and shots::
 
        recipes = [
            dict(train_cfg=dict(max_epochs=200)),               # always
@@ -47,10 +47,10 @@ from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 
 CONDITIONS = ('dataset', 'max_shots')
-"""Keys of a row of ``recipes`` that say when it applies."""
+"""Keys of a row of ``recipes`` that state when it applies."""
 
 SHARED = '_shared'
-"""Name, in the folder of a task, of the file that all its datasets inherit; its variables are for methods to use."""
+"""Name of the file in a task's folder that all its datasets inherit; methods may set its variables."""
 
 _REFERENCE = re.compile(r'\$\{(\w+)\}')
 
@@ -89,17 +89,17 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     composed = Config(
         values, cfg_text=cfg.text, filename=cfg.filename, env_variables=cfg.env_variables, format_python_code=False
     )
-    if not composed.get('phases'):  # each of which has a length of its own
+    if not composed.get('phases'):  # each has its own length
         follow_training_length(composed.get('param_scheduler'), composed.get('train_cfg') or {})
     return composed
 
 
 _KEPT = {'dataset', 'shots'}
-"""Which stay in a composed config, as information."""
+"""Keys that stay in a composed config, as information."""
 
 
 def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
-    """``top`` laid over ``base``: dicts are merged key by key, everything else replaces what was there.
+    """Merge ``top`` onto ``base``: dicts key by key, everything else replaces the value below.
 
     A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.  Where the
     dataset says None (it has no validation split), settings without a ``type`` of their own are dropped.
@@ -107,7 +107,7 @@ def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
     Args:
         base: the lower layer.
         top: the upper layer.
-        keep_marks: ``_delete_`` is for a later merge, that of a phase, and stays where it is.
+        keep_marks: keep ``_delete_`` for a later merge, that of a phase.
     """
     if not isinstance(top, Mapping):
         return copy.deepcopy(top)
@@ -131,7 +131,7 @@ def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -
     """The rows of ``recipes`` that apply, without their conditions.
 
     Raises:
-        ConfigError: a row that is no dict.
+        ConfigError: a row that is not a dict.
     """
     rows = []
     for row in recipes:
@@ -188,7 +188,7 @@ def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
 
 
 def _refuse_data_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    """``dataset`` and ``shots`` mean nothing to a config that is complete already."""
+    """Raise for ``dataset`` and ``shots``, which have no meaning for a config that is complete already."""
     for key in ('dataset', 'shots'):
         if key in options:
             raise ConfigError(
@@ -230,7 +230,7 @@ def _refuse_copied_helpers(
 
 
 def _places_of(value: Any, node: Any, path: str = '') -> list[str]:
-    """Dotted keys below ``node`` that hold the very value."""
+    """Dotted keys below ``node`` that hold exactly this value."""
     if path and type(node) is type(value) and node == value:
         return [path]
     items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()

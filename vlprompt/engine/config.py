@@ -27,7 +27,7 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
     Raises:
         FileNotFoundError: no such file.
         ConfigError: the file is not valid Python, or see :func:`~vlprompt.engine.compose.compose` and
-            :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would throw away.
+            :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would discard.
     """
     raw = config if isinstance(config, Config) else _read(find_config(config))
     cfg = compose(raw, cfg_options)

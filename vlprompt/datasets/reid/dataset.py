@@ -23,11 +23,11 @@ class ReIDDataset(ListedDataset):
     otherwise listed in a CSV file with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 
     Training samples have ``gt_label``, the position of their identity among the sorted training identities.  The split
-    ``'test'`` is the query followed by the gallery, so that one pass of a test loop extracts both; every sample says by
-    its ``role`` what it is.
+    ``'test'`` is the query followed by the gallery, so that one pass of a test loop extracts both; the ``role`` of
+    every sample tells them apart.
 
     ``metainfo`` has ``dataset``, ``num_ids`` (identities of the split; in training the classes), ``num_cameras`` and
-    ``num_views`` (of the dataset: those of its training split, where it has one), and ``noun``, ``'person'`` or
+    ``num_views`` (of the dataset: those of its training split, if it has one), and ``noun``, ``'person'`` or
     ``'vehicle'``.
 
     Args:
@@ -44,7 +44,7 @@ class ReIDDataset(ListedDataset):
         lazy_init: read the files on first use instead of now.
 
     Raises:
-        FileNotFoundError: what is missing, and where to get it.
+        FileNotFoundError: a missing file or folder; the message says where to get it.
         ValueError: a malformed file name or row, or inconsistent entries; the message names file and field.
     """
 
