@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: a wheel ships configs, tools and model-index.yml as ``vlprompt/.mim``."""
+"""What pyproject.toml cannot express: ship configs, tools and model index inside the wheel as ``vlprompt/.mim``."""
 
 import shutil
 from pathlib import Path
@@ -31,14 +31,14 @@ class BuildWithConfigs(build_py):
                 link.symlink_to(Path('..', '..', name), target_is_directory=(ROOT / name).is_dir())
 
     def _copy(self) -> None:
+        folder = Path(self.build_lib) / 'vlprompt' / '.mim'
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         for name in SHIPPED:
-            target = Path(self.build_lib) / 'vlprompt' / '.mim' / name
-            if (ROOT / name).is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, target)
-                continue
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            else:
+                shutil.copy(ROOT / name, folder)
 
 
 setup(cmdclass={'build_py': BuildWithConfigs})

@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import runpy
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 from tests.tiny_project import TinyProject
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import read_checkpoint
@@ -133,7 +132,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(project, tmp_path
     command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), project.config, '2', '--work-dir', str(tmp_path / 'two')]
     command += ['--cfg-options', 'train_dataloader.batch_size=5']
     command += [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
-    environment = os.environ | dict(PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=str(_free_port()))
+    environment = os.environ | dict(PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=str(free_port()))
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     one, two = (
@@ -141,12 +140,6 @@ def test_two_processes_train_as_one_with_the_same_global_batch(project, tmp_path
     )
     assert (one - start).abs().max() > 1e-3
     torch.testing.assert_close(two, one, rtol=0, atol=1e-6)
-
-
-def _free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 @pytest.mark.slow

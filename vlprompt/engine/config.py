@@ -31,8 +31,8 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
     """
     raw = config if isinstance(config, Config) else _read(find_config(config))
     cfg = compose(raw, cfg_options)
-    check_config(cfg)
     _check_phases(cfg)
+    check_config(cfg)
     _check_options_act_in_phases(cfg, cfg_options or {})
     for key in [key for key in cfg if key not in RUNNER_KEYS]:
         cfg.pop(key)

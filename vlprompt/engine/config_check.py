@@ -280,9 +280,7 @@ class _Checker:
         names, takes_more = accepted_arguments(target)
         names |= EXTRA_KEYS.get(registry.name, set()) | EXTRA_KEYS.get(path.rpartition('.')[2], set())
         self.known += [f'{path}.{name}' for name in sorted(names)]
-        if (
-            not takes_more or target is CheckpointHook
-        ):  # forwards unknown keys to the runner, ours accepts none
+        if not takes_more or target is CheckpointHook:  # forwards unknown keys to the runner, ours accepts none
             self._check_keys(path, node, names, target.__name__)
 
     def _check_keys(self, path: str, node: Mapping, allowed: Iterable[str], owner: str) -> None:

@@ -37,7 +37,8 @@ def class_spec(name: str, rng: np.random.RandomState, **options) -> SceneSpec:
     """A scene about ``name``: colour, fill and shape or some of them, such as 'striped star', 'red dotted', 'heart'.
 
     The named object is the largest; attributes that its name leaves open are random. The others are smaller and of
-    other shapes. A named colour is kept away from backgrounds that hide it and from grey photos. ``options`` go to ``sample_spec``.
+    other shapes. A named colour is kept away from backgrounds that hide it and from grey photos. ``options`` go to
+    ``sample_spec``.
 
     Raises:
         ValueError: ``name`` is not made of known words.

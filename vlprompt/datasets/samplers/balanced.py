@@ -29,8 +29,8 @@ class ClassAwareSampler(EpochSampler):
     up so that all processes have equally many.
 
     Yields ``turn * len(dataset) + i``; ``turn`` is twice the number of earlier passes over the class of image i, so
-    an image that is drawn again, even in the same epoch, gets another augmentation, also different from the uniform stream
-    of :class:`DualStreamBatchSampler`, whose turns are odd.
+    an image that is drawn again, even in the same epoch, gets another augmentation, which also differs from that in the
+    uniform stream of :class:`DualStreamBatchSampler`, whose turns are odd.
 
     Args:
         dataset: an :class:`~vlprompt.datasets.seeded.EpochSeeded` dataset with ``labels``, such as

@@ -15,9 +15,7 @@ def fill(cfg: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
     filled = dict(cfg)
     for key, value in values.items():
         if filled.get(key) is not None and _plain(filled[key]) != _plain(value):
-            raise ValueError(
-                f'{what}.{key}={filled[key]}, but backbone and class names require {value}: leave it out'
-            )
+            raise ValueError(f'{what}.{key}={filled[key]}, but backbone and class names require {value}: leave it out')
         filled[key] = value
     return filled
 
