@@ -38,13 +38,13 @@ class Method:
 
 
 class Demo:
-    """The steps, and where their files go.
+    """The steps, and the folders of their files.
 
     Args:
         out: folder of everything but the data.
         scenes: folder of the built-in dataset.
-        quick: little data and one epoch: shows that every step runs, not what the methods can do.
-        cfg_options: handed on to every tool.
+        quick: little data and one epoch: shows that every step runs, not the quality of the methods.
+        cfg_options: passed on to every tool.
     """
 
     def __init__(self, out: Path, scenes: Path, quick: bool, cfg_options: list[str]) -> None:
@@ -135,7 +135,7 @@ class Demo:
         print(f'\n[{self.step}/{N_STEPS}] {what}', flush=True)
 
     def options(self, *splits: str) -> list[str]:
-        """Options every tool gets that reads these splits of the data."""
+        """Options of every tool that reads these splits of the data."""
         moved = [f'{s}_dataloader.dataset.data_root={self.scenes}' for s in splits]
         return (moved if self.scenes != SCENES else []) + self.cfg_options
 
@@ -151,7 +151,7 @@ class Demo:
         options: list[str] | tuple = (),
         show: Callable[[str], str | None] = lambda line: None,
     ) -> str:
-        """Run a tool, print its command and what ``show`` makes of each line, return all of its output.
+        """Run a tool, print its command and ``show(line)`` of each line, return all of its output.
 
         A tool that fails ends the demo.
         """
@@ -177,7 +177,7 @@ class Demo:
 
 
 def progress(line: str) -> str | None:
-    """The part of a log line that tells how far a run is; None for other lines.
+    """The part of a log line about progress; None for other lines.
 
     >>> progress('11/22 07:00:00 - mmengine - INFO - Epoch(train)  [3][6/6]  lr: 1.9e-03  eta: 0:00:07  loss: 0.5')
     'epoch 3  lr: 1.9e-03  eta: 0:00:07  loss: 0.5'
@@ -191,7 +191,7 @@ def progress(line: str) -> str | None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether every image that the dataset's list names is there."""
+    """Whether every image in the dataset's list exists."""
     split = folder / 'split_scenes.json'
     if not split.is_file():
         return False
@@ -209,7 +209,7 @@ def clock(seconds: float) -> str:
 
 
 def below_root(path: Path) -> Path:
-    """The path relative to the repository, where the tools are run, or absolute if it lies elsewhere."""
+    """The path relative to the repository, where the tools run, or absolute if it is elsewhere."""
     path = path.resolve()
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
@@ -217,9 +217,9 @@ def below_root(path: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of runs and pictures')
-    parser.add_argument('--data-root', type=Path, default=SCENES, help='folder of the data, made if need be')
+    parser.add_argument('--data-root', type=Path, default=SCENES, help='folder of the data, created if necessary')
     parser.add_argument('--quick', action='store_true', help='one epoch on little data, to see that everything runs')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='handed on to every tool')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='passed on to every tool')
     args = parser.parse_args()
     check_environment()
     out, scenes = (below_root(path) for path in (args.out, args.data_root))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def headline(config: Path) -> str:
-    """The first comment of a config: what it is, up to the end of its sentence or line."""
+    """The first line of a config, if it is a comment."""
     first = config.read_text(encoding='utf-8').split('\n', 1)[0]
     return first.removeprefix('# ') if first.startswith('# ') else ''
 

@@ -1,22 +1,22 @@
-"""Predict images that nobody has annotated: classes, segmentations or objects, whatever the model was trained for.
+"""Predict images without annotation: classes, segmentations or objects, depending on the model.
 
 python tools/predict.py configs/plot/plot_micro-rn.py \
     work_dirs/plot_micro-rn_scenes_16shot/epoch_25.pth a.jpg folder --out predictions
-python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py --dataset imagenet none a.jpg \
+python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py none a.jpg \
     --class-names cat dog --out predictions
 
---class-names asks a model whose classes are text alone (zero-shot CLIP, CoOp, PLOT with shared contexts) for others; of
-a model with a trained head it only says what they are called, where neither config nor checkpoint does.
+--class-names gives other classes to a model whose classes are only text (zero-shot CLIP, CoOp, PLOT with shared
+contexts); for a model with a trained head it only names its classes, if neither config nor checkpoint does.
 
-Images are files, or folders that are searched at any depth. Prints a line an image and writes into --out
+Images are files, or folders that are searched at any depth. Prints a line per image and writes to --out
 
-* predictions.json: the classes with their scores; of a segmentation the share of every class; of objects class, score,
-  box [x1, y1, x2, y2] in pixels of the file and, of instance segmentation, the mask as COCO's run lengths;
+* predictions.json: for classification, classes with scores; for segmentation, the share of every class; for detection,
+  class, score and box [x1, y1, x2, y2] in pixels of the file, and masks as COCO's run lengths if there are any;
 * a picture of every image, with its 100 best objects, unless --no-pictures is given;
-* masks/*.png, of a segmentation: the class index of every pixel.
+* masks/*.png, for segmentation: the class index of every pixel.
 
-Images that cannot be read are left out, and named again at the end, which is then an error.
-For re-identification there are tools/analysis_tools/extract_features.py and show_rank_list.py.
+Unreadable images are skipped and listed at the end, with an error.
+For re-identification use tools/analysis_tools/extract_features.py and show_rank_list.py.
 """
 
 import argparse
@@ -36,12 +36,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser)
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
-    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of what is written')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--top-k', type=positive, default=5, help='classes listed of each image, by classifiers')
     parser.add_argument('--score', type=float, default=0.3, help='objects below it are left out, by detectors')
     parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, see above')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
-    parser.add_argument('--batch-size', type=positive, default=1, help='images of one size, seen at a time')
+    parser.add_argument('--batch-size', type=positive, default=1, help='images per batch, which must be of one size')
     parser.add_argument('--workers', type=int, default=0, help='processes that load images')
     return parser.parse_args(argv)
 
@@ -71,7 +71,7 @@ from vlprompt.visualization import (
 from vlprompt.visualization.figures import shorten
 
 MAX_DRAWN = 100
-"""Objects in a picture."""
+"""Largest number of objects in a picture."""
 
 
 def files_of(images: list[Path]) -> Iterator[Path]:
@@ -97,10 +97,10 @@ def build_model(args: argparse.Namespace) -> nn.Module:
 
 
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
-    """What the model's classes are called, after giving it other ones if asked to.
+    """Names of the model's classes, after setting other ones if requested.
 
     Raises:
-        ConfigError: it has no names, or takes no others.
+        ConfigError: it has no names, or accepts no others.
     """
     known = model.dataset_meta.get('classes')
     if names is None and known is None:
@@ -130,7 +130,7 @@ def number_of_classes(model: nn.Module) -> int | None:
 def predictions(
     model: nn.Module, paths: list[Path], args: argparse.Namespace, broken: list[Path]
 ) -> Iterator[DataSample]:
-    """Predictions of the images that can be read; the others are told at once and added to ``broken``."""
+    """Predictions of the readable images; the others are reported at once and added to ``broken``."""
     while paths:
         done = 0
         try:
@@ -143,7 +143,7 @@ def predictions(
             if not unreadable:
                 raise
         for path, problem in unreadable.items():
-            print(f'{path}: left out ({problem})', flush=True)
+            print(f'{path}: skipped ({problem})', flush=True)
         broken += unreadable
         paths = [path for path in paths[done:] if path not in unreadable]
 
@@ -161,7 +161,7 @@ def find_unreadable(model: nn.Module, paths: list[Path]) -> dict[Path, OSError]:
 
 
 class Report(ABC):
-    """What is told of one prediction: a line, an entry of predictions.json, a picture."""
+    """Output for one prediction: a line, an entry of predictions.json, a picture."""
 
     def __init__(self, classes: list[str], meta: dict[str, Any], args: argparse.Namespace) -> None:
         self.classes = classes
@@ -263,7 +263,7 @@ def run_lengths(mask: np.ndarray) -> dict[str, Any]:
 
 
 REPORTS = {'pred_score': ClassReport, 'pred_sem_seg': SegmentationReport, 'pred_instances': ObjectReport}
-"""What tells the tasks apart: the field a model writes its prediction to."""
+"""The task of a model, by the field of its predictions."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -271,7 +271,7 @@ def main(argv: list[str] | None = None) -> None:
     paths = list(files_of(args.images))
     model = build_model(args)
     if hasattr(model, 'describe'):
-        raise ConfigError(f'{args.config}: for re-identification take tools/analysis_tools/extract_features.py')
+        raise ConfigError(f'{args.config}: for re-identification use tools/analysis_tools/extract_features.py')
     classes = name_classes(model, args.class_names)
     args.out.mkdir(parents=True, exist_ok=True)
     report, records, broken = None, [], []

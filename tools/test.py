@@ -1,6 +1,6 @@
 """Test a model.
 
-python tools/test.py configs/plot/plot_rn50.py work_dirs/plot/epoch_200.pth
+python tools/test.py configs/plot/plot_rn50.py work_dirs/plot_rn50_dtd_16shot/epoch_200.pth --dataset dtd
 python tools/test.py configs/zero_shot/zero-shot_rn50.py          # nothing to load: zero-shot
 """
 
@@ -13,7 +13,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser)
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint of tools/train.py; leave out to test the model as it is built'
+        'checkpoint', nargs='?', help='checkpoint of tools/train.py; without one the untrained model is tested'
     )
     add_phase_option(parser, 'of a config with phases, test the model of this one (default: that of the checkpoint)')
     parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')

@@ -1,6 +1,6 @@
 """Train a model.
 
-python tools/train.py configs/plot/plot_rn50.py --seed 1 --test
+python tools/train.py configs/plot/plot_rn50.py --dataset dtd --shots 4 --seed 1 --test
 
 A config with phases runs them one after another, each in <work dir>/<phase>; --resume skips those that have finished.
 """

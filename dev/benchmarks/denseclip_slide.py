@@ -1,4 +1,4 @@
-"""DenseCLIP with text features computed once, against the text tower run anew, as the published code does.
+"""DenseCLIP with text features computed once, compared with running the text tower again as in the published code.
 
 Random weights (speed does not depend on their values), all in one process, the two sides in turns. Seconds are those
 of the clock on a GPU, and of the processor on a CPU, where other programs then do not count:
@@ -51,7 +51,7 @@ Result = TypeVar('Result')
 
 @contextmanager
 def text_anew(model: nn.Module, reference: bool, trained: bool = False) -> Iterator[None]:
-    """Inside, every forward pass of the segmentor runs its text tower.
+    """Context in which every forward pass of the segmentor runs its text tower.
 
     Args:
         model: the segmentor.

@@ -1,6 +1,6 @@
-"""LPT's two streams from one loader whose workers stay, against a loader of the uniform stream that starts anew.
+"""LPT's two streams from one loader with persistent workers, against restarting the loader of the uniform stream.
 
-Same files, same transforms, same number of worker processes; what counts is the time until a step has its images.
+Same files, same transforms, same number of worker processes; measured is the time until a step has its images.
 
 * one loader: class-balanced and uniform half of a batch from a single loader with persistent workers;
 * started anew: two loaders, of which the uniform one is started again for every step, as in the published script: its

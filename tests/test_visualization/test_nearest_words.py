@@ -78,7 +78,7 @@ def test_note_counts_vectors_near_words(table):
     prompts = nearest_words(torch.stack([table[CAT], table[CAT] * 1.45])[None], table, 1, TOKENS)
     note = spacing_note(prompts, spacing=1.0)
     assert '(from 0.00 to 0.90)' in note
-    assert '1 of 2 vectors are nearer than half' in note
+    assert '1 of 2 vectors are closer than half' in note
     assert 'No vector is nearer' in spacing_note(nearest_words(table[CAT] + torch.ones(1, 1, 4), table, 1, TOKENS), 1.0)
 
 

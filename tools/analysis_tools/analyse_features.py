@@ -6,13 +6,13 @@ python tools/analysis_tools/analyse_features.py configs/lpt/lpt_micro-vit.py \
 One pass over the training images (without augmentation) and one over the test images compute the features of the
 frozen trunk and of the tuned model; everything else follows from them:
 
-* K-NN accuracy: test images classified by a vote of the nearest training images, of which there are many and few;
+* K-NN accuracy: test images classified by a vote of the nearest (long-tailed) training images;
 * inner-class distance R_i (mean and deviation over classes) and the inner/inter ratio, on test images;
 * lda.png, with --reference: pretraining and target images before and after tuning, along the directions that
   separate these four groups best;
 * prompt_usage.png, with a prompt pool: which group prompts test images choose.
 
-Writes analysis.json and analysis.md besides.
+Also writes analysis.json and analysis.md.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--reference',
         metavar='DIR',
-        help="folder of images of the pretraining domain, or 'generated': scenes as the micro models have seen",
+        help="folder of images of the pretraining domain, or 'generated': scenes like those of the micro models",
     )
     parser.add_argument('--lda-images', type=positive, default=128, help='images of each group in lda.png')
     parser.add_argument('--batch-size', type=positive, default=64)
@@ -74,7 +74,7 @@ GROUPS = ('overall', 'many', 'medium', 'few')
 
 
 class GeneratedImages(Dataset):
-    """``count`` scenes, as the micro models have seen in pretraining, through a test pipeline."""
+    """``count`` scenes such as the micro models' training data, through a test pipeline."""
 
     def __init__(self, count: int, pipeline: list[dict]) -> None:
         self.transforms = Compose(pipeline)
@@ -153,7 +153,7 @@ def draw_domains(test: FeatureTable, reference: FeatureTable, args: argparse.Nam
     features = np.concatenate(features)
     components = min(2, groups.max())
     points = features @ lda_projection(features, groups, components)
-    if components == 1:  # two groups have one direction; what is left over spreads the points
+    if components == 1:  # two groups have one direction; the second only spreads the points
         points = np.column_stack([points[:, 0], np.random.default_rng(0).normal(size=len(points))])
     print(save_figure(draw_projection(points, names, 'Domains before and after tuning (LDA)'), args.out / 'lda.png'))
 

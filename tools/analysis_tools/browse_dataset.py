@@ -1,4 +1,4 @@
-"""Draw samples of a config's data as training sees them: after the pipeline, with labels, masks or boxes.
+"""Draw samples of a config's data as in training: after the pipeline, with labels, masks or boxes.
 
 python tools/analysis_tools/browse_dataset.py configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_1x_coco.py --out samples
 ... --number 8 --epoch 3 --cfg-options train_dataloader.dataset.seed=2
@@ -21,7 +21,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
     parser.add_argument('--number', type=int, default=16, help='samples to draw (default: 16)')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the dataset knows any')
+    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, if the dataset has epochs')
     args = parser.parse_args(argv)
     if args.number < 1 or args.epoch < 0:
         parser.error('--number must be at least 1, --epoch at least 0')
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def reads_bgr(cfg: Config) -> bool:
-    """Whether the model's preprocessor expects blue first, as what OpenCV reads is ordered."""
+    """Whether the model's preprocessor expects BGR, the order of OpenCV."""
     return bool((cfg.get('model', {}).get('data_preprocessor') or {}).get('bgr_to_rgb', False))
 
 

@@ -1,12 +1,12 @@
-"""Test one model for re-identification on several datasets, whatever it was trained on.
+"""Test one re-identification model on several datasets, whatever it was trained on.
 
-python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16.py --dataset msmt17 \
-    work_dirs/clipreid_vit-b16_msmt17/finetune/epoch_60.pth \
+python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_msmt17/finetune/epoch_60.pth --dataset msmt17 \
     --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 
 A dataset is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in
-Market-1501's layout. Classifiers are ignored; images go through the config's test pipeline. Where the model was trained
-with side information, the mean over its cameras stands in on other datasets than its own.
+Market-1501's layout. Classifiers are ignored; images go through the config's test pipeline. If the model was trained
+with side information, other datasets than its own get the mean over its cameras.
 """
 
 import argparse

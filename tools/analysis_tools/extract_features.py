@@ -1,11 +1,11 @@
-"""Describe all images of a folder and store their descriptors, to be searched from Python.
+"""Compute and store the descriptors of all images in a folder, for searches from Python.
 
 python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b16.py \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth photos --out features.npz
 
 The file holds ``features`` (N, D) float32, not normalised, and ``names``, the N paths below the folder;
 ``vlprompt.apis.RetrievalIndex.load`` reads it. Images go through the config's test pipeline. A model with side
-information needs to know their camera: give --camera, or take the mean of all cameras by
+information needs their camera: give --camera, or use the mean of all cameras with
 --cfg-options model.sie.at_test=mean.
 """
 

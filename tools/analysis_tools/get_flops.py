@@ -1,11 +1,11 @@
-"""Count parameters and floating-point operations of a model, the text tower apart.
+"""Count parameters and floating-point operations of a model, the text tower separately.
 
 python tools/analysis_tools/get_flops.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py --shape 512 512
 
 Counts one image with torch's FlopCounterMode (matrix products, convolutions, attention). It counts multiplications
 and additions; papers, and mmengine's get_model_complexity_info, call half of that FLOPs, so both are printed. The
 towers get random weights: nothing is downloaded. In an evaluation the text tower runs once for all images (with
-pre-model prompting once per image), so its share is no cost per image.
+pre-model prompting once per image), so it is not a cost per image.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def parameter_count(module: nn.Module, trained: bool = False) -> int:
 
 
 def blank_samples(model: nn.Module, shape: tuple[int, int]) -> list | None:
-    """What two-stage detectors ask for beside an image, to place its regions; None for other models."""
+    """Image information for two-stage detectors, to place regions; None for other models."""
     if not hasattr(model, 'roi_head'):
         return None
     from mmdet.structures import DetDataSample
@@ -76,7 +76,7 @@ def blank_samples(model: nn.Module, shape: tuple[int, int]) -> list | None:
 
 
 def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
-    """Parameters, trained ones, and operations of each child of a model for one image, the text tower taken out."""
+    """Parameters, trained ones, and operations of each child of a model for one image, the text tower separately."""
     root = type(model).__name__
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -84,7 +84,7 @@ def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int,
     counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
 
     def operations(name: str) -> int:
-        """Of a module; of one whose methods are called directly, the sum over its children."""
+        """Operations of a module; if its methods are called directly, the sum over its children."""
         if f'{root}.{name}' in counted:
             return counted[f'{root}.{name}']
         return sum(operations(f'{name}.{child}') for child, _ in model.get_submodule(name).named_children())

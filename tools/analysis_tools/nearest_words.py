@@ -42,11 +42,11 @@ from vlprompt.visualization import (
 
 
 def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
-    """Nearest words of every prompt, or of every prompt of the classes asked for."""
+    """Nearest words of every prompt, or of every prompt of the requested classes."""
     prompt, table = model.prompt, model.clip.text.token_embedding.weight
     if not isinstance(prompt, ContextPrompt):
         raise ConfigError(
-            f'{args.config}: {type(prompt).__name__} learns no context vectors; take a model with ContextPrompt, '
+            f'{args.config}: {type(prompt).__name__} learns no context vectors; use a model with ContextPrompt, '
             'such as those of configs/coop and configs/plot'
         )
     if not prompt.class_specific:
@@ -57,8 +57,7 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     wanted = [readable(name) for name in args.classes or ()]
     if not wanted or not set(wanted) <= set(known):
         raise ConfigError(
-            f'{args.config}: every class has its own context vectors; say by --classes which of these to show: '
-            f'{", ".join(known)}'
+            f'{args.config}: every class has its own context vectors; choose with --classes from: {", ".join(known)}'
         )
     return [
         words

@@ -3,7 +3,7 @@
 python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_dtd_16shot work_dirs/plot_rn50_dtd_16shot \
     --out curves.png
 
-Phases of one training (work_dirs/lpt_..._scenes_lt/shared and .../groups) are drawn as runs of their own.
+Phases of one training (work_dirs/lpt_..._scenes_lt/shared and .../groups) are drawn as separate runs.
 """
 
 import argparse

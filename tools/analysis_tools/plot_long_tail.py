@@ -1,11 +1,11 @@
-"""Draw training images per class from head to tail and the accuracy of test runs along it.
+"""Draw training images per class from head to tail, and the accuracy of test runs per class.
 
 python tools/test.py CONFIG CKPT --cfg-options test_evaluator.out_dir=work_dirs/vpt
 python tools/analysis_tools/plot_long_tail.py work_dirs/vpt/shot_accuracy.json work_dirs/lpt/shot_accuracy.json \
     --out work_dirs/long_tail.png
 
-A run is named by the folder of its file. Training and testing leave a file of every run in
-work_dirs/<config>[/<seed>][/<phase>]/<time>/; such a run is named by the config, and seed and phase if any.
+A run is named after the folder of its file. Training and testing write a file for every run to
+work_dirs/<config>_<dataset>[/<seed>][/<phase>]/<time>/; such a run is named after the first folder, seed and phase.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from vlprompt.apis.command_line import before_imports, call
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('files', nargs='+', type=Path, help='shot_accuracy.json of one or more runs on the same data')
-    parser.add_argument('--names', nargs='+', help='what to call the runs')
+    parser.add_argument('--names', nargs='+', help='names of the runs')
     parser.add_argument(
         '--window', type=int, help='classes that a point of a curve averages; a tenth of all by default'
     )
@@ -38,13 +38,13 @@ from vlprompt.evaluation import shot_groups
 from vlprompt.visualization import draw_long_tail, save_figure
 
 TIME = re.compile(r'\d{8}_\d{6}')
-"""A folder that mmengine makes for one start of a run."""
+"""A folder that mmengine creates at each start of a run."""
 SEED = re.compile(r'seed\d+')
-"""A folder that run_seeds.py makes."""
+"""A folder that run_seeds.py creates."""
 
 
 def name_of(file: Path) -> str:
-    """The folder of a file; not one that only tells a time, and of a phase or seed together with the one above."""
+    """The folder of a file, without a folder of a start; that of a phase or seed together with its parent."""
     folder = file.resolve().parent
     if TIME.fullmatch(folder.name):
         folder = folder.parent
@@ -56,7 +56,7 @@ def name_of(file: Path) -> str:
 
 
 def is_part(folder: Path) -> bool:
-    """Whether it is that of a phase, as the config in it says, or of a seed of run_seeds.py."""
+    """Whether the folder belongs to a phase, according to the config in it, or to a seed of run_seeds.py."""
     phase = re.compile(rf'^phase = {folder.name!r}$', re.MULTILINE)
     return SEED.fullmatch(folder.name) is not None or any(
         phase.search(config.read_text(encoding='utf-8')) for config in folder.glob('*.py')
@@ -68,7 +68,7 @@ def read_run(file: Path) -> dict:
     try:
         run = json.loads(file.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise ConfigError(f'{file} is no JSON: {error}') from error
+        raise ConfigError(f'{file} is not JSON: {error}') from error
     if not isinstance(run, dict) or 'per_class' not in run:
         raise ConfigError(f'{file} is no shot_accuracy.json: it has no per_class')
     return run

@@ -4,7 +4,7 @@ python tools/analysis_tools/print_config.py configs/coop/coop_rn50.py \
     --cfg-options model.prompt.n_ctx=4
 python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit.py --phase groups
 
-Of a config with phases, --phase prints what that phase runs with; without it the phases stand under `phases`.
+With --phase, prints the config of one phase; without it, the phases are under `phases`.
 """
 
 import argparse

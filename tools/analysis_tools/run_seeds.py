@@ -4,7 +4,7 @@ python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd
 python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --shots 1 2 4 8 16
 
 Every run is one of tools/train.py --test in its own folder, <work dir>/seed<N> or <work dir>/<K>shot/seed<N>; a config
-that trains nothing is tested once by tools/test.py. Options not listed here are handed on to that tool, e.g.
+that trains nothing is tested once by tools/test.py. Options not listed here are passed on to that tool, e.g.
 --data-root, --amp and --cfg-options. The same command run again continues what was interrupted and keeps what was
 finished. Writes seeds.json and seeds.md into the work dir.
 """

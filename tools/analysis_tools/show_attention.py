@@ -1,12 +1,12 @@
-"""Draw which places of an image its descriptor rests on: gradient-weighted maps of a re-identification model.
+"""Draw the contributions of image regions to a descriptor: gradient-weighted maps of a re-identification model.
 
 python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
-... --images a.jpg b.jpg --query q.jpg --out maps.png       # what in a and b agrees with q
+... --images a.jpg b.jpg --query q.jpg --out maps.png       # regions of a and b that agree with q
 ... --from-test-set 6 --out maps.png
 
-Without --query, a map shows what makes up the image's own descriptor. Every map is coloured from zero to its own
-maximum.
+Without --query, a map shows contributions to the image's own descriptor. Every map is coloured from zero to its
+own maximum.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser)
     add_image_options(parser)
-    parser.add_argument('--query', metavar='FILE', help='image whose descriptor the others are held against')
+    parser.add_argument('--query', metavar='FILE', help='image whose descriptor the others are compared with')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='the picture')
     return parser.parse_args(argv)
 
@@ -39,9 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
     if not hasattr(model, 'describe'):
-        raise ConfigError(
-            f'{args.config}: {type(model).__name__} has no descriptors; take a model of type ReIdentifier'
-        )
+        raise ConfigError(f'{args.config}: {type(model).__name__} has no descriptors; use a model of type ReIdentifier')
     if args.from_test_set:
         dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
         samples = [dataset[index] for index in runs.evenly_spaced(len(dataset), args.from_test_set)]
@@ -49,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         samples = [*load_files(model, args.images)]
     queries = [*load_files(model, [args.query])] if args.query else []
     if not args.from_test_set and model.sie is not None:
-        model.sie.at_test = 'mean'  # files alone do not say which camera took them
+        model.sie.at_test = 'mean'  # the camera of a file is unknown
     batch = dict(
         inputs=[sample['inputs'] for sample in samples + queries],
         data_samples=[sample['data_samples'] for sample in samples + queries],

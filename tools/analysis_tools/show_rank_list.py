@@ -1,11 +1,11 @@
-"""Draw what queries find: the query, the nearest gallery images, right ones in green and wrong ones in red.
+"""Draw rank lists: the query and its nearest gallery images, right ones in green and wrong ones in red.
 
 python tools/analysis_tools/show_rank_list.py configs/clipreid/clipreid_vit-b16.py \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --queries 8 --out failures.png
 ... --order best --top-k 5 --rerank --out best.png
 
 Queries are ordered by their average precision, the worst first. Gallery images with the query's identity and camera
-are left out, as in the metrics.
+are ignored, as in the metrics.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Draw what a DenseCLIP segmentor or detector sees: prediction, ground truth, where the image agrees with each name.
+"""Draw predictions of a DenseCLIP segmentor or detector, the ground truth, and score maps of class names.
 
 python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --from-test-set 4 --out scores
 ... --images street.jpg --class-names road "red bus" cyclist --out scores
 ... --images street.jpg --masks street.png --out scores
 
-One PNG per image. The prediction is among the classes the model was trained for; score maps are drawn for any names,
-by default those of the classes in the picture: predicted (objects with a score of 0.3 and more) or true. They are
-cosines of the whole image at the size of the test pipeline, also where the prediction is made window by window. A name
-of more tokens than the model has room for needs --cfg-options model.prompt.context_length=15, or what the error says.
+One PNG per image. The prediction is among the classes of the training; score maps are drawn for any names, by default
+those of the classes in the picture: predicted (objects with a score of 0.3 and more) or true. They are cosines of the
+whole image at the size of the test pipeline, even if the prediction is made window by window. A name with more tokens
+than the model has room for needs a larger context_length, as the error says.
 """
 
 import argparse
@@ -60,11 +60,11 @@ from vlprompt.visualization import (
 )
 
 SCORE = 0.3
-"""Detections below it are not shown."""
+"""Smallest score of a detection that is shown."""
 
 
 def load_samples(args: argparse.Namespace, model: nn.Module, num_classes: int) -> Iterator[dict]:
-    """Images, with masks where there are any, through the config's test pipeline."""
+    """Images, with masks if there are any, through the config's test pipeline."""
     cfg = model.cfg
     dataset_cfg = cfg.test_dataloader.dataset
     if args.from_test_set:
@@ -89,7 +89,7 @@ def test_set_class(cfg: Config) -> type:
 
 
 def option_of(cfg: Config, name: str) -> object:
-    """An argument of the test set as its config gives it, or else its default; nothing is loaded."""
+    """An argument of the test set from its config, or else its default, without loading it."""
     given = cfg.test_dataloader.dataset
     if name in given:
         return given[name]
@@ -98,7 +98,7 @@ def option_of(cfg: Config, name: str) -> object:
 
 
 def palette_of(cfg: Config, num_classes: int) -> list:
-    """The colours the test set gives its classes, those of PASCAL VOC if it has none."""
+    """The colours of the test set's classes, or those of PASCAL VOC."""
     if cfg.default_scope == 'mmdet':
         return voc_palette(num_classes + 1)[1:]
     palette = cfg.test_dataloader.dataset.get('palette') or test_set_class(cfg).METAINFO.get('palette')
@@ -118,7 +118,7 @@ def score_maps(model: nn.Module, inputs: Tensor, names: list[str] | None) -> Ten
 
 
 def without_padding(scores: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Of (K, h, w) scores of a padded input (H, W), the part that belongs to the image in its upper left corner."""
+    """The part of (K, h, w) scores of a padded input (H, W) that belongs to the image in its upper left corner."""
     if padded == size:
         return scores
     large = F.interpolate(scores[None], size=padded, mode='bilinear', align_corners=False)[0]
@@ -128,7 +128,7 @@ def without_padding(scores: Tensor, padded: tuple[int, int], size: tuple[int, in
 def detection_panels(
     predicted: DataSample, image: np.ndarray, palette: list
 ) -> tuple[list[tuple[str, np.ndarray]], list[int]]:
-    """Captions and pictures of what was found and of what is there, and the classes of both."""
+    """Captions and pictures of predicted and true objects, and the classes of both."""
     found = {f'objects, {100 * SCORE:.0f} % and more': objects_of(predicted.pred_instances).above(SCORE)}
     if 'bboxes' in predicted.get('gt_instances', ()):
         found['ground truth'] = objects_of(predicted.gt_instances)
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
     if not hasattr(model, 'score_map'):
-        raise ConfigError(f'{args.config}: {type(model).__name__} has no score maps; take a model of type DenseCLIP')
+        raise ConfigError(f'{args.config}: {type(model).__name__} has no score maps; use a model of type DenseCLIP')
     classes = [readable(name) for name in model.class_names]
     palette = palette_of(model.cfg, len(classes))
     for number, sample in enumerate(load_samples(args, model, len(classes))):

@@ -1,11 +1,11 @@
-"""Draw the transport plans of a PLOT model: where each prompt of a class looks in an image.
+"""Draw the transport plans of a PLOT model: the mass of each prompt of a class over an image.
 
 python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
     work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --from-test-set 8 --out plans
 ... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the
-uniform one, on a scale that all pictures of a call share.
+uniform one, on one scale for all pictures of a call.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> lis
 
 
 def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:
-    """Indices of the classes asked for; spaces and underscores are the same."""
+    """Indices of the requested classes; spaces and underscores are equal."""
     known = [readable(name) for name in model.class_names]
     for name in names:
         if readable(name) not in known:
@@ -87,12 +87,12 @@ def main(argv: list[str] | None = None) -> None:
         if aligned.plan is None:
             raise ConfigError(
                 f'{args.config}: {type(model.alignment).__name__} has no transport plan; '
-                'take a model with TransportAlignment, such as those of configs/plot'
+                'use a model with TransportAlignment, such as those of configs/plot'
             )
         if getattr(model.visual, 'sets', None) is not None:
             raise ConfigError(
                 f'{args.config}: its plan matches prompts with {model.visual.sets} sets of visual prompts, not with '
-                'places in the image; take a model without visual.sets'
+                'places in the image; use a model without visual.sets'
             )
         annotated = sample['data_samples']
         true = int(annotated.gt_label) if 'gt_label' in annotated else None

@@ -12,8 +12,8 @@ Classification or re-identification: a supported dataset, your own data, or the 
     python tools/dataset_converters/check_dataset.py --dataset market1501
     python tools/dataset_converters/check_dataset.py --reid --data-root data/mine          # in Market-1501's layout
 
-Counts are per class, or, for re-identification, identities, images and cameras per split. Where training images are
-uneven, their imbalance ratio and the many-, medium- and few-shot classes are noted.
+Counts are per class, or, for re-identification, identities, images and cameras per split. For imbalanced training
+images, the imbalance ratio and the many-, medium- and few-shot classes are printed.
 
 Every image is opened. The exit code is 1 if there is a problem.
 """
@@ -29,7 +29,7 @@ from vlprompt.apis.command_line import before_imports
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', help='a config with a test or training dataset')
-    parser.add_argument('--data-root', help='folder of the dataset (default: where it lies below data/)')
+    parser.add_argument('--data-root', help='folder of the dataset (default: its folder below data/)')
     parser.add_argument('--dataset', help="a supported dataset, such as 'caltech101'")
     parser.add_argument('--long-tailed', action='store_true', help='your own data is long-tailed')
     parser.add_argument('--imbalance', type=float, help='of a long-tailed dataset that is cut out of a balanced one')
@@ -57,7 +57,7 @@ BUILDERS = dict(
     LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
     ReIDDataset=build_reid_reader,
 )
-"""Type of a dataset -> what builds its reader, from some of its arguments."""
+"""Type of a dataset -> function that builds its reader from some of its arguments."""
 
 
 def readers(args: argparse.Namespace) -> list[Reader]:

@@ -22,7 +22,7 @@ boxes and masks, some empty images and some crowds, for the splits train and val
 ``bounding_box_test`` with images called ``<identity>_c<camera>s1_<number>_00.png``, ``--size`` pixels high and half as
 wide.
 
-The same arguments always give the same files; files that are there already are written again.
+The same arguments always give the same files; existing files are overwritten.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int)
 
 
 def run_jobs(function: Callable[[tuple], Any], jobs: Iterable[tuple], workers: int) -> list:
-    """What ``function`` returns for every job; one worker is this process, which need not be forked then.
+    """Results of ``function`` for every job; a single worker is this process, without a fork.
 
     Workers have one OpenCV thread each.  OpenCV's threads are ended before the processes are forked: a forked process
     that tries to end those of its parent waits for them for ever.

@@ -30,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def read_archive(source: Path) -> dict[str, dict[str, Any]]:
-    """The pickled dicts ``meta``, ``train`` and ``test``; nothing but arrays and plain values is built from them."""
+    """The pickled dicts ``meta``, ``train`` and ``test``; only arrays and plain values are built from them."""
     if source.is_dir():
         content = {name: (source / name).read_bytes() for name in MEMBERS}
     else:

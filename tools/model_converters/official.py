@@ -9,8 +9,8 @@
     python tools/model_converters/official.py lpt LPT_places.pth lpt.pth
     python tools/model_converters/official.py vpt prompt_ep100.pth vpt.pth
 
-Only what was learned is kept. The file is read without running any code it carries, so pickled schedulers and the
-like do no harm. The base weights are those of the config that the result is loaded with.
+Only learned tensors are kept. The file is read without running any code in it, so pickled schedulers and the like
+are harmless. The base weights are those of the config with which the result is loaded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the command lines of all tools share: options, and errors as one line.
+"""Common parts of the command lines of all tools: options, and errors as one line.
 
-Needs neither torch nor an mm package but mmengine's config, so a tool that parses its arguments before it imports
-anything else answers ``--help`` at once.
+Needs neither torch nor any mm package except mmengine's config, so a tool that parses its arguments before other
+imports answers ``--help`` at once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
 PACKAGE = Path(__file__).resolve().parents[1]
 
 _SPACE = '\N{SYMBOL FOR SPACE}'
-"""Stands for a blank while mmengine parses, which drops blanks."""
+"""Placeholder of a blank while mmengine parses, which drops blanks."""
 
 
 class CfgOptions(DictAction):
     """mmengine's action for ``KEY=VALUE ...`` that keeps the blanks inside of values.
 
-    So that ``model.class_names='[tall grass, sky]'`` and a path with a blank arrive as they were written.  Blanks
+    So ``model.class_names='[tall grass, sky]'`` and a path with a blank arrive unchanged.  Blanks
     beside commas and brackets are still dropped.
     """
 
@@ -53,7 +53,7 @@ def _with_blanks(value: Any) -> Any:
 
 
 def positive(value: str) -> int:
-    """Type of an option that counts something."""
+    """Type of an option that is a positive number."""
     number = int(value)
     if number < 1:
         raise ArgumentTypeError(f'must be at least 1, got {value}')
@@ -61,10 +61,10 @@ def positive(value: str) -> int:
 
 
 def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
-    """Which config, and what it is composed of: of every tool that reads one.
+    """Options of every tool that reads a config: the config, its dataset, shots and overrides.
 
     Args:
-        parser: of the tool.
+        parser: the tool's parser.
         config: also add the positional argument for the config.
     """
     if config:
@@ -115,7 +115,7 @@ def add_phase_option(parser: ArgumentParser, help: str) -> None:
 
 
 def add_model_options(parser: ArgumentParser) -> None:
-    """Which model: config, checkpoint, phase, device, and what the config is composed of.
+    """Options for a model: config with its dataset and overrides, checkpoint, phase, device.
 
     :func:`vlprompt.apis.model_from` builds it.
     """
@@ -127,7 +127,7 @@ def add_model_options(parser: ArgumentParser) -> None:
 
 
 def add_image_options(parser: ArgumentParser) -> None:
-    """Which images: files, or some of the test set."""
+    """Options for images: files, or some of the test set."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--images', nargs='+', metavar='FILE', help='image files')
     source.add_argument(
@@ -136,13 +136,13 @@ def add_image_options(parser: ArgumentParser) -> None:
 
 
 def before_imports(parse_args: Callable[[], Any], name: str) -> None:
-    """What a tool does first when it is run: answer ``--help`` and mistakes, and refuse broken installations.
+    """The first steps of a tool: answer ``--help`` and mistakes, and reject broken installations.
 
     The imports of torch and the mm packages, which come next, take seconds.
 
     Args:
-        parse_args: of the tool; what it returns is dropped.
-        name: the tool's ``__name__``; nothing is done where a tool is imported.
+        parse_args: the tool's function; its result is dropped.
+        name: the tool's ``__name__``; nothing is done if the tool is imported.
     """
     if name == '__main__':
         parse_args()
@@ -150,7 +150,7 @@ def before_imports(parse_args: Callable[[], Any], name: str) -> None:
 
 
 def call(main: Callable[[], Any]) -> None:
-    """Run a tool; a mistake of its user ends it with one message instead of a traceback."""
+    """Run a tool; user errors end it with one message instead of a traceback."""
     try:
         main()
     except KeyboardInterrupt:
@@ -163,7 +163,7 @@ def call(main: Callable[[], Any]) -> None:
 
 
 def user_message(error: Exception) -> str | None:
-    """What to tell the user about a missing file or an error that this package raised on purpose; None for others.
+    """The message for the user about a missing file or an error raised by this package; None for other errors.
 
     An error from a data worker arrives with the worker's traceback as its text, whose last line is the message.
     """

@@ -20,10 +20,10 @@ class FeatureTable:
     """Features of N images under one or two models.
 
     Attributes:
-        features: ``'trunk'``: of the frozen trunk alone; ``'tuned'``: with what was learned; each (N, D) float32 on the
-            CPU, not normalised.  One of them is missing where the other says it all.
-        labels: (N,) int64; -1 where an image has none.
-        groups: (N, k) int64, the group prompts an image has chosen; None for a model without a pool.
+        features: ``'trunk'``: of the frozen trunk alone; ``'tuned'``: of the tuned model; each (N, D) float32 on the
+            CPU, not normalised.  One of them is missing if both would be equal.
+        labels: (N,) int64; -1 for images without a label.
+        groups: (N, k) int64, the group prompts chosen by each image; None for a model without a pool.
     """
 
     features: dict[str, Tensor]
@@ -36,13 +36,13 @@ def feature_table(model: nn.Module, dataset: Dataset, batch_size: int = 64, num_
 
     Args:
         model: a :class:`~vlprompt.models.HeadClassifier`, whose feature is the class token before the head, or
-            a model with a frozen ``clip``, whose image feature is taken.
-        dataset: gives what the model's test pipeline packs.
-        batch_size: images that the model sees at a time.
+            a model with a frozen ``clip``, whose image feature is used.
+        dataset: samples packed by the model's test pipeline.
+        batch_size: images per batch.
         num_workers: processes that load images.
 
     Raises:
-        TypeError: a model that is neither.
+        TypeError: another model.
         ValueError: an empty dataset.
     """
 

@@ -1,4 +1,4 @@
-"""Predictions for image files, of any model: a config, a checkpoint, and pictures that nobody has annotated."""
+"""Predictions of any model for image files without annotation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlprompt.engine.features import image_loader
 from vlprompt.errors import ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
-"""Steps of test pipelines that read what an image without annotation does not have."""
+"""Steps of test pipelines that need annotations."""
 
 
 class ImageFiles(Dataset):
@@ -24,8 +24,8 @@ class ImageFiles(Dataset):
 
     Args:
         paths: of the images.
-        pipeline: transforms of the test set, which begin with loading; those that read annotations are left out.
-        info: what else a dataset would tell the pipeline of every image, such as ``camid``.
+        pipeline: transforms of the test set, which begin with loading; those that read annotations are skipped.
+        info: further entries for every image that a dataset would provide, such as ``camid``.
     """
 
     def __init__(self, paths: Sequence[str | Path], pipeline: Sequence[dict], **info: Any) -> None:
@@ -56,13 +56,12 @@ def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> Im
 def predict_dataset(
     model: nn.Module, dataset: Dataset, batch_size: int = 1, num_workers: int = 0
 ) -> Iterator[BaseDataElement]:
-    """The data samples of a dataset, in its order, with what the model predicts.
+    """The data samples of a dataset, in its order, with predictions.
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
-        dataset: gives what the model's test pipeline packs.
-        batch_size: images that the model sees at a time; they must be of one size after the pipeline, except for
-            detectors, which pad.
+        dataset: samples packed by the model's test pipeline.
+        batch_size: images per batch; they must have one size after the pipeline, except for detectors, which pad.
         num_workers: processes that load images.
     """
     for batch in image_loader(dataset, batch_size, num_workers):
@@ -77,11 +76,11 @@ def predict_images(
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
         paths: of the images.
-        batch_size: images that the model sees at a time, see :func:`predict_dataset`.
+        batch_size: images per batch, see :func:`predict_dataset`.
         num_workers: processes that load images.
 
     Yields:
-        the task's data sample: ``pred_score`` (K,) and ``pred_label`` of classifiers, ``pred_sem_seg.data`` (1, H, W)
+        The task's data sample: ``pred_score`` (K,) and ``pred_label`` of classifiers, ``pred_sem_seg.data`` (1, H, W)
         of segmentors, ``pred_instances`` of detectors in pixels of the file, ``feature`` (D,) in re-identification.
 
     Example:

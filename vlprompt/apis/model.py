@@ -1,4 +1,4 @@
-"""Build a trained model from a config and a checkpoint; data are not needed."""
+"""Build a trained model from a config and a checkpoint, without data."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def init_model(
 
     Args:
         config: path of a config file, name of a shipped one such as ``'plot/plot_rn50'``, or a loaded config.
-        checkpoint: file written by training or by ``tools/model_converters``; None leaves the initial prompts.
+        checkpoint: file written by training or by ``tools/model_converters``; None keeps the initial prompts.
         cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
-        device: where the model goes.
-        phase: of a config with phases; None: the one that the checkpoint is of, without a checkpoint the last.
+        device: device of the model.
+        phase: of a config with phases; None: the one that wrote the checkpoint, or the last without a checkpoint.
         class_names: K names, or the name of a dataset, for a model whose classes are text; None: those of the config,
             else of the checkpoint, else of the dataset that the config tests on.
 
     Returns:
-        The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives what its
-        task calls logits, or, in re-identification, descriptors (B, D).  Its config is ``model.cfg``;
-        ``model.dataset_meta`` has ``classes``, and ``palette`` where there is one, as far as they are known.
+        The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives the
+        logits of its task, or, in re-identification, descriptors (B, D).  Its config is ``model.cfg``;
+        ``model.dataset_meta`` has ``classes`` and ``palette``, if they are known.
 
     Raises:
-        ConfigError: unknown config keys, or class names that neither config nor checkpoint nor data tell.
+        ConfigError: unknown config keys, or class names that are neither in config nor checkpoint nor data.
         ValueError: a checkpoint that does not fit the config's base weights or classes.
         FileNotFoundError: no such config or checkpoint.
 
@@ -83,11 +83,11 @@ def init_model(
 
 
 def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Sequence[str] | None = None) -> nn.Module:
-    """The model that a tool's command line asks for, as :func:`init_model` returns it.
+    """The model requested on a tool's command line, as :func:`init_model` returns it.
 
     Args:
         args: options of :func:`vlprompt.apis.command_line.add_model_options`.
-        cfg: the config that they name, where the tool has read it already.
+        cfg: their config, if the tool has read it already.
         class_names: see :func:`init_model`.
     """
     cfg = read_config(args) if cfg is None else cfg
@@ -102,7 +102,7 @@ def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]
 
     Args:
         cfg: the config.
-        names: class names where the config has none; None: those of its dataset, for a model that needs them.
+        names: class names if the config has none; None: those of its dataset, for a model that needs them.
         known: other arguments that follow the data.
     """
     described = cfg.model
@@ -118,7 +118,7 @@ def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]
 
 
 def _load(model: nn.Module, content: dict, names: Sequence[str] | None, other_classes: bool, what: str) -> None:
-    """Load a checkpoint; where the config only names a dataset, the spelling of the data it was trained on decides."""
+    """Load a checkpoint; if the config only names a dataset, class names are spelled as in the training data."""
     same_number = names and len(names) == len(getattr(model, 'class_names', ()))
     if same_number and getattr(model, 'names_follow_data', False) and not other_classes:
         agree_on_class_names(model, names, what)

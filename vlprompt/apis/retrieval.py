@@ -1,4 +1,4 @@
-"""Descriptors of images, and the search for the nearest ones."""
+"""Descriptors of images, and search for the nearest ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vlprompt.structures import ReIDSample
 
 
 def person_files(model: nn.Module, paths: Sequence[str | Path], camid: int = -1) -> ImageFiles:
-    """Image files as a re-identifier takes them: of unknown identity, all from one camera.
+    """Image files for a re-identifier: of unknown identity, all from one camera.
 
     Args:
         model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
@@ -33,7 +33,7 @@ def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, nu
     Args:
         model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
         dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset` or :func:`person_files`.
-        batch_size: images that the model sees at a time.
+        batch_size: images per batch.
         num_workers: processes that load images.
 
     Raises:
@@ -42,7 +42,7 @@ def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, nu
     samples = []
     for sample in predict_dataset(model, dataset, batch_size, num_workers):
         if 'feature' not in sample:
-            raise TypeError(f'{type(model).__name__} predicts no descriptors; take a model for re-identification')
+            raise TypeError(f'{type(model).__name__} predicts no descriptors; use a model for re-identification')
         samples.append(sample.set_feature(sample.feature.float().cpu()))
     return samples
 
@@ -72,14 +72,14 @@ class Neighbours(NamedTuple):
 class RetrievalIndex:
     """Descriptors of a gallery that can be searched and stored.
 
-    Searching takes memory for a fixed number of distances at a time, however many queries there are.
+    A search holds a fixed number of distances in memory, whatever the number of queries.
 
     Args:
         features: (N, D) descriptors, normalised or not.
         names: N names, such as paths.
 
     Raises:
-        ValueError: not as many names as features.
+        ValueError: the numbers of names and features differ.
 
     Example:
         >>> model = init_model('configs/clipreid/clipreid_vit-b16.py', 'epoch_60.pth')
@@ -118,7 +118,7 @@ class RetrievalIndex:
 
     @classmethod
     def load(cls, path: str | Path) -> RetrievalIndex:
-        """Read what :meth:`save` wrote.
+        """Read an index written by :meth:`save`.
 
         Raises:
             FileNotFoundError: no such file.

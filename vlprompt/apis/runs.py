@@ -1,4 +1,4 @@
-"""How the options of the tools (:mod:`vlprompt.apis.command_line`) change a config, and the runs they start."""
+"""Effects of the tools' options (:mod:`vlprompt.apis.command_line`) on a config, and the runs that tools start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.errors import ConfigError
 
 METRICS_FILE = 'test_metrics.json'
-"""Name, inside a work directory, of the metrics of the last test."""
+"""Name of the file in a work directory with the metrics of the last test."""
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -44,7 +44,7 @@ def base_config(args: argparse.Namespace) -> Config:
 
 
 def run_name(cfg: Config, shots: bool = True) -> str:
-    """``<config>_<dataset>_<shots>shot``, as far as the config says, e.g. ``plot_rn50_dtd_4shot``."""
+    """``<config>_<dataset>_<shots>shot``, as far as the config states them, e.g. ``plot_rn50_dtd_4shot``."""
     parts = [Path(cfg.filename or 'config').stem]
     if cfg.get('dataset') is not None:
         parts.append(Path(cfg.dataset).stem)
@@ -54,7 +54,7 @@ def run_name(cfg: Config, shots: bool = True) -> str:
 
 
 def configs_by_phase(cfg: Config, args: argparse.Namespace) -> dict[str, Config]:
-    """The config of every phase with the common options applied; of a config without phases, itself under ``''``.
+    """The config of every phase with the common options applied; a config without phases stands under ``''``.
 
     Raises:
         ConfigError: ``--phase`` for a config without phases, or of an unknown name.
@@ -98,7 +98,7 @@ def datasets_of(node: Any) -> list[ConfigDict]:
 
 
 def evenly_spaced(available: int, count: int) -> list[int]:
-    """``count`` positions, or all there are, evenly over ``available`` ones."""
+    """``count`` positions (at most all), evenly spaced over ``available`` ones."""
     count = min(count, available)
     return [int((i + 0.5) * available / count) for i in range(count)]
 
@@ -107,12 +107,12 @@ def evenly_spaced(available: int, count: int) -> list[int]:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner a config asks for."""
+    """Build the runner of a config."""
     return RUNNERS.build(cfg)
 
 
 def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
-    """Train what :func:`configs_by_phase` returns, all phases or one, and return the last runner."""
+    """Train the configs of :func:`configs_by_phase`, all phases or one, and return the last runner."""
     if '' in configs:
         runner = build_runner(configs[''])
         runner.train()
@@ -121,7 +121,7 @@ def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
 
 
 def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> None:
-    """Read the lists of the test set, so that a mistake in them shows before training and not after it."""
+    """Read the lists of the test set, so that mistakes in them show before training."""
     cfg = configs[phase or list(configs)[-1]]
     if cfg.get('test_dataloader'):
         init_default_scope(cfg.get('default_scope') or 'mmengine')
@@ -129,7 +129,7 @@ def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> Non
 
 
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
-    """Test, and leave the metrics in ``<folder>/test_metrics.json``; the default is the runner's work directory."""
+    """Test, and write the metrics to ``<folder>/test_metrics.json``; default: the runner's work directory."""
     metrics = runner.test()
     if is_main_process():
         plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
@@ -165,14 +165,14 @@ def scale_lr(cfg: Config) -> None:
 
 
 def without_validation(cfg: Config) -> None:
-    """Train without looking at the validation set."""
+    """Train without validation."""
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
 
 def use_tta(cfg: Config) -> dict[str, Any]:
     """Put the config's ``tta_pipeline`` into the test set and return its ``tta_model``.
 
-    A config with neither (classification) keeps its pipeline: the model itself makes the mirror image.
+    A config with neither (classification) keeps its pipeline: the model computes the mirror image itself.
     """
     if 'tta_pipeline' not in cfg:
         return dict(type='vlprompt.FlipTTAModel')

@@ -1,7 +1,7 @@
-"""Recognise broken installations and say what to install instead of failing with an error about operators.
+"""Recognise broken installations and say what to install, instead of failing with an error about operators.
 
-Needs nothing but the standard library until the installation is known to be sound, so the tools can call
-:func:`check_environment` before they import anything else.
+Uses only the standard library until the installation is known to work, so the tools can call
+:func:`check_environment` before other imports.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ REPORTED = ('vlprompt', 'torch', 'torchvision', 'open_clip_torch', 'timm', 'nump
 
 
 def check_environment() -> None:
-    """Raise if the installed packages are known not to work together.
+    """Raise if the installed packages are known to be incompatible.
 
     Raises:
         EnvironmentProblem: both families of mm packages at once, a torch/torchvision pair that does not match,
-            compiled mmcv ops that cannot be loaded, or mmdet imported too early to see ops.
+            compiled mmcv ops that cannot be loaded, or mmdet imported before its ops could be provided.
     """
     check_mm_families()
     check_torch_pair()
@@ -83,9 +83,9 @@ def check_torch_pair(
 
 
 def check_mmcv_ops(import_module: Callable[[str], object] = importlib.import_module) -> None:
-    """Raise if mmcv has compiled ops that do not work, or if mmdet has already settled for having none.
+    """Raise if mmcv has compiled ops that do not work, or if mmdet was imported without ops.
 
-    mmdet's maintained family takes a failed import of an op for "not compiled" and fails when the op is called.
+    mmdet's maintained family interprets a failed import of an op as "not compiled" and fails when the op is called.
     """
     compiled = compiled_ops()
     if compiled is not None:
@@ -105,7 +105,7 @@ def check_mmcv_ops(import_module: Callable[[str], object] = importlib.import_mod
 
 
 def _wanted_torch() -> str:
-    """``' (torchvision asks for torch==2.9.1)'`` when its metadata says so."""
+    """``' (this torchvision asks for torch==2.9.1)'``, according to its metadata, or an empty string."""
     try:
         asked = [r for r in requires('torchvision') or [] if re.match(r'torch\b(?!vision)', r)]
     except PackageNotFoundError:
@@ -114,7 +114,7 @@ def _wanted_torch() -> str:
 
 
 def environment_report() -> dict[str, str]:
-    """Versions and resources to log at the start of a run, beside what mmengine collects."""
+    """Versions and resources to log at the start of a run, besides those that mmengine collects."""
     import torch
 
     report = {name: installed_version(name) or 'not installed' for name in REPORTED}

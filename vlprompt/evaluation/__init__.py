@@ -1,4 +1,4 @@
-"""Measuring: accuracy, also of classes with many and few training images, and its mean and spread over seeds."""
+"""Evaluation: accuracy, also by number of training images, retrieval metrics, mean and spread over seeds."""
 
 from vlprompt.evaluation.accuracy import Accuracy, BaseNewAccuracy, harmonic_mean
 from vlprompt.evaluation.ranking import euclidean_rows

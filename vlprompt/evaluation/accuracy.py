@@ -21,21 +21,21 @@ class Accuracy(BaseMetric):
     r"""Accuracy over a test set, in percent.
 
     With N images, true label :math:`y_i`, and :math:`r_i` the rank of the true class among the scores of image i
-    (1 = highest; of equal scores the lower label ranks first)::
+    (1 = highest; ties are ranked by label)::
 
         top-k       = 100 / N  sum_i [r_i <= k]
-        class_mean  = 100 / C  sum_c (correct top-1 images of c) / (images of c)     classes without images left out
-        macro_f1    = 100 / C  sum_c 2 TP_c / (2 TP_c + FP_c + FN_c)                 classes never seen nor predicted
-                                                                                     left out
+        class_mean  = 100 / C  sum_c (correct top-1 images of c) / (images of c)     without classes that have no images
+        macro_f1    = 100 / C  sum_c 2 TP_c / (2 TP_c + FP_c + FN_c)                 without classes that neither occur
+                                                                                     nor are predicted
 
     Reported as ``accuracy/top1``, ..., ``accuracy/class_mean``, ``accuracy/macro_f1``.
 
     Args:
         topk: the k to report.
-        per_class: write the accuracy of every class into the log.
+        per_class: log the accuracy of every class.
         out_dir: folder for ``per_class.csv`` and ``confusion_matrix.csv`` (rows: true class, columns: predicted
             class); None writes nothing.
-        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes meet.
+        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes are collected.
         prefix: of the names of the results.
 
     Example:
@@ -67,7 +67,7 @@ class Accuracy(BaseMetric):
             self.results.append((int(label), int(predicted), int(ranks), scores.shape[1]))
 
     def compute_metrics(self, results: list[tuple[int, int, int, int]]) -> dict[str, float]:
-        """The metrics of all images; also logs and writes what was asked for."""
+        """The metrics of all images; also logs and writes what the arguments request."""
         if not results:
             raise ValueError('Accuracy: no image was evaluated')
         labels, predicted, ranks, classes = np.asarray(results).T
@@ -97,17 +97,17 @@ class Accuracy(BaseMetric):
 
 @METRICS.register_module()
 class BaseNewAccuracy(BaseMetric):
-    r"""Accuracy of base and new classes, each among its own kind, and their harmonic mean, in percent.
+    r"""Accuracy of base and new classes, each among its own group, and their harmonic mean, in percent.
 
-    A model of all K classes is scored as two: images of the base classes (the first m) among those only, images
-    of the others among the others only.  For prompts that treat classes independently this equals two tests
+    A model of all K classes is scored twice: images of the base classes (the first m) among those only, images
+    of the new classes among the new ones only.  For prompts that treat classes independently this equals two tests
     with ``subset='base'`` and ``subset='new'``.  :math:`H = 2 b n / (b + n)`.
 
     Reported as ``base_new/base``, ``base_new/new``, ``base_new/harmonic_mean``.
 
     Args:
         num_base: m; None: ceil(K / 2).
-        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes meet.
+        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes are collected.
         prefix: of the names of the results.
     """
 
@@ -118,7 +118,7 @@ class BaseNewAccuracy(BaseMetric):
         self.num_base = num_base
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keep of every image whether it is of a base class and whether it is right among its kind."""
+        """Record for every image whether its class is a base class and whether it is right within its group."""
         for sample in data_samples:
             scores, label = sample['pred_score'].cpu(), int(sample['gt_label'])
             _, base = subset_range(len(scores), 'base')
@@ -129,7 +129,7 @@ class BaseNewAccuracy(BaseMetric):
             self.results.append((is_base, int(ranks) == 1))
 
     def compute_metrics(self, results: list[tuple[bool, bool]]) -> dict[str, float]:
-        """The three numbers.
+        """The three metrics.
 
         Raises:
             ValueError: no image of the base or of the new classes.
@@ -147,7 +147,7 @@ def harmonic_mean(base: float, new: float) -> float:
 
 
 def rank_of_truth(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Rank of the true class (1 = highest) and the predicted class; of equal scores the lower label comes first.
+    """Rank of the true class (1 = highest) and the predicted class; ties are ranked by label.
 
     Args:
         scores: (N, K).
@@ -157,7 +157,7 @@ def rank_of_truth(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         ranks (N,) and predictions (N,), int64.
 
     Raises:
-        ValueError: a score is not a number, or a label is not among the K classes.
+        ValueError: a score is NaN, or a label is not among the K classes.
     """
     if scores.isnan().any():
         raise ValueError('a score is NaN, so classes cannot be ranked')

@@ -1,7 +1,7 @@
-"""How good features are without a classifier: nearest neighbours, spread of classes, domains, use of prompts.
+"""Analyses of features without a classifier: nearest neighbours, spread of classes, domains, use of prompts.
 
-The analyses behind the tables and figures of LPT (Dong et al., ICLR 2023).  The paper leaves details open; what is
-computed here stands in each function.  Plain tensors in, plain values out.
+The analyses behind the tables and figures of LPT (Dong et al., ICLR 2023).  The paper leaves details open; each
+function states its definition.  Plain tensors in, plain values out.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def knn_predict(
     metric: str = 'cosine',
     block: int = 1024,
 ) -> dict[int, Tensor]:
-    """Labels by a majority vote of the k nearest features; of tied classes the one of the nearest neighbour wins.
+    """Labels by a majority vote of the k nearest features; ties are won by the class of the nearest neighbour.
 
     Args:
         queries: (M, D) features to classify.
-        bank: (N, D) features with known labels, with whatever imbalance they have.
+        bank: (N, D) features with known labels, possibly imbalanced.
         bank_labels: (N,) int64.
         ks: numbers of neighbours, each at most N.
         metric: ``'cosine'`` or ``'euclidean'``.
-        block: queries that are compared with the bank at once.
+        block: queries per comparison with the bank.
 
     Returns:
         k -> (M,) int64.
@@ -73,7 +73,7 @@ def _majority(labels: Tensor) -> Tensor:
 
 
 class ClassSpread(NamedTuple):
-    """How tight classes are and how far apart.
+    """Spread of classes and distances between them.
 
     Attributes:
         inner: (C,) mean distance R_i of the features of a class from its centre.
@@ -102,7 +102,7 @@ def class_spread(features: Tensor, labels: Tensor) -> ClassSpread:
 
     Args:
         features: (N, D); normalise them first for distances on the sphere.
-        labels: (N,) int64; classes without features are left out.
+        labels: (N,) int64; classes without features are ignored.
 
     Raises:
         ValueError: fewer than two classes.
@@ -135,7 +135,7 @@ def lda_projection(features: np.ndarray, groups: np.ndarray, components: int = 2
 
     The leading solutions of :math:`S_b w = \lambda (S_w + \epsilon I) w`, with the scatter between and within groups
     and :math:`\epsilon` = ``ridge`` times the mean variance within; :math:`w^T (S_w + \epsilon I) w = 1`.  In LPT's
-    figure a group is a domain seen by a model.
+    figure, a group is one domain under one model.
 
     Args:
         features: (N, D).
@@ -170,12 +170,12 @@ def lda_projection(features: np.ndarray, groups: np.ndarray, components: int = 2
 
 
 class PromptUsage(NamedTuple):
-    """How often each of m group prompts is chosen.
+    """Usage of m group prompts.
 
     Attributes:
         counts: (m,) images that chose a prompt.
         used: prompts that at least one image chose.
-        entropy: of the shares, divided by log m: 1 if all are chosen equally often, 0 if one alone is.
+        entropy: of the shares, divided by log m: 1 if all are chosen equally often, 0 if only one is.
         top_set: share of the images with the most frequent set of k prompts.
     """
 
@@ -190,7 +190,7 @@ def prompt_usage(matched: Tensor, size: int) -> PromptUsage:
 
     Args:
         matched: (N, k) int64, the prompts of every image.
-        size: m, how many there are.
+        size: m, the number of prompts.
     """
     counts = torch.bincount(matched.flatten(), minlength=size)
     share = counts[counts > 0] / counts.sum()

@@ -1,4 +1,4 @@
-"""Where the right images stand in the ranking of a gallery, without ever holding queries x gallery in memory."""
+"""Ranks of the right images in a gallery, without holding queries x gallery in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CELLS = 2**24
-"""Distances that are looked at together: 64 MB in float32, of which a few copies exist at a time."""
+"""Distances that are processed together: 64 MB in float32, with a few copies at a time."""
 
 DistanceRows = Callable[[int, int], Tensor]
 """``rows(first, last)`` gives the distances (last - first, G) of these queries to the whole gallery."""
@@ -38,13 +38,13 @@ def draw_gallery(pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class QueryScores(NamedTuple):
-    """How well each of Q queries finds its identity in a ranked gallery.
+    """Scores of Q queries in a ranked gallery.
 
     Attributes:
         matches: (Q,) int64, R, the right images in the gallery.
-        first: (Q,) int64, rank of the first of them, from 1; 0 where there are none.
-        ap: (Q,) float64, average precision; 0 where there are none.
-        inp: (Q,) float64, R divided by the rank of the last of them; 0 where there are none.
+        first: (Q,) int64, rank of the first of them, from 1; 0 if there are none.
+        ap: (Q,) float64, average precision; 0 if there are none.
+        inp: (Q,) float64, R divided by the rank of the last of them; 0 if there are none.
     """
 
     matches: Tensor
@@ -56,7 +56,7 @@ class QueryScores(NamedTuple):
         """``mAP``, ``mINP`` and ``rank<k>`` in percent: means over the queries that have a right image.
 
         Raises:
-            ValueError: none has.
+            ValueError: no query has one.
         """
         valid = self.matches > 0
         if not valid.any():
@@ -84,7 +84,7 @@ def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> Di
 
 
 def without_same_camera(rows: DistanceRows, query: Descriptors, gallery: Descriptors) -> DistanceRows:
-    """The same distances, infinite where query and gallery image share identity and camera."""
+    """The same distances, infinite if query and gallery image share identity and camera."""
 
     def counted(first: int, last: int) -> Tensor:
         same_id = query.pids[first:last, None] == gallery.pids
@@ -102,7 +102,7 @@ def score_queries(
 ) -> QueryScores:
     r"""Rank the gallery for every query and score the ranking.
 
-    With R right images at ranks :math:`r_1 < ... < r_R` (from 1; of equal distances the earlier image ranks first)::
+    With R right images at ranks :math:`r_1 < ... < r_R` (from 1; ties are ranked by position)::
 
         AP  = 1 / R  sum_i  i / r_i          (not interpolated)
         INP = R / r_R                        (Ye et al., TPAMI 2021)
@@ -111,10 +111,10 @@ def score_queries(
     each distance is sorted into R + 1 bins.
 
     Args:
-        rows: gives the distances of some queries; those of :data:`CELLS` pairs are asked for at a time.
+        rows: gives the distances of some queries, called for :data:`CELLS` pairs at a time.
         query: Q images; their features are not used.
         gallery: G images; their features are not used.
-        remove_same_camera: images of the query's identity taken by the query's camera do not count at all.
+        remove_same_camera: ignore images of the query's identity from the query's camera.
     """
     if remove_same_camera:
         rows = without_same_camera(rows, query, gallery)
@@ -184,7 +184,7 @@ def _within(row: Tensor, matches: Tensor) -> Tensor:
 def nearest(rows: DistanceRows, total: int, size: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ``k`` nearest of ``size`` images for each of ``total`` queries, without holding all distances.
 
-    Of equal distances the earlier image comes first.
+    Ties are ranked by position.
 
     Returns:
         positions (total, k) int64 in ascending order of distance, distances (total, k), and the largest distance of
@@ -199,7 +199,7 @@ def _nearest(distances: Tensor, k: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     positions = distances.topk(k, largest=False).indices.sort(dim=1).values
     values, order = distances.gather(1, positions).sort(dim=1, stable=True)
     positions = positions.gather(1, order)
-    crowded = (distances <= values[:, -1:]).sum(1) > k  # equal distances at the edge: topk chose any of them
+    crowded = (distances <= values[:, -1:]).sum(1) > k  # equal distances at the edge: topk chose arbitrarily
     for tied in crowded.nonzero()[:, 0].tolist():
         values[tied], positions[tied] = (part[:k] for part in distances[tied].sort(stable=True))
     return positions.cpu().numpy(), values.cpu().numpy(), distances.amax(1).cpu().numpy()

@@ -1,7 +1,7 @@
 r"""k-reciprocal re-ranking (Zhong et al., CVPR 2017), exact and sparse.
 
-The paper's vectors :math:`V_i` have one entry per image, but all except a few hundred are zero.  Here only those exist,
-and distances are computed where they are needed, so memory grows with N k instead of N^2.
+The paper's vectors :math:`V_i` have one entry per image, but all except a few hundred are zero.  Here only those are
+stored, and distances are computed when needed, so memory grows with N k instead of N^2.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ def rerank_rows(
         V_i,j   exp(-d_ij) on R*(i), else 0; scaled to sum 1; then averaged over the k2 nearest images of i
         d_J     1 - sum_l min(V_il, V_jl) / (2 - sum_l min(V_il, V_jl)),  the Jaccard distance of i and j
 
-    and the result is ``(1 - lambda_value) d_J + lambda_value d``.  The order of equal distances is that of the
-    images.
+    and the result is ``(1 - lambda_value) d_J + lambda_value d``.  Ties are ordered by position.
 
     Args:
         query: (Q, D) features; float64 gives float64 results.
         gallery: (G, D) features.
         k1: neighbours; the paper's 20 (CLIP-ReID's published code has 50, with k2 = 15).
-        k2: neighbours whose vectors are averaged, the image itself among them; 1 averages nothing.
+        k2: neighbours whose vectors are averaged, including the image itself; 1 for no averaging.
         lambda_value: share of the original distance.
         normalize: scale features to unit length first.
 
@@ -89,7 +88,7 @@ def _expanded(ranking: np.ndarray, k1: int) -> sparse.csr_array:
     step, parts = max(1, CELLS // (8 * (k1 + 1) ** 2)), []
     for first in range(0, full.shape[0], step):
         own = full[first : first + step]
-        shared = (own * (own @ transposed)).tocoo()  # how much of H(j) lies in R(i), for j in R(i)
+        shared = (own * (own @ transposed)).tocoo()  # share of H(j) in R(i), for j in R(i)
         merged = shared.data > 2 / 3 * sizes[shared.coords[1]]
         index = tuple(axis[merged] for axis in shared.coords)
         parts.append(own + sparse.csr_array((shared.data[merged], index), shape=own.shape) @ half)

@@ -23,15 +23,15 @@ from vlprompt.registry import METRICS
 
 @METRICS.register_module()
 class RetrievalMetric(BaseMetric):
-    r"""How well queries find images of their identity in a gallery, in percent.
+    r"""Retrieval of images of the same identity from a gallery, in percent.
 
-    Features are scaled to unit length over their whole vector and compared by squared Euclidean distance.  Gallery
-    images with the identity *and* the camera of the query are left out of its ranking, and queries without any other
-    right image out of the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the
+    Features are scaled to unit length as a whole and compared by squared Euclidean distance.  Gallery images with the
+    identity *and* the camera of the query are excluded from its ranking, and queries without any other right image
+    from the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the
     share of queries with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images;
     formulae in :func:`~vlprompt.evaluation.ranking.score_queries`.
 
-    Memory is that of the features plus a constant: neither distances nor rankings of all queries exist at one time.
+    Memory is that of the features plus a constant: distances and rankings of all queries never exist at once.
 
     Reported as ``reid/mAP``, ``reid/mINP``, ``reid/rank1``, ...; with ``rerank`` also as ``reid/reranked_mAP``, ...
 
@@ -39,13 +39,14 @@ class RetrievalMetric(BaseMetric):
         topk: the k of ``rank<k>``.
         same_camera: ``'remove'`` or ``'keep'`` images of the query's identity from the query's camera.
         normalize: scale features to unit length.
-        rerank: arguments of :func:`~vlprompt.evaluation.reranking.rerank_rows`, ``dict()`` for the paper's; None: none.
-        repeats: n > 0 ignores which images are query and gallery: n times one image of every identity is drawn for the
-            gallery and the others are queries, cameras do not count, and the means over the draws are reported with
+        rerank: arguments of :func:`~vlprompt.evaluation.reranking.rerank_rows`, ``dict()`` for the paper's; None: no
+            re-ranking.
+        repeats: n > 0 ignores the split into query and gallery: n times, one image of every identity is drawn for the
+            gallery and the others are queries, cameras are ignored, and the means over the draws are reported with
             their standard deviations ``<name>_std``.  VehicleID's protocol with n = 10.
         seed: of these draws.
         device: where distances are computed.
-        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes meet.
+        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes are collected.
         prefix: of the names of the results.
 
     Example:
@@ -86,7 +87,7 @@ class RetrievalMetric(BaseMetric):
             self.results.append((feature, sample['pid'], sample['camid'], sample['role'] == 'query'))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, int, int, bool]]) -> dict[str, float]:
-        """The metrics of all images; logs how many queries cannot be answered."""
+        """The metrics of all images; logs the number of queries without a right image."""
         if not results:
             raise ValueError('RetrievalMetric: no image was evaluated')
         features, pids, camids, is_query = zip(*results, strict=True)
@@ -104,7 +105,7 @@ class RetrievalMetric(BaseMetric):
             is_query: (N,) whether an image is a query.
 
         Raises:
-            ValueError: a feature is not a number, or query or gallery is empty.
+            ValueError: a feature is not finite, or query or gallery is empty.
         """
         if not features.isfinite().all():
             raise ValueError('RetrievalMetric: a feature is not finite, so images cannot be ranked')

@@ -22,8 +22,8 @@ class Spread(NamedTuple):
 def aggregate(results: Sequence[Mapping[str, float]], sample_std: bool = False) -> dict[str, Spread]:
     """Mean and standard deviation of every metric over runs.
 
-    By default the population's, ``sqrt(sum (x - mean)^2 / n)``: that is what the few-shot papers' scripts print
-    (NumPy's default).  For three seeds the sample's, which divides by n - 1, is 1.22 times as large.
+    By default the population's, ``sqrt(sum (x - mean)^2 / n)``, as printed by the few-shot papers' scripts (NumPy's
+    default).  For three seeds the sample's, which divides by n - 1, is 1.22 times as large.
 
     Args:
         results: the metrics of each run; all with the same names.

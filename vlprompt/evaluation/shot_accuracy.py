@@ -30,13 +30,13 @@ class ShotAccuracy(BaseMetric):
         few      mean of a_c over the rest
 
     The two conventions differ in classes of exactly 20 training images: on Places-LT they give groups of 131, 163, 71
-    and of 131, 157, 77 classes, so medium and few of papers that follow different ones are not of the same classes.
-    The log shows both.  LPT's code does not average classes but counts the right images of a group; published test sets
-    have equally many images of every class, so that both are the same, and overall is the mean over all classes.
-    Where they differ, ``pooled`` of the file is the other.
+    and of 131, 157, 77 classes, so medium and few of papers with different conventions are not about the same
+    classes.  The log shows both.  LPT's code does not average over classes but over the images of a group; published
+    test sets have equally many images of every class, so that both are equal, and overall is the mean over all classes.
+    If they differ, ``pooled`` in the file is the latter.
 
-    Reported as ``shot/overall``, ``shot/many``, ``shot/medium``, ``shot/few`` in the chosen convention; a group that
-    has no tested class is left out.
+    Reported as ``shot/overall``, ``shot/many``, ``shot/medium``, ``shot/few`` in the chosen convention; a group
+    without tested classes is omitted.
 
     Args:
         convention: ``'oltr'`` or ``'lpt'``.
@@ -45,7 +45,7 @@ class ShotAccuracy(BaseMetric):
         cls_num_list: n_c of the C classes; None: from the metainfo of the test set.
         out_dir: folder for ``shot_accuracy.json`` with groups and sizes in both conventions and, class by class,
             training images, test images and accuracy; None: that of the run's log file, if it has one.
-        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes meet.
+        collect_device: ``'cpu'`` or ``'gpu'``: how results of several processes are collected.
         prefix: of the names of the results.
 
     Raises:
@@ -80,10 +80,10 @@ class ShotAccuracy(BaseMetric):
         self.results += [(int(sample['gt_label']), int(sample['pred_label'])) for sample in data_samples]
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
-        """The numbers in the chosen convention; logs and writes those of both.
+        """The metrics in the chosen convention; logs and writes those of both.
 
         Raises:
-            ValueError: no image was evaluated, or the training counts are not known.
+            ValueError: no image was evaluated, or the training counts are unknown.
         """
         if not results:
             raise ValueError('ShotAccuracy: no image was evaluated')

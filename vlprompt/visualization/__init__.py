@@ -1,4 +1,4 @@
-"""Pictures of what was learned: transport plans, score maps, nearest words, predictions, curves of training.
+"""Pictures of learned models: transport plans, score maps, nearest words, predictions, training curves.
 
 Plain functions on tensors and arrays that return figures or images; ``tools/analysis_tools`` calls them.
 """

@@ -1,4 +1,4 @@
-"""Curves of training runs, read from the scalars that mmengine writes into every work directory."""
+"""Training curves, read from the scalars that mmengine writes into every work directory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TITLES = {
     'lr': 'learning rate',
     'plan_entropy': 'plan entropy (1 = uniform)',
 }
-"""Scalars that are drawn by default where a run has them, in this order, and what their panels are called."""
+"""Scalars drawn by default if a run has them, in this order, and the titles of their panels."""
 
 
 @dataclass
@@ -33,9 +33,9 @@ class Run:
     """Scalars of one training run.
 
     Attributes:
-        name: what the legend calls it.
-        series: name of a scalar -> its (position, value) pairs in ascending order.  The position is the number of
-            epochs done, a fraction inside of one, or of iterations in training by iteration.
+        name: for the legend.
+        series: name of a scalar -> its (position, value) pairs in ascending order.  The position is the
+            (fractional) number of epochs, or of iterations in training by iteration.
         unit: ``'epoch'`` or ``'iteration'``.
     """
 
@@ -47,7 +47,7 @@ class Run:
 def read_run(path: str | Path) -> Run:
     """Read the scalars of a work directory or of one ``scalars.json``.
 
-    A run that was interrupted and resumed has left several files; the later one counts from where it begins.
+    A run that was interrupted and resumed has several files; each one replaces the earlier from its first step on.
 
     Raises:
         FileNotFoundError: no scalars there.
@@ -103,7 +103,7 @@ def read_runs(path: str | Path) -> list[Run]:
 
 
 def _read_records(file: Path) -> list[dict]:
-    """One record per line; those without a step, such as the results of a test run, are left out."""
+    """One record per line; those without a step, such as the results of a test run, are dropped."""
     records = []
     for number, line in enumerate(file.read_text().splitlines(), 1):
         try:
@@ -125,7 +125,7 @@ def draw_curves(runs: Sequence[Run], keys: Iterable[str] | None = None, title: s
     """Overlay runs: a panel for each scalar, a colour for each run.
 
     Args:
-        runs: whose positions are all epochs or all iterations.
+        runs: all with positions in epochs, or all in iterations.
         keys: names of scalars; by default those of :data:`TITLES` that a run has.
         title: first line.
 

@@ -1,4 +1,4 @@
-"""Figures that leave matplotlib's global state alone: no pyplot, no backend switch, no rcParams."""
+"""Figures that do not touch matplotlib's global state: no pyplot, no backend switch, no rcParams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from torch import Tensor
 
-# Okabe & Ito's colours, which stay apart for most colour-blind readers; dark ones first.
+# Okabe & Ito's colours, which most colour-blind readers can distinguish; dark ones first.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#999999')
 MUTED = '#666666'
 DPI = 130
@@ -22,7 +22,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as an image, making its folder; the format follows the suffix."""
+    """Write a figure as an image and create its folder; the format follows the suffix."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -30,7 +30,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB, turned as its EXIF orientation says, as OpenCV does in the pipelines."""
+    """An image file as (H, W, 3) uint8 RGB, rotated according to EXIF orientation, as by OpenCV in the pipelines."""
     with Image.open(path) as file:
         return np.asarray(ImageOps.exif_transpose(file).convert('RGB'))
 
@@ -41,10 +41,10 @@ def to_uint8_image(images: Tensor, mean: Tensor, std: Tensor) -> np.ndarray:
     Args:
         images: (..., 3, H, W) normalised RGB.
         mean: of the preprocessor, in units of [0, 1]; any shape with three elements.
-        std: likewise.
+        std: of the preprocessor, in the same form.
 
     Returns:
-        (..., H, W, 3) uint8, rounded and clipped to what an image can show.
+        (..., H, W, 3) uint8, rounded and clipped.
     """
     mean, std = (torch.as_tensor(value).to(images).reshape(3, 1, 1) for value in (mean, std))
     pixels = (images * std + mean).mul(255).round().clamp(0, 255)
@@ -52,5 +52,5 @@ def to_uint8_image(images: Tensor, mean: Tensor, std: Tensor) -> np.ndarray:
 
 
 def shorten(text: str, length: int) -> str:
-    """The text, its end replaced by an ellipsis where it has more than ``length`` characters."""
+    """The text, cut with an ellipsis if it has more than ``length`` characters."""
     return text if len(text) <= length else f'{text[: length - 1].rstrip()}…'

@@ -1,7 +1,7 @@
-"""Which places of an image a descriptor rests on: gradient-weighted maps (after Grad-CAM, Selvaraju et al., 2017).
+"""Contributions of image regions to a descriptor: gradient-weighted maps (after Grad-CAM, Selvaraju et al., 2017).
 
-Grad-CAM averages gradients over places, which for a vision transformer gives diffuse maps.  Here gradient and
-activation are multiplied place by place instead (HiResCAM, Draelos and Carin, 2020), for ViTs and ResNets alike.
+Grad-CAM averages gradients over positions, which gives diffuse maps for a vision transformer.  Here gradient and
+activation are multiplied at each position instead (HiResCAM, Draelos and Carin, 2020), for ViTs and ResNets alike.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from vlprompt.visualization.heatmaps import overlay_heatmap, to_grid
 
 @torch.enable_grad()
 def gradient_maps(model: nn.Module, images: Tensor, targets: Tensor, data_samples: Sequence | None = None) -> Tensor:
-    r"""Share of every place in the agreement of descriptors with target directions.
+    r"""Contribution of every position to the agreement of descriptors with target directions.
 
-    With the activations :math:`A_{nc}` of place n (the last feature map of a ResNet, the patch tokens that enter the
+    With the activations :math:`A_{nc}` of position n (the last feature map of a ResNet, the patch tokens that enter the
     last block of a ViT) and the agreement :math:`s = d \cdot t / \lVert t \rVert` of descriptor d with target t:
     :math:`\max(0, \sum_c A_{nc}\, \partial s / \partial A_{nc})`.
 
@@ -33,7 +33,7 @@ def gradient_maps(model: nn.Module, images: Tensor, targets: Tensor, data_sample
             :class:`~vlprompt.models.reid.reidentifier.ReIdentifier`; parameters need no gradient.
         images: (B, 3, H, W) normalised.
         targets: (B, D) descriptors to agree with: those of the images themselves, or of others.
-        data_samples: B samples, where the model needs cameras.
+        data_samples: B samples, if the model needs cameras.
 
     Returns:
         (B, h, w) at least 0, in the units of the agreement; not scaled.
@@ -43,7 +43,7 @@ def gradient_maps(model: nn.Module, images: Tensor, targets: Tensor, data_sample
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        kept.append(output.detach().requires_grad_())  # nothing below is differentiated
+        kept.append(output.detach().requires_grad_())  # no gradients below
         return kept[0]
 
     handle = layer.register_forward_hook(keep)

@@ -1,4 +1,4 @@
-"""Numbers on the grid of local tokens, laid over the image they belong to."""
+"""Heat maps: values on the grid of local tokens over their image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def to_grid(values: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def resize_map(values: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) values -> (H, W) float32 by bilinear interpolation; the centre of every cell keeps its place."""
+    """(h, w) values -> (H, W) float32 by bilinear interpolation, with aligned cell centres."""
     values = values.detach().to('cpu', torch.float32)[None, None]
     return F.interpolate(values, size=size, mode='bilinear', align_corners=False)[0, 0].numpy()
 
@@ -36,9 +36,9 @@ def overlay_heatmap(
     Args:
         image: (H, W, 3) uint8.
         values: (h, w) numbers; resized to the image.
-        norm: which number gets which end of the colour map, such as ``Normalize(0, 1)``.
-        colormap: matplotlib's name of a colour map, or one itself.
-        weight: share of the colour in the blend; the image has the rest.
+        norm: maps numbers to the range of the colour map, such as ``Normalize(0, 1)``.
+        colormap: a matplotlib colour map, or its name.
+        weight: weight of the colour in the blend; the image has the rest.
 
     Returns:
         (H, W, 3) uint8.
@@ -49,6 +49,6 @@ def overlay_heatmap(
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 image without its colours (ITU-R 601 luma), so that those of a map stand out."""
+    """(H, W, 3) uint8 image in grey (ITU-R 601 luma), so that the colours of a map stand out."""
     luma = image @ np.array([0.299, 0.587, 0.114])
     return np.repeat(np.round(luma).astype(np.uint8)[..., None], 3, axis=-1)

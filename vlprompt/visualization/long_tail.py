@@ -21,7 +21,7 @@ def draw_long_tail(
     title: str = '',
     window: int | None = None,
 ) -> Figure:
-    """Training images per class from head to tail and, below, the accuracy of runs along it.
+    """Training images per class from head to tail and, below, the accuracy of runs per class.
 
     Args:
         counts: training images of the C classes, in any order.
@@ -68,7 +68,7 @@ def draw_long_tail(
 
 
 def running_mean(values: Sequence[float | None], window: int) -> np.ndarray:
-    """(C,) mean over ``window`` neighbours, fewer at both ends; None is left out, NaN where all are None."""
+    """(C,) mean over ``window`` neighbours, fewer at both ends; None is ignored, NaN if all are None."""
     numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
     half = window // 2
     parts = [numbers[max(0, i - half) : i + half + 1] for i in range(len(numbers))]
@@ -76,12 +76,12 @@ def running_mean(values: Sequence[float | None], window: int) -> np.ndarray:
 
 
 def draw_prompt_usage(usage: Mapping[str, np.ndarray], title: str = '', note: str = '') -> Figure:
-    """How many images chose each group prompt: a stacked bar a prompt.
+    """Number of images that chose each group prompt: one stacked bar per prompt.
 
     Args:
         usage: name of a part of the images, such as ``'many'`` -> (m,) choices.
         title: first line.
-        note: second line, such as how many prompts are used.
+        note: second line, such as the number of used prompts.
     """
     size = len(next(iter(usage.values())))
     figure = new_figure(max(5.0, 0.28 * size + 1.5), 3.4)

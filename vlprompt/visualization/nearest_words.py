@@ -1,4 +1,4 @@
-"""Which words lie nearest to learned context vectors (CoOp, Zhou et al., IJCV 2022, Table 4)."""
+"""Nearest words of learned context vectors (CoOp, Zhou et al., IJCV 2022, Table 4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, decode
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 
-CHUNK = 256  # vectors whose distances to the whole table are held at once: 50 MB for CLIP's vocabulary
+CHUNK = 256  # vectors whose distances to the whole table are in memory at once: 50 MB for CLIP's vocabulary
 CELL, LINE, MARGIN = 1.3, 0.24, 0.25  # inches of the picture
 
 
@@ -28,7 +28,7 @@ class NearWord:
     """A token near a context vector.
 
     Attributes:
-        word: its text; an ellipsis at the end says that the token continues into the next one.
+        word: its text; a final ellipsis means that the word continues in the next token.
         token: id in CLIP's vocabulary.
         distance: Euclidean, in the unit of the token embedding.
     """
@@ -43,7 +43,7 @@ class ContextWords:
     """The words nearest to the context vectors of one prompt.
 
     Attributes:
-        name: which prompt, such as ``'prompt 1'``.
+        name: of the prompt, such as ``'prompt 1'``.
         words: for each context vector, its nearest words, nearest first.
     """
 
@@ -52,9 +52,9 @@ class ContextWords:
 
 
 def token_text(token: int) -> str:
-    """Text of a token as shown to people, or '' where it is special or has nothing to print.
+    """Readable text of a token, or '' if it is special or has nothing to print.
 
-    Tokens that are pieces of a word end with an ellipsis; bytes that are no text of their own count as nothing.
+    Tokens that are pieces of a word end with an ellipsis; bytes that are not text on their own have nothing to print.
     """
     if token in (START_TOKEN, END_TOKEN):
         return ''
@@ -97,7 +97,7 @@ def nearest_words(
         context: (P, n_ctx, W) learned vectors.
         table: (V, W) token embedding of the text tower.
         top_k: words for each vector.
-        tokens: (V',) ids of the words looked at; those that can be printed by default.
+        tokens: (V',) ids of the candidate words; by default those that can be printed.
         name: first part of each prompt's name.
 
     Returns:
@@ -120,11 +120,11 @@ def nearest_words(
 
 
 def table_spacing(table: Tensor, sample: int = 512) -> float:
-    """Median distance from a token's embedding to the nearest other one: how dense the vocabulary is.
+    """Median distance from a token's embedding to the nearest other one, a measure of density.
 
     Args:
         table: (V, W) embeddings, V at least 2.
-        sample: tokens, spread evenly over the table, that the median is taken over.
+        sample: number of tokens in the median, evenly spaced over the table.
     """
     table = table.detach().float()
     rows = torch.linspace(0, len(table) - 1, min(sample, len(table))).round().long()
@@ -133,16 +133,16 @@ def table_spacing(table: Tensor, sample: int = 512) -> float:
 
 
 def spacing_note(prompts: Sequence[ContextWords], spacing: float) -> str:
-    """How far the vectors are from words in units of the vocabulary's own ``spacing``, and what follows from it.
+    """A sentence on the distance of the vectors from words in units of the vocabulary's ``spacing``.
 
-    A vector stands for a word if it is much nearer to it than words are to each other; half is taken as the border.
+    A vector stands for a word if it is much closer to it than words are to each other; the threshold is half.
     """
     ratios = torch.tensor([vector[0].distance for prompt in prompts for vector in prompt.words]) / spacing
     close = int((ratios < 0.5).sum())
     others = f'{close} of {len(ratios)} vectors are' if close else 'No vector is'
     return (
         f'Distance to the nearest word: {ratios.median():.2f} times (from {ratios.min():.2f} to {ratios.max():.2f}) '
-        f'the median distance between neighbouring words, {spacing:.3g}. {others} nearer than half of that; '
+        f'the median distance between neighbouring words, {spacing:.3g}. {others} closer than half of that; '
         'where a vector is not, its words say little about what it means.'
     )
 
@@ -159,7 +159,7 @@ def format_words(prompts: Sequence[ContextWords]) -> str:
 
 
 def words_to_json(prompts: Sequence[ContextWords], spacing: float) -> dict:
-    """Words, ids and distances, and what :func:`spacing_note` says, ready for ``json.dump``."""
+    """Words, ids and distances, and the sentence of :func:`spacing_note`, ready for ``json.dump``."""
     return dict(
         median_distance_between_words=spacing,
         note=spacing_note(prompts, spacing),
@@ -170,7 +170,7 @@ def words_to_json(prompts: Sequence[ContextWords], spacing: float) -> dict:
 def draw_words(prompts: Sequence[ContextWords], spacing: float, title: str = '') -> Figure:
     """The words as a picture: a block for each prompt, a line for each context vector.
 
-    A cell is green where the word is nearer than the vocabulary's own ``spacing``, yellow at it, red from twice it on.
+    A cell is green if the word is closer than the vocabulary's ``spacing``, yellow at it, red from twice it on.
     """
     n_ctx, top_k = max(len(p.words) for p in prompts), len(prompts[0].words[0])
     columns = min(len(prompts), 2)
@@ -207,6 +207,6 @@ def _draw_block(axes: Axes, prompt: ContextWords, left: float, top: float, spaci
 
 
 def drawable(text: str) -> str:
-    """The text, with a box for what matplotlib's font has no shape for: emoji, East Asian letters."""
+    """The text, with a box for characters that matplotlib's font lacks: emoji, East Asian letters."""
     font = get_font(fontManager.findfont('DejaVu Sans'))
     return ''.join(c if font.get_char_index(ord(c)) else '□' for c in text)

@@ -1,4 +1,4 @@
-"""Boxes and masks of objects over the image they belong to."""
+"""Boxes and masks of objects over their image."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Objects:
     masks: np.ndarray | None = None
 
     def above(self, score: float) -> Objects:
-        """Those with at least this score, the best ones last, so that they are drawn on top."""
+        """Objects with at least this score, the best ones last, so that they are drawn on top."""
         if self.scores is None:
             return self
         order = np.argsort(self.scores)
@@ -45,13 +45,13 @@ class Objects:
         return Objects(self.boxes[keep], self.labels[keep], self.scores[keep], masks)
 
     def last(self, number: int) -> Objects:
-        """The last ``number`` of them, or all; of :meth:`above` the best ones."""
+        """The last ``number`` objects, or all; after :meth:`above` these are the best ones."""
         parts = (self.boxes, self.labels, self.scores, self.masks)
         return Objects(*(None if part is None else part[-number:] for part in parts))
 
 
 def objects_of(instances: Any) -> Objects:
-    """What mmdet keeps as ``InstanceData``, with boxes and masks as tensors or in mmdet's own containers."""
+    """Objects from mmdet's ``InstanceData``, with boxes and masks as tensors or in mmdet's containers."""
     boxes, masks = instances.bboxes, instances.get('masks')
     if hasattr(masks, 'to_ndarray'):
         masks = masks.to_ndarray()
@@ -78,7 +78,7 @@ def draw_objects(
 
     Args:
         image: (H, W, 3) uint8; shown at no more than 640 pixels a side.
-        panels: what to write above an image, and what to draw into it.
+        panels: caption of each image, and the objects to draw.
         class_names: K names.
         palette: K RGB colours, 0 to 255.
         title: first line.

@@ -1,4 +1,4 @@
-"""A prediction as a picture: the image, its true class and the classes the model finds most likely."""
+"""A prediction as a picture: the image, its true class and the most likely classes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def draw_prediction(
         image: (H, W, 3) uint8; enlarged to ``height`` if it is smaller.
         scores: (K,) probabilities.
         class_names: K names.
-        true: index of the true class, if known: its bar is green, and the first bar is red if it is another one.
-            A true class that is not among the ``top_k`` takes the place of the last of them; without one there is no
+        true: index of the true class, if known: its bar is green, and the first bar is red if it is wrong.
+            A true class that is not among the ``top_k`` replaces the last of them; without one there is no
             headline.
         top_k: bars.
-        height: of the picture in pixels; at least what the bars need.
+        height: of the picture in pixels; more if the bars need it.
 
     Raises:
-        ValueError: not as many scores as class names.
+        ValueError: the numbers of scores and class names differ.
     """
     if scores.shape != (len(class_names),):
         raise ValueError(f'scores {tuple(scores.shape)} do not fit {len(class_names)} class names')
@@ -75,7 +75,7 @@ def write(
     anchor: str = 'lm',
     size: int = 14,
 ) -> None:
-    """One line in matplotlib's own font, which every installation has and which knows most alphabets."""
+    """One line in matplotlib's own font, which every installation has and which covers most alphabets."""
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
     draw.text(place, text, fill=colour, font=font, anchor=anchor)

@@ -1,4 +1,4 @@
-"""Rank lists: a query and the gallery images nearest to it, right ones framed green and wrong ones red."""
+"""Rank lists: a query and its nearest gallery images, right ones framed green and wrong ones red."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEIGHT, FRAME, GAP, LINE = 160, 4, 8, 18
 
 @dataclass(frozen=True)
 class RankList:
-    """What one query finds.
+    """Result of one query.
 
     Attributes:
         query: position of the query among the queries.
@@ -49,8 +49,8 @@ def rank_lists(
         rows: gives distances, see :func:`~vlprompt.evaluation.ranking.euclidean_rows`.
         query: Q images.
         gallery: G images.
-        k: length of the lists; gallery images that do not count for a query are not in its list.
-        remove_same_camera: images of the query's identity taken by the query's camera do not count.
+        k: length of the lists, without gallery images that are ignored for the query.
+        remove_same_camera: ignore images of the query's identity from the query's camera.
 
     Raises:
         ValueError: no query has a right image.
@@ -82,7 +82,7 @@ def draw_rank_lists(
     Args:
         rows: the list, the query's image (H, W, 3) uint8 and those of the gallery images in the list's order.
         captions: text below the query and below each gallery image.
-        title: above all.
+        title: first line.
     """
     thumbnails = [[_thumbnail(image) for image in (query, *found)] for _, query, found in rows]
     columns = max(map(len, thumbnails))

@@ -1,4 +1,4 @@
-"""Segmentations and score maps over the image they belong to."""
+"""Segmentations and score maps over their image."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SCORE_COLOURS = 'turbo'
 
 @dataclass
 class Segmentation:
-    """What a model says about every pixel of an image, and what is true.
+    """Prediction and ground truth of an image, pixel by pixel.
 
     Attributes:
-        prediction: (H, W) class ids; None to show the truth alone.
+        prediction: (H, W) class ids; None to show only the ground truth.
         class_names: K names.
         palette: K RGB colours, 0 to 255.
         truth: (H, W) class ids, if known; ids from K on are unlabelled.
@@ -73,7 +73,7 @@ def blend_mask(
         image: (H, W, 3) uint8.
         mask: (H, W) class ids; pixels whose id has no colour stay grey.
         palette: K RGB colours, 0 to 255.
-        weight: share of the colour inside of regions; on the borders it has all.
+        weight: weight of the colour inside regions; 1 on borders.
 
     Returns:
         (H, W, 3) uint8.
@@ -130,7 +130,7 @@ def draw_score_maps(
     stretch: bool = False,
     first: Sequence[tuple[str, np.ndarray]] = (),
 ) -> Figure:
-    """Where an image agrees with each of K names; above that the image and what is predicted.
+    """Score maps of an image for each of K names, below the image and its prediction.
 
     Args:
         image: (H, W, 3) uint8.
@@ -138,11 +138,11 @@ def draw_score_maps(
         names: K names.
         segmentation: prediction and truth (H, W), for the first row.
         title: first line.
-        stretch: give each name a colour scale from its own minimum to its own maximum, instead of one for all.
-        first: captions and pictures for the first row, as large as the image, where there is no segmentation.
+        stretch: give each name its own colour scale from minimum to maximum, instead of one for all.
+        first: captions and pictures for the first row, as large as the image, if there is no segmentation.
 
     Raises:
-        ValueError: not as many score maps as names.
+        ValueError: the numbers of score maps and names differ.
     """
     if len(scores) != len(names):
         raise ValueError(f'draw_score_maps: {len(scores)} score maps, but {len(names)} names')

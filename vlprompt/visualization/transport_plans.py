@@ -1,7 +1,7 @@
-"""Where each prompt of a class looks: PLOT's transport plans over the image (Chen et al., ICLR 2023, Fig. 3).
+"""PLOT's transport plans over the image, one panel per prompt (Chen et al., ICLR 2023, Fig. 3).
 
-A plan T (M, N) says how much mass of token m goes to prompt n.  With eps = 0.1 plans stay close to uniform, which
-stretching every prompt to its own minimum and maximum, as the published figures do, hides.  The default here is the
+A plan T (M, N) is the mass from token m to prompt n.  With eps = 0.1 plans are close to uniform.  The published
+figures hide this, since they stretch every prompt to its own minimum and maximum.  The default here is the
 relative plan ``T * M * N`` on one scale for all panels: 1 is the uniform plan, 2 is twice as much.
 """
 
@@ -31,14 +31,14 @@ PLAN_COLOURS, SIMILARITY_COLOURS, STRETCHED_COLOURS = 'RdBu_r', 'viridis', 'turb
 
 @dataclass
 class ClassPlan:
-    """What one row of the figure shows: an image held against the prompts of one class.
+    """One row of the figure: an image and the prompts of one class.
 
     Attributes:
         name: class name.
         score: probability the model gives to the class.
         plan: (M, N) transport plan of the image's tokens and the class's prompts; sums to 1.
         similarity: (h, w) cosine similarity of every token to the class, mean over its prompts; M = h * w.
-        note: what else to say about the class, such as ``'true'``.
+        note: remark on the class, such as ``'true'``.
     """
 
     name: str
@@ -49,7 +49,7 @@ class ClassPlan:
 
     @property
     def numbers(self) -> str:
-        """Score and relative plan entropy as the row's heading says them."""
+        """Score and relative plan entropy for the heading of the row."""
         return f'score {100 * self.score:.1f} %   plan entropy {plan_entropy(self.plan).item():.4f}'
 
 
@@ -64,8 +64,8 @@ def class_plans(
     """Rows of the figure of one image of a batch.
 
     Args:
-        aligned: what an alignment with a plan returned.
-        index: which of the B images.
+        aligned: result of an alignment with a plan.
+        index: of the image among B.
         class_names: K names.
         true: index of the true class, if known.
         top_k: shows the true class and the ``top_k`` most likely ones, in the order of their scores.
@@ -91,7 +91,7 @@ def class_plans(
 
 
 def relative_plan(plan: Tensor) -> Tensor:
-    """``T * M * N`` of plans (..., M, N): 1 where the plan is uniform, at most N where all mass of a token meets."""
+    """``T * M * N`` of plans (..., M, N): 1 if uniform, at most N if a token gives all its mass to one prompt."""
     return plan.float() * (plan.shape[-2] * plan.shape[-1])
 
 
@@ -109,7 +109,7 @@ def plan_norm(limit: float) -> TwoSlopeNorm:
 def stretched_plan(plan: Tensor) -> Tensor:
     """(M, N) plan -> (M, N), every prompt stretched to [0, 1].
 
-    A prompt whose mass differs by less than 1e-4 of its mean, which is rounding, becomes 0.
+    A prompt whose mass varies by less than 1e-4 of its mean, which is rounding, becomes 0.
     """
     low, high = plan.amin(0), plan.amax(0)
     constant = high - low < 1e-4 * plan.mean(0)
@@ -126,13 +126,13 @@ def draw_transport_plans(
     """Draw the plans of one image: a row for each class, a column for each prompt.
 
     Args:
-        image: (H, W, 3) uint8, what the model saw.
+        image: (H, W, 3) uint8, the input of the model.
         classes: rows; all of the same grid and number of prompts.
         title: first line of the figure.
         limit: relative plans are coloured between 1 - limit and 1 + limit; by default from these classes.
             Give one limit (:func:`deviation_limit`) to figures that will be compared.
         stretch: stretch every panel to its own minimum and maximum instead, as in the paper; such panels show
-            *where* a prompt looks most, not how much more than elsewhere, and cannot be compared.
+            *where* a prompt has most mass, but not how much more than elsewhere, and cannot be compared.
     """
     if limit is None:
         limit = deviation_limit([row.plan for row in classes])
@@ -166,7 +166,7 @@ def draw_transport_plans(
 
 
 class _Page:
-    """Axes placed by inches from the lower left corner, so that nothing depends on a layout engine."""
+    """Axes placed by inches from the lower left corner, without a layout engine."""
 
     panel_size = 1.6
     gap = 0.1

@@ -1,4 +1,4 @@
-"""The compiled ops of mmcv (``mmcv._ext``) where mmcv was installed without them.
+"""A stand-in for the compiled ops of mmcv (``mmcv._ext``) if mmcv was installed without them.
 
 mmdet imports ``mmcv._ext``, which needs a compiler and a quarter of an hour to build. :func:`ensure_mmcv_ops`, called
 when vlprompt is imported, lets Python find a module of that name in :mod:`~vlprompt.compat.mmcv_ops.extension` if it

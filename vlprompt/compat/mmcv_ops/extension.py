@@ -1,7 +1,7 @@
-"""What ``import mmcv._ext`` gets where mmcv has no compiled ops: the ops of common detectors, errors for the others.
+"""The stand-in module for ``mmcv._ext``: the ops of common detectors, errors for the others.
 
-Imported under the name ``mmcv._ext``. ``mmcv.ops`` demands that every op be an attribute when it is imported and
-calls ops only when a model needs them, so unknown ones can answer late.
+Imported under the name ``mmcv._ext``. ``mmcv.ops`` requires every op to be an attribute when it is imported, but calls
+ops only when a model needs them, so missing ones raise late.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class MissingOpError(EnvironmentProblem, NotImplementedError):
-    """An op of mmcv was called that only a compiled mmcv has; the message says how to get one."""
+    """A called op exists only in a compiled mmcv; the message says how to compile it."""
 
 
 def get_compiler_version() -> str:

@@ -1,8 +1,8 @@
 """Sigmoid focal loss with the signatures of ``mmcv._ext``, in plain torch.
 
 With ``z`` the logit of being right (``x`` for the class of the target, ``-x`` for all others), ``p = sigmoid(z)`` and
-``a`` alike ``alpha`` or ``1 - alpha``, the loss is ``-a (1 - p)^gamma log p`` (Lin et al., 2017, eq. 5). The compiled
-op clamps ``log p`` at -87; here it is taken from the logits, so it and its gradient stay right beyond.
+``a`` = ``alpha`` or ``1 - alpha`` respectively, the loss is ``-a (1 - p)^gamma log p`` (Lin et al., 2017, eq. 5). The
+compiled op clamps ``log p`` at -87; here it is computed from the logits, so it and its gradient stay correct beyond.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Find :mod:`~vlprompt.compat.mmcv_ops.extension` under the name ``mmcv._ext`` where no compiled module has it.
+"""Make :mod:`~vlprompt.compat.mmcv_ops.extension` importable as ``mmcv._ext`` if there is no compiled module.
 
-Needs nothing but the standard library and imports neither torch nor mmcv, so that every run can afford it.
+Uses only the standard library and imports neither torch nor mmcv, so it costs no time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROVIDED = (
 
 
 class StandInFinder(MetaPathFinder):
-    """Last finder of ``sys.meta_path``: it is asked only for what Python has found nowhere else."""
+    """Last finder of ``sys.meta_path``: it is asked only for modules that Python has found nowhere else."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -59,20 +59,20 @@ def is_library(file: Path) -> bool:
 def ensure_mmcv_ops() -> None:
     """Make ``mmcv._ext`` importable, by a stand-in if and only if Python finds no compiled module of that name.
 
-    Lazy: which of the two it is, is decided when ``mmcv.ops`` is imported. Calling it again changes nothing.
+    Lazy: the choice is made when ``mmcv.ops`` is imported. Calling it again changes nothing.
     """
     if not any(isinstance(finder, StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(StandInFinder())
 
 
 def mmcv_folders() -> list[str]:
-    """Folders of the installed mmcv, which is not imported for this; empty if there is none."""
+    """Folders of the installed mmcv, without importing it; empty if there is none."""
     spec = importlib.util.find_spec('mmcv')
     return list(spec.submodule_search_locations or ()) if spec else []
 
 
 def compiled_ops() -> str | None:
-    """File of mmcv's own extension, whether or not it can be loaded; None if mmcv or its ops are not there."""
+    """File of mmcv's own extension, loadable or not; None if mmcv or its ops are missing."""
     folders = mmcv_folders()
     spec = PathFinder.find_spec(NAME, folders)
     if spec is not None:
@@ -81,7 +81,7 @@ def compiled_ops() -> str | None:
 
 
 def ops_in_use() -> str:
-    """One line for the log: where the ops of ``mmcv.ops`` come from, or will once something imports them."""
+    """One line for the log: the source of the ops in ``mmcv.ops``, imported or not."""
     if NAME in sys.modules:
         origin = getattr(sys.modules[NAME], '__file__', None) or repr(sys.modules[NAME])
     elif mmcv_folders():

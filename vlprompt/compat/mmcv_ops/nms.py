@@ -13,8 +13,8 @@ NAIVE, LINEAR, GAUSSIAN = range(3)
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
     """Drop every box that overlaps a box of higher score by more than the threshold.
 
-    The first of equal scores wins (the compiled op sorts them as it likes). Computed in float32 at least; the threshold
-    is rounded to float32 as in the compiled op, which decides about pairs that lie exactly on it.
+    The first of equal scores wins (the order of the compiled op is undefined). Computed in float32 at least; the
+    threshold is rounded to float32 as in the compiled op, which decides pairs that lie exactly on it.
 
     Args:
         boxes: (N, 4) corners x1, y1, x2, y2 in pixels.
@@ -23,7 +23,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         offset: 0, or 1 for boxes whose last pixel belongs to them (width is x2 - x1 + 1).
 
     Returns:
-        (K,) int64 indices of the kept boxes, by falling score.
+        (K,) int64 indices of the kept boxes, by descending score.
     """
     dtype = torch.promote_types(torch.promote_types(boxes.dtype, scores.dtype), torch.float32)
     boxes = boxes.to(dtype)
@@ -50,7 +50,7 @@ def softnms(
     Args:
         boxes: (N, 4) corners x1, y1, x2, y2 in pixels.
         scores: (N,) scores.
-        dets: (N, 5), the first K rows receive the kept boxes and their new scores, by falling score.
+        dets: (N, 5), the first K rows receive the kept boxes and their new scores, by descending score.
         iou_threshold: overlap from which scores are lowered (``naive``: set to 0, ``linear``: times 1 - IoU).
         sigma: width of ``gaussian``, which lowers every score by ``exp(-IoU^2 / sigma)``.
         min_score: boxes whose score falls below are dropped.
@@ -84,7 +84,7 @@ def softnms(
 
 
 def _overlaps(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
-    """(N,) intersection over union of a box with N others, 0 where both are empty."""
+    """(N,) intersection over union of a box with N others, 0 if both are empty."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:4], others[:, 2:4])
     shared = np.maximum(high - low + offset, 0).prod(axis=1)
     area = (box[2:4] - box[:2] + offset).prod()
@@ -94,7 +94,7 @@ def _overlaps(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
 
 
 def _fill_holes(keep: np.ndarray) -> np.ndarray:
-    """(K,) positions of the kept ones after moving the last kept one into the first hole, and so on."""
+    """(K,) positions of the kept boxes after moving the last kept one into the first gap, and so on."""
     n_kept = int(keep.sum())
     positions = np.arange(n_kept)
     positions[~keep[:n_kept]] = n_kept + np.flatnonzero(keep[n_kept:])[::-1]

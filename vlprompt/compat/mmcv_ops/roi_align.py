@@ -1,7 +1,7 @@
 """RoIAlign with the signatures of ``mmcv._ext``: average pooling on torchvision's kernels, maximum in plain torch.
 
-All is computed in float32 at least (torchvision's CPU kernel has no half precision) and stored in the dtype of the
-tensors that mmcv passes.
+Everything is computed in float32 at least (torchvision's CPU kernel has no half precision) and stored in the dtype of
+the tensors that mmcv passes.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _at_least_float32(features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check(rois: Tensor, aligned: bool) -> None:
-    """As in the compiled op, on the CPU only: a GPU would have to be waited for."""
+    """As in the compiled op, on the CPU only: on a GPU the check would synchronise."""
     if aligned and rois.device.type == 'cpu':
         turned = (rois[:, 3:] < rois[:, 1:3]).any(dim=1)
         if turned.any():

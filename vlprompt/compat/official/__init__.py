@@ -1,8 +1,8 @@
-"""Reading checkpoints of the official repositories: which tensors were learned, and what we call them.
+"""Reading checkpoints of the official repositories: selecting the learned tensors and renaming them.
 
-A converter gets the official state dict and returns ours, of learned tensors only.  For prompts on frozen towers,
+A converter takes the official state dict and returns ours, with learned tensors only.  For prompts on frozen towers,
 class-dependent buffers (``token_prefix``, ``token_suffix``) and copies of CLIP are dropped: they follow from the class
-names and the base weights.  Where the towers were trained too (DenseCLIP) they are part of the result.
+names and the base weights.  If the towers were trained too (DenseCLIP), they are part of the result.
 """
 
 from vlprompt.compat.official import clip_reid, denseclip, few_shot, long_tailed

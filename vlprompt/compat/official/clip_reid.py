@@ -13,12 +13,12 @@ from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.compat.official.registry import State, converter, describer
 
 SIZES = ((256, 128), (256, 256), (384, 128), (384, 384), (224, 224))
-"""Heights and widths in pixels that position embeddings are looked up among; the first match counts."""
+"""Candidate heights and widths in pixels for a position embedding; the first match is used."""
 STRIDES = (16, 12)
 END_LENGTH = 3
 """Tokens after the learned vectors: "person" or "vehicle", the full stop and the end token."""
 VERI = dict(num_ids=576, rows=160, num_cameras=20, num_views=8)
-"""The one published model whose side information has viewpoints too."""
+"""The only published model whose side information includes viewpoints."""
 
 _RENAMED = (
     (r'^classifier\.', 'head.classifier.'),
@@ -43,8 +43,8 @@ def _require(state: State, method: str, *keys: str) -> None:
 def convert_clip_reid(state: State) -> State:
     """Baseline or second phase -> :class:`~vlprompt.models.reid.reidentifier.ReIdentifier`.
 
-    The text tower is not kept; where there are prompts, their text features are computed once as ``prototypes``.  The
-    side information of a ResNet, which was never used, is left out.
+    The text tower is not kept; if there are prompts, their text features are computed once as ``prototypes``.  The
+    side information of a ResNet, which was never used, is dropped.
     """
     _require(state, 'clip-reid', 'classifier.weight', 'classifier_proj.weight', 'bottleneck.weight')
     converted = {}
@@ -101,7 +101,7 @@ def _prototypes(state: State) -> Tensor:
 
 @describer('clip-reid')
 def describe_clip_reid(state: State) -> dict[str, Any]:
-    """Numbers of identities, cameras and viewpoints, and the grid of patches, as the shapes tell them."""
+    """Numbers of identities, cameras and viewpoints, and the grid of patches, from the shapes."""
     data: dict[str, Any] = dict(num_ids=len(state['classifier.weight']))
     rows = len(state['cv_embed']) if 'cv_embed' in state else None
     if (data['num_ids'], rows) == (VERI['num_ids'], VERI['rows']):
@@ -113,12 +113,12 @@ def describe_clip_reid(state: State) -> dict[str, Any]:
 
 @describer('clip-reid-prompts')
 def describe_clip_reid_prompts(state: State) -> dict[str, Any]:
-    """The number of identities; which noun the prompts name cannot be told from a checkpoint."""
+    """The number of identities; the noun of the prompts is not in a checkpoint."""
     return dict(data_arguments=dict(num_ids=len(state['prompt_learner.cls_ctx'])))
 
 
 def _geometry(state: State) -> dict[str, Any] | None:
-    """``grid`` (h, w) and ``stride`` of the image tower, or None where no known size gives that many positions."""
+    """``grid`` (h, w) and ``stride`` of the image tower, or None if no known size gives that many positions."""
     resnet = 'image_encoder.attnpool.positional_embedding'
     patch = 16 if resnet in state else state['image_encoder.conv1.weight'].shape[-1]
     positions = len(state.get(resnet, state.get('image_encoder.positional_embedding'))) - 1

@@ -10,14 +10,14 @@ DETECTION_HEADS = ('bbox_head.', 'rpn_head.')
 
 
 def denseclip_names(state: State, method: str) -> State:
-    """DenseCLIP's names as ours: trunk, text tower, prompt, context decoder and gamma; others are kept.
+    """Rename DenseCLIP's trunk, text tower, prompt, context decoder and gamma; other names are kept.
 
     Segmentation and detection share these.  The text tower comes from the file, since the published segmentation
     runs changed it (by about 1e-4).
 
     Raises:
-        KeyError: the state dict lacks what every DenseCLIP has.
-        ValueError: ``contexts`` is not of one prompt per class.
+        KeyError: the state dict lacks a tensor that every DenseCLIP has.
+        ValueError: ``contexts`` does not have one prompt per class.
     """
     for key in ('contexts', 'gamma', 'text_encoder.token_embedding.weight'):
         if key not in state:

@@ -1,4 +1,4 @@
-"""CoOp, CoCoOp, PLOT and MaPLe: context vectors and the layers beside them."""
+"""CoOp, CoCoOp, PLOT and MaPLe: context vectors and their additional layers."""
 
 from __future__ import annotations
 

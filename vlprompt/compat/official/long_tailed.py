@@ -49,7 +49,7 @@ def convert_lpt(state: State) -> State:
 
 @describer('lpt')
 def describe_lpt(state: State) -> dict[str, Any]:
-    """The trunk in the file, as it is named and hashed when it is read from there; nothing if it has none."""
+    """Name and hash of the trunk in the file, as when it is read from there; empty if it has none."""
     if 'cls_token' not in state:
         return {}
     return dict(base=dict(name='the trunk in the official file', sha256=state_sha256(from_timm_names(state))))
@@ -59,8 +59,8 @@ def describe_lpt(state: State) -> dict[str, Any]:
 def convert_vpt(state: State) -> State:
     """VPT: ``shallow_prompt`` (1, P, D) and ``deep_prompt`` (L - 1, P, D) as (L, P, D), and the head if any.
 
-    Takes the saved prompts (``prompt_ep*.pth``) or a whole model, whose names end in ``prompt_embeddings`` and, where
-    prompts are projected, in ``prompt_proj.weight`` and ``.bias``.
+    Takes the saved prompts (``prompt_ep*.pth``) or a whole model, whose names end in ``prompt_embeddings`` and, for
+    projected prompts, in ``prompt_proj.weight`` and ``.bias``.
     """
     first, deeper = _ending(state, _FIRST), _ending(state, _DEEPER)
     if first is None:
@@ -83,7 +83,7 @@ def convert_vpt(state: State) -> State:
 
 
 def _ending(state: State, names: tuple[str, ...]) -> Tensor | None:
-    """The tensor whose name, or the end of it after a dot, is one of ``names``."""
+    """The tensor whose name, or its part after a dot, is one of ``names``."""
     for name, tensor in state.items():
         if name.rsplit('.', 1)[-1] in names:
             return tensor

@@ -1,4 +1,4 @@
-"""Converters by method, and how one is applied."""
+"""Registry of converters by method, and their application."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Converter = Callable[[State], State]
 
 CONVERTERS: dict[str, Converter] = {}
 DESCRIBERS: dict[str, Callable[[State], dict[str, Any]]] = {}
-"""What a method's checkpoints say about themselves by their shapes, see :func:`describe`."""
+"""By method, the function that describes a checkpoint from its shapes, see :func:`describe`."""
 
 
 def converter(method: str) -> Callable[[Converter], Converter]:
@@ -28,7 +28,7 @@ def converter(method: str) -> Callable[[Converter], Converter]:
 
 
 def describer(method: str) -> Callable[[Callable], Callable]:
-    """Register what gives entries of ``meta['vlprompt']`` for a method's official state dict."""
+    """Register the function that makes entries of ``meta['vlprompt']`` from a method's official state dict."""
 
     def register(function: Callable) -> Callable:
         DESCRIBERS[method] = function
