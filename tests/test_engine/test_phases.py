@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from torch import nn
 
 from tests.conftest import ROOT, free_port
@@ -44,6 +45,20 @@ def configs(project, work_dir, **options):
     for single in result.values():
         single.log_level, single._format_python_code = 'WARNING', False
     return result
+
+
+def test_plain_mmengine_runs_all_phases(project, tmp_path):
+    """``Config.fromfile`` and ``RUNNERS.build``, as other people's tools do, then a test of what was trained."""
+    cfg = Config.fromfile(project.root / 'phased.py')
+    cfg.merge_from_dict(dict(work_dir=str(tmp_path), log_level='WARNING'))
+    cfg._format_python_code = False
+    run = RUNNERS.build(cfg)
+    run.train()
+    metrics = run.test()
+    assert (tmp_path / 'first' / 'epoch_2.pth').is_file()
+    checkpoint = tmp_path / 'second' / 'epoch_3.pth'
+    cfg.load_from = str(checkpoint)
+    assert RUNNERS.build(cfg).test() == metrics
 
 
 def context(path):
