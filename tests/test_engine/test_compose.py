@@ -56,6 +56,7 @@ def test_two_lines_and_the_command_line_give_the_same_config(write):
     assert (inherited.dataset, inherited.shots) == ('dtd', 4)
 
 
+@pytest.mark.slow
 def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
     two_lines = write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\ndataset, shots = 'dtd', 4\n")
     tool = [sys.executable, str(ROOT / 'tools/analysis_tools/print_config.py')]

@@ -47,6 +47,7 @@ def configs(project, work_dir, **options):
     return result
 
 
+@pytest.mark.slow
 def test_plain_mmengine_runs_all_phases(project, tmp_path):
     """``Config.fromfile`` and ``RUNNERS.build``, as other people's tools do, then a test of what was trained."""
     cfg = Config.fromfile(project.root / 'phased.py')
@@ -112,6 +113,7 @@ def test_unknown_keys_of_a_phase(project):
         load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})
 
 
+@pytest.mark.slow
 def test_runs_and_resumes_between_and_inside(project, tmp_path):
     whole = train_phases(configs(project, tmp_path / 'whole'))
     assert whole.epoch == 3
@@ -150,6 +152,7 @@ def test_one_phase(project, tmp_path):
         train_phases(one, only='third')
 
 
+@pytest.mark.slow
 def test_two_processes_from_the_command_line(project, tmp_path):
     """Both phases in one process group, then a test of the last one."""
     launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
