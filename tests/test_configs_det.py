@@ -108,7 +108,9 @@ def test_every_config_takes_your_own_data(path):
         assert (data.type, data.data_root, data.classes) == ('vlprompt.CocoInstances', 'mine', ['cat'])
         assert data.masks == ('roi_head' in cfg.model)
     (resize,) = (step for step in data.pipeline if step.type == 'Resize')
-    assert resize.scale == ((384, 256) if 'coco128' in path.stem else (192, 128) if 'micro' in path.stem else (1333, 800))
+    assert resize.scale == (
+        (384, 256) if 'coco128' in path.stem else (192, 128) if 'micro' in path.stem else (1333, 800)
+    )
     assert cfg.model.get('class_names') is None
     assert cfg.test_evaluator.type == 'vlprompt.CocoInstancesMetric'
 

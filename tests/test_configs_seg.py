@@ -74,7 +74,9 @@ def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
         cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
         train = cfg.train_dataloader.dataset.dataset
         assert train.pipeline[3].crop_size == tuple(cfg.model.data_preprocessor['size']) == (size, size)
-        assert {train.data_root, cfg.val_dataloader.dataset.data_root, cfg.test_dataloader.dataset.data_root} == {'mine'}
+        assert {train.data_root, cfg.val_dataloader.dataset.data_root, cfg.test_dataloader.dataset.data_root} == {
+            'mine'
+        }
         (resize,) = [s for s in cfg.test_dataloader.dataset.pipeline if s.type == 'Resize'] or [None]
         assert (resize is None) == (dataset in ('scenes_seg', 'camvid')), 'these are seen at their own size'
         assert resize is None or resize.scale == (4 * size if size == 128 else 2048, size)

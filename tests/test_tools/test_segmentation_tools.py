@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
@@ -78,7 +77,7 @@ def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, 
 
 
 def test_trains_on_a_folder_of_your_own(world, tmp_path, monkeypatch):
-    """``--dataset seg_folder --data-root DIR``, at the size of the model, of which the config's own data say nothing."""
+    """``--dataset seg_folder --data-root DIR`` on a config of other data, at the size of the model."""
     own = narrow_file(tmp_path / 'own.py', CONFIG, image_size=64, test_scale=(256, 64), **SMALL)
     data = ['--dataset', 'seg_folder', '--data-root', world]
     steps = ['--work-dir', tmp_path / 'run', '--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=1']
@@ -114,7 +113,7 @@ def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path,
 
 def test_masks_given_by_hand_mean_what_they_mean_in_the_data_set(tmp_path):
     """ADE20K: id 0 is no class, and class k has the id k + 1."""
-    cfg = Config.fromfile(ROOT / 'configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py')
+    cfg = load_config('denseclip_r50_fpn_80k_ade20k-512x512')
     ids = np.tile(np.array([0, 1, 150, 3], np.uint8), (4, 1))
     Image.fromarray(ids).save(tmp_path / 'mask.png')
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / 'image.png')

@@ -20,10 +20,11 @@ them are a few top-level keys, in the method's file, in a file of two lines that
 3. the method's file and everything that inherits from it;
 4. ``--cfg-options``.
 
-So a value that your own file sets wins over the recipe, and a later row of the recipe over an earlier one.  At the end
-``'${name}'`` anywhere in the config is replaced by the top-level value ``name``: ``size='${image_size}'``; with a factor,
-``'${crop_size * 2/3}'`` or ``'${scale * 1.5}'``, by its multiple, whole numbers rounded down.  Schedules without a length
-of their own take that of the training.
+So a value that your own file sets wins over the recipe, and a later row of the recipe over an earlier one.
+
+At the end ``'${name}'`` anywhere in the config is replaced by the top-level value ``name``: ``size='${image_size}'``.
+With a factor, ``'${crop_size * 2/3}'`` or ``'${scale * 1.5}'``, it becomes that multiple, whole numbers rounded down.
+Schedules without a length of their own take that of the training.
 
 The result is a plain mmengine config without ``task``, ``recipes`` and helper variables; composing it again changes
 nothing.  :class:`~vlprompt.engine.runner.PromptRunner` composes what it is given, so a config that was read with
@@ -82,14 +83,14 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
             data = layered(data, row)
         content = layered(data, content)
     values = _with_options(content, options, cfg.filename)._cfg_dict.to_dict()
+    if values.get('task') is not None:
+        values.pop('recipes', None)  # rows that do not apply may refer to what other data sets have
     used: set[str] = set()
     values = _resolved(values, values, '', used)
     _refuse_copied_helpers(options, content, used, cfg.filename)
     if values.get('task') is not None:
         offered = {key for key in _read_dataset(content['task'], SHARED) if key not in RUNNER_KEYS}
-        values = {
-            key: value for key, value in values.items() if key not in {'task', 'recipes'} | offered | used - _KEPT
-        }
+        values = {key: value for key, value in values.items() if key not in {'task'} | offered | used - _KEPT}
     composed = Config(
         values, cfg_text=cfg.text, filename=cfg.filename, env_variables=cfg.env_variables, format_python_code=False
     )

@@ -47,10 +47,8 @@ def completed(model: Mapping[str, Any], missing: list[str], known: Mapping[str, 
 def _counted(node: Any, count: int | None) -> Any:
     """``node`` with ``count`` for every ``num_classes`` below it that is None."""
     if isinstance(node, Mapping):
-        return {
-            key: count if key == 'num_classes' and value is None else _counted(value, count)
-            for key, value in node.items()
-        }
+        items = node.items()
+        return type(node)({k: count if k == 'num_classes' and v is None else _counted(v, count) for k, v in items})
     return type(node)(_counted(item, count) for item in node) if isinstance(node, (list, tuple)) else node
 
 

@@ -1,5 +1,5 @@
-# DenseCLIP with CLIP's ViT-B/16 and Semantic FPN, at 640 x 640 pixels. The tokens have stride 16, so the scores go to the
-# third map.
+# DenseCLIP with CLIP's ViT-B/16 and Semantic FPN, at 640 x 640 pixels. The tokens have stride 16, so the scores go to
+# the third map.
 _base_ = './denseclip_fpn_r50.py'
 
 image_size, test_scale = 640, (2048, 640)

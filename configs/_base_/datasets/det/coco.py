@@ -23,6 +23,9 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type='CocoMetric', ann_file='${data_root}/annotations/instances_val2017.json', metric='${metrics}', format_only=False
+    type='CocoMetric',
+    ann_file='${data_root}/annotations/instances_val2017.json',
+    metric='${metrics}',
+    format_only=False,
 )
 test_evaluator = val_evaluator

@@ -1,4 +1,5 @@
-# Your own images and masks: images/{train,val}/, masks/{train,val}/ and classnames.txt in --data-root, see data/README.md.
+# Your own images and masks: images/{train,val}/, masks/{train,val}/ and classnames.txt in --data-root, see
+# data/README.md.
 _base_ = './_shared.py'
 
 load_image, load_mask = dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask')
