@@ -2,6 +2,7 @@
 # --data-root, see data/README.md.
 _base_ = './_shared.py'
 
+data_root = 'data/mine'
 load_image = dict(type='vlprompt.LoadImageFile')
 classes = None  # all categories of the annotation files, or a list of some of them in the order of the labels
 
