@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot express: ship configs/ and tools/ inside the wheel as ``vlprompt/.mim``."""
+"""What pyproject.toml cannot express: ship configs, tools and model index inside the wheel as ``vlprompt/.mim``."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-SHIPPED = ('configs', 'tools')
+SHIPPED = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):
@@ -24,17 +24,21 @@ class BuildWithConfigs(build_py):
             self._copy()
 
     def _link(self) -> None:
-        for folder in SHIPPED:
-            link = ROOT / 'vlprompt' / '.mim' / folder
+        for name in SHIPPED:
+            link = ROOT / 'vlprompt' / '.mim' / name
             link.parent.mkdir(exist_ok=True)
             if not link.exists():
-                link.symlink_to(Path('..', '..', folder), target_is_directory=True)
+                link.symlink_to(Path('..', '..', name), target_is_directory=(ROOT / name).is_dir())
 
     def _copy(self) -> None:
-        for folder in SHIPPED:
-            target = Path(self.build_lib) / 'vlprompt' / '.mim' / folder
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(ROOT / folder, target, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+        folder = Path(self.build_lib) / 'vlprompt' / '.mim'
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name in SHIPPED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            else:
+                shutil.copy(ROOT / name, folder)
 
 
 setup(cmdclass={'build_py': BuildWithConfigs})

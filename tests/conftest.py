@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -65,3 +66,10 @@ def realdata() -> Path:
     if not folder.is_dir():
         pytest.skip(f'photographs are not at {folder}')
     return folder
+
+
+def free_port() -> int:
+    """A port that nothing listens to, for processes that find each other there."""
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]

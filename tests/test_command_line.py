@@ -5,8 +5,7 @@ import argparse
 import pytest
 import torch
 
-from vlprompt import command_line
-from vlprompt.apis import model_from
+from vlprompt.apis import command_line, model_from
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
 

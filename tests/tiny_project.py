@@ -13,8 +13,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from tests.conftest import MICRO
+from vlprompt.apis import runs
 from vlprompt.clip import build_clip
-from vlprompt.engine import cli, load_config
+from vlprompt.engine import load_config
 
 CLASSES = ('apple', 'boat', 'cup')
 ARCH = dict(MICRO['rn'], image_size=32, transformer_layers=1)
@@ -23,6 +24,7 @@ _RUNS = count()
 
 CONFIG = """
 _base_ = ['{configs}/_base_/schedules/few_shot.py', '{configs}/_base_/default_runtime.py']
+data_root = '{root}/data'
 pipeline = [
     dict(type='vlprompt.LoadImage'),
     dict(type='vlprompt.RandomResizedCrop', size=32),
@@ -41,13 +43,13 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=0,
     sampler=dict(type='vlprompt.EpochSampler', shuffle=True),
-    dataset=dict(type='vlprompt.FewShotDataset', data_root='{root}/data', split='train', shots=4, pipeline=pipeline),
+    dataset=dict(type='vlprompt.FewShotDataset', data_root='${{data_root}}', split='train', shots=4, pipeline=pipeline),
 )
 test_dataloader = dict(
     batch_size=6,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.FewShotDataset', data_root='{root}/data', split='test', pipeline=pipeline),
+    dataset=dict(type='vlprompt.FewShotDataset', data_root='${{data_root}}', split='test', pipeline=pipeline),
 )
 test_evaluator = dict(type='vlprompt.Accuracy')
 param_scheduler = [dict(type='vlprompt.WarmupCosineLR', T_max=4, warmup_lr=1e-2)]
@@ -93,4 +95,4 @@ class TinyProject:
         cfg.experiment_name = f'test{next(_RUNS)}'  # mmengine keeps logs of equal names in one place
         cfg.log_level = 'WARNING'
         cfg._format_python_code = False  # which takes longer than the training
-        return cli.build_runner(cfg)
+        return runs.build_runner(cfg)

@@ -89,7 +89,7 @@ class Demo:
         work_dir = self.work_dir(method) / 'test'
         checkpoint = [str(method.checkpoint)] if method.checkpoint else []
         command = ['tools/test.py', method.config, *checkpoint, '--work-dir', str(work_dir)]
-        from vlprompt.engine.cli import METRICS_FILE  # takes seconds, which --help need not wait for
+        from vlprompt.apis.runs import METRICS_FILE  # takes seconds, which --help need not wait for
 
         log = self.timed(method, command, self.options('test'))
         method.parameters = int(re.search(r' trained: ([\d,]+) in', log)[1].replace(',', ''))

@@ -53,9 +53,8 @@ from mmengine.structures import BaseDataElement as DataSample
 from PIL import Image
 from torch import nn
 
-from vlprompt.apis import find_images, load_files, model_from, predict_images
+from vlprompt.apis import find_images, load_files, model_from, predict_images, runs
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.engine import cli
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import MODELS
@@ -92,7 +91,7 @@ def files_of(images: list[Path]) -> Iterator[Path]:
 
 def build_model(args: argparse.Namespace) -> nn.Module:
     """The model, for ``--class-names`` if its classes are text alone."""
-    cfg = cli.read_config(args)
+    cfg = runs.read_config(args)
     any_names = getattr(MODELS.get((cfg.get('model') or {}).get('type')), 'open_vocabulary', False)
     return model_from(args, cfg, class_names=args.class_names if any_names else None)
 

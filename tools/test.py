@@ -36,14 +36,15 @@ before_imports(parse_args, __name__)
 
 from mmengine.hooks import PrepareTTAHook
 
-from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, cli, read_checkpoint
+from vlprompt.apis import runs
+from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, read_checkpoint
 from vlprompt.engine.phases import phase_of
 
 
 def main() -> None:
     args = parse_args()
-    cfg = cli.base_config(args)
-    folder, configs = cfg.work_dir, cli.configs_by_phase(cfg, args)
+    cfg = runs.base_config(args)
+    folder, configs = cfg.work_dir, runs.configs_by_phase(cfg, args)
     load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
     content = read_checkpoint(load_from) if load_from else None
     cfg = configs[args.phase or phase_of(cfg, content) or list(configs)[-1]]
@@ -51,17 +52,17 @@ def main() -> None:
     cfg.train_cfg = cfg.val_cfg = None  # so that no training data are needed
     cfg.resume = False
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
-    tta_model = cli.use_tta(cfg) if args.tta else None
+    tta_model = runs.use_tta(cfg) if args.tta else None
     if args.out:
-        cli.dump_predictions(cfg, args.out)
+        runs.dump_predictions(cfg, args.out)
 
-    runner = cli.build_runner(cfg)
+    runner = runs.build_runner(cfg)
     if args.show_dir:
         pictures = {'mmseg': SegmentationImageHook, 'mmdet': DetectionImageHook}
         runner.register_hook(pictures.get(cfg.default_scope, PredictionImageHook)(args.show_dir))
     if tta_model:
         runner.register_hook(PrepareTTAHook(tta_model))
-    cli.run_test(runner, folder)
+    runs.run_test(runner, folder)
 
 
 if __name__ == '__main__':

@@ -38,7 +38,7 @@ before_imports(parse_args, __name__)
 
 from mmengine.config import Config
 
-from vlprompt.engine import cli
+from vlprompt.apis import runs
 from vlprompt.errors import ConfigError
 
 
@@ -48,29 +48,29 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.amp:
-        cli.use_amp(cfg)
+        runs.use_amp(cfg)
     if args.auto_scale_lr:
-        cli.scale_lr(cfg)
+        runs.scale_lr(cfg)
     if args.no_validate:
-        cli.without_validation(cfg)
+        runs.without_validation(cfg)
     if args.deterministic:
-        cli.use_deterministic(cfg)
+        runs.use_deterministic(cfg)
 
 
 def main() -> None:
     args = parse_args()
-    cfg = cli.base_config(args)
-    configs = cli.configs_by_phase(cfg, args)
+    cfg = runs.base_config(args)
+    configs = runs.configs_by_phase(cfg, args)
     if args.resume not in (None, 'auto') and len(configs) > 1 and args.phase is None:
         raise ConfigError(f'--resume {args.resume}: resume a run of several phases with --work-dir and plain --resume')
     for name, single in configs.items():
         if args.phase in (None, name):
             apply_options(single, args)
     if args.test:
-        cli.try_test_set(configs, args.phase)
-    runner = cli.train(configs, args.phase)
+        runs.try_test_set(configs, args.phase)
+    runner = runs.train(configs, args.phase)
     if args.test:
-        cli.run_test(runner, cfg.work_dir)
+        runs.run_test(runner, cfg.work_dir)
 
 
 if __name__ == '__main__':

@@ -107,7 +107,7 @@ def test_the_stand_in_is_reported_and_complete():
 
 @stand_in
 def test_other_ops_say_their_name_and_how_to_get_them():
-    from vlprompt import command_line
+    from vlprompt.apis import command_line
 
     pool = mmcv_ops.RoIPool(2)
     message = r"no 'roi_pool_forward' .*\n.*\n.*--no-build-isolation onedl-mmcv"

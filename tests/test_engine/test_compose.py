@@ -10,7 +10,8 @@ from mmengine.registry import RUNNERS
 
 from tests.conftest import ROOT
 from tests.tiny_project import CLASSES
-from vlprompt.engine import cli, find_config, list_configs, load_config
+from vlprompt.apis import runs
+from vlprompt.engine import find_config, list_configs, load_config
 from vlprompt.engine.compose import compose, layered, matching_rows
 from vlprompt.engine.config_values import fits
 from vlprompt.engine.phases import phase_config
@@ -70,9 +71,9 @@ def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
 
 
 def test_work_dirs_carry_data_set_and_shots():
-    assert cli.run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
-    assert cli.run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
-    assert cli.run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
+    assert runs.run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
+    assert runs.run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
+    assert runs.run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_work_dirs_carry_data_set_and_shots():
 )
 def test_work_dirs_do_not_repeat_the_data_set_of_a_name(name, dataset, wanted):
     cfg = Config(dict(dataset=dataset), cfg_text='-', filename=f'configs/{name}.py')
-    assert cli.run_name(cfg) == name + wanted
+    assert runs.run_name(cfg) == name + wanted
 
 
 # -------------------------------------------------------------------------------------------------------------- layers
@@ -187,7 +188,7 @@ def test_a_data_set_of_your_own_is_a_file(write):
     cfg = load_config('coop_rn50', dict(dataset=data, shots=2))
     assert cfg.train_dataloader.dataset.ann_file == 'a.csv'
     assert cfg.train_dataloader.dataset.data_root == 'd'
-    assert cli.run_name(cfg) == 'coop_rn50_mine_2shot'
+    assert runs.run_name(cfg) == 'coop_rn50_mine_2shot'
 
 
 def test_a_misspelt_key_in_a_data_file_is_an_error(write):
@@ -215,12 +216,17 @@ def test_a_data_file_that_does_not_exist_is_named():
         load_config('coop_rn50', dict(dataset='nowhere/x.py'))
 
 
-def test_a_complete_config_takes_no_data_set(project):
+def test_a_complete_config_takes_no_data_set(project, write):
     for options in (dict(dataset='dtd'), dict(shots=4)):
         with pytest.raises(ConfigError, match='names its data itself'):
             load_config(project.config, options)
-    with pytest.raises(ConfigError, match=r"data_root='x' has no effect on .*tiny.py: nothing in it reads"):
-        load_config(project.config, dict(data_root='x'))
+    copied = write("data_root = 'd'\ntrain_dataloader = dict(dataset=dict(data_root=data_root))\n")
+    message = (
+        r"data_root='x' has no effect on .*has been copied already. Set train_dataloader.dataset.data_root instead"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_config(copied, dict(data_root='x'))
+    assert load_config(project.config, dict(data_root='x')).train_dataloader.dataset.data_root == 'x'
 
 
 # ------------------------------------------------------------------------------------------------------ mmengine's ways

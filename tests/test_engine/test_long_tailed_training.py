@@ -10,8 +10,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
 from tests.interruption import Interrupted
-from vlprompt.apis import init_model
-from vlprompt.engine import cli, load_config
+from vlprompt.apis import init_model, runs
+from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.hooks.prompt_usage import usage_statistics
 from vlprompt.engine.hooks.start_from_features import choose_per_class
@@ -97,7 +97,7 @@ def test_two_phases_in_one_go(project, tmp_path):
     assert model.loss_cls.uniform.counts.tolist() == list(COUNTS)
     assert model.loss_cls.weight == pytest.approx(0.25), 'of the second of two epochs'
     assert model.class_names == ('red', 'green', 'blue')
-    metrics = cli.run_test(runner)
+    metrics = runs.run_test(runner)
     assert 2 <= metrics['lpt/keys_used'] <= 4
     assert 0.49 < metrics['lpt/key_entropy'] <= 1
     assert 'shot/overall' in metrics
@@ -118,7 +118,7 @@ def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):
     with pytest.raises(ConfigError, match=r"phase 'groups': .*first_block=3 must be from 0 to 2"):
         train_phases(configs(project, tmp_path, phases__groups__model__tuner__pool__first_block=3))
     assert not list((tmp_path / 'shared').glob('*.pth')), 'nothing has been trained'
-    with pytest.raises(ConfigError, match=r'model\.tuner\.pool'):
+    with pytest.raises(ConfigError, match=r'set phases\.groups\.model\.tuner\.pool\.topk instead'):
         configs(project, tmp_path, model__tuner__pool=dict(topk=3))
 
 
@@ -148,7 +148,7 @@ def test_keys_and_centre_from_the_training_images(project, tmp_path):
     cfg = configs(project, tmp_path, **pool, phases__groups__train_cfg=dict(max_epochs=1))
     cfg['groups'].start_from = None
     cfg['groups'].optim_wrapper.optimizer.lr = cfg['groups'].param_scheduler.warmup_lr = 0.0
-    runner = cli.build_runner(cfg['groups'])
+    runner = runs.build_runner(cfg['groups'])
     runner.train()
     pool = runner.bare_model.tuner.pool
     with torch.no_grad():

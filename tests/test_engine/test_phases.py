@@ -8,10 +8,11 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 from tests.interruption import Interrupted
 from tests.tiny_project import TinyProject
-from vlprompt.engine import cli, load_config
+from vlprompt.apis import runs
+from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 from vlprompt.engine.start_from import hand_over
@@ -136,11 +137,11 @@ def test_one_phase(project, tmp_path):
 
 def test_two_processes_from_the_command_line(project, tmp_path):
     """Both phases in one process group, then a test of the last one."""
-    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29531']
+    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     tool = [sys.executable, *launch, ROOT / 'tools/train.py', project.root / 'phased.py', '--work-dir', tmp_path]
     subprocess.run([*tool, '--launcher', 'pytorch', '--test'], check=True, capture_output=True)
     assert (tmp_path / 'second/epoch_3.pth').is_file()
-    assert (tmp_path / cli.METRICS_FILE).is_file()
+    assert (tmp_path / runs.METRICS_FILE).is_file()
 
 
 # ------------------------------------------------------------------------------------------------------------ hand-over

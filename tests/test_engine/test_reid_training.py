@@ -9,11 +9,11 @@ from PIL import Image
 
 from tests.conftest import MICRO, ROOT
 from tests.interruption import Interrupted
-from vlprompt.apis import init_model
+from vlprompt.apis import init_model, runs
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
 from vlprompt.datasets import ReIDDataset
-from vlprompt.engine import cli, load_config
+from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.feature_loop import EpochOrder
 from vlprompt.engine.features import FeatureStore, dataset_sha256
@@ -80,7 +80,7 @@ def same(one, other):
 @pytest.fixture(scope='module')
 def trained(project):
     runner = train_phases(configs(project, project / 'whole'))
-    return runner, cli.run_test(runner, project)
+    return runner, runs.run_test(runner, project)
 
 
 def test_both_stages(project, trained):
@@ -93,7 +93,7 @@ def test_both_stages(project, trained):
     assert about['data_arguments'] == dict(num_ids=4, num_cameras=2, num_views=1)
     assert about['geometry'] == dict(grid=[4, 2], stride=16)
     assert set(metrics) == {f'reid/{name}' for name in ('mAP', 'mINP', 'rank1', 'rank5', 'rank10')}
-    assert (project / cli.METRICS_FILE).is_file()
+    assert (project / runs.METRICS_FILE).is_file()
     assert runner.epoch == 2
 
 

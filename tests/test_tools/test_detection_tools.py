@@ -12,10 +12,10 @@ from tests.conftest import ROOT
 from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
-from vlprompt.apis import init_model
+from vlprompt.apis import init_model, runs
 from vlprompt.datasets.dense.coco_json import read_coco
 from vlprompt.datasets.generated.detection import DETECTION_CLASSES, detection_scene
-from vlprompt.engine import cli, load_config
+from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
 CONFIGS = ROOT / 'configs' / 'denseclip_det'
@@ -83,7 +83,7 @@ def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, 
     assert list(once) == list(twice)
     assert all(torch.equal(once[name], twice[name]) for name in once)
     tool('test.py', 'test', tmp_path / 'once' / 'iter_3.pth', '--show-dir', tmp_path / 'show')
-    metrics = json.loads((tmp_path / 'test' / cli.METRICS_FILE).read_text())
+    metrics = json.loads((tmp_path / 'test' / runs.METRICS_FILE).read_text())
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(metrics)
     assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == [f'00000{i}_000{i}.png' for i in range(3)]
 

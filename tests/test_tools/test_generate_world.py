@@ -117,3 +117,14 @@ def test_segmentation_task(tmp_path):
         assert np.array_equal(read, image)
         assert 2 <= len(np.unique(mask)) <= 5
         assert mask.max() < len(SEGMENTATION_CLASSES)
+
+
+def test_runs_in_a_process_that_has_used_the_threads_of_opencv(tmp_path):
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (900, 900), interpolation=cv2.INTER_CUBIC)  # starts them
+    options = ['--images', '1', '1', '--size', '32', '--workers', '2']
+    generate_world.main(['--task', 'detection', '--out', str(tmp_path), *options])
+    assert cv2.getNumThreads() == 4
+    assert (tmp_path / 'images' / 'val' / '0000.png').is_file()
+    cv2.setNumThreads(threads)

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import MICRO
 from tools.analysis_tools import analyse_features, plot_long_tail
 from tools.dataset_converters import generate_world
+from vlprompt.apis import runs
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES
-from vlprompt.engine import cli
 from vlprompt.errors import ConfigError
 
 CONFIG = """
@@ -139,6 +139,6 @@ def test_runs_are_named_by_config_and_phase(tmp_path):
 
 
 def test_spread_is_even():
-    assert cli.evenly_spaced(10, 5) == [1, 3, 5, 7, 9]
-    assert cli.evenly_spaced(3, 5) == [0, 1, 2]
-    assert np.all(np.diff(cli.evenly_spaced(1000, 128)) > 0)
+    assert runs.evenly_spaced(10, 5) == [1, 3, 5, 7, 9]
+    assert runs.evenly_spaced(3, 5) == [0, 1, 2]
+    assert np.all(np.diff(runs.evenly_spaced(1000, 128)) > 0)

@@ -14,8 +14,8 @@ from dev.benchmarks import denseclip_slide
 from tests.conftest import ROOT
 from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import get_flops, show_score_map
-from vlprompt.apis import init_model
-from vlprompt.engine import cli, load_config
+from vlprompt.apis import init_model, runs
+from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
 CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
@@ -59,7 +59,7 @@ def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, 
 
     def tool(name, *arguments):
         run_tool(monkeypatch, name, small_config, *arguments, '--work-dir', tmp_path / name)
-        return json.loads((tmp_path / name / cli.METRICS_FILE).read_text())
+        return json.loads((tmp_path / name / runs.METRICS_FILE).read_text())
 
     trained = tool('train.py', '--test')
     assert set(trained) >= {'aAcc', 'mIoU', 'mAcc'}

@@ -6,17 +6,17 @@ import os
 import pickle
 import re
 import runpy
-import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 from tests.tiny_project import TinyProject
-from vlprompt import command_line
-from vlprompt.engine import cli, read_checkpoint
+from vlprompt.apis import command_line, runs
+from vlprompt.engine import read_checkpoint
 
 TOOLS = sorted(p for p in (ROOT / 'tools').rglob('*.py'))
 
@@ -51,18 +51,18 @@ def test_help(path, tool, capsys):
 def test_train_test_and_test_again(project, tool, tmp_path):
     tool('train.py', project.config, '--test', '--seed', 2, '--cfg-options', 'train_cfg.max_epochs=1')
     work_dir = tmp_path / 'work_dirs' / 'tiny'
-    after_training = json.loads((work_dir / cli.METRICS_FILE).read_text())
+    after_training = json.loads((work_dir / runs.METRICS_FILE).read_text())
     assert read_checkpoint(work_dir / 'epoch_1.pth')['meta']['seed'] == 2
 
     checkpoint = work_dir / 'epoch_1.pth'
     tool('test.py', project.config, checkpoint, '--work-dir', 'again', '--out', 'out.pkl', '--show-dir', 'show')
-    assert json.loads((tmp_path / 'again' / cli.METRICS_FILE).read_text()) == after_training
+    assert json.loads((tmp_path / 'again' / runs.METRICS_FILE).read_text()) == after_training
     predictions = pickle.loads((tmp_path / 'out.pkl').read_bytes())
     assert len(predictions) == 12
     assert len(list((tmp_path / 'show').rglob('*.png'))) == 12
 
     tool('test.py', project.config, 'none', '--work-dir', 'untrained', '--tta')
-    assert set(json.loads((tmp_path / 'untrained' / cli.METRICS_FILE).read_text())) == set(after_training)
+    assert set(json.loads((tmp_path / 'untrained' / runs.METRICS_FILE).read_text())) == set(after_training)
 
 
 @pytest.mark.parametrize(
@@ -105,21 +105,21 @@ def test_options_reach_the_config(project):
     args = parser.parse_args(
         [project.config, '--seed', '3', '--data-root', '/data', '--cfg-options', 'model.prompt.n_ctx=8']
     )
-    cfg = cli.base_config(args)
+    cfg = runs.base_config(args)
     assert (cfg.randomness.seed, cfg.train_dataloader.dataset.seed, cfg.model.prompt.n_ctx) == (3, 3, 8)
     assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root == '/data'
     assert 'seed' not in cfg.test_dataloader.dataset
     assert cfg.work_dir == os.path.join('work_dirs', 'tiny')
-    cli.use_amp(cfg)
+    runs.use_amp(cfg)
     assert cfg.optim_wrapper.type == 'vlprompt.AutocastOptimWrapper'
-    cli.scale_lr(cfg)
+    runs.scale_lr(cfg)
     assert cfg.auto_scale_lr.enable
 
 
 def test_datasets_are_found_through_wrappers():
     inner = [dict(type='A', seed=1), dict(type='B', dataset='caltech101')]
     loader = dict(dataset=dict(type='Concat', datasets=[dict(type='Repeat', dataset=inner[0]), inner[1]]))
-    assert [d['type'] for d in cli.datasets_of(loader)] == ['Concat', 'Repeat', 'A', 'B']
+    assert [d['type'] for d in runs.datasets_of(loader)] == ['Concat', 'Repeat', 'A', 'B']
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_two_processes_train_as_one_with_the_same_global_batch(project, tmp_path
     command = ['bash', str(ROOT / 'tools' / 'dist_train.sh'), project.config, '2', '--work-dir', str(tmp_path / 'two')]
     command += ['--cfg-options', 'train_dataloader.batch_size=5']
     command += [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
-    environment = os.environ | dict(PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=str(_free_port()))
+    environment = os.environ | dict(PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=str(free_port()))
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     one, two = (
@@ -142,12 +142,6 @@ def test_two_processes_train_as_one_with_the_same_global_batch(project, tmp_path
     torch.testing.assert_close(two, one, rtol=0, atol=1e-6)
 
 
-def _free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
 @pytest.mark.slow
 def test_run_seeds_reports_mean_and_spread(project, tool, tmp_path, capfd):
     arguments = [project.config, '--seeds', 1, '--work-dir', 'seeds', '--cfg-options', 'train_cfg.max_epochs=1']
@@ -155,10 +149,33 @@ def test_run_seeds_reports_mean_and_spread(project, tool, tmp_path, capfd):
     capfd.readouterr()
     assert tool('analysis_tools/run_seeds.py', *arguments) is None  # read, not run again
     assert '| accuracy/top1 |' in capfd.readouterr().out
-    report = json.loads((tmp_path / 'seeds' / 'seeds.json').read_text())
+    (report,) = json.loads((tmp_path / 'seeds' / 'seeds.json').read_text())
     assert report['seeds'] == [1]
     assert report['metrics']['accuracy/top1']['std'] == 0
     assert 'other options' in tool('analysis_tools/run_seeds.py', *arguments[:-1], 'train_cfg.max_epochs=2')
+
+
+def test_run_seeds_goes_through_several_numbers_of_shots(tool, tmp_path, monkeypatch, capsys):
+    """Every number of shots is a folder, a command and a table of its own."""
+    commands = []
+
+    def finish(command):
+        commands.append(command)
+        folder = Path(command[command.index('--work-dir') + 1])
+        (folder / runs.METRICS_FILE).write_text(json.dumps({'accuracy/top1': float(len(commands))}))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', finish)
+    arguments = ['coop_micro-rn', '--dataset', 'dtd', '--shots', 1, 4, '--seeds', 1, 2]
+    assert tool('analysis_tools/run_seeds.py', *arguments) is None
+    work_dir = Path('work_dirs/coop_micro-rn_dtd_seeds')
+    folders = [command[command.index('--work-dir') + 1] for command in commands]
+    assert folders == [str(work_dir / f'{shots}shot' / f'seed{seed}') for shots in (1, 4) for seed in (1, 2)]
+    assert [command[command.index('--shots') + 1] for command in commands] == ['1', '1', '4', '4']
+    assert all(command[command.index('--dataset') + 1] == 'dtd' for command in commands)
+    reports = json.loads((work_dir / 'seeds.json').read_text())
+    assert [(report['shots'], report['metrics']['accuracy/top1']['mean']) for report in reports] == [(1, 1.5), (4, 3.5)]
+    assert '--dataset dtd --shots 4' in capsys.readouterr().out
 
 
 def test_only_errors_of_this_package_become_one_line(tmp_path):

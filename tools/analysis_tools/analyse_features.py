@@ -52,10 +52,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from vlprompt.apis import find_images, load_files, model_from
+from vlprompt.apis import find_images, load_files, model_from, runs
 from vlprompt.apis.feature_table import FeatureTable, feature_table
 from vlprompt.datasets.generated import generate, pretraining_options
-from vlprompt.engine import cli
 from vlprompt.errors import ConfigError
 from vlprompt.evaluation import ShotAccuracy, shot_groups
 from vlprompt.evaluation.feature_analysis import (
@@ -101,7 +100,7 @@ def reference_images(source: str, count: int, model: nn.Module) -> Dataset:
         found = find_images(source)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'--reference: there is no image in {source}') from error
-    return load_files(model, [found[index] for index in cli.evenly_spaced(len(found), count)])
+    return load_files(model, [found[index] for index in runs.evenly_spaced(len(found), count)])
 
 
 # ----------------------------------------------------------------------------------------------------------- analyses
@@ -144,7 +143,7 @@ def analyse_usage(test: FeatureTable, size: int, counts: list[int], args: argpar
 
 def draw_domains(test: FeatureTable, reference: FeatureTable, args: argparse.Namespace) -> None:
     """lda.png: each model and domain is a group."""
-    chosen = cli.evenly_spaced(len(test.labels), args.lda_images)
+    chosen = runs.evenly_spaced(len(test.labels), args.lda_images)
     features, names = [], []
     for view in test.features:
         for domain, part in (('pretraining', reference.features[view]), ('target', test.features[view][chosen])):

@@ -35,8 +35,8 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from vlprompt.apis import runs
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.engine import cli
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
@@ -52,13 +52,13 @@ from vlprompt.visualization import (
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    cfg = cli.read_config(args)
+    cfg = runs.read_config(args)
     loader = cfg.get(f'{args.split}_dataloader')
     if loader is None:
         raise ConfigError(f'{args.config} has no {args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     dataset = DATASETS.build(loader.dataset)
-    for index in cli.evenly_spaced(len(dataset), args.number):
+    for index in runs.evenly_spaced(len(dataset), args.number):
         knows_epochs = hasattr(dataset, 'seed')
         sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]
         figure, name = draw(sample, dataset.metainfo, reads_bgr(cfg))

@@ -34,9 +34,8 @@ from mmengine.logging import MMLogger
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vlprompt.apis import init_model
+from vlprompt.apis import init_model, runs
 from vlprompt.clip import TextEncoder
-from vlprompt.engine import cli
 
 TEXT = 'text tower'
 
@@ -127,7 +126,7 @@ def table(rows: Mapping[str, tuple[int, int, int]]) -> str:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level=logging.ERROR)
-    model = init_model(without_weights(cli.read_config(args)))
+    model = init_model(without_weights(runs.read_config(args)))
     print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
     print(table(count(model, tuple(args.shape))))
 

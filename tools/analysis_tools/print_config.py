@@ -18,11 +18,11 @@ def main(argv: list[str] | None = None) -> None:
     add_phase_option(parser, 'of a config with phases, print the config of this one')
     args = parser.parse_args(argv)
 
-    from vlprompt.engine import cli  # takes seconds, which --help need not wait for
+    from vlprompt.apis import runs  # takes seconds, which --help need not wait for
 
-    cfg = cli.base_config(args)
+    cfg = runs.base_config(args)
     if args.phase is not None:
-        cfg = cli.configs_by_phase(cfg, args)[args.phase]
+        cfg = runs.configs_by_phase(cfg, args)[args.phase]
     print(cfg.pretty_text)
 
 

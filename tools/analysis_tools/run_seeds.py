@@ -1,11 +1,12 @@
-"""Train and test a config with several seeds, and report mean and standard deviation.
+"""Train and test a config with several seeds and numbers of shots; report mean and standard deviation over seeds.
 
-python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --seeds 1 2 3
+python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --seeds 1 2 3
+python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --shots 1 2 4 8 16
 
-Every seed is one run of tools/train.py --test in its own folder <work dir>/seed<N>; a config that trains nothing is
-tested once by tools/test.py. Options not listed here are handed on to that tool, e.g. --data-root, --amp and
---cfg-options. The same command run again continues what was interrupted and keeps what was finished. Writes
-seeds.json and seeds.md into the work dir.
+Every run is one of tools/train.py --test in its own folder, <work dir>/seed<N> or <work dir>/<K>shot/seed<N>; a config
+that trains nothing is tested once by tools/test.py. Options not listed here are handed on to that tool, e.g.
+--data-root, --amp and --cfg-options. The same command run again continues what was interrupted and keeps what was
+finished. Writes seeds.json and seeds.md into the work dir.
 """
 
 import argparse
@@ -15,21 +16,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call, positive
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
     """Own options, and those of tools/train.py."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
+    parser.add_argument('--dataset', metavar='NAME', help='dataset, as in tools/train.py')
+    parser.add_argument('--shots', type=positive, nargs='+', metavar='K', help='training images per class, one or more')
     parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3], help='default: 1 2 3')
-    parser.add_argument('--work-dir', help='default: work_dirs/<config name>_seeds')
+    parser.add_argument('--work-dir', help='default: work_dirs/<config>_<dataset>_seeds')
     return parser.parse_known_args()
 
 
 before_imports(parse_args, __name__)
 
-from vlprompt.engine import cli
+from vlprompt.apis import runs
 from vlprompt.engine.config import load_config
 from vlprompt.evaluation.seeds import Spread, aggregate
 
@@ -44,7 +47,7 @@ def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: list
     """
     command = [str(TOOLS / ('train.py' if trains else 'test.py')), config, '--seed', str(seed)]
     command += ['--work-dir', str(work_dir), *(['--test', '--resume'] if trains else []), *options]
-    result, record = work_dir / cli.METRICS_FILE, work_dir / 'command.json'
+    result, record = work_dir / runs.METRICS_FILE, work_dir / 'command.json'
     if record.is_file() and json.loads(record.read_text()) != command:
         sys.exit(f'{work_dir} holds a run with other options (see {record}); choose another --work-dir or remove it')
     if not result.is_file():
@@ -56,10 +59,10 @@ def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: list
     return json.loads(result.read_text())
 
 
-def table(config: str, seeds: list[int], spreads: dict[str, Spread]) -> str:
+def table(title: str, seeds: list[int], spreads: dict[str, Spread]) -> str:
     """Markdown: a row per metric with the value of every seed."""
     lines = [
-        f'`{config}`, seeds {", ".join(map(str, seeds))}; mean ± standard deviation over seeds',
+        f'{title}, seeds {", ".join(map(str, seeds))}; mean ± standard deviation over seeds',
         '',
         '| metric | ' + ' | '.join(f'seed {seed}' for seed in seeds) + ' | mean ± std |',
         '|---' * (len(seeds) + 2) + '|',
@@ -72,17 +75,25 @@ def table(config: str, seeds: list[int], spreads: dict[str, Spread]) -> str:
 
 def main() -> None:
     args, options = parse_args()
-    work_dir = Path(args.work_dir or Path('work_dirs') / f'{Path(args.config).stem}_seeds')
-    cfg = load_config(args.config)
-    trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
-    seeds = args.seeds if trains else args.seeds[:1]
-    results = [run_seed(args.config, seed, work_dir / f'seed{seed}', trains, options) for seed in seeds]
-
-    spreads = aggregate(results)
-    report = table(args.config, seeds, spreads)
+    chosen = {} if args.dataset is None else dict(dataset=args.dataset)
+    tables, contents = [], []
+    for shots in args.shots or [None]:
+        cfg = load_config(args.config, chosen if shots is None else chosen | dict(shots=shots))
+        trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
+        seeds = args.seeds if trains else args.seeds[:1]
+        several = len(args.shots or ()) > 1
+        work_dir = Path(args.work_dir or Path('work_dirs') / f'{runs.run_name(cfg, shots=not several)}_seeds')
+        folder = work_dir / f'{shots}shot' if several else work_dir
+        given = [part for key, value in chosen.items() for part in (f'--{key}', value)]
+        given += [] if shots is None else ['--shots', str(shots)]
+        results = [run_seed(args.config, seed, folder / f'seed{seed}', trains, given + options) for seed in seeds]
+        spreads = aggregate(results)
+        tables.append(table(' '.join([f'`{args.config}`', *given]), seeds, spreads))
+        metrics = {name: dict(mean=s.mean, std=s.std, values=s.values) for name, s in spreads.items()}
+        contents.append(dict(config=args.config, dataset=cfg.get('dataset'), shots=shots, seeds=seeds, metrics=metrics))
+    report = '\n'.join(tables)
     (work_dir / 'seeds.md').write_text(report, encoding='utf-8')
-    content = {name: dict(mean=s.mean, std=s.std, values=s.values) for name, s in spreads.items()}
-    (work_dir / 'seeds.json').write_text(json.dumps(dict(config=args.config, seeds=seeds, metrics=content), indent=2))
+    (work_dir / 'seeds.json').write_text(json.dumps(contents, indent=2))
     print(report)
 
 

@@ -28,8 +28,7 @@ before_imports(parse_args, __name__)
 
 import torch
 
-from vlprompt.apis import load_files, model_from
-from vlprompt.engine import cli
+from vlprompt.apis import load_files, model_from, runs
 from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import save_figure
@@ -45,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     if args.from_test_set:
         dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
-        samples = [dataset[index] for index in cli.evenly_spaced(len(dataset), args.from_test_set)]
+        samples = [dataset[index] for index in runs.evenly_spaced(len(dataset), args.from_test_set)]
     else:
         samples = [*load_files(model, args.images)]
     queries = [*load_files(model, [args.query])] if args.query else []

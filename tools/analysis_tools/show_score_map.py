@@ -43,9 +43,8 @@ from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement as DataSample
 from torch import Tensor, nn
 
-from vlprompt.apis import load_files, model_from
+from vlprompt.apis import load_files, model_from, runs
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.engine import cli
 from vlprompt.engine.config_check import resolve
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
@@ -70,7 +69,7 @@ def load_samples(args: argparse.Namespace, model: nn.Module, num_classes: int) -
     dataset_cfg = cfg.test_dataloader.dataset
     if args.from_test_set:
         dataset = DATASETS.build(dataset_cfg)
-        yield from (dataset[index] for index in cli.evenly_spaced(len(dataset), args.from_test_set))
+        yield from (dataset[index] for index in runs.evenly_spaced(len(dataset), args.from_test_set))
         return
     if not args.masks:
         yield from load_files(model, args.images)

@@ -37,8 +37,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from vlprompt.apis import load_files, model_from
-from vlprompt.engine import cli
+from vlprompt.apis import load_files, model_from, runs
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
@@ -62,7 +61,7 @@ def load_samples(args: argparse.Namespace, cfg: Config, model: nn.Module) -> lis
             f'{args.config}: the test set has {len(dataset.metainfo["classes"])} classes that are not the '
             f'{len(model.class_names)} of model.class_names, so its labels mean nothing to the model'
         )
-    return [dataset[index] for index in cli.evenly_spaced(len(dataset), args.from_test_set)]
+    return [dataset[index] for index in runs.evenly_spaced(len(dataset), args.from_test_set)]
 
 
 def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:

@@ -116,11 +116,20 @@ def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int)
 
 
 def run_jobs(function: Callable[[tuple], Any], jobs: Iterable[tuple], workers: int) -> list:
-    """What ``function`` returns for every job; one worker is this process, which need not be forked then."""
+    """What ``function`` returns for every job; one worker is this process, which need not be forked then.
+
+    Workers have one OpenCV thread each.  OpenCV's threads are ended before the processes are forked: a forked process
+    that tries to end those of its parent waits for them for ever.
+    """
     if workers == 1:
         return [function(job) for job in jobs]
-    with Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        return pool.map(function, jobs, chunksize=16)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with Pool(workers) as pool:
+            return pool.map(function, jobs, chunksize=16)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 # ---------------------------------------------------------------------------------------------- few-shot, long-tailed

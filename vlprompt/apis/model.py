@@ -13,9 +13,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from torch import nn
 
+from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
-from vlprompt.engine.cli import read_config
 from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,

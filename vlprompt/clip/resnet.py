@@ -159,6 +159,7 @@ class ModifiedResNet(nn.Module):
             stack += [Bottleneck(channels, planes) for _ in range(blocks - 1)]
             setattr(self, f'layer{stage + 1}', nn.Sequential(*stack))
 
+        self.image_size = tuple(image_size)
         grid_size = (image_size[0] // self.total_stride, image_size[1] // self.total_stride)
         self.attnpool = AttentionPool2d(grid_size, channels, heads or channels // 64, embed_dim, interpolation)
         self._silence_branches()

@@ -85,6 +85,7 @@ class VisionTransformer(nn.Module):
         if outside or list(self.out_indices) != sorted(set(self.out_indices)):
             raise ValueError(f'out_indices {self.out_indices} must ascend within 0..{layers - 1}')
         self.stage_channels = (width,) * len(self.out_indices)
+        self.image_size = tuple(image_size)
         self.grid_size = self.grid_of(*image_size)
         self.conv1 = nn.Conv2d(3, width, patch_size, stride=self.patch_stride, bias=patch_bias)
         self.class_embedding = nn.Parameter(torch.empty(width))

@@ -92,7 +92,11 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
         offered = {key for key in _read_dataset(content['task'], SHARED) if key not in RUNNER_KEYS}
         values = {key: value for key, value in values.items() if key not in {'task'} | offered | used - _KEPT}
     composed = Config(
-        values, cfg_text=cfg.text, filename=cfg.filename, env_variables=cfg.env_variables, format_python_code=False
+        values,
+        cfg_text=cfg.text,
+        filename=cfg.filename,
+        env_variables=cfg.env_variables,
+        format_python_code=cfg._format_python_code,
     )
     if not composed.get('phases'):  # each of which has a length of its own
         follow_training_length(composed.get('param_scheduler'), composed.get('train_cfg') or {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
     """
     raw = config if isinstance(config, Config) else _read(find_config(config))
     cfg = compose(raw, cfg_options)
-    check_config(cfg)
     _check_phases(cfg)
+    check_config(cfg)
     _check_options_act_in_phases(cfg, cfg_options or {})
     for key in [key for key in cfg if key not in RUNNER_KEYS]:
         cfg.pop(key)
@@ -53,11 +53,13 @@ def _check_phases(cfg: Config) -> None:
         raise ConfigError(f'{cfg.filename or "config"}: phases must be a dict of dicts, dict(<name>=dict(...), ...)')
     configs = {name: phase_config(cfg, name) for name in phases}
     for name, single in configs.items():
-        for key, part in (single.get('model') or {}).items():
-            if isinstance(part, Mapping) and 'type' not in part and (owner := _owner(configs, key)):
+        for key in _untyped_dicts(single.get('model') or {}, 'model'):
+            owner = next((other for other in configs if _has_type(_value_at(configs[other], key))), None)
+            if owner is not None:
+                first = next(iter(_value_at(single, key)), '...')
                 raise ConfigError(
-                    f'{cfg.filename or "config"}: phase {name!r} has model.{key}={dict(part)} without a type. Only '
-                    f'phase {owner!r} has a {key}: set phases.{owner}.model.{key}.{next(iter(part), "...")} instead'
+                    f'{cfg.filename or "config"}: phase {name!r} has {key}={dict(_value_at(single, key))} without a '
+                    f'type. Only phase {owner!r} has such a part: set phases.{owner}.{key}.{first} instead'
                 )
         try:
             check_config(single)
@@ -65,10 +67,17 @@ def _check_phases(cfg: Config) -> None:
             raise ConfigError(f'phase {name!r} of {error}') from None
 
 
-def _owner(configs: Mapping[str, Config], key: str) -> str | None:
-    """The first phase whose ``model`` has a ``key`` with a type."""
-    parts = {name: (single.get('model') or {}).get(key) for name, single in configs.items()}
-    return next((name for name, part in parts.items() if isinstance(part, Mapping) and 'type' in part), None)
+def _has_type(node: Any) -> bool:
+    return isinstance(node, Mapping) and 'type' in node
+
+
+def _untyped_dicts(node: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Dotted keys of all dicts below ``node`` that have no type."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            if 'type' not in value:
+                yield f'{path}.{key}'
+            yield from _untyped_dicts(value, f'{path}.{key}')
 
 
 def _check_options_act_in_phases(cfg: Config, options: Mapping[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
@@ -39,6 +41,7 @@ class PromptTunedMixin:
     """Constructor arguments, and attributes of the same name, that follow the data where a config leaves them out."""
     clip: CLIP
     class_names: tuple[str, ...]
+    _size_warned = False
 
     @property
     def base_source(self) -> ClipSource | None:
@@ -58,6 +61,19 @@ class PromptTunedMixin:
         """
         if metainfo.get('classes') is not None and hasattr(self, 'set_class_names'):
             agree_on_class_names(self, metainfo['classes'], what)
+
+    def warn_of_other_size(self, inputs: Tensor, tower: nn.Module) -> None:
+        """Say once in the log if whole images (B, 3, H, W) have not the size that the ``tower`` was built for."""
+        size = tuple(inputs.shape[-2:])
+        if size != tower.image_size and not self._size_warned:
+            self._size_warned = True
+            print_log(
+                f'Images of {size[0]} x {size[1]} pixels, but the image tower was built for {tower.image_size[0]} x '
+                f'{tower.image_size[1]}: its position embedding is resized, which costs accuracy. Set image_size '
+                'in the config (--cfg-options image_size=...) unless this is meant',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def freeze(self, trainable: Sequence[str] | None = None, frozen: Sequence[str] = ()) -> None:
         """Switch gradients on and off by patterns: see ``select_trainable``, or ``select_frozen`` without it."""

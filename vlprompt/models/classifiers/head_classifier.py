@@ -164,6 +164,7 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
 
     def feature(self, inputs: Tensor) -> tuple[Tensor, Terms]:
         """(B, width) class features, not normalised, and what else the tuner tells."""
+        self.warn_of_other_size(inputs, self.visual)
         return self.tuner.feature(self.visual, inputs)
 
     def frozen_features(self, inputs: Tensor) -> Tensor:

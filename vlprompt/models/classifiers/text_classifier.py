@@ -112,6 +112,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
     def image_features(self, inputs: Tensor) -> ClipFeatures:
         """Features of normalised images (B, 3, H, W) under the visual prompt, as the alignment needs them."""
+        self.warn_of_other_size(inputs, self.clip.visual)
         tokens = None
         if self.visual is not None:
             tokens = self.visual(self.prompt) if self.visual.needs_text else self.visual()

@@ -147,6 +147,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
 
     def levels(self, images: Tensor, data_samples: Sequence[ReIDSample] | None = None) -> FeatureLevels:
         """Three levels of features of normalised images (B, 3, H, W)."""
+        self.warn_of_other_size(images, self.visual)
         return feature_levels(self.visual, images, self._class_offset(data_samples, images.device))
 
     def _class_offset(self, data_samples: Sequence[ReIDSample] | None, device: torch.device) -> Tensor | None:

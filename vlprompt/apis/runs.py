@@ -44,7 +44,7 @@ def base_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def run_name(cfg: Config) -> str:
+def run_name(cfg: Config, shots: bool = True) -> str:
     """``<config>_<dataset>_<shots>shot``, as far as the config says, e.g. ``plot_rn50_dtd_4shot``.
 
     A data set that the name of the config has among its words is not repeated, ``clip_r50_fpn_80k_ade20k-512x512``;
@@ -56,7 +56,7 @@ def run_name(cfg: Config) -> str:
         words = re.escape(re.sub('^(scenes)_.*', r'\1', dataset))
         if not re.search(rf'(?<![^_-]){words}(?![^_-])', parts[0]):
             parts.append(dataset)
-    if cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
+    if shots and cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
         parts.append(f'{cfg.shots}shot')
     return '_'.join(parts)
 

@@ -1,0 +1,71 @@
+"""The package without its checkout: a wheel brings configs and tools, and finds them by name."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from mmengine.fileio import load
+
+from tests.conftest import ROOT
+
+SOURCES = ('vlprompt', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'model-index.yml', 'README.md', 'LICENSE')
+SCRIPT = """
+import json
+import vlprompt
+from mmengine.config import Config
+from vlprompt.apis import init_model, list_configs
+from vlprompt.engine import load_config
+
+def summary(cfg):
+    return [cfg.train_dataloader.dataset.dataset, cfg.train_dataloader.dataset.shots, cfg.model.prompt.n_prompts]
+
+model = init_model('plot/plot_micro-rn', class_names=['star', 'heart'])
+print(json.dumps(dict(
+    package=vlprompt.__file__,
+    listed=len(list_configs()),
+    by_name=summary(load_config('plot/plot_rn50', dict(dataset='dtd', shots=4))),
+    inherited=summary(load_config('mine.py')),
+    plain=Config.fromfile('mine.py').dataset,
+    classes=model.class_names,
+)))
+"""
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory):
+    """A folder that holds the content of the wheel and nothing of the checkout."""
+    folder = tmp_path_factory.mktemp('wheel')
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            leave = shutil.ignore_patterns('__pycache__', '.mim')
+            shutil.copytree(ROOT / name, folder / 'source' / name, ignore=leave)
+        else:
+            shutil.copy(ROOT / name, folder / 'source')
+    build = ['wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', folder, folder / 'source']
+    subprocess.run([sys.executable, '-m', 'pip', *build], check=True, capture_output=True)
+    (wheel,) = folder.glob('*.whl')
+    zipfile.ZipFile(wheel).extractall(folder / 'site')
+    return folder / 'site'
+
+
+def test_the_model_index_names_every_metafile():
+    index = load(ROOT / 'model-index.yml')['Import']
+    assert index == sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'configs').glob('*/metafile.yml'))
+
+
+@pytest.mark.slow
+def test_configs_are_found_by_name_and_inherited_from_the_package(installed, tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = 'vlprompt::plot/plot_rn50.py'\ndataset, shots = 'dtd', 4\n")
+    environment = os.environ | dict(PYTHONPATH=str(installed))
+    run = subprocess.run([sys.executable, '-c', SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found['package'].startswith(str(installed))
+    assert found['listed'] == sum('_base_' not in path.parts for path in (ROOT / 'configs').rglob('*.py'))
+    assert found['by_name'] == found['inherited'] == ['dtd', 4, 4]
+    assert found['plain'] == 'dtd'
+    assert found['classes'] == ['star', 'heart']
