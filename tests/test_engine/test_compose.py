@@ -1,4 +1,4 @@
-"""A config is composed of a method, a data set and a number of shots; each layer wins over the one below it."""
+"""A config is composed of a method, a dataset and a number of shots; each layer wins over the one below it."""
 
 import re
 import subprocess
@@ -202,7 +202,7 @@ def test_a_misspelt_key_in_a_data_file_is_an_error(write):
     ('options', 'message'),
     [
         (dict(dataset='caltech'), "dataset='caltech' is unknown. Did you mean 'caltech101'"),
-        (dict(dataset='market1501'), "'market1501' is unknown.*Data sets for this method: caltech101"),
+        (dict(dataset='market1501'), "'market1501' is unknown.*Datasets for this method: caltech101"),
         (dict(shots=0), 'shots=0 must be a positive whole number'),
         (dict(templates='x'), r"templates='x' has no effect on .*: nothing in it reads \$\{templates\}"),
     ],
@@ -273,7 +273,7 @@ def test_a_list_of_bases_with_overrides(write):
 
 
 def test_mmengines_python_style_configs_compose_too(write, tmp_path):
-    """``read_base`` imports bases that inherit nothing themselves; the data set joins as everywhere."""
+    """``read_base`` imports bases that inherit nothing themselves; the dataset joins as everywhere."""
     (tmp_path / 'configs').symlink_to(CONFIGS)
     path = write(
         'from mmengine.config import read_base\n\nwith read_base():\n'

@@ -1,4 +1,4 @@
-"""Both stages of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
+"""Both phases of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
 
 import numpy as np
 import pytest
