@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine import PatternOptimWrapperConstructor
+from vlprompt.engine import PatternOptimWrapperConstructor, load_config
+from vlprompt.engine.config_files import config_names
 
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip_det').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if p.stem.endswith('1x_coco') and 'clip-' in p.stem]
+DATASETS = [n for n in config_names(ROOT / 'configs/_base_/datasets/det') if not n.startswith('_')]
 VIT = dict(MICRO['vit'], vision_layers=4)
 NAMES = ['sky', 'tree', 'fire hydrant']
 SIZE = (64, 96)
@@ -27,7 +28,7 @@ def shrunk(cfg):
     """Options that put micro towers, trunks and heads in place of the real ones, and leave all else as shipped."""
     model = cfg.model
     options = {'model.neck.out_channels': 16}
-    if model.backbone.type == 'vlprompt.TextGuidedBackbone' and 'class_names' not in model:
+    if model.backbone.type == 'vlprompt.TextGuidedBackbone' and model.class_names is None:
         options['model.class_names'] = NAMES  # those of data that are not at hand
     if 'clip' in model.backbone:
         key, vit = 'model.backbone.clip', 'ViT' in model.backbone.clip.arch
@@ -80,10 +81,44 @@ def batch(classes):
     return torch.randn(2, 3, *SIZE), samples
 
 
+@pytest.mark.parametrize('dataset', DATASETS)
+def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
+    """Every data set on every kind of model: micro models see it at 128 pixels, masks where the model has some."""
+    for name, scale in (
+        ('mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128', (192, 128)),
+        ('retinanet_clip-r50_fpn_1x_coco', (1333, 800)),
+    ):
+        cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
+        train, test = cfg.train_dataloader.dataset.dataset, cfg.test_dataloader.dataset
+        assert {train.data_root, cfg.val_dataloader.dataset.data_root, test.data_root} == {'mine'}
+        (resize,) = (step for step in test.pipeline if step.type == 'Resize')
+        assert resize.scale == ((128, 128) if dataset == 'scenes_det' else scale)
+        masks = name.startswith('mask')
+        assert train.pipeline[1].with_mask == masks
+        assert cfg.test_evaluator.metric == (['bbox', 'segm'] if masks else ['bbox'])
+        head = cfg.model.roi_head.mask_head if masks else cfg.model.bbox_head
+        assert head.num_classes == dict(coco=80, coco128=80, scenes_det=10, coco_json=None)[dataset]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_every_config_takes_your_own_data(path):
+    """At the size of the model; ``classes`` names some of the categories."""
+    cfg = load_config(path, dict(dataset='coco_json', data_root='mine', classes=['cat']))
+    for data in (cfg.train_dataloader.dataset.dataset, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
+        assert (data.type, data.data_root, data.classes) == ('vlprompt.CocoInstances', 'mine', ['cat'])
+        assert data.masks == ('roi_head' in cfg.model)
+    (resize,) = (step for step in data.pipeline if step.type == 'Resize')
+    assert resize.scale == (
+        (384, 256) if 'coco128' in path.stem else (192, 128) if 'micro' in path.stem else (1333, 800)
+    )
+    assert cfg.model.get('class_names') is None
+    assert cfg.test_evaluator.type == 'vlprompt.CocoInstancesMetric'
+
+
 @pytest.fixture(params=CONFIGS, ids=lambda p: p.stem)
 def built(request):
     torch.manual_seed(0)
-    cfg = Config.fromfile(request.param)
+    cfg = load_config(request.param)
     return cfg, init_model(cfg, cfg_options=shrunk(cfg))
 
 
@@ -129,7 +164,7 @@ def check_rates(cfg, model):
 
 @pytest.mark.parametrize('path', PUBLISHED, ids=lambda p: p.stem)
 def test_holds_the_published_recipe(path):
-    cfg = Config.fromfile(path)
+    cfg = load_config(path)
     assert cfg.train_cfg.max_epochs == 12
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 16
     wrapper = cfg.optim_wrapper
@@ -143,7 +178,7 @@ def test_holds_the_published_recipe(path):
     assert data.filter_cfg.filter_empty_gt
     (resize,) = (step for step in data.pipeline if step.type == 'Resize')
     assert resize.scale == (1333, 800)
-    assert cfg.val_evaluator.metric == (['bbox', 'segm'] if path.stem.startswith('mask-rcnn') else 'bbox')
+    assert cfg.val_evaluator.metric == (['bbox', 'segm'] if path.stem.startswith('mask-rcnn') else ['bbox'])
     preprocessor = cfg.model.data_preprocessor
     assert preprocessor.pad_size_divisor == 32
     assert preprocessor.mean == pytest.approx([122.771, 116.746, 104.094], abs=1e-3)

@@ -1,8 +1,9 @@
+# Baseline without text: CLIP's ViT-B/16 under Semantic FPN.
+#   tools/dist_train.sh configs/denseclip/clip_vit-b16_fpn_80k_ade20k-640x640.py 8
 _base_ = [
     '../_base_/models/clip_fpn_vit-b16.py',
-    '../_base_/datasets/ade20k_640x640.py',
     '../_base_/schedules/adamw_poly_80k.py',
     '../_base_/default_runtime_seg.py',
 ]
 
-model = dict(decode_head=dict(num_classes=150))
+dataset = 'ade20k'

@@ -1,8 +1,9 @@
+# DenseCLIP with the built-in ResNet, on the built-in world.
+#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py --test
 _base_ = [
     '../_base_/models/denseclip_fpn_micro-rn.py',
-    '../_base_/datasets/scenes_seg_128x128.py',
     '../_base_/schedules/adamw_poly_micro.py',
     '../_base_/default_runtime_seg_micro.py',
 ]
 
-model = dict(class_names='scenes_seg')
+dataset = 'scenes_seg'

@@ -1,4 +1,5 @@
+# Ablation: score maps without supervision of their own.
+#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_no-aux_200i_scenes-128x128.py --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 
-# Ablation: score maps without supervision of their own.
 model = dict(pixel_text_loss=None)

@@ -1,4 +1,5 @@
+# Ablation: text that has not seen the image.
+#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_no-decoder_200i_scenes-128x128.py --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 
-# Ablation: text that has not seen the image.
 model = dict(backbone=dict(matching=dict(context_decoder=None)))

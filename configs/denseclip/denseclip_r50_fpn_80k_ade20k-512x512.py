@@ -1,8 +1,9 @@
+# DenseCLIP with CLIP's ResNet-50, on ADE20K.
+#   tools/dist_train.sh configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py 8
 _base_ = [
     '../_base_/models/denseclip_fpn_r50.py',
-    '../_base_/datasets/ade20k_512x512.py',
     '../_base_/schedules/adamw_poly_80k_denseclip.py',
     '../_base_/default_runtime_seg.py',
 ]
 
-model = dict(class_names='ade20k')
+dataset = 'ade20k'

@@ -1,14 +1,11 @@
+# DenseCLIP with CLIP's ResNet-50, on Cityscapes.
+#   tools/dist_train.sh configs/denseclip/denseclip_r50_fpn_80k_cityscapes-512x1024.py 8
 _base_ = [
     '../_base_/models/denseclip_fpn_r50.py',
-    '../_base_/datasets/cityscapes_512x1024.py',
     '../_base_/schedules/adamw_poly_80k_denseclip.py',
     '../_base_/default_runtime_seg.py',
 ]
 
-data_preprocessor = dict(size=(512, 1024))
-model = dict(
-    data_preprocessor=data_preprocessor,
-    backbone=dict(clip=dict(image_size=(512, 1024))),
-    class_names='cityscapes',
-    test_cfg=dict(crop_size=(512, 1024), stride=(341, 682)),
-)
+dataset = 'cityscapes'
+image_size = crop_size = (512, 1024)
+test_scale = (2048, 1024)

@@ -1,3 +1,5 @@
+# DenseCLIP on an ImageNet Swin-S, under UperNet.
+#   tools/dist_train.sh configs/denseclip/denseclip_swin-s_upernet_80k_ade20k-512x512.py 8
 _base_ = './denseclip_swin-t_upernet_80k_ade20k-512x512.py'
 
 _weights = dict(

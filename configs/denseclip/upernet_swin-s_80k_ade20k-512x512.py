@@ -1,3 +1,5 @@
+# Baseline without CLIP: ImageNet Swin-S under UperNet.
+#   tools/dist_train.sh configs/denseclip/upernet_swin-s_80k_ade20k-512x512.py 8
 _base_ = './upernet_swin-t_80k_ade20k-512x512.py'
 
 _weights = dict(

@@ -1,8 +1,10 @@
+# Baseline without text: the built-in ResNet under Mask R-CNN, on COCO photographs.
+#   python tools/train.py configs/denseclip_det/mask-rcnn_clip-micro-rn_fpn_300i_coco128-384x256.py --test
 _base_ = [
     '../_base_/models/clip_mask-rcnn_micro-rn.py',
-    '../_base_/datasets/coco128_ins_384x256.py',
     '../_base_/schedules/adamw_step_micro_300i.py',
     '../_base_/default_runtime_det_micro.py',
 ]
 
-auto_scale_lr = dict(base_batch_size=4)
+dataset = 'coco128'
+image_scale = (384, 256)

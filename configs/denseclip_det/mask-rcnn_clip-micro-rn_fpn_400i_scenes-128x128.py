@@ -1,8 +1,9 @@
+# Baseline without text: the built-in ResNet under Mask R-CNN, on the built-in world.
+#   python tools/train.py configs/denseclip_det/mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128.py --test
 _base_ = [
     '../_base_/models/clip_mask-rcnn_micro-rn.py',
-    '../_base_/datasets/scenes_ins_128x128.py',
     '../_base_/schedules/adamw_step_micro_400i.py',
     '../_base_/default_runtime_det_micro.py',
 ]
 
-model = dict(roi_head=dict(bbox_head=dict(num_classes=10), mask_head=dict(num_classes=10)))
+dataset = 'scenes_det'

@@ -1,3 +1,5 @@
+# Baseline without text: CLIP's ViT-B/16 under Mask R-CNN.
+#   tools/dist_train.sh configs/denseclip_det/mask-rcnn_clip-vit-b16_fpn_1x_coco.py 8
 _base_ = './mask-rcnn_clip-r50_fpn_1x_coco.py'
 
 model = dict(

@@ -1,6 +1,9 @@
+# DenseCLIP with the built-in ResNet under Mask R-CNN, on the built-in world.
+#   python tools/train.py configs/denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py --test
 _base_ = [
     '../_base_/models/denseclip_mask-rcnn_micro-rn.py',
-    '../_base_/datasets/scenes_ins_128x128.py',
     '../_base_/schedules/adamw_step_micro_400i.py',
     '../_base_/default_runtime_det_micro.py',
 ]
+
+dataset = 'scenes_det'

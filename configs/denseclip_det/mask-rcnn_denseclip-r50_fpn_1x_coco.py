@@ -1,9 +1,10 @@
+# DenseCLIP with CLIP's ResNet-50 under Mask R-CNN.
+#   tools/dist_train.sh configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_1x_coco.py 8
 _base_ = [
     '../_base_/models/denseclip_mask-rcnn_r50.py',
-    '../_base_/datasets/coco_instance.py',
     '../_base_/schedules/adamw_1x_denseclip.py',
     '../_base_/default_runtime_det.py',
 ]
 
-model = dict(class_names='coco')
+dataset = 'coco'
 optim_wrapper = dict(optimizer=dict(lr=2e-4))

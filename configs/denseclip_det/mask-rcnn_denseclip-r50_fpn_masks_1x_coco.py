@@ -1,4 +1,5 @@
+# Scores are held against the objects' masks; what a box holds besides is background.
+#   tools/dist_train.sh configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_masks_1x_coco.py 8
 _base_ = './mask-rcnn_denseclip-r50_fpn_1x_coco.py'
 
-# Scores are held against the objects' masks; what a box holds besides is background.
 model = dict(pixel_text_loss=dict(target='masks'))

@@ -1,8 +1,9 @@
+# Baseline without text: the built-in ResNet under RetinaNet, on the built-in world.
+#   python tools/train.py configs/denseclip_det/retinanet_clip-micro-rn_fpn_600i_scenes-128x128.py --test
 _base_ = [
     '../_base_/models/clip_retinanet_micro-rn.py',
-    '../_base_/datasets/scenes_det_128x128.py',
     '../_base_/schedules/adamw_step_micro_600i.py',
     '../_base_/default_runtime_det_micro.py',
 ]
 
-model = dict(bbox_head=dict(num_classes=10))
+dataset = 'scenes_det'

@@ -1,9 +1,11 @@
+# DenseCLIP with the built-in ResNet under RetinaNet, on COCO photographs.
+#   python tools/train.py configs/denseclip_det/retinanet_denseclip-micro-rn_fpn_300i_coco128-384x256.py --test
 _base_ = [
     '../_base_/models/denseclip_retinanet_micro-rn.py',
-    '../_base_/datasets/coco128_det_384x256.py',
     '../_base_/schedules/adamw_step_micro_300i.py',
     '../_base_/default_runtime_det_micro.py',
 ]
 
-model = dict(backbone=dict(clip=dict(image_size=256)), class_names='coco')
-auto_scale_lr = dict(base_batch_size=4)
+dataset = 'coco128'
+image_scale = (384, 256)
+model = dict(backbone=dict(clip=dict(image_size=256)))

@@ -1,8 +1,9 @@
+# DenseCLIP with CLIP's ResNet-50 under RetinaNet.
+#   tools/dist_train.sh configs/denseclip_det/retinanet_denseclip-r50_fpn_1x_coco.py 8
 _base_ = [
     '../_base_/models/denseclip_retinanet_r50.py',
-    '../_base_/datasets/coco_detection.py',
     '../_base_/schedules/adamw_1x_denseclip.py',
     '../_base_/default_runtime_det.py',
 ]
 
-model = dict(class_names='coco')
+dataset = 'coco'

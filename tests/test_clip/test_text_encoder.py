@@ -5,6 +5,7 @@ import torch
 
 from tests.test_clip.conftest import random_prompts
 from vlprompt.clip import PromptTokens, TextEncoder
+from vlprompt.clip.text.encode_shared import saved_bytes_per_token, working_bytes_per_token
 
 LAYOUTS = {
     'class-specific: start token only': (1, 1, [[5, 9, 5, 2]]),
@@ -38,7 +39,7 @@ def test_features_and_context_gradients_agree_with_the_reference(text_encoder, l
     tokens = random_prompts(prompts, shared, lengths)
     expected = features_and_gradients(text_encoder, tokens, reference=True)
     if tokens_in_budget:
-        text_encoder.memory_budget = tokens_in_budget * text_encoder.saved_bytes_per_token(20)
+        text_encoder.memory_budget = tokens_in_budget * saved_bytes_per_token(text_encoder, 20)
     assert_same(features_and_gradients(text_encoder, tokens), expected)
 
 
@@ -65,7 +66,7 @@ def test_deep_prompts_stand_in_the_shared_prefix(text_encoder, lengths, tokens_i
     tokens = PromptTokens(plain.prefix, plain.suffix, plain.eot, deep)
     weights = torch.randn(3, 4, 8)
     if tokens_in_budget:
-        text_encoder.memory_budget = tokens_in_budget * text_encoder.saved_bytes_per_token(20)
+        text_encoder.memory_budget = tokens_in_budget * saved_bytes_per_token(text_encoder, 20)
     inputs = (tokens.prefix, tokens.suffix, *deep)
     results = []
     for encode in (
@@ -99,7 +100,7 @@ def test_coop_layout_with_seventeen_shared_positions(seeded):
 @pytest.mark.parametrize('tokens_in_budget', [10**6, 7, 1])
 def test_chunks_without_gradient(text_encoder, tokens_in_budget):
     tokens = random_prompts(2, 4, [[3, 1, 2, 5, 3, 3]] * 2)
-    text_encoder.memory_budget = tokens_in_budget * text_encoder.working_bytes_per_token(20)
+    text_encoder.memory_budget = tokens_in_budget * working_bytes_per_token(text_encoder, 20)
     with torch.no_grad():
         assert_same([text_encoder(tokens)], [text_encoder(tokens, reference=True)])
 
@@ -152,7 +153,7 @@ def test_estimate_of_kept_bytes(text_encoder):
         encoder(tokens)
     for parameter in encoder.parameters():
         kept.pop(parameter.untyped_storage().data_ptr(), None)
-    estimate = encoder.saved_bytes_per_token(10) * 30 * (3 + 4 + 5)
+    estimate = saved_bytes_per_token(encoder, 10) * 30 * (3 + 4 + 5)
     assert 2 / 3 * estimate < sum(kept.values()) < estimate
 
 

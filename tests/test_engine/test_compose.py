@@ -56,6 +56,7 @@ def test_two_lines_and_the_command_line_give_the_same_config(write):
     assert (inherited.dataset, inherited.shots) == ('dtd', 4)
 
 
+@pytest.mark.slow
 def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
     two_lines = write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\ndataset, shots = 'dtd', 4\n")
     tool = [sys.executable, str(ROOT / 'tools/analysis_tools/print_config.py')]
@@ -74,6 +75,24 @@ def test_work_dirs_carry_data_set_and_shots():
     assert runs.run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
     assert runs.run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
     assert runs.run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
+
+
+@pytest.mark.parametrize(
+    ('name', 'dataset', 'wanted'),
+    [
+        ('clip_r50_fpn_80k_ade20k-512x512', 'ade20k', ''),
+        ('clip_r50_fpn_80k_ade20k-512x512', 'seg_folder', '_seg_folder'),
+        ('clip_micro-rn_fpn_200i_scenes-128x128', 'scenes_seg', ''),
+        ('retinanet_clip-r50_fpn_1x_coco', 'coco', ''),
+        ('retinanet_clip-r50_fpn_1x_coco', 'coco_json', '_coco_json'),
+        ('retinanet_clip-micro-rn_fpn_300i_coco128-384x256', 'coco', '_coco'),
+        ('my_dtd', 'dtd', ''),
+        ('my_dtd', 'here/mine.py', '_mine'),
+    ],
+)
+def test_work_dirs_do_not_repeat_the_data_set_of_a_name(name, dataset, wanted):
+    cfg = Config(dict(dataset=dataset), cfg_text='-', filename=f'configs/{name}.py')
+    assert runs.run_name(cfg) == name + wanted
 
 
 # -------------------------------------------------------------------------------------------------------------- layers
@@ -129,8 +148,24 @@ def test_references_are_replaced_by_top_level_values():
 
 
 @pytest.mark.parametrize(
+    ('reference', 'value'),
+    [
+        ('${size * 2/3}', (341, 682)),
+        ('${size * 0.75}', (384, 768)),
+        ('${size*2}', (1024, 2048)),
+        ('${rate * 1.5}', 0.75),
+        ('at ${side * 1/2} pixels', 'at 4 pixels'),
+    ],
+)
+def test_references_take_a_factor(reference, value):
+    values = dict(side=8, rate=0.5, size=(512, 1024))
+    assert compose(Config(dict(values, path=reference))).path == value
+
+
+@pytest.mark.parametrize(
     ('content', 'message'),
     [
+        (dict(a='${b * 2}', b='word'), r"a='\$\{b \* 2\}': 'word' is no number"),
         (dict(size='${sidee}', side=8), r"size='\$\{sidee\}': \$\{sidee\} there is no such top-level key.* 'side'"),
         (dict(a='${b}', b='${a}'), 'refers to itself'),
     ],

@@ -273,6 +273,7 @@ def test_baselines_are_mmdets_own_detectors(tmp_path):
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/clip_retinanet_r50.py').model
     cfg.backbone.clip = dict(arch=MICRO['rn'])
     cfg.neck.update(in_channels=[32, 64, 128, 256])
+    cfg.bbox_head.num_classes = 80
     model = MODELS.build(cfg)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'a.pth')
     again = init_model(Config(dict(model=cfg, default_scope='mmdet')), tmp_path / 'a.pth')

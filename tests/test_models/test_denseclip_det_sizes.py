@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from tests.conftest import ROOT
+from vlprompt.engine import load_config
 from vlprompt.prompts import ContextPrompt
 from vlprompt.registry import MODELS
 
@@ -23,7 +22,7 @@ def count(module):
 
 
 def build(name):
-    model = Config.fromfile(ROOT / f'configs/denseclip_det/{name}_fpn_1x_coco.py').model
+    model = load_config(f'denseclip_det/{name}_fpn_1x_coco').model
     model.backbone.clip.weights = None
     with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
         return MODELS.build(model)

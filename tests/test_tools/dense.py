@@ -33,6 +33,19 @@ def narrow_config(path, world, **options):
     return load_config(path, {'data_root': str(world), **NARROW, **options})
 
 
+def narrow_file(path, config, **options):
+    """A config file of a few lines at ``path`` that inherits a shipped one, on a micro CLIP; returns the path."""
+    nested = {}
+    for key, value in {**NARROW, **options}.items():
+        *above, last = key.split('.')
+        node = nested
+        for name in above:
+            node = node.setdefault(name, {})
+        node[last] = value
+    path.write_text(f'_base_ = {str(config)!r}\n' + ''.join(f'{key} = {value!r}\n' for key, value in nested.items()))
+    return path
+
+
 def run_tool(monkeypatch, name, *arguments):
     """``tools/<name>``, in this process."""
     monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])

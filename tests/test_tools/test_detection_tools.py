@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.test_tools.dense import make_world, narrow_config, run_tool
+from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model, runs
@@ -19,6 +19,7 @@ from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
 CONFIGS = ROOT / 'configs' / 'denseclip_det'
+MASK_RCNN = CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py'
 SMALL = {
     'model.rpn_head.feat_channels': 8,
     'model.roi_head.bbox_head.fc_out_channels': 8,
@@ -43,7 +44,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope='module')
 def small_config(tmp_path_factory, world):
     """The shipped Mask R-CNN on a micro CLIP, as a file."""
-    cfg = narrow_config(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py', world, **SMALL)
+    cfg = narrow_config(MASK_RCNN, world, **SMALL)
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.pipeline[1].scale = (64, 64)
     path = tmp_path_factory.mktemp('config') / 'small.py'
@@ -53,14 +54,12 @@ def small_config(tmp_path_factory, world):
 
 def test_class_names_and_class_counts_follow_the_data(world):
     """Your own annotations: all categories of the files, or those that the datasets keep."""
-    cfg = narrow_config(CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_custom-192x128.py', world, **SMALL)
-    model = init_model(cfg)
+    own = dict(dataset='coco_json', **SMALL)
+    model = init_model(narrow_config(MASK_RCNN, world, **own))
     assert model.class_names == tuple(DETECTION_CLASSES)
     assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 10
     kept = ['star', 'cup']
-    for loader in (cfg.train_dataloader.dataset, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.classes = kept
-    model = init_model(cfg)
+    model = init_model(narrow_config(MASK_RCNN, world, classes=kept, **own))
     assert list(model.class_names) == kept
     assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 2
 
@@ -87,6 +86,22 @@ def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, 
     metrics = json.loads((tmp_path / 'test' / runs.METRICS_FILE).read_text())
     assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(metrics)
     assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == [f'00000{i}_000{i}.png' for i in range(3)]
+
+
+def test_trains_on_annotations_of_your_own(world, tmp_path, monkeypatch):
+    """``--dataset coco_json --data-root DIR``, some of the classes, at the size of the model."""
+    own = narrow_file(tmp_path / 'own.py', MASK_RCNN, image_scale=(96, 64), **SMALL)
+    data = ['--dataset', 'coco_json', '--data-root', world]
+    steps = ['--work-dir', tmp_path / 'run', '--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=1']
+    run_tool(monkeypatch, 'train.py', own, *data, *steps, 'classes=[star,cup]')
+    meta = torch.load(tmp_path / 'run' / 'iter_1.pth', weights_only=True)['meta']
+    assert meta['vlprompt']['class_names'] == ['star', 'cup']
+    cfg = load_config(own, dict(dataset='coco_json', data_root=str(world)))
+    assert cfg.train_dataloader.dataset.dataset.pipeline[2].scale == (96, 64)
+    baseline = CONFIGS / 'mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128.py'
+    options = {'dataset': 'coco_json', 'data_root': str(world), 'model.backbone.clip.weights': None}
+    head = init_model(baseline, cfg_options=options).roi_head
+    assert head.bbox_head.num_classes == head.mask_head.num_classes == 10
 
 
 def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):

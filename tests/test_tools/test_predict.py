@@ -15,6 +15,7 @@ from tests.conftest import MICRO, ROOT
 from tests.tiny_project import TinyProject
 from tools import predict
 from vlprompt.apis import find_images, init_model, predict_images
+from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 from vlprompt.registry import MODELS
 
@@ -55,8 +56,7 @@ def run(*arguments):
 
 
 def shrunk(path, folder, **options):
-    cfg = Config.fromfile(ROOT / 'configs' / path)
-    cfg.merge_from_dict(options)
+    cfg = load_config(ROOT / 'configs' / path, options)
     (folder / 'small.py').write_text(cfg.pretty_text)
     return folder / 'small.py'
 

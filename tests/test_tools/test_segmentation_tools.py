@@ -7,19 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
 from dev.benchmarks import denseclip_slide
 from tests.conftest import ROOT
-from tests.test_tools.dense import make_world, narrow_config, run_tool
+from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import get_flops, show_score_map
 from vlprompt.apis import init_model, runs
+from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
 CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-CUSTOM = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_custom-128x128.py'
 BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py'
 SMALL = {'model.decode_head.channels': 8}
 
@@ -38,10 +37,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope='module')
 def small_config(tmp_path_factory, world):
     """The shipped config on a micro CLIP, as a file."""
-    cfg = narrow_config(CONFIG, world, **SMALL)
-    cfg.merge_from_dict({'data_preprocessor.size': (64, 64), 'model.data_preprocessor.size': (64, 64)})
-    steps = cfg.train_dataloader.dataset.dataset.pipeline
-    steps[2].scale = steps[3].crop_size = (64, 64)
+    cfg = narrow_config(CONFIG, world, image_size=64, **SMALL)
     cfg.tta_pipeline[1].transforms[0] = [dict(type='Resize', scale=(side, side)) for side in (64, 96)]
     path = tmp_path_factory.mktemp('config') / 'small.py'
     path.write_text(cfg.pretty_text)
@@ -50,10 +46,12 @@ def small_config(tmp_path_factory, world):
 
 def test_class_names_and_class_counts_follow_the_data(world):
     """Your own folders: ``classnames.txt`` is all that names the classes."""
-    model = init_model(narrow_config(CUSTOM, world, **SMALL))
+    model = init_model(narrow_config(CONFIG, world, dataset='seg_folder', **SMALL))
     names = (world / 'classnames.txt').read_text().splitlines()
     assert list(model.class_names) == names
     assert model.decode_head.num_classes == len(names) == 11
+    options = {'dataset': 'seg_folder', 'data_root': str(world), 'model.backbone.clip.weights': None}
+    assert init_model(BASELINE, cfg_options=options).decode_head.num_classes == 11
 
 
 def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, monkeypatch):
@@ -78,6 +76,31 @@ def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, 
     assert (tmp_path / 'train.py' / 'iter_3.pth').is_file()
 
 
+def test_trains_on_a_folder_of_your_own(world, tmp_path, monkeypatch):
+    """``--dataset seg_folder --data-root DIR`` on a config of other data, at the size of the model."""
+    own = narrow_file(tmp_path / 'own.py', CONFIG, image_size=64, test_scale=(256, 64), **SMALL)
+    data = ['--dataset', 'seg_folder', '--data-root', world]
+    steps = ['--work-dir', tmp_path / 'run', '--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=1']
+    run_tool(monkeypatch, 'train.py', own, *data, *steps)
+    meta = torch.load(tmp_path / 'run' / 'iter_1.pth', weights_only=True)['meta']
+    assert meta['vlprompt']['class_names'] == (world / 'classnames.txt').read_text().splitlines()
+    cfg = load_config(own, dict(dataset='seg_folder', data_root=str(world)))
+    assert cfg.train_dataloader.dataset.dataset.pipeline[3].crop_size == (64, 64)
+
+
+def test_a_baseline_trains_on_a_folder_of_your_own(world, tmp_path, monkeypatch):
+    """The class count of a head without text is that of the data, and in a checkpoint that of the training."""
+    own = tmp_path / 'own.py'
+    own.write_text(
+        f'_base_ = {str(BASELINE)!r}\nimage_size, test_scale = 64, (256, 64)\ntrain_dataloader = dict(batch_size=2)\n'
+        'model = dict(backbone=dict(clip=dict(weights=None)))\ntrain_cfg = dict(max_iters=1, val_interval=1)\n'
+    )
+    data = ['--dataset', 'seg_folder', '--data-root', world]
+    run_tool(monkeypatch, 'train.py', own, *data, '--work-dir', tmp_path / 'run', '--no-validate')
+    cfg = load_config(own, dict(dataset='seg_folder', data_root='/nowhere'))
+    assert init_model(cfg, tmp_path / 'run' / 'iter_1.pth').decode_head.num_classes == 11
+
+
 def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path, capsys):
     images, masks = ([str(world / kind / 'val' / '0001.png')] for kind in ('images', 'masks'))
     common = [str(small_config), 'none', '--out', str(tmp_path)]
@@ -90,7 +113,7 @@ def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path,
 
 def test_masks_given_by_hand_mean_what_they_mean_in_the_data_set(tmp_path):
     """ADE20K: id 0 is no class, and class k has the id k + 1."""
-    cfg = Config.fromfile(ROOT / 'configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py')
+    cfg = load_config('denseclip_r50_fpn_80k_ade20k-512x512')
     ids = np.tile(np.array([0, 1, 150, 3], np.uint8), (4, 1))
     Image.fromarray(ids).save(tmp_path / 'mask.png')
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / 'image.png')

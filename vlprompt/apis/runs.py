@@ -6,6 +6,7 @@ import argparse
 import copy
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -44,10 +45,17 @@ def base_config(args: argparse.Namespace) -> Config:
 
 
 def run_name(cfg: Config, shots: bool = True) -> str:
-    """``<config>_<dataset>_<shots>shot``, as far as the config states them, e.g. ``plot_rn50_dtd_4shot``."""
+    """``<config>_<dataset>_<shots>shot``, as far as the config states them, e.g. ``plot_rn50_dtd_4shot``.
+
+    A dataset that is part of the config's name is not repeated: ``clip_r50_fpn_80k_ade20k-512x512``.  For the built-in
+    worlds the task in the dataset's name is ignored: ``..._scenes-128x128`` contains ``scenes_seg``.
+    """
     parts = [Path(cfg.filename or 'config').stem]
     if cfg.get('dataset') is not None:
-        parts.append(Path(cfg.dataset).stem)
+        dataset = Path(cfg.dataset).stem
+        words = re.escape(re.sub('^(scenes)_.*', r'\1', dataset))
+        if not re.search(rf'(?<![^_-]){words}(?![^_-])', parts[0]):
+            parts.append(dataset)
     if shots and cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
         parts.append(f'{cfg.shots}shot')
     return '_'.join(parts)

@@ -20,9 +20,11 @@ top-level keys join them, in the method's file, in a two-line file that inherits
 3. the method's file and everything that inherits from it;
 4. ``--cfg-options``.
 
-So a value that your own file sets wins over the recipe, and a later row of the recipe over an earlier one.  At the end
-``'${name}'`` anywhere in the config is replaced by the top-level value ``name``: ``size='${image_size}'``.  Schedules
-without a length of their own take that of the training.
+So a value that your own file sets wins over the recipe, and a later row of the recipe over an earlier one.
+
+At the end ``'${name}'`` anywhere in the config is replaced by the top-level value ``name``: ``size='${image_size}'``.
+With a factor, ``'${crop_size * 2/3}'`` or ``'${scale * 1.5}'``, it becomes that multiple, whole numbers rounded down.
+Schedules without a length of their own take that of the training.
 
 The result is a plain mmengine config without ``task``, ``recipes`` and helper variables; composing it again changes
 nothing.  :class:`~vlprompt.engine.runner.PromptRunner` composes what it is given, so a config that was read with
@@ -35,6 +37,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,7 @@ from mmengine.config import Config
 
 from vlprompt.engine.config_check import HELPER_PATTERNS, RUNNER_KEYS
 from vlprompt.engine.config_files import CONFIGS, config_names
+from vlprompt.engine.config_values import is_number, is_whole
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -52,7 +56,8 @@ CONDITIONS = ('dataset', 'max_shots')
 SHARED = '_shared'
 """Name of the file in a task's folder that all its datasets inherit; methods may set its variables."""
 
-_REFERENCE = re.compile(r'\$\{(\w+)\}')
+_REFERENCE = re.compile(r'\$\{(\w+)(?:\s*\*\s*(\d+(?:\.\d+|/[1-9]\d*)?))?\}')
+"""A name, and perhaps a factor: a number or a fraction."""
 
 
 def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
@@ -78,14 +83,14 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
             data = layered(data, row)
         content = layered(data, content)
     values = _with_options(content, options, cfg.filename)._cfg_dict.to_dict()
+    if values.get('task') is not None:
+        values.pop('recipes', None)  # rows that do not apply may refer to what other datasets have
     used: set[str] = set()
     values = _resolved(values, values, '', used)
     _refuse_copied_helpers(options, content, used, cfg.filename)
     if values.get('task') is not None:
         offered = {key for key in _read_dataset(content['task'], SHARED) if key not in RUNNER_KEYS}
-        values = {
-            key: value for key, value in values.items() if key not in {'task', 'recipes'} | offered | used - _KEPT
-        }
+        values = {key: value for key, value in values.items() if key not in {'task'} | offered | used - _KEPT}
     composed = Config(
         values,
         cfg_text=cfg.text,
@@ -253,14 +258,22 @@ def _resolved(node: Any, values: Mapping[str, Any], path: str, used: set[str], w
     if not isinstance(node, str) or '${' not in node:
         return node
 
-    def value_of(name: str) -> Any:
+    def value_of(name: str, factor: str | None) -> Any:
         if name not in values or name in within:
             reason = 'refers to itself' if name in within else 'there is no such top-level key'
             raise ConfigError(f'{path}={node!r}: ${{{name}}} {reason}.{did_you_mean(name, values)}')
         used.add(name)
-        return _resolved(values[name], values, name, used, (*within, name))
+        value = _resolved(values[name], values, name, used, (*within, name))
+        return value if factor is None else scaled(value, Fraction(factor))
+
+    def scaled(value: Any, factor: Fraction) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(scaled(item, factor) for item in value)
+        if not is_number(value):
+            raise ConfigError(f'{path}={node!r}: {value!r} is no number, and cannot be multiplied')
+        return int(value * factor) if is_whole(value) else float(value * factor)
 
     whole = _REFERENCE.fullmatch(node)
     if whole:
-        return copy.deepcopy(value_of(whole[1]))
-    return _REFERENCE.sub(lambda match: str(value_of(match[1])), node)
+        return copy.deepcopy(value_of(*whole.groups()))
+    return _REFERENCE.sub(lambda match: str(value_of(*match.groups())), node)

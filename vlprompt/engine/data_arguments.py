@@ -1,7 +1,8 @@
 """Model arguments that follow the data, such as class names or the number of identities.
 
-A model class lists them in ``data_arguments``; they are constructor arguments and attributes of the same name.  Those
-that a config leaves out are added when the model is built:
+A model class lists them in ``data_arguments``; they are constructor arguments and attributes of the same name.  Of
+models that list none, such as mmseg's and mmdet's, it is every ``num_classes=None`` in the config.  Those that a config
+leaves out, or leaves None, are added when the model is built:
 
 * a runner takes them from the dataset of its own data loader, which is built first
   (:meth:`~vlprompt.engine.PromptRunner.build_model`); for the test of a checkpoint, from the checkpoint;
@@ -27,13 +28,28 @@ from vlprompt.registry import DATASETS, MODELS
 def missing_arguments(model: Mapping[str, Any], scope: str | None) -> list[str]:
     """The data arguments that the config of a model leaves out; ``num_classes`` follows from given names."""
     target = resolve(model['type'], [MODELS], scope or 'mmengine')
-    given = {*model} | ({'num_classes'} if model.get('class_names') else set())
-    return [name for name in getattr(target, 'data_arguments', ()) if name not in given]
+    declared = getattr(target, 'data_arguments', None)
+    if declared is None:
+        return ['num_classes'] if _counted(model, 0) != model else []
+    given = {name for name, value in model.items() if value is not None}
+    given |= {'num_classes'} if model.get('class_names') else set()
+    return [name for name in declared if name not in given]
 
 
 def completed(model: Mapping[str, Any], missing: list[str], known: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a model with the missing arguments added, None for those that are not ``known``."""
+    counted = _counted(model, known.get('num_classes'))
+    if missing == ['num_classes'] and counted != model:
+        return counted
     return {**model, **{name: known.get(name) for name in missing}}
+
+
+def _counted(node: Any, count: int | None) -> Any:
+    """``node`` with ``count`` for every ``num_classes`` below it that is None."""
+    if isinstance(node, Mapping):
+        items = node.items()
+        return type(node)({k: count if k == 'num_classes' and v is None else _counted(v, count) for k, v in items})
+    return type(node)(_counted(item, count) for item in node) if isinstance(node, (list, tuple)) else node
 
 
 def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,9 +62,11 @@ def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments_of_checkpoint(content: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The data arguments that a checkpoint states, except class names; empty if it states none."""
-    about = ((content or {}).get('meta') or {}).get('vlprompt') or {}
-    return dict(about.get('data_arguments') or {})
+    """The data arguments, class names excepted, that a checkpoint tells; empty if it tells none."""
+    meta = (content or {}).get('meta') or {}
+    classes = (meta.get('dataset_meta') or {}).get('classes')  # of models that do not keep the names themselves
+    counted = {} if classes is None else dict(num_classes=len(classes))
+    return counted | dict((meta.get('vlprompt') or {}).get('data_arguments') or {})
 
 
 def arguments_of_model(model: nn.Module) -> dict[str, Any]:

@@ -141,7 +141,9 @@ class PhasedRunner:
     def test(self) -> dict[str, float]:
         """Metrics of the last phase's model: the trained one, or that of ``load_from``."""
         if self.runner is None:
-            self.runner = RUNNERS.build(list(self.configs.values())[-1])
+            last = copy.deepcopy(list(self.configs.values())[-1])
+            last.start_from = None  # a test takes nothing over from the phase before
+            self.runner = RUNNERS.build(last)
         return self.runner.test()
 
 

@@ -1,4 +1,8 @@
-# Baseline without text: CLIP ResNet-50 under Semantic FPN, a segmentor of mmseg; a leaf adds decode_head.num_classes.
+# Baseline without text: CLIP ResNet-50 under Semantic FPN, a segmentor of mmseg.
+task = 'seg'
+image_size = 512  # pixels, of which the tower's position embedding is made
+crop_size = ('${image_size}', '${image_size}')
+test_scale = (2048, 512)
 data_preprocessor = dict(
     type='SegDataPreProcessor',
     mean=[122.7709383, 116.7460125, 104.09373615],
@@ -6,14 +10,14 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
-    size=(512, 512),
+    size='${crop_size}',
 )
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=data_preprocessor,
     backbone=dict(
         type='vlprompt.ClipTrunk',
-        clip=dict(arch='RN50', weights='openai', image_size=512, vision=dict(interpolation='bilinear')),
+        clip=dict(arch='RN50', weights='openai', image_size='${image_size}', vision=dict(interpolation='bilinear')),
     ),
     neck=dict(type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=4),
     decode_head=dict(
@@ -24,9 +28,10 @@ model = dict(
         channels=256,
         dropout_ratio=0.1,
         norm_cfg=dict(type='BN'),
+        num_classes='${num_classes}',
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+    test_cfg=dict(mode='slide', crop_size='${crop_size}', stride='${crop_size * 2/3}'),
 )

@@ -1,6 +1,7 @@
-# Baseline without text: the built-in ResNet under a narrow Mask R-CNN; a leaf adds the heads' num_classes.
+# Baseline without text: the built-in ResNet under a narrow Mask R-CNN.
 _base_ = './clip_mask-rcnn_r50.py'
 
+image_scale = (192, 128)
 model = dict(
     backbone=dict(clip=dict(arch='micro-rn', weights='scenes')),
     neck=dict(in_channels=[64, 128, 256, 512], out_channels=64, num_outs=4),

@@ -1,7 +1,10 @@
 # Baseline without text: CLIP's ResNet-50 under mmdet's Mask R-CNN.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
+task = 'det'
+masks, metrics = True, ['bbox', 'segm']
 model = dict(
     data_preprocessor=dict(mean=[122.7709383, 116.7460125, 104.09373615], std=[68.5005327, 66.6321579, 70.32316305]),
     backbone=dict(_delete_=True, type='vlprompt.ClipTrunk', clip=dict(arch='RN50', weights='openai')),
+    roi_head=dict(bbox_head=dict(num_classes='${num_classes}'), mask_head=dict(num_classes='${num_classes}')),
 )

@@ -1,6 +1,7 @@
 # What DenseCLIP's detectors share, for `model = dict(**_base_._text_guided, ...)`: CLIP's ResNet-50, prompt, matching
 # and auxiliary loss. Channels and class numbers of neck and heads follow from the trunk and the class names.
 _text_guided = dict(
+    class_names='${class_names}',
     backbone=dict(
         _delete_=True,
         type='vlprompt.TextGuidedBackbone',

@@ -1,6 +1,6 @@
+# Any backbone: ImageNet ResNet with a new attention pool, matched with the text of CLIP ViT-B/16.
 _base_ = './denseclip_fpn_r50.py'
 
-# Any backbone: ImageNet ResNet with a new attention pool, matched with the text of CLIP ViT-B/16.
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
     data_preprocessor=data_preprocessor,
@@ -9,7 +9,7 @@ model = dict(
         trunk=dict(
             _delete_=True,
             type='vlprompt.AttentionPooledTrunk',
-            image_size=512,
+            image_size='${image_size}',
             trunk=dict(
                 type='ResNet',
                 depth=50,

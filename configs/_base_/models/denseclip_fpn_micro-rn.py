@@ -1,11 +1,10 @@
+# The built-in ResNet under a narrow Semantic FPN, at 128 x 128 pixels: learns in minutes on one core.
 _base_ = './denseclip_fpn_r50.py'
 
-# The built-in ResNet under a narrow Semantic FPN: learns in minutes on one core.
-data_preprocessor = dict(size=(128, 128))
+image_size, test_scale = 128, (512, 128)
 model = dict(
-    data_preprocessor=data_preprocessor,
     backbone=dict(
-        clip=dict(arch='micro-rn', weights='scenes', image_size=128),
+        clip=dict(arch='micro-rn', weights='scenes'),
         matching=dict(context_decoder=dict(width=128, heads=2)),
     ),
     neck=dict(out_channels=64),

@@ -1,5 +1,9 @@
-# DenseCLIP with CLIP's ResNet-50 and Semantic FPN; a leaf adds class_names, or leaves them to the training data.
+# DenseCLIP with CLIP's ResNet-50 and Semantic FPN.
 # Channels and class numbers of neck and head follow from the trunk and the class names.
+task = 'seg'
+image_size = 512  # pixels, of which the tower's position embedding is made
+crop_size = ('${image_size}', '${image_size}')
+test_scale = (2048, 512)
 data_preprocessor = dict(
     type='SegDataPreProcessor',
     mean=[122.7709383, 116.7460125, 104.09373615],
@@ -7,14 +11,15 @@ data_preprocessor = dict(
     bgr_to_rgb=True,
     pad_val=0,
     seg_pad_val=255,
-    size=(512, 512),
+    size='${crop_size}',
 )
 model = dict(
     type='vlprompt.DenseCLIP',
+    class_names='${class_names}',
     data_preprocessor=data_preprocessor,
     backbone=dict(
         type='vlprompt.TextGuidedBackbone',
-        clip=dict(arch='RN50', weights='openai', image_size=512, vision=dict(interpolation='bilinear')),
+        clip=dict(arch='RN50', weights='openai', image_size='${image_size}', vision=dict(interpolation='bilinear')),
         trunk=dict(type='vlprompt.ClipTrunk', joint=True),
         matching=dict(
             prompt=dict(
@@ -40,5 +45,5 @@ model = dict(
     ),
     frozen=['backbone.matching.text.*'],
     train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
+    test_cfg=dict(mode='slide', crop_size='${crop_size}', stride='${crop_size * 2/3}'),
 )

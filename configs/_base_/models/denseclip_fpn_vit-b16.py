@@ -1,12 +1,6 @@
+# DenseCLIP with CLIP's ViT-B/16 and Semantic FPN, at 640 x 640 pixels. The tokens have stride 16, so the scores go to
+# the third map.
 _base_ = './denseclip_fpn_r50.py'
 
-# The tokens have stride 16, so the scores go to the third map.
-data_preprocessor = dict(size=(640, 640))
-model = dict(
-    data_preprocessor=data_preprocessor,
-    backbone=dict(
-        clip=dict(arch='ViT-B/16', image_size=640, vision=dict(drop_path=0.1)),
-        score_concat=dict(stage=2),
-    ),
-    test_cfg=dict(crop_size=(640, 640), stride=(426, 426)),
-)
+image_size, test_scale = 640, (2048, 640)
+model = dict(backbone=dict(clip=dict(arch='ViT-B/16', vision=dict(drop_path=0.1)), score_concat=dict(stage=2)))

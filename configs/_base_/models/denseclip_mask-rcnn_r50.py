@@ -1,7 +1,8 @@
-# DenseCLIP under mmdet's Mask R-CNN; a leaf adds class_names, or leaves
-# them to the training data.
+# DenseCLIP under mmdet's Mask R-CNN.
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', './denseclip_det_r50.py']
 
+task = 'det'
+masks, metrics = True, ['bbox', 'segm']
 model = dict(
     type='vlprompt.DenseCLIPTwoStage',
     data_preprocessor=dict(mean=[122.7709383, 116.7460125, 104.09373615], std=[68.5005327, 66.6321579, 70.32316305]),

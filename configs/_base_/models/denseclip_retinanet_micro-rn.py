@@ -1,6 +1,7 @@
 # The built-in ResNet under a narrow RetinaNet, its anchors for images of 128 pixels.
 _base_ = './denseclip_retinanet_r50.py'
 
+image_scale = (192, 128)
 model = dict(
     backbone=dict(
         clip=dict(arch='micro-rn', weights='scenes', image_size=128),

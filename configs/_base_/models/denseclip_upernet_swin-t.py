@@ -1,6 +1,6 @@
+# Any backbone: ImageNet Swin-T with a new attention pool, UperNet on the maps (no neck).
 _base_ = './denseclip_fpn_in1k-r50.py'
 
-# Any backbone: ImageNet Swin-T with a new attention pool, UperNet on the maps (no neck).
 model = dict(
     backbone=dict(
         trunk=dict(

@@ -1,6 +1,6 @@
+# Baseline without CLIP: ImageNet weights and statistics.
 _base_ = './clip_fpn_r50.py'
 
-# Baseline without CLIP: ImageNet weights and statistics.
 data_preprocessor = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 model = dict(
     data_preprocessor=data_preprocessor,

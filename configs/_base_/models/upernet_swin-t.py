@@ -1,6 +1,6 @@
+# Baseline without CLIP: ImageNet Swin-T under UperNet.
 _base_ = './fpn_r50.py'
 
-# Baseline without CLIP: ImageNet Swin-T under UperNet.
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -26,6 +26,7 @@ model = dict(
         pool_scales=(1, 2, 3, 6),
         channels=512,
         dropout_ratio=0.1,
+        num_classes='${num_classes}',
         norm_cfg=dict(type='BN'),
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
@@ -38,6 +39,7 @@ model = dict(
         num_convs=1,
         concat_input=False,
         dropout_ratio=0.1,
+        num_classes='${num_classes}',
         norm_cfg=dict(type='BN'),
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4),

@@ -13,5 +13,9 @@ param_scheduler = [
     )
 ]
 
+# Loaded by the training process itself: small images, and machines with few cores.
+train_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = val_dataloader
 train_cfg = dict(max_iters=200, val_interval=100)
 auto_scale_lr = dict(base_batch_size=8)

@@ -1,3 +1,4 @@
+# As adamw_step_micro_600i.py, 400 steps.
 _base_ = './adamw_step_micro_600i.py'
 
 param_scheduler = [

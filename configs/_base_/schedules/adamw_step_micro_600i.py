@@ -13,5 +13,15 @@ param_scheduler = [
     )
 ]
 
+# Loaded by the training process itself: small images, and machines with few cores.
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='vlprompt.InfiniteEpochSampler', shuffle=True),
+    batch_sampler=None,
+)
+val_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False)
+test_dataloader = val_dataloader
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=600, val_interval=200)
 auto_scale_lr = dict(base_batch_size=8)

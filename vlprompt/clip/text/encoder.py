@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from vlprompt.clip.layers import LayerNorm, Transformer
-from vlprompt.clip.text.packing import Group, group_by_length, original_order, pack_chunks
-from vlprompt.clip.text.shared_prefix import KeysValues, end_token_features, insert_deep, prefix_keys_values
+from vlprompt.clip.text.encode_shared import encode_shared
+from vlprompt.clip.text.shared_prefix import insert_deep
 from vlprompt.clip.text.tokens import PromptTokens
 
 GIBIBYTE = 2**30
@@ -18,7 +17,7 @@ class TextEncoder(nn.Module):
     """Causal transformer that reads prompts and returns the feature of their end token.
 
     :meth:`forward` computes each shared prefix once and nothing after an end token (see
-    :mod:`vlprompt.clip.text.shared_prefix`): 1000 ImageNet classes after 16 context tokens take 4,182
+    :mod:`vlprompt.clip.text.encode_shared`): 1000 ImageNet classes behind 16 context tokens take 4,182
     positions instead of 77,000. ``reference=True`` computes all ``context_length`` positions of every
     prompt with a plain causal transformer; both agree up to the order of summation.
 
@@ -100,19 +99,7 @@ class TextEncoder(nn.Module):
                 f'{len(tokens.deep)} deep prompts need a text tower of {len(tokens.deep) + 1} blocks, this one has '
                 f'{len(blocks)}'
             )
-        if reference:
-            return self._forward_reference(tokens)
-        prefix = tokens.prefix + self._positions(0, tokens.shared_length, tokens.prefix)
-        cache = prefix_keys_values(blocks, prefix, tokens.deep)
-        chunks, recompute = self._plan(tokens, cache, lengths)
-        features = [
-            checkpoint(self._encode_chunk, tokens, chunk, cache, use_reentrant=False)
-            if recompute
-            else self._encode_chunk(tokens, chunk, cache)
-            for chunk in chunks
-        ]
-        order = original_order([group for chunk in chunks for group in chunk], tokens.num_classes)
-        return torch.cat(features)[order.to(features[0].device)].unflatten(0, tokens.eot.shape)
+        return self._forward_reference(tokens) if reference else encode_shared(self, tokens, lengths)
 
     def encode_ids(self, ids: Tensor) -> Tensor:
         """Encode plain texts: ids (N, L) from :func:`~vlprompt.clip.tokenize` -> (N, D), not normalised."""
@@ -158,71 +145,17 @@ class TextEncoder(nn.Module):
             )
         return (tokens.eot - shared + 1).tolist()
 
-    def _positions(self, start: int, stop: int, like: Tensor) -> Tensor:
+    def positions(self, start: int, stop: int, like: Tensor) -> Tensor:
         """(stop - start, W) position embeddings in the dtype of ``like``."""
         return self.positional_embedding[start:stop].to(like.dtype)
-
-    def _plan(
-        self, tokens: PromptTokens, cache: KeysValues, lengths: list[list[int]]
-    ) -> tuple[list[list[Group]], bool]:
-        """Chunks of sequences under the memory budget, and whether they are recomputed in the backward pass."""
-        groups = group_by_length(lengths)
-        total = sum(group.num_tokens for group in groups)
-        longest = tokens.shared_length + groups[-1].length
-        needs_grad = torch.is_grad_enabled() and (
-            any(keys.requires_grad for keys, _ in cache)
-            or tokens.suffix.requires_grad
-            or any(p.requires_grad for p in self.parameters())
-        )
-        if needs_grad:
-            max_tokens = self.memory_budget // self.saved_bytes_per_token(longest, tokens.prefix.element_size())
-        else:
-            max_tokens = self.memory_budget // self.working_bytes_per_token(longest, tokens.prefix.element_size())
-        chunks = pack_chunks(groups, max(1, max_tokens))
-        return chunks, needs_grad and total > max_tokens
-
-    def _encode_chunk(self, tokens: PromptTokens, groups: list[Group], cache: KeysValues) -> Tensor:
-        """(number of sequences, D) features of the groups' end tokens."""
-        start = tokens.shared_length
-        rows = []
-        for group in groups:
-            prompts, classes = group.prompts.to(tokens.suffix.device), group.classes.to(tokens.suffix.device)
-            own = tokens.suffix[:, :, : group.length][prompts[:, None], classes]
-            own = own + self._positions(start, start + group.length, own)
-            rows.append(own.flatten(0, 2))
-        ends = end_token_features(self.transformer.resblocks, torch.cat(rows), groups, cache)
-        return self.ln_final(ends) @ self.text_projection
 
     def _forward_reference(self, tokens: PromptTokens) -> Tensor:
         """Every position of every prompt, as CLIP's own code computes them."""
         x = tokens.embeddings(self.context_length)
-        x = (x + self._positions(0, self.context_length, x)).flatten(0, 1)
+        x = (x + self.positions(0, self.context_length, x)).flatten(0, 1)
         deep = [prompt.repeat_interleave(tokens.num_classes, 0) for prompt in tokens.deep]
         for index, block in enumerate(self.transformer.resblocks):
             x = block(insert_deep(x, deep, index), causal=True)
         x = self.ln_final(x)
         ends = x[torch.arange(len(x), device=x.device), tokens.eot.flatten().to(x.device)]
         return (ends @ self.text_projection).unflatten(0, tokens.eot.shape)
-
-    def saved_bytes_per_token(self, longest: int, element_size: int = 4) -> int:
-        """Estimate of the bytes kept for the backward pass per position.
-
-        In each block the inputs of both norms, queries, keys, values and the hidden layer of the MLP
-        are kept (9 W), and attention weights twice; with trainable blocks also the inputs of the linear
-        layers (7 W).
-
-        Args:
-            longest: largest number of positions that a query attends to.
-            element_size: bytes of one number.
-        """
-        blocks = self.transformer.resblocks
-        trainable = any(parameter.requires_grad for parameter in blocks.parameters())
-        per_block = (16 if trainable else 9) * self.width + 2 * blocks[0].attn.heads * longest
-        return len(blocks) * per_block * element_size
-
-    def working_bytes_per_token(self, longest: int, element_size: int = 4) -> int:
-        """Estimate of the bytes in use at the same time per position, without gradient.
-
-        The peak is in the MLP: its input and three tensors of its hidden width.
-        """
-        return (14 * self.width + 2 * self.transformer.resblocks[0].attn.heads * longest) * element_size

@@ -1,14 +1,13 @@
 # PASCAL VOC 2012 with the augmented training set (10,582 images), 21 classes with background.
-_base_ = './seg_512x512.py'
+_base_ = './_shared.py'
 
-dataset_type = 'PascalVOCDataset'
 data_root = 'data/VOCdevkit/VOC2012'
+class_names, num_classes = 'voc', 21
 
 train_dataloader = dict(
     dataset=dict(
         dataset=dict(
-            type=dataset_type,
-            data_root='${data_root}',
+            type='PascalVOCDataset',
             ann_file='ImageSets/Segmentation/trainaug.txt',
             data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
         ),
@@ -16,8 +15,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        type=dataset_type,
-        data_root='${data_root}',
+        type='PascalVOCDataset',
         ann_file='ImageSets/Segmentation/val.txt',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
     ),

@@ -1,22 +1,20 @@
 # ADE20K, 150 classes; mask id 0, which is no class, is dropped by the dataset.
-_base_ = './seg_512x512.py'
+_base_ = './_shared.py'
 
-dataset_type = 'ADE20KDataset'
 data_root = 'data/ade/ADEChallengeData2016'
+class_names, num_classes = 'ade20k', 150
 
 train_dataloader = dict(
     dataset=dict(
         dataset=dict(
-            type=dataset_type,
-            data_root='${data_root}',
+            type='ADE20KDataset',
             data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
         ),
     ),
 )
 val_dataloader = dict(
     dataset=dict(
-        type=dataset_type,
-        data_root='${data_root}',
+        type='ADE20KDataset',
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
     ),
 )
