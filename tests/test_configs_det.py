@@ -83,7 +83,7 @@ def batch(classes):
 
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
-    """Every data set on every kind of model: micro models see it at 128 pixels, masks where the model has some."""
+    """Every dataset on every kind of model: micro models see it at 128 pixels, masks where the model has some."""
     for name, scale in (
         ('mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128', (192, 128)),
         ('retinanet_clip-r50_fpn_1x_coco', (1333, 800)),

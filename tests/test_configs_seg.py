@@ -69,7 +69,7 @@ def shrunk(cfg):
 
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
-    """Every data set on every kind of model: micro models see it at 128 pixels, and no number of classes stays."""
+    """Every dataset on every kind of model: micro models see it at 128 pixels, and no number of classes stays."""
     for name, size in (('clip_micro-rn_fpn_200i_scenes-128x128', 128), ('denseclip_r50_fpn_80k_ade20k-512x512', 512)):
         cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
         train = cfg.train_dataloader.dataset.dataset
@@ -180,7 +180,7 @@ def test_holds_the_published_recipe(path):
 
 @pytest.mark.parametrize('path', FULL_SIZE, ids=lambda p: p.stem)
 def test_pipelines(path):
-    """Every data set: the published augmentation, windows of the size and two thirds of it, six absolute scales."""
+    """Every dataset: the published augmentation, windows of the size and two thirds of it, six absolute scales."""
     cfg = load_config(path)
     crop = tuple(cfg.data_preprocessor['size'])
     train, test = cfg.train_dataloader.dataset.dataset.pipeline, cfg.test_dataloader.dataset.pipeline

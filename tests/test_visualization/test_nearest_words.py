@@ -79,7 +79,7 @@ def test_note_counts_vectors_near_words(table):
     note = spacing_note(prompts, spacing=1.0)
     assert '(from 0.00 to 0.90)' in note
     assert '1 of 2 vectors are closer than half' in note
-    assert 'No vector is nearer' in spacing_note(nearest_words(table[CAT] + torch.ones(1, 1, 4), table, 1, TOKENS), 1.0)
+    assert 'No vector is closer' in spacing_note(nearest_words(table[CAT] + torch.ones(1, 1, 4), table, 1, TOKENS), 1.0)
 
 
 def test_outputs(table, tmp_path):
