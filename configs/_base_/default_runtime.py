@@ -1,4 +1,4 @@
-# What every classification run shares: the runner, hooks, log lines, environment and seed.
+# Shared by all classification runs: the runner, hooks, log lines, environment and seed.
 default_scope = 'vlprompt'
 runner_type = 'vlprompt.PromptRunner'
 
@@ -20,7 +20,7 @@ log_processor = dict(
     type='vlprompt.PromptLogProcessor',
     window_size=10,
     by_epoch=True,
-    # What is averaged over the window: mmengine's, and what a classifier logs of every training batch.
+    # Averaged over the window: mmengine's scalars, and those that a classifier logs for every training batch.
     mean_pattern=r'.*(loss|time|data_time|grad_norm).*|^accuracy$|^plan_entropy$',
 )
 log_level = 'INFO'
@@ -29,7 +29,7 @@ visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),  # gloo where there is no GPU
+    dist_cfg=dict(backend='nccl'),  # gloo without a GPU
 )
 randomness = dict(seed=1, deterministic=False)
 

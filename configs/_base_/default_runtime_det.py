@@ -1,4 +1,4 @@
-# What every detection run shares: mmdet's scope, batch statistics over all GPUs.
+# Shared by all detection runs: mmdet's scope, batch statistics over all GPUs.
 _base_ = './default_runtime.py'
 
 default_scope = 'mmdet'

@@ -1,4 +1,4 @@
-# What every segmentation run shares: mmseg's scope, iterations instead of epochs, batch statistics over all GPUs.
+# Shared by all segmentation runs: mmseg's scope, iterations instead of epochs, batch statistics over all GPUs.
 _base_ = './default_runtime.py'
 
 default_scope = 'mmseg'

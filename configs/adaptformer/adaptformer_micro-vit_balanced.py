@@ -1,4 +1,4 @@
-# Class-balanced sampling and cross-entropy in place of logit adjustment.
+# AdaptFormer with class-balanced sampling and cross-entropy in place of logit adjustment.
 #   python tools/train.py configs/adaptformer/adaptformer_micro-vit_balanced.py --test
 _base_ = [
     '../_base_/models/adaptformer_micro-vit.py',

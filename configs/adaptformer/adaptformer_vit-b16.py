@@ -1,4 +1,4 @@
-# AdaptFormer as LIFT has it, on CLIP ViT-B/16: adapters, logit adjustment, a head that starts from text.
+# AdaptFormer as in LIFT, on CLIP ViT-B/16: adapters, logit adjustment, a head that starts from text.
 #   python tools/train.py configs/adaptformer/adaptformer_vit-b16.py --dataset places_lt --test
 _base_ = [
     '../_base_/models/adaptformer_vit-b16.py',

@@ -1,4 +1,4 @@
-# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; the built-in micro ResNet.
+# CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; the built-in micro ResNet.
 #   python tools/train.py configs/clipreid/clipreid_micro-rn.py --test
 _base_ = [
     '../_base_/models/reid_micro-rn.py',

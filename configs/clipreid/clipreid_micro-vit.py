@@ -1,4 +1,4 @@
-# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; the built-in micro ViT.
+# CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; the built-in micro ViT.
 #   python tools/train.py configs/clipreid/clipreid_micro-vit.py --test
 _base_ = [
     '../_base_/models/reid_micro-vit.py',

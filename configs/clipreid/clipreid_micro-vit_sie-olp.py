@@ -1,4 +1,4 @@
-# Overlapping patches, and an embedding of the camera.
+# CLIP-ReID with overlapping patches and an embedding of the camera.
 #   python tools/train.py configs/clipreid/clipreid_micro-vit_sie-olp.py --test
 _base_ = './clipreid_micro-vit.py'
 

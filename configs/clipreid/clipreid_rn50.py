@@ -1,4 +1,4 @@
-# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; CLIP's ResNet-50.
+# CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; CLIP's ResNet-50.
 #   python tools/train.py configs/clipreid/clipreid_rn50.py --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_rn50.py',
@@ -8,8 +8,8 @@ _base_ = [
 
 dataset = 'market1501'
 
-# What the published recipe varies by dataset: VehicleID has batches of 256 for the prompts, and its
-# labels are not smoothed.
+# Differences of the published recipe between datasets: VehicleID has batches of 256 for the prompts, and no label
+# smoothing.
 recipes = [
     dict(
         model=dict(label_smoothing=0.1),

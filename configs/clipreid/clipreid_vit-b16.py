@@ -1,4 +1,4 @@
-# CLIP-ReID: identity descriptions are learned, then the image tower is held against them; CLIP's ViT-B/16.
+# CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; CLIP's ViT-B/16.
 #   python tools/train.py configs/clipreid/clipreid_vit-b16.py --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_vit-b16.py',
@@ -8,8 +8,8 @@ _base_ = [
 
 dataset = 'market1501'
 
-# What the published recipe varies by dataset: the prompts of persons train 120 epochs, those of vehicles 60; VehicleID
-# takes ten times the rate, and batches of 256 for the prompts.
+# Differences of the published recipe between datasets: prompts train 120 epochs for persons and 60 for vehicles;
+# VehicleID has ten times the learning rate, and batches of 256 for the prompts.
 recipes = [
     dict(
         model=dict(label_smoothing=0.1),

@@ -1,4 +1,4 @@
-# Overlapping patches; VehicleID has no camera labels, so no side information there.
+# CLIP-ReID with overlapping patches, for VehicleID, which has no camera labels for side information.
 #   python tools/train.py configs/clipreid/clipreid_vit-b16_olp.py --dataset vehicleid --test
 _base_ = './clipreid_vit-b16.py'
 

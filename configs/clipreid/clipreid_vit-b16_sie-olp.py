@@ -1,4 +1,4 @@
-# Overlapping patches, and an embedding of the camera; on VeRi also of the viewpoint.
+# CLIP-ReID with overlapping patches and an embedding of the camera; on VeRi also of the viewpoint.
 #   python tools/train.py configs/clipreid/clipreid_vit-b16_sie-olp.py --dataset market1501 --test
 _base_ = './clipreid_vit-b16_olp.py'
 

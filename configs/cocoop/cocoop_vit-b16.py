@@ -1,4 +1,4 @@
-# CoCoOp: context vectors shifted by a small network's view of the image; 4 x 512 + 33,312 = 35,360 trained parameters.
+# CoCoOp: context vectors shifted by a small network on the image; 4 x 512 + 33,312 = 35,360 trained parameters.
 #   python tools/train.py configs/cocoop/cocoop_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
 # Base to new: train on the first half of the classes, test on the other half.
 #   python tools/train.py configs/cocoop/cocoop_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base

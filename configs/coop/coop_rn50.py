@@ -8,7 +8,7 @@ model = dict(
         type='vlprompt.ContextPrompt',
         n_ctx=16,  # context vectors; 4 when they start from the words "a photo of a"
         position='end',  # of the class name: 'end', 'middle' or 'front'
-        class_specific=False,  # True: vectors of its own for every class ("CSC")
+        class_specific=False,  # True: separate vectors for every class ("CSC")
     ),
     alignment=dict(type='vlprompt.CosineAlignment'),
     trainable=['prompt.context'],

@@ -1,4 +1,4 @@
-# Ablation: score maps without supervision of their own.
+# Ablation: score maps without their own loss.
 #   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_no-aux_200i_scenes-128x128.py --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
 

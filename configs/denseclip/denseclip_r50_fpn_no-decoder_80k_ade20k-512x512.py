@@ -1,4 +1,4 @@
-# Ablation: text that has not seen the image; the weight-decay rule for the decoder goes with it.
+# Ablation: text that does not depend on the image; the weight-decay rule for the decoder goes with it.
 #   tools/dist_train.sh configs/denseclip/denseclip_r50_fpn_no-decoder_80k_ade20k-512x512.py 8
 _base_ = './denseclip_r50_fpn_80k_ade20k-512x512.py'
 

@@ -1,5 +1,5 @@
 # The published code: the position embedding is cropped to the image (sides up to 1344 pixels), neck and heads keep the
-# layers' own initialisation, and the text tower, at rate 0, takes part in the norm by which gradients are clipped.
+# layers' own initialisation, and the text tower, at rate 0, counts in the norm for gradient clipping.
 #   tools/dist_train.sh configs/denseclip_det/mask-rcnn_denseclip-r101_fpn_official_1x_coco.py 8
 _base_ = './mask-rcnn_denseclip-r101_fpn_1x_coco.py'
 

@@ -1,4 +1,4 @@
-# Scores are held against the objects' masks; what a box holds besides is background.
+# Scores are supervised by the objects' masks; the rest of a box is background.
 #   tools/dist_train.sh configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_masks_1x_coco.py 8
 _base_ = './mask-rcnn_denseclip-r50_fpn_1x_coco.py'
 

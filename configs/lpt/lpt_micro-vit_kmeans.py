@@ -1,4 +1,4 @@
-# Keys start at the centres of the centred queries.
+# LPT with keys that start at the centres of the centred queries.
 #   python tools/train.py configs/lpt/lpt_micro-vit_kmeans.py --test
 _base_ = './lpt_micro-vit.py'
 

@@ -1,4 +1,4 @@
-# Phase 1 with cross-entropy of both streams in place of A-GCL.
+# LPT, phase 1 with cross-entropy of both streams in place of A-GCL.
 #   python tools/train.py configs/lpt/lpt_micro-vit_phase1-ce.py --test
 _base_ = './lpt_micro-vit_phase1.py'
 

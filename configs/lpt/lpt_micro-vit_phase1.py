@@ -1,4 +1,4 @@
-# Phase 1 alone, as long as both phases.
+# LPT, phase 1 alone, as long as both phases.
 #   python tools/train.py configs/lpt/lpt_micro-vit_phase1.py --test
 _base_ = './lpt_micro-vit.py'
 

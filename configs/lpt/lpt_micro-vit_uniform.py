@@ -1,4 +1,4 @@
-# Without balanced sampling: the uniform stream alone, with its loss; as many images and steps.
+# LPT without balanced sampling: the uniform stream alone, with its loss; as many images and steps.
 #   python tools/train.py configs/lpt/lpt_micro-vit_uniform.py --test
 _base_ = [
     '../_base_/models/lpt_micro-vit.py',

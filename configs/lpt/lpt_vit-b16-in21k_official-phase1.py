@@ -1,4 +1,4 @@
-# Phase 1 alone, which official phase-1 files are loaded into.
+# LPT, phase 1 alone, for official phase-1 files.
 #   python tools/train.py configs/lpt/lpt_vit-b16-in21k_official-phase1.py --dataset places_lt --test
 _base_ = './lpt_vit-b16-in21k_official.py'
 

@@ -1,4 +1,4 @@
-# As the published script and weights: an epsilon of 1e-5, 90 epochs, groups of classes as LPT counts them.
+# LPT as in the published script and weights: epsilon 1e-5, 90 epochs, LPT's count of class groups.
 #   python tools/train.py configs/lpt/lpt_vit-b16-in21k_official.py --dataset places_lt --test
 _base_ = [
     '../_base_/models/lpt_vit-b16-in21k.py',

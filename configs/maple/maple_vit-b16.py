@@ -13,7 +13,7 @@ model = dict(
         type='vlprompt.ContextPrompt',
         init='a photo of a',
         n_ctx=2,  # "a photo" is learned, "of a" stays
-        depth=9,  # of 12 blocks with vectors of their own; 3 in the published cross-dataset setting
+        depth=9,  # of 12 blocks have their own vectors; 3 in the published cross-dataset setting
     ),
     visual=dict(type='vlprompt.CoupledPrompt'),
     alignment=dict(type='vlprompt.CosineAlignment'),

@@ -1,4 +1,4 @@
-# Full fine-tuning on whole images, the upper end of what is trained.
+# Full fine-tuning on whole images.
 #   python tools/train.py configs/vpt/finetune_vit-b16-in21k.py --dataset places_lt --test
 _base_ = [
     '../_base_/models/linear_vit-b16-in21k.py',

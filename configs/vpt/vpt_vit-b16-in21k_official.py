@@ -1,4 +1,4 @@
-# VPT's own recipe: its weights, normalisation, crops, initialisation, and the start of its head.
+# VPT's own recipe: weights, normalisation, crops, initialisation of prompts and head.
 #   python tools/train.py configs/vpt/vpt_vit-b16-in21k_official.py --dataset places_lt --test
 _base_ = [
     '../_base_/models/vpt_vit-b16-in21k.py',

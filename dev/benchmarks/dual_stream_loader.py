@@ -4,7 +4,7 @@ Same files, same transforms, same number of worker processes; measured is the ti
 
 * one loader: class-balanced and uniform half of a batch from a single loader with persistent workers;
 * started anew: two loaders, of which the uniform one is started again for every step, as in the published script: its
-  workers are forked, load ahead, and are thrown away after one batch.
+  workers are forked, load ahead, and are discarded after one batch.
 
     python dev/benchmarks/dual_stream_loader.py
     python dev/benchmarks/dual_stream_loader.py --data-root data/places_lt --batch 128 --workers 8

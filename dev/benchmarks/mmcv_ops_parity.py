@@ -145,7 +145,7 @@ def focal_loss_reference(logits: Tensor, target: Tensor, gamma: float, alpha: fl
 
 @dataclass
 class Difference:
-    """How an op differs from its reference: kept boxes (0 or 1 if they differ), values and gradients."""
+    """Differences of an op from its reference: kept boxes (0 or 1 if they differ), values and gradients."""
 
     indices: int = 0
     values: float = 0.0

@@ -65,7 +65,7 @@ class Comparison:
 
 @dataclass
 class Setup:
-    """What is measured, and on which machine."""
+    """Model, data and machine of a measurement."""
 
     model: CLIP
     device: torch.device

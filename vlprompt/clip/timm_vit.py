@@ -39,7 +39,7 @@ _BLOCK_NAMES = {
     'mlp.fc2.': 'mlp.c_proj.',
 }
 _HEADS = ('head.', 'head_dist.', 'fc_norm.', 'pre_logits.', 'prompt_learner.')
-"""What comes after the class token, or was trained on top of the trunk."""
+"""Prefixes of entries after the class token or on top of the trunk, which are dropped."""
 
 
 def build_timm_vit(

@@ -27,7 +27,7 @@ With a factor, ``'${crop_size * 2/3}'`` or ``'${scale * 1.5}'``, it becomes that
 Schedules without a length of their own take that of the training.
 
 The result is a plain mmengine config without ``task``, ``recipes`` and helper variables; composing it again changes
-nothing.  :class:`~vlprompt.engine.runner.PromptRunner` composes what it is given, so a config that was read with
+nothing.  :class:`~vlprompt.engine.runner.PromptRunner` composes its config, so one that was read with
 ``Config.fromfile`` runs as well.
 """
 

@@ -110,7 +110,7 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
         if before is not None:
             if single.get('start_from') is None:
                 raise ConfigError(
-                    f'phases.{name} does not say what it takes over from phase {before!r}: set '
+                    f'phases.{name} does not say what it takes from phase {before!r}: set '
                     f"phases.{name}.start_from=dict(keys=['<pattern of tensor names>', ...]), or keys=[] for nothing"
                 )
             if single.start_from.get('checkpoint') is None:

@@ -143,7 +143,7 @@ def spacing_note(prompts: Sequence[ContextWords], spacing: float) -> str:
     return (
         f'Distance to the nearest word: {ratios.median():.2f} times (from {ratios.min():.2f} to {ratios.max():.2f}) '
         f'the median distance between neighbouring words, {spacing:.3g}. {others} closer than half of that; '
-        'where a vector is not, its words say little about what it means.'
+        'the words of other vectors say little about their meaning.'
     )
 
 

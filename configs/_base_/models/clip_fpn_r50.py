@@ -1,6 +1,6 @@
 # Baseline without text: CLIP ResNet-50 under Semantic FPN, a segmentor of mmseg.
 task = 'seg'
-image_size = 512  # pixels, of which the tower's position embedding is made
+image_size = 512  # pixels; determines the tower's position embedding
 crop_size = ('${image_size}', '${image_size}')
 test_scale = (2048, 512)
 data_preprocessor = dict(

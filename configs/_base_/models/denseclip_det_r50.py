@@ -1,4 +1,4 @@
-# What DenseCLIP's detectors share, for `model = dict(**_base_._text_guided, ...)`: CLIP's ResNet-50, prompt, matching
+# Shared by DenseCLIP's detectors, for `model = dict(**_base_._text_guided, ...)`: CLIP's ResNet-50, prompt, matching
 # and auxiliary loss. Channels and class numbers of neck and heads follow from the trunk and the class names.
 _text_guided = dict(
     class_names='${class_names}',

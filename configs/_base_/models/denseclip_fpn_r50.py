@@ -1,7 +1,7 @@
 # DenseCLIP with CLIP's ResNet-50 and Semantic FPN.
 # Channels and class numbers of neck and head follow from the trunk and the class names.
 task = 'seg'
-image_size = 512  # pixels, of which the tower's position embedding is made
+image_size = 512  # pixels; determines the tower's position embedding
 crop_size = ('${image_size}', '${image_size}')
 test_scale = (2048, 512)
 data_preprocessor = dict(

@@ -1,6 +1,6 @@
 _base_ = './visual_vit-b16-in21k.py'
 
-# LPT, what both phases share: deep prompts, cosine head, A-GCL on a class-balanced and a uniform stream.
+# LPT, shared by both phases: deep prompts, cosine head, A-GCL on a class-balanced and a uniform stream.
 model = dict(
     tuner=dict(type='vlprompt.PromptTuner', prompt=dict(type='vlprompt.VisualPrompt', length=10, deep=True)),
     head=dict(type='vlprompt.CosineHead', dropout=0.1),
@@ -12,7 +12,7 @@ model = dict(
     ),
     trainable=['tuner.*', 'head.*'],
 )
-# Phase 1 learns the shared prompts. Phase 2 freezes them, goes on with the head, and learns 20 groups of prompts for
+# Phase 1 learns the shared prompts. Phase 2 freezes them, continues with the head, and learns 20 groups of prompts for
 # the last 6 blocks with their keys: 921,600 + 15,360 parameters more.
 phases = dict(
     shared=dict(),

@@ -3,7 +3,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='vlprompt.PatternOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=1e-4),
-    paramwise_cfg=dict(custom_keys={'backbone.[!m]*': dict(lr_mult=0.1)}),  # all of it but DenseCLIP's matching
+    paramwise_cfg=dict(custom_keys={'backbone.[!m]*': dict(lr_mult=0.1)}),  # all of it except DenseCLIP's matching
 )
 param_scheduler = [
     dict(

@@ -1,5 +1,5 @@
 # The two phases of CLIP-ReID: prompts on features of the frozen towers, then the image tower with the schedule of the
-# baseline, which stands beside this file. The method says how long the prompts train.
+# baseline, in the file beside this one. The method sets the number of epochs of the prompts.
 phases = dict(
     prompts=dict(
         model=dict(
@@ -8,7 +8,7 @@ phases = dict(
             prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
             data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),
         ),
-        # Every image is seen once, as in a test; then batches of their features, in random order.
+        # Every image is read once, as in a test; then come batches of features in random order.
         train_dataloader=dict(
             sampler=dict(_delete_=True, type='DefaultSampler', shuffle=False),
             dataset=dict(pipeline='${test_pipeline}'),

@@ -1,4 +1,4 @@
-# CoOp's recipe: SGD, one warm-up epoch, then half a cosine. How long, the method says by shots and dataset.
+# CoOp's recipe: SGD, one warm-up epoch, then half a cosine. The method sets the number of epochs by shots and dataset.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='vlprompt.PatternOptimWrapperConstructor',
@@ -6,5 +6,5 @@ optim_wrapper = dict(
 )
 param_scheduler = [dict(type='vlprompt.WarmupCosineLR', warmup_epochs=1, warmup_lr=1e-5)]  # as long as the training
 
-# No validation set takes part: the last epoch is the result.
+# Validation does not select a checkpoint: the last epoch is the result.
 train_cfg = dict(by_epoch=True)

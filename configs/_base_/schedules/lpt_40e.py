@@ -15,6 +15,6 @@ param_scheduler = dict(
     convert_to_iter_based=True,
 )
 
-# No validation set takes part: the last epoch is the result.
-train_cfg = dict(by_epoch=True)  # how long, the method says by dataset
+# Validation does not select a checkpoint: the last epoch is the result.
+train_cfg = dict(by_epoch=True)  # the method sets max_epochs by dataset
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -1,5 +1,5 @@
-# Re-identification on ResNets: Adam (its weight decay is a coupled L2 term), steps down after epochs 40 and 70 behind a
-# warm-up of 10 epochs, biases at the double rate. Tested after the last epoch.
+# Re-identification on ResNets: Adam (its weight decay is a coupled L2 term), steps down after epochs 40 and 70 after a
+# warm-up of 10 epochs, biases at twice the rate. Tested after the last epoch.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='vlprompt.PatternOptimWrapperConstructor',

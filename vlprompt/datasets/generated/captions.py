@@ -83,7 +83,7 @@ def _describe(item: ObjectSpec, rng: np.random.RandomState, coloured: bool, full
 
 
 def _relation(main: ObjectSpec, other: ObjectSpec, rng: np.random.RandomState) -> str:
-    """How ``main`` lies relative to ``other``, or just 'and'."""
+    """The position of ``main`` relative to ``other``, or just 'and'."""
     dx, dy = main.centre[0] - other.centre[0], main.centre[1] - other.centre[1]
     loose = ('and', 'with', 'next to', 'near', 'beside')
     if rng.rand() < 0.5 or abs(abs(dx) - abs(dy)) < 0.1:

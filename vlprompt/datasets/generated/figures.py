@@ -21,7 +21,7 @@ Colour = np.ndarray | Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Pose:
-    """How a figure stands in one image.
+    """Pose of a figure in one image.
 
     Attributes:
         side: which of ``SIDES`` the camera sees.

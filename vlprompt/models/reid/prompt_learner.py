@@ -67,7 +67,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         super().__init__(data_preprocessor or dict(type='vlprompt.CachedFeaturePreprocessor'), init_cfg)
         if num_ids is None or noun is None:
             raise ValueError(
-                f'IdentityPromptLearner: num_ids={num_ids} and noun={noun!r} must be given where there are no training '
+                f'IdentityPromptLearner: num_ids={num_ids} and noun={noun!r} must be given if there are no training '
                 'data to read them from'
             )
         self.clip = build_clip(**clip)

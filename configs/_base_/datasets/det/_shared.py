@@ -1,4 +1,4 @@
-# What all detection datasets share: pipelines and loaders; 2 images on each of 8 GPUs, samples depend on seed and
+# Shared by all detection datasets: pipelines and loaders; 2 images on each of 8 GPUs, samples depend on seed and
 # epoch only.
 image_scale = (1333, 800)  # images are resized to fit into it, long side and short side; the method's
 masks = False  # objects have masks, for instance segmentation; the method's

@@ -1,4 +1,4 @@
-# COCO 2017, 80 classes, as mmdet's base has it.
+# COCO 2017, 80 classes, as in mmdet's base.
 _base_ = './_shared.py'
 
 data_root = 'data/coco'

@@ -1,5 +1,5 @@
-# What all few-shot datasets share: the pipelines and loaders of the CoOp family, top-1 accuracy.
-image_size = 224  # pixels; the method says what its towers were trained with
+# Shared by all few-shot datasets: the pipelines and loaders of the CoOp family, top-1 accuracy.
+image_size = 224  # pixels; the method sets the size of its towers
 crop_scale = (
     0.08,
     1.0,
@@ -39,7 +39,7 @@ train_dataloader = dict(
     ),
 )
 
-# The few-shot validation set, min(shots, 4) images per class. The published recipes do not look at it.
+# The few-shot validation set, min(shots, 4) images per class. The published recipes do not use it.
 val_dataloader = dict(
     batch_size=100,
     num_workers=2,

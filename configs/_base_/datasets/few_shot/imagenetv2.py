@@ -1,7 +1,7 @@
 # Train on ImageNet, test on ImageNetV2 (matched frequency, 10,000 images).
 _base_ = './imagenet.py'
 
-# data_root, --data-root: that of the test set; ImageNet itself lies in data/imagenet.
+# data_root, --data-root: that of the test set; ImageNet itself is in data/imagenet.
 train_dataloader = dict(dataset=dict(data_root=None))
 val_dataloader = dict(dataset=dict(data_root=None))
 test_dataloader = dict(dataset=dict(dataset='imagenetv2'))

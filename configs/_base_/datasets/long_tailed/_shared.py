@@ -1,5 +1,5 @@
-# What all long-tailed datasets share, as in LPT: pipelines, loaders, accuracy of many-, medium- and few-shot classes.
-# Batches are drawn from all images alike; a method that balances classes inherits a file of ../../samplers/.
+# Shared by all long-tailed datasets, as in LPT: pipelines, loaders, accuracy of many-, medium- and few-shot classes.
+# Images are drawn uniformly; a method that balances classes inherits a file of ../../samplers/.
 image_size = 224  # pixels
 resize_size = 256  # pixels before the center crop of a test
 crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
@@ -24,7 +24,7 @@ test_pipeline = [
     dict(type='vlprompt.CenterCrop', size='${image_size}'),
     dict(type='vlprompt.PackClassification'),
 ]
-# For recipes that see images in another way: pipeline='${short_side_pipeline}'.
+# For recipes with other transforms: pipeline='${short_side_pipeline}'.
 short_side_pipeline = [
     dict(type='vlprompt.LoadImage'),
     dict(type='vlprompt.ResizeShorterSide', size='${resize_size}', interpolation='bilinear'),
@@ -57,7 +57,7 @@ train_dataloader = dict(
     ),
 )
 
-# Where a dataset has no validation split, its file says None. The recipes do not look at it.
+# None in the file of a dataset without validation split. The recipes do not use it.
 val_dataloader = dict(
     batch_size=128,
     num_workers=4,

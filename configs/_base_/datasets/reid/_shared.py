@@ -1,4 +1,4 @@
-# What all re-identification datasets share: the augmentation of the field's strong baselines, batches of 16 identities
+# Shared by all re-identification datasets: the augmentation of the field's strong baselines, batches of 16 identities
 # x 4 images, mAP and CMC without images of the query's own camera.
 image_size = (256, 128)  # height and width in pixels
 crop_padding = 10  # pixels around an image before the random crop
@@ -25,7 +25,7 @@ train_dataloader = dict(
     sampler=dict(type='vlprompt.PKSampler', batch_size=64, instances=4),
     dataset=dict(type='vlprompt.ReIDDataset', data_root='${data_root}', split='train', seed=1, pipeline=train_pipeline),
 )
-# Query and gallery, one after the other. The published recipes look at them after the last epoch only.
+# Query and gallery, one after the other. The published recipes evaluate only after the last epoch.
 test_dataloader = dict(
     batch_size=64,
     num_workers=4,

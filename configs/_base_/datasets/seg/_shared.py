@@ -1,7 +1,7 @@
-# What all segmentation datasets share: pipelines, loaders and metric; 4 images on each of 8 GPUs, as DenseCLIP.
+# Shared by all segmentation datasets: pipelines, loaders and metric; 4 images on each of 8 GPUs, as in DenseCLIP.
 crop_size = (512, 512)  # pixels of a training crop and of a test window, height and width; the method's
 test_scale = (2048, 512)  # images are resized to fit into it, long side and short side; the method's
-tta_scale = '${test_scale}'  # of which --tta takes six multiples
+tta_scale = '${test_scale}'  # --tta uses six multiples of it
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 class_names = None  # of models that read them; None: they follow the files
 num_classes = None  # of heads without text; None: it follows the files

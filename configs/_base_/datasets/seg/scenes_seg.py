@@ -1,4 +1,4 @@
-# The built-in world, 11 classes, seen at the size at which it was generated (--size of the generator).
+# The built-in world, 11 classes, at the size at which it was generated (--size of the generator).
 #   python tools/dataset_converters/generate_world.py --task segmentation --out data/scenes_seg
 _base_ = './seg_folder.py'
 
