@@ -45,6 +45,24 @@ def seeded():
     torch.manual_seed(0)
 
 
+SLOW = (
+    'test_compat',  # converters as commands, mmcv's ops
+    'test_golden',  # full towers
+    'test_tools',  # whole commands
+    'test_configs_det.py',
+    'test_docs.py',
+    'test_startup.py',
+    'test_wheel.py',
+)
+"""Folders and files of tests/ that `make quick` leaves out, besides single tests that are marked ``slow``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / 'tests').parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope='session')
 def golden():
     """The module that reads reference outputs; skips where they are not installed beside the checkout."""

@@ -67,7 +67,7 @@ def test_builds_and_classifies(name):
 @pytest.mark.parametrize('dataset', BENCHMARKS)
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset, shots):
-    """CoOp and PLOT: epochs by shots, batch by data set, SGD and schedule; see the papers' scripts."""
+    """CoOp and PLOT: epochs by shots, batch by dataset, SGD and schedule; see the papers' scripts."""
     cfg = load(name, dataset, shots)
     epochs = 50 if dataset == 'imagenet' else EPOCHS[shots]
     assert cfg.train_dataloader.dataset.shots == shots
@@ -90,7 +90,7 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset, 
 @pytest.mark.parametrize(('name', 'batch', 'epochs', 'lr'), [('cocoop', 1, 10, 2e-3), ('maple', 4, 5, 3.5e-3)])
 @pytest.mark.parametrize('dataset', BENCHMARKS)
 def test_base_to_new_recipes(name, batch, epochs, lr, dataset):
-    """CoCoOp and MaPLe: published for 16 shots of the base classes, the same for every data set."""
+    """CoCoOp and MaPLe: published for 16 shots of the base classes, the same for every dataset."""
     cfg = load_config(f'{name}/{name}_vit-b16', dict(dataset=dataset, subset='base'))
     assert {loader.dataset.subset for loader in (cfg.train_dataloader, cfg.test_dataloader)} == {'base'}
     assert cfg.train_dataloader.dataset.shots == 16

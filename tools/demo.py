@@ -42,7 +42,7 @@ class Demo:
 
     Args:
         out: folder of everything but the data.
-        scenes: folder of the built-in data set.
+        scenes: folder of the built-in dataset.
         quick: little data and one epoch: shows that every step runs, not what the methods can do.
         cfg_options: handed on to every tool.
     """
@@ -191,7 +191,7 @@ def progress(line: str) -> str | None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether every image that the data set's list names is there."""
+    """Whether every image that the dataset's list names is there."""
     split = folder / 'split_scenes.json'
     if not split.is_file():
         return False

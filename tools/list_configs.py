@@ -1,4 +1,4 @@
-"""List the shipped configs, or those whose name contains a word, with their first line; and the data sets of a task.
+"""List the shipped configs, or those whose name contains a word, with their first line; and the datasets of a task.
 
 python tools/list_configs.py
 python tools/list_configs.py plot_rn50

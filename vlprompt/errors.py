@@ -1,4 +1,4 @@
-"""Errors that this package raises on purpose: their messages say what is wrong, where, and what to do."""
+"""Errors that this package raises on purpose; their messages say what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ class CheckpointError(ValueError):
 
 
 class ConfigError(ValueError):
-    """A config with keys that nothing reads, or types that do not exist."""
+    """A mistake in a config: unknown keys, types or datasets, wrong values, options without effect."""
 
 
 class EnvironmentProblem(RuntimeError):
-    """The installed packages do not fit together; the message says which commands repair them."""
+    """Installed packages that are incompatible; the message gives the commands that repair them."""

@@ -1,4 +1,4 @@
-"""Turning a wrong name into a helpful sentence."""
+"""Helpers for messages: suggestions for a wrong name, and short lists of names."""
 
 from __future__ import annotations
 

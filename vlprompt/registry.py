@@ -26,13 +26,13 @@ from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-# Running: the runner, its loops and hooks, what is logged and how.
+# Running: the runner, its loops and hooks, logging.
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=['vlprompt.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['vlprompt.engine'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['vlprompt.engine'])
 LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, locations=['vlprompt.engine'])
 
-# Models: classifiers and other task models, and the rooms they are made of.
+# Models: task models and their parts.
 MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
@@ -56,7 +56,7 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['vlpro
 # Measuring.
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['vlprompt.evaluation'])
 
-# mmengine asks these in the scope of every run, and warns where a scope has none. Nothing is registered in them.
+# mmengine looks these up in the scope of every run and warns if a scope has none. Nothing is registered in them.
 EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, locations=['vlprompt'])
 MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, locations=['vlprompt'])
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, locations=['vlprompt'])

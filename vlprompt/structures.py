@@ -1,4 +1,4 @@
-"""What travels with an image through data loading, model and evaluation."""
+"""Data samples: annotation and prediction of an image, on its way through data loading, model and evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ClassificationSample(BaseDataElement):
         gt_label: (1,) int64, the true label.
         pred_score: (K,) float, scores of the K classes (a softmax).
         pred_label: (1,) int64, the class with the highest score.
-        matched_groups: (k,) int64, the group prompts that the image has chosen, best first; models with a pool set it.
+        matched_groups: (k,) int64, the group prompts that the image chose, best first; set by models with a pool.
 
     Meta information set by the pipeline: ``sample_idx``, ``img_path``, ``ori_shape`` (H, W) of the file and
     ``img_shape`` (H, W) after the transforms.
@@ -42,7 +42,7 @@ class ClassificationSample(BaseDataElement):
         return self
 
     def set_pred_score(self, value: Tensor) -> ClassificationSample:
-        """Set ``pred_score`` (K,) and with it ``pred_label``, the first class of the highest score.
+        """Set ``pred_score`` (K,) and with it ``pred_label``, the the first class with the highest score.
 
         Raises:
             ValueError: ``value`` does not have exactly one axis.
@@ -57,14 +57,14 @@ class ReIDSample(BaseDataElement):
     """Annotation and descriptor of one image of a re-identification set.
 
     Data fields:
-        pid: int, the identity as the data set numbers it; -1 where it is unknown, as in a folder of own images.
+        pid: int, the identity as the dataset numbers it; -1 if unknown, as in a folder of your own images.
         gt_label: (1,) int64 tensor, position of the identity among the training identities; training split only.
         camid: int, camera, counted from 0.
         viewid: int, viewpoint, counted from 0.
         feature: (D,) float tensor, the descriptor a model predicts; not normalised.
         erased_box: (4,) int64 tensor, top, left, height and width in pixels of the rectangle that the pipeline
-            erases; only where it does.
-        erased_noise: (3, h, w) float32 tensor, what fills it, in units of the normalised image.
+            erases; absent if it erases none.
+        erased_noise: (3, h, w) float32 tensor, the noise that fills the rectangle, in units of the normalised image.
 
     Meta information set by the pipeline: ``role`` (``'train'``, ``'query'`` or ``'gallery'``), ``sample_idx``,
     ``img_path``, ``ori_shape`` (H, W) of the file and ``img_shape`` (H, W) after the transforms.
@@ -80,7 +80,7 @@ class ReIDSample(BaseDataElement):
 
     @property
     def is_query(self) -> bool:
-        """Whether the image is searched for, rather than searched."""
+        """Whether the image is a query; otherwise it belongs to the gallery or to the training set."""
         return self.role == 'query'
 
     def set_gt_label(self, value: int | Tensor | Sequence[int]) -> ReIDSample:

@@ -8,7 +8,7 @@ _base_ = [
 
 dataset = 'market1501'
 
-# What the published recipe varies by data set: labels of VehicleID are not smoothed.
+# What the published recipe varies by dataset: labels of VehicleID are not smoothed.
 recipes = [
     dict(model=dict(label_smoothing=0.1), optim_wrapper=dict(optimizer=dict(lr=3.5e-4))),
     dict(dataset='vehicleid', model=dict(label_smoothing=0.0)),

@@ -8,7 +8,7 @@ _base_ = [
 
 dataset = 'market1501'
 
-# What the published recipe varies by data set: VehicleID takes ten times the rate, and labels are not smoothed.
+# What the published recipe varies by dataset: VehicleID takes ten times the rate, and labels are not smoothed.
 recipes = [
     dict(model=dict(label_smoothing=0.1), optim_wrapper=dict(optimizer=dict(lr=5e-6))),
     dict(dataset='vehicleid', model=dict(label_smoothing=0.0), optim_wrapper=dict(optimizer=dict(lr=5e-5))),

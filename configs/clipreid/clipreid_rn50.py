@@ -8,7 +8,7 @@ _base_ = [
 
 dataset = 'market1501'
 
-# What the published recipe varies by data set: VehicleID has batches of 256 for the prompts, and its
+# What the published recipe varies by dataset: VehicleID has batches of 256 for the prompts, and its
 # labels are not smoothed.
 recipes = [
     dict(

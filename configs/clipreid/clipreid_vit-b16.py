@@ -8,7 +8,7 @@ _base_ = [
 
 dataset = 'market1501'
 
-# What the published recipe varies by data set: the prompts of persons train 120 epochs, those of vehicles 60; VehicleID
+# What the published recipe varies by dataset: the prompts of persons train 120 epochs, those of vehicles 60; VehicleID
 # takes ten times the rate, and batches of 256 for the prompts.
 recipes = [
     dict(

@@ -1,4 +1,4 @@
-# CoOp with the class name in front of the context.
+# CoOp with the class name before the context.
 #   python tools/train.py configs/coop/coop_rn50_front.py --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './coop_rn50.py'
 

@@ -22,7 +22,7 @@ model = dict(
 )
 test_dataloader = dict(batch_size=200)
 
-# The published recipe: epochs by shots, and for ImageNet whatever the shots; batches of 128, but for three data sets.
+# The published recipe: epochs by shots, and for ImageNet whatever the shots; batches of 128, but for three datasets.
 # On ImageNet, and there only, the published code adds the logits of the global feature.
 recipes = [
     dict(

@@ -5,6 +5,6 @@ _base_ = ['../_base_/models/clip_rn50.py', '../_base_/default_runtime.py']
 
 dataset = 'caltech101'
 model = dict(
-    prompt=dict(type='vlprompt.TemplatePrompt', templates='${templates}'),  # those that suit the data set
+    prompt=dict(type='vlprompt.TemplatePrompt', templates='${templates}'),  # those that suit the dataset
     alignment=dict(type='vlprompt.CosineAlignment', ensemble='features'),  # mean over templates, then normalised
 )

@@ -1,4 +1,4 @@
-"""Time of a step of CLIP-ReID's first stage against the plain one, in one process.
+"""Time of a step of CLIP-ReID's first phase against the plain one, in one process.
 
 A step: text features of the identities of 64 image features, contrastive loss both ways, gradient of the prompts, Adam.
 CLIP's text tower (width 512, 12 blocks, 8 heads) with random weights; 751 identities, as Market-1501 has.

@@ -2,7 +2,7 @@
 
 Two measurements on random weights (speed does not depend on their values); context vectors trained, towers frozen:
 
-* text tower: forward and backward of RN50's text tower (width 512, 12 blocks) over ImageNet's class names behind 16
+* text tower: forward and backward of RN50's text tower (width 512, 12 blocks) over ImageNet's class names after 16
   context vectors, one prompt per class; seconds and bytes kept for the backward pass;
 * PLOT step: 100 classes, 4 prompts per class, 32 images of 224 pixels through RN50's image tower (no gradient), both
   text passes, optimal transport, cross-entropy and its gradient.

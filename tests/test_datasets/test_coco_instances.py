@@ -1,4 +1,4 @@
-"""The checked COCO data set and its metric: labels, skips, and AP against pycocotools itself."""
+"""The checked COCO dataset and its metric: labels, skips, and AP against pycocotools itself."""
 
 import contextlib
 import io

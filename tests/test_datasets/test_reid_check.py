@@ -1,4 +1,4 @@
-"""The report on a re-identification data set: counts, problems, notes."""
+"""The report on a re-identification dataset: counts, problems, notes."""
 
 import shutil
 

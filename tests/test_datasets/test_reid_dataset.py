@@ -54,7 +54,7 @@ def test_market_layout(tmp_path):
     assert (0, 0) in gallery, 'distractors stay'
     assert 'gt_label' not in test.get_data_info(0)
     assert repr(train) == (
-        'ReIDDataset(custom, split=train): 18 images of 3 identities; the data set has 3 cameras and 1 viewpoints'
+        'ReIDDataset(custom, split=train): 18 images of 3 identities; the dataset has 3 cameras and 1 viewpoints'
     )
 
 
@@ -173,7 +173,7 @@ def test_mistakes_in_folders(tmp_path):
             ReIDDataset(str(folder), split='query')
     (tmp_path / 'query').mkdir()
     (tmp_path / 'query' / '0001_c7s1.jpg').touch()
-    with pytest.raises(ValueError, match=r"'query/0001_c7s1.jpg': camera 7 of a data set with 6"):
+    with pytest.raises(ValueError, match=r"'query/0001_c7s1.jpg': camera 7 of a dataset with 6"):
         ReIDDataset(str(tmp_path), 'market1501', split='query')
 
 

@@ -99,7 +99,7 @@ def test_ragged_batches_are_dropped_unless_alone(sampler_of, world_size, batch_s
 
 def test_wrong_combinations_are_errors(dataset, sampler_of):
     with pytest.raises(
-        TypeError, match=r'EpochSampler needs a data set whose indices carry the epoch, got list: .*SeededDataset'
+        TypeError, match=r'EpochSampler needs a dataset whose indices carry the epoch, got list: .*SeededDataset'
     ):
         EpochSampler([1, 2, 3])
     with pytest.raises(ValueError, match='12 samples cannot be shared by 13'):

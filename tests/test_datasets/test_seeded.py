@@ -91,6 +91,6 @@ def test_workers_do_not_matter():
 def test_other_datasets_are_refused():
     for sampler in (InfiniteEpochSampler, EpochSampler):
         with pytest.raises(
-            TypeError, match=f'{sampler.__name__} needs a data set whose indices carry the epoch, got Draws'
+            TypeError, match=f'{sampler.__name__} needs a dataset whose indices carry the epoch, got Draws'
         ):
             sampler(Draws())

@@ -1,4 +1,4 @@
-"""A config is composed of a method, a data set and a number of shots; each layer wins over the one below it."""
+"""A config is composed of a method, a dataset and a number of shots; each layer wins over the one below it."""
 
 import re
 import subprocess
@@ -56,6 +56,7 @@ def test_two_lines_and_the_command_line_give_the_same_config(write):
     assert (inherited.dataset, inherited.shots) == ('dtd', 4)
 
 
+@pytest.mark.slow
 def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
     two_lines = write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\ndataset, shots = 'dtd', 4\n")
     tool = [sys.executable, str(ROOT / 'tools/analysis_tools/print_config.py')]
@@ -201,7 +202,7 @@ def test_a_misspelt_key_in_a_data_file_is_an_error(write):
     ('options', 'message'),
     [
         (dict(dataset='caltech'), "dataset='caltech' is unknown. Did you mean 'caltech101'"),
-        (dict(dataset='market1501'), "'market1501' is unknown.*Data sets for this method: caltech101"),
+        (dict(dataset='market1501'), "'market1501' is unknown.*Datasets for this method: caltech101"),
         (dict(shots=0), 'shots=0 must be a positive whole number'),
         (dict(templates='x'), r"templates='x' has no effect on .*: nothing in it reads \$\{templates\}"),
     ],
@@ -272,7 +273,7 @@ def test_a_list_of_bases_with_overrides(write):
 
 
 def test_mmengines_python_style_configs_compose_too(write, tmp_path):
-    """``read_base`` imports bases that inherit nothing themselves; the data set joins as everywhere."""
+    """``read_base`` imports bases that inherit nothing themselves; the dataset joins as everywhere."""
     (tmp_path / 'configs').symlink_to(CONFIGS)
     path = write(
         'from mmengine.config import read_base\n\nwith read_base():\n'

@@ -27,7 +27,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def built_datasets(monkeypatch):
-    """The splits of all data sets that are built."""
+    """The splits of all datasets that are built."""
     splits = []
     load = FewShotDataset.load_data_list
     monkeypatch.setattr(FewShotDataset, 'load_data_list', lambda self: splits.append(self.split) or load(self))

@@ -84,6 +84,7 @@ def state(path):
     return read_checkpoint(path)['state_dict']
 
 
+@pytest.mark.slow
 def test_two_phases_in_one_go(project, tmp_path):
     runner = train_phases(configs(project, tmp_path))
     first, second = state(tmp_path / 'shared/epoch_2.pth'), state(tmp_path / 'groups/epoch_2.pth')
@@ -122,6 +123,7 @@ def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):
         configs(project, tmp_path, model__tuner__pool=dict(topk=3))
 
 
+@pytest.mark.slow
 def test_phase_2_resumes_where_it_was(project, tmp_path):
     """Bit for bit, with keys that started from k-means: neither those nor the noise depend on the interruption."""
     options = {
@@ -173,6 +175,7 @@ def _all_images(runner):
     return runner.bare_model.data_preprocessor(batch)['inputs']
 
 
+@pytest.mark.slow
 def test_head_from_class_means(project, tmp_path):
     shared, groups = configs(project, tmp_path, model__head__start='class_mean').values()
     for cfg in (shared, groups):

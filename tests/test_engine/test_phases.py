@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from torch import nn
 
 from tests.conftest import ROOT, free_port
@@ -44,6 +45,21 @@ def configs(project, work_dir, **options):
     for single in result.values():
         single.log_level, single._format_python_code = 'WARNING', False
     return result
+
+
+@pytest.mark.slow
+def test_plain_mmengine_runs_all_phases(project, tmp_path):
+    """``Config.fromfile`` and ``RUNNERS.build``, as other people's tools do, then a test of what was trained."""
+    cfg = Config.fromfile(project.root / 'phased.py')
+    cfg.merge_from_dict(dict(work_dir=str(tmp_path), log_level='WARNING'))
+    cfg._format_python_code = False
+    run = RUNNERS.build(cfg)
+    run.train()
+    metrics = run.test()
+    assert (tmp_path / 'first' / 'epoch_2.pth').is_file()
+    checkpoint = tmp_path / 'second' / 'epoch_3.pth'
+    cfg.load_from = str(checkpoint)
+    assert RUNNERS.build(cfg).test() == metrics
 
 
 def context(path):
@@ -97,6 +113,7 @@ def test_unknown_keys_of_a_phase(project):
         load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})
 
 
+@pytest.mark.slow
 def test_runs_and_resumes_between_and_inside(project, tmp_path):
     whole = train_phases(configs(project, tmp_path / 'whole'))
     assert whole.epoch == 3
@@ -135,6 +152,7 @@ def test_one_phase(project, tmp_path):
         train_phases(one, only='third')
 
 
+@pytest.mark.slow
 def test_two_processes_from_the_command_line(project, tmp_path):
     """Both phases in one process group, then a test of the last one."""
     launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']

@@ -1,4 +1,4 @@
-"""Both stages of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
+"""Both phases of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
 
 import numpy as np
 import pytest
@@ -110,6 +110,7 @@ def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(p
     torch.testing.assert_close(features, expected, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('phase', 'iteration'), [('prompts', 5), ('finetune', 5)])
 def test_resumes_anywhere(project, trained, tmp_path, phase, iteration):
     broken = configs(project, tmp_path)

@@ -219,7 +219,7 @@ def test_names_agree_with_the_data():
     spelled = [name.upper() for name in dense_class_names('cityscapes', 'mmseg')]
     model = build(class_names='cityscapes')
     model.meet_data(dict(classes=spelled), 'training set', training=True)
-    assert model.class_names == tuple(spelled), 'the data decide where the config names a data set'
+    assert model.class_names == tuple(spelled), 'the data decide where the config names a dataset'
     with pytest.raises(ConfigError, match='test set: the model has 19 classes, the data 18'):
         model.meet_data(dict(classes=spelled[:-1]), 'test set', training=False)
     assert missing_arguments(dict(type='vlprompt.DenseCLIP'), 'mmseg') == ['class_names']

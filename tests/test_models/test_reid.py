@@ -1,4 +1,4 @@
-"""Both stages of CLIP-ReID on micro towers: feature levels, descriptors, losses, side information, checkpoints."""
+"""Both phases of CLIP-ReID on micro towers: feature levels, descriptors, losses, side information, checkpoints."""
 
 import pytest
 import torch

@@ -92,6 +92,7 @@ def test_errors_name_the_place(tmp_path, work_dir):
         draw_curves([read_run(work_dir), read_run(tmp_path / 'seg')])
 
 
+@pytest.mark.slow
 def test_figure(tmp_path, work_dir):
     write(tmp_path / 'coop', '1', step(4, 1, 1.0), step(8, 2, 0.5))
     figure = draw_curves([read_run(tmp_path / 'coop'), read_run(work_dir)], title='two runs')

@@ -4,7 +4,7 @@ python tools/analysis_tools/browse_dataset.py configs/denseclip_det/mask-rcnn_de
 ... --number 8 --epoch 3 --cfg-options train_dataloader.dataset.seed=2
 ... --split test
 
-One PNG per sample, spread evenly over the data set, of classification, segmentation and detection configs alike. No
+One PNG per sample, spread evenly over the dataset, of classification, segmentation and detection configs alike. No
 model is built.
 """
 
@@ -21,7 +21,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
     parser.add_argument('--number', type=int, default=16, help='samples to draw (default: 16)')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the data set knows any')
+    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, where the dataset knows any')
     args = parser.parse_args(argv)
     if args.number < 1 or args.epoch < 0:
         parser.error('--number must be at least 1, --epoch at least 0')

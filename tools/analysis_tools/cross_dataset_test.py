@@ -1,12 +1,12 @@
-"""Test one model for re-identification on several data sets, whatever it was trained on.
+"""Test one model for re-identification on several datasets, whatever it was trained on.
 
 python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16.py --dataset msmt17 \
     work_dirs/clipreid_vit-b16_msmt17/finetune/epoch_60.pth \
     --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 
-A data set is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in
+A dataset is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in
 Market-1501's layout. Classifiers are ignored; images go through the config's test pipeline. Where the model was trained
-with side information, the mean over its cameras stands in on other data sets than its own.
+with side information, the mean over its cameras stands in on other datasets than its own.
 """
 
 import argparse
@@ -24,10 +24,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         required=True,
         metavar='NAME[=DIR]',
-        help='folders, or data sets such as market1501 (tools/list_configs.py --datasets lists them under reid)',
+        help='folders, or datasets such as market1501 (tools/list_configs.py --datasets lists them under reid)',
     )
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
-    parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all data sets')
+    parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all datasets')
     parser.add_argument('--workers', type=int, default=2, help='processes that load images')
     return parser.parse_args(argv)
 
@@ -43,7 +43,7 @@ from vlprompt.evaluation import RetrievalMetric
 
 
 def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str, float]:
-    """Metrics of one data set."""
+    """Metrics of one dataset."""
     loader = model.cfg.test_dataloader
     dataset = ReIDDataset(**place_of(name), split='test', pipeline=loader.dataset.pipeline)
     samples = describe_images(model, dataset, loader.batch_size, args.workers)
@@ -66,7 +66,7 @@ def place_of(name: str) -> dict[str, str | None]:
 
 
 def trained_on(model: nn.Module) -> str | None:
-    """The data set of the config, as ``--datasets`` would name it."""
+    """The dataset of the config, as ``--datasets`` would name it."""
     dataset = model.cfg.test_dataloader.dataset
     return dataset.get('dataset') or str(Path(dataset.data_root))
 

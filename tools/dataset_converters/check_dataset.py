@@ -1,6 +1,6 @@
-"""Check a data set: counts per split, missing and unreadable images, leaks, label gaps.
+"""Check a dataset: counts per split, missing and unreadable images, leaks, label gaps.
 
-Classification or re-identification: a supported data set, your own data, or the data of a config:
+Classification or re-identification: a supported dataset, your own data, or the data of a config:
 
     python tools/dataset_converters/check_dataset.py --dataset caltech101                    # in data/caltech-101
     python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
@@ -28,11 +28,11 @@ from vlprompt.apis.command_line import before_imports
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', nargs='?', help='a config with a test or training data set')
-    parser.add_argument('--data-root', help='folder of the data set (default: where it lies below data/)')
-    parser.add_argument('--dataset', help="a supported data set, such as 'caltech101'")
+    parser.add_argument('config', nargs='?', help='a config with a test or training dataset')
+    parser.add_argument('--data-root', help='folder of the dataset (default: where it lies below data/)')
+    parser.add_argument('--dataset', help="a supported dataset, such as 'caltech101'")
     parser.add_argument('--long-tailed', action='store_true', help='your own data is long-tailed')
-    parser.add_argument('--imbalance', type=float, help='of a long-tailed data set that is cut out of a balanced one')
+    parser.add_argument('--imbalance', type=float, help='of a long-tailed dataset that is cut out of a balanced one')
     parser.add_argument('--split-seed', type=int, default=0, help='of that draw')
     parser.add_argument('--reid', action='store_true', help='your own data is for re-identification')
     parser.add_argument('--ann-file', help='of your own data: *.json, *.csv or *.txt; without it a folder per class')
@@ -57,11 +57,11 @@ BUILDERS = dict(
     LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
     ReIDDataset=build_reid_reader,
 )
-"""Type of a data set -> what builds its reader, from some of its arguments."""
+"""Type of a dataset -> what builds its reader, from some of its arguments."""
 
 
 def readers(args: argparse.Namespace) -> list[Reader]:
-    """One reader per data set that the arguments name."""
+    """One reader per dataset that the arguments name."""
     if args.config is None:
         if args.reid or args.dataset in PRESETS['reid']:
             return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]

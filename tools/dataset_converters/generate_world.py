@@ -44,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--task', choices=['few-shot', 'long-tailed', 'segmentation', 'detection', 'reid'], default='few-shot'
     )
     parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
-    parser.add_argument('--seed', type=int, default=0, help='another seed is another data set of the same kind')
+    parser.add_argument('--seed', type=int, default=0, help='another seed is another dataset of the same kind')
     parser.add_argument('--size', type=int, default=128, help='side (reid: height) of the images in pixels')
     parser.add_argument(
         '--per-class',

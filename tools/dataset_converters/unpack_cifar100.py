@@ -3,7 +3,7 @@
     python tools/dataset_converters/unpack_cifar100.py cifar-100-python.tar.gz --out data/cifar100
 
 makes ``{train,test}/<class>/<number>.png``, ``{train,test}.txt`` with lines ``path label``, and ``classnames.txt``.
-CIFAR100-LT is cut out of these when it is loaded, by ``imbalance`` and ``split_seed`` of the data set; since the draw
+CIFAR100-LT is cut out of these when it is loaded, by ``imbalance`` and ``split_seed`` of the dataset; since the draw
 depends on the order of the images, the same images are kept as by code that reads the archive itself.
 """
 

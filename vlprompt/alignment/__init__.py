@@ -1,4 +1,4 @@
-"""How text meets image: each alignment maps (ClipFeatures, text ([B,] P, K, D), logit scale) to an Alignment."""
+"""Alignments compare image and text: each one maps (ClipFeatures, text ([B,] P, K, D), logit scale) to an Alignment."""
 
 from vlprompt.alignment.base import Alignment
 from vlprompt.alignment.cosine import CosineAlignment

@@ -1,4 +1,4 @@
-"""What every alignment returns: how text met the image."""
+"""The result of an alignment of image and text."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from torch import Tensor
 
 @dataclass
 class Alignment:
-    """Result of holding text features against image features.
+    """Result of comparing image features with text features.
 
     Attributes:
         logits: (B, K) class scores, already multiplied by the logit scale.
         maps: (B, K, h, w) cosine similarity of every local token to the class (mean over its prompts), or
-            None where the alignment looks at the global feature only.
+            None if the alignment reads the global feature only.
         plan: (B, K, M, N) transport plan between M = h*w local tokens and N prompts, or None.
-        log: scalars worth a line in the training log, by name.
-        text: (P, K, D) or (B, P, K, D) the text features that were held against the image, not normalised, for losses
-            on them; set by the model.
+        log: scalars for the training log, by name.
+        text: (P, K, D) or (B, P, K, D) the text features, not normalised, for losses on them; set by the model.
     """
 
     logits: Tensor

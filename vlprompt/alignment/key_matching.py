@@ -1,4 +1,4 @@
-"""Which learned keys an image feature is closest to (LPT, Dong et al., ICLR 2023), and where keys can start."""
+"""Matching of image features with learned keys (LPT, Dong et al., ICLR 2023), and initial keys from k-means."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """The k keys that match each of B queries best.
+    """The k best matching keys of each of B queries.
 
     Attributes:
         index: (B, k) int64, best first.
@@ -22,12 +22,12 @@ class KeyMatch:
     similarity: Tensor
 
     def combinations(self) -> tuple[Tensor, Tensor]:
-        """The distinct sets of keys: (U, k) ascending key numbers, and (B,) the row of each query."""
+        """The distinct sets of keys: (U, k) ascending indices of keys, and (B,) the row of each query."""
         return torch.unique(self.index.sort(dim=1).values, dim=0, return_inverse=True)
 
 
 def match_keys(query: Tensor, keys: Tensor, topk: int) -> KeyMatch:
-    """The ``topk`` keys of the highest cosine, in fp32 also under mixed precision.
+    """The ``topk`` keys with the highest cosine, in fp32 also under mixed precision.
 
     Args:
         query: (B, D), not normalised.
@@ -41,15 +41,15 @@ def match_keys(query: Tensor, keys: Tensor, topk: int) -> KeyMatch:
 
 
 def spherical_kmeans(features: Tensor, clusters: int, generator: torch.Generator, iterations: int = 50) -> Tensor:
-    """Unit centres of clusters by cosine, from a k-means++ start.
+    """Unit centres of clusters by cosine, initialised by k-means++.
 
-    An empty cluster restarts at the feature that its own centre represents worst.
+    An empty cluster restarts at the feature that is farthest from its centre.
 
     Args:
         features: (N, D), not normalised.
         clusters: m.
-        generator: of the start.
-        iterations: at most; it ends earlier once no feature changes its cluster.
+        generator: source of the random initialisation.
+        iterations: at most; stops earlier once no feature changes its cluster.
 
     Returns:
         (m, D), each of length 1.

@@ -10,9 +10,8 @@ from torch import Tensor
 def score_map(z: Tensor, text: Tensor) -> Tensor:
     """Cosine similarity of every pixel to every class: ``s[b, k, y, x] = <z^[b, :, y, x], t^[b, k, :]>``.
 
-    Raw cosines in [-1, 1].  DenseCLIP *divides* them by a temperature where it needs larger numbers: by 0.07 in
-    the auxiliary loss, and in detection also before the maps are concatenated; in segmentation they are
-    concatenated as they are.
+    Raw cosines in [-1, 1].  DenseCLIP *divides* them by a temperature of 0.07 in the auxiliary loss and, in detection,
+    also before the maps are concatenated; in segmentation raw cosines are concatenated.
 
     Args:
         z: (B, C, h, w) dense image embedding in the joint space, not normalised.
@@ -22,7 +21,7 @@ def score_map(z: Tensor, text: Tensor) -> Tensor:
         (B, K, h, w) float32, also under autocast.
 
     Raises:
-        ValueError: the shapes do not belong together.
+        ValueError: inconsistent shapes.
     """
     if z.dim() != 4 or text.dim() != 3 or z.shape[1] != text.shape[2] or text.shape[0] not in (1, z.shape[0]):
         raise ValueError(

@@ -22,7 +22,7 @@ METHODS = ('fixed', 'legacy', 'log')
 
 @dataclass
 class SinkhornResult:
-    """What :func:`sinkhorn` found.
+    """Result of :func:`sinkhorn`.
 
     Attributes:
         plan: (..., M, N) transport plan in the dtype of the solver; sums to 1 over the last two axes.
@@ -49,8 +49,8 @@ def sinkhorn(
     Args:
         cost: (..., M, N) cost of moving mass from item m to item n; any number of leading batch axes.
         eps: entropic regularisation, in the unit of the cost; it *divides* the cost.
-        method: ``'fixed'`` does exactly ``max_iters`` iterations, so a problem's plan does not depend on what
-            else is in the batch; ``'log'`` is the same iteration on logarithms, for an ``eps`` so small that
+        method: ``'fixed'`` does exactly ``max_iters`` iterations, so a plan does not depend on the rest of
+            the batch; ``'log'`` is the same iteration on logarithms, for small ``eps`` with which
             ``exp(-cost / eps)`` would underflow; ``'legacy'`` is the published PLOT code: it stops once
             mean ``|r' - r|`` *over the whole batch* falls below ``tol``, which couples samples and classes.
         max_iters: iterations (``fixed``, ``log``) or their upper limit (``legacy``).
@@ -116,7 +116,7 @@ def plan_entropy(plan: Tensor) -> Tensor:
         plan: (..., M, N), non-negative, summing to 1 over the last two axes.
 
     Returns:
-        (...) in [0, 1]: ``-sum T log T / log(MN)``; 1 is the uniform plan, and 1 also where MN = 1.
+        (...) in [0, 1]: ``-sum T log T / log(MN)``; 1 is the uniform plan; also 1 if MN = 1.
     """
     size = plan.shape[-1] * plan.shape[-2]
     if size == 1:

@@ -1,4 +1,4 @@
-"""Local image tokens against several prompts per class: uniform plan or optimal transport.
+"""Alignment of local image tokens with several prompts per class: uniform plan or optimal transport.
 
 PLOT: Prompt Learning with Optimal Transport (Chen et al., ICLR 2023), Eq. 5-10.
 """
@@ -16,14 +16,14 @@ from vlprompt.registry import MODELS
 
 
 class LocalAlignment(nn.Module):
-    """Similarity ``z = <T, S>`` of M local tokens and N prompts under a plan T that a subclass chooses.
+    """Similarity ``z = <T, S>`` of M local tokens and N prompts under a plan T, chosen by the subclass.
 
     With ``^`` for L2 normalisation, ``S[b, k, m, n] = <l^_bm, t^_nk>`` and s the logit scale::
 
         logits = s <T, S> + global_weight * s <g^, (mean_n t_nk)^>
 
     The prompt mean of the global term is over *unnormalised* text features, as published.  The plan is a
-    constant for the gradient, which by the envelope theorem loses nothing at the optimum: dz/dS = T.
+    constant for the gradient, which by the envelope theorem is exact at the optimum: dz/dS = T.
 
     Args:
         global_weight: weight of the global logits; the published code adds them (weight 1) for ImageNet only.
@@ -50,7 +50,7 @@ class LocalAlignment(nn.Module):
             Alignment with logits, maps, plan and the mean relative plan entropy under ``plan_entropy``.
 
         Raises:
-            ValueError: the features carry no local tokens.
+            ValueError: the features have no local tokens.
         """
         if features.local is None:
             raise ValueError(f'{type(self).__name__} needs local tokens; encode the image with local=True')

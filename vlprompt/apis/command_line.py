@@ -72,11 +72,11 @@ def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
     parser.add_argument(
         '--dataset',
         metavar='NAME',
-        help='data set: a name below configs/_base_/datasets/, such as caltech101, or folder, list, csv, seg_folder or '
+        help='dataset: a name below configs/_base_/datasets/, such as caltech101, or folder, list, csv, seg_folder or '
         'coco_json for your own data, or a config file',
     )
     parser.add_argument('--shots', type=int, metavar='K', help='training images per class, in few-shot learning')
-    parser.add_argument('--data-root', metavar='DIR', help='folder of the data set')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
     parser.add_argument(
         '--seed',
         type=int,

@@ -25,7 +25,7 @@ class ImageFiles(Dataset):
     Args:
         paths: of the images.
         pipeline: transforms of the test set, which begin with loading; those that read annotations are left out.
-        info: what else a data set would tell the pipeline of every image, such as ``camid``.
+        info: what else a dataset would tell the pipeline of every image, such as ``camid``.
     """
 
     def __init__(self, paths: Sequence[str | Path], pipeline: Sequence[dict], **info: Any) -> None:
@@ -56,7 +56,7 @@ def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> Im
 def predict_dataset(
     model: nn.Module, dataset: Dataset, batch_size: int = 1, num_workers: int = 0
 ) -> Iterator[BaseDataElement]:
-    """The data samples of a data set, in its order, with what the model predicts.
+    """The data samples of a dataset, in its order, with what the model predicts.
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.

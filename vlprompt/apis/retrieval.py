@@ -28,7 +28,7 @@ def person_files(model: nn.Module, paths: Sequence[str | Path], camid: int = -1)
 
 
 def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, num_workers: int = 0) -> list[ReIDSample]:
-    """The samples of a data set, each with its descriptor as ``feature`` (D,) float32 on the CPU.
+    """The samples of a dataset, each with its descriptor as ``feature`` (D,) float32 on the CPU.
 
     Args:
         model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.

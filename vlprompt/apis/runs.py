@@ -47,7 +47,7 @@ def base_config(args: argparse.Namespace) -> Config:
 def run_name(cfg: Config, shots: bool = True) -> str:
     """``<config>_<dataset>_<shots>shot``, as far as the config says, e.g. ``plot_rn50_dtd_4shot``.
 
-    A data set that the name of the config has among its words is not repeated, ``clip_r50_fpn_80k_ade20k-512x512``;
+    A dataset that the name of the config has among its words is not repeated, ``clip_r50_fpn_80k_ade20k-512x512``;
     the last word of the built-in worlds, their task, does not count: ``..._scenes-128x128`` is that of ``scenes_seg``.
     """
     parts = [Path(cfg.filename or 'config').stem]

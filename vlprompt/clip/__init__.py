@@ -1,4 +1,4 @@
-"""Everything that is CLIP: towers, tokenizer, weights. Plain torch, no task logic."""
+"""CLIP: towers, tokenizer, weights. Plain torch, no task logic."""
 
 from vlprompt.clip.architectures import ARCHITECTURES, Architecture, find_architecture
 from vlprompt.clip.build import build_clip

@@ -1,4 +1,4 @@
-"""The shapes of every CLIP we know by name, and how to read them from a state dict."""
+"""Shapes of all named CLIP architectures, and reading them from a state dict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Architecture:
         transformer_width: text width W.
         transformer_heads: attention heads of the text tower.
         transformer_layers: blocks of the text tower.
-        name: what error messages call it; no part of the comparison.
+        name: for messages; not part of the comparison.
     """
 
     embed_dim: int
@@ -57,7 +57,7 @@ class Architecture:
             raise ValueError(f'architecture {self.name!r}: widths must be multiples of their number of heads')
         unit = self.vision_patch_size or RESNET_STRIDE
         if self.image_size % unit:
-            raise ValueError(f'architecture {self.name!r}: image_size {self.image_size} is no multiple of {unit}')
+            raise ValueError(f'architecture {self.name!r}: image_size {self.image_size} is not a multiple of {unit}')
 
     @property
     def is_vit(self) -> bool:
@@ -65,7 +65,7 @@ class Architecture:
 
     @property
     def vision_attention_width(self) -> int:
-        """Channels where the image tower attends: the ViT's tokens, or the ResNet's last stage."""
+        """Channels of the image tower's attention: of the ViT's tokens, or of the ResNet's last stage."""
         return self.vision_width if self.is_vit else self.vision_width * 32
 
     @property
@@ -159,10 +159,10 @@ def architecture_of(state: Mapping[str, Tensor], name: str = 'weights') -> Archi
     """Read the architecture from a state dict in this package's naming.
 
     Everything is in the shapes except the number of heads, which in every published CLIP is
-    width / 64, and the side of the grid, which is taken to be square.
+    width / 64, and the grid, which is assumed to be square.
 
     Raises:
-        ValueError: if the state dict is not of a CLIP with a ModifiedResNet or a ViT.
+        ValueError: not the state dict of a CLIP with a ModifiedResNet or a ViT.
     """
     required = ('text.token_embedding.weight', 'text.positional_embedding', 'text.text_projection')
     absent = [key for key in required if key not in state]

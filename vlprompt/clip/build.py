@@ -42,20 +42,20 @@ def build_clip(
             :func:`~vlprompt.clip.weights.read_state_dict`); ``'scenes'``, shipped for the micro
             architectures; or a tag of open_clip such as ``'openai'`` or ``'laion2b_s34b_b79k'``, which
             open_clip downloads.
-        quick_gelu: OpenAI's activation instead of GELU. None: as open_clip says for a tag, else True. A file does
-            not say which it was trained with: give False for files of models trained with GELU, as LAION's are.
+        quick_gelu: OpenAI's activation instead of GELU. None: open_clip's setting for a tag, else True. A file does
+            not contain it: give False for files of models trained with GELU, such as LAION's.
         image_size: pixels (side, or (H, W)) to resize the image tower's position embedding to once,
-            when loading. Not needed for other image sizes, which are always taken; it is for training
-            the position embedding at another size, and saves the resizing in every forward pass.
+            when loading. Not needed for other image sizes, which are always accepted, but trains the position
+            embedding at another size and saves resizing it in every forward pass.
         vision: further options of the image tower, see :class:`CLIP`.
 
     Returns:
         The model in eval mode, fp32, on the CPU.
 
     Raises:
-        ValueError: if nothing fixes the architecture, if the weights are of another one (the message
-            names the first differing field), or if they lack entries or have unknown ones.
-        FileNotFoundError: if a file is missing or a download failed.
+        ValueError: the architecture is not determined, the weights are of another one (the message names the first
+            differing field), or they lack entries or have unknown ones.
+        FileNotFoundError: a file is missing or a download failed.
     """
     if weights is None:
         if arch is None:
@@ -73,7 +73,7 @@ def build_clip(
         model = CLIP(wanted, tag_quick_gelu if quick_gelu is None else quick_gelu, image_size, vision)
     source = ClipSource(name, state_sha256(state))
     mode = model.visual.attnpool.interpolation if not wanted.is_vit else model.visual.interpolation
-    mode = 'bilinear' if mode == 'crop' else mode  # which is about images; here the grid may grow
+    mode = 'bilinear' if mode == 'crop' else mode  # which is for images; here the grid may grow
     state = resize_image_positions(state, wanted.grid_size, model.visual.grid_size, mode)
     _load(model, state, name)
     model.source = source
@@ -83,7 +83,7 @@ def build_clip(
 def _read(
     arch: str | Mapping | Architecture | None, wanted: Architecture | None, weights: str | Path
 ) -> tuple[dict[str, Tensor], str, bool]:
-    """State dict in internal names, what to call it, and whether it was trained with QuickGELU."""
+    """State dict in internal names, its name, and whether it was trained with QuickGELU."""
     if weights in BUILTIN_WEIGHTS:
         if wanted is None:
             raise ValueError(f'weights={weights!r} exist for several architectures: also give arch')
@@ -92,7 +92,7 @@ def _read(
     if path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
         return to_internal_names(read_state_dict(path)), f'file:{path.name}', True
     if wanted is None:
-        raise ValueError(f'weights={weights!r} is no file; to use it as a tag of open_clip, also give arch')
+        raise ValueError(f'weights={weights!r} is not a file; to use it as a tag of open_clip, also give arch')
     model_name = open_clip_name(wanted.name)
     if isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX):
         model_name += QUICK_GELU_SUFFIX
@@ -111,8 +111,8 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
         Path of the file, and whether the weights were trained with QuickGELU.
 
     Raises:
-        ValueError: if open_clip knows no such tag for this architecture; the message lists those it knows.
-        FileNotFoundError: if the download failed; the message says which file to fetch and how to use it.
+        ValueError: open_clip has no such tag for this architecture; the message lists its tags.
+        FileNotFoundError: the download failed; the message says which file to fetch and how to use it.
     """
     from open_clip import pretrained
 
@@ -133,7 +133,7 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
 
 
 def _places(config: Mapping[str, Any]) -> str:
-    """Where the file of an open_clip entry can be fetched by hand."""
+    """URLs from which the file of an open_clip entry can be fetched manually."""
     places = [config['url']] if config.get('url') else []
     if config.get('hf_hub'):
         repository, _, file = config['hf_hub'].rpartition('/')
@@ -143,7 +143,7 @@ def _places(config: Mapping[str, Any]) -> str:
 
 
 def _check_same(wanted: Architecture, found: Architecture, name: str) -> None:
-    """Raise if the weights are of another architecture; the number of heads is not in the weights."""
+    """Raise if the weights are of another architecture, except for the number of heads, which they do not contain."""
     field = wanted.first_difference(replace(found, transformer_heads=wanted.transformer_heads))
     if field is not None:
         raise ValueError(
@@ -153,7 +153,7 @@ def _check_same(wanted: Architecture, found: Architecture, name: str) -> None:
 
 
 def _load(model: CLIP, state: dict[str, Tensor], name: str) -> None:
-    """Put the tensors into a model that was built on the meta device; every one must find its place."""
+    """Assign the tensors to a model built on the meta device; all must match."""
     for key in model.state_dict():
         if key.endswith('num_batches_tracked'):
             state.setdefault(key, torch.tensor(0))

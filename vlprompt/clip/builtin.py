@@ -1,8 +1,8 @@
-"""The weights that ship with this package, and their compact files.
+"""The shipped weights and their compact files.
 
-Almost all rows of the token embedding belong to tokens that the micro models never saw in training.
-Those rows keep their random initial values, which :func:`seeded_token_embedding` regenerates exactly,
-so that a file needs only the rows that were trained.
+Almost all rows of the token embedding belong to tokens that never occurred in the training of the micro models.
+Those rows keep their random initial values, which :func:`seeded_token_embedding` regenerates exactly, so a file
+stores only the trained rows.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def seeded_token_embedding(vocab_size: int, width: int, seed: int) -> Tensor:
 
 
 def pack(state: Mapping[str, Tensor], token_ids: Tensor, seed: int) -> dict[str, object]:
-    """What a shipped file holds: fp16 tensors, and of the token embedding the trained rows only.
+    """Content of a shipped file: fp16 tensors, with only the trained rows of the token embedding.
 
     Args:
         state: state dict of a :class:`~vlprompt.clip.CLIP`.
         token_ids: (n,) ids of the rows that training changed.
-        seed: of :func:`seeded_token_embedding`, which all other rows must come from.
+        seed: of :func:`seeded_token_embedding`, the source of all other rows.
 
     Raises:
-        ValueError: if a row that would be left out is not the seeded one.
+        ValueError: an omitted row differs from the seeded one.
     """
     table = state[TOKEN_EMBEDDING].detach().float().cpu()
     token_ids = token_ids.unique()
@@ -62,7 +62,7 @@ def pack(state: Mapping[str, Tensor], token_ids: Tensor, seed: int) -> dict[str,
 
 
 def unpack(content: Mapping[str, object]) -> dict[str, Tensor]:
-    """The whole fp32 state dict of a shipped file's content."""
+    """Inverse of :func:`pack`: rebuild the full fp32 state dict."""
     rows = content['token_rows'].float()
     table = seeded_token_embedding(content['vocab_size'], rows.shape[1], content['token_seed'])
     table[content['token_ids'].long()] = rows
@@ -75,7 +75,7 @@ def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
     """State dict of shipped weights.
 
     Raises:
-        ValueError: if there are none for this architecture; the message lists those there are.
+        ValueError: none are shipped for this architecture; the message lists those that are.
     """
     path = PRETRAINED_FOLDER / f'{arch_name}.pth'
     if not path.is_file():

@@ -1,7 +1,7 @@
 """Class names of the supported datasets, in label order.
 
-The lists lie in ``vlprompt/clip/data/classnames/<dataset>.txt``: a comment line, then one name per line in
-label order.  They let a model be built without data.  Where the data is present *its* names decide:
+The lists are in ``vlprompt/clip/data/classnames/<dataset>.txt``: a comment line, then one name per line in
+label order.  With them a model can be built without data.  If data are present, *their* names take precedence:
 :func:`check_class_names` compares the two before training and testing.
 """
 
@@ -33,12 +33,12 @@ SUBSETS = ('all', 'base', 'new')
 
 
 def resolve_class_names(spec: str | Sequence[str]) -> list[str]:
-    """The class names that ``spec`` stands for.
+    """Resolve class names.
 
     Args:
         spec: one of
 
-            * a list of names, returned as it is;
+            * a list of names, returned unchanged;
             * a dataset key: one of the eleven few-shot datasets, ``'imagenetv2'``, ``'imagenet_sketch'``,
               ``'imagenet_a'``, ``'imagenet_r'``, ``'imagenet_lt'``, ``'cifar100_lt'``, or ``'scenes'``, ``'scenes_lt'``
               and ``'scenes_seg'`` of the built-in world;
@@ -88,12 +88,12 @@ def imagenet_wnids() -> list[str]:
 def check_class_names(model_names: Sequence[str], dataset_names: Sequence[str], what: str) -> None:
     """Check that a model classifies among the classes of a dataset, in the same order.
 
-    Names are compared as prompts see them: ``_`` is a space, upper and lower case are the same.
+    Names are compared as in prompts: ``_`` is a space, upper and lower case are equal.
 
     Args:
         model_names: the K names of the model.
         dataset_names: the C names of the dataset, which are authoritative.
-        what: names the two in the message, e.g. ``'test_dataloader'``.
+        what: name of the comparison in messages, e.g. ``'test_dataloader'``.
 
     Raises:
         ValueError: the number of classes or a name differs; the message names the first difference.
@@ -120,7 +120,7 @@ def _as_prompted(name: str) -> str:
 
 @cache
 def _shipped(key: str) -> tuple[str, ...]:
-    """The names of a supported data set."""
+    """The names of a supported dataset."""
     if key in ('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r', 'imagenet_lt'):
         names = dict(line.split(' ', 1) for line in _read_lines(FOLDER / 'imagenet.txt'))
         wnids = _read_lines(FOLDER / f'{key}.txt') if key in ('imagenet_a', 'imagenet_r') else names
@@ -139,7 +139,7 @@ def read_class_names(file: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it holds no name.
+        ValueError: it contains no name.
     """
     path = Path(file)
     if not path.is_file():

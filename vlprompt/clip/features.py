@@ -1,4 +1,4 @@
-"""What an image tower returns."""
+"""The features that an image tower returns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class ClipFeatures:
         cls: (B, D) global feature in the joint space, the one CLIP compares with text; with M sets of visual prompts
             the mean of the M class features.
         local: (B, N, D) one feature per grid cell in the joint space, N = h * w in row-major order,
-            or None when not asked for. With M sets of visual prompts, the M class features: N = M, grid (1, M).
+            or None if not requested. With M sets of visual prompts, the M class features: N = M, grid (1, M).
         maps: (B, C_i, h_i, w_i) feature maps of the tower's stages, shallow first, *not* in the joint
             space (ResNet: outputs of the 4 stages; ViT: patch tokens after chosen blocks); empty
-            when not asked for.
+            if not requested.
         grid: (h, w) of ``local``.
     """
 

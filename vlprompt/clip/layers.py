@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer norm computed in at least fp32 and returned in the input's dtype, as CLIP was trained with."""
+    """Layer norm computed in at least fp32 and returned in the input's dtype, as in CLIP's training."""
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = torch.promote_types(x.dtype, torch.float32)
@@ -73,8 +73,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend from the first ``queries`` tokens (all if None) of x (B, L, W) to all of them.
 
-        With ``causal`` a token sees itself and those before it.  ``extra`` are further keys and values, each
-        (B or 1, H, n, W / H), which all queries see besides.
+        With ``causal`` a token attends to itself and those before it.  ``extra`` are further keys and values, each
+        (B or 1, H, n, W / H), to which all queries attend.
         """
         if queries is None:
             q, k, v = self.project(x)
@@ -90,7 +90,7 @@ class DropPath(nn.Module):
     """Stochastic depth (Huang et al., 2016): in training, drop a residual branch for random samples.
 
     Args:
-        rate: probability of dropping; what is kept is scaled by 1 / (1 - rate).
+        rate: probability of dropping; kept branches are scaled by 1 / (1 - rate).
     """
 
     def __init__(self, rate: float) -> None:
@@ -152,7 +152,7 @@ class ResidualAttentionBlock(nn.Module):
         return out if adapter is None else out + adapter(x)
 
     def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (..., H, n, W / H) of tokens (..., n, W) that are attended to and not computed further."""
+        """Keys and values (..., H, n, W / H) of tokens (..., n, W) that only serve as such."""
         return self.attn.project_key_value(self.ln_1(tokens))
 
 

@@ -21,12 +21,12 @@ from vlprompt.clip.vit import VisionTransformer
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Where weights came from.
+    """Source of weights.
 
     Attributes:
-        name: what was asked for, such as ``'RN50:openai'`` or ``'file:ViT-B-32.pt'``.
-        sha256: hash of the tensors that were read (names, shapes and fp32 values), the same however
-            and in whichever precision they were stored.
+        name: the requested weights, such as ``'RN50:openai'`` or ``'file:ViT-B-32.pt'``.
+        sha256: hash of the tensors (names, shapes and fp32 values), independent of file format and
+            stored precision.
     """
 
     name: str
@@ -41,8 +41,8 @@ class CLIP(nn.Module):
     Args:
         arch: name, dict of sizes, or :class:`Architecture`.
         quick_gelu: OpenAI's activation instead of GELU, in both towers.
-        image_size: pixels (side, or (H, W)) that fix the size of the image tower's position embedding,
-            where it shall differ from the architecture's.
+        image_size: pixels (side, or (H, W)) that determine the size of the image tower's position embedding,
+            if it differs from the architecture's.
         vision: further options of the image tower: ``interpolation`` for both, ``last_stride`` for
             :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride``, ``out_indices`` and ``drop_path`` for
             :class:`~vlprompt.clip.VisionTransformer`.
@@ -50,9 +50,9 @@ class CLIP(nn.Module):
     Attributes:
         visual: the image tower.
         text: the text tower.
-        logit_scale: logarithm of the factor that cosines are multiplied with.
+        logit_scale: logarithm of the factor of the cosines.
         arch: the architecture.
-        source: where the weights came from, None for random ones.
+        source: source of the weights, None for random ones.
     """
 
     def __init__(

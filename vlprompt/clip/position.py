@@ -14,23 +14,23 @@ Interpolation = Literal['bicubic', 'bilinear', 'crop']
 def resize_position_embedding(
     positions: Tensor, source: tuple[int, int], target: tuple[int, int], mode: Interpolation = 'bicubic'
 ) -> Tensor:
-    """Resize the grid part of a position embedding; the class position is kept as it is.
+    """Resize the grid part of a position embedding; the class position is unchanged.
 
     Args:
         positions: (1 + h * w, C), the class (or mean) position first, then the grid in row-major order.
         source: (h, w) of ``positions``.
-        target: (h', w') wanted.
-        mode: ``'bicubic'`` is antialiased and equal to what open_clip and timm do when they load a model
-            for another image size, so that a model resized there gives the same features here. It is smooth
-            and, going down, does not skip positions. ``'bilinear'`` (no antialiasing) is what DenseCLIP and
-            CLIP-ReID use. Both sample with ``align_corners=False``. ``'crop'`` takes the upper left part, so that
-            the spacing of positions stays what it is, as DenseCLIP's published detectors do; it cannot grow.
+        target: (h', w') of the result.
+        mode: ``'bicubic'`` is antialiased and equal to open_clip and timm when they load a model for another
+            image size, so that a model resized there gives the same features here. It is smooth and skips no
+            positions when shrinking. ``'bilinear'`` (no antialiasing) is used by DenseCLIP and CLIP-ReID. Both
+            sample with ``align_corners=False``. ``'crop'`` takes the upper left part, which keeps the spacing of
+            positions, as DenseCLIP's published detectors do; it cannot grow.
 
     Returns:
         (1 + h' * w', C) in the dtype of ``positions``; the tensor itself when the grids are equal.
 
     Raises:
-        ValueError: ``positions`` and ``source`` do not belong together, an unknown mode, or a crop larger than
+        ValueError: ``positions`` and ``source`` do not match, an unknown mode, or a crop larger than
             ``source``.
     """
     if positions.shape[0] != 1 + source[0] * source[1]:

@@ -51,15 +51,15 @@ class Bottleneck(nn.Module):
 class AttentionPool2d(nn.Module):
     """Attention over a feature map's cells and their mean, projected into the joint space.
 
-    CLIP uses the mean token as the only query. With all tokens as queries the same layer also gives
-    every cell a feature in the joint space (PLOT, DenseCLIP).
+    CLIP uses the mean token as the only query. With all tokens as queries, the same layer also computes
+    a feature in the joint space for every cell (PLOT, DenseCLIP).
 
     Args:
         grid_size: (h, w) of the position embedding.
         channels: C of the incoming map.
         heads: attention heads.
         embed_dim: D.
-        interpolation: how the position embedding follows another grid, see
+        interpolation: how to resize the position embedding to another grid, see
             :func:`~vlprompt.clip.position.resize_position_embedding`.
     """
 
@@ -118,12 +118,12 @@ class ModifiedResNet(nn.Module):
         layers: blocks in each of the 4 stages.
         width: channels of the stem; the stages have 4, 8, 16 and 32 times as many.
         embed_dim: D of the joint space.
-        image_size: (H, W) in pixels that fixes the size of the position embedding. Images of any
-            other size are taken too.
+        image_size: (H, W) in pixels that determines the size of the position embedding. Images of any
+            other size are accepted too.
         heads: heads of the attention pool; None: one per 64 channels, as in every published model.
         last_stride: stride of the fourth stage: 2, or 1 for the finer last map used in
             re-identification (same weights, since the stride is a pool).
-        interpolation: how the position embedding follows another grid.
+        interpolation: how to resize the position embedding to another grid.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class ModifiedResNet(nn.Module):
 
         Args:
             images: normalised images.
-            local: also compute the N = h * w local features; without, attention pooling runs for the
+            local: also compute the N = h * w local features; otherwise attention pooling runs for the
                 global query only.
             maps: also return the outputs of the 4 stages.
 

@@ -79,12 +79,12 @@ ENSEMBLE_80 = _ensemble_80()
 
 
 def templates(spec: str | Sequence[str]) -> list[str]:
-    """The prompt templates that ``spec`` stands for; ``{}`` marks the class name.
+    """Resolve prompt templates; ``{}`` marks the class name.
 
     Args:
         spec: one of
 
-            * a list of templates, returned as it is;
+            * a list of templates, returned unchanged;
             * a dataset key: its hand-written template (one);
             * ``'ensemble-80'``: the eighty ImageNet templates;
             * ``'ensemble-7'``: the seven selected ones; ``'ensemble-7:<dataset>'`` appends the dataset's own

@@ -1,4 +1,4 @@
-"""timm's vision transformers as :class:`VisionTransformer` s, so that prompts and adapters find one kind of trunk."""
+"""timm's vision transformers as :class:`VisionTransformer`, so that prompts and adapters work on one kind of trunk."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def build_timm_vit(
         image_size: pixels to resize the position embedding to once, when loading.
 
     Returns:
-        The trunk in eval mode, fp32, on the CPU, and where its weights came from (None if random).
+        The trunk in eval mode, fp32, on the CPU, and the source of its weights (None if random).
 
     Raises:
         ValueError: a name that timm does not have, not a plain ViT with a class token, or weights that do not fit.
@@ -99,7 +99,7 @@ def build_timm_vit(
 
 
 def from_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Entries of timm in the names of :class:`VisionTransformer`, fp32; classification heads are left out.
+    """Entries of timm in the names of :class:`VisionTransformer`, fp32; classification heads are dropped.
 
     Raises:
         ValueError: an entry that a plain ViT with a class token does not have, or one that it lacks.
@@ -129,7 +129,7 @@ def _renamed(key: str, names: Mapping[str, str], full: str) -> str:
     for old, new in names.items():
         if key == old or (old.endswith('.') and key.startswith(old)):
             return new + key.removeprefix(old)
-    raise ValueError(f'{full!r} is no tensor of a plain ViT; layer scale, query-key norm and others are not supported')
+    raise ValueError(f'{full!r} is not a tensor of a plain ViT; layer scale, query-key norm etc. are not supported')
 
 
 def _timm_model(name: str, **options: Any) -> nn.Module:
@@ -163,7 +163,7 @@ def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
     )
     if not plain:
         raise ValueError(
-            f'{name} is no plain ViT (class token, GELU, four-fold MLP, norm after the last block), which is what '
+            f'{name} is not a plain ViT (class token, GELU, four-fold MLP, norm after the last block), which is what '
             'build_timm_vit takes'
         )
     return dict(
@@ -177,12 +177,12 @@ def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
 
 
 def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str]:
-    """State dict in timm's naming, and what to call it."""
+    """State dict in timm's naming, and its name."""
     path = Path(weights).expanduser()
     if path.suffix in FILE_SUFFIXES:
         return read_state_dict(path), f'file:{path.name}'
     if name is None:
-        raise ValueError(f'weights={str(weights)!r} is no weight file; other weights need the name of a timm model')
+        raise ValueError(f'weights={str(weights)!r} is not a weight file; other weights need the name of a timm model')
     if path.suffix == '.npz':
         if not path.is_file():
             raise FileNotFoundError(f'no weight file at {path}')

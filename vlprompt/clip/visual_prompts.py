@@ -1,10 +1,10 @@
-"""Running vision transformer blocks with prompt tokens, without computing what is thrown away.
+"""Running vision transformer blocks with prompt tokens, without computing outputs that are discarded.
 
-What comes out of a block at the prompts' places matters only if these tokens flow on into the next block.  Deep
+The output of a block at the prompts' positions matters only if these tokens flow on into the next block.  Deep
 prompts (VPT-deep, MaPLe, LPT) are replaced there, and nothing reads them after the last block, so they need keys and
 values but no queries, no output projection and no MLP.  Keys and values of prompts that all images share do not
-depend on the batch either: they are computed once per step, and those of prompts that images choose from a table
-once per row.  All of this is exact; :func:`run_blocks` decides by itself, and ``reference=True`` takes the plain path.
+depend on the batch either: they are computed once per step, and those of prompts that images choose from a table,
+once per row.  All of this is exact; :func:`run_blocks` chooses the path, and ``reference=True`` the plain one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vlprompt.clip.layers import ResidualAttentionBlock
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """Prompts of which every image takes one row.
+    """A table of prompts from which every image takes one row.
 
     Attributes:
         table: (U, n, width), the U distinct prompts of n tokens.
@@ -39,19 +39,19 @@ Prompt = Tensor | PromptChoice
 """(n, width) for all images, (B, n, width), or a choice."""
 
 Entry = Prompt | Sequence[Prompt] | None
-"""What stands in the input of one block: nothing new, prompts, or several kinds of them."""
+"""Additional input of one block: none, prompts, or several kinds of them."""
 
 
 @dataclass(frozen=True)
 class VisualTokens:
-    """Visual prompts as the image tower takes them.
+    """Visual prompts as input of the image tower.
 
     Attributes:
-        blocks: entry i stands behind the patch tokens in the input of block i; None, or the end of the sequence, lets
-            the prompt tokens of before flow on.  With ``sets``, tensors (M, n, width).
-        after_norm: whether the entry for block 0 joins behind ``ln_pre`` (VPT, LPT) or passes through it like the patch
+        blocks: entry i stands after the patch tokens in the input of block i; None, or the end of the sequence, lets
+            the earlier prompt tokens flow on.  With ``sets``, tensors (M, n, width).
+        after_norm: whether the entry for block 0 joins after ``ln_pre`` (VPT, LPT) or passes through it like the patch
             tokens (PLOT++, MaPLe, IVLP).
-        sets: M alternative prompts, each for a pass of its own (PLOT++); None: one pass.
+        sets: M alternative prompts, each with its own pass (PLOT++); None: one pass.
 
     Raises:
         ValueError: ``sets`` with an entry that is not (M, n, width).
@@ -67,7 +67,7 @@ class VisualTokens:
                 raise ValueError(f'{self.sets} sets of visual prompts need entries ({self.sets}, n, width)')
 
     def entries(self, norm: nn.Module, batch: int) -> list[Entry]:
-        """What :func:`run_blocks` takes for B images, the M sets one after another: M * B sequences.
+        """Prompts for :func:`run_blocks` with B images, the M sets one after another: M * B sequences.
 
         Args:
             norm: ``ln_pre`` of the tower.
@@ -112,16 +112,16 @@ def run_blocks(
     adapters: Sequence[nn.Module] | None = None,
     reference: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run blocks one after another; prompts do not outlast the run.
+    """Run blocks one after another; prompt tokens are removed from the output.
 
     Args:
         blocks: some successive blocks of a tower.
-        x: (B, L, width) residual stream in front of the first of them.
-        prompts: what joins the input of each block; None, or the end of the sequence, lets prompt tokens flow on.
+        x: (B, L, width) residual stream before the first of them.
+        prompts: additional input of each block; None, or the end of the sequence, lets prompt tokens flow on.
         out_indices: blocks, counted within ``blocks``, whose output tokens are returned too.
         queries: compute only that many first tokens in the last block.
         adapters: one branch parallel to the MLP of each block.
-        reference: carry all tokens through all computations.
+        reference: run all tokens through all computations.
 
     Returns:
         (B, L or queries, width) after the last block, and (B, L, width) after each block of ``out_indices``.

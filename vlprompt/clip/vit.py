@@ -28,13 +28,13 @@ class VisionTransformer(nn.Module):
     * :meth:`project`: tokens -> joint space.
 
     **Where visual prompts go.** Entry i of :class:`~vlprompt.clip.VisualTokens` holds tokens that stand behind the
-    patch tokens in the input of block i (their place does not matter: they carry no position, and attention is
+    patch tokens in the input of block i (their order does not matter: they have no position embedding, and attention is
     permutation-equivariant). One entry is a shallow prompt (VPT-shallow, PLOT++), whose outputs flow
     on through all blocks; further entries are deep prompts (VPT-deep, MaPLe, LPT), which *replace* the
-    prompt tokens that come out of the block before. None, or the end of the sequence, lets the prompt
-    tokens flow on; an entry of zero tokens takes them away. Prompts never reach the output.
-    Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks. What is computed
-    of them and what need not be: :mod:`vlprompt.clip.visual_prompts`.
+    prompt tokens of the previous block's output. None, or the end of the sequence, lets the prompt
+    tokens flow on; an entry of zero tokens removes them. Prompts never reach the output.
+    Entries are (n, width), the same for all images, or (B, n, width); n may differ between blocks.
+    :mod:`vlprompt.clip.visual_prompts` explains which computations are skipped.
 
     **Sets.** With M sets the patches are embedded once and the blocks run M times, in one batch. The class features of
     the M passes are then the local features, and their mean is the global one (PLOT++).
@@ -44,15 +44,15 @@ class VisionTransformer(nn.Module):
         width: token width.
         layers: number of blocks.
         embed_dim: D of the joint space; None: there is none (timm), and :meth:`project` is missing.
-        image_size: (H, W) in pixels that fixes the size of the position embedding. Images of any
-            other size are taken too.
+        image_size: (H, W) in pixels that determines the size of the position embedding. Images of any
+            other size are accepted too.
         heads: attention heads; None: one per 64 channels, as in every published model.
         quick_gelu: OpenAI's activation instead of GELU.
         patch_stride: step between patches; None: ``patch_size``. Smaller: overlapping patches.
         out_indices: blocks after which a feature map is taken; None: :func:`default_out_indices`.
-        interpolation: how the position embedding follows another grid.
+        interpolation: how to resize the position embedding to another grid.
         drop_path: rate of stochastic depth in the last block, growing linearly from 0 in the first; for fine-tuning.
-        pre_norm: layer norm in front of the first block (CLIP).
+        pre_norm: layer norm before the first block (CLIP).
         norm_eps: epsilon of all layer norms (CLIP 1e-5, timm 1e-6).
         patch_bias: bias of the patch embedding (timm).
     """
@@ -103,7 +103,7 @@ class VisionTransformer(nn.Module):
         self.transformer.reset_parameters()
 
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
-        """(h, w) patches of an image of that many pixels; what does not fill a patch is left out."""
+        """(h, w) patches of an image of that size; pixels that do not fill a patch are dropped."""
         if min(height, width) < self.patch_size:
             raise ValueError(f'images of {height}x{width} pixels are smaller than one patch of {self.patch_size}')
         return tuple((side - self.patch_size) // self.patch_stride + 1 for side in (height, width))
@@ -141,7 +141,7 @@ class VisionTransformer(nn.Module):
             prompts: visual prompts, see the class.
             out_indices: blocks whose output tokens are returned too.
             queries: compute only that many first tokens in the last block (1: the class token alone).
-            reference: carry deep prompts through all computations too, see :func:`run_blocks`.
+            reference: run deep prompts through all computations too, see :func:`run_blocks`.
 
         Returns:
             (B, L or queries, width) after the last block, and (B, L, width) after each block of
@@ -152,7 +152,7 @@ class VisionTransformer(nn.Module):
         entries = [] if prompts is None else prompts.entries(self.ln_pre, len(tokens))
         check_prompts(entries, len(blocks), self.width)
         if queries is not None and len(blocks) - 1 in out_indices:
-            raise ValueError('the output of the last block is asked for, so all of its tokens must be computed')
+            raise ValueError('the output of the last block is requested, so all of its tokens must be computed')
         if prompts is not None and prompts.sets is not None:
             x = x.repeat(prompts.sets, 1, 1)
         return run_blocks(blocks, x, entries, out_indices, queries, reference=reference)
@@ -194,7 +194,7 @@ class VisionTransformer(nn.Module):
             local features, ``local (B, M, D)`` with the grid (1, M).
 
         Raises:
-            ValueError: maps are asked for, of several sets.
+            ValueError: maps of several sets are requested.
         """
         tokens, grid = self.embed(images, class_offset)
         out_indices = self.out_indices if maps else ()

@@ -1,4 +1,4 @@
-"""Reading CLIP weights from files, whoever wrote them, into this package's naming."""
+"""Reading CLIP weights from OpenAI's, open_clip's and other files into this package's naming."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch import Tensor
 from vlprompt.clip.position import Interpolation, resize_position_embedding
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
-"""What OpenAI keeps at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
+"""Entries that OpenAI stores at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
 
 NO_WEIGHTS = frozenset({'input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'text.attn_mask'})
-"""Entries of published files that repeat what the shapes say, or that are constants."""
+"""Redundant entries of published files: sizes, which follow from the shapes, and constants."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -33,8 +33,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         Tensors on the CPU, names and dtypes as stored.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged or holds no state dict.
+        FileNotFoundError: no such file.
+        ValueError: it is damaged or contains no state dict.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -77,7 +77,7 @@ def _is_torchscript(path: Path) -> bool:
 def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename OpenAI's or open_clip's entries to this package's names and make them fp32.
 
-    Entries that hold no weights are left out; integer entries keep their dtype.
+    Entries without weights are dropped; integer entries keep their dtype.
     """
     renamed = {}
     for key, value in state.items():
@@ -89,12 +89,12 @@ def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_openai_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """This package's names back to OpenAI's, which are also those of open_clip's CLIP class."""
+    """Rename this package's entries to OpenAI's names, which are also those of open_clip's CLIP class."""
     return {key.removeprefix('text.'): value for key, value in state.items()}
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:
-    """Hash of names, shapes and values. Counters of batch norm, which no output depends on, are left out."""
+    """Hash of names, shapes and values. Counters of batch norm, which affect no output, are excluded."""
     digest = hashlib.sha256()
     for key in sorted(state):
         if key.endswith('num_batches_tracked'):

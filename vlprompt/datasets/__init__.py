@@ -1,4 +1,4 @@
-"""Data: supported data sets, your own images, the built-in world; transforms and samplers."""
+"""Data: supported datasets, your own images, the built-in world; transforms and samplers."""
 
 from vlprompt.datasets.classification.few_shot import FewShotDataset
 from vlprompt.datasets.classification.long_tailed import LongTailedDataset

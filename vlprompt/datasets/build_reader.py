@@ -1,4 +1,4 @@
-"""Which reader a data set needs: that of a supported data set, or one for your own data."""
+"""Choose the reader of a dataset: that of a supported dataset, or one for your own data."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def build_classification_reader(
     split_seed: int = 0,
     task: str = 'few_shot',
 ) -> SplitReader:
-    """The reader of a classification data set.
+    """The reader of a classification dataset.
 
     ``task`` is ``'few_shot'`` or ``'long_tailed'``; the other arguments are those of
     :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset` and
     :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`.
 
     Raises:
-        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+        ValueError: an unknown dataset, contradicting arguments, or an unknown type of file.
     """
     if dataset is None:
         reader = _own_images(_own_root(data_root), ann_file, data_prefix, classes, split, task)
@@ -60,7 +60,7 @@ def build_reid_reader(
     """The reader of a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset`, with its arguments.
 
     Raises:
-        ValueError: an unknown data set, contradicting arguments, or an unknown type of file.
+        ValueError: an unknown dataset, contradicting arguments, or an unknown type of file.
     """
     if dataset is not None:
         return _preset('reid', data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, noun=noun)
@@ -69,7 +69,7 @@ def build_reid_reader(
         return MarketReader(root / data_prefix, noun=noun)
     if not ann_file.endswith('.csv'):
         raise ValueError(f"ann_file {ann_file!r} must be a *.csv, or None for a folder in Market-1501's layout")
-    hint = f'{ann_file} is looked for in {root}; paths in it are relative to {root / data_prefix}.'
+    hint = f'{ann_file} is looked up in {root}; paths in it are relative to {root / data_prefix}.'
     return TableReader(root / ann_file, root / data_prefix, hint=hint, noun=noun)
 
 
@@ -85,7 +85,7 @@ def _preset(task: str, data_root: str | Path | None, dataset: str, **fixed: obje
 
 def _own_root(data_root: str | Path | None) -> Path:
     if data_root is None:
-        raise ValueError('your own data needs data_root, the folder that it lies in (--data-root DIR)')
+        raise ValueError('your own data needs data_root, its folder (--data-root DIR)')
     return Path(data_root)
 
 
@@ -104,23 +104,23 @@ def _own_images(
     if suffix in ('.csv', '.txt'):
         if classes is None and (root / NAMES_FILE).exists():
             classes = NAMES_FILE
-        numbers = suffix == '.txt' and task == 'long_tailed'  # as long-tailed benchmarks are published
+        numbers = suffix == '.txt' and task == 'long_tailed'  # the form of published long-tailed benchmarks
         reader = NumberedListReader if numbers else ListReader
         return reader(root / ann_file, images, _names(root, classes), only_split=split)
     raise ValueError(f'ann_file {ann_file!r} must be *.json, *.csv, *.txt, or None for a folder per class')
 
 
 def _names(root: Path, classes: str | Sequence[str] | None) -> list[str] | None:
-    """Class names; those of a text file are looked for in ``root``."""
+    """Class names; a text file is looked up in ``root``."""
     if isinstance(classes, str) and classes.endswith('.txt'):
         classes = str(root / classes)
     return None if classes is None else resolve_class_names(classes)
 
 
 def _one_file(root: Path, name: str) -> Path:
-    """The file ``name`` in ``root``; of a pattern such as ``split*.json`` the one file that matches.
+    """The file ``name`` in ``root``; for a pattern such as ``split*.json``, the one file that matches.
 
-    A file whose name is the pattern without ``*`` comes first.
+    A file whose name is the pattern without ``*`` takes precedence.
 
     Raises:
         ValueError: several files match.
@@ -129,6 +129,6 @@ def _one_file(root: Path, name: str) -> Path:
     found = [] if plain.exists() or '*' not in name else sorted(root.glob(name))
     if len(found) > 1:
         raise ValueError(
-            f'{root} holds {len(found)} files {name}: {", ".join(file.name for file in found)}; say with ann_file which'
+            f'{root} holds {len(found)} files {name}: {", ".join(file.name for file in found)}; name one with ann_file'
         )
     return found[0] if found else plain

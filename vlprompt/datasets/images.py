@@ -1,4 +1,4 @@
-"""Image files: which ones count, where they lie, and how they are opened."""
+"""Image files: their suffixes, finding and opening them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from PIL import Image
 T = TypeVar('T')
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.pbm')
-"""Suffixes of image files, in lower case; other files in a data set's folders are not read."""
+"""Suffixes of image files, in lower case; other files in a dataset's folders are ignored."""
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error)
-"""What decoders raise on damaged files."""
+"""Errors that decoders raise on damaged files."""
 
 
 def decode_rgb(content: bytes) -> Image.Image:
-    """An RGB PIL image, not turned by EXIF orientation."""
+    """An RGB PIL image, not rotated by EXIF orientation."""
     with Image.open(io.BytesIO(content)) as image:
         return image.convert('RGB')
 
 
 def decode_bgr(content: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 BGR, turned as EXIF orientation says, as OpenCV does.
+    """(H, W, 3) uint8 BGR, rotated according to EXIF orientation, as OpenCV does.
 
     Raises:
         ValueError: not an image.
     """
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if image is None:
-        raise ValueError('it is empty, damaged or no image')
+        raise ValueError('it is empty, damaged or not an image')
     return image
 
 
@@ -49,8 +49,8 @@ def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what
 
     Args:
         path: the file.
-        decode: makes something out of the bytes, such as :func:`decode_rgb`.
-        what: names the file in messages.
+        decode: function of the bytes, such as :func:`decode_rgb`.
+        what: name of the file in messages.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -65,7 +65,7 @@ def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image; hidden files are none."""
+    """Whether the name is that of an image; hidden files do not count."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
 
 

@@ -1,4 +1,4 @@
-"""Data sets that list the images a reader finds."""
+"""Base of datasets that list the images of a reader."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from vlprompt.datasets.seeded import EpochSeededDataset
 
 
 class ListedDataset(EpochSeededDataset):
-    """One split of a supported data set or of your own data.
+    """One split of a supported dataset or of your own data.
 
     Args:
-        build_reader: ``build_reader(data_root, dataset, ann_file, data_prefix)`` makes the reader, which knows the
-            splits, their items and the folder of the images.
-        data_root: the folder of this data set; None: where a supported data set lies below ``data/``
-            (data/README.md).
-        dataset: a supported data set; None for your own data.
+        build_reader: ``build_reader(data_root, dataset, ann_file, data_prefix)`` builds the reader, which provides
+            the splits, their items and the folder of the images.
+        data_root: the folder of this dataset; None: the usual folder of a supported dataset below
+            ``data/`` (data/README.md).
+        dataset: a supported dataset; None for your own data.
         ann_file: annotation file of your own data, relative to ``data_root``.
         data_prefix: folder that image paths of your own data are relative to, itself relative to ``data_root``.
-        split: one of the reader's, or several under one name; only ``'train'`` is for training.
+        split: one of the reader's splits, or a name for several; only ``'train'`` is for training.
         seed: of the augmentation.
         pipeline: transforms of an image.
         lazy_init: read the files on first use instead of now.

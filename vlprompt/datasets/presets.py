@@ -1,4 +1,4 @@
-"""The supported data sets: where each lies, how it is read, and where to get it."""
+"""The supported datasets: folder, reader and source of each."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from vlprompt.datasets.reid.readers.market import MarketReader, VeRiReader
 from vlprompt.messages import did_you_mean
 
 DATA = Path('data')
-"""Folder of all data sets, relative to where the tools are run."""
+"""Folder of all datasets, relative to the working directory of the tools."""
 
 NAMES_FILE = 'classnames.txt'
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A data set with a layout of its own.
+    """A supported dataset.
 
     Attributes:
-        folder: where it lies below ``data/`` unless ``data_root`` says otherwise.
+        folder: its folder below ``data/``, unless ``data_root`` is given.
         reader: ``reader(folder, hint=..., **options)``.
-        hint: where to get it; ``{folder}`` stands for its folder.
+        hint: where to get it; ``{folder}`` is replaced by its folder.
         options: of the reader.
         draw_val: whether few-shot experiments draw min(k, 4) validation images per class; ImageNet's
             validation split is its test split and is never drawn from.
-        balanced: on disk, so that a long-tailed training split is cut out of it and ``imbalance`` must be given.
+        balanced: whether it is balanced on disk, so that a long-tailed training split is cut out of it and
+            ``imbalance`` must be given.
     """
 
     folder: str
@@ -46,7 +47,7 @@ class Preset:
     balanced: bool = False
 
     def build(self, folder: str | Path | None = None) -> Reader:
-        """The reader of the data set in ``folder``; None: in ``data/<folder>``."""
+        """The reader of the dataset in ``folder``; None: in ``data/<folder>``."""
         folder = Path(folder or DATA / self.folder)
         hint = f'{self.hint.format(folder=folder)} (data/README.md shows the whole tree)'
         return self.reader(folder, hint=hint, **self.options)
@@ -83,7 +84,7 @@ IMAGENET = (
     'ImageNet and its variants need their original images and classnames.txt of the CoOp repository '
     '(KaiyangZhou/CoOp, DATASETS.md).'
 )
-REID = '{folder} must hold the data set as its authors publish it.'
+REID = '{folder} must hold the dataset as its authors publish it.'
 GENERATED = (
     'Make the built-in data with: python tools/dataset_converters/generate_world.py --task {task} --out {{folder}}'
 )
@@ -177,14 +178,14 @@ REID_SETS = {
 }
 
 PRESETS: dict[str, dict[str, Preset]] = dict(few_shot=FEW_SHOT, long_tailed=LONG_TAILED, reid=REID_SETS)
-"""Task -> name -> data set.  A name may stand under two tasks, as different protocols on the same images."""
+"""Task -> name -> dataset.  A name may occur in two tasks, with different protocols on the same images."""
 
 
 def find_preset(task: str, name: str) -> Preset:
-    """The data set ``name`` of a task.
+    """The dataset ``name`` of a task.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: unknown name.
     """
     known = PRESETS[task]
     if name not in known:

@@ -1,4 +1,4 @@
-"""What every reader of a data set offers: from files on disk to checked items, split by split."""
+"""Base of all readers of datasets: from files on disk to checked items, split by split."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 
 class Reader(ABC):
-    """Reads the items of a data set, split by split.
+    """Reads the items of a dataset, split by split.
 
     Args:
         source: the file or folder that is read; messages begin with it.
         image_root: the folder that the items' paths are relative to.
-        hint: where to get what is missing; ends the message about a missing file.
+        hint: where to get missing files; ends the message about them.
     """
 
     SPLITS: ClassVar[tuple[str, ...]]
@@ -39,14 +39,14 @@ class Reader(ABC):
 
     @abstractmethod
     def check(self, items: Sequence, split: str) -> None:
-        """Raise a ValueError that names the source where the items of a split are inconsistent."""
+        """Raise a ValueError that names the source if the items of a split are inconsistent."""
 
     def read(self, split: str) -> list:
         """The checked items of a split, in the order of the source.
 
         Raises:
             FileNotFoundError: a file, a folder or the split does not exist.
-            ValueError: there is no such name of a split, or its items are inconsistent (see :meth:`check`).
+            ValueError: an unknown split, or inconsistent items (see :meth:`check`).
         """
         if split not in self.SPLITS:
             raise ValueError(f'split must be one of {", ".join(self.SPLITS)}; got {split!r}')
@@ -62,22 +62,22 @@ class Reader(ABC):
         return str(self.source)
 
     def notes(self) -> list[str]:
-        """What is worth knowing about how the data was read, such as images that were left out."""
+        """Remarks on reading the data, such as skipped images."""
         return []
 
     def altered_files(self) -> list[str]:
-        """What is wrong with files whose published md5 sum is known, a line each; most readers know none."""
+        """One line for each file that differs from its published md5 sum; most readers know no sums."""
         return []
 
     def require(self, path: Path) -> Path:
-        """``path``, or an error that says that it is missing and where to get it."""
+        """``path`` if it exists; otherwise an error that says where to get it."""
         if path.exists():
             return path
         raise FileNotFoundError(f'{path} does not exist. {self.hint}'.strip())
 
 
 def check_paths(items: Sequence, split: str, source: str) -> None:
-    """Raise a ValueError where a split is empty or lists an image twice."""
+    """Raise a ValueError if a split is empty or lists an image twice."""
     if not items:
         raise ValueError(f'{source}: split {split!r} is empty')
     seen: set[str] = set()
@@ -88,7 +88,7 @@ def check_paths(items: Sequence, split: str, source: str) -> None:
 
 
 def first_existing(folder: str | Path, *names: str) -> str:
-    """The first of ``names`` that is in ``folder``; where none is, the first of all, which messages then name."""
+    """The first of ``names`` that exists in ``folder``; if none does, the first one, for messages."""
     return next((name for name in names if Path(folder, name).exists()), names[0])
 
 
@@ -115,8 +115,8 @@ def read_table(
 
     Args:
         file: the file.
-        required: columns that must be there, with a field in every row.
-        optional: columns that may be there; named in messages.
+        required: columns that must exist, with a field in every row.
+        optional: columns that may exist; named in messages.
 
     Raises:
         ValueError: a missing column, a row of another length, or an empty required field.
@@ -142,7 +142,7 @@ def read_table(
 
 
 def read_json(file: Path) -> Any:
-    """The content of a JSON file; a ValueError names a file that is none."""
+    """The content of a JSON file; a ValueError names an invalid file."""
     try:
         return json.loads(read_text(file))
     except json.JSONDecodeError as error:

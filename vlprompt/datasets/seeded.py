@@ -1,4 +1,4 @@
-"""Reproducible augmentation: random numbers that belong to a sample, not to the process that happens to load it."""
+"""Reproducible augmentation: random numbers depend on the sample, not on the process that loads it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def sample_rng(seed: int, epoch: int, index: int) -> Iterator[None]:
 class EpochSeeded(Dataset):
     """Mixin: samples depend on (seed, epoch, index) only, and the index carries the epoch.
 
-    ``dataset[epoch * len(dataset) + i]`` is sample ``i`` as augmented in that epoch, by whichever worker, process or
-    resumed run it is loaded.  The samplers of :mod:`vlprompt.datasets.samplers` yield such indices; an ordinary
+    ``dataset[epoch * len(dataset) + i]`` is sample ``i`` as augmented in that epoch, whichever worker, process or
+    resumed run loads it.  The samplers of :mod:`vlprompt.datasets.samplers` yield such indices; an ordinary
     sampler's indices mean epoch 0.
 
     Attributes:
@@ -59,7 +59,7 @@ class EpochSeeded(Dataset):
             return self.load_sample(i)
 
     def __iter__(self) -> Iterator[dict]:
-        """The samples of epoch 0 (without this, iteration would run on into later epochs for ever)."""
+        """The samples of epoch 0 (by default, iteration would continue into later epochs for ever)."""
         return (self[i] for i in range(len(self)))
 
 
@@ -87,10 +87,10 @@ class EpochSeededDataset(EpochSeeded, BaseDataset):
 
 @DATASETS.register_module()
 class SeededDataset(EpochSeeded):
-    """A data set of mmseg or mmdet with reproducible augmentation, see :class:`EpochSeeded`.
+    """A dataset of mmseg or mmdet with reproducible augmentation, see :class:`EpochSeeded`.
 
     Args:
-        dataset: the data set, or its config.
+        dataset: the dataset, or its config.
         seed: of the random numbers of its pipeline.
     """
 
@@ -100,11 +100,11 @@ class SeededDataset(EpochSeeded):
 
     @property
     def metainfo(self) -> dict:
-        """That of the wrapped data set."""
+        """That of the wrapped dataset."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
-        """Load the annotations of the wrapped data set."""
+        """Load the annotations of the wrapped dataset."""
         self.dataset.full_init()
 
     def get_data_info(self, index: int) -> dict:

@@ -15,7 +15,7 @@ from vlprompt.structures import ClassificationSample
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``img_path`` as an RGB PIL image, not turned by EXIF orientation.
+    """Read ``img_path`` as an RGB PIL image, not rotated by EXIF orientation.
 
     Adds ``img`` and ``ori_shape`` (H, W).
 
@@ -101,7 +101,7 @@ class PackClassification(BaseTransform):
     """Finish a sample: ``inputs`` uint8 (3, H, W) RGB and ``data_samples`` with label and meta information.
 
     Args:
-        meta_keys: entries of the results that the data sample keeps, where they exist.
+        meta_keys: entries of the results that the data sample keeps, if they exist.
     """
 
     def __init__(self, meta_keys: Sequence[str] = ('sample_idx', 'img_path', 'ori_shape', 'img_shape')) -> None:

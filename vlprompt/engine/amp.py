@@ -1,4 +1,4 @@
-"""Mixed precision on whatever device is there."""
+"""Mixed precision on GPUs and CPUs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlprompt.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
-    """Autocast in the forward pass, loss scaling where the format needs it; parameters stay in fp32.
+    """Autocast in the forward pass, loss scaling if the format needs it; parameters stay in fp32.
 
     mmengine's ``AmpOptimWrapper`` asserts a GPU.  This one runs bfloat16 on the CPU.
 
@@ -26,7 +26,7 @@ class AutocastOptimWrapper(OptimWrapper):
         **kwargs: of mmengine's :class:`OptimWrapper`: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
 
     Raises:
-        ValueError: a dtype that is neither, or float16 on the CPU.
+        ValueError: another dtype, or float16 on the CPU.
     """
 
     def __init__(self, dtype: str | None = None, loss_scale: float = 2.0**16, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class AutocastOptimWrapper(OptimWrapper):
         self._inner_count += 1
 
     def step(self, **kwargs: Any) -> None:
-        """Unscale, clip if asked, and update; a step with infinite gradients is skipped and the scale halved."""
+        """Unscale, clip if configured, and update; a step with infinite gradients is skipped and the scale halved."""
         if self.clip_grad_kwargs:
             self.scaler.unscale_(self.optimizer)
             self._clip_grad()

@@ -1,14 +1,14 @@
-"""Checkpoints of prompt-tuned models: what was learned, and on top of what.
+"""Checkpoints of prompt-tuned models: the learned tensors and a description of the base weights.
 
 A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state dict holds the tensors of
-``model.trained_state_dict()`` only, kilobytes for a prompt; ``meta['vlprompt']`` says what they belong to::
+``model.trained_state_dict()`` only, kilobytes for a prompt; ``meta['vlprompt']`` describes the model::
 
     dict(base=dict(name, sha256) or None,   # weights of the frozen towers, None if they were random
          class_names=[...] or None, trained_keys=[...], model='TextClassifier',
-         data_arguments=dict(...),              # numbers of identities and the like, where a model depends on them
-         geometry=dict(grid, stride) or None)   # of the patches, where a model is made for one image size
+         data_arguments=dict(...),              # number of identities and the like, for models that need it
+         geometry=dict(grid, stride) or None)   # of the patches, for models of one image size
 
-Everything needed to go on training lies in a file of its own, :data:`RESUME_FILE`.  Models without a
+Everything needed to resume training is in a separate file, :data:`RESUME_FILE`.  Models without a
 ``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
 """
 
@@ -35,7 +35,7 @@ from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
 
 RESUME_FILE = 'resume.pth'
-"""Name, inside a work directory, of the one file from which its training can be continued."""
+"""Name of the file in a work directory from which training resumes."""
 
 
 # ------------------------------------------------------------------------------------------------ reading and writing
@@ -48,12 +48,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path: a local file, or any address mmengine's file backends understand (``http://...``).
 
     Returns:
-        The dictionary in the file.  Objects of foreign classes (a pickled scheduler, say) are replaced by
+        The dictionary in the file.  Objects of foreign classes, such as a pickled scheduler, are replaced by
         :class:`~vlprompt.engine.safe_pickle.InertObject`.
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError: the file is empty, broken, a TorchScript archive or holds no dictionary.
+        CheckpointError: the file is empty, broken, a TorchScript archive, or does not hold a dictionary.
     """
     path = str(path)
     if '://' not in path and not Path(path).is_file():
@@ -98,7 +98,7 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
 def to_plain_values(value: Any) -> Any:
     """A copy made of tensors, numbers, strings and containers only, which ``weights_only`` loading accepts.
 
-    Arrays become tensors; what has no plain form becomes its ``str``.
+    Arrays become tensors; objects without a plain form become their ``str``.
     """
     if isinstance(value, np.generic):  # before float and str, which some of them derive from
         return value.item()
@@ -127,7 +127,7 @@ def to_plain_values(value: Any) -> Any:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Tensors a checkpoint of ``model`` must hold, detached, on the CPU, each owning no more than its own storage."""
+    """Tensors that a checkpoint of ``model`` must hold: detached, on the CPU, each with storage of its own size."""
     state = model.trained_state_dict() if hasattr(model, 'trained_state_dict') else model.state_dict()
     return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
@@ -147,14 +147,14 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
 
 
 def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_classes: bool = False) -> None:
-    """Load what was learned into a model built on the same base weights.
+    """Load learned tensors into a model built on the same base weights.
 
     Args:
         model: has ``trained_state_dict()``; optionally ``base_source``, ``class_names`` and ``class_tensors``.
         checkpoint: as :func:`read_checkpoint` returns it.
         other_classes: accept a checkpoint trained on other classes, as base-to-new and cross-dataset evaluation
-            do.  Tensors that depend on the classes must still fit, but for the model's ``class_tensors``, which
-            are then left as they are.
+            do.  Tensors that depend on the classes must still fit, except for the model's ``class_tensors``, which
+            then keep their values.
 
     Raises:
         CheckpointError: other base weights, other classes, missing, unexpected or wrongly shaped tensors.
@@ -168,7 +168,7 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         )
     state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
     about = (checkpoint.get('meta') or {}).get('vlprompt')
-    if not set(model.state_dict()) <= set(state):  # else nothing of the base weights is left
+    if not set(model.state_dict()) <= set(state):  # otherwise no base weights are left
         check_base(model, checkpoint)
     if about is not None and not other_classes:
         _check_classes(model, about)
@@ -195,7 +195,7 @@ def load_whole(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool = T
     Args:
         model: the model.
         checkpoint: as :func:`read_checkpoint` returns it.
-        strict: every tensor must fit; else those that do not are logged, and stay what they are.
+        strict: every tensor must fit; otherwise those that do not are logged and keep their values.
 
     Raises:
         CheckpointError: a tensor that does not fit, with ``strict``.
@@ -207,7 +207,7 @@ def load_whole(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool = T
 
 
 def _without_class_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> set[str]:
-    """Names of the model's ``class_tensors``, such as classifiers, that the checkpoint has for other classes or not."""
+    """Names of the model's ``class_tensors``, e.g. classifiers, that the checkpoint lacks or has for other classes."""
     known = model.state_dict()
     names = {
         name
@@ -220,7 +220,7 @@ def _without_class_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> set
 
 
 def check_base(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
-    """Raise if a checkpoint was trained on other base weights than the model's; note it if it does not say.
+    """Raise if a checkpoint was trained on other base weights than the model's; log if it does not name any.
 
     Raises:
         CheckpointError: other base weights.
@@ -230,13 +230,13 @@ def check_base(model: nn.Module, checkpoint: Mapping[str, Any]) -> None:
         print_log('The checkpoint does not say which base weights and classes it was trained with.', logger='current')
         return
     if 'base' not in about:
-        print_log('The checkpoint does not name its base weights; they are taken to fit.', logger='current')
+        print_log('The checkpoint does not name its base weights, assuming they match.', logger='current')
         return
     trained_on, built_on = about['base'], describe_model(model)['base']
     if (trained_on or {}).get('sha256') != (built_on or {}).get('sha256'):
         raise CheckpointError(
             f'the checkpoint was trained on {_spell_base(trained_on)}, but the model was built on '
-            f'{_spell_base(built_on)}. Set {_base_option(model)} to the former, or take the config it was trained with.'
+            f'{_spell_base(built_on)}. Set {_base_option(model)} to the former, or use the config it was trained with.'
         )
 
 
@@ -287,9 +287,9 @@ def _origin_hint(checkpoint: Mapping[str, Any]) -> str:
 
 
 def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[str], hint: str = '') -> None:
-    """Every required tensor must be there, and every tensor must have its place; ``hint`` ends the message.
+    """Raise unless every required tensor is present and every tensor has a place; ``hint`` ends the message.
 
-    Copies of base weights are accepted: converted checkpoints of models whose towers were trained bring them.
+    Copies of base weights are accepted: converted checkpoints of models with trained towers contain them.
     """
     known = model.state_dict()
     problems = [f'missing {n} {tuple(t.shape)}' for n, t in known.items() if n in required and n not in state]

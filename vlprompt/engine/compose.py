@@ -1,15 +1,15 @@
-"""Compose a config: a method, a data set, a number of shots.
+"""Compose a config: a method, a dataset, a number of shots.
 
-A method's config names neither images nor classes; a data set's config names neither model nor schedule.  What joins
-them are a few top-level keys, in the method's file, in a file of two lines that inherits it, or on the command line::
+A method's config names neither images nor classes; a dataset's config names neither model nor schedule.  A few
+top-level keys join them, in the method's file, in a two-line file that inherits it, or on the command line::
 
     _base_ = 'configs/plot/plot_rn50.py'
     dataset, shots = 'dtd', 4
 
 ``compose`` reads them as layers, each on top of the one before:
 
-1. the data set's file, ``configs/_base_/datasets/<task>/<dataset>.py`` or a path to a file of your own;
-2. the rows of ``recipes`` that apply, for values which the published recipe varies by data set and shots::
+1. the dataset's file, ``configs/_base_/datasets/<task>/<dataset>.py`` or a path to a file of your own;
+2. the rows of ``recipes`` that apply, for values that the published recipe varies by dataset and shots::
 
        recipes = [
            dict(train_cfg=dict(max_epochs=200)),               # always
@@ -51,26 +51,26 @@ from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 
 CONDITIONS = ('dataset', 'max_shots')
-"""Keys of a row of ``recipes`` that say when it applies."""
+"""Keys of a row of ``recipes`` that state when it applies."""
 
 SHARED = '_shared'
-"""Name, in the folder of a task, of the file that all its data sets inherit; its variables are for methods to use."""
+"""Name of the file in a task's folder that all its datasets inherit; methods may set its variables."""
 
 _REFERENCE = re.compile(r'\$\{(\w+)(?:\s*\*\s*(\d+(?:\.\d+|/[1-9]\d*)?))?\}')
 """A name, and perhaps a factor: a number or a fraction."""
 
 
 def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
-    """The complete config of a method, its data set and its number of shots.
+    """The complete config of a method, its dataset and its number of shots.
 
     Args:
         cfg: as mmengine reads it; not changed.
         options: dotted keys and their values, the topmost layer.
 
     Raises:
-        ConfigError: an unknown data set, a reference ``${name}`` to nothing, a malformed row of ``recipes``, or options
+        ConfigError: an unknown dataset, a reference ``${name}`` to nothing, a malformed row of ``recipes``, or options
             that cannot be merged.
-        FileNotFoundError: the data set is given as a path that does not exist.
+        FileNotFoundError: the dataset is given as a path that does not exist.
     """
     options = dict(options or {})
     content = cfg._cfg_dict.to_dict()
@@ -84,7 +84,7 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
         content = layered(data, content)
     values = _with_options(content, options, cfg.filename)._cfg_dict.to_dict()
     if values.get('task') is not None:
-        values.pop('recipes', None)  # rows that do not apply may refer to what other data sets have
+        values.pop('recipes', None)  # rows that do not apply may refer to what other datasets have
     used: set[str] = set()
     values = _resolved(values, values, '', used)
     _refuse_copied_helpers(options, content, used, cfg.filename)
@@ -98,25 +98,25 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
         env_variables=cfg.env_variables,
         format_python_code=cfg._format_python_code,
     )
-    if not composed.get('phases'):  # each of which has a length of its own
+    if not composed.get('phases'):  # each has its own length
         follow_training_length(composed.get('param_scheduler'), composed.get('train_cfg') or {})
     return composed
 
 
 _KEPT = {'dataset', 'shots'}
-"""Which stay in a composed config, as information."""
+"""Keys that stay in a composed config, as information."""
 
 
 def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
-    """``top`` laid over ``base``: dicts are merged key by key, everything else replaces what was there.
+    """Merge ``top`` onto ``base``: dicts key by key, everything else replaces the value below.
 
-    A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.  Where the data
-    set says None (it has no validation split), settings without a ``type`` of their own have nothing to act on.
+    A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.  Where the
+    dataset says None (it has no validation split), settings without a ``type`` of their own are dropped.
 
     Args:
         base: the lower layer.
         top: the upper layer.
-        keep_marks: ``_delete_`` is for a later merge, that of a phase, and stays where it is.
+        keep_marks: keep ``_delete_`` for a later merge, that of a phase.
     """
     if not isinstance(top, Mapping):
         return copy.deepcopy(top)
@@ -140,7 +140,7 @@ def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -
     """The rows of ``recipes`` that apply, without their conditions.
 
     Raises:
-        ConfigError: a row that is no dict.
+        ConfigError: a row that is not a dict.
     """
     rows = []
     for row in recipes:
@@ -154,7 +154,7 @@ def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -
 
 
 def dataset_file(task: str, dataset: str) -> Path:
-    """The config of a data set: one of ``configs/_base_/datasets/<task>/``, or a file of your own.
+    """The config of a dataset: one of ``configs/_base_/datasets/<task>/``, or a file of your own.
 
     Raises:
         ConfigError: unknown.
@@ -169,7 +169,7 @@ def dataset_file(task: str, dataset: str) -> Path:
     if not path.is_file():
         known = [name for name in config_names(folder) if not name.startswith('_')]
         raise ConfigError(
-            f'dataset={dataset!r} is unknown.{did_you_mean(str(dataset), known)} Data sets for this method: '
+            f'dataset={dataset!r} is unknown.{did_you_mean(str(dataset), known)} Datasets for this method: '
             f'{", ".join(known)}; or the path of a config file of your own (see data/README.md)'
         )
     return path
@@ -179,7 +179,7 @@ def _data_layer(content: Mapping[str, Any]) -> dict[str, Any]:
     dataset = content.get('dataset')
     if not isinstance(dataset, str):
         raise ConfigError(
-            f'dataset={dataset!r}: name the data set, with --dataset NAME or dataset = NAME in the config; '
+            f'dataset={dataset!r}: name the dataset, with --dataset NAME or dataset = NAME in the config; '
             f'`ls {CONFIGS / "_base_" / "datasets" / content["task"]}` shows those there are'
         )
     return _read_dataset(content['task'], dataset)
@@ -197,7 +197,7 @@ def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
 
 
 def _refuse_data_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    """``dataset`` and ``shots`` mean nothing to a config that is complete already."""
+    """Raise for ``dataset`` and ``shots``, which have no meaning for a config that is complete already."""
     for key in ('dataset', 'shots'):
         if key in options:
             raise ConfigError(
@@ -233,13 +233,13 @@ def _refuse_copied_helpers(
         reason = (
             f'a helper variable, whose value has been copied already. Set {enumerate_names(places)} instead'
             if places
-            else f"nothing in it reads ${{{key}}}. Set the keys of its data sets, or write '${{{key}}}' there"
+            else f"nothing in it reads ${{{key}}}. Set the keys of its datasets, or write '${{{key}}}' there"
         )
         raise ConfigError(f'{option}={options[option]!r} has no effect on {filename}: {reason}')
 
 
 def _places_of(value: Any, node: Any, path: str = '') -> list[str]:
-    """Dotted keys below ``node`` that hold the very value."""
+    """Dotted keys below ``node`` that hold exactly this value."""
     if path and type(node) is type(value) and node == value:
         return [path]
     items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()

@@ -1,4 +1,4 @@
-"""Load a config: find it, read it, compose it with its data set, check it."""
+"""Load a config: find it, read it, compose it with its dataset, check it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
     Raises:
         FileNotFoundError: no such file.
         ConfigError: the file is not valid Python, or see :func:`~vlprompt.engine.compose.compose` and
-            :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would throw away.
+            :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would discard.
     """
     raw = config if isinstance(config, Config) else _read(find_config(config))
     cfg = compose(raw, cfg_options)

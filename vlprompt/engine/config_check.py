@@ -1,7 +1,7 @@
-"""Refuse config keys that nothing reads, types that do not exist and values of the wrong kind.
+"""Reject config keys that nothing reads, types that do not exist and values of the wrong kind.
 
 mmengine accepts any key: ``model.nctx=4`` or a misspelt ``optim_wraper`` has no effect and raises no error.  Here a
-top-level key must be one the runner reads or a helper variable of the config files, and every ``dict(type=...)``
+top-level key must be one that the runner reads or a helper variable of the config files, and a ``dict(type=...)``
 may only hold arguments of that type's constructor.
 """
 
@@ -28,7 +28,7 @@ from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 from vlprompt.registry import EVALUATOR, LOOPS, MODELS
 
-# Keys of a config whose values are built from another registry than their surroundings.
+# Config keys whose values are built by a different registry than the enclosing dict.
 REGISTRY_OF_KEY: dict[str, Registry] = dict(
     model=ours.MODELS,
     tta_model=ours.MODELS,
@@ -57,8 +57,8 @@ REGISTRY_OF_KEY: dict[str, Registry] = dict(
     init_cfg=ours.WEIGHT_INITIALIZERS,
 )
 
-# Keys that mmengine and mmcv take out of a typed dict before they call the constructor: by the registry, or by the name
-# of the dict.
+# Keys that mmengine and mmcv remove from a typed dict before they call the constructor: by registry, or by the name of
+# the dict.
 EXTRA_KEYS: dict[str, set[str]] = {
     ours.OPTIM_WRAPPERS.name: {'constructor', 'paramwise_cfg'},
     ours.PARAM_SCHEDULERS.name: {'convert_to_iter_based'},
@@ -72,7 +72,7 @@ def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
     """Names a constructor or function takes, following ``**kwargs`` up the inheritance chain.
 
     Returns:
-        The names, and whether any further name is accepted too (``**kwargs`` with no parent to take them).
+        The names, and whether any other name is accepted too (``**kwargs`` with no parent to take them).
     """
     if not inspect.isclass(target):
         return _names(target)
@@ -93,10 +93,10 @@ def _names(function: Callable) -> tuple[set[str], bool]:
 
 
 def resolve(type_: Any, registries: Iterable[Registry], default_scope: str) -> Callable | None:
-    """The class or function behind a ``type=``, asked of several registries in turn.
+    """Look up the class or function of a ``type=`` in several registries in turn.
 
-    Packages other than ours are never imported here: their types are resolved only where their registry is loaded
-    already.  None if no registry that is loaded, and none of ours, has it.
+    Packages other than ours are never imported here: their types are resolved only if their registry is loaded
+    already.  None if none of the loaded registries, ours included, has it.
     """
     if not isinstance(type_, str):
         return type_
@@ -122,7 +122,7 @@ def _child(registry: Registry, scope: str) -> Registry:
     return registry if child is None else child  # an empty registry is falsy
 
 
-# What Runner.__init__ takes and what it, the tools or the loops read from the config besides.
+# Arguments of Runner.__init__, and further keys that the runner, the tools or the loops read from the config.
 RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}) | {
     'runner_type',
     'custom_imports',
@@ -142,10 +142,10 @@ RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cf
     'shots',
 }
 
-# Helper variables that configs define by custom and that need no reader in the file itself.
+# Customary helper variables of configs, which need no reader in the file itself.
 HELPER_PATTERNS = ('_*', 'data_root', 'dataset_type', '*_pipeline', 'backend_args', 'metainfo')
 
-# Dicts without a type, whose keys are fixed all the same.
+# Dicts without a type, whose keys are fixed nevertheless.
 _PLAIN_DICTS = dict(
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     randomness={'seed', 'diff_rank_seed', 'deterministic'},
@@ -165,10 +165,10 @@ _SWITCHING_IN_MODELS = {'data_preprocessor', 'init_cfg'}
 def check_config(cfg: Config) -> None:
     """Raise if a config holds a key that nothing reads.
 
-    * Top level: keys of the runner; helper variables, that is names some file of the config reads itself, names
+    * Top level: keys of the runner; helper variables, i.e. names that a file of the config reads itself, names
       defined by a file inherited from another package, and the customary :data:`HELPER_PATTERNS`.
     * ``dict(type=T, ...)`` anywhere below a runner key: arguments of ``T``.  Types of packages that are not imported
-      yet (mmseg, mmdet) are left to their builders; nothing is imported for the check.
+      yet (mmseg, mmdet) are left to their builders; the check imports nothing.
     * Data loaders, ``model.clip``, ``model.timm``, and the few untyped dicts of the runner: their fixed keys.
 
     Raises:
@@ -268,9 +268,9 @@ class _Checker:
                 self.other.append(f'{path}.{key}={value!r} must be {wanted}')
 
     def _check_type(self, path: str, name: str, candidates: list[Registry]) -> None:
-        """Report a type that resolves nowhere, if it is one of ours or looks like a slip for a known one.
+        """Report a type that no registry knows, if it is one of ours or looks like a misspelt known one.
 
-        Others may be meant for a registry that only their builder knows; it raises its own error.
+        Others may belong to a registry that only their builder knows, which raises its own error.
         """
         hint = did_you_mean(name.removeprefix('vlprompt.'), known_types(candidates))
         if name.startswith('vlprompt.') or (hint and self.default_scope == 'vlprompt' and '.' not in name):
@@ -280,9 +280,7 @@ class _Checker:
         names, takes_more = accepted_arguments(target)
         names |= EXTRA_KEYS.get(registry.name, set()) | EXTRA_KEYS.get(path.rpartition('.')[2], set())
         self.known += [f'{path}.{name}' for name in sorted(names)]
-        if (
-            not takes_more or target is CheckpointHook
-        ):  # which hands what it does not know to the runner; ours takes none
+        if not takes_more or target is CheckpointHook:  # forwards unknown keys to the runner, ours accepts none
             self._check_keys(path, node, names, target.__name__)
 
     def _check_keys(self, path: str, node: Mapping, allowed: Iterable[str], owner: str) -> None:
@@ -298,7 +296,7 @@ def _default_loop(key: str, value: Mapping) -> type:
 
 
 def _helper_names(cfg: Config) -> set[str]:
-    """Names the config's own files read, and names that files inherited from other packages define."""
+    """Names that the config's own files read, and names that files inherited from other packages define."""
     helpers: set[str] = set()
     for file in _files(cfg.filename):
         tree = ast.parse(file.read_text(encoding='utf-8'))

@@ -1,4 +1,4 @@
-"""Where configs lie: find one by path or by name, list them, and reach them from an installed package."""
+"""Finding configs: by path or name, in lists, and in an installed package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODULE2PACKAGE.setdefault('vlprompt', 'vlprompt')  # mmengine resolves _base_ = 
 
 
 def config_names(folder: str | Path, pattern: str = '') -> list[str]:
-    """Names of the configs below ``folder``, without ``.py``, sorted; of those in ``_base_`` only from within it."""
+    """Sorted names of the configs below ``folder``, without ``.py``; ``_base_`` folders below it are skipped."""
     names = (path.relative_to(folder).with_suffix('') for path in Path(folder).rglob('*.py'))
     return sorted(name.as_posix() for name in names if '_base_' not in name.parts and pattern in name.as_posix())
 
@@ -30,7 +30,7 @@ def list_configs(pattern: str = '') -> list[str]:
     """Names of the shipped configs such as ``'plot/plot_rn50'``, as :func:`find_config` takes them.
 
     Args:
-        pattern: keep names that contain it, or that match it if it holds ``*`` or ``?``.
+        pattern: keep names that contain it, or that match it if it contains ``*`` or ``?``.
 
     Example:
         >>> list_configs('plot_rn50')[0]
@@ -43,7 +43,7 @@ def list_configs(pattern: str = '') -> list[str]:
 
 
 def find_config(config: str | Path) -> Path:
-    """The file that ``config`` means: a path, or the name of a shipped config with or without its folder and ``.py``.
+    """The file of a config, given as a path or as the name of a shipped one, with or without its folder and ``.py``.
 
     ``'configs/plot/plot_rn50.py'``, ``'plot/plot_rn50'``, ``'plot_rn50'`` and ``'vlprompt::plot/plot_rn50.py'`` are the
     same file.

@@ -1,7 +1,7 @@
-"""Are the values of a config of the right type and range?
+"""Check the type and range of config values.
 
-Arguments of this package's own types are held against the annotations of their constructors.  What belongs to mmengine,
-torch or another package is not annotated reliably; there a few keys that every run has are known by name.
+Arguments of this package's own types are compared with the annotations of their constructors.  mmengine, torch and
+other packages are not annotated reliably; of theirs, a few keys that every run has are checked by name.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ PACKAGE = __name__.partition('.')[0]
 
 
 def is_whole(value: Any) -> bool:
-    """An integer that is no boolean."""
+    """An integer, but not a boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """An integer or a float, no boolean."""
+    """An integer or a float, but not a boolean."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -49,17 +49,17 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     momentum=_RATE,
     T_max=_POSITIVE_OR_NONE,
 )
-"""Keys outside of models whose values are checked whoever reads them: what they must be, and the test."""
+"""Keys outside of models whose values are always checked: a description of valid values, and the test."""
 
 
 def wrong_by_name(key: str, value: Any) -> str | None:
-    """What the value of a well-known key must be, if it is not."""
+    """Description of the values that a well-known key may have, if ``value`` is not one of them; else None."""
     wanted, test = RULES.get(key, ('', lambda value: True))
     return None if test(value) else wanted
 
 
 def wrong_by_annotation(target: Callable, key: str, value: Any) -> str | None:
-    """What an argument of one of this package's types must be, if the value is not."""
+    """Description of the values that an argument of one of our types may have, if the value is not one of them."""
     hint = _annotations(target).get(key)
     return None if hint is None or fits(value, hint) else _readable(hint)
 
@@ -85,7 +85,7 @@ def _annotations(target: Callable) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a config can be what an annotation says; True for annotations that configs cannot spell."""
+    """Whether a value of a config can be what an annotation says; True for annotations that configs cannot express."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, argument) for argument in arguments)

@@ -5,7 +5,7 @@ models that list none, such as mmseg's and mmdet's, it is every ``num_classes=No
 leaves out, or leaves None, are added when the model is built:
 
 * a runner takes them from the dataset of its own data loader, which is built first
-  (:meth:`~vlprompt.engine.PromptRunner.build_model`); to test a checkpoint, from what the checkpoint says;
+  (:meth:`~vlprompt.engine.PromptRunner.build_model`); for the test of a checkpoint, from the checkpoint;
 * :func:`~vlprompt.apis.init_model`, which has no data, takes them from the checkpoint, and class names also from the
   list shipped for the dataset of the config (:func:`names_of_config`).
 """
@@ -53,7 +53,7 @@ def _counted(node: Any, count: int | None) -> Any:
 
 
 def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:
-    """The data arguments that ``metainfo`` of a dataset tells; names and number of classes come from ``classes``."""
+    """The data arguments in the ``metainfo`` of a dataset; names and number of classes come from ``classes``."""
     known = dict(metainfo)
     if metainfo.get('classes') is not None:
         known['class_names'] = list(metainfo['classes'])
@@ -70,13 +70,13 @@ def arguments_of_checkpoint(content: Mapping[str, Any] | None) -> dict[str, Any]
 
 
 def arguments_of_model(model: nn.Module) -> dict[str, Any]:
-    """What a checkpoint has to tell of a model's data arguments; class names stand in an entry of their own."""
+    """A model's data arguments for its checkpoint; class names have their own entry."""
     names = (name for name in getattr(model, 'data_arguments', ()) if name != 'class_names')
     return {name: getattr(model, name) for name in names}
 
 
 def names_of_config(cfg: Config) -> list[str]:
-    """Class names of the dataset that a config tests on: of a dataset known by name the shipped list, else of the data.
+    """Class names of the dataset that a config tests on: the shipped list of a dataset known by name, else the data's.
 
     Raises:
         ConfigError: a dataset of which no list is shipped, and whose files are not there either.

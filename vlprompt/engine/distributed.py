@@ -13,10 +13,10 @@ from torch import distributed as dist
 def init_cpu_process_group(launcher: str, timeout: float = 1800) -> None:
     """Join the process group over gloo.
 
-    mmengine selects a CUDA device before it looks at the backend, which fails where there is none.
+    mmengine selects a CUDA device before it looks at the backend, which fails without a GPU.
 
     Args:
-        launcher: ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``: where rank and world size are read from.
+        launcher: ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``: source of rank and world size.
         timeout: seconds after which a collective that waits for another process gives up.
 
     Raises:
@@ -47,5 +47,5 @@ def init_cpu_process_group(launcher: str, timeout: float = 1800) -> None:
 
 
 def cpu_only() -> bool:
-    """No GPU visible, so processes talk through gloo."""
+    """Whether no GPU is visible, so that processes communicate through gloo."""
     return not torch.cuda.is_available()

@@ -20,7 +20,7 @@ from vlprompt.registry import LOOPS
 
 
 class FeatureDataset(Dataset):
-    """Features in memory; asked for many at once, as a data loader does, it gives a batch.
+    """Features in memory; indexed with many positions at once, as by a data loader, it returns a batch.
 
     Attributes:
         features: (N, D), None until they are computed.
@@ -45,7 +45,7 @@ class FeatureDataset(Dataset):
 class EpochOrder(Sampler):
     """A random order of ``range(size)`` for each (seed, epoch), shared by the processes in turn.
 
-    All get equally many, since they step together: where processes do not divide ``size``, the first few come again.
+    All get equally many, since they step together: if ``size`` is not divisible, the first few are repeated.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -66,15 +66,14 @@ class EpochOrder(Sampler):
 
 @LOOPS.register_module()
 class FeatureTrainLoop(EpochBasedTrainLoop):
-    """Train by epoch on features of the frozen image tower (CLIP-ReID's first stage).
+    """Train by epoch on features of the frozen image tower (CLIP-ReID's first phase).
 
     Before the first epoch, one pass over the images of ``dataloader`` gives ``model.image_features(images)`` (N, D) in
     eval mode.  An epoch is then a random permutation of these, cut into batches of the loader's size, the last one
-    shorter; no image is touched.  The order depends on (seed, epoch) only, and several processes share each epoch.
+    shorter; no image is read again.  The order depends on (seed, epoch) only, and several processes share each epoch.
 
     Features are stored under a key of the tower's weights, its options, normalisation, list and files of the dataset,
-    pipeline and precision; a file that cannot be read or belongs to something else is computed again, and the log says
-    so.
+    pipeline and precision; a file that cannot be read or has another key is computed again, with a line in the log.
 
     Attributes:
         images: the loader of the images.
@@ -82,8 +81,8 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
 
     Args:
         runner: the runner; its model has ``image_features`` and takes ``dict(inputs=features, data_samples=labels)``.
-        dataloader: config of a loader of images with ``gt_label``.  Images are seen once, so its pipeline should be
-            that of a test; its sampler is not asked.
+        dataloader: config of a loader of images with ``gt_label``.  Images are read once, so its pipeline should be
+            that of a test; its sampler is not used.
         max_epochs: epochs.
         store: folder of the stored features; None: keep them in memory only.
         half: keep features in float16, as published.

@@ -1,4 +1,4 @@
-"""Features of a whole dataset: computed in one pass, and kept on disk under a key of everything they depend on."""
+"""Features of a whole dataset: computed in one pass and stored under a key of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.errors import CheckpointError
 
 REPORT_EVERY = 10
-"""Seconds between two lines of the log that say how far a pass has come."""
+"""Seconds between two lines of the log about the progress of a pass."""
 
 
 def image_loader(dataset: Dataset, batch_size: int, num_workers: int = 0) -> DataLoader:
@@ -44,20 +44,20 @@ def compute_features(
     batch_size: int = 64,
     num_workers: int = 0,
 ) -> dict[str, Tensor]:
-    """What ``function`` computes of every sample of a dataset, in its order; no gradients, model in eval mode.
+    """Apply ``function`` to every sample of a dataset, in its order; no gradients, model in eval mode.
 
-    Processes of a distributed run share the work, and all get all features.
+    Processes of a distributed run share the work, and each gets all features.
 
     Args:
-        function: takes a batch that the model's data preprocessor has seen, ``dict(inputs (B, 3, H, W) normalised,
+        function: takes a batch from the model's data preprocessor, ``dict(inputs (B, 3, H, W) normalised,
             data_samples)``, and returns tensors by name, (B, ...) each.
         model: has the ``data_preprocessor``; its mode is restored afterwards.
-        dataset: gives what the preprocessor takes: ``inputs`` and ``data_samples`` of one image.
+        dataset: its items are inputs of the preprocessor: ``inputs`` and ``data_samples`` of one image.
         batch_size: images at a time.
         num_workers: processes that load images.
 
     Returns:
-        The tensors by name, (N, ...) each, on the CPU, of the dtype that ``function`` gives.
+        The tensors by name, (N, ...) each, on the CPU, in the dtype that ``function`` returns.
 
     Raises:
         ValueError: the dataset is empty.
@@ -70,7 +70,7 @@ def compute_features(
     if not len(dataset):
         raise ValueError('the dataset is empty: there is no image to compute features of')
     rank, processes = get_dist_info()
-    # Every process has an image, also where there are more processes than images: their sizes must agree.
+    # Every process has an image, even with more processes than images, since their sizes must agree.
     own = Subset(dataset, range(rank, len(dataset), processes) or [0])
     parts: dict[str, list[Tensor]] = {}
     seen, due = 0, time.monotonic() + REPORT_EVERY
@@ -104,8 +104,8 @@ class FeatureStore:
 
     Args:
         folder: created when something is written.
-        key: what the features depend on, made of plain values.  It is stored in the file and compared as a whole, so a
-            file that was renamed or written by something else is never taken for another's.
+        key: everything that the features depend on, as plain values.  It is stored in the file and compared as a whole,
+            so a renamed or foreign file is never mistaken for the right one.
     """
 
     def __init__(self, folder: str | Path, key: Mapping[str, Any]) -> None:
@@ -113,7 +113,7 @@ class FeatureStore:
         self.path = Path(folder) / f'{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.pth'
 
     def read(self, size: int) -> Tensor | None:
-        """(``size``, D) features, or None, with a logged note where a file exists but cannot be used."""
+        """(``size``, D) features, or None; logs if a file exists but cannot be used."""
         if not self.path.is_file():
             return None
         try:
@@ -123,7 +123,7 @@ class FeatureStore:
             return None
         features = content.get('features')
         if content.get('key') != self.key or not isinstance(features, Tensor) or len(features) != size:
-            print_log(f'Stored features are computed again: {self.path} holds something else.', logger='current')
+            print_log(f'Stored features are computed again: {self.path} has another key.', logger='current')
             return None
         print_log(f'Features of {size} images read from {self.path}', logger='current')
         return features
@@ -141,7 +141,7 @@ def dataset_sha256(dataset: Dataset) -> str:
         dataset: an :class:`mmengine.dataset.BaseDataset`.
     """
     steps = [f'{type(step).__qualname__} {sorted(vars(step).items())!r}' for step in dataset.pipeline.transforms]
-    digest = hashlib.sha256('\n'.join(steps).encode())  # not their repr, which may tell where they are in memory
+    digest = hashlib.sha256('\n'.join(steps).encode())  # not their repr, which may contain memory addresses
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         digest.update(repr(sorted((k, v) for k, v in info.items() if k != 'sample_idx')).encode())

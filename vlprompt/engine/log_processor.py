@@ -19,7 +19,7 @@ from vlprompt.registry import LOG_PROCESSORS
 class PromptLogProcessor(LogProcessor):
     """Add ``images/s`` (all processes together) and ``cpu_memory`` (peak of this process, MB) to every line.
 
-    On a GPU mmengine already adds ``memory``, the peak of the tensors on it.  Arguments are mmengine's.
+    On a GPU mmengine already adds ``memory``, the peak memory of its tensors.  Arguments are mmengine's.
     """
 
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict[str, Any], str]:
@@ -36,7 +36,7 @@ class PromptLogProcessor(LogProcessor):
 
 
 def keep_eta_positive(hub: MessageHub) -> None:
-    """Where epochs differ in length (PK batches), there can be more steps than the first epoch promised."""
+    """Epochs may differ in length (PK batches), so there can be more steps than the first epoch suggested."""
     if (hub.get_info('eta') if 'eta' in hub.runtime_info else 0) < 0:
         hub.update_info('eta', 0.0)
 
@@ -51,6 +51,6 @@ def images_per_step(loader: DataLoader) -> float:
 
 
 def peak_memory_mb() -> int:
-    """Largest resident memory this process has had, in MB."""
+    """Peak resident memory of this process in MB."""
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20

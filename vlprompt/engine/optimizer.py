@@ -1,4 +1,4 @@
-"""Optimizer groups from patterns: frozen parameters are left out, a rule that applies to nothing is an error."""
+"""Optimizer groups from patterns: frozen parameters are skipped, and a rule that matches nothing is an error."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _RULES = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', '
 class PatternOptimWrapperConstructor:
     """Build the optimizer over trained parameters, grouped by learning rate and weight decay.
 
-    Takes the config mmengine's default constructor takes and differs where that one is silent: frozen parameters
-    are always skipped, a ``custom_keys`` entry that matches no trained parameter raises, and so does an unknown rule.
+    Takes the same config as mmengine's default constructor, but is stricter: frozen parameters are always skipped, and
+    unknown rules and ``custom_keys`` entries that match no trained parameter raise.
 
     ``paramwise_cfg`` may hold:
 

@@ -1,28 +1,28 @@
 """Training in phases, one after another, in one command.
 
-A method that trains first one part and then another says so in its config::
+A method that trains one part after another lists them in its config::
 
-    model = dict(...)                                   # what every phase shares
+    model = dict(...)                                   # shared by all phases
     phases = dict(                                      # in this order
         prompts=dict(train_cfg=dict(max_epochs=120), ...),         # merged onto the rest of the config
-        finetune=dict(start_from=dict(keys=['prototypes']), ...),  # what comes from the phase before
+        finetune=dict(start_from=dict(keys=['prototypes']), ...),  # tensors from the phase before
     )
 
-Each phase is a run of its own, in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and
-checkpoints.  Its config is the whole one with the phase's entries merged onto it, in which
+Each phase is a separate run in the folder ``<work_dir>/<phase>``, with its own optimizer, schedules, log and
+checkpoints.  Its config is the whole config with the phase's entries merged onto it, in which
 
 * ``dict(_delete_=True, ...)`` replaces an entry instead of merging;
-* ``dict(_keep_=['clip'], ...)`` replaces all of it but the named parts.
+* ``dict(_keep_=['clip'], ...)`` replaces all of it except the named parts.
 
 Leaf configs and ``--cfg-options phases.prompts.train_cfg.max_epochs=2`` change single values, since phases have names.
 
-**Hand-over.**  Every phase but the first says with ``start_from.keys`` which tensors of the last checkpoint of the
-phase before it starts from, by patterns of names (:func:`~vlprompt.engine.start_from.hand_over`); an empty list: none.
-``start_from.checkpoint`` names another file, also in a config without phases: that runs a phase from a saved file.
+**Hand-over.**  Every phase except the first states with ``start_from.keys``, a list of name patterns, which tensors it
+takes from the last checkpoint of the phase before (:func:`~vlprompt.engine.start_from.hand_over`); an empty list for
+none.  ``start_from.checkpoint`` names another file, also in a config without phases.
 
 **Resuming.**  ``tools/train.py CONFIG --resume`` skips phases that have finished, continues the one that was
-interrupted and goes on from there.  ``--phase NAME`` runs a single one.  Tools that need one model take the phase
-that the checkpoint is of, without one the last.
+interrupted and goes on from there.  ``--phase NAME`` runs a single one.  Tools that need one model build that of the
+phase that wrote the checkpoint, or of the last phase if there is no checkpoint.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ from vlprompt.messages import did_you_mean
 
 
 def phase_config(cfg: Config, name: str | None = None) -> Config:
-    """The config of one phase, which has no ``phases`` any more but its name as ``phase``; a config without phases is
-    returned as a copy.
+    """The config of one phase, with its name as ``phase`` in place of ``phases``; a config without phases is copied.
 
     Args:
         cfg: a whole config.
@@ -75,15 +74,13 @@ def phase_config(cfg: Config, name: str | None = None) -> Config:
 
 
 def phase_of(cfg: Config, checkpoint: Mapping[str, Any] | None) -> str | None:
-    """The phase of ``cfg`` that a checkpoint was saved in, as far as both tell; None is the last one for
-    :func:`phase_config`.
-    """
+    """Name of the phase of ``cfg`` that wrote the checkpoint, or None if unknown."""
     name = ((checkpoint or {}).get('meta') or {}).get('phase')
     return name if name in (cfg.get('phases') or {}) else None
 
 
 def _with_kept(changes: dict, base: Mapping) -> dict:
-    """Resolve ``_keep_`` in what is merged onto ``base``: replace an entry, but for the named parts of it."""
+    """Resolve ``_keep_`` in a dict to be merged onto ``base``: replace an entry except for its named parts."""
     resolved = {}
     for key, value in changes.items():
         below = base.get(key) if isinstance(base, Mapping) else None
@@ -98,10 +95,10 @@ def _with_kept(changes: dict, base: Mapping) -> dict:
 
 
 def phase_configs(cfg: Config) -> dict[str, Config]:
-    """Configs of all phases by name, in order: each with its folder, and with where it starts from.
+    """Configs of all phases by name, in order, each with its folder and its starting point.
 
     Raises:
-        ConfigError: a phase after the first does not say what it starts from.
+        ConfigError: a phase after the first without ``start_from``.
     """
     configs: dict[str, Config] = {}
     before = None
@@ -123,7 +120,7 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
 
 
 class PhasedRunner:
-    """All phases of a config, one after another: what ``RUNNERS.build`` gives for a config with ``phases``.
+    """All phases of a config, one after another; ``RUNNERS.build`` returns it for a config with ``phases``.
 
     Args:
         configs: of :func:`phase_configs`.
@@ -142,9 +139,11 @@ class PhasedRunner:
         return self.runner.model
 
     def test(self) -> dict[str, float]:
-        """Metrics of the last phase's model: as it was trained, or of ``load_from``."""
+        """Metrics of the last phase's model: the trained one, or that of ``load_from``."""
         if self.runner is None:
-            self.runner = RUNNERS.build(list(self.configs.values())[-1])
+            last = copy.deepcopy(list(self.configs.values())[-1])
+            last.start_from = None  # a test takes nothing over from the phase before
+            self.runner = RUNNERS.build(last)
         return self.runner.test()
 
 
@@ -164,7 +163,7 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     """Run phases one after another, all in this process (and process group).
 
     Args:
-        configs: of :func:`phase_configs`.  Where ``resume`` is set, a finished phase is not run again.
+        configs: of :func:`phase_configs`.  With ``resume``, a finished phase is not run again.
         only: name of the one phase to run; those before it must have finished, unless it names its own checkpoint.
 
     Returns:
@@ -202,9 +201,9 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
 
 
 def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
-    """Build the models of phases that will wait for ``runner`` and drop them: a mistake must not wait that long.
+    """Build and discard the models of the phases after ``runner``, so that mistakes show before training.
 
-    What they need to know of the data comes from the data that ``runner`` is about to train on.
+    Their data arguments come from the data that ``runner`` is about to train on.
     """
     for name in names:
         cfg = copy.deepcopy(configs[name])
@@ -213,14 +212,14 @@ def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Run
         try:
             if missing := missing_arguments(cfg.model, scope):
                 cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
-            with torch.random.fork_rng(devices=[]):  # what the runner draws does not depend on the trial
+            with torch.random.fork_rng(devices=[]):  # the runner's random numbers do not depend on the trial
                 MODELS.build(cfg.model)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'phase {name!r}: {error}') from error
 
 
 def _check_source(name: str, configs: Mapping[str, Config]) -> None:
-    """Raise if a phase is to start from one that has not finished."""
+    """Raise if a phase starts from one that has not finished."""
     source = (configs[name].get('start_from') or {}).get('checkpoint')
     for other, cfg in configs.items():
         if source == cfg.work_dir and finished_checkpoint(cfg) is None:
@@ -231,7 +230,7 @@ def _check_source(name: str, configs: Mapping[str, Config]) -> None:
 
 
 def _drop_delete_marks(node: Any) -> None:
-    """Remove ``_delete_`` where there was nothing to replace."""
+    """Remove ``_delete_`` marks that had nothing to replace."""
     if isinstance(node, Mapping):
         node.pop('_delete_', None)
         for value in node.values():

@@ -1,4 +1,4 @@
-"""What goes on top of the trained tensors so that training can be continued: progress, optimizer, schedules, log."""
+"""The state that resuming needs besides the trained tensors: progress, optimizer, schedules, log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _dump_hub(hub: MessageHub) -> dict[str, Any]:
 
 
 def restore_hub(state: dict[str, Any]) -> dict[str, Any]:
-    """The inverse of what :func:`resume_state` did to a message hub; a hub stored by mmengine passes unchanged."""
+    """Restore a message hub stored by :func:`resume_state`; one stored by mmengine is returned unchanged."""
     scalars = {
         name: HistoryBuffer(*(column.tolist() for column in buffer)) if isinstance(buffer, list) else buffer
         for name, buffer in state['log_scalars'].items()

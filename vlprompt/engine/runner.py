@@ -49,7 +49,7 @@ LOOP_PARTS = dict(
     val=('val_dataloader', 'val_evaluator'),
     test=('test_dataloader', 'test_evaluator'),
 )
-"""Config keys that mean nothing without ``<loop>_cfg``."""
+"""Config keys that have no meaning without ``<loop>_cfg``."""
 
 
 @RUNNERS.register_module()
@@ -57,27 +57,27 @@ class PromptRunner(Runner):
     """Train, validate and test as mmengine's :class:`Runner` does, with these differences:
 
     * unknown config keys are errors (:func:`~vlprompt.engine.config_check.check_config`);
-    * ``train_cfg``, ``val_cfg`` and ``test_cfg`` say which loops there are; what a dataset config offers to the others
-      is not used, so zero-shot and training configs inherit the same one;
+    * ``train_cfg``, ``val_cfg`` and ``test_cfg`` decide which loops run; loaders and evaluators of other loops are not
+      used, so zero-shot and training configs inherit the same dataset config;
     * ``epoch_N.pth``, ``iter_N.pth`` and ``best_*.pth`` hold only what the model's ``trained_state_dict()`` returns
-      and a description of what it belongs to (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
-      classes and every tensor.  A model without that method is stored whole; to be tested it must fit the checkpoint,
-      to be trained it takes what fits, as mmengine does;
+      and a description of the model (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
+      classes and every tensor.  A model without that method is stored whole; for a test it must fit the
+      checkpoint, for training it loads the tensors that fit, as in mmengine;
     * model arguments that follow the data (:mod:`~vlprompt.engine.data_arguments`) come from the dataset of the run's
-      own first data loader, which is built before the model where the config leaves them out;
-    * all that resuming needs is one more file, ``resume.pth``, replaced with every checkpoint.  Files are written
-      atomically;
-    * several processes without a GPU talk through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
+      own first data loader, which is built before the model if the config leaves them out;
+    * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
+      written atomically;
+    * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
     """
 
     loaded_names: frozenset[str] = frozenset()
-    """Names of the tensors that ``load_from`` and ``start_from`` brought."""
+    """Names of the tensors that came from ``load_from`` and ``start_from``."""
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
-        """The runner of a config, which need not be composed yet; of one with ``phases``, all of them in a row."""
+        """Build the runner of a config, composed or not; for one with ``phases``, a runner of all phases."""
         cfg = load_config(cfg)
         if cfg.get('phases'):
             return PhasedRunner(phase_configs(cfg))
@@ -95,7 +95,7 @@ class PromptRunner(Runner):
         leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model with the arguments that its config leaves to the data, or to the checkpoint to be tested.
+        """Build the model; arguments that its config leaves out come from the data, or from the checkpoint to test.
 
         Class names always come from the data; they are compared with the checkpoint when it is loaded.
         """
@@ -114,9 +114,9 @@ class PromptRunner(Runner):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """``metainfo`` of the dataset of this run: of its training, else its validation, else its test.
+        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set.
 
-        The data loader is built if it is not there yet, and kept for the loop.
+        Builds the data loader if necessary, and keeps it for the loop.
         """
         for loop in ('train', 'val', 'test'):
             loader = getattr(self, f'_{loop}_dataloader')
@@ -128,8 +128,8 @@ class PromptRunner(Runner):
         return {}
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap for distributed training, not at all if nothing is trained; on CPUs without device ids and with plain
-        batch norm, since statistics are synchronised between GPUs only.
+        """Wrap for distributed training, unless nothing is trained; on CPUs without device ids and with plain batch
+        norm, since only GPUs synchronise statistics.
         """
         if self.distributed and not any(p.requires_grad for p in model.parameters()):
             return model.to(get_device())
@@ -154,7 +154,7 @@ class PromptRunner(Runner):
 
     @cached_property
     def _config_text(self) -> str:
-        """The config as Python; formatting it takes half a second, so not for every checkpoint anew."""
+        """The config as Python code, cached since formatting takes half a second."""
         return self.cfg.pretty_text
 
     @master_only
@@ -171,7 +171,7 @@ class PromptRunner(Runner):
     ) -> None:
         """Write the checkpoint and, unless ``save_optimizer`` is off, the file to resume from beside it.
 
-        Called by mmengine's ``CheckpointHook``, whose arguments these are.
+        Called by mmengine's ``CheckpointHook``, which defines the arguments.
 
         Raises:
             ValueError: a remote ``out_dir``.
@@ -220,7 +220,7 @@ class PromptRunner(Runner):
         """Load a checkpoint into the model and return it.
 
         Raises:
-            CheckpointError: it cannot be read or does not belong to this model.
+            CheckpointError: unreadable, or of another model.
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
@@ -235,7 +235,7 @@ class PromptRunner(Runner):
     # ------------------------------------------------------------------------------------------------- resuming
 
     def load_or_resume(self) -> None:
-        """Resume or load as the config's ``resume``, ``load_from`` and ``start_from`` say; at most once."""
+        """Resume or load according to ``resume``, ``load_from`` and ``start_from`` of the config; at most once."""
         if self._has_loaded:
             return
         if self._resume and (self._load_from is not None or Path(self.work_dir, RESUME_FILE).is_file()):
@@ -267,7 +267,7 @@ class PromptRunner(Runner):
             map_location: unused; tensors move to the model's device.
 
         Raises:
-            FileNotFoundError: nothing there to resume.
+            FileNotFoundError: nothing to resume.
             CheckpointError: an older checkpoint, or one that was trained with another seed.
         """
         filename = resume_file(filename)
@@ -296,8 +296,8 @@ def resume_file(path: str | os.PathLike) -> str:
     """The file that holds the state to resume, given a work directory or a checkpoint in it.
 
     Raises:
-        FileNotFoundError: neither there nor beside it.
-        CheckpointError: a checkpoint that is not the newest of its directory, and so has no such state any more.
+        FileNotFoundError: no such file, or none beside the checkpoint.
+        CheckpointError: a checkpoint that is not the newest of its directory, whose state is gone.
     """
     path = Path(path)
     if path.is_dir():
@@ -319,7 +319,7 @@ def resume_file(path: str | os.PathLike) -> str:
 
 
 def _load_schedulers(schedulers: list | dict[str, list], states: list | dict[str, list]) -> None:
-    """Restore how far schedules have got; their shape is the config's, so a run can be resumed to go on longer."""
+    """Restore the progress of schedules; their shape comes from the config, so a resumed run can be longer."""
     if isinstance(schedulers, dict):
         for name in schedulers:
             _load_schedulers(schedulers[name], states[name])

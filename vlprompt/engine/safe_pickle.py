@@ -1,8 +1,8 @@
-"""Read a torch file that was pickled by foreign code, running none of that code.
+"""Read torch files that were pickled by foreign code, without running that code.
 
-``torch.load(weights_only=True)`` refuses a file as soon as it names a class outside its list, e.g. a learning-rate
+``torch.load(weights_only=True)`` rejects a file that names a class outside its list, e.g. a learning-rate
 scheduler that an official repository pickled beside the weights.  :func:`load_inert` reads such files: tensors,
-containers and plain values are rebuilt, every other object becomes an :class:`InertObject` that remembers only the
+containers and plain values are rebuilt, every other object becomes an :class:`InertObject` that keeps only the
 name of its class.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-# Constructors that build data and nothing else; anything not listed becomes an InertObject.
+# Constructors that only build data; anything not listed becomes an InertObject.
 _HARMLESS = {
     ('collections', 'OrderedDict'),
     ('collections', 'defaultdict'),
@@ -43,7 +43,7 @@ _HARMLESS = {
 
 
 class InertObject:
-    """Stands where a foreign object was: it swallows what pickle would feed that object."""
+    """Placeholder of a foreign object; it ignores the state that pickle sets."""
 
     origin = 'unknown'
 
@@ -84,7 +84,7 @@ def load_inert(path: str | Path) -> Any:
     """Load a torch checkpoint onto the CPU with every foreign object replaced by an :class:`InertObject`.
 
     Raises:
-        pickle.UnpicklingError, RuntimeError: the file is no torch checkpoint.
+        pickle.UnpicklingError, RuntimeError: not a torch checkpoint.
     """
     module = SimpleNamespace(
         __name__='inert_pickle',

@@ -1,7 +1,7 @@
 """Learning-rate schedules as the methods were published, in closed form.
 
-mmengine's own ``LinearLR``, ``CosineAnnealingLR`` and ``PolyLR`` count from 0, update recursively and know a warm-up as
-a schedule of its own only, so their rates differ from the published ones by a step or by a percent.  Here the rate is a
+mmengine's own ``LinearLR``, ``CosineAnnealingLR`` and ``PolyLR`` count from 0, update recursively and have warm-up only
+as a separate schedule, so their rates differ from the published ones by a step or by a percent.  Here the rate is a
 function of the step alone, and resuming cannot drift.
 
 ``T_max`` may be left out of a config: :func:`follow_training_length` sets it to the length of training.
@@ -28,7 +28,7 @@ class ClosedFormLR(_ParamScheduler):
 
     Args:
         optimizer: optimizer or wrapper whose groups are scheduled.
-        T_max: steps of the decay; None: the length of training, which :func:`follow_training_length` has to fill in
+        T_max: steps of the decay; None: the length of training, which :func:`follow_training_length` must fill in
             before the schedule is built.  Schedules with milestones have no ``T_max``.
         begin: step at which the schedule starts.
         end: step at which it stops; the rate stays afterwards.
@@ -45,7 +45,7 @@ class ClosedFormLR(_ParamScheduler):
     """Arguments that count steps, besides ``begin`` and ``end``; attributes of the same name."""
 
     first = 0
-    """Number of the first step, as the formula counts."""
+    """Number of the first step in the formula."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class ClosedFormLR(_ParamScheduler):
         super().__init__(optimizer, 'lr', begin, end, last_step, by_epoch, verbose)
 
     def check(self) -> None:
-        """Raise a ValueError for arguments that make no schedule."""
+        """Raise a ValueError for invalid arguments."""
         for name in self.counted:
             steps = getattr(self, name)
             if steps is None:
@@ -96,7 +96,7 @@ class ClosedFormLR(_ParamScheduler):
         """The same schedule counted in iterations, ``epoch_length`` per epoch (for ``convert_to_iter_based``).
 
         Raises:
-            ValueError: the config counts iterations already.
+            ValueError: the config already counts iterations.
         """
         if not by_epoch:
             raise ValueError(f'{cls.__name__}: convert_to_iter_based needs by_epoch=True')
@@ -111,7 +111,7 @@ class ClosedFormLR(_ParamScheduler):
         return cls(optimizer, begin=begin * epoch_length, end=end, by_epoch=False, **options)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue at the stored step; the rate follows from it, also where the stored run would have ended."""
+        """Continue at the stored step, which determines the rate, even past the end of the stored run."""
         super().load_state_dict(state_dict)
         if self.begin <= self._global_step < self.end:
             self.last_step = self._global_step - self.begin
@@ -172,7 +172,7 @@ class WarmupCosineLR(ClosedFormLR):
 
 @PARAM_SCHEDULERS.register_module()
 class LinearWarmupCosineLR(ClosedFormLR):
-    r"""Linear warm-up and half a cosine: the first stage of CLIP-ReID, LPT, VPT.
+    r"""Linear warm-up and half a cosine: the first phase of CLIP-ReID, LPT, VPT.
 
     With :math:`T` = ``T_max``, :math:`W` = ``warmup``, a group's own rate :math:`\eta`, in step
     :math:`t = f, f + 1, \dots` with :math:`f` = ``first``:
@@ -185,7 +185,7 @@ class LinearWarmupCosineLR(ClosedFormLR):
     ``eta_min``.  With ``restart`` it begins there instead: :math:`(t - W) / (T - W)` takes the place of :math:`t / T`.
 
     ======================  ============================================================
-    CLIP-ReID's first stage ``first=1``
+    CLIP-ReID's first phase ``first=1``
     LPT                     ``first=0, warmup=1, warmup_lr=1e-6, eta_min=0``
     VPT                     ``first=0, warmup=10, warmup_lr=0, eta_min=0, restart=True``
     ======================  ============================================================
@@ -237,7 +237,7 @@ class LinearWarmupCosineLR(ClosedFormLR):
 
 @PARAM_SCHEDULERS.register_module()
 class EpochWarmupStepLR(ClosedFormLR):
-    r"""Steps down at milestones, after a linear warm-up, counted from 1: the second stage of CLIP-ReID.
+    r"""Steps down at milestones, after a linear warm-up, counted from 1: the second phase of CLIP-ReID.
 
     With :math:`W` = ``warmup``, :math:`w` = ``warmup_factor``, in step :math:`e = 1, 2, \dots` (the first epoch is 1),
     a group's own rate is multiplied by
@@ -380,8 +380,8 @@ def _linear(step: int, warmup: int, ratio: float) -> float:
 def follow_training_length(param_scheduler: Any, train_cfg: Mapping[str, Any] | None) -> None:
     """Complete the schedules of a config in place: a missing ``T_max`` becomes the length of training.
 
-    That is ``max_epochs`` of a schedule by epoch and ``max_iters`` of one by iteration, without what lies before its
-    ``begin`` or behind its ``end``.  A ``T_max`` that is given and differs, and milestones that training never reaches,
+    That is ``max_epochs`` for a schedule by epoch and ``max_iters`` for one by iteration, minus the steps before its
+    ``begin`` or after its ``end``.  A ``T_max`` that is given and differs, and milestones that training never reaches,
     are kept with a warning.
 
     Args:
@@ -404,7 +404,7 @@ def follow_training_length(param_scheduler: Any, train_cfg: Mapping[str, Any] | 
         first = schedule.get('first', getattr(target, 'first', 0))
         if unreached := [step for step in schedule.get('milestones') or () if step - first >= length]:
             problems.append(f'{key}.milestones={schedule["milestones"]} ({unreached} are never reached)')
-        for problem in problems:  # Python shows a text once: configs are completed when read, and again by the runner
+        for problem in problems:  # Python shows a text once; configs are completed when read, and again by the runner
             warnings.warn(f'the length of training, train_cfg.{unit}={total}, does not match {problem}', stacklevel=1)
 
 

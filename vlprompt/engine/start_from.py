@@ -1,4 +1,4 @@
-"""Start training from tensors of another model's checkpoint: stated, checked and logged."""
+"""Start training from chosen tensors of another model's checkpoint, with checks and a log."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from vlprompt.messages import did_you_mean
 def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | None = None) -> list[str]:
     """Copy chosen tensors of a checkpoint into a model; all others stay as they are.
 
-    The log lists what was carried over and what the checkpoint holds besides.
+    The log lists the tensors that were carried over and those that were not.
 
     Args:
         model: the model to be trained, on the same base weights as the checkpoint's.
         keys: shell-style patterns of tensor names; a chosen tensor must be in the model under its own name.
-        checkpoint: a checkpoint, or a work directory, which stands for its newest one.
+        checkpoint: a checkpoint, or a work directory for its newest one.
 
     Returns:
         Names of the tensors that were carried over, in the checkpoint's order.
 
     Raises:
         FileNotFoundError: no such checkpoint.
-        CheckpointError: none given although ``keys`` asks for tensors, a pattern that matches nothing, a tensor that
+        CheckpointError: no checkpoint although ``keys`` asks for tensors, a pattern that matches nothing, a tensor that
             the model lacks or has in another shape, or other base weights.
     """
     if isinstance(keys, str):

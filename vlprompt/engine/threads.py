@@ -1,4 +1,4 @@
-"""How many threads a process computes with, when it shares the cores with its data workers."""
+"""Number of compute threads of a process that shares the cores with its data workers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 
 
 def leave_cores_to_workers(cfg: Mapping[str, Any]) -> None:
-    """On a machine without a GPU, compute with as many threads as the data workers leave cores, at least one.
+    """On a machine without a GPU, use as many threads as the data workers leave cores, at least one.
 
     More threads than cores make torch's threads wait for each other at every operation, which on two cores with two
-    workers was several times slower.  ``OMP_NUM_THREADS``, where set, is obeyed instead.  The log says how many threads
-    a run has, under ``processors``.
+    workers was several times slower.  ``OMP_NUM_THREADS``, if set, takes precedence.  The log gives the number of
+    threads under ``processors``.
     """
     if torch.cuda.is_available() or 'OMP_NUM_THREADS' in os.environ:
         return

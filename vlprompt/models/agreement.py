@@ -1,4 +1,4 @@
-"""Which class names count when a model and its data, or its checkpoint, each bring some."""
+"""Agreement on class names between a model and its data or its checkpoint."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from vlprompt.errors import ConfigError
 
 
 def agree_on_class_names(model: nn.Module, names: Sequence[str], what: str) -> None:
-    """Make a model classify among the classes that a dataset or a checkpoint really has.
+    """Make a model use the class names of a dataset or a checkpoint.
 
-    Names that the config lists are taken at their word, so a difference is an error.  Where the config only names a
-    dataset (``class_names='caltech101'``, ``model.names_follow_data``), the list shipped with this package stands in
-    for the data's own names, which decide: as many classes but spelled otherwise, they are taken over and the log says
-    which.  Whatever comes next has to agree with these.
+    Names listed in the config are binding, so a difference is an error.  If the config only names a dataset
+    (``class_names='caltech101'``, ``model.names_follow_data``), the list shipped with this package is provisional: the
+    data's own names replace it if there are as many, and the log names the changes.  Datasets and checkpoints that come
+    later must agree with these.
 
     Args:
         model: has ``class_names``, None where only their number was configured, ``set_class_names`` and
             ``names_follow_data``.
         names: of the K classes of the dataset or checkpoint, in label order.
-        what: where ``names`` come from, for messages.
+        what: source of ``names``, for messages.
 
     Raises:
         ConfigError: another number of classes, or a difference from listed names.
-        ValueError: names to take over, but context vectors that were learned for each class.
+        ValueError: new names, but context vectors that were learned for each class.
     """
     follow, model.names_follow_data = model.names_follow_data, False
     if model.class_names is None:

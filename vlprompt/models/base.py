@@ -1,4 +1,4 @@
-"""What all prompt-tuned models share: what is trained, what is frozen, and what a checkpoint must hold."""
+"""Base of all prompt-tuned models: freezing, agreement with the data, and the contents of checkpoints."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from vlprompt.models.freezing import select_frozen, select_trainable
 class PromptTunedMixin:
     """Mix into an ``nn.Module`` that holds the shared towers, by default as ``self.clip``.
 
-    A model whose towers lie elsewhere says where in ``base_prefixes`` and overrides :attr:`base_source`.
+    A model whose towers are elsewhere sets ``base_prefixes`` and overrides :attr:`base_source`.
 
-    * :meth:`freeze` leaves gradients on for parameters matching ``trainable`` only, or for those that do not match
+    * :meth:`freeze` enables gradients only for parameters that match ``trainable``, or for those that do not match
       ``frozen``;
-    * :meth:`meet_data` agrees with the datasets of a run on what both know;
+    * :meth:`meet_data` makes the model agree with the datasets of a run;
     * modules without a trained parameter stay in eval mode, so a frozen tower keeps its batch statistics;
-    * :meth:`trained_state_dict` is what a checkpoint needs besides the towers' own weights.
+    * :meth:`trained_state_dict` returns the tensors of a checkpoint, without the towers' own weights.
     """
 
     base_prefixes: tuple[str, ...] = ('clip.',)
     base_option: str = 'model.clip.weights'
     """The config key that names the towers' weights, for messages."""
     open_vocabulary: bool = False
-    """Whether classes are text alone, so that ``set_class_names`` makes the same model tell others apart; False where
-    a head or a neck was built and trained for its K classes."""
+    """Whether classes are only text, so that ``set_class_names`` lets the same model classify among others; False if a
+    head or a neck was built and trained for its K classes."""
     nested: Mapping[str, Callable] = {}
-    """Functions or classes that read untyped dicts among the constructor's arguments, so that the keys of these dicts
-    are checked; any registered class may declare it."""
+    """By argument of the constructor, the function or class that reads an untyped dict, so that its keys are checked;
+    any registered class may declare it."""
     names_follow_data: bool = False
-    """Whether the class names only stand in for those of the data, as where a config names a dataset."""
+    """Whether the class names are provisional until the data are known, as if a config names a dataset."""
     data_arguments: tuple[str, ...] = ()
-    """Constructor arguments, and attributes of the same name, that follow the data where a config leaves them out."""
+    """Constructor arguments, and attributes of the same name, that follow the data if a config leaves them out."""
     clip: CLIP
     class_names: tuple[str, ...]
     _size_warned = False
@@ -49,12 +49,12 @@ class PromptTunedMixin:
         return self.clip.source
 
     def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
-        """Agree with a dataset of the run, before anything is loaded or computed: here on the class names.
+        """Agree with a dataset of the run, before anything is loaded or computed; here: on the class names.
 
         Args:
             metainfo: of the dataset.
-            what: what messages call it.
-            training: whether it is trained on.
+            what: its name in messages.
+            training: whether it is the training set.
 
         Raises:
             ConfigError: the model does not fit the dataset, see :func:`.agree_on_class_names`.
@@ -76,7 +76,7 @@ class PromptTunedMixin:
             )
 
     def freeze(self, trainable: Sequence[str] | None = None, frozen: Sequence[str] = ()) -> None:
-        """Switch gradients on and off by patterns: see ``select_trainable``, or ``select_frozen`` without it."""
+        """Enable gradients by patterns: see ``select_trainable``, and ``select_frozen`` without ``trainable``."""
         if trainable is not None:
             select_trainable(self, trainable)
         else:
@@ -93,8 +93,8 @@ class PromptTunedMixin:
     def trained_state_dict(self) -> dict[str, Tensor]:
         """The part of ``state_dict()`` that cannot be read again from the base weights.
 
-        Of towers that came from a file, only what training changes is kept: trained parameters, and the batch
-        statistics beside them.  Randomly initialised ones are kept whole.
+        Of towers that were read from a file, only tensors that training changes are kept: trained parameters, and the
+        batch statistics beside them.  Randomly initialised towers are kept whole.
         """
         state = self.state_dict()
         if self.base_source is None:
@@ -109,7 +109,7 @@ class PromptTunedMixin:
 
 
 def _frozen_to_eval(module: nn.Module) -> None:
-    """Put every largest submodule that has parameters, none of them trained, into eval mode."""
+    """Put the largest submodules whose parameters are all frozen into eval mode."""
     parameters = list(module.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         module.eval()

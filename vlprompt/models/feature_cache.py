@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class FeatureCache:
-    """Keeps one tensor until a parameter or buffer that it was computed from changes.
+    """Caches one tensor until a parameter or buffer that it was computed from changes.
 
-    Used for text features: while gradients are recorded nothing is kept; under ``no_grad`` the features are
+    Used for text features: while gradients are recorded nothing is cached; under ``no_grad`` the features are
     computed once and returned until a parameter or a buffer (the token ids of other class names) is replaced, moved
     or written to, or autocast is switched.  Changes that leave no trace in a tensor (a write through ``.data``) need
     :meth:`clear`; models call it in ``train()`` and ``eval()``, with which every loop begins.
@@ -22,11 +22,11 @@ class FeatureCache:
         self._entry: tuple[tuple, Tensor] | None = None
 
     def clear(self) -> None:
-        """Forget."""
+        """Drop the cached tensor."""
         self._entry = None
 
     def __call__(self, compute: Callable[[], Tensor], modules: Sequence[nn.Module]) -> Tensor:
-        """``compute()``, or what it gave last time, with the parameters and buffers of ``modules`` unchanged."""
+        """``compute()``, or its last result while the parameters and buffers of ``modules`` are unchanged."""
         if torch.is_grad_enabled():
             return compute()
         tensors = [t for module in modules for t in chain(module.parameters(), module.buffers())]

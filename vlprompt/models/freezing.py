@@ -1,4 +1,4 @@
-"""Choose what is trained by shell-style patterns on parameter names; everything else is frozen."""
+"""Choose the trained parameters by shell-style patterns of their names; all others are frozen."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _require_grad(model: nn.Module, trained: set[str]) -> None:
 
 
 def describe_trainable(model: nn.Module) -> str:
-    """A short report: what is trained, and the counts of trained and frozen numbers.
+    """A short report: the trained parameters, and the counts of trained and frozen numbers.
 
     Few tensors are listed with their shapes, many by the modules (two levels deep) that hold them.
     """
@@ -93,7 +93,7 @@ def describe_trainable(model: nn.Module) -> str:
 
 
 def _closest_parameters(pattern: str, names: list[str]) -> str:
-    """Names close to a pattern: by spelling, else those of the deepest module on its path that exists."""
+    """Names close to a pattern: by spelling, else those of the deepest existing module on its path."""
     hint = did_you_mean(pattern, names)
     if hint:
         return hint

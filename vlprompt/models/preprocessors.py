@@ -1,4 +1,4 @@
-"""From loaded images to the batches that CLIP's image tower reads."""
+"""Preprocessing of loaded images into batches for CLIP's image tower."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
 
     Args:
         mean: of the R, G, B channels in units of [0, 1]; CLIP's by default.
-        std: likewise.
+        std: of the same channels.
         non_blocking: copy to the device without waiting (useful with pinned memory).
     """
 
@@ -91,7 +91,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
 
 
 def _erase(image: Tensor, sample: BaseDataElement) -> None:
-    """Fill the rectangle ``erased_box`` of a normalised image (3, H, W) with ``erased_noise``, if there are any."""
+    """Fill the rectangle ``erased_box`` of a normalised image (3, H, W), if any, with ``erased_noise``."""
     if 'erased_box' in sample:
         top, left, height, width = sample.pop('erased_box').tolist()
         image[:, top : top + height, left : left + width] = sample.pop('erased_noise')

@@ -1,4 +1,4 @@
-"""Test-time augmentation: what a model says of an image and of its mirror image, averaged."""
+"""Test-time augmentation: the mean of the predictions for an image and its mirror image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learned at the input of the towers, one idea a file."""
+"""Prompts: learned inputs of the towers, one idea per file."""
 
 from vlprompt.prompts.base import ImagePrompt, TextPrompt, readable
 from vlprompt.prompts.conditional import ConditionalPrompt

@@ -1,4 +1,4 @@
-"""What every prompt offers to a model: text prompts, and tokens of the image tower."""
+"""Interfaces of prompts: text prompts, and tokens of the image tower."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from vlprompt.clip.visual_prompts import VisualTokens
 
 
 def readable(name: str) -> str:
-    """A class name as a prompt says it: underscores become spaces."""
+    """A class name for a prompt: underscores become spaces."""
     return name.replace('_', ' ')
 
 
 class TextPrompt(nn.Module):
-    """P prompts for each of K classes; a subclass says how they are put together.
+    """P prompts for each of K classes; subclasses define their composition.
 
-    ``prompt(text)`` gives the :class:`PromptTokens`, with frozen words looked up in the tower's token embedding,
-    and ``prompt.encode(text)`` the features of all of them.  A class set is given at construction and can be
-    changed by :meth:`set_class_names` where nothing learned belongs to a class.
+    ``prompt(text)`` returns the :class:`PromptTokens`, with frozen words looked up in the tower's token embedding,
+    and ``prompt.encode(text)`` the features of all of them.  The classes are given at construction and can be
+    changed by :meth:`set_class_names` if no learned tensor belongs to a class.
 
-    A conditional prompt is written for each image: it sets ``needs_image``, and ``prompt.encode(text, features)``
+    A conditional prompt is made for each image: it sets ``needs_image``, and ``prompt.encode(text, features)``
     gives features (B, P, K, D), which are never cached.
     """
 
@@ -34,7 +34,7 @@ class TextPrompt(nn.Module):
     n_prompts: int
 
     def set_class_names(self, class_names: Sequence[str]) -> None:
-        """Prompts for another class set, with whatever was learned.
+        """Set other classes, keeping the learned tensors.
 
         Args:
             class_names: K names; underscores are read as spaces.
@@ -45,7 +45,7 @@ class TextPrompt(nn.Module):
         raise NotImplementedError(f'{type(self).__name__} must define set_class_names()')
 
     def forward(self, text: TextEncoder) -> PromptTokens:
-        """P prompts of K classes as the text tower takes them."""
+        """P prompts of K classes as input of the text tower."""
         raise NotImplementedError(f'{type(self).__name__} must define forward()')
 
     def encode(self, text: TextEncoder, features: ClipFeatures | None = None, reference: bool = False) -> Tensor:
@@ -54,7 +54,7 @@ class TextPrompt(nn.Module):
         Args:
             text: the text tower.
             features: of B images, not normalised; only a prompt that ``needs_image`` reads them.
-            reference: take the tower's path over all positions.
+            reference: use the tower's path over all positions.
 
         Returns:
             (P, K, D), the same for all images; (B, P, K, D) if the prompt ``needs_image``.
@@ -63,15 +63,15 @@ class TextPrompt(nn.Module):
 
 
 class ImagePrompt(nn.Module):
-    """Learned tokens of the image tower; a subclass says what they are made of.
+    """Learned tokens of the image tower, defined by subclasses.
 
-    It is built with ``width``, ``layers`` and ``patch_size`` of the tower, and ``prompt()`` gives the
-    :class:`VisualTokens`.  A coupled one sets ``needs_text``: it is built with the text prompt as ``prompt`` besides,
+    It is built with ``width``, ``layers`` and ``patch_size`` of the tower, and ``prompt()`` returns the
+    :class:`VisualTokens`.  A coupled prompt sets ``needs_text``: it is also built with the text prompt, as ``prompt``,
     and called with it.
     """
 
     needs_text: bool = False
-    """Whether it is built and called with the text prompt beside it."""
+    """Whether it is built and called with the text prompt."""
 
     def forward(self, prompt: TextPrompt | None = None) -> VisualTokens:
         """Tokens by block; ``prompt`` is the text prompt if it ``needs_text``."""

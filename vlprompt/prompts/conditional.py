@@ -17,7 +17,7 @@ from vlprompt.registry import MODELS
 
 @MODELS.register_module()
 class ConditionalPrompt(ContextPrompt):
-    """Context vectors shifted by what a small network makes of the image.
+    """Context vectors shifted by the output of a small network on the image.
 
     With x the global image feature, ``^`` for L2 normalisation and v_1 .. v_n the context vectors ::
 

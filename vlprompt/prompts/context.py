@@ -21,18 +21,18 @@ POSITIONS = ('end', 'middle', 'front')
 class ContextPrompt(TextPrompt):
     """P sets of n_ctx learned vectors around each class name.
 
-    What the text tower sees, for three context vectors ``v`` and the class "sea lion"::
+    Input of the text tower for three context vectors ``v`` and the class "sea lion"::
 
-        end     [SOT] v1 v2 v3 sea lion .  [EOT]        (where the class token stands, as in CoOp)
+        end     [SOT] v1 v2 v3 sea lion .  [EOT]        (position of the class name, as in CoOp)
         middle  [SOT] v1 sea lion v2 v3 .  [EOT]        (the first n_ctx // 2 vectors come first)
         front   [SOT] sea lion v1 v2 v3 .  [EOT]
 
-    With ``init='a photo of a'`` and ``n_ctx=2`` the words beyond the vectors stay as they are::
+    With ``init='a photo of a'`` and ``n_ctx=2`` the words beyond the vectors stay fixed::
 
         end     [SOT] v1 v2 of a sea lion . [EOT]
 
-    With ``depth=J`` there are J - 1 further sets of deep vectors, which replace what has become of the context vectors
-    in front of the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023; IVLP).
+    With ``depth=J`` there are J - 1 further sets of deep vectors, which replace the context vectors' outputs
+    before the blocks 1, ..., J - 1 of the text tower (MaPLe, Khattak et al., CVPR 2023; IVLP).
 
     DenseCLIP's contexts are ``position='end'`` with ``ending=''``, ``context_length=13`` (8 vectors, start and end
     token, and names of up to 3 tokens), ``init_std=1`` and ``init_cut=2``.
@@ -43,24 +43,24 @@ class ContextPrompt(TextPrompt):
         n_prompts: P, sets of context vectors per class (CoOp 1, PLOT 4).
         n_ctx: context vectors of a set; None: 16, or as many as ``init`` has tokens.
         class_specific: one set of vectors for each class ("CSC") instead of shared by all classes.
-        position: where the class name stands: ``'end'``, ``'middle'`` or ``'front'``.
+        position: of the class name: ``'end'``, ``'middle'`` or ``'front'``.
         init: None draws from N(0, ``init_std``); a string such as ``'a photo of a'`` starts every prompt from
             the embedding of its words; a list of P strings gives each prompt its own, all of the same token count
             unless ``n_ctx`` is given.  Tokens beyond ``n_ctx`` stay as fixed words between context and class name.
         init_std: standard deviation of the random initialisation; deep vectors always start from it.
-        init_cut: draw from the normal distribution cut off at plus and minus ``init_cut * init_std``.
-        ending: what follows the name (or the context behind it): CoOp's full stop, or nothing.
-        context_length: positions of a prompt, start and end token included; None: those of the text tower.  Less
-            does not change the features: a name that does not fit is an error.
-        depth: J, blocks of the text tower with context vectors of their own, 1 to the number of blocks.
+        init_cut: draw from the normal distribution truncated at plus and minus ``init_cut * init_std``.
+        ending: what follows the name (or the context after it): CoOp's full stop, or nothing.
+        context_length: positions of a prompt, start and end token included; None: those of the text tower.  Fewer
+            do not change the features: a name that does not fit is an error.
+        depth: J, blocks of the text tower with their own context vectors, 1 to the number of blocks.
 
     The parameter ``context`` is (P, n_ctx, W), or (P, K, n_ctx, W) if class-specific; ``deep``, for a depth beyond 1,
     is (J - 1, P, n_ctx, W).
 
     Raises:
-        ValueError: unknown position, a class name that does not fit behind the context, ``init`` texts that are
-            empty, of different token counts or not P of them, or shorter than ``n_ctx``; fixed words or a depth for a
-            context that does not stand in front of the name, a depth for a class-specific one or beyond the tower's.
+        ValueError: unknown position, a class name that does not fit after the context, ``init`` texts that are
+            empty, of different token counts or not P of them, or shorter than ``n_ctx``; fixed words or a depth with a
+            context that is not before the name, a depth with class-specific context or beyond the tower's.
     """
 
     def __init__(
@@ -125,13 +125,13 @@ class ContextPrompt(TextPrompt):
             raise ValueError(f'ContextPrompt: depth={depth} must be from 1 to {blocks}, the blocks of the text tower')
         if self.position != 'end' or self.class_specific:
             raise ValueError(
-                f'ContextPrompt: depth={depth} needs vectors that all classes share in front of the name: '
+                f'ContextPrompt: depth={depth} needs vectors that all classes share before the name: '
                 f"position='end' and class_specific=False, got {self.position!r} and {self.class_specific}"
             )
 
     @property
     def depth(self) -> int:
-        """J, blocks with context vectors of their own."""
+        """J, blocks with their own context vectors."""
         return 1 if self.deep is None else 1 + len(self.deep)
 
     def vectors(self) -> tuple[Tensor, ...]:
@@ -149,7 +149,7 @@ class ContextPrompt(TextPrompt):
         self._tokenize(class_names)
 
     def _tokenize(self, class_names: Sequence[str]) -> None:
-        """Ids of "name." of every class, and which row each position behind the prefix takes."""
+        """Ids of "name." of every class, and which row each position after the prefix takes."""
         texts = [readable(name) for name in class_names]
         room = self.context_length - self.n_ctx - max(self.fixed_lengths)  # for [SOT] name ending [EOT]
         check_room(class_names, [f'{text}{self.ending}' for text in texts], room, self.context_length)
@@ -169,12 +169,12 @@ class ContextPrompt(TextPrompt):
         """
         Args:
             text: the text tower.
-            context: vectors to use in place of the parameter, of its shape but for P, which may be B * P: those of B
-                images, say, image by image, if the context depends on the image.
+            context: vectors in place of the parameter, of its shape except for P, which may be B * P: for example those
+                of B images, image by image, if the context depends on the image.
 
         Returns:
-            PromptTokens of P or B * P prompts, whose prefix is the start token and what precedes every class name and
-            is shared by all classes: context vectors and fixed words (``end``), half of the vectors (``middle``) or
+            PromptTokens of P or B * P prompts, whose prefix is the start token and everything shared that precedes
+            the class names: context vectors and fixed words (``end``), half of the vectors (``middle``) or
             nothing.
         """
         context = self.context if context is None else context
@@ -195,9 +195,9 @@ class ContextPrompt(TextPrompt):
         return PromptTokens(prefix, body[:, :, shared:], eot)
 
     def _words(self, text: TextEncoder) -> tuple[Tensor, Tensor]:
-        """Embeddings of fixed words (P, F, W) that all prompts have as many of, and of (P, K, T, W) what follows.
+        """Embeddings (P, F, W) of as many fixed words as all prompts have, and (P, K, T, W) of the words after them.
 
-        Of prompts with different numbers of fixed words, the further ones stand in front of the class names.
+        If prompts have different numbers of fixed words, the surplus precedes the class names in the latter.
         """
         fixed, names = text.token_embedding(self.fixed_ids), text.token_embedding(self.name_ids)
         common = min(self.fixed_lengths)
@@ -217,7 +217,7 @@ class ContextPrompt(TextPrompt):
 
 
 def _draw(shape: tuple[int, ...], std: float, cut: float | None) -> Tensor:
-    """Normal numbers, cut off at plus and minus ``cut * std`` if that is given."""
+    """Normal numbers, truncated at plus and minus ``cut * std`` if ``cut`` is given."""
     if cut is None:
         return torch.randn(shape) * std
     return nn.init.trunc_normal_(torch.empty(shape), std=std, a=-cut * std, b=cut * std)

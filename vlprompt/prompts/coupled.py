@@ -14,13 +14,13 @@ from vlprompt.registry import MODELS
 
 @MODELS.register_module()
 class CoupledPrompt(ImagePrompt):
-    """A linear layer a block that turns the text prompt's vectors into tokens of the image tower.
+    """One linear layer per block that maps the text prompt's vectors to tokens of the image tower.
 
-    With P_i the n vectors in front of block i = 0 .. J - 1 of the text tower, the image tower gets::
+    With P_i the n vectors before block i = 0 .. J - 1 of the text tower, the image tower gets::
 
         P~_i = F_i(P_i)        F_i: W -> width, with bias
 
-    in front of its block i; in the first, they pass through ``ln_pre`` like the patches.  MaPLe is this beside a
+    before its block i; in the first, they pass through ``ln_pre`` like the patches.  MaPLe is this together with a
     ``ContextPrompt(depth=9, n_ctx=2, init='a photo of a')``.
 
     Args:

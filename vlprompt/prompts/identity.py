@@ -1,4 +1,4 @@
-"""Prompts that describe identities nobody has named: CLIP-ReID (Li et al., AAAI 2023, section 3.2)."""
+"""Prompts that describe identities without names: CLIP-ReID (Li et al., AAAI 2023, section 3.2)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from vlprompt.registry import MODELS
 
 @MODELS.register_module()
 class IdentityPrompt(TextPrompt):
-    """``A photo of a X X X X person.``: n_ctx learned vectors of its own for each identity, between fixed words.
+    """``A photo of a X X X X person.``: n_ctx learned vectors for each identity, between fixed words.
 
-    What the text tower sees for identity k::
+    Input of the text tower for identity k::
 
         [SOT] a photo of a | X_k1 X_k2 X_k3 X_k4 person . [EOT]
         prefix, shared     | suffix
 
-    The prefix is computed once for all identities, and nothing behind the end token: of 77 positions 5 + 7 per identity
+    The prefix is computed once for all identities, and nothing after the end token: of 77 positions 5 + 7 per identity
     are left.
 
     Args:
@@ -32,11 +32,11 @@ class IdentityPrompt(TextPrompt):
         text: the text tower; gives the width W and the embedding of the words.
         noun: what the pictures show, ``'person'`` or ``'vehicle'``, or any words.
         n_ctx: learned vectors of an identity.
-        words: what stands before them.
+        words: the fixed words before them.
         init_std: standard deviation of their initialisation.
 
     The parameter ``context`` is (K, n_ctx, W).  The buffers ``start`` (S, W) and ``end`` (R, W) are the token
-    embeddings of what stands before and behind it.
+    embeddings before and after it.
 
     Raises:
         ValueError: no identities, or a text that is longer than the tower.

@@ -19,9 +19,9 @@ class PromptPool(nn.Module):
     With q the class feature under the shared prompts alone and w the k keys of the highest cosine::
 
         r = (1 / k) sum_{i in w} tokens_i            joins the shared prompts in the blocks K .. L - 1
-        S / k = (1 / k) sum_{i in w} cos(q, key_i)   is all that trains the keys, by the model's ``loss_key``
+        S / k = (1 / k) sum_{i in w} cos(q, key_i)   trains the keys, through the model's ``loss_key`` alone
 
-    Nothing keeps the keys apart: where features share a strong mean, a few keys win every image (watch ``keys_used``
+    Nothing keeps the keys apart: if features share a strong mean, a few keys win every image (watch ``keys_used``
     of :class:`~vlprompt.engine.PromptUsageHook`).  ``key_init='kmeans'`` and ``center`` are remedies of ours.
 
     Args:
@@ -39,7 +39,7 @@ class PromptPool(nn.Module):
     saved unless ``center``; ``usage`` (m,), how often each group was chosen since :meth:`reset_usage`, not saved.
 
     Raises:
-        ValueError: sizes that do not go together, or an unknown ``key_init``.
+        ValueError: inconsistent sizes, or an unknown ``key_init``.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class PromptPool(nn.Module):
 
     @torch.no_grad()
     def fit(self, queries: Tensor, generator: torch.Generator) -> None:
-        """Set the mean query and the keys from (N, width) queries of training images, as the options say."""
+        """Set the mean query and the keys from (N, width) queries of training images, according to the options."""
         if self.center:
             self.mean_query.copy_(queries.mean(0))
         if self.key_init == 'kmeans':
             centred = (queries - self.mean_query.to(queries)).cpu()
-            scale = self.keys.norm(dim=1).mean()  # the length that the decay and the rate are meant for
+            scale = self.keys.norm(dim=1).mean()  # the length for which weight decay and learning rate were chosen
             self.keys.copy_(spherical_kmeans(centred, len(self.keys), generator) * scale)
 
     def match(self, query: Tensor) -> KeyMatch:
-        """The groups that images with the queries (B, width), not normalised, take; counted in ``usage``."""
+        """The groups chosen by the queries (B, width), not normalised; counted in ``usage``."""
         match = match_keys(query - self.mean_query, self.keys, self.topk)
         self.usage += torch.bincount(match.index.flatten(), minlength=len(self.usage))
         return match

@@ -23,8 +23,8 @@ class TemplatePrompt(TextPrompt):
     Args:
         class_names: K names.
         text: the text tower.
-        templates: one or several strings with ``{}`` where the class name goes, or a name that
-            :func:`vlprompt.clip.templates.templates` knows (a dataset's key, ``'ensemble-7'``, ``'ensemble-80'``).
+        templates: one or several strings with ``{}`` for the class name, or a name for
+            :func:`vlprompt.clip.templates.templates` (a dataset's key, ``'ensemble-7'``, ``'ensemble-80'``).
 
     Raises:
         ValueError: a template without ``{}``, or a class name too long for the context.

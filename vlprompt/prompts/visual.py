@@ -17,22 +17,22 @@ class VisualPrompt(ImagePrompt):
     """P tokens in the input of the first block, or of every block, the same for all images.
 
     * ``deep=False`` (VPT-shallow): the outputs of the tokens flow on through all blocks.
-    * ``deep=True`` (VPT-deep, LPT): every block gets P tokens of its own in place of the outputs of those before.
+    * ``deep=True`` (VPT-deep, LPT): every block gets its own P tokens in place of the outputs of earlier ones.
 
-    They carry no position, so it does not matter where in the sequence they stand.
+    They have no position embedding, so their place in the sequence does not matter.
 
     Args:
         width: of the trunk's tokens.
         layers: L, blocks of the trunk.
-        patch_size: of the trunk in pixels; only the uniform initialisation asks for it.
+        patch_size: of the trunk in pixels; only the uniform initialisation uses it.
         length: P.
         deep: P tokens for each of the L blocks.
-        init: ``'normal'``, N(0, 0.02), as LPT; ``'uniform'``, in +- sqrt(6 / (3 patch_size^2 + D')), as VPT.
-        project: D' of the stored tokens, brought to ``width`` by one linear layer; None: no projection.
+        init: ``'normal'``, N(0, 0.02), as in LPT; ``'uniform'``, in +- sqrt(6 / (3 patch_size^2 + D')), as in VPT.
+        project: D' of the stored tokens, projected to ``width`` by one linear layer; None: no projection.
         dropout: on the (projected) tokens of every block in training; all images of a step share one mask.
-        after_norm: on CLIP's image tower, join after ``ln_pre``, as VPT and LPT; False: pass through it like the
-            patches, as PLOT++ and IVLP.
-        sets: M alternative prompts of P tokens, each for a pass of its own (PLOT++); None: one pass.
+        after_norm: on CLIP's image tower, join after ``ln_pre``, as in VPT and LPT; False: pass through it like the
+            patches, as in PLOT++ and IVLP.
+        sets: M alternative prompts of P tokens, each with its own pass (PLOT++); None: one pass.
 
     The parameter ``tokens`` is (L, P, D') if deep, else (1, P, D'); with sets (L, M, P, D') or (1, M, P, D').
 

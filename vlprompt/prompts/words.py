@@ -1,4 +1,4 @@
-"""The words around a learned context: those it starts from, fixed ones, class names, and where each of them stands."""
+"""The words around a learned context: initial words, fixed words, class names, and their positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlprompt.prompts.base import readable
 def start_from_words(
     init: str | Sequence[str], n_prompts: int, n_ctx: int | None, text: TextEncoder
 ) -> tuple[Tensor, list[list[int]]]:
-    """Vectors that start as the embedding of words, and the words that are left.
+    """Vectors initialised with the embedding of words, and the remaining words.
 
     Args:
         init: one text for all prompts, or a text for each.
@@ -59,8 +59,8 @@ def check_room(class_names: Sequence[str], texts: Sequence[str], room: int, cont
 
     Args:
         class_names: K names, for the message.
-        texts: what each of them becomes in the prompt.
-        room: positions that context and fixed words leave for start token, text and end token.
+        texts: its text in the prompt, for each class.
+        room: positions left for start token, text and end token besides context and fixed words.
         context_length: all positions.
     """
     lengths = bpe_lengths(texts)
@@ -71,18 +71,18 @@ def check_room(class_names: Sequence[str], texts: Sequence[str], room: int, cont
             f'ContextPrompt: class {class_names[longest]!r} takes {lengths[longest]} tokens; with '
             f'{context_length - room} context vectors and fixed words, start and end token it needs '
             f'context_length={context_length - room + needed}, but context_length is {context_length}. Raise it '
-            '(no text tower of CLIP has more than 77), take fewer context vectors or shorten the name'
+            '(no text tower of CLIP has more than 77), use fewer context vectors or shorten the name'
         )
 
 
 def context_rows(n_ctx: int, leading: int, name_lengths: Tensor, n_words: int) -> Tensor:
-    """(K, n_ctx + T) order of [context (n_ctx), words (T)] behind the start token.
+    """(K, n_ctx + T) order of [context (n_ctx), words (T)] after the start token.
 
-    Sorting by a key does it: words of the name get 0, the context before it -1 and behind it 1, the rest 2.
+    Computed by sorting keys: words of the name have 0, the context before it -1 and after it 1, the rest 2.
 
     Args:
         n_ctx: context vectors.
-        leading: how many of them stand in front of the name.
+        leading: number of them before the name.
         name_lengths: (K,) tokens of each name.
         n_words: T.
     """

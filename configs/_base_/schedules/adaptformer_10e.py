@@ -7,5 +7,5 @@ optim_wrapper = dict(
 param_scheduler = dict(type='vlprompt.LinearWarmupCosineLR', warmup=0, eta_min=0.0, first=0)
 
 # No validation set takes part: the last epoch is the result.
-train_cfg = dict(by_epoch=True)  # how long, the method says by data set
+train_cfg = dict(by_epoch=True)  # how long, the method says by dataset
 auto_scale_lr = dict(enable=False, base_batch_size=128)

@@ -1,4 +1,4 @@
-# CoOp's recipe: SGD, one warm-up epoch, then half a cosine. How long, the method says by shots and data set.
+# CoOp's recipe: SGD, one warm-up epoch, then half a cosine. How long, the method says by shots and dataset.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='vlprompt.PatternOptimWrapperConstructor',

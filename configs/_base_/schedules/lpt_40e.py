@@ -16,5 +16,5 @@ param_scheduler = dict(
 )
 
 # No validation set takes part: the last epoch is the result.
-train_cfg = dict(by_epoch=True)  # how long, the method says by data set
+train_cfg = dict(by_epoch=True)  # how long, the method says by dataset
 auto_scale_lr = dict(enable=False, base_batch_size=256)

@@ -1,4 +1,4 @@
-# Re-identification on ViTs: half as many epochs as on ResNets, at a small rate that the method says by data set.
+# Re-identification on ViTs: half as many epochs as on ResNets, at a small rate that the method says by dataset.
 _base_ = './reid_rn50_120e.py'
 
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))

@@ -1,1 +1,1 @@
-"""CLIP's text side: tokenizer, prompts as tokens, the text tower and its exact savings."""
+"""CLIP's text tower: tokenizer, prompts as tokens, the transformer and its exact savings."""

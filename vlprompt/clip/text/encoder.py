@@ -31,8 +31,8 @@ class TextEncoder(nn.Module):
         quick_gelu: OpenAI's activation instead of GELU.
 
     Attributes:
-        memory_budget: bytes that one pass may hold. Without gradient the classes are cut into chunks
-            whose working memory stays below it. With gradient nothing is cut as long as the activations
+        memory_budget: bytes that one pass may hold. Without gradient the classes are split into chunks
+            whose working memory stays below it. With gradient there is one chunk as long as the activations
             kept for the backward pass are estimated to fit; beyond that, chunks are recomputed in the
             backward pass, one at a time. The result is the same.
     """
@@ -66,11 +66,11 @@ class TextEncoder(nn.Module):
         self.transformer.reset_parameters()
 
     def shorten(self, context_length: int) -> None:
-        """Cut off the positions from ``context_length`` on: lossless for prompts that end before, since nothing sees
-        what comes later.
+        """Remove the positions from ``context_length`` on: lossless for prompts that end before, since no position
+        attends to later ones.
 
         Raises:
-            ValueError: the tower has fewer positions than that.
+            ValueError: the tower has fewer positions.
         """
         if context_length > self.context_length:
             raise ValueError(f'the text tower has {self.context_length} positions, {context_length} were asked for')
@@ -89,8 +89,8 @@ class TextEncoder(nn.Module):
             (P, K, D) text features in the joint space, not normalised.
 
         Raises:
-            ValueError: if an end token lies outside of the tower's positions or of the given rows, or if there are more
-                deep prompts than blocks behind the first.
+            ValueError: an end token is outside the tower's positions or the given rows, or there are more
+                deep prompts than blocks after the first.
         """
         lengths = self._lengths(tokens)
         blocks = self.transformer.resblocks
@@ -112,11 +112,11 @@ class TextEncoder(nn.Module):
             ids: (P, K, L) long; the end token is the one with the largest id.
 
         Returns:
-            PromptTokens whose prefix is the longest beginning that all K texts of a prompt share, for
-            every prompt, and that holds no end token.
+            PromptTokens whose prefix is the longest common prefix of the K texts of every prompt, without end
+            token.
 
         Raises:
-            ValueError: if the texts of a prompt do not begin with the same token.
+            ValueError: the texts of a prompt do not begin with the same token.
         """
         eot = ids.argmax(dim=-1)
         same = (ids == ids[:, :1]).all(dim=1).all(dim=0).long().cumprod(0)
@@ -129,7 +129,7 @@ class TextEncoder(nn.Module):
         )
 
     def _lengths(self, tokens: PromptTokens) -> list[list[int]]:
-        """[P][K] tokens from the end of the prefix to the end token, checked to be there."""
+        """[P][K] tokens from the end of the prefix to the end token, which must exist."""
         shared, end = tokens.shared_length, tokens.shared_length + tokens.suffix.shape[2]
         wrong = (tokens.eot < shared) | (tokens.eot >= min(end, self.context_length))
         if wrong.any():

@@ -1,8 +1,8 @@
-"""Which text positions have to be computed, and in which order: integers only, no tensor of features.
+"""Plan of the text positions to compute and their order: integers only, no feature tensors.
 
-A *sequence* is what one class adds to one prompt: positions S .. eot. Sequences of equal length that
+A *sequence* is the part that one class adds to one prompt: positions S .. eot. Sequences of equal length that
 can be attended in one batched product form a :class:`Group`; the tokens of all groups of a *chunk*
-stand one after another in one packed (T, W) tensor, on which everything but attention works.
+are concatenated in one packed (T, W) tensor, on which everything except attention works.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Group:
 def group_by_length(lengths: Sequence[Sequence[int]]) -> list[Group]:
     """Group P x K sequences by length, shortest first.
 
-    Prompts share groups if each has the same number of sequences of every length (they always do
-    when their contexts have one length); otherwise every prompt gets groups of its own.
+    Prompts share groups if each has the same number of sequences of every length (always the case
+    if their contexts have one length); otherwise every prompt has its own groups.
 
     Args:
         lengths: [P][K] number of tokens after the shared prefix, end token included.
@@ -86,6 +86,6 @@ def pack_chunks(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
 
 
 def original_order(groups: Sequence[Group], num_classes: int) -> Tensor:
-    """(P * K,) where to find sequence (prompt p, class k) = p * K + k among the packed ones."""
+    """(P * K,) position of sequence (prompt p, class k) = p * K + k among the packed ones."""
     packed = torch.cat([(g.prompts[:, None] * num_classes + g.classes).flatten() for g in groups])
     return packed.argsort()

@@ -1,15 +1,15 @@
-"""A causal transformer over sequences that begin alike, without computing the beginning twice.
+"""A causal transformer over sequences with a common prefix, which is computed once.
 
-Position i of a causal transformer sees positions 0 .. i only. Two exact savings follow:
+Position i of a causal transformer attends to positions 0 .. i only. Two exact savings follow:
 
-* what a prompt's classes share at the front (start token, context) sees only itself, so it is computed
+* the prefix that a prompt's classes share (start token, context) attends only to itself, so it is computed
   once per prompt (:func:`prefix_keys_values`), and the classes attend to its keys and values, which are
   never copied per class;
-* only the end token is read out, so nothing after it is computed, and in the last block nothing but it
+* only the end token is read out, so nothing after it is computed, and in the last block only the end token
   (:func:`end_token_features`).
 
-Both hold for gradients too: autograd sums over the classes what flows into the shared keys and values.
-The results differ from the plain computation in the order of summation only.
+Both hold for gradients too: autograd sums the gradients of the shared keys and values over the classes.
+The results differ from the plain computation only in the order of summation.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def prefix_keys_values(blocks: nn.ModuleList, x: Tensor, deep: Sequence[Tensor] 
 
 
 def insert_deep(x: Tensor, deep: Sequence[Tensor], block: int) -> Tensor:
-    """The input (P, L, W) of a block, with positions 1 .. n replaced where there is a deep prompt for it."""
+    """The input (P, L, W) of a block, with positions 1 .. n replaced if there is a deep prompt for it."""
     if not 1 <= block <= len(deep):
         return x
     tokens = deep[block - 1].to(x.dtype)
@@ -63,7 +63,7 @@ def end_token_features(blocks: nn.ModuleList, x: Tensor, groups: Sequence[Group]
         blocks: the :class:`ResidualAttentionBlock` s.
         x: (T, W) the groups' tokens one after another, each group in the order (p, n, r), position
             embedding added.
-        groups: what the rows of x are.
+        groups: layout of the rows of x.
         cache: keys and values of the shared positions.
 
     Returns:
@@ -115,11 +115,11 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Ten
 
     Args:
         q: (p, H, n, t, d) queries.
-        k: (p, H, n, r, d) keys of each sequence, and v its values.
-        v: like k.
-        k0: (p, H, S, d) shared keys, and v0 their values.
-        v0: like k0.
-        hidden: (t, r) True where a query must not see a key of its sequence.
+        k: (p, H, n, r, d) keys of each sequence.
+        v: (p, H, n, r, d) values of each sequence.
+        k0: (p, H, S, d) shared keys.
+        v0: (p, H, S, d) shared values.
+        hidden: (t, r) True where a query must not attend to a key of its sequence.
 
     Returns:
         (p, H, n, t, d).
@@ -137,8 +137,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Ten
 def _heads(rows: Tensor, group: Group, parts: int, heads: int) -> tuple[Tensor, ...]:
     """Rows (p * n * t, parts * W) of a group -> parts tensors (p, H, n, t, W / H).
 
-    Copied, since products of permuted views would copy each of them anyhow, and since the backward pass
-    would keep all groups' rows for the sake of one view.
+    Copied, since products of permuted views would copy each of them anyway, and since a view would keep all
+    groups' rows for the backward pass.
     """
     p, n = group.classes.shape
     split = rows.view(p, n, -1, parts, heads, rows.shape[-1] // (parts * heads)).permute(3, 0, 4, 1, 2, 5)
@@ -159,5 +159,5 @@ def _of_prompts(shared: tuple[Tensor, Tensor], group: Group) -> tuple[Tensor, Te
 
 
 def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Where each part begins."""
+    """Start of each part."""
     return [sum(sizes[:i]) for i in range(len(sizes))]

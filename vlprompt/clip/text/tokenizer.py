@@ -15,7 +15,7 @@ END_TOKEN = 49407
 
 @lru_cache(maxsize=1)
 def _bpe():
-    from open_clip.tokenizer import SimpleTokenizer  # imported here: it loads all of open_clip and timm
+    from open_clip.tokenizer import SimpleTokenizer  # imported here since it loads all of open_clip and timm
 
     return SimpleTokenizer()
 
@@ -26,7 +26,7 @@ def _encode(text: str) -> tuple[int, ...]:
 
 
 def encode(text: str) -> list[int]:
-    """Token ids of a text, without start and end token. Case, HTML entities and runs of spaces do not matter."""
+    """Token ids of a text, without start and end token. Case, HTML entities and repeated spaces do not matter."""
     return list(_encode(text))
 
 
@@ -43,20 +43,20 @@ def bpe_lengths(texts: Sequence[str]) -> list[int]:
 def tokenize(
     texts: str | Sequence[str], context_length: int = CONTEXT_LENGTH, names: Sequence[str] | None = None
 ) -> Tensor:
-    """Token ids as CLIP reads them: start token, text, end token, then zeros.
+    """Token ids for CLIP: start token, text, end token, then zeros.
 
     The end token has the largest id, so its position is ``ids.argmax(-1)``.
 
     Args:
         texts: one text or N.
         context_length: L.
-        names: what an error calls each text, such as the class name it was made from; None: the text.
+        names: name of each text in errors, such as its class name; None: the text itself.
 
     Returns:
         (N, L) long.
 
     Raises:
-        ValueError: if a text does not fit into L positions; the message names it.
+        ValueError: a text does not fit into L positions; the message names it.
 
     Example:
         >>> tokenize('a photo of a cat.')[0, :8].tolist()

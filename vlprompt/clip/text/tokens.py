@@ -1,4 +1,4 @@
-"""Prompts as the text tower takes them: embeddings, with what is shared kept apart."""
+"""Prompts as input of the text tower: embeddings, with the shared part separate."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor
 class PromptTokens:
     """P prompts for each of K classes, before position embeddings are added.
 
-    What all classes of a prompt have in common stands in ``prefix`` once. The text tower computes it
-    once, so the sharing is a property of the data and not a flag: with class-specific context the
-    prefix is the start token alone, with context in front of the name it is start token + context.
+    The part that all classes of a prompt share is in ``prefix``, which the text tower computes once. So
+    sharing is a property of the data and not a flag: with class-specific context the prefix is the start
+    token alone, with context before the name it is start token + context.
 
     Attributes:
-        prefix: (P, S, W) positions 0 .. S-1, S >= 1: start token and whatever is the same for all
-            classes.
+        prefix: (P, S, W) positions 0 .. S-1, S >= 1: start token and everything that all classes
+            share.
         suffix: (P, K, R, W) positions S .. S+R-1, class by class. Rows after the end token are never
             read. May be an expanded view.
         eot: (P, K) integer, absolute position of the end token, S <= eot < S + R.
         deep: deep prompts (MaPLe, IVLP): entry i, (P, n, W) with n < S, replaces the residual stream at positions
-            1 .. n in front of block i + 1.  They carry no position embedding.  Since these positions lie in the
-            prefix, what follows from them is shared by all classes too.
+            1 .. n before block i + 1.  They carry no position embedding.  Since these positions are in the
+            prefix, their keys and values are shared by all classes too.
 
     Raises:
-        ValueError: if the shapes do not belong together, or deep prompts reach beyond the prefix.
+        ValueError: inconsistent shapes, or deep prompts that reach beyond the prefix.
     """
 
     prefix: Tensor
@@ -49,7 +49,7 @@ class PromptTokens:
         for tokens in self.deep:
             if tokens.dim() != 3 or tokens.shape[::2] != self.prefix.shape[::2] or tokens.shape[1] >= shared:
                 raise ValueError(
-                    f'deep prompts must be (P, n, W) = ({prompts}, n, {width}) and lie behind the start token in a '
+                    f'deep prompts must be (P, n, W) = ({prompts}, n, {width}) and lie after the start token in a '
                     f'prefix of {shared} positions, so n < {shared}; got {tuple(tokens.shape)}'
                 )
 
@@ -73,10 +73,10 @@ class PromptTokens:
         return replace(self, suffix=self.suffix[:, classes], eot=self.eot[:, classes])
 
     def embeddings(self, length: int) -> Tensor:
-        """The input of the first block in full: (P, K, length, W), zeros where nothing is given.
+        """The input of the first block in full: (P, K, length, W), zeros elsewhere.
 
         Raises:
-            ValueError: if an end token lies at or after ``length``.
+            ValueError: an end token is at or after ``length``.
         """
         if int(self.eot.max()) >= length:
             raise ValueError(f'an end token stands at position {int(self.eot.max())}, outside of {length} positions')

@@ -1,4 +1,4 @@
-"""CLIP-ReID: the whole second stage, image tower included, and the prompts of the first."""
+"""CLIP-ReID: the whole second phase, image tower included, and the prompts of the first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = ((256, 128), (256, 256), (384, 128), (384, 384), (224, 224))
 """Heights and widths in pixels that position embeddings are looked up among; the first match counts."""
 STRIDES = (16, 12)
 END_LENGTH = 3
-"""Tokens behind the learned vectors: "person" or "vehicle", the full stop and the end token."""
+"""Tokens after the learned vectors: "person" or "vehicle", the full stop and the end token."""
 VERI = dict(num_ids=576, rows=160, num_cameras=20, num_views=8)
 """The one published model whose side information has viewpoints too."""
 
@@ -41,7 +41,7 @@ def _require(state: State, method: str, *keys: str) -> None:
 
 @converter('clip-reid')
 def convert_clip_reid(state: State) -> State:
-    """Baseline or second stage -> :class:`~vlprompt.models.reid.reidentifier.ReIdentifier`.
+    """Baseline or second phase -> :class:`~vlprompt.models.reid.reidentifier.ReIdentifier`.
 
     The text tower is not kept; where there are prompts, their text features are computed once as ``prototypes``.  The
     side information of a ResNet, which was never used, is left out.
@@ -61,7 +61,7 @@ def convert_clip_reid(state: State) -> State:
 
 @converter('clip-reid-prompts')
 def convert_clip_reid_prompts(state: State) -> State:
-    """First or second stage -> :class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`, with text tower."""
+    """First or second phase -> :class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`, with text tower."""
     keys = [f'prompt_learner.{name}' for name in ('cls_ctx', 'token_prefix', 'token_suffix')]
     _require(state, 'clip-reid-prompts', *keys, 'text_encoder.positional_embedding')
     context, start, suffix = (state[key].float() for key in keys)

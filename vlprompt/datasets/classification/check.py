@@ -1,4 +1,4 @@
-"""Look for everything that is wrong with a data set, instead of stopping at the first error."""
+"""Check a dataset and report all problems instead of stopping at the first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vlprompt.evaluation.shot_accuracy import CONVENTIONS, shot_groups
 
 @dataclass
 class Findings:
-    """What any check finds.
+    """Findings of a check.
 
     Attributes:
         source: file or folder that was read.
-        problems: one line each; empty if all is well.
-        notes: what is worth knowing but no error.
+        problems: one line each; empty if there are none.
+        notes: findings that are not errors.
     """
 
     source: str
@@ -30,7 +30,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Notes, problems, and how many there are of the latter."""
+        """Notes, problems, and the number of problems."""
         lines = [f'note: {note}' for note in self.notes]
         lines += [f'PROBLEM: {problem}' for problem in self.problems]
         return [*lines, f'{len(self.problems)} problems']
@@ -38,7 +38,7 @@ class Findings:
 
 @dataclass
 class DatasetReport(Findings):
-    """What :func:`check_dataset` found.
+    """Findings of :func:`check_dataset`.
 
     Attributes:
         classes: class names in label order; empty if they could not be read.
@@ -63,13 +63,13 @@ class DatasetReport(Findings):
 def check_dataset(reader: SplitReader, workers: int = 4) -> DatasetReport:
     """Read all splits, open every image, and compare the splits.
 
-    Problems are: entries that the reader refuses (label gaps, unknown or twice-used names, duplicates, ...),
+    Problems are: entries that the reader rejects (label gaps, unknown or twice-used names, duplicates, ...),
     lists that are not the published ones (by md5), missing and undecodable images, classes without training images,
     and images that are in two splits, by path or by content (the bytes of the file).  Identical files within a split
     and classes without test images are notes.
 
     Args:
-        reader: of the data set.
+        reader: of the dataset.
         workers: threads that open images.
     """
     report = DatasetReport(str(reader.source))
@@ -112,7 +112,7 @@ def _compare_classes(splits: dict[str, list[Item]], report: DatasetReport) -> No
 
 
 def _describe_tail(report: DatasetReport) -> None:
-    """Note how uneven the training images are, as far as they are."""
+    """Note the imbalance of the training images, if any."""
     counts = [report.counts.get('train', Counter())[label] for label in range(len(report.classes))]
     if not counts or min(counts) in (0, max(counts)):
         return
@@ -167,7 +167,7 @@ def open_images(root: Path, files: dict[str, list[str]], workers: int, report: F
 
 
 def _digest(path: Path) -> bytes | str:
-    """Hash of a decodable image file, or what is wrong with it."""
+    """Hash of a decodable image file, or its problem."""
     try:
         content = path.read_bytes()
         decode_rgb(content)

@@ -1,4 +1,4 @@
-"""What few-shot and long-tailed data sets have in common."""
+"""Base of few-shot and long-tailed datasets."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ class ClassificationDataset(ListedDataset):
         return [dict(img_path=str(root / item.path), gt_label=item.label) for item in items]
 
     def get_cat_ids(self, index: int) -> list[int]:
-        """The label of an image, as mmengine's wrappers ask for it."""
+        """The label of an image, for mmengine's wrappers."""
         return [self.get_data_info(index)['gt_label']]

@@ -31,13 +31,13 @@ class FewShotDataset(ClassificationDataset):
     ``*.txt``            lines ``path label``, ``path,label`` or ``path,label,split``
     ===================  =========================================================================
 
-    ``'{split}.txt'`` is a list per split, ``'split*.json'`` the one file in ``data_root`` that matches.  The class
-    names of folders and split files are theirs; those of lists come from ``classes``, or from ``classnames.txt`` in
+    ``'{split}.txt'`` is a list per split, ``'split*.json'`` the one file in ``data_root`` that matches.  Folders and
+    split files contain the class names; those of lists come from ``classes``, or from ``classnames.txt`` in
     ``data_root`` if there is one, or are the labels in the training list.
 
     Draws are those of the CoOp-family papers, number for number (see
-    :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): of the training split ``shots`` images
-    per class, of the validation split min(``shots``, 4).  The test split is never drawn from, nor is ImageNet's
+    :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): ``shots`` training images
+    per class and min(``shots``, 4) validation images.  The test split is never drawn from, nor is ImageNet's
     validation split, which is its test split.  Base and new classes are selected, and renumbered from 0, after
     the draw.
 
@@ -45,9 +45,9 @@ class FewShotDataset(ClassificationDataset):
     ``class_counts`` are the C numbers of images.
 
     Args:
-        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        data_root: the folder of this dataset; None: that of the benchmark below ``data/``.
         dataset: a benchmark, e.g. ``'caltech101'``; None for your own data.
-        ann_file: of your own data, relative to ``data_root``.
+        ann_file: annotation file of your own data, relative to ``data_root``.
         data_prefix: folder that image paths are relative to, itself relative to ``data_root``.
         classes: the class names of your own folders or lists in label order: names, or a text file in
             ``data_root`` with one name per line.
@@ -59,7 +59,7 @@ class FewShotDataset(ClassificationDataset):
         lazy_init: read the files on first use instead of now.
 
     Raises:
-        FileNotFoundError: what is missing, and where to get it.
+        FileNotFoundError: a missing file or folder; the message says where to get it.
         ValueError: inconsistent entries; the message names file, entry and class.
     """
 

@@ -1,4 +1,4 @@
-"""Which images a k-shot experiment sees, and how the classes are halved for base-to-new experiments."""
+"""Draws of k-shot experiments, and the halving of classes for base-to-new experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entries of a classification data set, and what must hold for them."""
+"""The items of a classification dataset, and their checks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def names_by_label(items: Sequence[Item], source: str) -> list[str]:
     """The class names in label order.
 
     Args:
-        items: all entries that define the classes.
-        source: the file or folder they come from, for the messages.
+        items: all items that define the classes.
+        source: their file or folder, for messages.
 
     Raises:
         ValueError: a label with two names, or labels that are not 0..C-1.

@@ -15,7 +15,7 @@ from vlprompt.registry import DATASETS
 
 @DATASETS.register_module()
 class LongTailedDataset(ClassificationDataset):
-    """Images with class labels, of which some classes have many and some few for training.
+    """Images with class labels; some classes have many training images, others few.
 
     A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``:
     ``'places_lt'``, ``'imagenet_lt'``, ``'inat2018'``, ``'cifar100_lt'`` (with ``imbalance``), ``'imagenet_sketch'``
@@ -24,16 +24,16 @@ class LongTailedDataset(ClassificationDataset):
     Your own data lies in ``data_root`` too and is described by ``ann_file``, in the forms of
     :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`.  Lines ``path label`` with labels 0..C-1, one
     file per split, are ``'{split}.txt'``; the class names of these lists come from ``classes``, or from
-    ``classnames.txt`` in ``data_root`` if there is one, or are the folders that the training images lie in.
+    ``classnames.txt`` in ``data_root`` if there is one, or are the folders of the training images.
 
     ``metainfo`` has ``classes``, the C class names in label order; ``cls_num_list``, the C numbers of *training*
-    images whatever the split, from which losses, samplers and metrics know head and tail; and ``dataset``.
+    images whatever the split, which tell losses, samplers and metrics head and tail; and ``dataset``.
     ``labels`` is the (N,) int64 array of this split's labels.
 
     Args:
-        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        data_root: the folder of this dataset; None: that of the benchmark below ``data/``.
         dataset: a benchmark; None for your own data.
-        ann_file: of your own data, relative to ``data_root``.
+        ann_file: annotation file of your own data, relative to ``data_root``.
         data_prefix: folder that image paths are relative to, itself relative to ``data_root``.
         classes: the class names of your own data in label order: names, or a text file in ``data_root`` with one
             name per line.
@@ -47,7 +47,7 @@ class LongTailedDataset(ClassificationDataset):
         lazy_init: read the files on first use instead of now.
 
     Raises:
-        FileNotFoundError: what is missing, and where to get it.
+        FileNotFoundError: a missing file or folder; the message says where to get it.
         ValueError: inconsistent entries; the message names file, line or image, and label.
     """
 

@@ -21,7 +21,7 @@ from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, METRICS
 
 LISTED = 20
-"""Entries left out that the log names; the others are counted."""
+"""Number of skipped entries that the log lists; the others are only counted."""
 
 
 @DATASETS.register_module()
@@ -40,23 +40,23 @@ class CocoInstances(CocoDataset):
 
     Args:
         data_root: the folder.
-        split: of the default ``ann_file`` and ``data_prefix``.
+        split: name of the split in the default ``ann_file`` and ``data_prefix``.
         ann_file: annotation file, relative to ``data_root`` unless absolute; None: as above.
         data_prefix: ``dict(img=...)``, folder of the images, relative to ``data_root`` unless absolute; None: as above.
-        classes: K names among the categories, in the order of the labels; None: all of the file.
+        classes: K names among the categories, in the order of the labels; None: all categories of the file.
         masks: every object needs a mask.
         broken: ``'error'`` on a broken entry, or ``'skip'`` it; the log counts and lists what was skipped.
         palette: K RGB colours for pictures; by default those of PASCAL VOC's masks, without black.
         **kwargs: of mmdet's ``CocoDataset``, such as ``pipeline``, ``filter_cfg`` and ``test_mode``.
 
     Attributes:
-        skipped: one line for every entry left out.
+        skipped: one line for every skipped entry.
 
     Raises:
         FileNotFoundError: no such annotation file.
         CocoError: see :func:`~vlprompt.datasets.dense.coco_json.read_coco`; also if no image is left, or all boxes
             are less than a pixel wide or high.
-        ValueError: not as many colours as classes.
+        ValueError: the numbers of colours and classes differ.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class CocoInstances(CocoDataset):
             data_root, f'annotations/instances_{split}.json', f'annotations/{split}.json'
         )
         data_prefix = data_prefix or dict(img=f'images/{split}')
-        # Kept in metainfo, from where the metric takes it: a path joined to an absolute one is the latter.
+        # Kept in metainfo for the metric; joining a folder and an absolute path gives the absolute path.
         self._source = dict(
             ann_file=str(Path(data_root, ann_file)),
             image_folder=str(Path(data_root, data_prefix['img'])),
@@ -94,7 +94,7 @@ class CocoInstances(CocoDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """One dict per image, as mmdet makes it, of the sound entries."""
+        """One dict per image in mmdet's form, without broken entries."""
         content, self.skipped = read_coco(**self._source)
         self._warn('broken entries left out', self.skipped)
         if not content['images']:
@@ -105,10 +105,10 @@ class CocoInstances(CocoDataset):
         try:
             return super().load_data_list()
         finally:
-            del self.COCOAPI  # the class's own again: data sets are pickled
+            del self.COCOAPI  # restores the method of the class: datasets are pickled
 
     def filter_data(self) -> list[dict]:
-        """The images that ``filter_cfg`` leaves."""
+        """The images that pass ``filter_cfg``."""
         kept = super().filter_data()
         if not kept:
             raise CocoError(
@@ -134,7 +134,7 @@ class CocoInstances(CocoDataset):
 
 
 def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
-    """What mmdet calls with a path to get pycocotools' index, for annotations that are read already."""
+    """Replacement for pycocotools' index, which mmdet builds from a path, for annotations in memory."""
 
     def make(_: str | None = None) -> COCO:
         api = COCO()
@@ -150,7 +150,7 @@ def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
 class CocoInstancesMetric(CocoMetric):
     """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds.
 
-    Which they are, the metric learns from the data set; broken entries that this leaves out count for neither side.
+    The metric gets them from the dataset; broken entries that the dataset skipped are not evaluated.
 
     Args:
         **kwargs: of mmdet's ``CocoMetric`` except ``ann_file``.
@@ -160,16 +160,16 @@ class CocoInstancesMetric(CocoMetric):
         super().__init__(ann_file=None, **kwargs)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Note the predictions of a batch.
+        """Record the predictions of a batch.
 
         Raises:
-            ValueError: the data set is no :class:`CocoInstances`.
+            ValueError: the dataset is not a :class:`CocoInstances`.
         """
         if self._coco_api is None:
             source = (self.dataset_meta or {}).get('coco')
             if source is None:
                 raise ValueError(
-                    "CocoInstancesMetric needs a data set of type 'vlprompt.CocoInstances'; for another one take "
+                    "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one use "
                     "dict(type='CocoMetric', ann_file=...)"
                 )
             content, _ = read_coco(**source)

@@ -1,4 +1,4 @@
-"""COCO annotation files, checked entry by entry before anything is trained on them; needs no mmdet."""
+"""COCO annotation files, checked entry by entry before training; needs no mmdet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 BROKEN = ('error', 'skip')
 FARTHEST = 1e6
-"""Pixels from the image's corner beyond which a number is no coordinate; pycocotools fails on larger polygons."""
+"""Largest valid coordinate in pixels; pycocotools fails on larger polygons."""
 
 
 class CocoError(ValueError):
@@ -30,23 +30,23 @@ def read_coco(
     """Read an annotation file in COCO's form and check every entry.
 
     ``images`` need id, file_name, width and height; ``categories`` id and name; ``annotations`` id, image_id,
-    category_id and bbox.  Where ``area`` or ``iscrowd`` is missing, the area of the mask, or else of the box, and 0 are
-    filled in.
+    category_id and bbox.  A missing ``area`` becomes the area of the mask, or else of the box; a missing ``iscrowd``
+    becomes 0.
 
     Args:
         ann_file: the JSON file.
-        image_folder: where the images must exist; None: not looked at.
+        image_folder: where the images must exist; None: images are not checked.
         classes: names of the categories to keep, in the order of the labels; None: all, in the file's order.
-            Annotations of the others are left out without being called broken.
-        masks: every object needs a mask.  Without, those that are there must be sound all the same.
-        broken: what to do with an entry that is broken: ``'error'``, or ``'skip'`` it.
+            Annotations of other categories are dropped, but do not count as broken.
+        masks: every object needs a mask.  Otherwise masks are optional, but must be valid.
+        broken: ``'error'`` raises at a broken entry, ``'skip'`` drops it.
 
     Returns:
         The content, ``categories`` in the order of the labels, and one line for every entry that was skipped.
 
     Raises:
         FileNotFoundError: no such file.
-        CocoError: no JSON, one of the three lists is missing, categories that cannot be told apart or lack one of
+        CocoError: not JSON, one of the three lists is missing, duplicate categories or a missing one of
             ``classes``, or a broken entry with ``broken='error'``: a box that is empty, not finite or entirely outside
             the image; a mask that is empty, malformed or of another size; an unknown image or category; a missing
             field, a number used twice, a missing image file.
@@ -74,7 +74,7 @@ def category_names(ann_file: str | Path) -> list[str]:
     """Names of the categories, in the file's order.
 
     Raises:
-        FileNotFoundError, CocoError: as of :func:`read_coco`.
+        FileNotFoundError, CocoError: as in :func:`read_coco`.
     """
     path = Path(ann_file)
     return [category['name'] for category in _Checker(path, 'error').categories(_load(path)['categories'], None)]
@@ -94,7 +94,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 class _Checker:
-    """Goes through the entries of one file and raises at a broken one, or notes and drops it."""
+    """Checks the entries of one file; raises at a broken one, or records and drops it."""
 
     def __init__(self, path: Path, broken: str) -> None:
         self.path, self.broken = path, broken
@@ -114,7 +114,7 @@ class _Checker:
                 kept.append(dict(entry))
             elif self.broken == 'error':
                 raise CocoError(
-                    f"{self.path}: {name}: {problem}. Correct the file, or set broken='skip' in the data set to leave "
+                    f"{self.path}: {name}: {problem}. Correct the file, or set broken='skip' in the dataset to leave "
                     'broken entries out'
                 )
             else:
@@ -141,7 +141,7 @@ class _Checker:
 
 
 def _belongs(annotation: Any, categories: set, images: set) -> bool:
-    """Of a category that is not asked for, or of an image that was reported itself."""
+    """Whether the annotation is of an unselected category, or of an image that was reported itself."""
     return isinstance(annotation, Mapping) and (
         _is_in(annotation.get('category_id'), categories) or _is_in(annotation.get('image_id'), images)
     )
@@ -190,7 +190,7 @@ def _box_problem(box: Any, size: tuple[int, int]) -> str | None:
     if width <= 0 or height <= 0:
         return f'its bbox {box!r} is empty'
     if x >= size[1] or y >= size[0] or x + width <= 0 or y + height <= 0:
-        return f'its bbox {box!r} is outside of the image of {size[1]} x {size[0]} pixels'
+        return f'its bbox {box!r} is outside the image of {size[1]} x {size[0]} pixels'
     return None
 
 
@@ -214,15 +214,15 @@ def _polygons_problem(polygons: list, size: tuple[int, int]) -> str | None:
     if not all(isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0 for part in polygons):
         return 'one of its polygons has fewer than three corners, or half a corner'
     if not all(_finite(part, FARTHEST) for part in polygons):
-        return 'its polygons hold something else than finite numbers of pixels'
+        return 'its polygons must hold finite numbers of pixels'
     return None if coco_mask.area(_runs(polygons, size)) else 'its mask is empty'
 
 
 def run_lengths(counts: str) -> list[int] | None:
-    """The runs that a string of COCO's compressed form stands for, zeros first; None if it breaks off.
+    """The runs in a string of COCO's compressed form, zeros first; None if it is truncated.
 
-    Characters from '0' on carry five bits each, low bits first, and whether more follow; from the third on, runs are
-    stored as differences to the last but one.  pycocotools decodes anything, so damage shows in their sum only.
+    Characters from '0' on carry five bits each, low bits first, and a continuation flag; from the third on, runs are
+    stored as differences to the last but one.  pycocotools decodes anything, so only their sum reveals damage.
     """
     runs: list[int] = []
     value = shift = 0
@@ -245,7 +245,7 @@ def _runs(mask: Any, size: tuple[int, int]) -> dict:
 
 
 def _finite(values: Iterable[Any], limit: float = 1e18) -> bool:
-    """All are numbers between plus and minus ``limit``; NaN is not."""
+    """Whether all are numbers between plus and minus ``limit``, and none is NaN."""
     return all(isinstance(v, (int, float)) and not isinstance(v, bool) and -limit <= v <= limit for v in values)
 
 

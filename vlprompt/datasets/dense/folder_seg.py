@@ -19,7 +19,7 @@ from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, TRANSFORMS
 
 UNLABELLED = 255
-"""What mmseg's heads, losses and metrics leave out, and what padding is filled with."""
+"""The label that mmseg's heads, losses and metrics ignore; also the value of padding."""
 
 
 @DATASETS.register_module()
@@ -38,20 +38,20 @@ class FolderSegDataset(BaseSegDataset):
         data_root: the folder.
         split: name of the sub-folder of ``images`` and ``masks``; '' for none.
         images: name of the folder of the images.
-        masks: name of the folder of the masks; None: ``masks``, or ``annotations`` where there is none.
+        masks: name of the folder of the masks; None: ``masks``, or ``annotations`` if there is none.
         class_names: K names, or a text file, relative to ``data_root`` unless absolute; None: ``classnames.txt``, or
-            ``classes.txt`` where there is none.
+            ``classes.txt`` if there is none.
         palette: K RGB colours for pictures; by default those of PASCAL VOC's masks.
         pipeline: transforms.
-        ignore_index: id of unlabelled pixels in the files; :class:`LoadMask` hands them on as 255, which heads, losses
-            and metrics leave out.
+        ignore_index: id of unlabelled pixels in the files; :class:`LoadMask` turns it into 255, which heads, losses
+            and metrics ignore.
         test_mode: as in mmengine's ``BaseDataset``.
-        indices: take only these samples, or the first n.
+        indices: use only these samples, or the first n.
         lazy_init: do not list the files yet.
 
     Raises:
         FileNotFoundError: no folder, no class names, no images, or images without a mask.
-        ValueError: not as many colours as names, more than 255 names, or an ``ignore_index`` that is a class.
+        ValueError: unequal numbers of colours and names, more than 255 names, or an ``ignore_index`` that is a class.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class FolderSegDataset(BaseSegDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """One dict per image: paths, and the ids that its mask may hold."""
+        """One dict per image: paths, and the ids allowed in its mask."""
         images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
         names = [path.relative_to(images) for path in find_images(images)]
         missing = [path for name in names if not (path := masks / name.with_suffix('.png')).is_file()]
@@ -121,12 +121,12 @@ class FolderSegDataset(BaseSegDataset):
 class LoadMask(BaseTransform):
     """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
 
-    Comes after the image and reads a data set that tells ``num_classes`` and ``ignore_index``, such as
-    :class:`FolderSegDataset`.  Pixels of ``ignore_index`` become 255.
+    Comes after the image; the dataset must provide ``num_classes`` and ``ignore_index``, as
+    :class:`FolderSegDataset` does.  Pixels of ``ignore_index`` become 255.
 
     Raises:
         OSError: the file cannot be decoded.
-        ValueError: several channels, another size than the image, or ids that are no class; the message names the
+        ValueError: several channels, another size than the image, or ids that are not classes; the message names the
             file and the ids.
     """
 

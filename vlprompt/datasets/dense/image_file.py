@@ -10,14 +10,14 @@ from vlprompt.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadImageFile(BaseTransform):
-    """Read ``img_path`` as (H, W, 3) uint8 BGR, turned as EXIF orientation says.
+    """Read ``img_path`` as (H, W, 3) uint8 BGR, rotated according to EXIF orientation.
 
     Adds ``img``, ``img_shape`` and ``ori_shape`` (H, W).
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file is empty or no image; the message names it.
-        ValueError: the data set gives ``width`` and ``height``, and the image is of another size.
+        OSError: the file is empty or not an image; the message names it.
+        ValueError: the dataset gives ``width`` and ``height``, but the image has another size.
     """
 
     def transform(self, results: dict) -> dict:

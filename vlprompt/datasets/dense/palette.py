@@ -1,4 +1,4 @@
-"""Colours of classes in pictures. Imports nothing, so that data sets and drawing tools can share them."""
+"""Colours of classes in pictures. Imports nothing, so that datasets and drawing tools can share them."""
 
 from __future__ import annotations
 

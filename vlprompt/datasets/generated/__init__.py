@@ -1,4 +1,4 @@
-"""The built-in world: small scenes with captions, labels, masks and boxes, made from nothing but a seed.
+"""The built-in world: small scenes with captions, labels, masks and boxes, generated from a seed.
 
 >>> from vlprompt.datasets.generated import generate
 >>> scene = generate(seed=0, index=3, size=128)

@@ -1,4 +1,4 @@
-"""Cameras of the re-identification task: each has its place, its viewpoint and its own rendering of colours."""
+"""Cameras of the re-identification task, which differ in place, viewpoint and colours."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,7 @@ GROUNDS = ('stone', 'sand', 'grass', 'tiles', 'wood', 'snow')
 
 @dataclass(frozen=True)
 class Camera:
-    """What is the same in all images of a camera.
+    """Properties that all images of a camera share.
 
     Attributes:
         gain: (3,) factors of R, G, B.
@@ -24,7 +24,7 @@ class Camera:
         saturation: 0 is grey, 1 unchanged.
         blur: standard deviation in pixels of an image 128 pixels high.
         noise: standard deviation of the sensor's noise, in [0, 1] units.
-        side: which of ``figures.SIDES`` people mostly show it.
+        side: the one of ``figures.SIDES`` that it mostly sees of people.
         elevation: how far from above it looks, in [0, 1].
         horizon: where the ground begins, as a share of the image's height from the top.
         light: where light comes from, -1 (left) to 1 (right).
@@ -65,7 +65,7 @@ class Camera:
 def camera(seed: int, number: int, height: int) -> Camera:
     """Camera ``number`` (from 0) of the world ``seed``, for images of that height; a pure function of its arguments.
 
-    Casts of successive cameras are a golden angle of hue apart, and so never alike.
+    Colour casts of successive cameras are a golden angle of hue apart, so no two are alike.
     """
     rng = np.random.RandomState((seed, 17, number))
     hue = 2 * np.pi * (0.382 * number + 0.06)
@@ -88,7 +88,7 @@ def camera(seed: int, number: int, height: int) -> Camera:
 
 
 def _scenery(rng: np.random.RandomState, height: int, horizon: float) -> np.ndarray:
-    """Wall above ground, twice as wide as high, with a few things that stand there for good."""
+    """Wall above ground, twice as wide as high, with a few fixed objects."""
     names = WALLS[rng.randint(len(WALLS))], GROUNDS[rng.randint(len(GROUNDS))]
     wall, ground = (BACKDROPS[name](rng, 2 * height) for name in names)
     scenery = 0.36 + 0.2 * np.clip(

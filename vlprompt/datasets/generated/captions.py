@@ -1,4 +1,4 @@
-"""What a person might write under a scene."""
+"""Captions of a scene, as a person might write them."""
 
 import numpy as np
 
@@ -20,8 +20,8 @@ SIZES = {'small': ('small', 'tiny', 'little'), 'large': ('large', 'big', 'huge')
 def captions(spec: SceneSpec, rng: np.random.RandomState, count: int = 4) -> list[str]:
     """``count`` descriptions of a scene: the first names every object, the others only some of them.
 
-    Wording, synonyms and which attributes are mentioned are drawn from ``rng``. Whatever is said is true of the
-    picture: colours and backgrounds stay unsaid in styles that do not show them.
+    Wording, synonyms and which attributes are mentioned are drawn from ``rng``. Captions are always true:
+    colours and backgrounds are not mentioned in styles that do not show them.
     """
     return [_caption(spec, rng, full=index == 0) for index in range(count)]
 

@@ -27,7 +27,7 @@ LONG_TAILED_CLASSES = tuple(
     for number, fill in enumerate(_FILLS)
 )
 
-# The segmentation task: what is no object is background.
+# The segmentation task: pixels outside objects are background.
 SEGMENTATION_CLASSES = (
     'background',
     'circle',

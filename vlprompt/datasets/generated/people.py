@@ -1,4 +1,4 @@
-"""People of the re-identification task: what they wear, which stays the same in all their images."""
+"""People of the re-identification task: build and clothes, the same in all images of a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ PRINTS = ('star', 'heart', 'circle', 'triangle', 'cross', 'diamond')
 
 @dataclass(frozen=True)
 class Person:
-    """Everything by which a person can be recognised. Colours are RGB in [0, 1].
+    """Attributes by which a person can be recognised. Colours are RGB in [0, 1].
 
     Attributes:
         height: relative to others, around 1.
-        girth: likewise.
+        girth: relative to others, around 1.
         skin: colour.
         hair: colour.
         haircut: 'short', 'long', 'bun' or 'none'.
@@ -32,7 +32,7 @@ class Person:
         sleeves: 'long' or 'short'.
         open_jacket: whether it is open over a shirt, which has the second colour.
         emblem: shape printed on the chest (seen from the front only) or 'none'.
-        lower: colour of what covers the legs.
+        lower: colour of the legwear.
         legwear: 'trousers', 'shorts' or 'skirt'.
         shoes: colour.
         bag: 'none', 'backpack', 'shoulder bag' or 'handbag', with ``bag_colour``.

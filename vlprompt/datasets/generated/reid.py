@@ -80,7 +80,7 @@ def _draw(scene: np.ndarray, person: Person, place: Camera, rng: np.random.Rando
 
 
 def _occlude(scene: np.ndarray, place: Camera, rng: np.random.RandomState) -> None:
-    """Something in front: a post, a car or bench at the bottom, or somebody who passes by."""
+    """Draw something in front: a post, a car or bench at the bottom, or a passer-by."""
     height, width = scene.shape[:2]
     kind = rng.randint(3)
     if kind == 0:

@@ -1,4 +1,4 @@
-"""What a scene consists of, before any pixel is drawn: specs and their sampling."""
+"""Specifications of scenes, before any pixel is drawn, and their sampling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class SceneSpec:
 
     @property
     def main(self) -> ObjectSpec:
-        """The largest object: what a short caption is about."""
+        """The largest object, the subject of short captions."""
         return max(self.objects, key=lambda item: item.radius)
 
 
@@ -91,7 +91,7 @@ def sample_spec(
         styles: names drawn uniformly, or name -> weight.
         counts: probability of 1, 2, 3, ... objects.
         shapes: names drawn uniformly.
-        colours: names drawn uniformly, except those that vanish in front of the background.
+        colours: names drawn uniformly, except those that vanish against the background.
         fills: names drawn uniformly, or name -> weight.
         backgrounds: names drawn uniformly.
         radius: smallest and largest radius of an object as a fraction of the side; scenes with n objects use at most
@@ -99,7 +99,7 @@ def sample_spec(
         max_overlap: how far two objects may reach into each other, as a fraction of the sum of their radii.
 
     Raises:
-        ValueError: a name that the vocabulary does not know.
+        ValueError: a name that is not in the vocabulary.
     """
     for given, known, what in (
         (styles, STYLES, 'style'),
@@ -137,7 +137,7 @@ def sample_spec(
 def pretraining_options(rare_share: float = 0.06) -> dict:
     """Options of ``sample_spec`` for the captioned scenes that the micro models learn from.
 
-    Mostly single objects, so that a caption is about what fills the picture; all rare styles together make up
+    Mostly single objects, so that a caption describes what fills the picture; all rare styles together make up
     ``rare_share`` of the scenes.
     """
     styles = dict.fromkeys(COMMON_STYLES, (1 - rare_share) / len(COMMON_STYLES))

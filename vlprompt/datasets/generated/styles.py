@@ -17,7 +17,7 @@ WOBBLE = {'watercolour': 0.035, 'sketch': 0.03, 'chalk': 0.035}
 
 @dataclass
 class Layer:
-    """One object as its style sees it. All arrays cover the object's window ``rows`` x ``columns`` of the image.
+    """One object to be painted by a style. All arrays cover the object's window ``rows`` x ``columns`` of the image.
 
     Attributes:
         rows, columns: the window, with a margin around the object.
@@ -61,7 +61,7 @@ class Layers:
 
     @property
     def pen(self) -> float:
-        """Width of a line that looks like 1.6 pixels in an image of 128."""
+        """Width of a line that corresponds to 1.6 pixels in an image of 128 pixels."""
         return max(1.0, 1.6 * self.size / 128)
 
 

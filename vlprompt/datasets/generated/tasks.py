@@ -36,8 +36,9 @@ SEGMENTATION_OPTIONS = dict(shapes=SEGMENTATION_CLASSES[1:], counts=(0, 0.35, 0.
 def class_spec(name: str, rng: np.random.RandomState, **options) -> SceneSpec:
     """A scene about ``name``: colour, fill and shape or some of them, such as 'striped star', 'red dotted', 'heart'.
 
-    The named object is the largest; what its name leaves open is free. The others are smaller and of other shapes. A
-    named colour is kept away from backgrounds that hide it and from grey photos. ``options`` go to ``sample_spec``.
+    The named object is the largest; attributes that its name leaves open are random. The others are smaller and of
+    other shapes. A named colour is kept away from backgrounds that hide it and from grey photos. ``options`` go to
+    ``sample_spec``.
 
     Raises:
         ValueError: ``name`` is not made of known words.
@@ -65,7 +66,7 @@ def class_spec(name: str, rng: np.random.RandomState, **options) -> SceneSpec:
 
 
 def _parse(name: str) -> tuple[str | None, str | None, str | None]:
-    """Colour, fill and shape of a class name; None for what it does not say."""
+    """Colour, fill and shape of a class name; None for those it does not mention."""
     words = name.split()
     found = []
     for known in (COLOURS, FILLS, SHAPES):

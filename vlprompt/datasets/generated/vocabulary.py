@@ -188,7 +188,7 @@ CONDITIONS = {
     'grey': ('a black and white photo of {}.', 'a gray photo of {}.'),
 }
 
-# Colours that would vanish in front of a background.
+# Colours that would vanish against a background.
 CAMOUFLAGE = {
     'snow': ('white',),
     'night': ('black',),

@@ -1,4 +1,4 @@
-"""Look for everything that is wrong with a re-identification data set, and count what is worth knowing."""
+"""Check a re-identification dataset: report all problems, and counts of images, identities and cameras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vlprompt.datasets.reid.readers.base import SPLITS, ReIDItem, ReIDReader
 
 @dataclass
 class ReIDReport(Findings):
-    """What :func:`check_reid` found.
+    """Findings of :func:`check_reid`.
 
     Attributes:
         items: split -> its images.
@@ -33,13 +33,13 @@ class ReIDReport(Findings):
 def check_reid(reader: ReIDReader, workers: int = 4) -> ReIDReport:
     """Read all splits, open every image, and compare the splits.
 
-    Problems are: entries that the reader refuses, missing splits, missing and undecodable images, identities that are
-    in the training and in the test split (where both count identities alike), and images that are in two splits, by
-    path or by content.  Identities with one image, queries that the gallery cannot answer, and cameras that no
-    training image comes from are notes.
+    Problems are: entries that the reader rejects, missing splits, missing and undecodable images, identities that are
+    in the training and in the test split (if both number identities alike), and images that are in two splits, by
+    path or by content.  Identities with one image, queries that the gallery cannot answer, and cameras without
+    training images are notes.
 
     Args:
-        reader: of the data set.
+        reader: of the dataset.
         workers: threads that open images.
     """
     report = ReIDReport(str(reader.source))

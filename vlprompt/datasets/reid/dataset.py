@@ -23,15 +23,15 @@ class ReIDDataset(ListedDataset):
     otherwise listed in a CSV file with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 
     Training samples have ``gt_label``, the position of their identity among the sorted training identities.  The split
-    ``'test'`` is the query followed by the gallery, so that one pass of a test loop extracts both; every sample says by
-    its ``role`` what it is.
+    ``'test'`` is the query followed by the gallery, so that one pass of a test loop extracts both; the ``role`` of
+    every sample tells them apart.
 
     ``metainfo`` has ``dataset``, ``num_ids`` (identities of the split; in training the classes), ``num_cameras`` and
-    ``num_views`` (of the data set: those of its training split, where it has one), and ``noun``, ``'person'`` or
+    ``num_views`` (of the dataset: those of its training split, if it has one), and ``noun``, ``'person'`` or
     ``'vehicle'``.
 
     Args:
-        data_root: the folder of this data set; None: that of the benchmark below ``data/``.
+        data_root: the folder of this dataset; None: that of the benchmark below ``data/``.
         dataset: a benchmark: ``'market1501'``, ``'dukemtmc'``, ``'occluded_duke'``, ``'msmt17'``, ``'veri'``,
             ``'vehicleid'`` (800 test identities), ``'vehicleid_1600'``, ``'vehicleid_2400'`` or ``'scenes_reid'`` (the
             built-in world); None for your own data.
@@ -44,7 +44,7 @@ class ReIDDataset(ListedDataset):
         lazy_init: read the files on first use instead of now.
 
     Raises:
-        FileNotFoundError: what is missing, and where to get it.
+        FileNotFoundError: a missing file or folder; the message says where to get it.
         ValueError: a malformed file name or row, or inconsistent entries; the message names file and field.
     """
 
@@ -100,5 +100,5 @@ class ReIDDataset(ListedDataset):
         meta = self.metainfo
         return (
             f'{type(self).__name__}({meta["dataset"]}, split={self.split}): {len(self)} images of {meta["num_ids"]} '
-            f'identities; the data set has {meta["num_cameras"]} cameras and {meta["num_views"]} viewpoints'
+            f'identities; the dataset has {meta["num_cameras"]} cameras and {meta["num_views"]} viewpoints'
         )

@@ -1,4 +1,4 @@
-"""The image pipeline of re-identification: fixed size, shifted crops, rectangles erased by noise."""
+"""The image pipeline of re-identification: fixed size, shifted crops, rectangles filled with noise."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class RandomErasing(BaseTransform):
 
     Random erasing (Zhong et al., AAAI 2020) with noise per pixel and channel.  The share of the rectangle in the area
     of the image is uniform in ``area``, the logarithm of its aspect ratio h / w uniform in
-    :math:`[\log a, -\log a]` with a = ``min_aspect``; what does not fit into the image is drawn anew, ten times at
-    most.  Place and noise are drawn here, where random numbers belong to the sample; the noise is filled in after the
-    normalisation, by :class:`~vlprompt.models.preprocessors.ClipPreprocessor`.
+    :math:`[\log a, -\log a]` with a = ``min_aspect``; rectangles that do not fit into the image are drawn again,
+    ten times at most.  Place and noise are drawn here, where random numbers belong to the sample; the noise is filled
+    in after the normalisation, by :class:`~vlprompt.models.preprocessors.ClipPreprocessor`.
 
     Adds ``erased_box`` (4,) int64: top, left, height, width, and ``erased_noise`` (3, h, w) float32.  Comes last before
     :class:`PackReIDInputs`: a later change of the geometry would not move the rectangle.
 
     Args:
-        prob: of erasing anything.
+        prob: probability of erasing.
         area: range of the share of the image.
         min_aspect: smallest h / w; the largest is its inverse.
     """
@@ -101,7 +101,7 @@ class PackReIDInputs(BaseTransform):
     """Finish a sample: ``inputs`` uint8 (3, H, W) RGB and ``data_samples``, a :class:`ReIDSample`.
 
     Args:
-        meta_keys: entries of the results that the data sample keeps as meta information, where they exist.
+        meta_keys: entries of the results that the data sample keeps as meta information, if they exist.
     """
 
     FIELDS = ('pid', 'camid', 'viewid', 'erased_box', 'erased_noise')

@@ -1,4 +1,4 @@
-"""Class-balanced sampling of long-tailed data, alone and beside uniform sampling."""
+"""Class-balanced sampling of long-tailed data, alone and together with uniform sampling."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class ClassAwareSampler(EpochSampler):
 
         classes           a new order of the C classes in every cycle
         images of class c a new order of its n_c images in every pass; a class with fewer than
-                          ``samples_per_class`` images goes on with its next pass within a row
+                          ``samples_per_class`` images continues with its next pass within a row
 
-    Class cycle j takes images j k .. j k + k - 1 of each class's own stream (k = ``samples_per_class``), so that what
-    is at a position depends on (seed, position) only: an epoch needs no state of the one before it, and a resumed
-    run goes on where it was.  Epoch e is positions e S .. (e + 1) S - 1 with S = ``num_samples``, rounded up so that
-    all processes have equally many.
+    Class cycle j takes images j k .. j k + k - 1 of each class's own stream (k = ``samples_per_class``), so that
+    the image at a position depends on (seed, position) only: an epoch needs no state of the one before it, and a
+    resumed run continues where it stopped.  Epoch e is positions e S .. (e + 1) S - 1 with S = ``num_samples``, rounded
+    up so that all processes have equally many.
 
     Yields ``turn * len(dataset) + i``; ``turn`` is twice the number of earlier passes over the class of image i, so
-    an image that is drawn again, even in the same epoch, is augmented anew, and otherwise than in the uniform stream
-    of :class:`DualStreamBatchSampler`, whose turns are odd.
+    an image that is drawn again, even in the same epoch, gets another augmentation, which also differs from that in the
+    uniform stream of :class:`DualStreamBatchSampler`, whose turns are odd.
 
     Args:
-        dataset: an :class:`~vlprompt.datasets.seeded.EpochSeeded` data set with ``labels``, such as
+        dataset: an :class:`~vlprompt.datasets.seeded.EpochSeeded` dataset with ``labels``, such as
             :class:`~vlprompt.datasets.classification.long_tailed.LongTailedDataset`.
         samples_per_class: images of one class in a row.
-        num_samples: of all processes per epoch; None: as many as the data set has images.  (The published code has
-            the largest class times the number of classes.)
+        num_samples: of all processes per epoch; None: the size of the dataset.  (The published code has the largest
+            class times the number of classes.)
         seed: of the order; the same in all processes.  None: drawn once and shared.
 
     Raises:
@@ -140,7 +140,7 @@ class DualStreamBatchSampler(Sampler):
         return math.ceil(self.sampler.global_size / (self.batch_size * self.sampler.world_size))
 
     def _uniform(self, start: int, count: int) -> np.ndarray:
-        """(``count``,) indices of the endless stream of shuffled passes over the data set."""
+        """(``count``,) indices of the endless stream of shuffled passes over the dataset."""
         images = len(self.sampler.dataset)
         first, last = start // images, (start + count - 1) // images
         passes = [

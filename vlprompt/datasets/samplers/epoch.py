@@ -1,4 +1,4 @@
-"""The order in which samples are seen: the same for any number of processes."""
+"""The order of samples, the same for any number of processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EpochIndices(Sampler):
 
     Args:
         dataset: decodes such indices, see :class:`~vlprompt.datasets.seeded.EpochSeeded`.
-        shuffle: a new order every epoch that depends on (seed, epoch) only, or the order of the data set.
+        shuffle: a new order every epoch that depends on (seed, epoch) only, or the order of the dataset.
         seed: of the order; the same in all processes.  None: drawn once and shared.
 
     Raises:
@@ -33,7 +33,7 @@ class EpochIndices(Sampler):
     def __init__(self, dataset: EpochSeeded, shuffle: bool = True, seed: int | None = None) -> None:
         if not isinstance(dataset, EpochSeeded):
             raise TypeError(
-                f'{type(self).__name__} needs a data set whose indices carry the epoch, got {type(dataset).__name__}: '
+                f'{type(self).__name__} needs a dataset whose indices carry the epoch, got {type(dataset).__name__}: '
                 "wrap it, dataset=dict(type='vlprompt.SeededDataset', dataset=...), or use one of mmengine's "
                 "samplers, sampler=dict(type='DefaultSampler')"
             )
@@ -54,14 +54,14 @@ class EpochSampler(EpochIndices):
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of
     it, so R processes with batch size b see, step by step, the global batches of one process with R * b.
-    With a data set that R does not divide, the last batch of some processes is one sample shorter; for
-    :class:`DropRaggedBatchSampler`, which gives all equally many batches, that is right.
+    If R does not divide the size of the dataset, the last batch of some processes is one sample shorter, as
+    :class:`DropRaggedBatchSampler` expects, which gives all processes equally many batches.
 
     Args:
         dataset, shuffle, seed: see :class:`EpochIndices`.
-        pad: let all processes have equally many samples, the first few of an epoch again at its end, as mmengine's
+        pad: give all processes equally many samples by repeating the first few of an epoch at its end, as mmengine's
             ``DefaultSampler`` does.  Loaders that keep the last batch need it, since processes step together, and so
-            do batch samplers that sort samples (by aspect ratio, say).
+            do batch samplers that sort samples, for example by aspect ratio.
 
     Raises:
         TypeError: ``dataset`` does not decode the epoch from the index.
@@ -102,7 +102,7 @@ class DropRaggedBatchSampler(Sampler):
     """Batches without the last incomplete one, unless it is the only one.
 
     The rule of the CoOp family's loader (``drop_last = len(dataset) >= batch_size``): an epoch always has at
-    least one step.  Completeness is judged on the global batch, so all processes take equally many steps.
+    least one step.  The global batch must be complete, so all processes take equally many steps.
 
     Args:
         sampler: an :class:`EpochSampler`.

@@ -1,4 +1,4 @@
-"""Epoch after epoch without end, for loops that count iterations."""
+"""An endless sequence of epochs, for loops that count iterations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vlprompt.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class InfiniteEpochSampler(EpochIndices):
-    """Epoch after epoch without end, in indices that carry the epoch.
+    """An endless sequence of epochs, in indices that carry the epoch.
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of the
     endless stream, so R processes with batch size b see, step by step, the global batches of one process with R * b.
@@ -28,7 +28,7 @@ class InfiniteEpochSampler(EpochIndices):
         self.skipped = 0
 
     def skip(self, num_samples: int) -> None:
-        """Start behind the first samples of this process; mmengine calls it when a run is resumed."""
+        """Skip the first samples of this process; called by mmengine when a run is resumed."""
         self.skipped = num_samples
 
     def __len__(self) -> int:

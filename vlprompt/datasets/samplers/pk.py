@@ -1,4 +1,4 @@
-"""Batches of P identities with K images each, as losses that compare images need them."""
+"""Batches of P identities with K images each, for losses that compare images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw_pk(
     """One epoch of batches of P x K images.
 
     The images of every identity are shuffled and cut into chunks of K; an identity with fewer than K images first draws
-    K of them with replacement, and what does not fill a chunk is left out.  A batch takes the next chunk of each of P
+    K of them with replacement, and incomplete chunks are dropped.  A batch takes the next chunk of each of P
     identities, drawn from those that have one left; the epoch ends when fewer than P have.
 
     Args:
@@ -54,7 +54,7 @@ def draw_pk(
 class PKSampler(Sampler):
     """Yield batches of P identities x K images in indices that carry the epoch, ``epoch * len(dataset) + i``.
 
-    The order of an epoch (:func:`draw_pk`) depends on (seed, epoch) only, so a resumed run goes on as it would have.
+    The order of an epoch (:func:`draw_pk`) depends on (seed, epoch) only, so a resumed run continues exactly.
     With R processes a global batch has R * P identities; each process takes the P of its own, so R processes with batch
     size b see, step by step, the global batches of one process with R * b.  All batches are full, and epochs differ
     slightly in length: ``len`` is that of the current one.

@@ -1,4 +1,4 @@
-"""Hooks that tell a model about its run: the datasets before anything is loaded, progress before every epoch."""
+"""Hooks that inform a model about its run: the datasets before anything is loaded, progress before every epoch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vlprompt.registry import HOOKS
 class DataHook(Hook):
     """Call ``model.meet_data(metainfo, what, training)`` for every dataset of the run, training before validation.
 
-    The model compares with ``metainfo`` what it knows, and takes over what it should know: class names, class counts,
-    numbers of identities.  Of a segmentor of mmseg, which has no such method, the number of classes of the decode head
-    must be that of the data.  Other models are left alone.
+    The model compares ``metainfo`` with its own settings and takes over class names, class counts and numbers of
+    identities.  A segmentor of mmseg has no such method; its decode head must have as many classes as the data.
+    Other models are left alone.
 
     Raises:
-        ConfigError: the model does not fit a dataset; or training, validation and test draw from the same source with
-            another ``imbalance``.
+        ConfigError: the model does not fit a dataset; or training, validation and test cut the same source with
+            different ``imbalance``.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -42,9 +42,9 @@ class DataHook(Hook):
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Call ``set_progress(epoch, epochs)`` of every part of the model that has it, at the start of every epoch.
+    """Call ``set_progress(epoch, epochs)`` of every part of the model that defines it, at the start of every epoch.
 
-    ``epoch`` is counted from 0 and goes on where a resumed run stopped, so a part can follow a schedule of its own.
+    ``epoch`` is 0-based and continues in a resumed run, so a part can follow its own schedule.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of what a dense model sees: one file per test image."""
+"""Pictures of dense predictions: one file per test image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of detections: what was found beside what is there."""
+"""Pictures of detections beside the ground truth."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vlprompt.registry import HOOKS
 class DetectionImageHook(DenseImageHook):
     """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``.
 
-    The truth is drawn where the test pipeline loads it, after the resize, as mmdet's pipelines do: boxes and masks are
-    then those of the file.
+    The ground truth is drawn if the test pipeline loads it after the resize, as mmdet's pipelines do: boxes and masks
+    are then those of the file.
 
     Args:
         out_dir: folder of the pictures, created if needed.
         interval: write every n-th image.
-        score: predictions below it are not drawn.
+        score: smallest score of a prediction that is drawn.
     """
 
     def __init__(self, out_dir: str, interval: int = 1, score: float = 0.3) -> None:

@@ -17,9 +17,9 @@ from vlprompt.registry import HOOKS
 class IterationSeedHook(Hook):
     """Seed Python, NumPy and torch from (seed, iteration, process) before every training epoch and iteration.
 
-    What an iteration draws (dropout, noise, the base seed of data-loader workers) then depends neither on a
-    validation run in between nor on whether training was interrupted: resuming continues bit for bit, and no state
-    of a generator has to be stored.  mmengine's runner restores none.
+    The random numbers of an iteration (dropout, noise, the base seed of data-loader workers) then depend neither on a
+    validation run in between nor on an interruption: a resumed run continues bit for bit, and no generator state has
+    to be stored.  mmengine's runner restores none.
     """
 
     priority = 'VERY_HIGH'
@@ -32,7 +32,7 @@ class IterationSeedHook(Hook):
 
 
 def seed_everything(seed: int, iteration: int, rank: int, stream: int) -> None:
-    """Seed all generators with words that differ for any two different argument tuples."""
+    """Seed all generators with values that differ for any two different argument tuples."""
     words = np.random.SeedSequence((seed, iteration, rank, stream)).generate_state(3)
     random.seed(int(words[0]))
     np.random.seed(words[1])

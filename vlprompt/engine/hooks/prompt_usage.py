@@ -1,4 +1,4 @@
-"""How prompt pools are used, for the log."""
+"""Log the usage of prompt pools."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vlprompt.registry import HOOKS
 
 @HOOKS.register_module()
 class PromptUsageHook(Hook):
-    """How evenly images spread over the groups of a prompt pool; models without a pool are left alone.
+    """Log how evenly images spread over the groups of a prompt pool; models without a pool are left alone.
 
-    In every line of the training log, of the epoch so far, and among the metrics of validation and test as ``lpt/...``:
+    In every line of the training log, for the epoch so far, and among validation and test metrics as ``lpt/...``:
 
     * ``keys_used``: groups that at least one image chose;
     * ``key_entropy``: entropy of the choices over the log of the number of groups, 1 if all are chosen equally often
@@ -30,7 +30,7 @@ class PromptUsageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
-        self._interval = min((hook.interval for hook in loggers), default=1)  # counting waits for the device
+        self._interval = min((hook.interval for hook in loggers), default=1)  # counting synchronises with the device
 
     def before_train_epoch(self, runner: Runner) -> None:
         pool = _pool(runner)

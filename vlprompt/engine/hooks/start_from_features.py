@@ -1,4 +1,4 @@
-"""Starts computed from frozen features of the training images: keys of a prompt pool, class means, caches."""
+"""Initialisation from frozen features of the training images: keys of a prompt pool, class means, caches."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from vlprompt.registry import DATASETS, HOOKS
 class StartFromFeaturesHook(Hook):
     """Before training, one pass over training images without augmentation, for a model that starts from their features.
 
-    Such a model says so by ``needs_features(loaded)``, given the names of the tensors that were loaded (``load_from``)
-    or handed over (``start_from``).  Its ``frozen_features(images)`` (B, D) are computed, and
-    ``start_from_features(features, labels, generator, loaded)`` sets the start and returns the tensors it has set.
-    Other models are left alone, and nothing is done when a run is resumed.
+    The model requests it with ``needs_features(loaded)``, given the names of the tensors that were loaded
+    (``load_from``) or handed over (``start_from``).  The hook computes ``frozen_features(images)`` (B, D);
+    ``start_from_features(features, labels, generator, loaded)`` initialises tensors and returns them.
+    Other models are left alone, and a resumed run computes nothing.
 
-    The images are seen as in a test (the pipeline of ``test_dataloader``).
+    Images go through the test pipeline (that of ``test_dataloader``).
 
     Args:
         images_per_class: at most; drawn with the run's seed.

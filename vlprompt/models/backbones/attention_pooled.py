@@ -1,4 +1,4 @@
-"""Any backbone in CLIP's place: its last map is carried into the joint space by a new attention pool."""
+"""Any backbone in place of CLIP's: a new attention pool projects its last map into the joint space."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vlprompt.registry import MODELS
 
 HEAD_WIDTH = 64
 PROBE = 64
-"""Height in pixels of the blank image that tells a trunk's channels and strides; it is twice as wide."""
+"""Height in pixels of the blank image used to find a trunk's channels and strides; it is twice as wide."""
 
 
 @MODELS.register_module()
 class AttentionPooledTrunk(BaseModule):
     """A backbone of mmseg, mmdet or timm with a randomly initialised attention pool on its last map.
 
-    This is how DenseCLIP uses ImageNet ResNets and Swin transformers: the text side is CLIP's, on the visual side
-    only the pool's layout is.
+    This is how DenseCLIP uses ImageNet ResNets and Swin transformers: the text tower is CLIP's, but of the image
+    tower only the layout of the attention pool.
 
     Args:
         trunk: config of a backbone that returns a tuple of maps, shallow first.
-        clip: the CLIP whose text is to be matched; it fixes D of the joint space.
-        image_size: side in pixels of the training crops.  With the trunk's stride it fixes the size of the position
-            embedding; other image sizes are taken too.
+        clip: the CLIP whose text is matched; it determines D of the joint space.
+        image_size: side in pixels of the training crops.  With the trunk's stride it determines the size of the
+            position embedding; other image sizes are accepted too.
         heads: attention heads; None: one per 64 channels.
 
     Attributes:
@@ -37,7 +37,7 @@ class AttentionPooledTrunk(BaseModule):
 
     Raises:
         TypeError: the trunk does not return several maps (B, C, h, w).
-        ValueError: the channels of the last map are no multiple of the heads.
+        ValueError: the channels of the last map are not a multiple of the heads.
     """
 
     def __init__(self, trunk: Mapping[str, Any], clip: CLIP, image_size: int = 512, heads: int | None = None) -> None:
@@ -70,7 +70,7 @@ class AttentionPooledTrunk(BaseModule):
 
 
 def _blank_maps(trunk: nn.Module) -> tuple[Tensor, ...]:
-    """Maps of one blank image; leaves batch statistics and mode as they were."""
+    """Maps of one blank image; batch statistics and mode are restored."""
     training = trunk.training
     trunk.eval()
     with torch.no_grad():

@@ -24,11 +24,11 @@ class ClipTrunk(nn.Module):
 
     Args:
         clip: arguments of :func:`~vlprompt.clip.build_clip`, or the CLIP whose image tower is taken over.
-        joint: keep the projection into the joint space, which :meth:`embed` needs.  Without it these parameters,
+        joint: keep the projection into the joint space, which :meth:`embed` needs.  Otherwise these parameters,
             which would get no gradient, are removed.
         official: add a ViT's class embedding twice, as the published DenseCLIP weights need it.
-        first_map: leave out the finer maps before this one: 1 for necks that begin at stride 8.  A ViT then does not
-            compute them either.
+        first_map: index of the first map returned: 1 for necks that begin at stride 8.  A ViT does not compute the maps
+            before it.
 
     Attributes:
         channels: C_i of the maps.

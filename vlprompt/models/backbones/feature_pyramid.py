@@ -22,10 +22,10 @@ class FeaturePyramid(nn.Module):
     Args:
         channels: C of all maps.
         patch_size: 16 or 8.
-        first: index of the first map that is wanted; operators before it are not there.
+        first: index of the first map to compute; operators before it are not created.
 
     Raises:
-        ValueError: another patch size; those do not lead to the strides that necks and heads expect.
+        ValueError: another patch size, which would not give the strides that necks and heads expect.
     """
 
     def __init__(self, channels: int, patch_size: int = 16, first: int = 0) -> None:

@@ -43,12 +43,12 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
         loss: config of a :class:`~vlprompt.models.losses.long_tailed.ClassificationLoss`; a
             :class:`~vlprompt.models.DualStreamLoss` takes batches of two streams.
         trainable: patterns of parameter names that are trained, e.g. ``['tuner.*', 'head.*']``.
-        num_classes: C; where it is left out, it follows from ``class_names``, from a checkpoint or from the data.
+        num_classes: C; if left out, it follows from ``class_names``, from a checkpoint or from the data.
         class_names: C names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves; None: those of the
             data.
-        clip: arguments of :func:`vlprompt.clip.build_clip`, for the image tower of a CLIP as trunk.
+        clip: arguments of :func:`vlprompt.clip.build_clip`, for a CLIP's image tower as trunk.
         timm: arguments of :func:`vlprompt.clip.build_timm_vit`, for a trunk of timm.
-        tuner: config of a :class:`~vlprompt.models.tuners.Tuner`; None: the trunk as it is, for a linear probe, or for
+        tuner: config of a :class:`~vlprompt.models.tuners.Tuner`; None: the plain trunk, for a linear probe, or for
             full fine-tuning with ``trainable=['visual.*', 'head.*']``.
         data_preprocessor: config of the preprocessor; its mean and std are those of the trunk's weights.
         init_cfg: mmengine's; unused here.
@@ -95,13 +95,13 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
     def base_source(self) -> ClipSource | None:
         return self._source
 
-    # ---------------------------------------------------------------------------------- what the data tell the model
+    # ------------------------------------------------------------------------------------------ facts about the data
 
     def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
         """Agree on the class names, and take the class counts ``cls_num_list`` of the training data.
 
         Raises:
-            ConfigError: other classes, or a loss that needs counts and data that do not tell them.
+            ConfigError: other classes, or a loss that needs counts and data without them.
         """
         super().meet_data(metainfo, what, training)
         counts = metainfo.get('cls_num_list')
@@ -110,12 +110,12 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
             print_log(f'{len(counts)} classes of {max(counts)} to {min(counts)} training images', logger='current')
         elif training and self.loss_cls.needs_class_counts:
             raise ConfigError(
-                f'{type(self.loss_cls).__name__} needs class counts, which {what} does not tell '
+                f'{type(self.loss_cls).__name__} needs class counts, which {what} lacks '
                 '(metainfo["cls_num_list"]): train on a vlprompt.LongTailedDataset, or choose another model.loss'
             )
 
     def set_class_names(self, names: str | Sequence[str]) -> None:
-        """Take over the names of the C classes; a head that starts from text starts from these.
+        """Set the names of the C classes; a head that starts from text starts from these.
 
         Raises:
             ValueError: another number of names.
@@ -139,18 +139,18 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
         self.loss_cls.set_class_counts(counts)
 
     def needs_features(self, loaded: Collection[str] = ()) -> bool:
-        """Whether tuner or head start from frozen features, but for tensors that were ``loaded``, by name."""
+        """Whether tuner or head start from frozen features, except tensors that were ``loaded``, by name."""
         return bool(self._starting(loaded))
 
     def start_from_features(
         self, features: Tensor, labels: Tensor, generator: torch.Generator, loaded: Collection[str] = ()
     ) -> list[Tensor]:
-        """Set what starts from :meth:`frozen_features` of N training images and was not ``loaded``, and return it.
+        """Initialise tensors from :meth:`frozen_features` of N training images, unless ``loaded``, and return them.
 
         Args:
             features: (N, width), not normalised.
             labels: (N,).
-            generator: for what is drawn.
+            generator: source of random numbers.
             loaded: names of tensors to leave alone.
         """
         parts = self._starting(loaded)
@@ -163,7 +163,7 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
     # ---------------------------------------------------------------------------------------------------- forward
 
     def feature(self, inputs: Tensor) -> tuple[Tensor, Terms]:
-        """(B, width) class features, not normalised, and what else the tuner tells."""
+        """(B, width) class features, not normalised, and the tuner's other outputs."""
         self.warn_of_other_size(inputs, self.visual)
         return self.tuner.feature(self.visual, inputs)
 

@@ -1,4 +1,4 @@
-"""Classification by prompts: zero-shot CLIP, CoOp, PLOT and whatever combines a prompt with an alignment."""
+"""Classification with text features as class weights: zero-shot CLIP, CoOp, CoCoOp, MaPLe, PLOT and combinations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
     Flow of a step, in the order in which it is computed::
 
         image_features   images (B, 3, H, W) -> clip.visual, with tokens of ``visual`` -> ClipFeatures
-        text_features    class names -> prompt, which may look at them -> clip.text    -> ([B,] P, K, D)
+        text_features    class names -> prompt, which may depend on them -> clip.text  -> ([B,] P, K, D)
         align            both -> alignment -> logits (B, K)
 
         loss:     cross-entropy of the logits, auxiliary losses on the text features
@@ -43,7 +43,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         prompt: config of a :class:`vlprompt.prompts.TextPrompt`.
         alignment: config of an alignment.
         class_names: K names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves, such as
-            ``'caltech101'`` or ``'caltech101:base'``; where a config leaves them out, those of the data.
+            ``'caltech101'`` or ``'caltech101:base'``; if left out, those of the data.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
         visual: config of a :class:`~vlprompt.prompts.ImagePrompt`, such as a ``VisualPrompt`` or a ``CoupledPrompt``;
@@ -102,7 +102,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         return self.prompt.class_names
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
-        """Classify among other classes from now on, with the prompts that were learned."""
+        """Classify among other classes from now on, with the learned prompts."""
         self.prompt.set_class_names(_resolved(class_names))
         self._text_cache.clear()
 
@@ -177,10 +177,10 @@ class TextClassifier(PromptTunedMixin, BaseModel):
 
 
 def _resolved(class_names: str | Sequence[str] | None) -> list[str]:
-    """The K names of a list or a dataset; the same name twice is allowed, since ImageNet has such."""
+    """The K names of a list or a dataset; duplicates are allowed, since ImageNet has some."""
     names = list(resolve_class_names(class_names or ()))
     if not names:
         raise ValueError(
-            'TextClassifier: class_names is empty, and no data tell any; give names or the name of a dataset'
+            'TextClassifier: class_names is empty and there are no data; give names or the name of a dataset'
         )
     return names

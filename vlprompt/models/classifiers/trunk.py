@@ -15,7 +15,7 @@ from vlprompt.clip.text.tokenizer import tokenize
 def build_trunk(
     clip: Mapping[str, Any] | None, timm: Mapping[str, Any] | None, keep_text: bool
 ) -> tuple[VisionTransformer, nn.Module | None, ClipSource | None]:
-    """The trunk, the text tower if it is to be kept, and where the weights were read from.
+    """The trunk, the text tower if kept, and the source of the weights.
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`.
@@ -37,13 +37,13 @@ def build_trunk(
         raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
     if keep_text:
         return model.visual, model.text, model.source
-    model.visual.proj = None  # it leads into the joint space, which nothing reads
+    model.visual.proj = None  # into the joint space, which nothing reads
     return model.visual, None, model.source
 
 
 @torch.no_grad()
 def text_directions(visual: VisionTransformer, text: nn.Module, sentences: Sequence[str]) -> Tensor:
-    """(C, width) text features of C sentences, brought from the joint space to the class token's by the transposed
+    """(C, width) text features of C sentences, mapped from the joint space to that of the class token by the transposed
     projection.
     """
     ids, proj = tokenize(list(sentences)), visual.proj

@@ -1,4 +1,4 @@
-"""The transformer decoder through which text meets the image in DenseCLIP (Rao et al., CVPR 2022)."""
+"""DenseCLIP's transformer decoder, in which text features attend to the image (Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DecoderLayer(nn.Module):
 
 @MODELS.register_module()
 class ContextDecoder(nn.Module):
-    """Queries look at an image: text features in post-model, learned context vectors in pre-model prompting.
+    """Queries attend to an image: text features in post-model, learned context vectors in pre-model prompting.
 
     Queries attend to each other without mask or position, and to the memory.  Parameter names are the official
     ones.
@@ -68,7 +68,7 @@ class ContextDecoder(nn.Module):
         dropout: after each attention and MLP, and inside the MLP.
 
     Raises:
-        ValueError: ``width`` is no multiple of ``heads``, or there is no layer.
+        ValueError: ``width`` is not a multiple of ``heads``, or there is no layer.
     """
 
     def __init__(

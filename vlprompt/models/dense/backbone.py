@@ -1,4 +1,4 @@
-"""The half of DenseCLIP (Rao et al., CVPR 2022) that segmentation and detection share, as a backbone of either."""
+"""The part of DenseCLIP (Rao et al., CVPR 2022) that segmentation and detection share, as a backbone for both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextGuidedBackbone(BaseModule):
         class names, g, z -> matching()               -> text (B, K, C), scores = cos(z, text) (B, K, h, w)
         maps, scores / temperature -> score_concat()  -> maps (B, C_i, h_i, w_i), one of them with its K scores
 
-    A segmentor or detector builds it like any other backbone; :attr:`channels` says what its neck and heads get.
+    A segmentor or detector builds it like any other backbone; :attr:`channels` lists the inputs of neck and heads.
     Text and scores of the last batch stay in :attr:`matched` for the losses; the model sets it back to None when its
     step ends (:class:`~vlprompt.models.dense.TextGuidedModel`).
 
@@ -36,11 +36,11 @@ class TextGuidedBackbone(BaseModule):
         class_names: K names.
         matching: arguments of :class:`~vlprompt.models.PixelTextMatching`: ``prompt``, ``context_decoder``,
             ``prompting``, ``gamma``.
-        score_concat: arguments of :class:`~vlprompt.models.dense.ScoreConcat`; None: the maps stay as they are.
+        score_concat: arguments of :class:`~vlprompt.models.dense.ScoreConcat`; None: maps without scores.
         init_cfg: mmengine's; unused here, since weights come through ``clip`` and ``trunk``.
 
     Attributes:
-        channels: C_i of the returned maps, scores counted in.
+        channels: C_i of the returned maps, scores included.
         embed_dim: C of the joint space.
         source: where CLIP's weights were read from; None for random ones.
         matched: :class:`~vlprompt.models.dense.PixelText` of the last batch, or None.
@@ -74,7 +74,7 @@ class TextGuidedBackbone(BaseModule):
         """Normalised images (B, 3, H, W) -> maps (B, C_i, h_i, w_i), i by stride, C_i of :attr:`channels`.
 
         Raises:
-            ValueError: the class names were exchanged for more or fewer.
+            ValueError: there are now more or fewer class names than heads were built for.
         """
         self.matched = matched = self.match(images)
         if matched.scores.shape[1] != self.num_classes:
@@ -90,9 +90,9 @@ class TextGuidedBackbone(BaseModule):
 
 
 def with_built_trunk(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a :class:`TextGuidedBackbone` with towers and trunk built, which tell the channels of its maps.
+    """Config of a :class:`TextGuidedBackbone` with towers and trunk built, which determine the channels of its maps.
 
-    Neck and heads need to know these before a constructor of mmseg or mmdet builds the backbone.
+    Neck and heads need these before a constructor of mmseg or mmdet builds the backbone.
     """
     clip = _clip(backbone['clip'])
     return dict(backbone, clip=clip, trunk=_trunk(backbone['trunk'], clip))

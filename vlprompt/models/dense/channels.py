@@ -7,17 +7,15 @@ from typing import Any
 
 
 def fill(cfg: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
-    """A copy of ``cfg`` with ``values`` in it.
+    """A copy of ``cfg`` with ``values`` filled in.
 
     Raises:
-        ValueError: ``cfg`` gives another value; ``what`` says whose it is.
+        ValueError: ``cfg`` has another value; ``what`` names the config in the message.
     """
     filled = dict(cfg)
     for key, value in values.items():
         if filled.get(key) is not None and _plain(filled[key]) != _plain(value):
-            raise ValueError(
-                f'{what}.{key}={filled[key]}, but from the backbone and the class names follows {value}: leave it out'
-            )
+            raise ValueError(f'{what}.{key}={filled[key]}, but backbone and class names require {value}: leave it out')
         filled[key] = value
     return filled
 
@@ -39,7 +37,7 @@ def fill_neck(neck: Mapping[str, Any], channels: Sequence[int]) -> tuple[dict[st
 
 
 def fill_decode_head(head: Mapping[str, Any], channels: Sequence[int], num_classes: int) -> dict[str, Any]:
-    """The head's config with ``num_classes`` and the ``in_channels`` of the inputs that its ``in_index`` picks."""
+    """The head's config with ``num_classes`` and the ``in_channels`` of the inputs selected by ``in_index``."""
     return _fill_head(head, 'decode_head', channels, num_classes)
 
 
@@ -92,6 +90,6 @@ def _fill_head(head: Mapping[str, Any], what: str, channels: Sequence[int], num_
     index = head.get('in_index', -1)
     outside = [i for i in (index if isinstance(index, (list, tuple)) else [index]) if i >= len(channels)]
     if outside:
-        raise ValueError(f'{what}.in_index={index}, but it gets the inputs 0 to {len(channels) - 1}')
+        raise ValueError(f'{what}.in_index={index}, but there are the inputs 0 to {len(channels) - 1}')
     in_channels = [channels[i] for i in index] if isinstance(index, (list, tuple)) else channels[index]
     return fill(head, what, in_channels=in_channels, num_classes=num_classes)

@@ -1,4 +1,4 @@
-"""Class names of datasets with masks or boxes, whichever package knows them."""
+"""Class names of datasets with masks or boxes, from mmseg, mmdet or this package."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from vlprompt.clip.classnames import resolve_class_names
 
 
 def dense_class_names(spec: str | Sequence[str], source: str) -> list[str]:
-    """The class names that ``spec`` stands for, in the order of the labels.
+    """Resolve class names, in the order of the labels.
 
     Args:
         spec: a list of names; a dataset of the package ``source``, such as ``'ade20k'`` or ``'cityscapes'`` of mmseg,
             ``'coco'`` or ``'lvis'`` of mmdet; or what :func:`vlprompt.clip.classnames.resolve_class_names` takes, such
             as a text file with one name per line.
-        source: ``'mmseg'`` or ``'mmdet'``; it is imported where ``spec`` is a string only.
+        source: ``'mmseg'`` or ``'mmdet'``; imported only if ``spec`` is a string.
 
     Raises:
-        ValueError: an unknown dataset, no name at all, or one listed twice.
+        ValueError: an unknown dataset, no names, or a name listed twice.
         FileNotFoundError: the text file does not exist.
     """
     names = _named(spec, source) if isinstance(spec, str) else list(spec)

@@ -21,12 +21,12 @@ PROMPTING = ('post', 'pre')
 
 @dataclass
 class PixelText:
-    """What the text says about the pixels of B images.
+    """Text features and score maps of B images.
 
     Attributes:
-        text: (B, K, C) text features, (1, K, C) where they do not depend on the image; not normalised.
+        text: (B, K, C) text features, or (1, K, C) if they do not depend on the image; not normalised.
         scores: (B, K, h, w) cosines on the grid of the dense embedding, no temperature.
-        maps: (B, C_i, h_i, w_i) maps of the trunk that gave the embeddings, without scores.
+        maps: (B, C_i, h_i, w_i) maps of the trunk, without scores.
     """
 
     text: Tensor
@@ -52,8 +52,8 @@ class PixelTextMatching(nn.Module):
         text: the text tower.  It is cut to the prompt's ``context_length``.
         class_names: K names.
         prompt: config of a :class:`~vlprompt.prompts.TextPrompt` with one prompt per class.
-        context_decoder: config of a :class:`~vlprompt.models.decoders.ContextDecoder`, None for none.
-        prompting: ``'post'`` or ``'pre'``; only the former without a context decoder.
+        context_decoder: config of a :class:`~vlprompt.models.decoders.ContextDecoder`, or None.
+        prompting: ``'post'`` or ``'pre'``, which needs a context decoder.
         gamma: initial value of the C factors of post-model prompting.
 
     Raises:
@@ -81,7 +81,7 @@ class PixelTextMatching(nn.Module):
             )
         if self.prompt.needs_image:
             raise ValueError(
-                f'PixelTextMatching: {type(self.prompt).__name__} writes its text for each image; here '
+                f'PixelTextMatching: {type(self.prompt).__name__} makes text for each image; here '
                 "prompting='pre' with a ContextPrompt does that"
             )
         text.shorten(self.prompt.context_length)
@@ -111,7 +111,7 @@ class PixelTextMatching(nn.Module):
         return self.prompt.class_names
 
     def set_class_names(self, class_names: Sequence[str]) -> None:
-        """Match other classes from now on, with what was learned.
+        """Match other classes from now on, with the learned prompts.
 
         Raises:
             ValueError: a name that does not fit, or a prompt learned for each class.
@@ -129,11 +129,11 @@ class PixelTextMatching(nn.Module):
 
     @staticmethod
     def memory(features: ClipFeatures) -> Tensor:
-        """(B, 1 + N, C) what the context decoder looks at: global, then dense embedding, not normalised."""
+        """(B, 1 + N, C) memory of the context decoder: global, then dense embedding, not normalised."""
         return torch.cat([features.cls.unsqueeze(1), features.local], dim=1)
 
     def condition(self, features: ClipFeatures) -> Tensor:
-        """Text features that have seen the images.
+        """Text features after the context decoder.
 
         Args:
             features: ``cls (B, C)`` and ``local (B, N, C)``, not normalised.

@@ -1,4 +1,4 @@
-"""What a segmentor of mmseg and a detector of mmdet gain with a text-guided backbone."""
+"""Mix-in for segmentors of mmseg and detectors of mmdet with a text-guided backbone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlprompt.models.dense.class_names import dense_class_names
 class TextGuidedModel(PromptTunedMixin):
     """Mix in before a segmentor or detector whose ``backbone`` is a :class:`TextGuidedBackbone`.
 
-    It gives the model class names that can be exchanged, score maps, and checkpoints without the frozen towers.
+    Adds exchangeable class names, score maps, and checkpoints without the frozen towers.
     """
 
     backbone: TextGuidedBackbone
@@ -24,23 +24,22 @@ class TextGuidedModel(PromptTunedMixin):
     base_option = 'model.backbone.clip.weights'
     data_arguments = ('class_names',)
     class_names_of: str
-    """The package that knows class lists by name, ``'mmseg'`` or ``'mmdet'``."""
+    """The package that resolves class lists by name, ``'mmseg'`` or ``'mmdet'``."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The K class names that the text is made of."""
+        """The K class names in the prompts."""
         return self.backbone.matching.class_names
 
     @property
     def base_source(self) -> ClipSource | None:
-        """Where CLIP's weights were read from; None for random ones."""
+        """Source of CLIP's weights; None for random ones."""
         return self.backbone.source
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         """Compare pixels with other classes from now on.
 
-        :meth:`score_map` takes any number of them; neck and heads were built for theirs, so predictions need as many
-        names as before.
+        :meth:`score_map` takes any number of names; neck and heads were built for K classes, so predictions need K.
 
         Raises:
             ValueError: a name that does not fit the prompt's ``context_length``.
@@ -52,7 +51,7 @@ class TextGuidedModel(PromptTunedMixin):
         return self.backbone.match(inputs).scores
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As mmseg or mmdet defines it; nothing of the batch is kept afterwards."""
+        """As in mmseg or mmdet; releases text and scores of the batch afterwards."""
         try:
             return super().forward(*args, **kwargs)
         finally:
@@ -74,9 +73,9 @@ class TextGuidedModel(PromptTunedMixin):
 
     @classmethod
     def _check_text_is_used(cls, backbone: Mapping[str, Any], users: Mapping[str, Any], plain: str) -> None:
-        """Raise where neither the concatenation nor one of the ``users``, by argument, reads the text."""
+        """Raise if neither the concatenation nor one of the ``users``, by argument, reads the text."""
         if backbone.get('score_concat') is None and not any(users.values()):
             raise ValueError(
-                f'{cls.__name__}: with {", ".join(["backbone.score_concat", *users])} all off nothing uses the text; '
-                f"for such a baseline take {plain} with backbone=dict(type='vlprompt.ClipTrunk', clip=...)"
+                f'{cls.__name__}: with {", ".join(["backbone.score_concat", *users])} disabled nothing uses the text; '
+                f"for such a baseline use {plain} with backbone=dict(type='vlprompt.ClipTrunk', clip=...)"
             )

@@ -13,8 +13,8 @@ class ScoreConcat:
     """Append the K score channels to one of the maps.
 
     Args:
-        stage: index of the map; published are the last one for a ResNet (3, stride 32) and the one at the stride of
-            the tokens for a ViT (2, stride 16), which have the grid of the score map.  For a map of another size the
+        stage: index of the map; as published, the last one of a ResNet (3, stride 32) and the one at the stride of the
+            tokens of a ViT (2, stride 16), which have the grid of the score map.  For a map of another size the
             scores are resized bilinearly.
         temperature: *divides* the cosines; 1 in segmentation, 0.07 in detection.
 
@@ -34,7 +34,7 @@ class ScoreConcat:
             scores: (B, K, h, w) cosines.
 
         Returns:
-            The maps, that of ``stage`` with C_i + K channels, scores last.
+            The maps; that of ``stage`` has C_i + K channels, scores last.
         """
         chosen = maps[self.stage]
         scores = (scores / self.temperature).to(chosen.dtype)
@@ -43,7 +43,7 @@ class ScoreConcat:
         return (*maps[: self.stage], torch.cat([chosen, scores], dim=1), *maps[self.stage + 1 :])
 
     def channels(self, channels: Sequence[int], num_classes: int) -> list[int]:
-        """C_i of the maps with the score channels counted in.
+        """C_i of the maps, score channels included.
 
         Raises:
             ValueError: there is no map of index ``stage``.

@@ -30,14 +30,14 @@ class DenseCLIPDetector(TextGuidedModel):
         tensor:   mmdet's: outputs of the heads without post-processing
 
     The numbers of classes and channels follow from the class names and the trunk: leave them out of neck and heads,
-    or set them to None where an inherited config has them.  Those that are given must agree.
+    or set them to None if an inherited config has them.  Given values must agree.
 
     Args:
         backbone: config of a :class:`~vlprompt.models.dense.TextGuidedBackbone`, without class names; published
             detectors divide the concatenated scores by a ``temperature`` of 0.07.
         neck: config of one of mmdet's necks.
         class_names: K names, or a dataset's name, see :func:`vlprompt.models.dense.class_names.dense_class_names`;
-            where a config leaves them out, those of the training data or the checkpoint.
+            if left out, those of the training data or the checkpoint.
         pixel_text_loss: config of a :class:`~vlprompt.models.BoxTextLoss`; None switches it off.
         frozen: patterns of parameter names that are not trained.
         initialise: let mmdet initialise neck and heads when training starts.  The published code never does, so its
@@ -45,8 +45,8 @@ class DenseCLIPDetector(TextGuidedModel):
         **detector: of mmdet's detector: the heads, ``train_cfg``, ``test_cfg``, ``data_preprocessor``, ``init_cfg``.
 
     Raises:
-        ValueError: no class names or one that does not fit, a channel or class number that disagrees with what follows
-            from the trunk and the class names, or a model that makes no use of the text.
+        ValueError: no class names or one that does not fit, a channel or class number that disagrees with the trunk
+            and the class names, or a model that does not use the text.
     """
 
     class_names_of = 'mmdet'
@@ -78,7 +78,7 @@ class DenseCLIPDetector(TextGuidedModel):
         raise NotImplementedError('a DenseCLIP detector must define fill_heads()')
 
     def init_weights(self) -> None:
-        """Called by the runner; leaves CLIP's towers alone in any case."""
+        """Called by the runner; never touches CLIP's towers."""
         if self.initialise:
             super().init_weights()
         else:
@@ -108,7 +108,7 @@ class DenseCLIPDetector(TextGuidedModel):
 
 @MODELS.register_module()
 class DenseCLIPSingleStage(DenseCLIPDetector, SingleStageDetector):
-    """:class:`DenseCLIPDetector` with a ``bbox_head`` on the neck: RetinaNet, FCOS and their like."""
+    """:class:`DenseCLIPDetector` with a ``bbox_head`` on the neck: RetinaNet, FCOS and similar ones."""
 
     @staticmethod
     def fill_heads(detector: ConfigType, levels: list[int], num_classes: int) -> ConfigType:

@@ -1,4 +1,4 @@
-"""From a feature to class scores: linear and cosine classifiers."""
+"""Linear and cosine classifiers on a feature."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class LinearHead(nn.Module):
     Args:
         in_channels: D of the feature.
         num_classes: C.
-        dropout: on the feature in training; LPT 0.1.
+        dropout: on the feature in training; LPT uses 0.1.
         init: ``'normal'``, weights N(0, 0.02) and bias 0; ``'vpt'``, weights Kaiming-normal (fan out) and every bias
-            -log(99), as VPT.
+            -log(99), as in VPT.
 
     Parameters: ``weight`` (C, D), ``bias`` (C,).
 
@@ -58,14 +58,14 @@ class CosineHead(nn.Module):
     Args:
         in_channels: D of the feature.
         num_classes: C.
-        scale: factor of the cosines.  1 where the loss brings its own (LPT), 25 for LIFT.
-        dropout: on the feature in training; LPT 0.1.
-        start: of the weights: ``'random'``, uniform and rescaled to length 1; ``'text'``, the class names' text
-            features, brought back from CLIP's joint space by the transposed projection (LIFT); ``'class_mean'``, mean
+        scale: factor of the cosines: 1 if the loss has its own (LPT), 25 for LIFT.
+        dropout: on the feature in training; LPT uses 0.1.
+        start: initial weights: ``'random'``, uniform and rescaled to length 1; ``'text'``, the class names' text
+            features, mapped from CLIP's joint space by the transposed projection (LIFT); ``'class_mean'``, mean
             frozen features of each class, computed by :class:`~vlprompt.engine.StartFromFeaturesHook`.
-        template: what ``'text'`` says, with ``{}`` for the class name.
+        template: sentence for ``'text'``, with ``{}`` for the class name.
 
-    The parameter ``weight`` is (C, D); what the official LPT stores is its transpose.
+    The parameter ``weight`` is (C, D); the official LPT stores its transpose.
 
     Raises:
         ValueError: an unknown ``start`` or a template without ``{}``.

@@ -23,16 +23,16 @@ class BoxTextLoss(nn.Module):
     .. math:: \text{loss} = \text{weight} \cdot
         \frac{\sum_{b,y,x} M \sum_k \text{BCE}(\sigma(s_k / \tau), T_k)}{K \sum_{b,y,x} M}
 
-    What is outside of all boxes is not supervised.  A box covers the cells from its truncated left and upper to its
-    truncated right and lower edge, these exclusive; one that lies within a single cell covers none.  Without any
+    Cells outside all boxes are not supervised.  A box covers the cells from its truncated left and upper to its
+    truncated right and lower edge, exclusive; one that lies within a single cell covers none.  Without any
     covered cell the loss is 0, with a gradient of zero.
 
     Args:
         temperature: :math:`\tau`, *divides* the cosines.
         weight: factor of the loss.
         stride: pixels per cell.
-        target: what is an object's part of :math:`T_k`: its whole ``'boxes'`` as published, or its ``'masks'``; then
-            what a box holds besides its object is background.
+        target: cells of an object in :math:`T_k`: its whole ``'boxes'`` as published, or its ``'masks'``, so that the
+            rest of a box is background.
 
     Raises:
         ValueError: ``temperature`` is not positive, or an unknown target.
@@ -91,7 +91,7 @@ class BoxTextLoss(nn.Module):
 
 
 def box_counts(boxes: Tensor, planes: Tensor, num_planes: int, size: tuple[int, int], stride: int) -> Tensor:
-    """How many boxes cover each cell, without a loop: corners are marked, and marks summed along both axes.
+    """Number of boxes that cover each cell, without a loop: marks at corners are summed along both axes.
 
     Args:
         boxes: (G, 4) corners in pixels.
@@ -115,11 +115,11 @@ def box_counts(boxes: Tensor, planes: Tensor, num_planes: int, size: tuple[int, 
 
 
 def mask_counts(masks: Sequence[Tensor], planes: Tensor, num_planes: int, size: tuple[int, int], stride: int) -> Tensor:
-    """How many masks cover the centre of each cell.
+    """Number of masks that cover the centre of each cell.
 
     Args:
-        masks: of each image (G_b, H, W), non-zero on the object; G in all.  Sizes may differ: what a mask lacks of the
-            plane at the right and at the bottom is empty.
+        masks: of each image (G_b, H, W), non-zero on the object; G in all.  Sizes may differ: a mask
+            smaller than the plane is padded with zeros at the right and at the bottom.
         planes: (G,) index of the plane each mask is counted in.
         num_planes: P.
         size: (h, w) of a plane in cells.

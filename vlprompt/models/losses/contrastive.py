@@ -9,7 +9,7 @@ from torch import Tensor
 def supervised_contrastive(
     anchors: Tensor, others: Tensor, anchor_labels: Tensor, other_labels: Tensor, half: bool = False
 ) -> Tensor:
-    r"""Cross-entropy of every anchor to all samples of the other modality that share its label.
+    r"""Cross-entropy of every anchor against all features of the other modality that share its label.
 
     .. math::
         s_{ij} = a_i \cdot k_j, \qquad

@@ -1,4 +1,4 @@
-"""A class-balanced and a uniform stream at once, the latter with a decaying weight (LPT, ICLR 2023, section 3.4)."""
+"""Loss of a class-balanced and a uniform stream; the latter's weight decays (LPT, ICLR 2023, section 3.4)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class DualStreamLoss(ClassificationLoss):
 
     Args:
         balanced: config of the loss of the class-balanced stream, which also gives ``scale``.
-        uniform: config of the loss of the uniform stream; None: as the balanced one.
+        uniform: config of the loss of the uniform stream; None: that of the balanced one.
         eta: the weight in epoch 0.
 
     Attributes:
-        weight: eta_e now; :class:`~vlprompt.engine.ProgressHook` calls :meth:`set_progress`.
+        weight: the current eta_e; :class:`~vlprompt.engine.ProgressHook` calls :meth:`set_progress`.
     """
 
     def __init__(self, balanced: dict[str, Any], uniform: dict[str, Any] | None = None, eta: float = 0.5) -> None:
@@ -83,7 +83,7 @@ def _halves(batch: Tensor) -> tuple[Tensor, Tensor]:
     """The balanced and the uniform half of (2 B, ...)."""
     if len(batch) % 2:
         raise ValueError(
-            f'a batch of {len(batch)} images has no two halves: train with '
+            f'a batch of {len(batch)} images cannot be split into two halves: train with '
             "batch_sampler=dict(type='vlprompt.DualStreamBatchSampler'), or set model.loss to the loss of one stream"
         )
     return batch.chunk(2)

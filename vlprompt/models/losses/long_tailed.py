@@ -1,4 +1,4 @@
-"""Losses of head classifiers, which may know how many training images a class has."""
+"""Losses of head classifiers, with or without class counts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NEGATIVES = ('smooth', 'paper')
 
 
 class ClassificationLoss(nn.Module):
-    """Base of the losses of a head classifier, which may ask for class counts: ``loss(logits (B, C), labels (B,))``.
+    """Base of the losses of a head classifier, which may need class counts: ``loss(logits (B, C), labels (B,))``.
 
     Attributes:
         needs_class_counts: whether the loss is computed from them; the model takes them from the training data.
         counts: (C,) training images of each class; None before :meth:`set_class_counts`.
-        scale: what the loss multiplies the logits with, so that ``softmax(scale * logits)`` are its probabilities.
+        scale: factor of the logits in the loss, so that ``softmax(scale * logits)`` are its probabilities.
     """
 
     scale = 1.0
@@ -42,10 +42,10 @@ class ClassificationLoss(nn.Module):
         return losses | dict(accuracy=accuracy(logits, target))
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
-        """Take over the (C,) numbers of training images.
+        """Set the (C,) numbers of training images.
 
         Raises:
-            ValueError: a class without any.
+            ValueError: a class without images.
         """
         counts = torch.as_tensor(counts, dtype=torch.float64)
         if counts.min() < 1:
@@ -63,7 +63,7 @@ class ClassificationLoss(nn.Module):
         if self.counts is None:
             raise RuntimeError(
                 f'{type(self).__name__} does not know the class counts: train with default_hooks.data=dict('
-                "type='vlprompt.DataHook') on data that tell them, or call set_class_counts() of the model"
+                "type='vlprompt.DataHook') on data with cls_num_list, or call set_class_counts() of the model"
             )
         if len(self.counts) != logits.shape[-1]:
             raise ValueError(f'{type(self).__name__}: {len(self.counts)} class counts, {logits.shape[-1]} logits')
@@ -72,10 +72,10 @@ class ClassificationLoss(nn.Module):
 
 @MODELS.register_module()
 class LogitAdjustedLoss(ClassificationLoss):
-    """Cross-entropy of ``logits + tau log prior`` (Menon et al., ICLR 2021), as LIFT trains with.
+    """Cross-entropy of ``logits + tau log prior`` (Menon et al., ICLR 2021), the loss of LIFT.
 
     Args:
-        tau: 1 for the balanced error; 0 is plain cross-entropy, which asks for no counts.
+        tau: 1 for the balanced error; 0 is plain cross-entropy, which needs no counts.
     """
 
     def __init__(self, tau: float = 1.0) -> None:
@@ -111,7 +111,7 @@ class AGCLLoss(ClassificationLoss):
     negatives enter through the label smoothing alone), or :math:`t_c = 1` for all c, as the paper prints it
     (``'paper'``).  The cloud is zero if all classes are equally large.  Noise is drawn in training mode only.
 
-    Computed in fp32; :math:`1 - p_y` is held above 1e-8 in the power, whose gradient is not finite at 0.
+    Computed in fp32; :math:`1 - p_y` is clamped to 1e-8 in the power, whose gradient is not finite at 0.
 
     Args:
         scale: s.
@@ -170,7 +170,7 @@ class AGCLLoss(ClassificationLoss):
         return -(self._targets(positive, cosine.dtype) * focus * log_p).sum(-1)
 
     def _cloud(self, cosine: Tensor, epsilon: Tensor | None) -> Tensor | float:
-        """(B, C) what is taken off the cosines."""
+        """(B, C) margins subtracted from the cosines."""
         if epsilon is None:
             if not self.training or not self.noise:
                 return 0.0

@@ -1,4 +1,4 @@
-"""Supervision of the score maps themselves: the auxiliary segmentation loss of DenseCLIP (Rao et al., CVPR 2022)."""
+"""Supervision of the score maps: the auxiliary segmentation loss of DenseCLIP (Rao et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PixelTextLoss(nn.Module):
     Args:
         temperature: *divides* the cosines.
         weight: factor of the loss.
-        ignore_index: label that is left out.
+        ignore_index: label without supervision.
         avg_non_ignore: average over labelled pixels.  False, as published, divides by all pixels.
 
     Raises:

@@ -11,8 +11,8 @@ def process_weight(size: int, device: torch.device) -> Tensor | float:
     """Factor for a loss that is the mean over ``size`` local samples.
 
     Distributed training averages gradients over processes.  That is the mean over all samples only if every process
-    holds as many; the last batch of an epoch may not.  With ``size * processes / total`` in front of the local mean
-    it always is.
+    has equally many, which the last batch of an epoch may violate.  Multiplying the local mean by
+    ``size * processes / total`` makes it exact.
 
     Args:
         size: samples in this process's batch.

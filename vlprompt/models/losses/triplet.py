@@ -40,6 +40,6 @@ def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tupl
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, half: bool = False) -> Tensor:
-    """``mean(relu(d_ap - d_an + margin))`` with :func:`hard_distances`, a float32 scalar; arguments as there."""
+    """``mean(relu(d_ap - d_an + margin))`` of the :func:`hard_distances`, a float32 scalar; same arguments."""
     farthest, nearest = hard_distances(features, labels, half)
     return F.relu(farthest - nearest + margin).mean()

@@ -29,7 +29,7 @@ class VarietyLoss(nn.Module):
         """Text features (P, K, D), or (B, P, K, D) of each image, not normalised -> scalar.
 
         Raises:
-            ValueError: fewer than two prompts, which have no pairs.
+            ValueError: fewer than two prompts, so there are no pairs.
         """
         n_prompts = text.shape[-3]
         if n_prompts < 2:

@@ -1,4 +1,4 @@
-"""Re-identification: the two stages of CLIP-ReID and its baseline."""
+"""Re-identification: the two phases of CLIP-ReID and its baseline."""
 
 from vlprompt.models.reid.prompt_learner import CachedFeaturePreprocessor, IdentityPromptLearner
 from vlprompt.models.reid.reidentifier import ReIdentifier

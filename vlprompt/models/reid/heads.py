@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class IdentityHead(nn.Module):
-    """Batch norm without a learned bias, then a classifier without one, as in CLIP-ReID and TransReID.
+    """Batch norm without a learned bias, then a classifier without bias, as in CLIP-ReID and TransReID.
 
     Args:
         channels: C of the features.

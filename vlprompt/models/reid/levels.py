@@ -1,4 +1,4 @@
-"""Three levels of global image features, as CLIP-ReID (Li et al., AAAI 2023, section 3) takes them from a tower."""
+"""Three levels of global image features, as in CLIP-ReID (Li et al., AAAI 2023, section 3)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class FeatureLevels(NamedTuple):
     """Global features of B images, none normalised.
 
     Attributes:
-        last: (B, C) before the last stage or block: layer 3 averaged (ResNet), or the class token as the last but one
-            block leaves it, without a norm (ViT).  In training only.
-        final: (B, C') at the end of the tower: layer 4 averaged, or the class token behind ``ln_post``.
+        last: (B, C) before the last stage or block: layer 3 averaged (ResNet), or the class token after the last but
+            one block, without a norm (ViT).  In training only.
+        final: (B, C') at the end of the tower: layer 4 averaged, or the class token after ``ln_post``.
         joint: (B, D) in the joint space of image and text.
     """
 
@@ -29,7 +29,7 @@ def feature_levels(
 ) -> FeatureLevels:
     """Run a tower for its global features alone.
 
-    Only what these depend on is computed: the class token in the last block of a ViT, and in the attention pool of a
+    Only their dependencies are computed: the class token in the last block of a ViT, and in the attention pool of a
     ResNet the mean token as the only query.
 
     Args:

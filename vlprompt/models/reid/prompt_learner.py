@@ -1,4 +1,4 @@
-"""Stage 1 of CLIP-ReID (Li et al., AAAI 2023, section 3.2): a description of each identity, for frozen towers."""
+"""Phase 1 of CLIP-ReID (Li et al., AAAI 2023, section 3.2): learn to describe identities with frozen towers."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         tensor:   images -> joint features (B, D)
         predict:  the same as ``feature`` of the samples: the untrained image tower
 
-    Only ``prompt.context`` is trained; the text tower keeps no gradients of its weights, and of identities that occur
-    several times in a batch the text is computed once.
+    Only ``prompt.context`` is trained; the text tower computes no gradients of its weights, and the text of an
+    identity that occurs several times in a batch is computed once.
 
-    A checkpoint also holds ``prototypes`` (K, D), the text features of all K identities, from which the second stage
+    A checkpoint also holds ``prototypes`` (K, D), the text features of all K identities, from which the second phase
     starts.
 
     Args:
-        clip: arguments of :func:`vlprompt.clip.build_clip`; image size and stride are those of the second stage.
-        num_ids: K, training identities; where a config leaves it out, those of the training data are filled in.
-        noun: what the pictures show; filled in likewise.
+        clip: arguments of :func:`vlprompt.clip.build_clip`; image size and stride are those of the second phase.
+        num_ids: K, training identities; if left out, those of the training data.
+        noun: what the pictures show; if left out, that of the training data.
         prompt: config of the prompt.
-        official: contrast in half precision, as published; else in float32.
+        official: contrast in half precision, as published; otherwise in float32.
         data_preprocessor: config of the preprocessor of images.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
@@ -98,7 +98,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         return self._text_cache(lambda: self.prompt.encode(self.clip.text)[0], (self.prompt, self.clip.text))
 
     def trained_state_dict(self) -> dict[str, Tensor]:
-        """Prompts, and the prototypes that belong to them."""
+        """Prompts and their prototypes."""
         self.prototypes.copy_(self.text_prototypes())
         return super().trained_state_dict()
 

@@ -1,4 +1,4 @@
-"""Re-identification with CLIP's image tower: the baseline and stage 2 of CLIP-ReID (Li et al., AAAI 2023)."""
+"""Re-identification with CLIP's image tower: the baseline and phase 2 of CLIP-ReID (Li et al., AAAI 2023)."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         loss:     final -> head, joint -> head_proj    -> identity loss, twice      (batch norm, classifier)
                   last, final, joint                   -> triplet loss, three times
                   joint x prototypes                   -> image-to-text loss        (CLIP-ReID only)
-        tensor:   descriptor (B, C + D): final and joint, before or behind their batch norm
+        tensor:   descriptor (B, C + D): final and joint, before or after their batch norm
         predict:  the descriptor as ``feature`` of the data samples
 
-    **CLIP-ReID** holds the image features against the text features of all identities, ``prototypes`` (K, D), which the
-    first stage learned (:class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`) and which stay fixed; a
-    training takes them over with ``start_from=dict(keys=['prototypes'])``.  Products are taken without normalisation or
-    temperature, as published.  The **baseline** is the same model with ``weights.i2t=0``.
+    **CLIP-ReID** compares the image features with the text features of all identities, ``prototypes`` (K, D), which the
+    first phase learned (:class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`) and which stay fixed;
+    ``start_from=dict(keys=['prototypes'])`` loads them.  Products are computed without normalisation or temperature, as
+    published.  The **baseline** is the same model with ``weights.i2t=0``.
 
-    Without ``num_ids`` there are no classifiers: such a model describes images and cannot be trained.
+    Without ``num_ids`` there are no classifiers: such a model computes descriptors but cannot be trained.
 
     Args:
-        clip: arguments of :func:`vlprompt.clip.build_clip`; ``vision.patch_stride=12`` makes patches overlap (OLP).  Of
-            the towers only that of images is kept.
-        num_ids: K, training identities.  Where a config leaves it out, those of the checkpoint to be tested, or else of
-            the training data, are added (:mod:`vlprompt.engine.data_arguments`).
-        num_cameras: cameras of the training data; added likewise.
-        num_views: viewpoints of the training data; added likewise.
-        sie: side information on a ViT: ``camera`` and ``view`` say what has part in it, ``coefficient`` and ``at_test``
-            see :class:`~vlprompt.models.reid.side_information.SideInformation`.  None: none.
-        weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``; 1
-            where not given.  A term of weight 0 is left out.
+        clip: arguments of :func:`vlprompt.clip.build_clip`; ``vision.patch_stride=12`` makes patches overlap (OLP).
+            Only the image tower is kept.
+        num_ids: K, training identities.  If left out, those of the checkpoint to be tested, or else of the training
+            data (:mod:`vlprompt.engine.data_arguments`).
+        num_cameras: cameras of the training data; the same default.
+        num_views: viewpoints of the training data; the same default.
+        sie: side information on a ViT: ``camera`` and ``view`` select what is embedded, the other options are those
+            of :class:`~vlprompt.models.reid.side_information.SideInformation`.  None: none is used.
+        weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``;
+            1 by default.  A term of weight 0 is not computed.
         label_smoothing: of the identity and image-to-text losses.
         margin: of the triplet loss.
-        descriptor: ``'before'`` or ``'after'`` the batch norms.  The parts are not normalised one by one, so the longer
+        descriptor: ``'before'`` or ``'after'`` the batch norms.  The parts are not normalised separately, so the longer
             one weighs more in a cosine.
-        official: round to half precision where the published code does in its losses; else they are in float32.
+        official: round to half precision in the losses as the published code does; otherwise they are in float32.
         frozen: patterns of parameters that are not trained, besides the biases of the batch norms.
         data_preprocessor: config of the preprocessor.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
@@ -128,8 +128,8 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         """
         Args:
             inputs: (B, 3, H, W) normalised images.
-            data_samples: B samples; with ``gt_label`` for ``mode='loss'``, with ``camid`` and ``viewid`` where side
-                information asks for them.
+            data_samples: B samples; with ``gt_label`` for ``mode='loss'``, with ``camid`` and ``viewid`` if side
+                information needs them.
             mode: ``'tensor'`` -> descriptors (B, C + D), not normalised; ``'loss'`` -> dict of losses; ``'predict'`` ->
                 data samples.
         """
@@ -151,7 +151,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         return feature_levels(self.visual, images, self._class_offset(data_samples, images.device))
 
     def _class_offset(self, data_samples: Sequence[ReIDSample] | None, device: torch.device) -> Tensor | None:
-        """(B, width) or (width,) side information, None without."""
+        """(B, width) or (width,) side information, or None."""
         if self.sie is None or not self.sie.needs_ids:
             return None if self.sie is None else self.sie()
         if data_samples is None:
@@ -194,7 +194,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         """(B, K) products of joint features (B, D) and prototypes, float32.
 
         Raises:
-            ValueError: no prototypes were taken over from a first stage.
+            ValueError: no prototypes were loaded from a first phase.
         """
         if not self._has_prototypes:
             if self.prototypes is None or bool(self.prototypes.isnan().any()):

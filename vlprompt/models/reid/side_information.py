@@ -1,4 +1,4 @@
-"""Side information embeddings (SIE): what camera and viewpoint do to a picture, learned (TransReID, ICCV 2021).
+"""Side information embeddings (SIE): learned vectors for camera and viewpoint (TransReID, ICCV 2021).
 
 CLIP-ReID adds the embedding to the class token only; TransReID adds it to every token.
 """
@@ -17,11 +17,11 @@ class SideInformation(nn.Module):
 
     Args:
         width: of the image tower's tokens.
-        num_cameras: cameras of the training data; None: the camera has no part.
-        num_views: viewpoints of the training data; None: the viewpoint has no part.
+        num_cameras: cameras of the training data; None: cameras are ignored.
+        num_views: viewpoints of the training data; None: viewpoints are ignored.
         coefficient: factor of the embedding.
         at_test: ``'own'``: an image gets the vector of its camera and viewpoint; ``'mean'``: the mean of all vectors,
-            for images of other cameras than the training data's.  Training always uses their own.
+            for images of cameras that were not in the training data.  Training always uses ``'own'``.
 
     The parameter ``embedding`` is (cameras * views, width); row ``camera * num_views + view``.
 
@@ -49,15 +49,15 @@ class SideInformation(nn.Module):
 
     @property
     def needs_ids(self) -> bool:
-        """Whether camera and viewpoint of the images have to be known."""
+        """Whether camera and viewpoint of the images must be given."""
         return self.training or self.at_test == 'own'
 
     def forward(self, camids: Tensor | None = None, viewids: Tensor | None = None) -> Tensor:
-        """What is added to the class token.
+        """The vector added to the class token.
 
         Args:
-            camids: (B,) long, counted from 0; unused where cameras have no part.
-            viewids: (B,) long, counted from 0; unused where viewpoints have no part.
+            camids: (B,) long, counted from 0; unused if cameras are ignored.
+            viewids: (B,) long, counted from 0; unused if viewpoints are ignored.
 
         Returns:
             (B, width), or (width,) for all images at test with ``at_test='mean'``.
@@ -91,12 +91,12 @@ def build_side_information(
 
     Args:
         visual: a ViT.
-        counts: ``num_cameras`` and ``num_views`` of the training data, as far as they are known.
-        options: ``camera`` (True by default) and ``view`` (False) say what has part in it; ``coefficient`` and
+        counts: ``num_cameras`` and ``num_views`` of the training data, as far as known.
+        options: ``camera`` (True by default) and ``view`` (False) select what is embedded; ``coefficient`` and
             ``at_test``.
 
     Raises:
-        ValueError: unknown options, a ResNet, or a number that is needed and not known.
+        ValueError: unknown options, a ResNet, or a number that is needed but unknown.
     """
     if unknown := set(options) - {'camera', 'view', 'coefficient', 'at_test'}:
         raise ValueError(f'model.sie takes camera, view, coefficient and at_test, not {sorted(unknown)}')

@@ -30,27 +30,27 @@ class DenseCLIP(TextGuidedModel, EncoderDecoder):
                   under ``no_grad`` the text tower runs once for all windows, scales and images
         tensor:   extract_feat() -> decode_head(): its logits, not resized
 
-    The numbers of classes and channels follow from the class names and the trunk: leave ``in_channels`` and
-    ``num_classes`` of neck and heads out.  Those that are given must agree.
+    The numbers of classes and channels follow from the class names and the trunk: leave out ``in_channels`` and
+    ``num_classes`` of neck and heads.  Given values must agree.
 
     Args:
         backbone: config of a :class:`~vlprompt.models.dense.TextGuidedBackbone`, without class names.
         decode_head: config of one of mmseg's decode heads.
         class_names: K names, or a dataset's name, see :func:`vlprompt.models.dense.class_names.dense_class_names`;
-            where a config leaves them out, those of the training data or the checkpoint.
+            if left out, those of the training data or the checkpoint.
         neck: config of one of mmseg's necks.
-        pixel_text_loss: config of a :class:`~vlprompt.models.PixelTextLoss`, which ignores what the decode head does;
-            None switches it off.
-        text_head: hand the text features (B, K, C) to the decode head as its first input, for heads that read them.
-            Their ``in_index`` counts it.
+        pixel_text_loss: config of a :class:`~vlprompt.models.PixelTextLoss`, which ignores the same labels as the
+            decode head; None disables it.
+        text_head: pass the text features (B, K, C) to the decode head as its first input, for heads that read them;
+            ``in_index`` counts it.
         auxiliary_head: config, or list of configs, of mmseg's heads on the neck's outputs; without a neck on the maps
             without scores.
         frozen: patterns of parameter names that are not trained.
         train_cfg, test_cfg, data_preprocessor, init_cfg: of mmseg's :class:`EncoderDecoder`.
 
     Raises:
-        ValueError: no class names or one that does not fit, a channel or class number that disagrees with what follows
-            from the trunk and the class names, or a model that makes no use of the text.
+        ValueError: no class names or one that does not fit, a channel or class number that disagrees with the trunk
+            and the class names, or a model that does not use the text.
     """
 
     class_names_of = 'mmseg'
@@ -101,10 +101,10 @@ class DenseCLIP(TextGuidedModel, EncoderDecoder):
         self.freeze(frozen=frozen)
 
     def extract_feat(self, inputs: Tensor) -> list[Tensor]:
-        """What the decode head gets for normalised images (B, 3, H, W): neck outputs, after the text if it reads it.
+        """Inputs of the decode head for normalised images (B, 3, H, W): the text if it reads it, then the neck outputs.
 
         Raises:
-            ValueError: the class names were exchanged for more or fewer.
+            ValueError: there are now more or fewer class names than heads were built for.
         """
         features = list(super().extract_feat(inputs))
         if self.text_head:
@@ -126,7 +126,7 @@ class DenseCLIP(TextGuidedModel, EncoderDecoder):
         return losses
 
     def _auxiliary_head_forward_train(self, inputs: list[Tensor], data_samples: SampleList) -> dict[str, Tensor]:
-        """As mmseg's, on the neck's outputs without the text; without a neck on the maps without scores."""
+        """As in mmseg, on the neck's outputs without the text, or, without a neck, on the maps without scores."""
         features = inputs[1:] if self.text_head else inputs
         return super()._auxiliary_head_forward_train(
             features if self.with_neck else list(self.backbone.matched.maps), data_samples

@@ -1,4 +1,4 @@
-"""What is learned between the images and the class feature of a vision transformer, one way of tuning a file."""
+"""Tuners: learned parts between the images and the class feature of a vision transformer, one kind per file."""
 
 from vlprompt.models.tuners.adaptformer import AdaptFormer
 from vlprompt.models.tuners.base import Terms, Tuner, class_feature

@@ -1,4 +1,4 @@
-"""A narrow branch beside each MLP: AdaptFormer (Chen et al., NeurIPS 2022) as LIFT (Shi et al., ICML 2024) has it."""
+"""A narrow branch beside each MLP: AdaptFormer (Chen et al., NeurIPS 2022) as used by LIFT (Shi et al., ICML 2024)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class AdaptFormer(Tuner):
     Args:
         visual: the trunk, for its width and its L blocks.
         num_classes: C, from which the default rank follows.
-        rank: r; None: 2^max(0, floor(log2(C / 2L))), so that about as many numbers are trained as the classifier
-            has: 4 for 100 classes, 8 for 365, 32 for 1000, 256 for 8142 in 12 blocks.
+        rank: r; None: 2^max(0, floor(log2(C / 2L))), so that it has about as many parameters as the
+            classifier: 4 for 100 classes, 8 for 365, 32 for 1000, 256 for 8142 in 12 blocks.
     """
 
     def __init__(self, visual: VisionTransformer, num_classes: int, rank: int | None = None) -> None:
@@ -35,7 +35,7 @@ class AdaptFormer(Tuner):
 
 
 class Bottleneck(nn.Module):
-    """``scale * Up(ReLU(Down(LN(x))))``, zero at first; ``scale`` is learned and starts at 1."""
+    """``scale * Up(ReLU(Down(LN(x))))``, initially zero; ``scale`` is learned and starts at 1."""
 
     def __init__(self, width: int, rank: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a head classifier asks of a tuner; the tuner that learns nothing."""
+"""The interface between head classifiers and tuners; the tuner that learns nothing."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vlprompt.registry import MODELS
 
 @dataclass
 class Terms:
-    """What a tuner tells besides the class feature of B images.
+    """Outputs of a tuner besides the class features of B images.
 
     Attributes:
         losses: (B,) each; the model adds their mean as ``loss_<name>``.
-        fields: (B, ...) each; a prediction carries its own row of them.
+        fields: (B, ...) each; the prediction of an image gets its row.
     """
 
     losses: dict[str, Tensor] = field(default_factory=dict)
@@ -28,16 +28,16 @@ class Terms:
 
 @MODELS.register_module()
 class Tuner(nn.Module):
-    """The trunk as it is (linear probe, full fine-tuning), and the base of all that tune it.
+    """The plain trunk (linear probe, full fine-tuning), and the base of all tuners.
 
-    A tuner does not own the trunk; it is handed to every call.
+    A tuner does not own the trunk, which is passed to every call.
 
     Args:
         visual: the trunk, for its sizes.
         num_classes: C.
 
     Attributes:
-        from_features: name of the tensor that starts from frozen features of the training images; empty for none.
+        from_features: name of the tensor initialised from frozen features of the training images; empty for none.
     """
 
     from_features: str = ''
@@ -46,15 +46,15 @@ class Tuner(nn.Module):
         super().__init__()
 
     def feature(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, Terms]:
-        """(B, width) class tokens after the final norm, not of length 1, of normalised images (B, 3, H, W)."""
+        """(B, width) class tokens of normalised images (B, 3, H, W), after the final norm, not of length 1."""
         return class_feature(visual, images), Terms()
 
     def query(self, visual: VisionTransformer, images: Tensor) -> Tensor:
-        """(B, width) class tokens without whatever depends on the image: features that can be computed beforehand."""
+        """(B, width) class tokens without parts that depend on the image: features that can be computed beforehand."""
         return class_feature(visual, images)
 
     def start_from_features(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Set what starts from the queries (N, width) of training images with labels (N,), and return it."""
+        """Initialise ``from_features`` from queries (N, width) of training images with labels (N,), and return it."""
         return []
 
 
@@ -69,8 +69,8 @@ def class_feature(
     Args:
         visual: the trunk.
         images: (B, 3, H, W) normalised.
-        prompts: what joins the input of each block, such as (P, width) tokens.
-        adapters: branches parallel to the MLPs, one a block.
+        prompts: additional inputs of each block, such as (P, width) tokens.
+        adapters: branches parallel to the MLPs, one per block.
     """
     blocks = visual.transformer.resblocks
     x, _ = run_blocks(blocks, first_tokens(visual, images), prompts, queries=1, adapters=adapters)
@@ -78,5 +78,5 @@ def class_feature(
 
 
 def first_tokens(visual: VisionTransformer, images: Tensor) -> Tensor:
-    """(B, 1 + h * w, width) tokens in front of the first block."""
+    """(B, 1 + h * w, width) tokens before the first block."""
     return visual.ln_pre(visual.embed(images)[0])

@@ -17,7 +17,7 @@ from vlprompt.registry import MODELS
 
 @MODELS.register_module()
 class PromptTuner(Tuner):
-    """The class token of a trunk that sees a :class:`~vlprompt.prompts.VisualPrompt`, the same for all images.
+    """The class token of a trunk with a :class:`~vlprompt.prompts.VisualPrompt` that is the same for all images.
 
     Args:
         visual: the trunk, for its sizes.
@@ -61,8 +61,7 @@ class GroupedPromptTuner(PromptTuner):
         pool: config of a :class:`~vlprompt.prompts.PromptPool`.
 
     Attributes:
-        two_passes: compute as published, in two passes from the image with every token through every computation; the
-            reference for tests and benchmarks.
+        two_passes: compute as published, in two full passes over all tokens; the reference for tests and benchmarks.
 
     Raises:
         ValueError: shallow shared prompts.
@@ -88,10 +87,10 @@ class GroupedPromptTuner(PromptTuner):
         return [self.pool.keys, self.pool.mean_query]
 
     def _once(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, KeyMatch]:
-        """Feature (B, width) and match, with everything computed once.
+        """Feature (B, width) and match; shared parts are computed once.
 
-        The query (class feature under the shared prompts alone) and the main pass are the same through the blocks in
-        front of ``pool.first_block``, which therefore run once::
+        The query (class feature under the shared prompts alone) and the main pass are the same in the blocks before
+        ``pool.first_block``, which therefore run once::
 
             image -> blocks 0 .. K-1 (shared) -+-> blocks K .. L-1 (shared)          -> q -> keys -> r
                                                +-> blocks K .. L-1 (shared and r)    -> feature

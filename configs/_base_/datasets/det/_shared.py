@@ -1,9 +1,9 @@
-# What all detection data sets share: pipelines and loaders; 2 images on each of 8 GPUs, samples depend on seed and
+# What all detection datasets share: pipelines and loaders; 2 images on each of 8 GPUs, samples depend on seed and
 # epoch only.
 image_scale = (1333, 800)  # images are resized to fit into it, long side and short side; the method's
 masks = False  # objects have masks, for instance segmentation; the method's
 metrics = ['bbox']  # with masks also 'segm'; the method's
-data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 class_names = None  # of models that read them; None: they follow the files
 num_classes = None  # of heads without text; None: it follows the files
 load_image = dict(type='LoadImageFromFile')  # mmdet's

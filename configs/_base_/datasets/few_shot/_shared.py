@@ -1,11 +1,11 @@
-# What all few-shot data sets share: the pipelines and loaders of the CoOp family, top-1 accuracy.
+# What all few-shot datasets share: the pipelines and loaders of the CoOp family, top-1 accuracy.
 image_size = 224  # pixels; the method says what its towers were trained with
 crop_scale = (
     0.08,
     1.0,
 )  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
 shots = 16  # training images per class, --shots
-data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 subset = 'all'  # 'base' or 'new': the first or the second half of the classes
 templates = 'a photo of a {}.'  # zero-shot classification: one template, a list, or a name of vlprompt.clip.templates
 

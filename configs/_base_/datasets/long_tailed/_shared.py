@@ -1,10 +1,10 @@
-# What all long-tailed data sets share, as in LPT: pipelines, loaders, accuracy of many-, medium- and few-shot classes.
+# What all long-tailed datasets share, as in LPT: pipelines, loaders, accuracy of many-, medium- and few-shot classes.
 # Batches are drawn from all images alike; a method that balances classes inherits a file of ../../samplers/.
 image_size = 224  # pixels
 resize_size = 256  # pixels before the center crop of a test
 crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
 crop_interpolation = 'bilinear'  # of the random crop
-data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),
@@ -57,7 +57,7 @@ train_dataloader = dict(
     ),
 )
 
-# Where a data set has no validation split, its file says None. The recipes do not look at it.
+# Where a dataset has no validation split, its file says None. The recipes do not look at it.
 val_dataloader = dict(
     batch_size=128,
     num_workers=4,

@@ -1,8 +1,8 @@
-# What all re-identification data sets share: the augmentation of the field's strong baselines, batches of 16 identities
+# What all re-identification datasets share: the augmentation of the field's strong baselines, batches of 16 identities
 # x 4 images, mAP and CMC without images of the query's own camera.
 image_size = (256, 128)  # height and width in pixels
 crop_padding = 10  # pixels around an image before the random crop
-data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 
 train_pipeline = [
     dict(type='vlprompt.LoadImage'),

@@ -1,8 +1,8 @@
-# What all segmentation data sets share: pipelines, loaders and metric; 4 images on each of 8 GPUs, as DenseCLIP.
+# What all segmentation datasets share: pipelines, loaders and metric; 4 images on each of 8 GPUs, as DenseCLIP.
 crop_size = (512, 512)  # pixels of a training crop and of a test window, height and width; the method's
 test_scale = (2048, 512)  # images are resized to fit into it, long side and short side; the method's
 tta_scale = '${test_scale}'  # of which --tta takes six multiples
-data_root = None  # folder of the data set, --data-root; None: its usual folder below data/
+data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 class_names = None  # of models that read them; None: they follow the files
 num_classes = None  # of heads without text; None: it follows the files
 load_image, load_mask = dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')  # mmseg's

@@ -1,4 +1,4 @@
-# ADE20K, 150 classes; mask id 0, which is no class, is dropped by the data set.
+# ADE20K, 150 classes; mask id 0, which is no class, is dropped by the dataset.
 _base_ = './_shared.py'
 
 data_root = 'data/ade/ADEChallengeData2016'

@@ -1,4 +1,4 @@
-"""What every reader of a classification data set offers."""
+"""Base of the readers of classification datasets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlprompt.datasets.reader import Reader
 
 
 class SplitReader(Reader):
-    """Reads items and class names of a classification data set, see :class:`~vlprompt.datasets.reader.Reader`."""
+    """Reads items and class names of a classification dataset, see :class:`~vlprompt.datasets.reader.Reader`."""
 
     SPLITS = SPLITS
 
@@ -31,12 +31,12 @@ class SplitReader(Reader):
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the sub-folders, sorted; hidden ones are left out."""
+    """Sorted names of the sub-folders, without hidden ones."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
 
 
 def images_of_class(folder: Path, name: str) -> list[str]:
-    """Names of the images in the folder of class ``name``; a ValueError where there are none."""
+    """Names of the images in the folder of class ``name``; a ValueError if there are none."""
     files = image_files(folder)
     if not files:
         raise ValueError(f'{folder}: no image of class {name!r}')

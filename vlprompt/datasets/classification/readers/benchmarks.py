@@ -15,13 +15,13 @@ class WnidReader(SplitReader):
     """ImageNet and its variants: a folder per class and ``classnames.txt`` with lines ``<wnid> <name>``.
 
     The label of a class is the position of its WordNet id among the sorted ids.  Files are sorted by name; the
-    reference implementation takes them as the file system lists them, so its few-shot draws from ImageNet
-    differ between machines and cannot be repeated here.
+    reference implementation keeps the order of the file system, so its few-shot draws from ImageNet differ between
+    machines and cannot be reproduced.
 
     Args:
         root: the folder that holds ``classnames.txt``.
         folders: split -> folder below ``root`` with one sub-folder per class.
-        numeric: sub-folders are called by label (0, 1, ...) instead of by wnid.
+        numeric: sub-folders are named by label (0, 1, ...) instead of by wnid.
         own_classes: the classes are those of the sub-folders alone (200 in ImageNet-A and -R), not all of
             ``classnames.txt``.
         hint: where to get the data.

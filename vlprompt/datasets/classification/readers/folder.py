@@ -12,8 +12,8 @@ from vlprompt.messages import enumerate_names
 class FolderReader(SplitReader):
     """Reads ``<root>/<split>/<class name>/<image>``.
 
-    The label of a class is its position among the sorted folder names of the training split (of the test split
-    where there is none), or in ``classes``.  Files are sorted; those that are not images are not read.
+    The label of a class is its position among the sorted folder names of the training split (or of the test split
+    if there is none), or in ``classes``.  Files are sorted; files that are not images are ignored.
 
     Args:
         source: the root folder.

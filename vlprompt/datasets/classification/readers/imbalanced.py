@@ -11,12 +11,12 @@ from vlprompt.datasets.classification.readers.base import SplitReader
 
 
 class ImbalancedReader(SplitReader):
-    r"""Keeps exponentially fewer training images of later classes; other splits stay as they are.
+    r"""Keeps exponentially fewer training images of later classes; other splits are unchanged.
 
     Class c of C keeps :math:`n_c = \lfloor n_{max}\, \rho^{-c/(C-1)} \rfloor` images, :math:`n_{max}` being the number
     of the largest class (500 in CIFAR-100): CIFAR100-LT of Cui et al. (CVPR 2019) and Cao et al. (NeurIPS 2019).
-    Which ones are kept is a draw of NumPy's legacy generator, class after class, number for number that of the
-    published code for the same order of the images, which for CIFAR-100 is the order of the archive.
+    They are drawn by NumPy's legacy generator, class after class, exactly as in the published code if the images have
+    the same order, which for CIFAR-100 is that of the archive.
 
     Args:
         reader: of the balanced data.
@@ -75,7 +75,7 @@ def keep_images(labels: np.ndarray, counts: Sequence[int], seed: int) -> np.ndar
         seed: of ``numpy.random.RandomState``.
 
     Raises:
-        ValueError: a class has fewer images than are to be kept.
+        ValueError: a class has too few images.
     """
     rng = np.random.RandomState(seed)
     kept = []

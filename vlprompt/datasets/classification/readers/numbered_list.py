@@ -1,4 +1,4 @@
-"""Lists whose labels are numbers, as long-tailed benchmarks are published."""
+"""Lists whose labels are numbers, the form of published long-tailed benchmarks."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from vlprompt.messages import enumerate_names
 class NumberedListReader(ListReader):
     """Reads lines ``path label`` with labels 0..C-1, naming classes that have no names yet.
 
-    Without ``classes`` a class is called like the folder of its training images, ``train/<class name>/<image>``,
-    where every class has one folder of its own; otherwise its label as text is its name.  A number is a label whatever
-    the names are: label 0 may well lie in a folder called 1.  Labels that are words are names, as in
-    :class:`~vlprompt.datasets.classification.readers.text_list.ListReader`; then all are.
+    Without ``classes``, a class is named after the folder of its training images, ``train/<class name>/<image>``, if
+    every class has one folder of its own; otherwise by its label as text.  A number is always a label, whatever the
+    names: label 0 may be in a folder called 1.  If labels are words, all must be, and they are the names, as in
+    :class:`~vlprompt.datasets.classification.readers.text_list.ListReader`.
 
     Args:
         source: the file; may contain ``{split}``.
         image_root: the folder that paths are relative to.
         classes: the class names in label order.
-        only_split: the split that a list without split column and ``{split}`` holds.
+        only_split: the split of a list without split column and ``{split}``.
         folder_names: folder -> class name, such as WordNet ids -> words; every folder must be in it.
         hint: where to get the list.
-        md5: split -> md5 sum of its published list, where it is known.
+        md5: split -> md5 sum of its published list, if known.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class NumberedListReader(ListReader):
 
 
 def _folders_by_label(rows: list[Row]) -> dict[int, list[str]]:
-    """The names of the folders that the images of a label lie in, without repetition."""
+    """The distinct folders of the images of a label."""
     folders: dict[int, dict[str, None]] = {}
     for row in rows:
         folders.setdefault(int(row.label), {})[PurePosixPath(row.path).parent.name] = None

@@ -12,8 +12,8 @@ from vlprompt.datasets.reader import read_json
 class JsonReader(SplitReader):
     """Reads ``{"train": [[path, label, name], ...], "val": [...], "test": [...]}``.
 
-    Paths are relative to ``image_root``; labels are 0..C-1; the classes are those of the training split (of the
-    test split where there is none).
+    Paths are relative to ``image_root``; labels are 0..C-1; the classes are those of the training split (or of
+    the test split if there is none).
 
     Args:
         source: the JSON file.

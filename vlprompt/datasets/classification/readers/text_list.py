@@ -27,18 +27,18 @@ class ListReader(SplitReader):
     """Reads a CSV file or a text list.
 
     ``*.csv``: a header line with the columns ``path``, ``label`` and optionally ``split``.
-    ``*.txt``: lines ``path label`` (the last word is the label), or ``path,label``, or ``path,label,split``.  Commas
-    within a field of the last two need quotation marks around it.
+    ``*.txt``: lines ``path label`` (the last word is the label), or ``path,label``, or ``path,label,split``.  In
+    the last two forms, fields with commas must be quoted.
 
     A label is a class name, or a number if ``classes`` is given.  Without a split column there is one file per
-    split: ``{split}`` in ``source`` stands for its name, as in ``'{split}.txt'``; a name without ``{split}`` is
-    the list of ``only_split`` alone.
+    split: ``{split}`` in ``source`` is replaced by its name, as in ``'{split}.txt'``; a name without ``{split}`` is
+    the list of ``only_split``.
 
     Args:
         source: the file; may contain ``{split}``.
         image_root: the folder that paths are relative to.
         classes: the class names in label order.  None: the sorted names of the training split.
-        only_split: the split that a list without split column and ``{split}`` holds.
+        only_split: the split of a list without split column and ``{split}``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Training on one data set, testing on another with the same classes."""
+"""Training on one dataset, testing on another with the same classes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class TransferReader(SplitReader):
     """The training split of one reader and the test split of another; labels mean the same classes.
 
     Args:
-        train: reader of the training data, whose class names count.
+        train: reader of the training data, which provides the class names.
         test: reader of the test data.
-        data_root: a folder that both lie below.
+        data_root: a folder that contains both.
     """
 
     def __init__(self, train: SplitReader, test: SplitReader, data_root: Path) -> None:

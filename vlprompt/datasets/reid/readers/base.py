@@ -1,4 +1,4 @@
-"""What every reader of a re-identification data set offers."""
+"""Base of the readers of re-identification datasets."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class ReIDItem(NamedTuple):
 
 
 class ReIDReader(Reader):
-    """Reads the images of a re-identification data set, see :class:`~vlprompt.datasets.reader.Reader`.
+    """Reads the images of a re-identification dataset, see :class:`~vlprompt.datasets.reader.Reader`.
 
     Args:
         source: the file or folder that is read; messages begin with it.
         image_root: the folder that the items' paths are relative to.
-        hint: where to get what is missing; ends the message about a missing file.
-        noun: what the images show, as a prompt calls it.
-        num_cameras: of the data set; None: counted in the training split, or in the others where there is none.
-        num_views: likewise.
+        hint: where to get missing files; ends the message about them.
+        noun: what the images show, as a word for prompts.
+        num_cameras: of the dataset; None: counted in the training split, or in the others if there is none.
+        num_views: of the dataset, with the same default.
     """
 
     SPLITS = SPLITS
@@ -56,25 +56,25 @@ class ReIDReader(Reader):
         self._items: dict[str, list[ReIDItem]] = {}
 
     def read(self, split: str) -> list[ReIDItem]:
-        """The checked items of a split, in the order of the source; kept, since cameras are counted in them."""
+        """The checked items of a split, in the order of the source; cached, since cameras are counted in them."""
         if split not in self._items:
             self._items[split] = super().read(split)
         return self._items[split]
 
     def check(self, items: Sequence[ReIDItem], split: str) -> None:
-        """Raise a ValueError where a split is empty, lists an image twice, or has a camera or viewpoint too many."""
+        """Raise a ValueError if a split is empty, lists an image twice, or has too many cameras or viewpoints."""
         check_paths(items, split, str(self.source))
         for field, word, limit in (('camid', 'camera', self._num_cameras), ('viewid', 'view', self._num_views)):
             for item in items if limit is not None else ():
                 if not 0 <= getattr(item, field) < limit:
                     raise ValueError(
-                        f'{self.source}: split {split!r}, {item.path!r}: {word} {getattr(item, field) + 1} of a data '
-                        f'set with {limit}'
+                        f'{self.source}: split {split!r}, {item.path!r}: {word} {getattr(item, field) + 1} of a '
+                        f'dataset with {limit}'
                     )
 
     @cached_property
     def num_cameras(self) -> int:
-        """Cameras of the training split (of all others where there is none): the largest ``camid`` plus one."""
+        """Cameras of the training split (or of the others if there is none): the largest ``camid`` plus one."""
         return self._num_cameras or self._count('camid')
 
     @cached_property
@@ -91,7 +91,7 @@ PID_CAMERA = re.compile(r'(-?\d+)_c(\d+)')
 
 
 def read_named_folder(folder: Path, relative: str) -> list[ReIDItem]:
-    """Images called ``<identity>_c<camera>...``, sorted by name; identity -1 (junk) is left out.
+    """Images called ``<identity>_c<camera>...``, sorted by name; identity -1 (junk) is skipped.
 
     Args:
         folder: to read.

@@ -15,8 +15,8 @@ from vlprompt.evaluation.ranking import draw_gallery
 class MSMT17Reader(ReIDReader):
     """MSMT17: ``list_{train,val,query,gallery}.txt`` with lines ``<path> <identity>``.
 
-    The camera is the third field of the file name.  Published results train on train and val together, and so does
-    this reader.  Identities of the training and of the test lists are numbered independently.  The second edition,
+    The camera is the third field of the file name.  The training split is train and val together, as in published
+    results.  Identities of the training and of the test lists are numbered independently.  The second edition,
     with blurred faces, has folders ``mask_train_v2`` and ``mask_test_v2``.
     """
 
@@ -50,8 +50,8 @@ class MSMT17Reader(ReIDReader):
 class VehicleIDReader(ReIDReader):
     """PKU VehicleID: ``train_test_split/{train_list,test_list_<size>}.txt`` with lines ``<image> <identity>``.
 
-    Nothing is known about cameras, so every image has camera 0 and none may be removed for its camera: evaluate with
-    ``RetrievalMetric(repeats=10)``.  Gallery is one image per identity, drawn at random; the published protocol
+    Cameras are unknown, so every image has camera 0 and none may be removed for its camera: evaluate with
+    ``RetrievalMetric(repeats=10)``.  The gallery is one image per identity, drawn at random; the published protocol
     averages ten draws.  This reader makes one draw, with a fixed seed.
 
     Args:

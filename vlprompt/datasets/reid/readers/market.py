@@ -15,7 +15,7 @@ VERI_FOLDERS = dict(train='image_train', query='image_query', gallery='image_tes
 class MarketReader(ReIDReader):
     """A folder per split, with images called ``<identity>_c<camera>...``.
 
-    Identity -1 (detections that show nobody in full) is left out, identity 0 (people who are in no other split) stays
+    Identity -1 (detections that show nobody in full) is skipped; identity 0 (people who are in no other split) stays
     in the gallery as a distractor.
 
     Args:
@@ -40,11 +40,11 @@ class MarketReader(ReIDReader):
 
 
 class VeRiReader(MarketReader):
-    """VeRi-776 and, where they are there, the viewpoints of its images.
+    """VeRi-776 and the viewpoints of its images, if available.
 
-    Viewpoints (eight) are published apart from the images, in ``keypoint_train.txt`` and ``keypoint_test.txt``
+    Viewpoints (eight) are published separately from the images, in ``keypoint_train.txt`` and ``keypoint_test.txt``
     (Zhongdao/VehicleReIDKeyPointData): lines that begin with the path of an image and end with its viewpoint.  With
-    these files, images without a viewpoint are left out of all splits, as in published results; without them, every
+    these files, images without a viewpoint are skipped in all splits, as in published results; without them, every
     image has viewpoint 0.
     """
 

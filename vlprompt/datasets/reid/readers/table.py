@@ -21,9 +21,9 @@ class _Row(NamedTuple):
 class TableReader(ReIDReader):
     """CSV files with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 
-    Identities, cameras and viewpoints may be numbers or names; over all splits together, equal ones mean the same.
-    Cameras and viewpoints are numbered from 0 in sorted order (numbers by value), and so are identities unless all of
-    them are numbers, which stay as they are.  Where cameras are unknown, give every image a camera of its own.
+    Identities, cameras and viewpoints may be numbers or names, with the same meaning in all splits.  Cameras and
+    viewpoints are numbered from 0 in sorted order (numbers by value), and so are identities, unless all of them are
+    numbers, which are kept.  If cameras are unknown, give every image its own camera.
 
     Args:
         source: one file with a column ``split`` (train, query, gallery), or ``.../{split}.csv`` for a file per split.
@@ -73,7 +73,7 @@ class TableReader(ReIDReader):
 
     @cached_property
     def _numbers(self) -> dict[str, dict[str, int]]:
-        """Number of every identity, camera and viewpoint by how the files spell it."""
+        """Number of every identity, camera and viewpoint by its spelling in the files."""
         numbers = {}
         for field in ('id', 'camera', 'view'):
             values = sorted({getattr(row, field) for row in self._rows}, key=_by_value)
