@@ -51,7 +51,7 @@ def test_dict_of_sizes(micro_arch):
         (dict(vision_layers=3), 'four depths'),
         (dict(vision_layers=(1, 2, 3)), '4 stages'),
         (dict(transformer_heads=5), 'multiples'),
-        (dict(image_size=70), 'no multiple of 32'),
+        (dict(image_size=70), 'not a multiple of 32'),
     ],
 )
 def test_bad_sizes_are_errors(micro_rn, change, message):

@@ -87,7 +87,7 @@ def test_errors_say_what_to_do(weights, tmp_path):
         build_timm_vit(arch=SHAPE, weights=tmp_path / 'cut.safetensors')
     with pytest.raises(ValueError, match="'openai' must be 'pretrained' or a file"):
         build_timm_vit('vit_tiny_patch16_224', weights='openai')
-    with pytest.raises(ValueError, match='no plain ViT'):
+    with pytest.raises(ValueError, match='not a plain ViT'):
         build_timm_vit('deit3_small_patch16_224')
     with pytest.raises(ValueError, match=r'file:vit\.pth does not fit'):
         build_timm_vit(arch=dict(SHAPE, layers=2), weights=weights)

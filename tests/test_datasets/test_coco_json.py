@@ -64,7 +64,7 @@ def test_sound_files_are_completed_and_ordered(write):
 
 
 BREAK = {
-    'box outside': (lambda a: a.update(bbox=[20, 2, 5, 5]), r'\[20, 2, 5, 5\] is outside of the image of 20 x 10'),
+    'box outside': (lambda a: a.update(bbox=[20, 2, 5, 5]), r'\[20, 2, 5, 5\] is outside the image of 20 x 10'),
     'box above': (lambda a: a.update(bbox=[2, -6, 5, 6]), 'outside'),
     'box with nan': (lambda a: a.update(bbox=[2, float('nan'), 5, 5]), 'not four finite numbers'),
     'box of text': (lambda a: a.update(bbox=['2', 2, 5, 5]), 'not four finite numbers'),

@@ -157,7 +157,7 @@ def test_auxiliary_head_without_a_neck_sees_maps_without_scores():
             dict(neck=dict(type='FPN', in_channels=[32, 64, 128, 256], out_channels=16, num_outs=4)),
             r'neck.in_channels.*261',
         ),
-        (dict(decode_head=dict(HEAD, num_classes=19)), 'decode_head.num_classes=19.*follows 5'),
+        (dict(decode_head=dict(HEAD, num_classes=19)), 'decode_head.num_classes=19.*require 5'),
         (dict(neck=dict(type='FPN', num_outs=4)), 'neck: give out_channels.* FPN'),
         (dict(decode_head=dict(HEAD, in_index=[1, 2, 3, 4])), r'decode_head.in_index=.*4\], .*inputs 0 to 3'),
         (dict(score_concat=None, pixel_text_loss=None), 'nothing uses the text'),

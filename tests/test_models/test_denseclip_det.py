@@ -232,7 +232,7 @@ def test_new_class_names_at_test_time():
     ('kind', 'changes', 'message'),
     [
         ('retinanet', dict(neck=dict(in_channels=[32, 64, 128, 256])), r'neck.in_channels.*259'),
-        ('retinanet', dict(bbox_head=dict(num_classes=80)), 'bbox_head.num_classes=80.*follows 3'),
+        ('retinanet', dict(bbox_head=dict(num_classes=80)), 'bbox_head.num_classes=80.*require 3'),
         ('mask-rcnn', dict(roi_head=dict(bbox_head=dict(num_classes=80))), 'roi_head.bbox_head.num_classes=80'),
         ('mask-rcnn', dict(roi_head=dict(mask_head=dict(in_channels=256))), 'roi_head.mask_head.in_channels=256'),
         ('retinanet', dict(score_concat=None, pixel_text_loss=None), 'nothing uses the text'),
