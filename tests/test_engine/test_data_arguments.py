@@ -102,6 +102,6 @@ def test_all_loops_must_draw_from_the_same_imbalanced_subset():
     DataHook().before_run(runner)
     cfg.test_dataloader.dataset.imbalance = 100
     with pytest.raises(
-        ConfigError, match=r'imbalance=50, but test_dataloader.dataset.imbalance=100: .* Set both alike'
+        ConfigError, match=r'imbalance=50, but test_dataloader.dataset.imbalance=100: .* Set both equal'
     ):
         DataHook().before_run(runner)

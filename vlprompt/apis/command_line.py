@@ -154,7 +154,7 @@ def call(main: Callable[[], Any]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit('Interrupted. What was saved stays; training goes on with --resume.')
+        sys.exit('Interrupted. Saved files remain; --resume continues the training.')
     except (ValueError, OSError, EnvironmentProblem) as error:
         message = user_message(error)
         if message is None:

@@ -44,7 +44,7 @@ def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> Im
     """:class:`ImageFiles` as the test set of a model's config would load them.
 
     Raises:
-        ConfigError: the config has no test set with a pipeline of its own.
+        ConfigError: the config has no test set with a pipeline.
     """
     pipeline = ((model.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
     if not pipeline:

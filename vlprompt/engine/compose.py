@@ -24,7 +24,7 @@ So a value that your own file sets wins over the recipe, and a later row of the 
 
 At the end ``'${name}'`` anywhere in the config is replaced by the top-level value ``name``: ``size='${image_size}'``.
 With a factor, ``'${crop_size * 2/3}'`` or ``'${scale * 1.5}'``, it becomes that multiple, whole numbers rounded down.
-Schedules without a length of their own take that of the training.
+Schedules without a length have that of the training.
 
 The result is a plain mmengine config without ``task``, ``recipes`` and helper variables; composing it again changes
 nothing.  :class:`~vlprompt.engine.runner.PromptRunner` composes its config, so one that was read with

@@ -81,7 +81,7 @@ def _untyped_dicts(node: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _check_options_act_in_phases(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Raise if a phase replaces the value of an option with one of its own."""
+    """Raise if a phase replaces the value of an option."""
     for name in cfg.get('phases') or {}:
         single = phase_config(cfg, name)
         for option in options:

@@ -62,7 +62,7 @@ def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments_of_checkpoint(content: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The data arguments, class names excepted, that a checkpoint tells; empty if it tells none."""
+    """The data arguments that a checkpoint states, except class names; empty if it states none."""
     meta = (content or {}).get('meta') or {}
     classes = (meta.get('dataset_meta') or {}).get('classes')  # of models that do not keep the names themselves
     counted = {} if classes is None else dict(num_classes=len(classes))
@@ -79,7 +79,7 @@ def names_of_config(cfg: Config) -> list[str]:
     """Class names of the dataset that a config tests on: the shipped list of a dataset known by name, else the data's.
 
     Raises:
-        ConfigError: a dataset of which no list is shipped, and whose files are not there either.
+        ConfigError: a dataset without a shipped list whose files are missing too.
     """
     loaders = [cfg.get(f'{name}_dataloader') for name in ('test', 'val', 'train')]
     dataset = next((loader['dataset'] for loader in loaders if loader), None)
@@ -97,7 +97,7 @@ def names_of_config(cfg: Config) -> list[str]:
             names = DATASETS.build(copy.deepcopy(dataset)).metainfo.get('classes')
             if names is not None:
                 return list(names)
-            reason = f'{inner["type"]} does not tell any'
+            reason = f'{inner["type"]} has none'
         except (OSError, ValueError) as error:
             reason = str(error)
     raise ConfigError(

@@ -21,7 +21,7 @@ takes from the last checkpoint of the phase before (:func:`~vlprompt.engine.star
 none.  ``start_from.checkpoint`` names another file, also in a config without phases.
 
 **Resuming.**  ``tools/train.py CONFIG --resume`` skips phases that have finished, continues the one that was
-interrupted and goes on from there.  ``--phase NAME`` runs a single one.  Tools that need one model build that of the
+interrupted and then the next ones.  ``--phase NAME`` runs a single one.  Tools that need one model build that of the
 phase that wrote the checkpoint, or of the last phase if there is no checkpoint.
 """
 

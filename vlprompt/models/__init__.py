@@ -1,6 +1,6 @@
 """Task models: thin glue between the towers, prompts and alignments and mmengine's training.
 
-Models for dense prediction extend mmseg or mmdet and lie in ``segmentors`` and ``detectors``, which configs name in
+Models for dense prediction extend mmseg or mmdet and are in ``segmentors`` and ``detectors``, which configs name in
 ``custom_imports``; what those two share is imported here and knows neither.
 """
 

@@ -52,7 +52,7 @@ def draw_long_tail(
     )
     panels[0].set_yscale('log')
     panels[0].yaxis.set_major_formatter(StrMethodFormatter('{x:,.6g}'))
-    panels[0].yaxis.set_minor_formatter(LogFormatter())  # words where a decade has no tick of its own
+    panels[0].yaxis.set_minor_formatter(LogFormatter())  # labels between the ticks of decades
     _label(panels[0], '', 'training images')
     if accuracy:
         window = window or max(1, len(order) // 20 * 2 + 1)

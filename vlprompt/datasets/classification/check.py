@@ -163,7 +163,7 @@ def open_images(root: Path, files: dict[str, list[str]], workers: int, report: F
             elif other != path:
                 repeated[split] += 1
     for split, count in repeated.items():
-        report.notes.append(f'{split} holds {count} copies of other images of its own')
+        report.notes.append(f'{split} holds {count} duplicate images')
 
 
 def _digest(path: Path) -> bytes | str:

@@ -19,8 +19,8 @@ from vlprompt.registry import DATASETS
 class FewShotDataset(ClassificationDataset):
     """Images with class labels, of which k per class are drawn for training.
 
-    A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``
-    (data/README.md).  Your own data lies in ``data_root`` too and is described by ``ann_file``:
+    A benchmark is given by ``dataset``; its folder is ``data_root``, by default its own below ``data/``
+    (data/README.md).  Your own data is in ``data_root`` too and is described by ``ann_file``:
 
     ===================  =========================================================================
     ``ann_file``         content

@@ -17,17 +17,17 @@ from vlprompt.registry import DATASETS
 class LongTailedDataset(ClassificationDataset):
     """Images with class labels; some classes have many training images, others few.
 
-    A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``:
+    A benchmark is given by ``dataset``; its folder is ``data_root``, by default its own below ``data/``:
     ``'places_lt'``, ``'imagenet_lt'``, ``'inat2018'``, ``'cifar100_lt'`` (with ``imbalance``), ``'imagenet_sketch'``
     (trained on ImageNet-LT, tested on the sketches) or ``'scenes_lt'`` of the built-in world.
 
-    Your own data lies in ``data_root`` too and is described by ``ann_file``, in the forms of
+    Your own data is in ``data_root`` too and is described by ``ann_file``, in the forms of
     :class:`~vlprompt.datasets.classification.few_shot.FewShotDataset`.  Lines ``path label`` with labels 0..C-1, one
     file per split, are ``'{split}.txt'``; the class names of these lists come from ``classes``, or from
     ``classnames.txt`` in ``data_root`` if there is one, or are the folders of the training images.
 
     ``metainfo`` has ``classes``, the C class names in label order; ``cls_num_list``, the C numbers of *training*
-    images whatever the split, which tell losses, samplers and metrics head and tail; and ``dataset``.
+    images whatever the split, from which losses, samplers and metrics find head and tail; and ``dataset``.
     ``labels`` is the (N,) int64 array of this split's labels.
 
     Args:

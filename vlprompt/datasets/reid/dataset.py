@@ -17,8 +17,8 @@ ROLES = dict(train=('train',), query=('query',), gallery=('gallery',), test=('qu
 class ReIDDataset(ListedDataset):
     """Images with an identity, a camera and a viewpoint.
 
-    A benchmark is given by ``dataset`` and lies in ``data_root``, by default in its folder below ``data/``
-    (data/README.md).  Your own data lies in ``data_root`` too: without ``ann_file`` in Market-1501's layout, that is
+    A benchmark is given by ``dataset``; its folder is ``data_root``, by default its own below ``data/``
+    (data/README.md).  Your own data is in ``data_root`` too: without ``ann_file`` in Market-1501's layout, that is
     folders ``bounding_box_train``, ``query`` and ``bounding_box_test`` of images called ``<identity>_c<camera>...``;
     otherwise listed in a CSV file with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 

@@ -74,5 +74,5 @@ def _check_imbalance(cfg: dict) -> None:
         if same and other.get('imbalance') != train.get('imbalance'):
             raise ConfigError(
                 f'train_dataloader.dataset.imbalance={train.get("imbalance")}, but {name}.dataset.imbalance='
-                f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both alike'
+                f'{other.get("imbalance")}: many-, medium- and few-shot classes follow the latter. Set both equal'
             )

@@ -23,7 +23,7 @@ class ClipTrunk(nn.Module):
     a randomly initialised :class:`~vlprompt.models.backbones.FeaturePyramid`.
 
     Args:
-        clip: arguments of :func:`~vlprompt.clip.build_clip`, or the CLIP whose image tower is taken over.
+        clip: arguments of :func:`~vlprompt.clip.build_clip`, or a CLIP, whose image tower is used.
         joint: keep the projection into the joint space, which :meth:`embed` needs.  Otherwise these parameters,
             which would get no gradient, are removed.
         official: add a ViT's class embedding twice, as the published DenseCLIP weights need it.
