@@ -145,7 +145,7 @@ def test_mistakes(project, tmp_path):
 def test_re_identification_has_its_own_tools(photographs, tmp_path):
     config = ROOT / 'configs/clipreid/baseline_micro-vit.py'
     options = ['--cfg-options', 'model.num_ids=2', 'model.num_cameras=2', 'model.num_views=1']
-    with pytest.raises(ConfigError, match=r'take tools/analysis_tools/extract_features.py'):
+    with pytest.raises(ConfigError, match=r'use tools/analysis_tools/extract_features.py'):
         run(config, 'none', photographs, '--out', tmp_path, *options)
 
 

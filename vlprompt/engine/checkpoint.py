@@ -123,7 +123,7 @@ def to_plain_values(value: Any) -> Any:
     return str(value)
 
 
-# ------------------------------------------------------------------------------------------------ what belongs to what
+# ----------------------------------------------------------------------------------------------------- compatibility
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:

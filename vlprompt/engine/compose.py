@@ -84,7 +84,7 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
         content = layered(data, content)
     values = _with_options(content, options, cfg.filename)._cfg_dict.to_dict()
     if values.get('task') is not None:
-        values.pop('recipes', None)  # rows that do not apply may refer to what other datasets have
+        values.pop('recipes', None)  # rows that do not apply may refer to values of other datasets
     used: set[str] = set()
     values = _resolved(values, values, '', used)
     _refuse_copied_helpers(options, content, used, cfg.filename)

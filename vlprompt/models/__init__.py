@@ -1,7 +1,7 @@
 """Task models: thin glue between the towers, prompts and alignments and mmengine's training.
 
 Models for dense prediction extend mmseg or mmdet and are in ``segmentors`` and ``detectors``, which configs name in
-``custom_imports``; what those two share is imported here and knows neither.
+``custom_imports``; their common parts are imported here and need neither.
 """
 
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk

@@ -1,7 +1,7 @@
-"""The text tower's fast path: what classes share is computed once, and nothing behind an end token.
+"""The text tower's fast path: what classes share is computed once, and nothing after an end token.
 
-The result is that of the plain path up to the order of summation; how it comes about:
-:mod:`~vlprompt.clip.text.shared_prefix` and :mod:`~vlprompt.clip.text.packing`.
+The result equals the plain path up to the order of summation; see :mod:`~vlprompt.clip.text.shared_prefix` and
+:mod:`~vlprompt.clip.text.packing`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def saved_bytes_per_token(tower: nn.Module, longest: int, element_size: int = 4)
 def working_bytes_per_token(tower: nn.Module, longest: int, element_size: int = 4) -> int:
     """Estimate of the bytes in use at the same time per position, without gradient.
 
-    The most are in use in the MLP: its input and three tensors of its hidden width.  Arguments are those of
+    The peak is in the MLP: its input and three tensors of its hidden width.  Arguments are those of
     :func:`saved_bytes_per_token`.
     """
     return (14 * tower.width + 2 * tower.transformer.resblocks[0].attn.heads * longest) * element_size
