@@ -82,7 +82,7 @@ def batch(classes):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
+def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
     """Every dataset on every kind of model: micro models see it at 128 pixels, masks where the model has some."""
     for name, scale in (
         ('mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128', (192, 128)),

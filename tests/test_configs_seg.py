@@ -68,7 +68,7 @@ def shrunk(cfg):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
+def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
     """Every dataset on every kind of model: micro models see it at 128 pixels, and no number of classes stays."""
     for name, size in (('clip_micro-rn_fpn_200i_scenes-128x128', 128), ('denseclip_r50_fpn_80k_ade20k-512x512', 512)):
         cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
