@@ -321,9 +321,7 @@ def test_preprocessor_lets_features_pass(learner):
 
 
 def test_prompt_learner_needs_numbers():
-    with pytest.raises(
-        ValueError, match=r'model\.num_ids and model\.noun must be known.*--cfg-options model\.num'
-    ):
+    with pytest.raises(ValueError, match=r'model\.num_ids and model\.noun must be known.*--cfg-options model\.num'):
         IdentityPromptLearner(clip_config('rn'))
     with pytest.raises(ValueError, match=r'IdentityPromptLearner: model\.noun must be known'):
         IdentityPromptLearner(clip_config('rn'), num_ids=IDS)
