@@ -5,6 +5,8 @@ python tools/predict.py configs/plot/plot_micro-rn.py \
 python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py none a.jpg \
     --class-names cat dog --out predictions
 
+With a checkpoint the classes are those that it was trained on; --dataset gives the classes only where CHECKPOINT is
+'none', and one with other classes than the checkpoint's is an error.
 --class-names gives other classes to a model whose classes are only text (zero-shot CLIP, CoOp, PLOT with shared
 contexts); for a model with a trained head it only names its classes, if neither config nor checkpoint does.
 
@@ -43,7 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
     parser.add_argument('--batch-size', type=positive, default=1, help='images per batch, which must be of one size')
     parser.add_argument('--workers', type=int, default=0, help='processes that load images')
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 before_imports(parse_args, __name__)
@@ -54,7 +56,9 @@ from PIL import Image
 from torch import nn
 
 from vlprompt.apis import find_images, load_files, model_from, predict_images, runs
+from vlprompt.clip.classnames import check_class_names
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.engine.data_arguments import shipped_names
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import MODELS
@@ -93,7 +97,29 @@ def build_model(args: argparse.Namespace) -> nn.Module:
     """The model, for ``--class-names`` if its classes are text alone."""
     cfg = runs.read_config(args)
     any_names = getattr(MODELS.get((cfg.get('model') or {}).get('type')), 'open_vocabulary', False)
-    return model_from(args, cfg, class_names=args.class_names if any_names else None)
+    model = model_from(args, cfg, class_names=args.class_names if any_names else None)
+    if args.dataset is not None and args.checkpoint != 'none' and args.class_names is None:
+        check_dataset_option(args, model)
+    return model
+
+
+def check_dataset_option(args: argparse.Namespace, model: nn.Module) -> None:
+    """Refuse ``--dataset`` beside a checkpoint that predicts other classes; only shipped lists are compared.
+
+    Raises:
+        ConfigError: another number of classes, or other names.
+    """
+    trained, named = model.dataset_meta.get('classes'), shipped_names(model.cfg)
+    if trained is None or named is None:
+        return
+    try:
+        check_class_names(trained, named, args.checkpoint)
+    except ValueError:
+        raise ConfigError(
+            f'--dataset {args.dataset} has {len(named)} classes ({shorten(", ".join(named), 60)}), but '
+            f'{args.checkpoint} was trained on {len(trained)} ({shorten(", ".join(trained), 60)}) and predicts these: '
+            'leave --dataset out, or, for a model whose classes are only text, give others by --class-names'
+        ) from None
 
 
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:

@@ -16,6 +16,7 @@ from tests.tiny_project import TinyProject
 from tools import predict
 from vlprompt.apis import find_images, init_model, predict_images
 from vlprompt.engine import load_config
+from vlprompt.engine.checkpoint import describe_model, trained_state, write_checkpoint
 from vlprompt.errors import ConfigError
 from vlprompt.registry import MODELS
 
@@ -88,6 +89,22 @@ def test_other_classes(project, tmp_path):
     lost = ['--cfg-options', f'model.class_names={tmp_path}/lost.txt']  # replaced, so it need not exist
     again = run(project.config, 'none', image, '--out', tmp_path, '--no-pictures', '--class-names', *names, *lost)
     assert again == images
+
+
+def test_a_dataset_of_other_classes_than_the_checkpoint_has_is_an_error(photographs, tmp_path):
+    config, checkpoint = 'coop/coop_micro-rn', tmp_path / 'epoch_1.pth'
+    trained = init_model(config, cfg_options=dict(dataset='eurosat'))
+    content = dict(meta=dict(vlprompt=describe_model(trained)), state_dict=trained_state(trained))
+    write_checkpoint(content, checkpoint)
+    options = ['--out', tmp_path / 'out', '--no-pictures', '--dataset']
+    assert run(config, checkpoint, *options, 'eurosat', photographs) == run(
+        config, checkpoint, photographs, *options[:3]
+    )
+    message = r'--dataset dtd has 47 classes .*epoch_1\.pth was trained on 10 .*--class-names'
+    with pytest.raises(ConfigError, match=message):
+        run(config, checkpoint, photographs, *options, 'dtd')
+    images = run(config, checkpoint, photographs, *options, 'dtd', '--class-names', 'owl', 'cat')
+    assert {entry['name'] for entry in images[0]['classes']} == {'owl', 'cat'}
 
 
 def test_a_trained_head_keeps_its_classes(tmp_path):

@@ -75,29 +75,44 @@ def arguments_of_model(model: nn.Module) -> dict[str, Any]:
     return {name: getattr(model, name) for name in names}
 
 
+def shipped_names(cfg: Config) -> list[str] | None:
+    """Class names of the dataset that a config tests on, from the lists of this package; None if they lack it."""
+    dataset = _unwrapped(_tested_dataset(cfg) or {})
+    if not isinstance(dataset.get('dataset'), str):
+        return None
+    try:
+        return resolve_class_names(f'{dataset["dataset"]}:{dataset.get("subset", "all")}')
+    except ValueError:  # no list of this dataset is shipped
+        return None
+
+
+def _tested_dataset(cfg: Config) -> Mapping[str, Any] | None:
+    loaders = [cfg.get(f'{name}_dataloader') for name in ('test', 'val', 'train')]
+    return next((loader['dataset'] for loader in loaders if loader), None)
+
+
+def _unwrapped(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The dataset inside of wrappers."""
+    while isinstance(dataset.get('dataset'), Mapping):
+        dataset = dataset['dataset']
+    return dataset
+
+
 def names_of_config(cfg: Config) -> list[str]:
     """Class names of the dataset that a config tests on: the shipped list of a dataset known by name, else the data's.
 
     Raises:
         ConfigError: a dataset without a shipped list whose files are missing too.
     """
-    loaders = [cfg.get(f'{name}_dataloader') for name in ('test', 'val', 'train')]
-    dataset = next((loader['dataset'] for loader in loaders if loader), None)
-    reason = 'the config has no dataset'
+    if (shipped := shipped_names(cfg)) is not None:
+        return shipped
+    dataset, reason = _tested_dataset(cfg), 'the config has no dataset'
     if dataset is not None:
-        inner = dataset
-        while isinstance(inner.get('dataset'), Mapping):  # a wrapper
-            inner = inner['dataset']
-        try:
-            if isinstance(inner.get('dataset'), str):
-                return resolve_class_names(f'{inner["dataset"]}:{inner.get("subset", "all")}')
-        except ValueError:
-            pass  # no list of this dataset is shipped
         try:
             names = DATASETS.build(copy.deepcopy(dataset)).metainfo.get('classes')
             if names is not None:
                 return list(names)
-            reason = f'{inner["type"]} has none'
+            reason = f'{_unwrapped(dataset)["type"]} has none'
         except (OSError, ValueError) as error:
             reason = str(error)
     raise ConfigError(
