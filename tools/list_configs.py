@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('word', nargs='?', default='', help='part of the name, or a pattern such as "coop_*rn50*"')
     parser.add_argument('--datasets', action='store_true', help='list what --dataset may name, by task')
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
 
     from vlprompt.engine.config_files import CONFIGS, config_names, list_configs  # takes seconds
 

@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='the checkpoint was trained on other classes than the config names (base-to-new, cross-dataset)',
     )
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 before_imports(parse_args, __name__)

@@ -77,6 +77,15 @@ def test_a_mistake_ends_in_one_message(project, tool, arguments, message):
     assert re.search(message, tool('train.py', project.config, *arguments).replace('\n', ' '))
 
 
+def test_optional_arguments_may_follow_options(project, tool, capsys):
+    message = tool('test.py', project.config, '--data-root', project.root / 'data', 'lost.pth')
+    assert message.startswith('FileNotFoundError: checkpoint lost.pth does not exist')
+    assert tool('list_configs.py', '--datasets', 'caltech') is None
+    assert 'few_shot: caltech101\n' in capsys.readouterr().out
+    message = tool('dataset_converters/check_dataset.py', '--data-root', 'nowhere', 'lost.py')
+    assert 'lost.py' in message
+
+
 def test_a_mistake_in_the_test_set_is_found_before_training(project, tool, tmp_path):
     message = tool('train.py', project.config, '--test', '--cfg-options', 'test_dataloader.dataset.data_root=nowhere')
     assert message.startswith('FileNotFoundError')

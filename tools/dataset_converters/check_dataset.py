@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--data-prefix', default='', help='folder that image paths are relative to')
     parser.add_argument('--classes', help='text file with one class name per line, for folders and lists')
     parser.add_argument('--workers', type=int, default=4, help='threads that open images')
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
 
 
 before_imports(parse_args, __name__)
