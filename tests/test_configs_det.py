@@ -1,5 +1,7 @@
 """Every shipped detection config, on micro towers: loads, passes the key check, builds, runs, holds the recipe."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from vlprompt.engine.config_files import config_names
 
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip_det').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if p.stem.endswith('1x_coco') and 'clip-' in p.stem]
+MICRO_SIZE = [p for p in CONFIGS if 'micro' in p.stem]  # with recipes of their own
+IMAGENET = [p for p in CONFIGS if re.search('_r(50|101)_', p.stem)]  # mmdet's own models and recipe
 DATASETS = [n for n in config_names(ROOT / 'configs/_base_/datasets/det') if not n.startswith('_')]
 VIT = dict(MICRO['vit'], vision_layers=4)
 NAMES = ['sky', 'tree', 'fire hydrant']
@@ -82,7 +86,7 @@ def batch(classes):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
+def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
     """Every dataset on every kind of model: micro models see it at 128 pixels, masks where the model has some."""
     for name, scale in (
         ('mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128', (192, 128)),
@@ -123,7 +127,7 @@ def built(request):
 
 
 def test_builds_trains_and_predicts(built):
-    cfg, model = built
+    _, model = built
     classes = num_classes(model)
     if hasattr(model, 'class_names'):
         assert len(model.class_names) == classes
@@ -139,20 +143,38 @@ def test_builds_trains_and_predicts(built):
         predicted = model.eval()(images, samples, mode='predict')
     assert [p.pred_instances.bboxes.shape[-1] for p in predicted] == [4, 4]
     assert ('masks' in predicted[0].pred_instances) == hasattr(model, 'roi_head')
-    check_rates(cfg, model)
 
 
-def check_rates(cfg, model):
-    """Every rule of the optimizer applies to something; published: a tenth for the trunk, and text frozen."""
-    if 'paramwise_cfg' not in cfg.optim_wrapper:  # ImageNet's
-        return
-    groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
-        model
-    )
-    if 'micro' in cfg.filename:  # recipes of their own
-        return
+def parameter_groups(cfg, model):
+    """What the optimizer gets; a rule that applies to nothing is an error."""
+    wrapper = cfg.optim_wrapper
+    return PatternOptimWrapperConstructor(wrapper.copy(), wrapper.paramwise_cfg).param_groups(model)
+
+
+def test_rates_of_every_config_are_tested():
+    assert sorted([*PUBLISHED, *MICRO_SIZE, *IMAGENET]) == CONFIGS
+
+
+@pytest.mark.parametrize('path', IMAGENET, ids=lambda p: p.stem)
+def test_models_of_imagenet_have_one_rate(path):
+    assert 'paramwise_cfg' not in load_config(path).optim_wrapper
+
+
+@pytest.mark.parametrize('built', MICRO_SIZE, indirect=True, ids=lambda p: p.stem)
+def test_every_rule_of_the_optimizer_applies(built):
+    """And no trained parameter is left out."""
+    cfg, model = built
+    grouped = [id(p) for group in parameter_groups(cfg, model) for p in group['params']]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) >= {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize('built', PUBLISHED, indirect=True, ids=lambda p: p.stem)
+def test_rates_are_the_published_ones(built):
+    """A tenth for the trunk, and text frozen."""
+    cfg, model = built
     base = cfg.optim_wrapper.optimizer.lr
-    rates = {id(p): group.get('lr', base) for group in groups for p in group['params']}
+    rates = {id(p): group.get('lr', base) for group in parameter_groups(cfg, model) for p in group['params']}
     for name, parameter in model.named_parameters():
         if name.startswith('backbone.matching.text.'):
             expected = 0.0 if '_official_' in cfg.filename else None

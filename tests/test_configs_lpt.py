@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 
-from tests.conftest import MICRO, ROOT
+from tests.conftest import MICRO
 from vlprompt.apis import init_model
 from vlprompt.engine import PatternOptimWrapperConstructor, list_configs, load_config
 from vlprompt.engine.config_files import CONFIGS, config_names
@@ -122,17 +122,6 @@ def test_micro_models_see_all_data_at_their_own_size(name, dataset):
     assert train.data_root == test.data_root == 'mine'
 
 
-def test_shapes_of_the_data_sets_are_complete():
+def test_shapes_of_the_datasets_are_complete():
     names = [name for name in config_names(CONFIGS / '_base_/datasets/long_tailed') if not name.startswith('_')]
     assert sorted(names) == sorted([*DATASETS, *CIFAR, 'scenes_lt', 'folder', 'list', 'split_json'])
-
-
-@pytest.mark.parametrize('folder', FOLDERS)
-def test_documents_name_what_is_there(folder):
-    readme = (CONFIGS / folder / 'README.md').read_text()
-    metafile = (CONFIGS / folder / 'metafile.yml').read_text()
-    named = re.findall(r'configs/[\w-]+/[\w.-]+\.py', readme + metafile)
-    assert named
-    assert all((ROOT / path).is_file() for path in named)
-    missing = [name for name in METHODS if name.split('/')[0] == folder and name.split('/')[1] not in readme]
-    assert not missing, f'{folder}/README.md does not name {missing}'

@@ -114,6 +114,6 @@ def test_micro_models_see_all_data_at_their_own_size(dataset):
     assert main.model.clip.image_size == (128, 64)
 
 
-def test_shapes_of_the_data_sets_are_complete():
+def test_shapes_of_the_datasets_are_complete():
     names = [name for name in config_names(CONFIGS / '_base_/datasets/reid') if not name.startswith('_')]
     assert sorted(names) == sorted([*DATASETS, 'scenes_reid', 'folder', 'csv'])

@@ -14,6 +14,7 @@ from vlprompt.engine.config_files import config_names
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if 'ade20k' in p.stem]
 FULL_SIZE = [p for p in CONFIGS if 'micro' not in p.stem]
+MICRO_SIZE = [p for p in CONFIGS if p not in FULL_SIZE]  # with recipes of their own
 DATASETS = [n for n in config_names(ROOT / 'configs/_base_/datasets/seg') if not n.startswith('_')]
 VIT = dict(MICRO['vit'], vision_layers=4)
 NAMES = ['sky', 'tree', 'fire hydrant']
@@ -68,7 +69,7 @@ def shrunk(cfg):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_the_method_says_the_size_and_the_data_set_the_classes(dataset):
+def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
     """Every dataset on every kind of model: micro models see it at 128 pixels, and no number of classes stays."""
     for name, size in (('clip_micro-rn_fpn_200i_scenes-128x128', 128), ('denseclip_r50_fpn_80k_ade20k-512x512', 512)):
         cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
@@ -110,7 +111,7 @@ def test_builds_trains_and_predicts(built):
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
-    cfg, model = built
+    _, model = built
     classes = model.num_classes
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -123,18 +124,27 @@ def test_builds_trains_and_predicts(built):
     unused = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused
 
-    check_rates(cfg, model)
+
+def parameter_groups(cfg, model):
+    """What the optimizer gets; a rule that applies to nothing is an error."""
+    wrapper = cfg.optim_wrapper
+    return PatternOptimWrapperConstructor(wrapper.copy(), wrapper.paramwise_cfg).param_groups(model)
 
 
-def check_rates(cfg, model):
-    """Every rule of the optimizer applies to something; published: a tenth for the trunk, text frozen, and no
-    weight decay for what has "norm" in its name outside of the trunk.
-    """
-    groups = PatternOptimWrapperConstructor(cfg.optim_wrapper.copy(), cfg.optim_wrapper.paramwise_cfg).param_groups(
-        model
-    )
-    if 'micro' in cfg.filename:  # recipes of their own
-        return
+@pytest.mark.parametrize('built', MICRO_SIZE, indirect=True, ids=lambda p: p.stem)
+def test_every_rule_of_the_optimizer_applies(built):
+    """And no trained parameter is left out."""
+    cfg, model = built
+    grouped = [id(p) for group in parameter_groups(cfg, model) for p in group['params']]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) >= {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize('built', FULL_SIZE, indirect=True, ids=lambda p: p.stem)
+def test_rates_are_the_published_ones(built):
+    """A tenth for the trunk, text frozen, and no weight decay for what has "norm" in its name outside of the trunk."""
+    cfg, model = built
+    groups = parameter_groups(cfg, model)
     rates = {id(p): group.get('lr', 1e-4) for group in groups for p in group['params']}
     decays = {id(p): group.get('weight_decay', 1e-4) for group in groups for p in group['params']}
     for name, parameter in model.named_parameters():

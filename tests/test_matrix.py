@@ -8,17 +8,20 @@ from itertools import product
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state, write_checkpoint
 from vlprompt.models import HeadClassifier, TextClassifier
-from vlprompt.structures import ClassificationSample
+from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
+from vlprompt.structures import ClassificationSample, ReIDSample
 
 NAMES = ['face', 'sea_lion', '2012 Audi S4 Sedan']
 LABELS = [0, 2, 1, 0]
 
 TOWERS = ('rn', 'vit')
+ARCHS = MICRO | {'vit-of-four-blocks': dict(MICRO['vit'], vision_layers=4)}  # one for each map of dense models
 PROMPTS = {
     'templates': dict(type='vlprompt.TemplatePrompt', templates=['a photo of a {}.', 'art of the {}.']),
     'context': dict(type='vlprompt.ContextPrompt', n_ctx=3),
@@ -76,6 +79,10 @@ TUNERS = {
     'adapter': dict(type='vlprompt.AdaptFormer', rank=4),
 }
 HEAD_ROWS = list(product(TUNERS, HEADS, TRUNKS))
+DUAL_STREAMS = dict(type='vlprompt.DualStreamLoss', balanced=dict(type='vlprompt.AGCLLoss'))
+DUAL_STREAM_ROWS = list(product(('vpt-deep', 'pool'), HEADS, TRUNKS))
+DENSE_ROWS = list(product(('post', 'pre'), ('rn', 'vit-of-four-blocks')))
+VISION = {'rn': dict(last_stride=1, interpolation='bilinear'), 'vit': dict(interpolation='bilinear')}
 
 
 @pytest.fixture(scope='module')
@@ -83,10 +90,10 @@ def base(tmp_path_factory):
     """Arguments of build_clip by tower, for weights in a file: a checkpoint then holds what was trained alone."""
     folder, arguments = tmp_path_factory.mktemp('towers'), {}
     torch.manual_seed(0)
-    for tower in TOWERS:
+    for tower, arch in ARCHS.items():
         path = folder / f'{tower}.pt'
-        torch.save({k.removeprefix('text.'): v for k, v in build_clip(arch=MICRO[tower]).state_dict().items()}, path)
-        arguments[tower] = dict(arch=MICRO[tower], weights=str(path))
+        torch.save({k.removeprefix('text.'): v for k, v in build_clip(arch=arch).state_dict().items()}, path)
+        arguments[tower] = dict(arch=arch, weights=str(path))
     return arguments
 
 
@@ -102,11 +109,11 @@ def text_classifier(base, prompt: str, alignment: str, tower: str, visual: str) 
     )
 
 
-def head_classifier(base, tuner: str, head: str, trunk: str) -> HeadClassifier:
+def head_classifier(tuner: str, head: str, trunk: str, loss: dict | None = None) -> HeadClassifier:
     tuned = {'linear-probe': [], 'fine-tuning': ['visual.*']}.get(tuner, ['tuner.*'])
     model = HeadClassifier(
         head=HEADS[head],
-        loss=dict(type='vlprompt.LogitAdjustedLoss'),
+        loss=loss or dict(type='vlprompt.LogitAdjustedLoss'),
         trainable=['head.*', *tuned],
         class_names=NAMES,
         tuner=TUNERS[tuner],
@@ -116,13 +123,68 @@ def head_classifier(base, tuner: str, head: str, trunk: str) -> HeadClassifier:
     return model
 
 
+def segmentor(base, prompting: str, tower: str) -> torch.nn.Module:
+    from vlprompt.models.segmentors import DenseCLIP  # with mmseg, whose import takes seconds
+
+    return DenseCLIP(
+        backbone=dict(
+            type='vlprompt.TextGuidedBackbone',
+            clip=dict(base[tower], vision=dict(interpolation='bilinear')),
+            trunk=dict(type='vlprompt.ClipTrunk', joint=True),
+            matching=dict(
+                prompt=dict(type='vlprompt.ContextPrompt', n_ctx=3, ending=''),
+                context_decoder=dict(type='vlprompt.ContextDecoder', width=16, heads=2, layers=1),
+                prompting=prompting,
+            ),
+            score_concat=dict(stage=3),
+        ),
+        class_names=NAMES,
+        pixel_text_loss=dict(type='vlprompt.PixelTextLoss'),
+        decode_head=dict(
+            type='FPNHead',
+            in_index=[0, 1, 2, 3],
+            feature_strides=[4, 8, 16, 32],
+            channels=16,
+            norm_cfg=dict(type='BN'),
+            loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+        ),
+        data_preprocessor=dict(type='SegDataPreProcessor'),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'),
+    )
+
+
+def reidentifier(base, tower: str) -> ReIdentifier:
+    model = ReIdentifier(dict(base[tower], vision=VISION[tower]), num_ids=3)
+    model.prototypes.copy_(torch.linspace(-1, 1, model.prototypes.numel()).view_as(model.prototypes))  # of phase 1
+    return model
+
+
+def prompt_learner(base, tower: str) -> IdentityPromptLearner:
+    return IdentityPromptLearner(dict(base[tower], vision=VISION[tower]), num_ids=3, noun='person')
+
+
 def samples() -> list[ClassificationSample]:
     return [ClassificationSample().set_gt_label(label) for label in LABELS]
 
 
+def masks() -> list:
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    return [SegDataSample(gt_sem_seg=PixelData(data=torch.full((1, 64, 64), label))) for label in LABELS]
+
+
+def people() -> list[ReIDSample]:
+    return [ReIDSample(pid=label, camid=0, viewid=0).set_gt_label(label) for label in LABELS]
+
+
 def scores(model, images):
-    with torch.no_grad():
-        return torch.stack([sample.pred_score for sample in model.eval()(images, samples(), mode='predict')])
+    return torch.stack([sample.pred_score for sample in model(images, samples(), mode='predict')])
+
+
+def descriptors(model, images):
+    return torch.stack([sample.feature for sample in model(images, people(), mode='predict')])
 
 
 def trained(model) -> dict[str, torch.nn.Parameter]:
@@ -136,13 +198,21 @@ def perturb(model) -> None:
         parameter.add_(0.05 * torch.randn(parameter.shape))
 
 
-def check(build, tmp_path) -> None:
-    """The life of a model, from its loss to predictions after loading."""
+def check(build, tmp_path, predict=scores, targets=samples, encode=lambda model, images: images) -> None:
+    """The life of a model, from its loss to predictions after loading.
+
+    Args:
+        build: makes the model.
+        tmp_path: folder for its checkpoint.
+        predict: model and images -> a tensor that must survive saving and loading.
+        targets: makes the data samples (or labels) of the loss.
+        encode: model and images -> what the loss takes in place of the images.
+    """
     torch.manual_seed(0)
     images = torch.randn(4, 3, 64, 64)
     model = build().train()
     perturb(model)
-    losses = model(images, samples(), mode='loss')
+    losses = model(encode(model, images), targets(), mode='loss')
     loss = sum(value for name, value in losses.items() if 'loss' in name)
     assert loss.isfinite()
     if trained(model):
@@ -154,11 +224,14 @@ def check(build, tmp_path) -> None:
     other = build()
     if model.base_source is not None:
         assert set(trained_state(model)) >= set(trained(model))
-        assert not [name for name in trained_state(model) if name.startswith('clip.')]
-    if trained(model):
-        assert not torch.equal(scores(other, images), scores(model, images))
-    load_trained(other, read_checkpoint(tmp_path / 'a'))
-    assert torch.equal(scores(other, images), scores(model, images))
+        frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+        assert not [name for name in frozen & set(trained_state(model)) if name.startswith(model.base_prefixes)]
+    with torch.no_grad():
+        expected = predict(model.eval(), images)
+        if trained(model):
+            assert not torch.equal(predict(other.eval(), images), expected)
+        load_trained(other, read_checkpoint(tmp_path / 'a'))
+        assert torch.equal(predict(other.eval(), images), expected)
 
 
 @pytest.mark.parametrize('row', TEXT_ROWS, ids='-'.join)
@@ -167,8 +240,35 @@ def test_text_classifier(row, base, tmp_path):
 
 
 @pytest.mark.parametrize('row', HEAD_ROWS, ids='-'.join)
-def test_head_classifier(row, base, tmp_path):
-    check(lambda: head_classifier(base, *row), tmp_path)
+def test_head_classifier(row, tmp_path):
+    check(lambda: head_classifier(*row), tmp_path)
+
+
+@pytest.mark.parametrize('row', DUAL_STREAM_ROWS, ids='-'.join)
+def test_head_classifier_of_two_streams(row, tmp_path):
+    check(lambda: head_classifier(*row, loss=DUAL_STREAMS), tmp_path)
+
+
+@pytest.mark.parametrize('row', DENSE_ROWS, ids='-'.join)
+def test_segmentor(row, base, tmp_path):
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        check(lambda: segmentor(base, *row), tmp_path, lambda model, images: model.score_map(images), masks)
+
+
+@pytest.mark.parametrize('tower', TOWERS)
+def test_reidentifier(tower, base, tmp_path):
+    check(lambda: reidentifier(base, tower), tmp_path, descriptors, people)
+
+
+@pytest.mark.parametrize('tower', TOWERS)
+def test_identity_prompt_learner(tower, base, tmp_path):
+    check(
+        lambda: prompt_learner(base, tower),
+        tmp_path,
+        predict=lambda model, images: model.text_prototypes(),
+        targets=lambda: torch.tensor(LABELS),
+        encode=lambda model, images: model(images, mode='tensor'),
+    )
 
 
 @pytest.mark.parametrize('row', [row for row in TEXT_ROWS if row[1:3] == ('transport', 'vit')], ids='-'.join)

@@ -112,6 +112,21 @@ def test_missing_local_tokens_and_bad_arguments_are_named(features, text):
 
 
 @pytest.mark.parametrize(
+    ('argument', 'message'),
+    [
+        (dict(eps=-1), 'eps must be > 0, got -1'),
+        (dict(eps=0), 'eps must be > 0, got 0'),
+        (dict(max_iters=0), 'max_iters must be >= 1, got 0'),
+        (dict(tol=-0.1), 'tol must be >= 0, got -0.1'),
+    ],
+    ids=str,
+)
+def test_numbers_that_no_solver_takes_are_named(argument, message):
+    with pytest.raises(ValueError, match=f'TransportAlignment: {message}'):
+        TransportAlignment(**argument)
+
+
+@pytest.mark.parametrize(
     'alignment',
     [
         CosineAlignment('features'),

@@ -46,7 +46,7 @@ def test_features_and_context_gradients_agree_with_the_reference(text_encoder, l
 def plain_transformer(encoder: TextEncoder, tokens: PromptTokens) -> torch.Tensor:
     """Every prompt on its own, position by position, deep prompts written into the residual stream."""
     out = []
-    for p, k in [(p, k) for p in range(tokens.num_prompts) for k in range(tokens.num_classes)]:
+    for p, k in [(p, k) for p in range(len(tokens.prefix)) for k in range(tokens.num_classes)]:
         x = tokens.embeddings(encoder.context_length)[p, k] + encoder.positional_embedding
         for index, block in enumerate(encoder.transformer.resblocks):
             if 0 < index <= len(tokens.deep):

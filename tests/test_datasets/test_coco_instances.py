@@ -175,7 +175,7 @@ def test_broken_entries(folder, tmp_path, capsys):
     assert len(metric._coco_api.anns) == sum(len(left.get_data_info(n)['instances']) for n in range(7)) == sound
 
 
-def test_the_metric_needs_the_data_set():
+def test_the_metric_needs_the_dataset():
     metric = CocoInstancesMetric()
     metric.dataset_meta = dict(classes=CLASSES)
     with pytest.raises(ValueError, match=r'vlprompt\.CocoInstances'):

@@ -69,7 +69,7 @@ def test_cameras_are_remembered():
     assert camera(0, 1, 64).scenery.shape == (64, 128, 3)
 
 
-def test_tool_writes_what_the_data_set_reads(tmp_path):
+def test_tool_writes_what_the_dataset_reads(tmp_path):
     folder = tmp_path / 'scenes_reid'
     options = ['--identities', '2', '2', '--cameras', '2', '--size', '32', '--workers', '1']
     generate_world.main(['--task', 'reid', '--out', str(folder), *options])

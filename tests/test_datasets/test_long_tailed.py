@@ -255,7 +255,7 @@ def archive(tmp_path):
     return file, pixels
 
 
-def test_the_archive_becomes_a_long_tailed_data_set(archive, tmp_path, capsys):
+def test_the_archive_becomes_a_long_tailed_dataset(archive, tmp_path, capsys):
     file, pixels = archive
     unpack_cifar100.main([str(file), '--out', str(tmp_path / 'cifar100')])
     unpack_cifar100.main([str(tmp_path / 'cifar-100-python'), '--out', str(tmp_path / 'again')])

@@ -132,7 +132,7 @@ def test_detection_takes_its_classes_from_the_file(tmp_path, file):
         CocoInstances(str(tmp_path), split='val')
 
 
-def test_without_a_folder_the_supported_data_sets_lie_below_data_and_your_own_nowhere(tmp_path, monkeypatch):
+def test_without_a_folder_the_supported_datasets_lie_below_data_and_your_own_nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_split_json(_made(tmp_path / 'data/dtd') / 'split_zhou_DescribableTextures.json', tmp_path / 'data/dtd/images')
     assert len(FewShotDataset(dataset='dtd')) == 12
@@ -152,7 +152,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def test_every_data_set_has_a_folder_of_its_own_unless_it_is_another_protocol_on_the_same_images():
+def test_every_dataset_has_a_folder_of_its_own_unless_it_is_another_protocol_on_the_same_images():
     folders = {(task, name): preset.folder for task, presets in PRESETS.items() for name, preset in presets.items()}
     shared = [folder for folder in set(folders.values()) if list(folders.values()).count(folder) > 1]
     assert sorted(shared) == ['VehicleID_V1.0', 'imagenet-sketch']

@@ -17,7 +17,7 @@ def model_of(names, follow=False):
     return model
 
 
-def test_the_data_decides_where_the_config_names_a_data_set():
+def test_the_data_decides_where_the_config_names_a_dataset():
     model = model_of(['face', 'leopard'], follow=True)
     agree_on_class_names(model, ['Faces', 'leopard'], 'data')
     assert model.class_names == ('Faces', 'leopard')
@@ -61,7 +61,7 @@ def test_a_segmentor_without_text_must_have_as_many_classes_as_the_data():
 
 
 @pytest.mark.parametrize('validation', [['Faces', 'leopard'], ['okapi', 'boat']])
-def test_the_data_sets_of_a_run_must_agree(validation):
+def test_the_datasets_of_a_run_must_agree(validation):
     """Or prompts would be trained for the names of the validation set."""
     runner = run_of(model_of(['face', 'leopard'], follow=True), ['Faces', 'leopard'], validation)
     if validation[0] == 'Faces':

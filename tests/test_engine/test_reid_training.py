@@ -171,7 +171,7 @@ def test_the_remaining_time_is_never_negative():
         assert hub.get_info('eta') == shown
 
 
-def test_key_of_a_data_set(project):
+def test_key_of_a_dataset(project):
     def key(size, split='train'):
         steps = [dict(type=f'vlprompt.{name}') for name in ('LoadImage', 'ResizeImage', 'PackReIDInputs')]
         steps[1]['size'] = size

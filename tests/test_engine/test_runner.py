@@ -14,7 +14,7 @@ from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine.checkpoint import RESUME_FILE, write_checkpoint
 from vlprompt.engine.hooks.iteration_seed import seed_everything
-from vlprompt.engine.runner import resume_file
+from vlprompt.engine.resume_state import resume_file
 from vlprompt.errors import CheckpointError, ConfigError
 
 

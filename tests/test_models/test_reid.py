@@ -279,7 +279,7 @@ def test_a_checkpoint_of_other_identities(images):
     load_trained(build(weights=dict(i2t=0)), saved, other_classes=True)  # a baseline has no prototypes
 
 
-# -------------------------------------------------------------------------------------------------------------- stage 1
+# -------------------------------------------------------------------------------------------------------------- phase 1
 
 
 @pytest.fixture(params=['vit', 'rn'])
@@ -321,5 +321,7 @@ def test_preprocessor_lets_features_pass(learner):
 
 
 def test_prompt_learner_needs_numbers():
-    with pytest.raises(ValueError, match='num_ids=None'):
+    with pytest.raises(ValueError, match=r'model\.num_ids and model\.noun must be known.*--cfg-options model\.num'):
         IdentityPromptLearner(clip_config('rn'))
+    with pytest.raises(ValueError, match=r'IdentityPromptLearner: model\.noun must be known'):
+        IdentityPromptLearner(clip_config('rn'), num_ids=IDS)

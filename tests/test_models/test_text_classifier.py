@@ -47,7 +47,7 @@ def test_the_three_modes_agree(micro_arch, images):
     torch.testing.assert_close(losses['loss_cls'], F.cross_entropy(logits, torch.tensor([0, 2])))
     assert 0 <= losses['accuracy'] <= 100
     assert 0 < losses['plan_entropy'] <= 1
-    with pytest.raises(ValueError, match='predict'):
+    with pytest.raises(ValueError, match="TextClassifier: mode must be 'tensor', 'loss' or 'predict', got 'train'"):
         model(images, mode='train')
 
 

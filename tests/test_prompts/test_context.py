@@ -201,7 +201,7 @@ def test_prompts_may_have_other_numbers_of_fixed_words(text, class_specific, con
     prompt = ContextPrompt(NAMES, text, 3, 3, class_specific, init=templates)
     context = prompt.context.detach().repeat(contexts, *[1] * (prompt.context.dim() - 1))
     tokens = prompt(text, context)
-    assert tokens.num_prompts == 3 * contexts
+    assert len(tokens.prefix) == 3 * contexts
     for reference in (False, True):
         features = text(tokens, reference=reference).unflatten(0, (contexts, 3))
         for p, template in enumerate(templates):

@@ -22,5 +22,5 @@ def test_loaders():
 
 
 def test_first_stage_of_clip_reid():
-    main = runpy.run_path(str(ROOT / 'dev/benchmarks/clipreid_stage1.py'))['main']
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/clipreid_prompts_phase.py'))['main']
     assert main(['--quick', '--repeats', '1'])['difference'] < 1e-4

@@ -61,7 +61,7 @@ def test_features_of_a_folder(project, tmp_path):
     extract_features.main([str(project / 'sie.py'), 'none', *common, '--cfg-options', 'model.sie.at_test=mean'])
 
 
-def test_several_data_sets_in_one_command(project, tmp_path, capsys):
+def test_several_datasets_in_one_command(project, tmp_path, capsys):
     out = tmp_path / 'cross.json'
     folder = str(project / 'data' / 'scenes_reid')
     names = [f'scenes_reid={folder}', folder]

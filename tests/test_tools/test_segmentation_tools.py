@@ -111,7 +111,7 @@ def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path,
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)
 
 
-def test_masks_given_by_hand_mean_what_they_mean_in_the_data_set(tmp_path):
+def test_masks_given_by_hand_mean_what_they_mean_in_the_dataset(tmp_path):
     """ADE20K: id 0 is no class, and class k has the id k + 1."""
     cfg = load_config('denseclip_r50_fpn_80k_ade20k-512x512')
     ids = np.tile(np.array([0, 1, 150, 3], np.uint8), (4, 1))

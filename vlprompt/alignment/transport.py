@@ -91,6 +91,9 @@ class TransportAlignment(LocalAlignment):
         dtype: name of the dtype the plan is solved in, e.g. ``'float32'``; the published code uses
             ``'float16'`` on a GPU.
         global_weight: see :class:`LocalAlignment`.
+
+    Raises:
+        ValueError: unknown method or dtype, ``eps`` not positive, ``max_iters`` below 1 or ``tol`` negative.
     """
 
     def __init__(
@@ -107,6 +110,13 @@ class TransportAlignment(LocalAlignment):
             raise ValueError(f'TransportAlignment: method must be one of {METHODS}, got {method!r}')
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise ValueError(f"TransportAlignment: dtype must name a torch dtype such as 'float32', got {dtype!r}")
+        for name, value, fits, limit in (
+            ('eps', eps, eps > 0, '> 0'),
+            ('max_iters', max_iters, max_iters >= 1, '>= 1'),
+            ('tol', tol, tol >= 0, '>= 0'),
+        ):
+            if not fits:
+                raise ValueError(f'TransportAlignment: {name} must be {limit}, got {value}')
         self.eps, self.method, self.max_iters, self.tol = eps, method, max_iters, tol
         self.dtype = getattr(torch, dtype)
 

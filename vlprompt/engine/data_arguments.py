@@ -62,7 +62,7 @@ def arguments_of_data(metainfo: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments_of_checkpoint(content: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The data arguments that a checkpoint states, except class names; empty if it states none."""
+    """The data arguments stored in a checkpoint, except class names; empty if there are none."""
     meta = (content or {}).get('meta') or {}
     classes = (meta.get('dataset_meta') or {}).get('classes')  # of models that do not keep the names themselves
     counted = {} if classes is None else dict(num_classes=len(classes))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import mmengine
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, master_only
@@ -20,11 +17,9 @@ from torch import nn
 from vlprompt.compat.environment import environment_report
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
-    describe_model,
     load_trained,
     load_whole,
     read_checkpoint,
-    to_plain_values,
     trained_state,
     write_checkpoint,
 )
@@ -38,12 +33,11 @@ from vlprompt.engine.data_arguments import (
 )
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
 from vlprompt.engine.phases import PhasedRunner
-from vlprompt.engine.resume_state import restore_hub, resume_state
+from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
+from vlprompt.engine.run_description import describe_run
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.threads import leave_cores_to_workers
-from vlprompt.errors import CheckpointError
 from vlprompt.registry import RUNNERS
-from vlprompt.version import __version__
 
 LOOP_PARTS = dict(
     train=('train_dataloader', 'optim_wrapper', 'param_scheduler'),
@@ -182,9 +176,8 @@ class PromptRunner(Runner):
         if file_client_args or backend_args or '://' in str(out_dir):
             raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
         progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
-        checkpoint = dict(
-            meta=self._checkpoint_meta(progress | (meta or {})), state_dict=trained_state(self.bare_model)
-        )
+        about = describe_run(self, self.bare_model, self._config_text, progress | (meta or {}))
+        checkpoint = dict(meta=about, state_dict=trained_state(self.bare_model))
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         write_checkpoint(checkpoint, Path(out_dir) / filename)
         if save_optimizer:
@@ -192,26 +185,6 @@ class PromptRunner(Runner):
             if not save_param_scheduler:
                 state.pop('param_schedulers', None)
             write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
-
-    def _checkpoint_meta(self, progress: dict[str, Any]) -> dict[str, Any]:
-        about = describe_model(self.bare_model)
-        dataset_meta = dict(getattr(self.train_dataloader.dataset, 'metainfo', {}))
-        if about['class_names'] is not None:
-            dataset_meta.pop('classes', None)  # a thousand names are stored once
-        return to_plain_values(
-            progress
-            | dict(
-                cfg=self._config_text,
-                seed=self.seed,
-                experiment_name=self.experiment_name,
-                phase=self.cfg.get('phase'),
-                time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
-                mmengine_version=mmengine.__version__,
-                vlprompt_version=__version__,
-                dataset_meta=dataset_meta,
-                vlprompt=about,
-            )
-        )
 
     def load_checkpoint(
         self,
@@ -275,57 +248,5 @@ class PromptRunner(Runner):
         """
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
-        meta = checkpoint['meta']
-        if meta.get('seed') not in (None, self.seed):
-            raise CheckpointError(
-                f'{filename} was trained with seed {meta["seed"]}, this run has seed {self.seed}: '
-                f'resume with --seed {meta["seed"]}'
-            )
-        self.train_loop._epoch, self.train_loop._iter = meta['epoch'], meta['iter']
-        self.message_hub.load_state_dict(restore_hub(checkpoint['message_hub']))
-        if resume_optimizer:
-            self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
-            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        if resume_param_scheduler and self.param_schedulers is not None:
-            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
-            _load_schedulers(self.param_schedulers, checkpoint['param_schedulers'])
+        restore_state(self, checkpoint, filename, resume_optimizer, resume_param_scheduler)
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')
-
-
-_SCHEDULE_PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values'}
-
-
-def resume_file(path: str | os.PathLike) -> str:
-    """The file that holds the state to resume, given a work directory or a checkpoint in it.
-
-    Raises:
-        FileNotFoundError: no such file, or none beside the checkpoint.
-        CheckpointError: a checkpoint that is not the newest of its directory, whose state is gone.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / RESUME_FILE
-        if not path.is_file():
-            raise FileNotFoundError(f'nothing to resume: {path} does not exist')
-        return str(path)
-    if 'optimizer' in read_checkpoint(path):
-        return str(path)
-    beside = path.with_name(RESUME_FILE)
-    newest = read_checkpoint(beside)['checkpoint'] if beside.is_file() else None
-    if newest != path.name:
-        remedy = f'resume from {path.with_name(newest)}' if newest else f'{beside} is missing'
-        raise CheckpointError(
-            f'{path} holds what was trained, not the state of the optimizer, which is kept for the newest checkpoint '
-            f'only: {remedy}; or start a new run from it with --cfg-options load_from={path}'
-        )
-    return str(beside)
-
-
-def _load_schedulers(schedulers: list | dict[str, list], states: list | dict[str, list]) -> None:
-    """Restore the progress of schedules; their shape comes from the config, so a resumed run can be longer."""
-    if isinstance(schedulers, dict):
-        for name in schedulers:
-            _load_schedulers(schedulers[name], states[name])
-    else:
-        for scheduler, state in zip(schedulers, states, strict=True):
-            scheduler.load_state_dict({key: value for key, value in state.items() if key in _SCHEDULE_PROGRESS})

@@ -3,8 +3,6 @@
 mmengine's own ``LinearLR``, ``CosineAnnealingLR`` and ``PolyLR`` count from 0, update recursively and have warm-up only
 as a separate schedule, so their rates differ from the published ones by a step or by a percent.  Here the rate is a
 function of the step alone, and resuming cannot drift.
-
-``T_max`` may be left out of a config: :func:`follow_training_length` sets it to the length of training.
 """
 
 from __future__ import annotations
@@ -26,12 +24,16 @@ FOREVER = int(1e9)  # mmengine's ``end`` of a schedule that does not end
 
 
 class ClosedFormLR(_ParamScheduler):
-    """A schedule that computes rates from the step alone: subclasses define :meth:`rate`.
+    r"""A schedule that computes rates from the step alone: subclasses define :meth:`rate`.
+
+    Subclasses take the arguments below as ``**schedule``.  In their formulas :math:`\eta` is a group's own rate,
+    :math:`T` = ``T_max``, :math:`m` = ``eta_min``, :math:`W` = ``warmup`` and :math:`\rho` = ``warmup_ratio``.
 
     Args:
         optimizer: optimizer or wrapper whose groups are scheduled.
         T_max: steps of the decay; None: the length of training, which :func:`follow_training_length` must fill in
             before the schedule is built.  Schedules with milestones have no ``T_max``.
+        warmup, warmup_ratio: steps of the warm-up, 0 for none, and the factor at its step 0, where a schedule has them.
         begin: step at which the schedule starts.
         end: step at which it stops; the rate stays afterwards.
         last_step: index of the last step.
@@ -40,7 +42,8 @@ class ClosedFormLR(_ParamScheduler):
         verbose: print every value.
 
     Raises:
-        ValueError: ``T_max`` is missing or not positive, a warm-up is negative, milestones do not ascend.
+        ValueError: ``T_max`` is missing or not positive, a warm-up is negative or counts iterations beside milestones
+            in epochs, milestones do not ascend.
     """
 
     counted: tuple[str, ...] = ()
@@ -125,14 +128,13 @@ class ClosedFormLR(_ParamScheduler):
 class WarmupCosineLR(ClosedFormLR):
     r"""Constant warm-up followed by half a cosine, the schedule of CoOp and the methods built on its code.
 
-    With :math:`E` = ``T_max``, :math:`w` = ``warmup_epochs`` and a group's own rate :math:`\eta`, in epoch
-    :math:`e = 0, 1, \dots`:
+    With :math:`w` = ``warmup_epochs``, in epoch :math:`e = 0, 1, \dots`:
 
     .. math::
         \eta_e = \text{warmup_lr} \quad (e < w), \qquad
-        \eta_e = \tfrac{\eta}{2} \bigl(1 + \cos(\pi (e - w) / E)\bigr) \quad (e \ge w)
+        \eta_e = \tfrac{\eta}{2} \bigl(1 + \cos(\pi (e - w) / T)\bigr) \quad (e \ge w)
 
-    The period stays :math:`E` although the cosine starts only after the warm-up, so the rate does not reach zero:
+    The period stays :math:`T` although the cosine starts only after the warm-up, so the rate does not reach zero:
     the last of 50 epochs runs at 0.4 % of it.
 
     Args:
@@ -140,8 +142,7 @@ class WarmupCosineLR(ClosedFormLR):
         warmup_epochs: epochs at ``warmup_lr``; 0 for none.
         warmup_lr: rate of *every* group during the warm-up, whatever its own.
         recount: restart counting after the warm-up, as above.  False gives the variant whose counter keeps running,
-            :math:`\eta (1 + \cos(\pi e / E)) / (1 + \cos(\pi w / E))`.
-        **schedule: ``begin``, ``end``, ``by_epoch`` and the rest of :class:`ClosedFormLR`.
+            :math:`\eta (1 + \cos(\pi e / T)) / (1 + \cos(\pi w / T))`.
     """
 
     counted = ('T_max', 'warmup_epochs')
@@ -176,33 +177,28 @@ class WarmupCosineLR(ClosedFormLR):
 class LinearWarmupCosineLR(ClosedFormLR):
     r"""Linear warm-up and half a cosine: the first phase of CLIP-ReID, LPT, VPT.
 
-    With :math:`T` = ``T_max``, :math:`W` = ``warmup``, a group's own rate :math:`\eta`, in step
-    :math:`t = f, f + 1, \dots` with :math:`f` = ``first``:
+    In step :math:`t = f, f + 1, \dots` with :math:`f` = ``first``:
 
     .. math::
         \eta_t = \text{warmup_lr} + \tfrac{t}{W} (\eta - \text{warmup_lr}) \quad (t < W), \qquad
-        \eta_t = m + \tfrac12 (\eta - m) (1 + \cos(\pi t / T)) \quad (t \ge W), \quad m = \text{eta_min}
+        \eta_t = m + \tfrac12 (\eta - m) (1 + \cos(\pi t / T)) \quad (t \ge W)
 
     The cosine has begun at step 0, so the rate drops a little where the warm-up ends; at :math:`t = T` it is
     ``eta_min``.  With ``restart`` it begins there instead: :math:`(t - W) / (T - W)` takes the place of :math:`t / T`.
 
-    ======================  ============================================================
-    CLIP-ReID's first phase ``first=1``
-    LPT                     ``first=0, warmup=1, warmup_lr=1e-6, eta_min=0``
-    VPT                     ``first=0, warmup=10, warmup_lr=0, eta_min=0, restart=True``
-    ======================  ============================================================
+    * CLIP-ReID's first phase: ``first=1``
+    * LPT: ``first=0, warmup=1, warmup_lr=1e-6, eta_min=0``
+    * VPT: ``first=0, warmup=10, warmup_lr=0, eta_min=0, restart=True``
 
     The last two run their first epoch at (almost) zero.  ``convert_to_iter_based=True`` counts everything in
     iterations, and the rate rises within that epoch.
 
     Args:
         T_max: steps of the cosine, in published recipes the number of epochs.
-        warmup: steps of the warm-up, 0 for none.
         warmup_lr: rate at step 0, for every group.
         eta_min: rate at the end, for every group.
         first: number of the first step.
         restart: begin the cosine where the warm-up ends.
-        **schedule: ``begin``, ``end``, ``by_epoch`` and the rest of :class:`ClosedFormLR`.
     """
 
     counted = ('T_max', 'warmup')
@@ -241,8 +237,7 @@ class LinearWarmupCosineLR(ClosedFormLR):
 class EpochWarmupStepLR(ClosedFormLR):
     r"""Steps down at milestones, after a linear warm-up, counted from 1: the second phase of CLIP-ReID.
 
-    With :math:`W` = ``warmup``, :math:`w` = ``warmup_factor``, in step :math:`e = 1, 2, \dots` (the first epoch is 1),
-    a group's own rate is multiplied by
+    With :math:`w` = ``warmup_factor``, in step :math:`e = 1, 2, \dots`, the factor of :math:`\eta` is
 
     .. math::
         \bigl[w (1 - e/W) + e/W\bigr]_{e < W} \cdot \gamma^{|\{m \in \text{milestones} : m \le e\}|}
@@ -250,9 +245,7 @@ class EpochWarmupStepLR(ClosedFormLR):
     Args:
         milestones: steps from which on the rate is multiplied by ``gamma`` once more.
         gamma: that factor.
-        warmup: steps of the warm-up, 0 for none.
         warmup_factor: factor at step 0, which is before the first.
-        **schedule: ``begin``, ``end``, ``by_epoch`` and the rest of :class:`ClosedFormLR`.
     """
 
     counted = ('milestones', 'warmup')
@@ -281,8 +274,7 @@ class EpochWarmupStepLR(ClosedFormLR):
 class WarmupPolyLR(ClosedFormLR):
     r"""Polynomial decay multiplied by a linear warm-up: mmcv 1's "poly" policy, with which DenseCLIP was trained.
 
-    With :math:`T` = ``T_max``, :math:`m` = ``eta_min``, :math:`W` = ``warmup``, :math:`\rho` = ``warmup_ratio`` and
-    a group's own rate :math:`\eta`, in step :math:`t = 0, 1, \dots`:
+    In step :math:`t = 0, 1, \dots`:
 
     .. math::
         \eta_t = \bigl[(\eta - m)(1 - t/T)^{power} + m\bigr] \cdot
@@ -293,12 +285,8 @@ class WarmupPolyLR(ClosedFormLR):
     0 is trained after all.
 
     Args:
-        T_max: steps of the decay.
-        power: its exponent.
+        power: exponent of the decay.
         eta_min: the rate at its end, for every group.
-        warmup: steps of the warm-up, 0 for none.
-        warmup_ratio: factor at step 0.
-        **schedule: ``begin``, ``end``, ``by_epoch`` and the rest of :class:`ClosedFormLR`.
     """
 
     counted = ('T_max', 'warmup')
@@ -326,8 +314,7 @@ class WarmupPolyLR(ClosedFormLR):
 class WarmupStepLR(ClosedFormLR):
     r"""Steps down at milestones, multiplied by a linear warm-up: mmcv 1's "step" policy, mmdet's 1x schedule.
 
-    With the milestones :math:`m_i`, :math:`W` = ``warmup``, :math:`\rho` = ``warmup_ratio`` and a group's own rate
-    :math:`\eta`, in step :math:`t = 0, 1, \dots`:
+    With the milestones :math:`m_i`, in step :math:`t = 0, 1, \dots`:
 
     .. math::
         \eta_t = \eta \cdot \gamma^{|\{i : m_i \le t\}|} \cdot \bigl[1 - (1 - t/W)(1 - \rho)\bigr]_{t < W}
@@ -339,11 +326,6 @@ class WarmupStepLR(ClosedFormLR):
         gamma: factor at each milestone.
         warmup: *iterations* of the warm-up, 0 for none.  Milestones in epochs and a warm-up in iterations go together
             by ``convert_to_iter_based=True``.
-        warmup_ratio: factor at step 0.
-        **schedule: ``begin``, ``end``, ``by_epoch`` and the rest of :class:`ClosedFormLR`.
-
-    Raises:
-        ValueError: a negative warm-up, or one with steps that are epochs.
     """
 
     counted = ('milestones',)

@@ -54,11 +54,6 @@ class PromptTokens:
                 )
 
     @property
-    def num_prompts(self) -> int:
-        """P."""
-        return self.prefix.shape[0]
-
-    @property
     def num_classes(self) -> int:
         """K."""
         return self.suffix.shape[1]

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from vlprompt.clip import ClipSource, build_clip, build_timm_vit
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.errors import ConfigError
-from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, scored_samples
 from vlprompt.models.classifiers.trunk import build_trunk, text_directions
 from vlprompt.models.losses.long_tailed import ClassificationLoss
 from vlprompt.models.losses.reduction import process_weight
@@ -22,11 +21,9 @@ from vlprompt.prompts.base import readable
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
-ConfigType = dict
-
 
 @MODELS.register_module()
-class HeadClassifier(PromptTunedMixin, BaseModel):
+class HeadClassifier(Classifier):
     """A vision transformer with a head on its class token, and one tuner in between.
 
     Flow of a step::
@@ -74,7 +71,7 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
+        super().__init__(data_preprocessor, init_cfg)
         self.base_option = 'model.clip.weights' if timm is None else 'model.timm.weights'
         self.visual, self.text, self._source = build_trunk(clip, timm, keep_text=head.get('start') == 'text')
         names = None if class_names is None else tuple(resolve_class_names(class_names))
@@ -171,28 +168,15 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
         """(B, width) class features as the tuner can compute them before training, not normalised."""
         return self.tuner.query(self.visual, inputs)
 
-    def forward(
-        self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None, mode: str = 'tensor'
-    ) -> Tensor | dict[str, Tensor] | list[ClassificationSample]:
-        """
-        Args:
-            inputs: (B, 3, H, W) normalised images.
-            data_samples: B samples; with ``gt_label`` for ``mode='loss'``.
-            mode: ``'tensor'`` -> logits (B, C); ``'loss'`` -> dict of losses; ``'predict'`` -> data samples.
-        """
-        if mode == 'tensor':
-            return self.head(self.feature(inputs)[0])
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        raise ValueError(f"HeadClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(B, C) logits of normalised images (B, 3, H, W)."""
+        return self.head(self.feature(inputs)[0])
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """Losses, a mean over the batches of all processes, and scalars for the log."""
         if self.text is not None and self.class_names is None:
             raise ValueError("head.start='text' needs class names: set model.class_names, or train on data with names")
-        target = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
+        target = labels_of(data_samples, inputs.device)
         feature, terms = self.feature(inputs)
         losses = self.loss_cls.terms(self.head(feature), target, terms.losses)
         share = process_weight(len(target), target.device)
@@ -204,9 +188,8 @@ class HeadClassifier(PromptTunedMixin, BaseModel):
         """Set ``pred_score (C,)``, softmax of scaled logits, ``pred_label`` and the tuner's fields on the samples."""
         feature, terms = self.feature(inputs)
         scores = (self.head(feature).float() * self.loss_cls.scale).softmax(1)
-        samples = data_samples or [ClassificationSample() for _ in scores]
-        for index, (sample, score) in enumerate(zip(samples, scores, strict=True)):
-            sample.set_pred_score(score)
+        samples = scored_samples(scores, data_samples)
+        for index, sample in enumerate(samples):
             for name, values in terms.fields.items():
                 sample.set_field(values[index], name, dtype=Tensor)
         return samples

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
 from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
 from vlprompt.clip.classnames import resolve_class_names
-from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
-ConfigType = dict
-
 
 @MODELS.register_module()
-class TextClassifier(PromptTunedMixin, BaseModel):
+class TextClassifier(Classifier):
     """A CLIP classifier whose class weights are text features of prompts.
 
     Flow of a step, in the order in which it is computed::
@@ -72,7 +68,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
+        super().__init__(data_preprocessor, init_cfg)
         self.clip = build_clip(**clip)
         names = _resolved(class_names)
         self.names_follow_data = isinstance(class_names, str)
@@ -137,27 +133,14 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         text = self.text_features(features)
         return replace(self.alignment(features, text, self.clip.logit_scale.exp()), text=text)
 
-    def forward(
-        self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None, mode: str = 'tensor'
-    ) -> Tensor | dict[str, Tensor] | list[ClassificationSample]:
-        """
-        Args:
-            inputs: (B, 3, H, W) normalised images.
-            data_samples: B samples; with ``gt_label`` for ``mode='loss'``.
-            mode: ``'tensor'`` -> logits (B, K); ``'loss'`` -> dict of losses; ``'predict'`` -> data samples.
-        """
-        if mode == 'tensor':
-            return self.align(inputs).logits
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        raise ValueError(f"TextClassifier: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(B, K) logits of normalised images (B, 3, H, W)."""
+        return self.align(inputs).logits
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Tensor]:
         """Cross-entropy, a mean over the batches of all processes; auxiliary losses; scalars for the log."""
         aligned = self.align(inputs)
-        target = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
+        target = labels_of(data_samples, inputs.device)
         cross_entropy = nn.functional.cross_entropy(aligned.logits.float(), target)
         losses = {'loss_cls': cross_entropy * process_weight(len(target), target.device)}
         for auxiliary in self.auxiliary_losses:
@@ -169,11 +152,7 @@ class TextClassifier(PromptTunedMixin, BaseModel):
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
     ) -> list[ClassificationSample]:
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
-        scores = self.align(inputs).logits.float().softmax(1)
-        samples = data_samples or [ClassificationSample() for _ in scores]
-        for sample, score in zip(samples, scores, strict=True):
-            sample.set_pred_score(score)
-        return samples
+        return scored_samples(self.logits(inputs).float().softmax(1), data_samples)
 
 
 def _resolved(class_names: str | Sequence[str] | None) -> list[str]:

@@ -36,7 +36,8 @@ class TextGuidedBackbone(BaseModule):
         class_names: K names.
         matching: arguments of :class:`~vlprompt.models.PixelTextMatching`: ``prompt``, ``context_decoder``,
             ``prompting``, ``gamma``.
-        score_concat: arguments of :class:`~vlprompt.models.dense.ScoreConcat`; None: maps without scores.
+        score_concat: arguments of :class:`~vlprompt.models.dense.ScoreConcat`, or a ScoreConcat; None: maps without
+            scores.
         init_cfg: mmengine's; unused here, since weights come through ``clip`` and ``trunk``.
 
     Attributes:
@@ -57,7 +58,7 @@ class TextGuidedBackbone(BaseModule):
         trunk: nn.Module | Mapping[str, Any],
         class_names: Sequence[str],
         matching: Mapping[str, Any],
-        score_concat: Mapping[str, Any] | None = None,
+        score_concat: ScoreConcat | Mapping[str, Any] | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -65,8 +66,8 @@ class TextGuidedBackbone(BaseModule):
         self.source, self.embed_dim = clip.source, clip.embed_dim
         self.trunk = _trunk(trunk, clip)
         self.matching = PixelTextMatching(clip.text, class_names, **matching)
-        self.score_concat = None if score_concat is None else ScoreConcat(**score_concat)
-        self.channels = joined_channels(self.trunk.channels, score_concat, len(class_names))
+        self.score_concat = _score_concat(score_concat)
+        self.channels = joined_channels(self.trunk.channels, self.score_concat, len(class_names))
         self.num_classes = len(class_names)
         self.matched: PixelText | None = None
 
@@ -89,22 +90,28 @@ class TextGuidedBackbone(BaseModule):
         return self.matching(self.trunk.embed(images))
 
 
-def with_built_trunk(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    """Config of a :class:`TextGuidedBackbone` with towers and trunk built, which determine the channels of its maps.
+def with_built_parts(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Config of a :class:`TextGuidedBackbone` with the parts built that determine the channels of its maps: towers,
+    trunk and concatenation.
 
     Neck and heads need these before a constructor of mmseg or mmdet builds the backbone.
     """
     clip = _clip(backbone['clip'])
-    return dict(backbone, clip=clip, trunk=_trunk(backbone['trunk'], clip))
+    trunk, score_concat = _trunk(backbone['trunk'], clip), _score_concat(backbone.get('score_concat'))
+    return dict(backbone, clip=clip, trunk=trunk, score_concat=score_concat)
 
 
-def joined_channels(channels: Sequence[int], score_concat: Mapping[str, Any] | None, num_classes: int) -> list[int]:
+def joined_channels(channels: Sequence[int], score_concat: ScoreConcat | None, num_classes: int) -> list[int]:
     """C_i of a trunk's maps after the concatenation of ``num_classes`` scores, if any."""
-    return list(channels) if score_concat is None else ScoreConcat(**score_concat).channels(channels, num_classes)
+    return list(channels) if score_concat is None else score_concat.channels(channels, num_classes)
 
 
 def _clip(clip: CLIP | Mapping[str, Any]) -> CLIP:
     return clip if isinstance(clip, CLIP) else build_clip(**clip)
+
+
+def _score_concat(score_concat: ScoreConcat | Mapping[str, Any] | None) -> ScoreConcat | None:
+    return ScoreConcat(**score_concat) if isinstance(score_concat, Mapping) else score_concat
 
 
 def _trunk(trunk: nn.Module | Mapping[str, Any], clip: CLIP) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def fill(cfg: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
+def with_values(cfg: Mapping[str, Any], what: str, **values: Any) -> dict[str, Any]:
     """A copy of ``cfg`` with ``values`` filled in.
 
     Raises:
@@ -32,7 +32,7 @@ def fill_neck(neck: Mapping[str, Any], channels: Sequence[int]) -> tuple[dict[st
     """
     if 'out_channels' not in neck:
         raise ValueError(f'neck: give out_channels, the channels of the outputs of {neck.get("type")}')
-    filled = fill(neck, 'neck', in_channels=list(channels))
+    filled = with_values(neck, 'neck', in_channels=list(channels))
     return filled, [filled['out_channels']] * filled.get('num_outs', len(channels))
 
 
@@ -52,12 +52,12 @@ def fill_auxiliary_head(
 
 def fill_bbox_head(head: Mapping[str, Any], channels: Sequence[int], num_classes: int) -> dict[str, Any]:
     """A single-stage head of mmdet with ``num_classes`` and the ``in_channels`` that all its levels share."""
-    return fill(head, 'bbox_head', in_channels=_common(channels), num_classes=num_classes)
+    return with_values(head, 'bbox_head', in_channels=_common(channels), num_classes=num_classes)
 
 
 def fill_rpn_head(head: Mapping[str, Any], channels: Sequence[int]) -> dict[str, Any]:
     """A region proposal head of mmdet with its ``in_channels``."""
-    return fill(head, 'rpn_head', in_channels=_common(channels))
+    return with_values(head, 'rpn_head', in_channels=_common(channels))
 
 
 def fill_roi_head(head: Mapping[str, Any], channels: Sequence[int], num_classes: int) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def _fill_each(
     cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]], what: str, **values: Any
 ) -> dict[str, Any] | list[dict[str, Any]]:
     if isinstance(cfg, Mapping):
-        return fill(cfg, what, **values)
-    return [fill(one, f'{what}.{index}', **values) for index, one in enumerate(cfg)]
+        return with_values(cfg, what, **values)
+    return [with_values(one, f'{what}.{index}', **values) for index, one in enumerate(cfg)]
 
 
 def _fill_head(head: Mapping[str, Any], what: str, channels: Sequence[int], num_classes: int) -> dict[str, Any]:
@@ -92,4 +92,4 @@ def _fill_head(head: Mapping[str, Any], what: str, channels: Sequence[int], num_
     if outside:
         raise ValueError(f'{what}.in_index={index}, but there are the inputs 0 to {len(channels) - 1}')
     in_channels = [channels[i] for i in index] if isinstance(index, (list, tuple)) else channels[index]
-    return fill(head, what, in_channels=in_channels, num_classes=num_classes)
+    return with_values(head, what, in_channels=in_channels, num_classes=num_classes)

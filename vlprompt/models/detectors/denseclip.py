@@ -11,7 +11,7 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
 from vlprompt.models.dense import TextGuidedModel
-from vlprompt.models.dense.backbone import joined_channels, with_built_trunk
+from vlprompt.models.dense.backbone import joined_channels, with_built_parts
 from vlprompt.models.dense.channels import fill_bbox_head, fill_neck, fill_roi_head, fill_rpn_head
 from vlprompt.registry import MODELS
 
@@ -63,8 +63,8 @@ class DenseCLIPDetector(TextGuidedModel):
     ) -> None:
         self._check_text_is_used(backbone, dict(pixel_text_loss=pixel_text_loss), plain='a detector of mmdet')
         names = self._resolved(class_names)
-        backbone = with_built_trunk(dict(backbone, class_names=names))
-        channels = joined_channels(backbone['trunk'].channels, backbone.get('score_concat'), len(names))
+        backbone = with_built_parts(dict(backbone, class_names=names))
+        channels = joined_channels(backbone['trunk'].channels, backbone['score_concat'], len(names))
         neck, levels = fill_neck(neck, channels)
         super().__init__(backbone=backbone, neck=neck, **self.fill_heads(detector, levels, len(names)))
         self.names_follow_data = isinstance(class_names, str)

@@ -48,7 +48,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: the number of identities is not known.
+        ValueError: ``num_ids`` or ``noun`` is not known.
     """
 
     data_arguments = ('num_ids', 'noun')
@@ -65,10 +65,12 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         init_cfg: ConfigType | None = None,
     ) -> None:
         super().__init__(data_preprocessor or dict(type='vlprompt.CachedFeaturePreprocessor'), init_cfg)
-        if num_ids is None or noun is None:
+        missing = [f'model.{key}' for key, value in dict(num_ids=num_ids, noun=noun).items() if value is None]
+        if missing:
             raise ValueError(
-                f'IdentityPromptLearner: num_ids={num_ids} and noun={noun!r} must be given if there are no training '
-                'data to read them from'
+                f'IdentityPromptLearner: {" and ".join(missing)} must be known: train on data for re-identification or '
+                'load a checkpoint, which give them, or set them, e.g. --cfg-options model.num_ids=751 '
+                'model.noun=person'
             )
         self.clip = build_clip(**clip)
         self.num_ids, self.noun = num_ids, noun

@@ -9,7 +9,7 @@ from mmseg.utils import SampleList, add_prefix
 from torch import Tensor
 
 from vlprompt.models.dense import TextGuidedModel
-from vlprompt.models.dense.backbone import joined_channels, with_built_trunk
+from vlprompt.models.dense.backbone import joined_channels, with_built_parts
 from vlprompt.models.dense.channels import fill_auxiliary_head, fill_decode_head, fill_neck
 from vlprompt.registry import MODELS
 
@@ -73,9 +73,9 @@ class DenseCLIP(TextGuidedModel, EncoderDecoder):
         users = dict(pixel_text_loss=pixel_text_loss, text_head=text_head)
         self._check_text_is_used(backbone, users, plain="mmseg's EncoderDecoder")
         names = self._resolved(class_names)
-        backbone = with_built_trunk(dict(backbone, class_names=names))
+        backbone = with_built_parts(dict(backbone, class_names=names))
         plain = list(backbone['trunk'].channels)
-        features = joined_channels(plain, backbone.get('score_concat'), len(names))
+        features = joined_channels(plain, backbone['score_concat'], len(names))
         if neck is not None:
             neck, features = fill_neck(neck, features)
             plain = features

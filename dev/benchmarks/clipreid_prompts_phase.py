@@ -10,9 +10,9 @@ CLIP's text tower (width 512, 12 blocks, 8 heads) with random weights; 751 ident
 Both are measured in turns, on the same batch; printed are the medians (processor seconds on a CPU), their ratio, and
 the largest difference of the prompts' gradients relative to the largest gradient.
 
-    python dev/benchmarks/clipreid_stage1.py --threads 1
-    python dev/benchmarks/clipreid_stage1.py --device cuda --dtype bfloat16 --repeats 20
-    python dev/benchmarks/clipreid_stage1.py --quick        # a tiny tower: shows that it runs, not how fast
+    python dev/benchmarks/clipreid_prompts_phase.py --threads 1
+    python dev/benchmarks/clipreid_prompts_phase.py --device cuda --dtype bfloat16 --repeats 20
+    python dev/benchmarks/clipreid_prompts_phase.py --quick        # a tiny tower: shows that it runs, not how fast
 """
 
 from __future__ import annotations
