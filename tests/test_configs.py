@@ -101,6 +101,15 @@ def test_base_to_new_recipes(name, batch, epochs, lr, dataset):
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
 
 
+@pytest.mark.parametrize('dataset', SHIFTED)
+@pytest.mark.parametrize('name', [*PUBLISHED, 'coop/coop_vit-b16_ctx4'])
+def test_shifted_test_sets_are_trained_for_as_imagenet_is(name, dataset):
+    shifted, plain = load(name, dataset, 16), load(name, 'imagenet', 16)
+    assert shifted.train_cfg == plain.train_cfg
+    assert shifted.model == plain.model
+    assert shifted.train_dataloader.dataset.dataset == 'imagenet'
+
+
 @pytest.mark.parametrize('dataset', BENCHMARKS + SHIFTED)
 def test_zero_shot_has_the_template_of_every_dataset(dataset):
     from vlprompt.clip.templates import HAND

@@ -46,7 +46,7 @@ def test_the_page_has_the_examples():
         *('from_bases.py', 'python_style.py', 'installed.py'),
     }
     assert len(RUNS) == 8
-    assert len(MISTAKES) == 5
+    assert len(MISTAKES) == 7
 
 
 def test_files_and_commands_mean_the_same(folder):

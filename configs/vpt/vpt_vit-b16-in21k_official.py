@@ -20,5 +20,4 @@ train_pipeline = [
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(pipeline='${short_side_pipeline}'))

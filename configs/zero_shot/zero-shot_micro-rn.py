@@ -1,7 +1,6 @@
 # Zero-shot classification with the built-in micro ResNet, which needs no download.
 #   python tools/test.py configs/zero_shot/zero-shot_micro-rn.py
-_base_ = './zero-shot_rn50.py'
+_base_ = ['./zero-shot_rn50.py', '../_base_/few_shot_128.py']
 
 dataset = 'scenes'
-image_size = 128
 model = dict(clip=dict(arch='micro-rn', weights='scenes'))

@@ -71,7 +71,7 @@ def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
     assert whole.model == load_config(two_lines).model
 
 
-def test_work_dirs_carry_data_set_and_shots():
+def test_work_dirs_carry_dataset_and_shots():
     assert runs.run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
     assert runs.run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
     assert runs.run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
@@ -134,10 +134,66 @@ def test_marks_for_phases_wait_for_the_merge_of_the_phase():
     assert layered(below, mark)['phases']['p']['train_cfg'] == dict(_delete_=True, type='L', max_epochs=5)
 
 
-def test_settings_of_a_split_that_the_data_set_lacks_are_dropped():
-    assert layered(dict(val_dataloader=None), dict(val_dataloader=dict(batch_size=4)))['val_dataloader'] is None
-    whole = dict(type='DataLoader', dataset=dict(type='D'))
-    assert layered(dict(val_dataloader=None), dict(val_dataloader=whole))['val_dataloader'] == whole
+def test_settings_of_a_split_that_the_dataset_lacks_are_dropped(write):
+    base = f"_base_ = '{CONFIGS}/lpt/lpt_micro-vit.py'\ndataset = 'folder'\n"
+    assert load_config(write(base + 'val_dataloader = dict(batch_size=4)\n')).val_dataloader is None
+    whole = "val_dataloader = dict(dataset=dict(type='vlprompt.LongTailedDataset', data_root='d', split='val'))\n"
+    assert load_config(write(base + whole)).val_dataloader.dataset.split == 'val'
+    assert layered(dict(other=None), dict(other=dict(a=1))) == dict(other=dict(a=1)), 'a None elsewhere is a value'
+
+
+def test_a_mark_in_a_file_deletes_what_dataset_and_recipe_say(write):
+    """mmengine takes the mark out where the method has such a dict; the layers below it are replaced all the same."""
+    plot = f"_base_ = '{CONFIGS}/plot/plot_rn50.py'\ndataset = 'imagenet'\n"
+    own = "dict(_delete_=True, type='vlprompt.TransportAlignment', eps=0.2)"
+    cfg = load_config(write(f'{plot}model = dict(alignment={own})\n'))
+    assert cfg.model.alignment == dict(type='vlprompt.TransportAlignment', eps=0.2)
+    cfg = load_config(
+        write(f"{plot}model = dict(alignment={{'_delete_': True, 'type': 'vlprompt.UniformAlignment'}})\n")
+    )
+    assert cfg.model.alignment == dict(type='vlprompt.UniformAlignment')
+    loader = "test_dataloader = dict(_delete_=True, num_workers=0, dataset=dict(type='vlprompt.FewShotDataset'))\n"
+    cfg = load_config(write(plot + loader))
+    assert cfg.test_dataloader == dict(num_workers=0, dataset=dict(type='vlprompt.FewShotDataset'))
+
+
+def test_a_pipeline_in_your_own_file_reaches_the_loaders(write):
+    base = f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\n"
+    cfg = load_config(write(base + "test_pipeline = [dict(type='vlprompt.LoadImage')]\n"))
+    assert [len(loader.dataset.pipeline) for loader in (cfg.val_dataloader, cfg.test_dataloader)] == [1, 1]
+    assert len(cfg.train_dataloader.dataset.pipeline) == 4
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ("templates = 'x {}'\n", r"templates='x \{\}' has no effect on"),
+        ("recipes = [dict(max_shots='4')]\n", "max_shots='4' must be a whole number"),
+        ('recipes = [dict(dataset=3)]\n', 'dataset=3 must be a name or a list of names'),
+        ("recipes = ['x']\n", 'recipes must be a list of dicts'),
+    ],
+)
+def test_mistakes_in_your_own_file_are_errors(write, content, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\n{content}"))
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (f"_base_ = '{CONFIGS}/coop/coop_rn5.py'\n", "which does not exist. Did you mean 'coop_rn50'"),
+        (
+            f"_base_ = ['{CONFIGS}/coop/coop_rn50.py', '{CONFIGS}/_base_/datasets/few_shot/dtd.py']\n",
+            "a dataset is no base but a value: dataset = 'dtd'",
+        ),
+        (f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\nparam_scheduler = dict(type='x')\n", 'param_scheduler'),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(write, content, message):
+    path = write(content)
+    with pytest.raises(ConfigError, match=re.escape(message)) as error:
+        load_config(path)
+    assert path in str(error.value)
 
 
 def test_references_are_replaced_by_top_level_values():
@@ -166,7 +222,7 @@ def test_references_take_a_factor(reference, value):
     ('content', 'message'),
     [
         (dict(a='${b * 2}', b='word'), r"a='\$\{b \* 2\}': 'word' is no number"),
-        (dict(size='${sidee}', side=8), r"size='\$\{sidee\}': \$\{sidee\} there is no such top-level key.* 'side'"),
+        (dict(size='${sidee}', side=8), r"size='\$\{sidee\}': 'sidee' is not a top-level key.* 'side'"),
         (dict(a='${b}', b='${a}'), 'refers to itself'),
     ],
 )
@@ -180,7 +236,7 @@ def test_composing_twice_changes_nothing():
     assert text(compose(once)) == text(once)
 
 
-def test_a_data_set_of_your_own_is_a_file(write):
+def test_a_dataset_of_your_own_is_a_file(write):
     data = write(
         f"_base_ = '{CONFIGS}/_base_/datasets/few_shot/_shared.py'\n"
         "data_root = 'd'\ntrain_dataloader = dict(dataset=dict(ann_file='a.csv'))\n",
@@ -190,6 +246,13 @@ def test_a_data_set_of_your_own_is_a_file(write):
     assert cfg.train_dataloader.dataset.ann_file == 'a.csv'
     assert cfg.train_dataloader.dataset.data_root == 'd'
     assert runs.run_name(cfg) == 'coop_rn50_mine_2shot'
+
+
+def test_a_data_file_lies_beside_its_config_and_may_use_variables(write):
+    shared = f"_base_ = '{CONFIGS}/_base_/datasets/few_shot/_shared.py'\n"
+    write(shared + "root = 'd'\ntrain_dataloader = dict(dataset=dict(ann_file=root + '.csv'))\n", 'mine.py')
+    cfg = load_config(write(f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\ndataset = 'mine.py'\n"))
+    assert cfg.train_dataloader.dataset.ann_file == 'd.csv'
 
 
 def test_a_misspelt_key_in_a_data_file_is_an_error(write):
@@ -204,6 +267,10 @@ def test_a_misspelt_key_in_a_data_file_is_an_error(write):
         (dict(dataset='caltech'), "dataset='caltech' is unknown. Did you mean 'caltech101'"),
         (dict(dataset='market1501'), "'market1501' is unknown.*Datasets for this method: caltech101"),
         (dict(shots=0), 'shots=0 must be a positive whole number'),
+        (dict(dataset='../reid/csv'), "'../reid/csv' is unknown"),
+        (dict(dataset='_shared'), "'_shared' is unknown"),
+        ({'recipes.0.train_cfg.max_epochs': 7}, 'rows of recipes cannot be changed by options'),
+        ({'phases.prompts.train_cfg.max_epochs': 7}, 'phases of the config are none'),
         (dict(templates='x'), r"templates='x' has no effect on .*: nothing in it reads \$\{templates\}"),
     ],
 )
@@ -212,22 +279,38 @@ def test_wrong_data_options_are_errors(options, message):
         load_config('coop_rn50', options)
 
 
+@pytest.mark.parametrize('name', ['clipreid_vit-b16', 'lpt_vit-b16-in21k', 'denseclip_r50_fpn_80k_ade20k-512x512'])
+def test_shots_are_for_few_shot_learning(name, write):
+    with pytest.raises(ConfigError, match='shots=4 has no effect on'):
+        load_config(name, dict(shots=4))
+    with pytest.raises(ConfigError, match='shots=4 has no effect on'):
+        load_config(write(f"_base_ = '{find_config(name)}'\nshots = 4\n"))
+    assert 'shots' not in load_config(name)
+
+
 def test_a_data_file_that_does_not_exist_is_named():
     with pytest.raises(FileNotFoundError, match=r"dataset='nowhere/x.py': there is no such file"):
         load_config('coop_rn50', dict(dataset='nowhere/x.py'))
 
 
-def test_a_complete_config_takes_no_data_set(project, write):
+def test_a_complete_config_takes_no_dataset(project):
     for options in (dict(dataset='dtd'), dict(shots=4)):
         with pytest.raises(ConfigError, match='names its data itself'):
             load_config(project.config, options)
-    copied = write("data_root = 'd'\ntrain_dataloader = dict(dataset=dict(data_root=data_root))\n")
-    message = (
-        r"data_root='x' has no effect on .*has been copied already. Set train_dataloader.dataset.data_root instead"
-    )
-    with pytest.raises(ConfigError, match=message):
-        load_config(copied, dict(data_root='x'))
+    assert 'data_root' not in load_config(project.config)
+    with pytest.raises(ConfigError, match=r"image_size=8 has no effect|'image_size'"):
+        load_config(project.config, dict(image_size=8))
+
+
+def test_the_data_of_a_complete_config_can_be_moved(project, write):
+    """Also of what print_config.py prints, and of the files of the metrics."""
     assert load_config(project.config, dict(data_root='x')).train_dataloader.dataset.data_root == 'x'
+    whole = write(load_config('retinanet_denseclip-r50_fpn_1x_coco').pretty_text)
+    cfg = load_config(whole, dict(data_root='/disk/coco'))
+    assert cfg.train_dataloader.dataset.dataset.data_root == cfg.test_dataloader.dataset.data_root == '/disk/coco'
+    assert cfg.test_evaluator.ann_file == '/disk/coco/annotations/instances_val2017.json'
+    with pytest.raises(ConfigError, match=r"data_root='x' has no effect on"):
+        load_config(write('train_cfg = dict(max_epochs=1)\n'), dict(data_root='x'))
 
 
 # ------------------------------------------------------------------------------------------------------ mmengine's ways
@@ -245,14 +328,16 @@ def composed_tiny(project, tmp_path, lines=''):
     path = tmp_path / 'run.py'
     path.write_text(
         f"_base_ = '{CONFIGS}/coop/coop_micro-rn.py'\ndataset, shots = '{data}', 2\nimage_size = 32\n"
-        f"work_dir = '{tmp_path}/run'\ntrain_cfg = dict(max_epochs=1)\n{lines}"
+        f'train_cfg = dict(max_epochs=1)\n{lines}'
     )
     return path
 
 
-def test_plain_mmengine_runs_a_composed_config(project, tmp_path):
+def test_plain_mmengine_runs_a_composed_config(project, tmp_path, monkeypatch):
     """``Config.fromfile`` and ``RUNNERS.build``, as other people's tools do."""
+    monkeypatch.chdir(tmp_path)
     runner = RUNNERS.build(Config.fromfile(composed_tiny(project, tmp_path)))
+    assert runner.work_dir == str(tmp_path / 'work_dirs/run_mine_2shot')
     assert tuple(runner.bare_model.class_names) == CLASSES
     assert runner.train_dataloader.dataset.shots == 2
     runner.train()
@@ -345,6 +430,14 @@ def test_an_option_that_a_phase_would_throw_away_is_an_error(option, value, key)
         load_config('clipreid_micro-rn', {option: value})
 
 
+def test_a_misspelt_phase_is_an_error(write):
+    with pytest.raises(ConfigError, match=r"phases of the config are prompts, finetune. Did you mean 'prompts'"):
+        load_config('clipreid_micro-rn', {'phases.promts.train_cfg.max_epochs': 1})
+    path = write(f"_base_ = '{CONFIGS}/clipreid/clipreid_micro-rn.py'\nphases = dict(promts=dict(train_cfg=dict()))\n")
+    with pytest.raises(ConfigError, match=r"phases.promts does not say what it takes over.*Did you mean 'prompts'"):
+        load_config(path)
+
+
 def test_options_that_act_in_all_phases_or_name_one_are_taken():
     cfg = load_config(
         'clipreid_micro-rn', {'train_dataloader.num_workers': 1, 'phases.prompts.train_cfg.max_epochs': 2}
@@ -363,6 +456,7 @@ def test_options_that_act_in_all_phases_or_name_one_are_taken():
         ('shots', 1.5, 'a positive whole number'),
         ('train_dataloader.batch_size', 2.5, 'a positive whole number'),
         ('train_cfg.max_epochs', 0, 'a positive whole number'),
+        ('train_cfg.max_epochs', 'abc', 'a positive whole number'),
         ('optim_wrapper.optimizer.lr', 'abc', 'a number, at least 0'),
         ('optim_wrapper.optimizer.weight_decay', -1, 'a number, at least 0'),
         ('randomness.seed', -5, 'a whole number, at least 0, or None'),

@@ -1,5 +1,7 @@
 """Learning rates of the published recipes; the numbers were read from the official scheduler, epoch by epoch."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from vlprompt.engine import (
     WarmupPolyLR,
     WarmupStepLR,
     follow_training_length,
+    schedules,
 )
 from vlprompt.engine.config_check import accepted_arguments
 from vlprompt.registry import PARAM_SCHEDULERS
@@ -268,6 +271,15 @@ def test_schedules_without_a_length_are_left_alone():
     follow_training_length(None, None)
 
 
+@pytest.fixture
+def warned(monkeypatch):
+    """The warnings that the log of a process shows."""
+    messages = []
+    monkeypatch.setattr(schedules, 'print_log', lambda message, **_: messages.append(message))
+    schedules._say_once.cache_clear()
+    return messages
+
+
 @pytest.mark.parametrize(
     ('schedule', 'named'),
     [
@@ -275,13 +287,17 @@ def test_schedules_without_a_length_are_left_alone():
         (dict(type='CosineAnnealingLR', T_max=50), r'param_scheduler\.0\.T_max=50'),
         (dict(type='MultiStepLR', milestones=[8, 10]), r'param_scheduler\.0\.milestones=\[8, 10\] \(\[10\]'),
         (dict(type='vlprompt.EpochWarmupStepLR', milestones=[8, 11]), r'param_scheduler\.0\.milestones=\[8, 11\]'),
+        (dict(type='vlprompt.WarmupCosineLR', warmup_epochs=11), r'param_scheduler\.0\.warmup_epochs=11 \(training'),
+        (dict(type='CosineAnnealingLR', T_max=10, end=20), r'param_scheduler\.0\.end=20 \(training ends before'),
     ],
 )
-def test_lengths_that_do_not_match_training_are_warned_of(schedule, named):
+def test_lengths_that_do_not_match_training_are_warned_of(schedule, named, warned):
     before = dict(schedule)
-    with pytest.warns(UserWarning, match=rf'train_cfg\.max_epochs=10, does not match {named}'):
+    for _ in range(2):
         follow_training_length([schedule], dict(max_epochs=10))
-    assert schedule == before
+    (message,) = warned
+    assert re.search(rf'train_cfg\.max_epochs=10, does not match {named}', message)
+    assert schedule.items() >= before.items()
 
 
 @pytest.mark.parametrize(
@@ -293,9 +309,17 @@ def test_lengths_that_do_not_match_training_are_warned_of(schedule, named):
         dict(type='vlprompt.WarmupPolyLR', T_max=50, by_epoch=False),  # iterations of an epoch are not known
     ],
 )
-def test_lengths_that_match_are_not(schedule, recwarn):
+def test_lengths_that_match_are_not(schedule, warned):
     follow_training_length([schedule], dict(max_epochs=10))
-    assert not recwarn.list
+    assert not warned
+
+
+@pytest.mark.parametrize('length', ['abc', 0, None, 2.5])
+def test_mistakes_in_the_length_are_left_to_the_check_of_values(length, warned):
+    schedule = dict(type='vlprompt.WarmupCosineLR')
+    follow_training_length([schedule], dict(max_epochs=length))
+    assert 'T_max' not in schedule
+    assert not warned
 
 
 def test_a_length_that_nothing_gives_is_an_error():

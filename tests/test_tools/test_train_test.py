@@ -96,7 +96,7 @@ def test_interrupting_ends_in_one_message():
     def interrupted():
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit, match='training goes on with --resume'):
+    with pytest.raises(SystemExit, match='--resume continues the training'):
         command_line.call(interrupted)
 
 

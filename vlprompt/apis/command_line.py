@@ -88,7 +88,7 @@ def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
         nargs='+',
         action=CfgOptions,
         metavar='KEY=VALUE',
-        help='override values of the config, e.g. model.prompt.n_ctx=4 train_dataloader.dataset.shots=8; '
+        help='override values of the config, e.g. model.prompt.n_ctx=4 optim_wrapper.optimizer.lr=1e-3; '
         'lists as KEY="[a,b]" or KEY=a,b. A key that nothing reads is an error',
     )
 

@@ -6,7 +6,6 @@ import argparse
 import copy
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_files import run_name
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.errors import ConfigError
 
@@ -42,23 +42,6 @@ def base_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / run_name(cfg))
     return cfg
-
-
-def run_name(cfg: Config, shots: bool = True) -> str:
-    """``<config>_<dataset>_<shots>shot``, as far as the config states them, e.g. ``plot_rn50_dtd_4shot``.
-
-    A dataset that is part of the config's name is not repeated: ``clip_r50_fpn_80k_ade20k-512x512``.  For the built-in
-    worlds the task in the dataset's name is ignored: ``..._scenes-128x128`` contains ``scenes_seg``.
-    """
-    parts = [Path(cfg.filename or 'config').stem]
-    if cfg.get('dataset') is not None:
-        dataset = Path(cfg.dataset).stem
-        words = re.escape(re.sub('^(scenes)_.*', r'\1', dataset))
-        if not re.search(rf'(?<![^_-]){words}(?![^_-])', parts[0]):
-            parts.append(dataset)
-    if shots and cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
-        parts.append(f'{cfg.shots}shot')
-    return '_'.join(parts)
 
 
 def configs_by_phase(cfg: Config, args: argparse.Namespace) -> dict[str, Config]:

@@ -43,7 +43,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from vlprompt.engine.config_check import HELPER_PATTERNS, RUNNER_KEYS
+from vlprompt.engine.config_check import (
+    HELPER_PATTERNS,
+    RUNNER_KEYS,
+    deleted_keys,
+    helper_names,
+    inherited_files,
+    unread_names,
+)
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.config_values import is_number, is_whole
 from vlprompt.engine.schedules import follow_training_length
@@ -73,24 +80,37 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
         FileNotFoundError: the dataset is given as a path that does not exist.
     """
     options = dict(options or {})
+    _refuse_unknown_parts(cfg, options)
     content = cfg._cfg_dict.to_dict()
     content |= {key: options[key] for key in ('task', 'dataset', 'shots') if key in options}
+    offered: set[str] = set()
     if content.get('task') is None:
         _refuse_data_options(cfg, options)
     else:
-        data = _data_layer(content)
+        data, offered = _data_layer(content, cfg.filename)
         for row in matching_rows(content.get('recipes') or (), content['dataset'], _shots(content, data)):
             data = layered(data, row)
-        content = layered(data, content)
-    values = _with_options(content, options, cfg.filename)._cfg_dict.to_dict()
+        content = layered(data, _without_missing_splits(data, _with_marks(content, cfg.filename)))
+    on_runs = {option: value for option, value in options.items() if option.split('.')[0] in RUNNER_KEYS - _KEPT}
+    on_variables = {option: value for option, value in options.items() if option not in on_runs}
+    values = _with_options(content, on_variables, cfg.filename)
     if values.get('task') is not None:
         values.pop('recipes', None)  # rows that do not apply may refer to values of other datasets
     used: set[str] = set()
-    values = _resolved(values, values, '', used)
+    values = _with_options(_resolved(values, values, '', used), on_runs, cfg.filename)
+    if 'data_root' in options and 'data_root' not in used:
+        used |= move_data(values, options['data_root'])
     _refuse_copied_helpers(options, content, used, cfg.filename)
     if values.get('task') is not None:
-        offered = {key for key in _read_dataset(content['task'], SHARED) if key not in RUNNER_KEYS}
+        yours = _keys_of_your_files(cfg.filename) | {'shots'} & set(options)
+        for key in sorted(yours & (offered | {'shots'}) - used):
+            if content[key] is not None:
+                raise ConfigError(
+                    f'{key}={content[key]!r} has no effect on {cfg.filename}: nothing in it reads ${{{key}}}'
+                )
         values = {key: value for key, value in values.items() if key not in {'task'} | offered | used - _KEPT}
+        if 'shots' not in used:
+            values.pop('shots', None)
     composed = Config(
         values,
         cfg_text=cfg.text,
@@ -110,8 +130,7 @@ _KEPT = {'dataset', 'shots'}
 def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
     """Merge ``top`` onto ``base``: dicts key by key, everything else replaces the value below.
 
-    A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.  Where the
-    dataset says None (it has no validation split), settings without a ``type`` of their own are dropped.
+    A dict with ``_delete_=True``, or with another ``type`` than the one below, replaces it as a whole.
 
     Args:
         base: the lower layer.
@@ -120,8 +139,6 @@ def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
     """
     if not isinstance(top, Mapping):
         return copy.deepcopy(top)
-    if base is None and 'type' not in top and 'dataset' not in top:
-        return None
     replaces = not isinstance(base, Mapping) or (top.get('_delete_', False) and not keep_marks)
     replaces = replaces or ('type' in top and base.get('type', top['type']) != top['type'])
     below = {} if replaces else base
@@ -131,6 +148,34 @@ def layered(base: Any, top: Any, keep_marks: bool = False) -> Any:
         if key != '_delete_' or keep_marks
     }
     return {**copy.deepcopy(dict(below)), **own}
+
+
+def _without_missing_splits(data: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """``content`` without settings of a loader or evaluator that the dataset does not have, such as for validation."""
+    absent = {
+        key
+        for key, value in content.items()
+        if key.endswith(('_dataloader', '_evaluator'))
+        and data.get(key, _NOTHING) is None
+        and isinstance(value, Mapping)
+        and not {'type', 'dataset'} & set(value)
+    }
+    return {key: value for key, value in content.items() if key not in absent}
+
+
+def _with_marks(content: Mapping[str, Any], filename: str | None) -> dict[str, Any]:
+    """``content`` with the ``_delete_=True`` of its files, which mmengine takes out while they inherit from each other.
+
+    The dict then also replaces what dataset and recipe say.  Marks in ``phases`` are for the merge of the phase.
+    """
+    content = copy.deepcopy(dict(content))
+    for path in deleted_keys(filename):
+        node: Any = content
+        for key in path:
+            node = node.get(key) if isinstance(node, Mapping) else None
+        if isinstance(node, dict) and path[0] != 'phases':
+            node['_delete_'] = True
+    return content
 
 
 _NOTHING = object()
@@ -148,45 +193,57 @@ def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -
             raise ConfigError(f'recipes must be a list of dicts such as dict(max_shots=4, train_cfg=...), got {row!r}')
         named, limit = row.get('dataset'), row.get('max_shots')
         named = (named,) if isinstance(named, str) else named
-        if (named is None or Path(dataset).stem in named) and (limit is None or (shots or limit + 1) <= limit):
+        if limit is not None and not is_whole(limit):
+            raise ConfigError(f'recipes: max_shots={limit!r} must be a whole number')
+        if named is not None and not (isinstance(named, (list, tuple)) and all(isinstance(n, str) for n in named)):
+            raise ConfigError(f'recipes: dataset={named!r} must be a name or a list of names')
+        few_enough = limit is None or (shots is not None and shots <= limit)
+        if few_enough and (named is None or Path(dataset).stem in named):
             rows.append({key: value for key, value in row.items() if key not in CONDITIONS})
     return rows
 
 
-def dataset_file(task: str, dataset: str) -> Path:
+def dataset_file(task: str, dataset: str, beside: str | None = None) -> Path:
     """The config of a dataset: one of ``configs/_base_/datasets/<task>/``, or a file of your own.
+
+    Args:
+        task: whose datasets may be named.
+        dataset: a name, or a path relative to the working directory or to the config.
+        beside: the config that names the dataset.
 
     Raises:
         ConfigError: unknown.
         FileNotFoundError: a path that does not exist.
     """
-    if str(dataset).endswith('.py'):
-        if not Path(dataset).is_file():
+    if dataset.endswith('.py'):
+        places = [Path(dataset), *([Path(beside).parent / dataset] if beside else [])]
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
             raise FileNotFoundError(f'dataset={dataset!r}: there is no such file')
-        return Path(dataset)
+        return found
     folder = CONFIGS / '_base_' / 'datasets' / task
-    path = folder / f'{dataset}.py'
-    if not path.is_file():
-        known = [name for name in config_names(folder) if not name.startswith('_')]
+    known = [name for name in config_names(folder) if name != SHARED]
+    if dataset not in known:
         raise ConfigError(
-            f'dataset={dataset!r} is unknown.{did_you_mean(str(dataset), known)} Datasets for this method: '
-            f'{", ".join(known)}; or the path of a config file of your own (see data/README.md)'
+            f'dataset={dataset!r} is unknown.{did_you_mean(dataset, known)} Datasets for this method: '
+            f'{", ".join(known)}; or the path of a config file of your own (see docs/configs.md)'
         )
-    return path
+    return folder / f'{dataset}.py'
 
 
-def _data_layer(content: Mapping[str, Any]) -> dict[str, Any]:
-    dataset = content.get('dataset')
+def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[str, Any], set[str]]:
+    """The dataset's part of a config without the file's own helper variables, and the variables offered to methods."""
+    task, dataset = content['task'], content.get('dataset')
     if not isinstance(dataset, str):
         raise ConfigError(
             f'dataset={dataset!r}: name the dataset, with --dataset NAME or dataset = NAME in the config; '
-            f'`ls {CONFIGS / "_base_" / "datasets" / content["task"]}` shows those there are'
+            '`python tools/list_configs.py --datasets` shows those there are'
         )
-    return _read_dataset(content['task'], dataset)
-
-
-def _read_dataset(task: str, dataset: str) -> dict[str, Any]:
-    return Config.fromfile(dataset_file(task, dataset))._cfg_dict.to_dict()
+    shared = Config.fromfile(CONFIGS / '_base_' / 'datasets' / task / f'{SHARED}.py')
+    offered = {key for key in shared if key not in RUNNER_KEYS}
+    data = Config.fromfile(dataset_file(task, dataset, filename))
+    private = helper_names(data) - offered - RUNNER_KEYS
+    return {key: value for key, value in data._cfg_dict.to_dict().items() if key not in private}, offered
 
 
 def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
@@ -206,7 +263,57 @@ def _refuse_data_options(cfg: Config, options: Mapping[str, Any]) -> None:
             )
 
 
-def _with_options(content: dict[str, Any], options: Mapping[str, Any], filename: str | None) -> Config:
+def _refuse_unknown_parts(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Raise for options on ``recipes``, whose rows are chosen before, and on phases that the config does not have."""
+    phases = cfg.get('phases') or {}
+    for option in options:
+        root, _, rest = option.partition('.')
+        if root == 'recipes':
+            raise ConfigError(f'{option}: rows of recipes cannot be changed by options; set the value itself')
+        name = rest.partition('.')[0]
+        if root == 'phases' and rest and name not in phases:
+            known = ', '.join(phases) or 'none'
+            raise ConfigError(f'{option}: phases of the config are {known}.{did_you_mean(name, phases)}')
+
+
+def move_data(values: dict[str, Any], folder: str) -> set[str]:
+    """Set ``data_root`` of all datasets of a complete config in place, and with it the files of their metrics.
+
+    Returns:
+        ``{'data_root'}``, or nothing if no dataset has one.
+    """
+    former: set[str | None] = set()
+
+    def visit(node: Any) -> None:
+        if isinstance(node, dict):
+            if 'data_root' in node:
+                former.add(node['data_root'])
+                node['data_root'] = folder
+            for value in node.values():
+                visit(value)
+        elif isinstance(node, (list, tuple)):
+            for value in node:
+                visit(value)
+
+    for key, value in values.items():
+        if key.endswith('_dataloader'):
+            visit(value)
+    for key in ('val_evaluator', 'test_evaluator'):
+        evaluator = values.get(key) or {}
+        for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
+            inside = [root for root in former if root and Path(metric.get('ann_file') or '/').is_relative_to(root)]
+            if inside:
+                metric['ann_file'] = str(Path(folder, Path(metric['ann_file']).relative_to(inside[0])))
+    return {'data_root'} if former else set()
+
+
+def _keys_of_your_files(filename: str | None) -> set[str]:
+    """Top-level keys of a config and of what it inherits, the shipped files excepted, that these files only set."""
+    shipped = CONFIGS.resolve()
+    return unread_names([file for file in inherited_files(filename) if not file.resolve().is_relative_to(shipped)])
+
+
+def _with_options(content: dict[str, Any], options: Mapping[str, Any], filename: str | None) -> dict[str, Any]:
     """``content`` with dotted options merged onto it."""
     cfg = Config(content, filename=filename, format_python_code=False)
     if options:
@@ -217,7 +324,7 @@ def _with_options(content: dict[str, Any], options: Mapping[str, Any], filename:
                 f'--cfg-options {", ".join(options)}: cannot be merged into {filename} ({error}). Of a list only '
                 'entries that are dicts can be changed one by one; give other lists as a whole'
             ) from error
-    return cfg
+    return cfg._cfg_dict.to_dict()
 
 
 def _refuse_copied_helpers(
@@ -239,8 +346,8 @@ def _refuse_copied_helpers(
 
 
 def _places_of(value: Any, node: Any, path: str = '') -> list[str]:
-    """Dotted keys below ``node`` that hold exactly this value."""
-    if path and type(node) is type(value) and node == value:
+    """Dotted keys below ``node`` that hold exactly this list or dict; numbers and names may be equal by chance."""
+    if path and isinstance(value, (dict, list)) and type(node) is type(value) and node == value:
         return [path]
     items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
     return [found for key, child in items for found in _places_of(value, child, f'{path}.{key}' if path else key)]
@@ -260,8 +367,8 @@ def _resolved(node: Any, values: Mapping[str, Any], path: str, used: set[str], w
 
     def value_of(name: str, factor: str | None) -> Any:
         if name not in values or name in within:
-            reason = 'refers to itself' if name in within else 'there is no such top-level key'
-            raise ConfigError(f'{path}={node!r}: ${{{name}}} {reason}.{did_you_mean(name, values)}')
+            reason = 'refers to itself' if name in within else 'is not a top-level key'
+            raise ConfigError(f'{path}={node!r}: {name!r} {reason}.{did_you_mean(name, values)}')
         used.add(name)
         value = _resolved(values[name], values, name, used, (*within, name))
         return value if factor is None else scaled(value, Fraction(factor))

@@ -10,9 +10,10 @@ from mmengine.config import Config
 
 from vlprompt.engine.compose import compose
 from vlprompt.engine.config_check import RUNNER_KEYS, check_config
-from vlprompt.engine.config_files import find_config
-from vlprompt.engine.phases import phase_config
+from vlprompt.engine.config_files import config_names, find_config
+from vlprompt.engine.phases import check_hand_over, phase_config
 from vlprompt.errors import ConfigError
+from vlprompt.messages import did_you_mean
 
 
 def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | None = None) -> Config:
@@ -40,10 +41,22 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
 
 
 def _read(path: Path) -> Config:
+    """``Config.fromfile`` with the file's name in its errors."""
     try:
         return Config.fromfile(path)
     except SyntaxError as error:
         raise ConfigError(f'{path}, line {error.lineno}: {error.msg}') from error
+    except FileNotFoundError as error:
+        base = Path(error.filename or str(error))
+        hint = did_you_mean(base.stem, config_names(base.parent)) if base.parent.is_dir() else ''
+        raise ConfigError(f'{path} inherits {base}, which does not exist.{hint}') from error
+    except KeyError as error:
+        hint = ''
+        if 'Duplicate key' in str(error):
+            hint = " Bases must not share keys; a dataset is no base but a value: dataset = 'dtd'."
+        raise ConfigError(f'{path}: {error.args[0]}.{hint}') from error
+    except TypeError as error:
+        raise ConfigError(f'{path}: {error}') from error
 
 
 def _check_phases(cfg: Config) -> None:
@@ -52,6 +65,8 @@ def _check_phases(cfg: Config) -> None:
     if not isinstance(phases, Mapping) or not all(isinstance(phase, Mapping) for phase in phases.values()):
         raise ConfigError(f'{cfg.filename or "config"}: phases must be a dict of dicts, dict(<name>=dict(...), ...)')
     configs = {name: phase_config(cfg, name) for name in phases}
+    if phases:
+        check_hand_over(cfg)
     for name, single in configs.items():
         for key in _untyped_dicts(single.get('model') or {}, 'model'):
             owner = next((other for other in configs if _has_type(_value_at(configs[other], key))), None)

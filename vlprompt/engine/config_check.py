@@ -178,7 +178,7 @@ def check_config(cfg: Config) -> None:
     for key in sorted(cfg):
         if key in RUNNER_KEYS:
             checker.visit_top(key, cfg[key])
-    helpers = _helper_names(cfg)
+    helpers = helper_names(cfg)
     for key in sorted(cfg):
         if key not in RUNNER_KEYS | helpers and not any(fnmatchcase(key, p) for p in HELPER_PATTERNS):
             checker.problems.append((key, 'nothing reads the top-level key'))
@@ -295,17 +295,61 @@ def _default_loop(key: str, value: Mapping) -> type:
     return ValLoop if key == 'val_cfg' else TestLoop
 
 
-def _helper_names(cfg: Config) -> set[str]:
+def helper_names(cfg: Config) -> set[str]:
     """Names that the config's own files read, and names that files inherited from other packages define."""
     helpers: set[str] = set()
-    for file in _files(cfg.filename):
-        tree = ast.parse(file.read_text(encoding='utf-8'))
-        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-        helpers |= {node.id for node in names if isinstance(node.ctx, ast.Load)}
-        helpers |= {node.attr for node in ast.walk(tree) if _is_base_variable(node)}
+    for file in inherited_files(cfg.filename):
+        helpers |= _read_names(file)
         if '.mim' in file.parts:
-            helpers |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            helpers |= _assigned_names(file)
     return helpers
+
+
+def deleted_keys(filename: str | None) -> list[tuple[str, ...]]:
+    """Keys of the dicts that hold ``_delete_=True`` in a config file or in one that it inherits, as paths of keys."""
+    found: list[tuple[str, ...]] = []
+
+    def visit(node: ast.AST, path: tuple[str, ...]) -> None:
+        entries: list[tuple[str | None, ast.AST]] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+            entries = [(keyword.arg, keyword.value) for keyword in node.keywords]
+        elif isinstance(node, ast.Dict):
+            keys = (key.value if isinstance(key, ast.Constant) else None for key in node.keys)
+            entries = list(zip(keys, node.values, strict=True))
+        for key, value in entries:
+            if key == '_delete_' and isinstance(value, ast.Constant) and value.value is True:
+                found.append(path)
+            elif key is not None:
+                visit(value, (*path, str(key)))
+
+    for file in inherited_files(filename):
+        for statement in ast.parse(file.read_text(encoding='utf-8')).body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                visit(statement.value, (statement.targets[0].id,))
+    return found
+
+
+def unread_names(files: Iterable[Path]) -> set[str]:
+    """Names that config files assign at their top level and that none of them reads itself."""
+    return {name for file in files for name in _assigned_names(file)} - {n for file in files for n in _read_names(file)}
+
+
+def _read_names(file: Path) -> set[str]:
+    """Names that a config file reads, also as ``_base_.name``."""
+    tree = ast.parse(file.read_text(encoding='utf-8'))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return names | {node.attr for node in ast.walk(tree) if _is_base_variable(node)}
+
+
+def _assigned_names(file: Path) -> set[str]:
+    """Names that a config file assigns at its top level, alone or in a tuple."""
+    targets = [
+        target
+        for statement in ast.parse(file.read_text(encoding='utf-8')).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+    ]
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
 def _is_base_variable(node: ast.AST) -> bool:
@@ -313,9 +357,9 @@ def _is_base_variable(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == '_base_'
 
 
-def _files(filename: str | None) -> list[Path]:
+def inherited_files(filename: str | None) -> list[Path]:
     """A Python config file and everything it inherits, as far as the files still exist."""
     if filename is None or not str(filename).endswith('.py') or not Path(filename).is_file():
         return []
     bases = [Config._get_cfg_path(base, str(filename))[0] for base in Config._get_base_files(str(filename))]
-    return [Path(filename), *(file for base in bases for file in _files(base))]
+    return [Path(filename), *(file for base in bases for file in inherited_files(base))]

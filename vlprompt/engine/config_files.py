@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 from vlprompt.errors import ConfigError
@@ -65,3 +67,24 @@ def find_config(config: str | Path) -> Path:
         f'config {config} does not exist.{close} tools/list_configs.py lists the shipped ones, '
         'with a word to search for.'
     )
+
+
+def run_name(cfg: Config, shots: bool = True) -> str:
+    """Name of a run: config, dataset and shots where known, e.g. ``plot_rn50_dtd_4shot``.
+
+    A dataset that is named by the config's own name is not repeated; ``scenes_seg`` and ``scenes_det`` count as
+    ``scenes``.
+
+    Args:
+        cfg: a composed config.
+        shots: add the number of shots.
+    """
+    parts = [Path(cfg.filename or 'config').stem]
+    if cfg.get('dataset') is not None:
+        dataset = Path(cfg.dataset).stem
+        words = re.escape(re.sub('^(scenes)_.*', r'\1', dataset))
+        if not re.search(rf'(?<![^_-]){words}(?![^_-])', parts[0]):
+            parts.append(dataset)
+    if shots and cfg.get('shots') is not None and cfg.get('train_cfg') is not None:
+        parts.append(f'{cfg.shots}shot')
+    return '_'.join(parts)

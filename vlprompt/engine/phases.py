@@ -42,6 +42,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
+from vlprompt.engine.config_files import run_name
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
@@ -94,27 +95,34 @@ def _with_kept(changes: dict, base: Mapping) -> dict:
     return resolved
 
 
+def check_hand_over(cfg: Config) -> None:
+    """Raise ConfigError for a phase after the first that does not say what it starts from."""
+    for name in list(cfg.phases)[1:]:
+        if phase_config(cfg, name).get('start_from') is None:
+            others = [other for other in cfg.phases if other != name]
+            raise ConfigError(
+                f'phases.{name} does not say what it takes over from the phase before: set '
+                f"phases.{name}.start_from=dict(keys=['<pattern of tensor names>', ...]), or keys=[] for nothing."
+                f'{did_you_mean(name, others)}'
+            )
+
+
 def phase_configs(cfg: Config) -> dict[str, Config]:
     """Configs of all phases by name, in order, each with its folder and its starting point.
 
     Raises:
         ConfigError: a phase after the first without ``start_from``.
     """
+    check_hand_over(cfg)
     configs: dict[str, Config] = {}
     before = None
-    folder = Path(cfg.get('work_dir') or Path('work_dirs') / Path(cfg.filename or 'config').stem)
+    folder = Path(cfg.get('work_dir') or Path('work_dirs') / run_name(cfg))
     for name in cfg.phases:
         configs[name] = single = phase_config(cfg, name)
         single.work_dir = str(folder / name)
         single.experiment_name = f'{Path(cfg.filename or "config").stem}_{name}'
-        if before is not None:
-            if single.get('start_from') is None:
-                raise ConfigError(
-                    f'phases.{name} does not say what it takes from phase {before!r}: set '
-                    f"phases.{name}.start_from=dict(keys=['<pattern of tensor names>', ...]), or keys=[] for nothing"
-                )
-            if single.start_from.get('checkpoint') is None:
-                single.start_from.checkpoint = configs[before].work_dir
+        if before is not None and single.start_from.get('checkpoint') is None:
+            single.start_from.checkpoint = configs[before].work_dir
         before = name
     return configs
 
@@ -123,14 +131,18 @@ class PhasedRunner:
     """All phases of a config, one after another; ``RUNNERS.build`` returns it for a config with ``phases``.
 
     Args:
-        configs: of :func:`phase_configs`.
+        cfg: a composed config with ``phases``.
 
     Attributes:
+        cfg: the config.
+        configs: the config of every phase by name, in order.
+        work_dir: the folder that holds a folder for each phase.
         runner: of the last phase; None until :meth:`train` or :meth:`test`.
     """
 
-    def __init__(self, configs: Mapping[str, Config]) -> None:
-        self.configs = configs
+    def __init__(self, cfg: Config) -> None:
+        self.cfg, self.configs = cfg, phase_configs(cfg)
+        self.work_dir = str(Path(next(iter(self.configs.values())).work_dir).parent)
         self.runner: Runner | None = None
 
     def train(self) -> nn.Module:

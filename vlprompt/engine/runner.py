@@ -24,6 +24,7 @@ from vlprompt.engine.checkpoint import (
     write_checkpoint,
 )
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_files import run_name
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -31,7 +32,7 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
-from vlprompt.engine.phases import PhasedRunner, phase_configs
+from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
 from vlprompt.engine.run_description import describe_run
 from vlprompt.engine.start_from import hand_over
@@ -74,7 +75,9 @@ class PromptRunner(Runner):
         """Build the runner of a config, composed or not; for one with ``phases``, a runner of all phases."""
         cfg = load_config(cfg)
         if cfg.get('phases'):
-            return PhasedRunner(phase_configs(cfg))
+            return PhasedRunner(cfg)
+        if cfg.get('work_dir') is None:
+            cfg.work_dir = str(Path('work_dirs') / run_name(cfg))
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))

@@ -8,12 +8,14 @@ function of the step alone, and resuming cannot drift.
 from __future__ import annotations
 
 import inspect
-import warnings
+import logging
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import cache
 from math import cos, pi
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
 from vlprompt.registry import PARAM_SCHEDULERS
@@ -375,7 +377,7 @@ def follow_training_length(param_scheduler: Any, train_cfg: Mapping[str, Any] | 
         target = PARAM_SCHEDULERS.get(schedule['type']) if isinstance(schedule['type'], str) else schedule['type']
         unit = 'max_epochs' if schedule.get('by_epoch', True) else 'max_iters'
         total = (train_cfg or {}).get(unit)
-        if total is None:
+        if not isinstance(total, int) or total < 1:  # absent, or a mistake that the check of values names
             continue
         length = min(schedule.get('end') or FOREVER, total) - (schedule.get('begin') or 0)
         if 'T_max' in getattr(target, 'counted', ()) and schedule.get('T_max') is None:
@@ -386,8 +388,18 @@ def follow_training_length(param_scheduler: Any, train_cfg: Mapping[str, Any] | 
         first = schedule.get('first', getattr(target, 'first', 0))
         if unreached := [step for step in schedule.get('milestones') or () if step - first >= length]:
             problems.append(f'{key}.milestones={schedule["milestones"]} ({unreached} are never reached)')
-        for problem in problems:  # Python shows a text once; configs are completed when read, and again by the runner
-            warnings.warn(f'the length of training, train_cfg.{unit}={total}, does not match {problem}', stacklevel=1)
+        for name in ('warmup', 'warmup_epochs', 'warmup_iters', 'end'):
+            steps = schedule.get(name)
+            if isinstance(steps, int) and steps not in (FOREVER, 0) and steps > total:
+                problems.append(f'{key}.{name}={steps} (training ends before)')
+        for problem in problems:
+            _say_once(f'The length of training, train_cfg.{unit}={total}, does not match {problem}.')
+
+
+@cache
+def _say_once(message: str) -> None:
+    """Log a warning; configs are completed when they are read, and again by the runner."""
+    print_log(message, logger='current', level=logging.WARNING)
 
 
 def _schedules(key: str, node: Any) -> list[tuple[str, Any]]:

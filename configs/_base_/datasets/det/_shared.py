@@ -35,7 +35,7 @@ train_dataloader = dict(
         dataset=dict(
             data_root='${data_root}',
             filter_cfg=dict(filter_empty_gt=True, min_size=32),
-            pipeline=train_pipeline,
+            pipeline='${train_pipeline}',
         ),
     ),
 )
@@ -45,6 +45,6 @@ val_dataloader = dict(
     persistent_workers=True,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(data_root='${data_root}', test_mode=True, pipeline=test_pipeline),
+    dataset=dict(data_root='${data_root}', test_mode=True, pipeline='${test_pipeline}'),
 )
 test_dataloader = val_dataloader

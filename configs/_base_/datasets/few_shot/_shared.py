@@ -35,7 +35,7 @@ train_dataloader = dict(
         shots='${shots}',
         subset='${subset}',
         seed=1,
-        pipeline=train_pipeline,
+        pipeline='${train_pipeline}',
     ),
 )
 
@@ -52,7 +52,7 @@ val_dataloader = dict(
         shots='${shots}',
         subset='${subset}',
         seed=1,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_evaluator = dict(type='vlprompt.Accuracy', topk=(1,))
@@ -67,7 +67,7 @@ test_dataloader = dict(
         data_root='${data_root}',
         split='test',
         subset='${subset}',
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_evaluator = dict(type='vlprompt.Accuracy', topk=(1,))

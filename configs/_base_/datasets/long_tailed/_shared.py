@@ -53,7 +53,7 @@ train_dataloader = dict(
         data_root='${data_root}',
         split='train',
         seed=1,
-        pipeline=train_pipeline,
+        pipeline='${train_pipeline}',
     ),
 )
 
@@ -63,7 +63,7 @@ val_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.LongTailedDataset', data_root='${data_root}', split='val', pipeline=test_pipeline),
+    dataset=dict(type='vlprompt.LongTailedDataset', data_root='${data_root}', split='val', pipeline='${test_pipeline}'),
 )
 val_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')
 
@@ -72,6 +72,8 @@ test_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.LongTailedDataset', data_root='${data_root}', split='test', pipeline=test_pipeline),
+    dataset=dict(
+        type='vlprompt.LongTailedDataset', data_root='${data_root}', split='test', pipeline='${test_pipeline}'
+    ),
 )
 test_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')

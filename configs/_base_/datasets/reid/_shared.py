@@ -23,7 +23,9 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='vlprompt.PKSampler', batch_size=64, instances=4),
-    dataset=dict(type='vlprompt.ReIDDataset', data_root='${data_root}', split='train', seed=1, pipeline=train_pipeline),
+    dataset=dict(
+        type='vlprompt.ReIDDataset', data_root='${data_root}', split='train', seed=1, pipeline='${train_pipeline}'
+    ),
 )
 # Query and gallery, one after the other. The published recipes evaluate only after the last epoch.
 test_dataloader = dict(
@@ -31,7 +33,7 @@ test_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='vlprompt.ReIDDataset', data_root='${data_root}', split='test', pipeline=test_pipeline),
+    dataset=dict(type='vlprompt.ReIDDataset', data_root='${data_root}', split='test', pipeline='${test_pipeline}'),
 )
 val_dataloader = test_dataloader
 test_evaluator = dict(type='vlprompt.RetrievalMetric', topk=(1, 5, 10))

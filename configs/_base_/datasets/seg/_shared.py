@@ -49,7 +49,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='vlprompt.InfiniteEpochSampler', shuffle=True),
     dataset=dict(
-        type='vlprompt.SeededDataset', seed=1, dataset=dict(data_root='${data_root}', pipeline=train_pipeline)
+        type='vlprompt.SeededDataset', seed=1, dataset=dict(data_root='${data_root}', pipeline='${train_pipeline}')
     ),
 )
 val_dataloader = dict(
@@ -57,7 +57,7 @@ val_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(data_root='${data_root}', pipeline=test_pipeline),
+    dataset=dict(data_root='${data_root}', pipeline='${test_pipeline}'),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])

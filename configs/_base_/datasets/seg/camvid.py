@@ -29,6 +29,6 @@ train_pipeline = [
 ]
 test_pipeline = ['${load_image}', '${load_mask}', dict(type='PackSegInputs')]
 
-train_dataloader = dict(dataset=dict(dataset=dict(**_layout, pipeline=train_pipeline)))
-val_dataloader = dict(batch_size=8, dataset=dict(**_layout, pipeline=test_pipeline))
-test_dataloader = dict(batch_size=8, dataset=dict(**_layout, split='test', pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(dataset=_layout))
+val_dataloader = dict(batch_size=8, dataset=_layout)
+test_dataloader = dict(batch_size=8, dataset=dict(**_layout, split='test'))

@@ -15,6 +15,5 @@ train_pipeline = [
 ]
 test_pipeline = ['${load_image}', '${load_mask}', dict(type='PackSegInputs')]
 
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
-val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(batch_size=8)
 test_dataloader = val_dataloader
