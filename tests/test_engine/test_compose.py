@@ -11,9 +11,8 @@ from mmengine.registry import RUNNERS
 from tests.conftest import ROOT
 from tests.tiny_project import CLASSES
 from vlprompt.apis import runs
-from vlprompt.engine import find_config, list_configs, load_config
+from vlprompt.engine import find_config, load_config
 from vlprompt.engine.compose import compose, layered, matching_rows
-from vlprompt.engine.config_values import fits
 from vlprompt.engine.phases import phase_config
 from vlprompt.errors import ConfigError
 
@@ -381,39 +380,6 @@ def test_a_syntax_error_names_the_file(write):
         load_config(path)
 
 
-# ----------------------------------------------------------------------------------------------------- names of configs
-
-
-def test_configs_are_found_by_name():
-    wanted = CONFIGS / 'plot/plot_rn50.py'
-    names = ('configs/plot/plot_rn50.py', 'plot/plot_rn50', 'plot_rn50', 'plot_rn50.py', 'vlprompt::plot/plot_rn50.py')
-    assert all(find_config(name).resolve() == wanted for name in names)
-
-
-def test_a_misspelt_config_gets_a_suggestion():
-    with pytest.raises(
-        FileNotFoundError, match=r'config configs/plot/plot_r50\.py does not exist\. Did you mean .*rn50'
-    ):
-        find_config('configs/plot/plot_r50.py')
-
-
-def test_listing_by_word_and_by_pattern():
-    assert 'coop/coop_rn50' in list_configs()
-    assert not [name for name in list_configs() if '_base_' in name]
-    assert {name.split('/')[0] for name in list_configs('plot/')} == {'plot'}
-    assert list_configs('coop_*_ctx4') == ['coop/coop_vit-b16_ctx4']
-    assert list_configs('nothing') == []
-
-
-def test_no_config_repeats_another():
-    bodies = {}
-    for name in list_configs():
-        lines = (CONFIGS / f'{name}.py').read_text().splitlines()
-        body = '\n'.join(line for line in lines if not line.lstrip().startswith('#'))
-        assert body not in bodies, f'{name} repeats {bodies[body]}'
-        bodies[body] = name
-
-
 # -------------------------------------------------------------------------------------------------- options and phases
 
 
@@ -445,57 +411,3 @@ def test_options_that_act_in_all_phases_or_name_one_are_taken():
     prompts, finetune = phase_config(cfg, 'prompts'), phase_config(cfg, 'finetune')
     assert prompts.train_dataloader.num_workers == finetune.train_dataloader.num_workers == 1
     assert (prompts.train_cfg.max_epochs, prompts.param_scheduler[0].T_max, finetune.train_cfg.max_epochs) == (2, 2, 20)
-
-
-# --------------------------------------------------------------------------------------------------------------- values
-
-
-@pytest.mark.parametrize(
-    ('option', 'value', 'wanted'),
-    [
-        ('shots', 1.5, 'a positive whole number'),
-        ('train_dataloader.batch_size', 2.5, 'a positive whole number'),
-        ('train_cfg.max_epochs', 0, 'a positive whole number'),
-        ('train_cfg.max_epochs', 'abc', 'a positive whole number'),
-        ('optim_wrapper.optimizer.lr', 'abc', 'a number, at least 0'),
-        ('optim_wrapper.optimizer.weight_decay', -1, 'a number, at least 0'),
-        ('randomness.seed', -5, 'a whole number, at least 0, or None'),
-        ('train_dataloader.num_workers', -1, 'a whole number, at least 0'),
-        ('default_hooks.logger.interval', 0, 'a whole number other than 0'),
-        ('model.prompt.n_ctx', 'four', 'a whole number or None'),
-        ('model.prompt.class_specific', 'yes', 'True or False'),
-        ('model.trainable', 'prompt.*', 'a list of strings'),
-        ('model.clip.image_size', 'big', None),
-        ('train_dataloader.dataset.pipeline.1.scale', 3, 'a list'),
-        ('param_scheduler.0.T_max', 0, 'a positive whole number or None'),
-        ('auto_scale_lr.base_batch_size', True, 'a positive whole number'),
-    ],
-)
-def test_values_of_the_wrong_type_or_range_are_errors(option, value, wanted):
-    with pytest.raises(ConfigError) as error:
-        load_config('coop_micro-rn', {option: value})
-    assert f'{option}={value!r}' in str(error.value)
-    assert wanted is None or f'must be {wanted}' in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ('option', 'value'),
-    [
-        ('optim_wrapper.optimizer.lr', 1),
-        ('default_hooks.checkpoint.interval', -1),
-        ('model.prompt.init', 'a photo of a'),
-        ('model.prompt.init', ['a photo', 'a drawing']),
-        ('train_dataloader.dataset.shots', None),
-        ('model.clip.image_size', [64, 64]),
-    ],
-)
-def test_values_that_are_right_are_taken(option, value):
-    load_config('coop_micro-rn', {option: value})
-
-
-def test_annotations_that_configs_cannot_spell_are_left_to_the_constructor():
-    assert fits(object(), ROOT.__class__)
-    assert fits(None, int | None)
-    assert not fits(True, int)
-    assert fits([1, 2], tuple[int, int])
-    assert not fits([1, 2, 3], tuple[int, int])

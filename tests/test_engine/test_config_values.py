@@ -1,0 +1,59 @@
+"""Values of the wrong type or range are errors that name the key."""
+
+import pytest
+
+from tests.conftest import ROOT
+from vlprompt.engine import load_config
+from vlprompt.engine.config_values import fits
+from vlprompt.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'wanted'),
+    [
+        ('shots', 1.5, 'a positive whole number'),
+        ('train_dataloader.batch_size', 2.5, 'a positive whole number'),
+        ('train_cfg.max_epochs', 0, 'a positive whole number'),
+        ('train_cfg.max_epochs', 'abc', 'a positive whole number'),
+        ('optim_wrapper.optimizer.lr', 'abc', 'a number, at least 0'),
+        ('optim_wrapper.optimizer.weight_decay', -1, 'a number, at least 0'),
+        ('randomness.seed', -5, 'a whole number, at least 0, or None'),
+        ('train_dataloader.num_workers', -1, 'a whole number, at least 0'),
+        ('default_hooks.logger.interval', 0, 'a whole number other than 0'),
+        ('model.prompt.n_ctx', 'four', 'a whole number or None'),
+        ('model.prompt.class_specific', 'yes', 'True or False'),
+        ('model.trainable', 'prompt.*', 'a list of strings'),
+        ('model.clip.image_size', 'big', None),
+        ('train_dataloader.dataset.pipeline.1.scale', 3, 'a list'),
+        ('param_scheduler.0.T_max', 0, 'a positive whole number or None'),
+        ('auto_scale_lr.base_batch_size', True, 'a positive whole number'),
+    ],
+)
+def test_values_of_the_wrong_type_or_range_are_errors(option, value, wanted):
+    with pytest.raises(ConfigError) as error:
+        load_config('coop_micro-rn', {option: value})
+    assert f'{option}={value!r}' in str(error.value)
+    assert wanted is None or f'must be {wanted}' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('optim_wrapper.optimizer.lr', 1),
+        ('default_hooks.checkpoint.interval', -1),
+        ('model.prompt.init', 'a photo of a'),
+        ('model.prompt.init', ['a photo', 'a drawing']),
+        ('train_dataloader.dataset.shots', None),
+        ('model.clip.image_size', [64, 64]),
+    ],
+)
+def test_values_that_are_right_are_taken(option, value):
+    load_config('coop_micro-rn', {option: value})
+
+
+def test_annotations_that_configs_cannot_spell_are_left_to_the_constructor():
+    assert fits(object(), ROOT.__class__)
+    assert fits(None, int | None)
+    assert not fits(True, int)
+    assert fits([1, 2], tuple[int, int])
+    assert not fits([1, 2, 3], tuple[int, int])
