@@ -33,17 +33,20 @@ PUBLISHED = ['coop/coop_rn50', 'coop/coop_vit-b16', 'plot/plot_rn50']
 load = cache(lambda name, dataset, shots: load_config(name, dict(dataset=dataset, shots=shots)))
 
 
+def shrunk(cfg):
+    """Options that put micro towers of the same kind, and two class names, into a config; all else is as shipped."""
+    kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
+    layers = max(cfg.model.prompt.get('depth', 1), 2)
+    arch = dict(MICRO[kind], transformer_layers=layers) | (dict(vision_layers=layers) if kind == 'vit' else {})
+    return {'model.clip': dict(_delete_=True, arch=arch), 'model.class_names': ['okapi', 'gerenuk']}
+
+
 @pytest.mark.parametrize('name', METHODS)
 def test_builds_and_classifies(name):
     """On micro towers of the same kind, two class names."""
     cfg = load_config(name)
-    kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
-    prompt = cfg.model.prompt
-    depth = prompt.get('depth', 1)
-    arch = dict(MICRO[kind], transformer_layers=max(depth, 2))
-    if kind == 'vit':
-        arch['vision_layers'] = max(depth, 2)
-    options = {'model.clip': dict(_delete_=True, arch=arch), 'model.class_names': ['okapi', 'gerenuk']}
+    prompt, options = cfg.model.prompt, shrunk(cfg)
+    depth, arch = prompt.get('depth', 1), options['model.clip']['arch']
     model = init_model(name, cfg_options=options)
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, 2)
@@ -84,6 +87,7 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset, 
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
     if plot:
         assert cfg.model.alignment.get('global_weight', 0.0) == (1.0 if dataset == 'imagenet' else 0.0)
+    assert init_model(cfg, cfg_options=shrunk(cfg)).class_names == ('okapi', 'gerenuk')
 
 
 @pytest.mark.parametrize(('name', 'batch', 'epochs', 'lr'), [('cocoop', 1, 10, 2e-3), ('maple', 4, 5, 3.5e-3)])

@@ -99,6 +99,8 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset):
     if method == 'lpt':
         assert cfg.train_dataloader.batch_sampler.type == 'vlprompt.DualStreamBatchSampler'
         assert cfg.model.loss.eta == 0.5
+    for phase in phases:
+        assert init_model(phase, cfg_options=shrunk(phase)).num_classes == 10
 
 
 def test_rows_of_the_ablation():

@@ -103,6 +103,8 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(method, backbon
         assert prompts.train_dataloader.batch_size == (256 if dataset == 'vehicleid' else 64)
         assert prompts.optim_wrapper.optimizer == dict(type='Adam', lr=3.5e-4, weight_decay=1e-4)
         assert 'paramwise_cfg' not in prompts.optim_wrapper
+        init_model(prompts, cfg_options=options(prompts) | {'model.noun': 'vehicle'})
+    init_model(main, cfg_options=options(main) | {'model.num_cameras': 2, 'model.num_views': 2})
 
 
 @pytest.mark.parametrize('dataset', ['scenes_reid', 'folder', 'csv'])
