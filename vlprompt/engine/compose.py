@@ -83,11 +83,11 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     _refuse_unknown_parts(cfg, options)
     content = cfg._cfg_dict.to_dict()
     content |= {key: options[key] for key in ('task', 'dataset', 'shots') if key in options}
-    offered: set[str] = set()
+    offered, private = set[str](), set[str]()
     if content.get('task') is None:
         _refuse_data_options(cfg, options)
     else:
-        data, offered = _data_layer(content, cfg.filename)
+        data, offered, private = _data_layer(content, cfg.filename)
         for row in matching_rows(content.get('recipes') or (), content['dataset'], _shots(content, data)):
             data = layered(data, row)
         content = layered(data, _without_missing_splits(data, _with_marks(content, cfg.filename)))
@@ -108,7 +108,7 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
                 raise ConfigError(
                     f'{key}={content[key]!r} has no effect on {cfg.filename}: nothing in it reads ${{{key}}}'
                 )
-        values = {key: value for key, value in values.items() if key not in {'task'} | offered | used - _KEPT}
+        values = {key: value for key, value in values.items() if key not in {'task'} | offered | private | used - _KEPT}
         if 'shots' not in used:
             values.pop('shots', None)
     composed = Config(
@@ -231,8 +231,8 @@ def dataset_file(task: str, dataset: str, beside: str | None = None) -> Path:
     return folder / f'{dataset}.py'
 
 
-def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[str, Any], set[str]]:
-    """The dataset's part of a config without the file's own helper variables, and the variables offered to methods."""
+def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[str, Any], set[str], set[str]]:
+    """The dataset's part of a config, the variables that it offers to methods, and those for the file's own use."""
     task, dataset = content['task'], content.get('dataset')
     if not isinstance(dataset, str):
         raise ConfigError(
@@ -243,7 +243,7 @@ def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[
     offered = {key for key in shared if key not in RUNNER_KEYS}
     data = Config.fromfile(dataset_file(task, dataset, filename))
     private = helper_names(data) - offered - RUNNER_KEYS
-    return {key: value for key, value in data._cfg_dict.to_dict().items() if key not in private}, offered
+    return data._cfg_dict.to_dict(), offered, private
 
 
 def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
