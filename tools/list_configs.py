@@ -30,12 +30,14 @@ def main(argv: list[str] | None = None) -> None:
         for task, names in found.items():
             print(f'{task}: {", ".join(name for name in names if args.word in name)}')
         return
-    names = list_configs(args.word)
+    words = args.word.lower()
+    named = list_configs(args.word)
+    names = named or [name for name in list_configs() if words in headline(CONFIGS / f'{name}.py').lower()]
     width = max(map(len, names), default=0)
     for name in names:
         print(f'{name:<{width}}  {headline(CONFIGS / f"{name}.py")}')
     if not names:
-        parser.exit(1, f'no config has {args.word!r} in its name\n')
+        parser.exit(1, f'no config has {args.word!r} in its name or description\n')
 
 
 if __name__ == '__main__':

@@ -181,6 +181,7 @@ def test_mistakes_in_your_own_file_are_errors(write, content, message):
     ('content', 'message'),
     [
         (f"_base_ = '{CONFIGS}/coop/coop_rn5.py'\n", "which does not exist. Did you mean 'coop_rn50'"),
+        ("_base_ = 'configs/coop/coop_rn50.py'\n", "From any folder: _base_ = 'vlprompt::coop/coop_rn50.py'"),
         (
             f"_base_ = ['{CONFIGS}/coop/coop_rn50.py', '{CONFIGS}/_base_/datasets/few_shot/dtd.py']\n",
             "a dataset is no base but a value: dataset = 'dtd'",
@@ -247,6 +248,11 @@ def test_a_dataset_of_your_own_is_a_file(write):
     assert runs.run_name(cfg) == 'coop_rn50_mine_2shot'
 
 
+def test_shots_of_a_config_that_trains_nothing_are_an_error():
+    with pytest.raises(ConfigError, match=r'shots=4 has no effect on .*which trains nothing'):
+        load_config('zero-shot_rn50', dict(shots=4))
+
+
 def test_a_data_file_lies_beside_its_config_and_may_use_variables(write):
     shared = f"_base_ = '{CONFIGS}/_base_/datasets/few_shot/_shared.py'\n"
     write(shared + "root = 'd'\ntrain_dataloader = dict(dataset=dict(ann_file=root + '.csv'))\n", 'mine.py')
@@ -264,7 +270,11 @@ def test_a_misspelt_key_in_a_data_file_is_an_error(write):
     ('options', 'message'),
     [
         (dict(dataset='caltech'), "dataset='caltech' is unknown. Did you mean 'caltech101'"),
-        (dict(dataset='market1501'), "'market1501' is unknown.*Datasets for this method: caltech101"),
+        (
+            dict(dataset='market1501'),
+            "'market1501' is unknown to this method, whose task is 'few_shot'.*of 'reid'",
+        ),
+        (dict(dataset=str(CONFIGS)), 'is a folder: give its layout and place, --dataset folder --data-root'),
         (dict(shots=0), 'shots=0 must be a positive whole number'),
         (dict(dataset='../reid/csv'), "'../reid/csv' is unknown"),
         (dict(dataset='_shared'), "'_shared' is unknown"),

@@ -86,6 +86,21 @@ def test_optional_arguments_may_follow_options(project, tool, capsys):
     assert 'lost.py' in message
 
 
+def test_own_data_is_checked_by_its_layout(project, tool, capsys):
+    assert tool('dataset_converters/check_dataset.py', '--dataset', 'folder', '--data-root', project.root / 'data') == 0
+    assert '3 classes' in capsys.readouterr().out
+    message = tool('train.py', 'coop_micro-rn', '--data-root', project.root / 'data')
+    assert 'If these are your own images, name their layout: --dataset folder' in message
+
+
+def test_configs_are_listed_by_name_and_by_description(tool, capsys):
+    assert tool('list_configs.py', 'csc') is None
+    assert capsys.readouterr().out.split()[0] == 'coop/coop_rn50_csc'
+    assert tool('list_configs.py', 'optimal transport') is None
+    assert capsys.readouterr().out.split()[0].startswith('plot/plot_')
+    assert tool('list_configs.py', 'nothing of the kind') == 1
+
+
 def test_a_mistake_in_the_test_set_is_found_before_training(project, tool, tmp_path):
     message = tool('train.py', project.config, '--test', '--cfg-options', 'test_dataloader.dataset.data_root=nowhere')
     assert message.startswith('FileNotFoundError')

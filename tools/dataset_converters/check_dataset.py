@@ -52,6 +52,9 @@ from vlprompt.datasets.reid.check import check_reid
 from vlprompt.datasets.reid.readers.base import ReIDReader
 from vlprompt.engine import load_config
 
+LAYOUTS = dict(folder=None, list='{split}.txt', split_json='split.json', csv='images.csv')
+"""Layout of your own data -> its ``ann_file``."""
+
 BUILDERS = dict(
     FewShotDataset=build_classification_reader,
     LongTailedDataset=partial(build_classification_reader, task='long_tailed'),
@@ -63,6 +66,9 @@ BUILDERS = dict(
 def readers(args: argparse.Namespace) -> list[Reader]:
     """One reader per dataset that the arguments name."""
     if args.config is None:
+        if args.dataset in LAYOUTS:
+            args.reid |= args.dataset == 'csv'
+            args.dataset, args.ann_file = None, args.ann_file or LAYOUTS[args.dataset]
         if args.reid or args.dataset in PRESETS['reid']:
             return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
         only_long_tailed = args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']
@@ -85,7 +91,10 @@ def readers(args: argparse.Namespace) -> list[Reader]:
         if dataset is not None:
             kind = dataset.type.rpartition('.')[2]
             if kind not in BUILDERS:
-                raise SystemExit(f'{args.config}: {loader} has a {kind}; checked are {", ".join(BUILDERS)}')
+                raise SystemExit(
+                    f'{args.config}: this tool checks data for classification and re-identification; masks and '
+                    'annotations in the form of COCO are checked when a run reads them'
+                )
             keys = signature(BUILDERS[kind]).parameters
             reader = BUILDERS[kind](**{key: dataset[key] for key in keys if key in dataset})
             unique.setdefault(reader.source, reader)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from vlprompt.compat.mmcv_ops import compiled_ops, ops_in_use
+from vlprompt.compat.mmcv_ops import compiled_ops, ensure_mmcv_ops, ops_in_use
 from vlprompt.errors import EnvironmentProblem
 
 # Two distributions that install the same import package; the maintained one first.
@@ -36,6 +36,7 @@ def check_environment() -> None:
     """
     check_mm_families()
     check_torch_pair()
+    ensure_mmcv_ops()  # again: beside a checkout, Python may take its folder for the package and skip __init__.py
     check_mmcv_ops()
 
 

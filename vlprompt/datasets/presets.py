@@ -48,8 +48,10 @@ class Preset:
 
     def build(self, folder: str | Path | None = None) -> Reader:
         """The reader of the dataset in ``folder``; None: in ``data/<folder>``."""
-        folder = Path(folder or DATA / self.folder)
+        given, folder = folder is not None, Path(folder or DATA / self.folder)
         hint = f'{self.hint.format(folder=folder)} (data/README.md shows the whole tree)'
+        if given:
+            hint += '. If these are your own images, name their layout: --dataset folder, list, split_json or csv'
         return self.reader(folder, hint=hint, **self.options)
 
 

@@ -109,6 +109,8 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
                     f'{key}={content[key]!r} has no effect on {cfg.filename}: nothing in it reads ${{{key}}}'
                 )
         values = {key: value for key, value in values.items() if key not in {'task'} | offered | private | used - _KEPT}
+        if 'shots' in options and values.get('train_cfg') is None and not values.get('phases'):
+            raise ConfigError(f'shots={options["shots"]!r} has no effect on {cfg.filename}, which trains nothing')
         if 'shots' not in used:
             values.pop('shots', None)
     composed = Config(
@@ -223,6 +225,17 @@ def dataset_file(task: str, dataset: str, beside: str | None = None) -> Path:
         return found
     folder = CONFIGS / '_base_' / 'datasets' / task
     known = [name for name in config_names(folder) if name != SHARED]
+    if dataset not in known and Path(dataset).is_dir():
+        raise ConfigError(
+            f'dataset={dataset!r} is a folder: give its layout and place, --dataset folder --data-root {dataset}; '
+            f'layouts and datasets for this method: {", ".join(known)}'
+        )
+    other_tasks = [path.parent.name for path in folder.parent.glob(f'*/{Path(dataset).name}.py')]
+    if dataset not in known and dataset == Path(dataset).name != SHARED and other_tasks:
+        raise ConfigError(
+            f'dataset={dataset!r} is unknown to this method, whose task is {task!r}; it is a dataset of '
+            f'{" and ".join(map(repr, sorted(other_tasks)))}. Datasets for this method: {", ".join(known)}'
+        )
     if dataset not in known:
         raise ConfigError(
             f'dataset={dataset!r} is unknown.{did_you_mean(dataset, known)} Datasets for this method: '

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from vlprompt.engine.compose import compose
 from vlprompt.engine.config_check import RUNNER_KEYS, check_config
-from vlprompt.engine.config_files import config_names, find_config
+from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 from vlprompt.engine.phases import check_hand_over, phase_config
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
@@ -49,6 +49,9 @@ def _read(path: Path) -> Config:
     except FileNotFoundError as error:
         base = Path(error.filename or str(error))
         hint = did_you_mean(base.stem, config_names(base.parent)) if base.parent.is_dir() else ''
+        shipped = Path(*base.parts[-2:]).with_suffix('').as_posix()
+        if shipped in config_names(CONFIGS):
+            hint += f" From any folder: _base_ = 'vlprompt::{shipped}.py'"
         raise ConfigError(f'{path} inherits {base}, which does not exist.{hint}') from error
     except KeyError as error:
         hint = ''

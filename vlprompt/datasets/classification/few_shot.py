@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
+from mmengine.logging import print_log
+
 from vlprompt.clip.classnames import subset_range
 from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
@@ -98,7 +100,11 @@ class FewShotDataset(ClassificationDataset):
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
             return read(self.split)
         if self.split == 'train':
-            return draw_few_shot(read('train'), (), self.shots, self.seed)[0]
+            items = read('train')
+            drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
+            message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
+            print_log(message, logger='current')
+            return drawn
         return draw_few_shot(read('train'), read('val'), self.shots, self.seed)[1]
 
     def __repr__(self) -> str:
