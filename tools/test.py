@@ -38,6 +38,7 @@ from mmengine.hooks import PrepareTTAHook
 
 from vlprompt.apis import runs
 from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, read_checkpoint
+from vlprompt.engine.distributed import leave_process_group
 from vlprompt.engine.phases import phase_of
 
 
@@ -63,6 +64,7 @@ def main() -> None:
     if tta_model:
         runner.register_hook(PrepareTTAHook(tta_model))
     runs.run_test(runner, folder)
+    leave_process_group()
 
 
 if __name__ == '__main__':

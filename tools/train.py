@@ -39,6 +39,7 @@ before_imports(parse_args, __name__)
 from mmengine.config import Config
 
 from vlprompt.apis import runs
+from vlprompt.engine.distributed import leave_process_group
 from vlprompt.errors import ConfigError
 
 
@@ -71,6 +72,7 @@ def main() -> None:
     runner = runs.train(configs, args.phase)
     if args.test:
         runs.run_test(runner, cfg.work_dir)
+    leave_process_group()
 
 
 if __name__ == '__main__':

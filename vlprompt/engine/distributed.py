@@ -49,3 +49,14 @@ def init_cpu_process_group(launcher: str, timeout: float = 1800) -> None:
 def cpu_only() -> bool:
     """Whether no GPU is visible, so that processes communicate through gloo."""
     return not torch.cuda.is_available()
+
+
+def leave_process_group() -> None:
+    """Leave the process group once all processes have come here; nothing without one.
+
+    A process that ends with the threads of its group still running may abort (``terminate called without an active
+    exception``), after all its work.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
