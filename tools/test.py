@@ -38,8 +38,8 @@ from mmengine.hooks import PrepareTTAHook
 
 from vlprompt.apis import runs
 from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, read_checkpoint
-from vlprompt.engine.distributed import leave_process_group
 from vlprompt.engine.phases import phase_of
+from vlprompt.engine.processes import leave_process_group
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ before_imports(parse_args, __name__)
 from mmengine.config import Config
 
 from vlprompt.apis import runs
-from vlprompt.engine.distributed import leave_process_group
+from vlprompt.engine.processes import leave_process_group
 from vlprompt.errors import ConfigError
 
 

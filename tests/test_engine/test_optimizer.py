@@ -85,7 +85,7 @@ def test_nothing_to_train_is_an_error(model):
 
 
 def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_updates_in_fp32(monkeypatch):
-    monkeypatch.setattr('vlprompt.engine.amp.get_device', lambda: 'cpu')
+    monkeypatch.setattr('vlprompt.engine.optimizer.get_device', lambda: 'cpu')
     layer = nn.Linear(4, 4)
     before = layer.weight.detach().clone()
     wrapper = AutocastOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=0.1))
@@ -99,6 +99,6 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_updates_in_fp32(mon
 
 
 def test_float16_needs_a_gpu(monkeypatch):
-    monkeypatch.setattr('vlprompt.engine.amp.get_device', lambda: 'cpu')
+    monkeypatch.setattr('vlprompt.engine.optimizer.get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match='float16 needs a GPU'):
         AutocastOptimWrapper('float16', optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))

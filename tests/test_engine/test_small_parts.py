@@ -11,8 +11,8 @@ from mmengine.model import BaseModel
 from torch.utils.data import DataLoader
 
 from vlprompt.engine import PredictionImageHook
-from vlprompt.engine.distributed import init_cpu_process_group
 from vlprompt.engine.log_processor import images_per_step, peak_memory_mb
+from vlprompt.engine.processes import init_cpu_process_group
 from vlprompt.models import FlipTTAModel
 from vlprompt.structures import ClassificationSample
 

@@ -1,6 +1,5 @@
 """Running experiments: the runner and its checkpoints, hooks, optimizer constructor and schedules."""
 
-from vlprompt.engine.amp import AutocastOptimWrapper
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
@@ -17,7 +16,7 @@ from vlprompt.engine.hooks import (
     StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
-from vlprompt.engine.optimizer import PatternOptimWrapperConstructor
+from vlprompt.engine.optimizer import AutocastOptimWrapper, PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedules import (
     EpochWarmupStepLR,

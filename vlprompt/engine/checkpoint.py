@@ -17,15 +17,18 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
+import mmengine
 import numpy as np
 import torch
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
@@ -33,6 +36,7 @@ from vlprompt.engine.data_arguments import arguments_of_model
 from vlprompt.engine.safe_pickle import load_inert
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
+from vlprompt.version import __version__
 
 RESUME_FILE = 'resume.pth'
 """Name of the file in a work directory from which training resumes."""
@@ -303,3 +307,32 @@ def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[
         raise CheckpointError(
             f'the checkpoint does not fit {type(model).__name__}:\n  ' + '\n  '.join(problems[:20]) + hint
         )
+
+
+def describe_run(runner: Runner, model: nn.Module, config: str, progress: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``meta`` entry of a checkpoint, made of plain values.
+
+    Args:
+        runner: of the training.
+        model: its model, without the wrapper for distributed training.
+        config: its config as Python code.
+        progress: epoch, iteration and whatever else the caller records.
+    """
+    about = describe_model(model)
+    dataset_meta = dict(getattr(runner.train_dataloader.dataset, 'metainfo', {}))
+    if about['class_names'] is not None:
+        dataset_meta.pop('classes', None)  # a thousand names are stored once
+    return to_plain_values(
+        dict(
+            progress,
+            cfg=config,
+            seed=runner.seed,
+            experiment_name=runner.experiment_name,
+            phase=runner.cfg.get('phase'),
+            time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+            mmengine_version=mmengine.__version__,
+            vlprompt_version=__version__,
+            dataset_meta=dataset_meta,
+            vlprompt=about,
+        )
+    )

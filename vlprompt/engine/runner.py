@@ -17,6 +17,7 @@ from torch import nn
 from vlprompt.compat.environment import environment_report
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
+    describe_run,
     load_trained,
     load_whole,
     read_checkpoint,
@@ -31,12 +32,10 @@ from vlprompt.engine.data_arguments import (
     completed,
     missing_arguments,
 )
-from vlprompt.engine.distributed import cpu_only, init_cpu_process_group
 from vlprompt.engine.phases import PhasedRunner
+from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
-from vlprompt.engine.run_description import describe_run
 from vlprompt.engine.start_from import hand_over
-from vlprompt.engine.threads import leave_cores_to_workers
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(

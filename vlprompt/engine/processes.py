@@ -1,10 +1,12 @@
-"""Several processes on a machine without GPUs: gloo, which mmengine's launcher code does not reach."""
+"""Processes without GPUs, which mmengine's launcher code does not reach, and threads beside data workers."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed as dist
@@ -60,3 +62,19 @@ def leave_process_group() -> None:
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+
+
+def leave_cores_to_workers(cfg: Mapping[str, Any]) -> None:
+    """On a machine without a GPU, use as many threads as the data workers leave cores, at least one.
+
+    More threads than cores make torch's threads wait for each other at every operation, which on two cores with two
+    workers was several times slower.  ``OMP_NUM_THREADS``, if set, takes precedence.  The log gives the number of
+    threads under ``processors``.
+    """
+    if torch.cuda.is_available() or 'OMP_NUM_THREADS' in os.environ:
+        return
+    loaders = [cfg.get(f'{split}_dataloader') or {} for split in ('train', 'val', 'test')]
+    workers = max(loader.get('num_workers', 0) for loader in loaders)
+    threads = max(1, (os.cpu_count() or 1) - workers)
+    if threads < torch.get_num_threads():
+        torch.set_num_threads(threads)

@@ -7,7 +7,7 @@ import torch
 from mmengine.runner import Runner
 
 from vlprompt.engine import runner, threads
-from vlprompt.engine.threads import leave_cores_to_workers
+from vlprompt.engine.processes import leave_cores_to_workers
 
 LOADERS = dict(train_dataloader=dict(num_workers=3), val_dataloader=None, test_dataloader=dict(num_workers=2))
 

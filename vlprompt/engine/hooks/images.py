@@ -1,0 +1,149 @@
+"""Pictures of predictions beside the truth: classes, segmentations and objects, one file per test image."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor
+
+from vlprompt.prompts import readable
+from vlprompt.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PredictionImageHook(Hook):
+    """Write one PNG per test image: ``<out_dir>/<right|wrong>/<number>_<file name>.png``.
+
+    Args:
+        out_dir: folder of the pictures, created if needed.
+        interval: write every n-th image.
+        top_k: classes shown with their scores.
+    """
+
+    def __init__(self, out_dir: str, interval: int = 1, top_k: int = 5) -> None:
+        if interval < 1:
+            raise ValueError(f'PredictionImageHook: interval must be at least 1, got {interval}')
+        self.out_dir = Path(out_dir)
+        self.interval = interval
+        self.top_k = top_k
+        self._seen = 0
+
+    def before_test(self, runner: Runner) -> None:
+        self._seen = 0
+        classes = runner.test_dataloader.dataset.metainfo.get('classes')
+        if classes is None:
+            raise ValueError(
+                'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with'
+            )
+        self._classes = [readable(name) for name in classes]
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict[str, Any], outputs: Sequence[Any]
+    ) -> None:
+        for image, sample in zip(data_batch['inputs'], outputs, strict=True):
+            number = self._seen * runner.world_size + runner.rank
+            self._seen += 1
+            if number % self.interval == 0:
+                self._write(image, sample, number)
+
+    def _write(self, image: Tensor, sample: Any, number: int) -> None:
+        from vlprompt.visualization import draw_prediction  # imported here: training needs no matplotlib
+
+        true = int(sample.gt_label) if 'gt_label' in sample else None
+        folder = 'unlabelled' if true is None else 'right' if true == int(sample.pred_label) else 'wrong'
+        target = self.out_dir / folder / f'{number:06d}_{Path(str(sample.get("img_path") or "image")).stem}.png'
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.ascontiguousarray(image.cpu().numpy().transpose(1, 2, 0))
+        draw_prediction(pixels, sample.pred_score.cpu(), self._classes, true, self.top_k).save(target)
+
+
+class DenseImageHook(Hook):
+    """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``.
+
+    Args:
+        out_dir: folder of the pictures, created if needed.
+        interval: write every n-th image.
+
+    Raises:
+        ValueError: ``interval`` is below 1.
+    """
+
+    def __init__(self, out_dir: str, interval: int = 1) -> None:
+        if interval < 1:
+            raise ValueError(f'{type(self).__name__}: interval must be at least 1, got {interval}')
+        self.out_dir = Path(out_dir)
+        self.interval = interval
+        self._seen = 0
+
+    def before_test(self, runner: Runner) -> None:
+        self._seen = 0
+        meta = runner.test_dataloader.dataset.metainfo
+        self._classes, self._palette = list(meta['classes']), meta['palette']
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict[str, Any], outputs: Sequence[Any]
+    ) -> None:
+        from vlprompt.visualization import save_figure  # training needs none
+
+        for sample in outputs:
+            number = self._seen * runner.world_size + runner.rank
+            self._seen += 1
+            if number % self.interval == 0:
+                path = Path(sample.img_path)
+                figure = self.draw(sample, path, str(Path(*path.parts[-3:])))
+                save_figure(figure, self.out_dir / f'{number:06d}_{path.stem}.png')
+
+    @abstractmethod
+    def draw(self, sample: Any, path: Path, title: str) -> Any:
+        """The figure of a predicted data sample, whose image lies at ``path``."""
+
+
+@HOOKS.register_module()
+class DetectionImageHook(DenseImageHook):
+    """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``.
+
+    The ground truth is drawn if the test pipeline loads it after the resize, as mmdet's pipelines do: boxes and masks
+    are then those of the file.
+
+    Args:
+        out_dir: folder of the pictures, created if needed.
+        interval: write every n-th image.
+        score: smallest score of a prediction that is drawn.
+    """
+
+    def __init__(self, out_dir: str, interval: int = 1, score: float = 0.3) -> None:
+        super().__init__(out_dir, interval)
+        self.score = score
+
+    def draw(self, sample: Any, path: Path, title: str) -> Any:
+        from vlprompt.visualization import draw_objects, objects_of, read_image  # training needs none
+
+        panels = {f'predicted, {100 * self.score:.0f} % and more': objects_of(sample.pred_instances).above(self.score)}
+        if 'bboxes' in sample.get('gt_instances', ()):
+            panels['ground truth'] = objects_of(sample.gt_instances)
+        return draw_objects(read_image(path), panels, self._classes, self._palette, title)
+
+
+@HOOKS.register_module()
+class SegmentationImageHook(DenseImageHook):
+    """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``."""
+
+    def draw(self, sample: Any, path: Path, title: str) -> Any:
+        from vlprompt.visualization import (  # training needs none
+            Segmentation,
+            draw_segmentation,
+            fit_longest_side,
+            read_image,
+        )
+
+        image = fit_longest_side(read_image(path))
+        truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
+        prediction = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+        shown = Segmentation(prediction, self._classes, self._palette, truth).resized(image.shape[:2])
+        return draw_segmentation(image, shown, title)
