@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from vlprompt.engine import runner, threads
+from vlprompt.engine import processes, runner
 from vlprompt.engine.processes import leave_cores_to_workers
 
 LOADERS = dict(train_dataloader=dict(num_workers=3), val_dataloader=None, test_dataloader=dict(num_workers=2))
@@ -16,7 +16,7 @@ LOADERS = dict(train_dataloader=dict(num_workers=3), val_dataloader=None, test_d
 def test_workers_get_their_cores(monkeypatch, cores, expected):
     chosen = []
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    monkeypatch.setattr(threads.os, 'cpu_count', lambda: cores)
+    monkeypatch.setattr(processes.os, 'cpu_count', lambda: cores)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch, 'get_num_threads', lambda: cores)
     monkeypatch.setattr(torch, 'set_num_threads', chosen.append)
