@@ -1,5 +1,6 @@
 """Phases: their configs, the hand-over between them, and resuming between and inside them, against an unbroken run."""
 
+import os
 import subprocess
 import sys
 
@@ -157,7 +158,9 @@ def test_two_processes_from_the_command_line(project, tmp_path):
     """Both phases in one process group, then a test of the last one."""
     launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     tool = [sys.executable, *launch, ROOT / 'tools/train.py', project.root / 'phased.py', '--work-dir', tmp_path]
-    subprocess.run([*tool, '--launcher', 'pytorch', '--test'], check=True, capture_output=True)
+    environment = os.environ | dict(OMP_NUM_THREADS='1')
+    run = subprocess.run([*tool, '--launcher', 'pytorch', '--test'], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
     assert (tmp_path / 'second/epoch_3.pth').is_file()
     assert (tmp_path / runs.METRICS_FILE).is_file()
 

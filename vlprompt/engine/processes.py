@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -54,14 +56,18 @@ def cpu_only() -> bool:
 
 
 def leave_process_group() -> None:
-    """Leave the process group once all processes have come here; nothing without one.
+    """End a process of a distributed run once all have come here; nothing is done without a process group.
 
-    A process that ends with the threads of its group still running may abort (``terminate called without an active
-    exception``), after all its work.
+    The interpreter is left without its usual clean-up: threads of gloo that still run at that point may abort a process
+    after all its work (``terminate called without an active exception``), and its launcher would report a failure.
     """
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def leave_cores_to_workers(cfg: Mapping[str, Any]) -> None:
