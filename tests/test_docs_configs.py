@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import load_config
+from vlprompt.engine.config_files import run_name
 from vlprompt.errors import ConfigError
 
 PAGE = (ROOT / 'docs/configs.md').read_text()
@@ -103,7 +104,7 @@ def test_the_python_example_runs(folder):
 
 
 def test_work_directories(folder):
-    assert runs.run_name(composed('my_run.py')) == 'my_run_dtd_4shot'
+    assert run_name(composed('my_run.py')) == 'my_run_dtd_4shot'
     assert '`work_dirs/plot_rn50_dtd_4shot`' in PAGE
-    assert runs.run_name(composed(RUNS[0].partition('.py ')[2])) == 'plot_rn50_dtd_4shot'
-    assert runs.run_name(load_config('clipreid_vit-b16')) == 'clipreid_vit-b16_market1501'
+    assert run_name(composed(RUNS[0].partition('.py ')[2])) == 'plot_rn50_dtd_4shot'
+    assert run_name(load_config('clipreid_vit-b16')) == 'clipreid_vit-b16_market1501'

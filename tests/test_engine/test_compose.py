@@ -10,9 +10,9 @@ from mmengine.registry import RUNNERS
 
 from tests.conftest import ROOT
 from tests.tiny_project import CLASSES
-from vlprompt.apis import runs
 from vlprompt.engine import find_config, load_config
 from vlprompt.engine.compose import compose, layered, matching_rows
+from vlprompt.engine.config_files import run_name
 from vlprompt.engine.phases import phase_config
 from vlprompt.errors import ConfigError
 
@@ -71,9 +71,9 @@ def test_print_config_of_both_is_the_same_and_runs_as_a_file(write, tmp_path):
 
 
 def test_work_dirs_carry_dataset_and_shots():
-    assert runs.run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
-    assert runs.run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
-    assert runs.run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
+    assert run_name(load_config('plot_rn50', dict(dataset='dtd', shots=4))) == 'plot_rn50_dtd_4shot'
+    assert run_name(load_config('clipreid_rn50')) == 'clipreid_rn50_market1501'
+    assert run_name(load_config('zero-shot_rn50')) == 'zero-shot_rn50_caltech101'
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_work_dirs_carry_dataset_and_shots():
 )
 def test_work_dirs_do_not_repeat_the_data_set_of_a_name(name, dataset, wanted):
     cfg = Config(dict(dataset=dataset), cfg_text='-', filename=f'configs/{name}.py')
-    assert runs.run_name(cfg) == name + wanted
+    assert run_name(cfg) == name + wanted
 
 
 # -------------------------------------------------------------------------------------------------------------- layers
@@ -245,7 +245,7 @@ def test_a_dataset_of_your_own_is_a_file(write):
     cfg = load_config('coop_rn50', dict(dataset=data, shots=2))
     assert cfg.train_dataloader.dataset.ann_file == 'a.csv'
     assert cfg.train_dataloader.dataset.data_root == 'd'
-    assert runs.run_name(cfg) == 'coop_rn50_mine_2shot'
+    assert run_name(cfg) == 'coop_rn50_mine_2shot'
 
 
 def test_shots_of_a_config_that_trains_nothing_are_an_error():

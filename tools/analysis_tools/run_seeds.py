@@ -34,6 +34,7 @@ before_imports(parse_args, __name__)
 
 from vlprompt.apis import runs
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_files import run_name
 from vlprompt.evaluation.seeds import Spread, aggregate
 
 TOOLS = Path(__file__).resolve().parent.parent
@@ -82,7 +83,7 @@ def main() -> None:
         trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
         seeds = args.seeds if trains else args.seeds[:1]
         several = len(args.shots or ()) > 1
-        work_dir = Path(args.work_dir or Path('work_dirs') / f'{runs.run_name(cfg, shots=not several)}_seeds')
+        work_dir = Path(args.work_dir or Path('work_dirs') / f'{run_name(cfg, shots=not several)}_seeds')
         folder = work_dir / f'{shots}shot' if several else work_dir
         given = [part for key, value in chosen.items() for part in (f'--{key}', value)]
         given += [] if shots is None else ['--shots', str(shots)]

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
 from vlprompt.engine.config import load_config
-from vlprompt.engine.config_files import run_name
+from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.errors import ConfigError
 
@@ -40,7 +40,7 @@ def base_config(args: argparse.Namespace) -> Config:
     cfg = read_config(args)
     cfg.setdefault('runner_type', 'vlprompt.PromptRunner')
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / run_name(cfg))
+    cfg.work_dir = args.work_dir or work_dir_of(cfg)
     return cfg
 
 

@@ -68,8 +68,7 @@ def _check_phases(cfg: Config) -> None:
     if not isinstance(phases, Mapping) or not all(isinstance(phase, Mapping) for phase in phases.values()):
         raise ConfigError(f'{cfg.filename or "config"}: phases must be a dict of dicts, dict(<name>=dict(...), ...)')
     configs = {name: phase_config(cfg, name) for name in phases}
-    if phases:
-        check_hand_over(cfg)
+    check_hand_over(configs)
     for name, single in configs.items():
         for key in _untyped_dicts(single.get('model') or {}, 'model'):
             owner = next((other for other in configs if _has_type(_value_at(configs[other], key))), None)

@@ -22,10 +22,10 @@ CONFIGS = next(
 MODULE2PACKAGE.setdefault('vlprompt', 'vlprompt')  # mmengine resolves _base_ = 'vlprompt::...' through this table
 
 
-def config_names(folder: str | Path, pattern: str = '') -> list[str]:
+def config_names(folder: str | Path) -> list[str]:
     """Sorted names of the configs below ``folder``, without ``.py``; ``_base_`` folders below it are skipped."""
     names = (path.relative_to(folder).with_suffix('') for path in Path(folder).rglob('*.py'))
-    return sorted(name.as_posix() for name in names if '_base_' not in name.parts and pattern in name.as_posix())
+    return sorted(name.as_posix() for name in names if '_base_' not in name.parts)
 
 
 def list_configs(pattern: str = '') -> list[str]:
@@ -67,6 +67,11 @@ def find_config(config: str | Path) -> Path:
         f'config {config} does not exist.{close} tools/list_configs.py lists the shipped ones, '
         'with a word to search for.'
     )
+
+
+def work_dir_of(cfg: Config) -> str:
+    """The folder that a composed config writes to: its ``work_dir``, or one in ``work_dirs/`` by :func:`run_name`."""
+    return cfg.get('work_dir') or str(Path('work_dirs') / run_name(cfg))
 
 
 def run_name(cfg: Config, shots: bool = True) -> str:

@@ -42,7 +42,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
-from vlprompt.engine.config_files import run_name
+from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
@@ -95,11 +95,15 @@ def _with_kept(changes: dict, base: Mapping) -> dict:
     return resolved
 
 
-def check_hand_over(cfg: Config) -> None:
-    """Raise ConfigError for a phase after the first that does not say what it starts from."""
-    for name in list(cfg.phases)[1:]:
-        if phase_config(cfg, name).get('start_from') is None:
-            others = [other for other in cfg.phases if other != name]
+def check_hand_over(configs: Mapping[str, Config]) -> None:
+    """Raise ConfigError for a phase after the first that does not say what it starts from.
+
+    Args:
+        configs: of all phases by name, in order, as :func:`phase_config` returns them.
+    """
+    for name, single in list(configs.items())[1:]:
+        if single.get('start_from') is None:
+            others = [other for other in configs if other != name]
             raise ConfigError(
                 f'phases.{name} does not say what it takes over from the phase before: set '
                 f"phases.{name}.start_from=dict(keys=['<pattern of tensor names>', ...]), or keys=[] for nothing."
@@ -113,12 +117,11 @@ def phase_configs(cfg: Config) -> dict[str, Config]:
     Raises:
         ConfigError: a phase after the first without ``start_from``.
     """
-    check_hand_over(cfg)
-    configs: dict[str, Config] = {}
+    configs = {name: phase_config(cfg, name) for name in cfg.phases}
+    check_hand_over(configs)
     before = None
-    folder = Path(cfg.get('work_dir') or Path('work_dirs') / run_name(cfg))
-    for name in cfg.phases:
-        configs[name] = single = phase_config(cfg, name)
+    folder = Path(work_dir_of(cfg))
+    for name, single in configs.items():
         single.work_dir = str(folder / name)
         single.experiment_name = f'{Path(cfg.filename or "config").stem}_{name}'
         if before is not None and single.start_from.get('checkpoint') is None:
@@ -142,7 +145,7 @@ class PhasedRunner:
 
     def __init__(self, cfg: Config) -> None:
         self.cfg, self.configs = cfg, phase_configs(cfg)
-        self.work_dir = str(Path(next(iter(self.configs.values())).work_dir).parent)
+        self.work_dir = work_dir_of(cfg)
         self.runner: Runner | None = None
 
     def train(self) -> nn.Module:

@@ -25,7 +25,7 @@ from vlprompt.engine.checkpoint import (
     write_checkpoint,
 )
 from vlprompt.engine.config import load_config
-from vlprompt.engine.config_files import run_name
+from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -75,8 +75,7 @@ class PromptRunner(Runner):
         cfg = load_config(cfg)
         if cfg.get('phases'):
             return PhasedRunner(cfg)
-        if cfg.get('work_dir') is None:
-            cfg.work_dir = str(Path('work_dirs') / run_name(cfg))
+        cfg.work_dir = work_dir_of(cfg)
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))
