@@ -27,6 +27,7 @@ from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding,
 from vlprompt.datasets.generated import SCENE_CLASSES, generate, pretraining_options
 from vlprompt.datasets.generated.tasks import FEW_SHOT_OPTIONS, labelled_images
 from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, RARE_STYLES, SHAPES
+from vlprompt.tensor_files import read_tensors
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -261,7 +262,7 @@ class Trainer:
 
     def lock_text(self, path: Path) -> None:
         """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
-        state = unpack(torch.load(path, map_location='cpu', weights_only=True))
+        state = unpack(read_tensors(path))
         state[TOKEN_EMBEDDING] = state[TOKEN_EMBEDDING][self.tokens.ids]
         text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
         self.model.text.load_state_dict(text)
@@ -270,7 +271,7 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the last save, if there is one."""
         if self.resume_file.is_file():
-            state = torch.load(self.resume_file, map_location=self.device, weights_only=True)
+            state = read_tensors(self.resume_file)
             self.model.load_state_dict(state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.first, self.seconds = state['step'], state['seconds']
@@ -344,7 +345,7 @@ def main(argv: list[str] | None = None) -> None:
         Trainer(args).run()
         return
     model = build_clip(args.arch)
-    model.load_state_dict(unpack(torch.load(args.evaluate, map_location='cpu', weights_only=True)))
+    model.load_state_dict(unpack(read_tensors(args.evaluate)))
     for name, data in held_out_sets(args.eval_per_class, model.arch.image_size).items():
         print(f'{name}: {zero_shot_accuracy(model, *data):.1f} % of {len(data[1])} images, {len(data[2])} classes')
 

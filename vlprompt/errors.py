@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or that does not belong to the model it is loaded into."""
+    """A file of tensors that cannot be read, or that does not belong to the model it is loaded into."""
 
 
 class ConfigError(ValueError):

@@ -30,5 +30,5 @@ def test_mistakes(tmp_path):
     with pytest.raises(ValueError, match=r'queries \(1, 3\) do not fit descriptors of length 2'):
         RetrievalIndex(torch.ones(2, 2), ['a', 'b']).search(torch.ones(1, 3))
     np.savez(tmp_path / 'other.npz', weights=np.ones(2))
-    with pytest.raises(ValueError, match=r'other.npz holds weights; an index has features and names'):
+    with pytest.raises(ValueError, match=r"other.npz holds a dictionary with 'weights'; an index has features"):
         RetrievalIndex.load(tmp_path / 'other.npz')

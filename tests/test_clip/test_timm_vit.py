@@ -82,7 +82,7 @@ def test_errors_say_what_to_do(weights, tmp_path):
         build_timm_vit('vit_bse_patch16_224')
     with pytest.raises(ValueError, match=r'no weights .* it has vit_tiny_patch16_224\.augreg_in21k,'):
         build_timm_vit('vit_tiny_patch16_224.augreg_in12k')
-    (tmp_path / 'cut.safetensors').write_bytes(b'abc')
+    (tmp_path / 'cut.safetensors').write_bytes(b'\x10\0\0\0\0\0\0\0{"a": broken}   ')
     with pytest.raises(ValueError, match='broken download'):
         build_timm_vit(arch=SHAPE, weights=tmp_path / 'cut.safetensors')
     with pytest.raises(ValueError, match="'openai' must be 'pretrained' or a file"):

@@ -154,7 +154,9 @@ def test_file_without_tensors(tmp_path):
 def test_damaged_file(tmp_path):
     torch.save({'a': torch.zeros(1000)}, tmp_path / 'x.pt')
     (tmp_path / 'x.pt').write_bytes((tmp_path / 'x.pt').read_bytes()[:2000])
-    with pytest.raises(ValueError, match=r'x\.pt cannot be read .* broken download'):
+    with pytest.raises(
+        ValueError, match=r'x\.pt cannot be read: it is damaged or incomplete, perhaps a broken download'
+    ):
         build_clip('RN50', tmp_path / 'x.pt')
 
 
@@ -171,7 +173,7 @@ class Bomb:
 
 def test_no_code_of_a_foreign_file_runs(tmp_path, capsys):
     torch.save({'state_dict': Bomb()}, tmp_path / 'x.pt')
-    with pytest.raises(ValueError, match=r'x\.pt cannot be read as a weight file'):
+    with pytest.raises(ValueError, match=r'x\.pt holds no state dict'):
         build_clip('RN50', tmp_path / 'x.pt')
     assert 'code ran' not in capsys.readouterr().out
 

@@ -104,5 +104,5 @@ def test_geometry_from_shapes(size, stride, grid):
 
 
 def test_not_a_checkpoint_of_clip_reid():
-    with pytest.raises(KeyError, match=r"no 'classifier\.weight'; it holds ctx"):
+    with pytest.raises(KeyError, match=r'no classifier\.weight, .*; it holds ctx'):
         convert('clip-reid', {'ctx': torch.zeros(1)})

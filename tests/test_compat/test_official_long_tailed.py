@@ -99,7 +99,7 @@ def test_files_of_other_methods_are_refused():
         convert('lpt', wrong)
     with pytest.raises(KeyError, match='keys without group prompts'):
         convert('lpt', state | {'module.prompt_learner.Prompt_Keys': torch.randn(4, 32)})
-    with pytest.raises(KeyError, match='checkpoint of LPT'):
+    with pytest.raises(KeyError, match='checkpoint of lpt'):
         convert('lpt', {'ctx': torch.randn(4, 8)})
     with pytest.raises(KeyError, match='checkpoint of VPT'):
         convert('vpt', {'ctx': torch.randn(4, 8)})

@@ -10,6 +10,7 @@ depends on the order of the images, the same images are kept as by code that rea
 import argparse
 import hashlib
 import io
+import pickle
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,12 @@ def read_archive(source: Path) -> dict[str, dict[str, Any]]:
             if missing:
                 raise FileNotFoundError(f'{source} has no {", ".join(missing)}; is it cifar-100-python.tar.gz?')
             content = {name: archive.extractfile(files[name]).read() for name in MEMBERS}
-    from vlprompt.engine.safe_pickle import InertUnpickler  # takes seconds, which --help need not wait for
+    from vlprompt.inert_pickle import InertUnpickler  # takes seconds, which --help need not wait for
 
-    return {name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in content.items()}
+    try:
+        return {name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in content.items()}
+    except pickle.UnpicklingError as error:
+        raise ValueError(f'{source} is damaged or not the archive of CIFAR-100: {error}') from error
 
 
 def write_split(data: dict[str, Any], names: list[str], split: str, out: Path) -> int:

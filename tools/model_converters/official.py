@@ -6,6 +6,7 @@
     python tools/model_converters/official.py maple output/MultiModalPromptLearner/model.pth.tar-5 maple.pth
     python tools/model_converters/official.py denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
     python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
+    python tools/model_converters/official.py clip-reid-prompts ViT-B-16_stage1_120.pth prompts.pth
     python tools/model_converters/official.py lpt LPT_places.pth lpt.pth
     python tools/model_converters/official.py vpt prompt_ep100.pth vpt.pth
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 
-from vlprompt.apis.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call, positive
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,6 +26,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('method', help='which repository wrote the checkpoint, see above')
     parser.add_argument('src', help='the official checkpoint')
     parser.add_argument('dst', help='where to write ours (.pth)')
+    parser.add_argument(
+        '--num-views',
+        type=positive,
+        metavar='N',
+        help='viewpoints of the dataset of a clip-reid checkpoint with side information, which only tells the product '
+        'of cameras and viewpoints (default: 1, or 8 if the sizes are those of VeRi-776)',
+    )
     return parser.parse_args()
 
 
@@ -34,19 +42,26 @@ from vlprompt.compat.official import CONVERTERS, convert, describe
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
+PHASES = {'clip-reid': 'finetune', 'clip-reid-prompts': 'prompts'}
+"""Method -> the phase of our configs that learns the same tensors."""
+
 
 def main() -> None:
     args = parse_args()
     if args.method not in CONVERTERS:
         raise ConfigError(f'no method {args.method!r}; there are {", ".join(sorted(CONVERTERS))}')
     content = read_checkpoint(args.src)
+    options = {} if args.num_views is None else dict(num_views=args.num_views)
     try:
+        found = describe(args.method, content, **options)
         state = convert(args.method, content)
     except (KeyError, ValueError) as error:
         raise CheckpointError(f'{args.src}: {error.args[0]}') from error
-    found = describe(args.method, content)
+    except (RuntimeError, IndexError, TypeError) as error:  # of tensors with the right names and wrong shapes
+        raise CheckpointError(f'{args.src}: its tensors do not have the shapes of {args.method}: {error}') from error
     description = dict(class_names=None, trained_keys=list(state), converted_from=args.method) | found
-    write_checkpoint(dict(meta=dict(vlprompt=description), state_dict=state), args.dst)
+    meta = dict(vlprompt=description) | ({'phase': PHASES[args.method]} if args.method in PHASES else {})
+    write_checkpoint(dict(meta=meta, state_dict=state), args.dst)
     for name, tensor in state.items():
         print(f'{name}: {tuple(tensor.shape)}')
     for what, value in found.items():

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset
 from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
 from vlprompt.structures import ReIDSample
+from vlprompt.tensor_files import describe_content, read_tensors
 
 
 def person_files(model: nn.Module, paths: Sequence[str | Path], camid: int = -1) -> ImageFiles:
@@ -124,7 +125,7 @@ class RetrievalIndex:
             FileNotFoundError: no such file.
             ValueError: it does not hold an index.
         """
-        with np.load(path) as content:
-            if not {'features', 'names'} <= set(content):
-                raise ValueError(f'{path} holds {", ".join(content)}; an index has features and names')
-            return cls(torch.from_numpy(content['features']), content['names'].tolist())
+        content = read_tensors(path)
+        if not isinstance(content, dict) or not {'features', 'names'} <= set(content):
+            raise ValueError(f'{path} holds {describe_content(content)}; an index has features and names')
+        return cls(torch.from_numpy(content['features']), content['names'].tolist())

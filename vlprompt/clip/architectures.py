@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isqrt
+from typing import Any
 
 from torch import Tensor
 
 RESNET_STRIDE = 32
 HEAD_WIDTH = 64
+"""Channels of an attention head in every published CLIP up to width 1024."""
+WIDE_HEADS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
+"""Width of a larger published ViT (H, g, bigG, E) -> channels of its heads."""
 QUICK_GELU_SUFFIX = '-quickgelu'
 
 
@@ -29,6 +33,7 @@ class Architecture:
         transformer_width: text width W.
         transformer_heads: attention heads of the text tower.
         transformer_layers: blocks of the text tower.
+        vision_head_width: channels of an attention head of the image tower.
         name: for messages; not part of the comparison.
     """
 
@@ -42,6 +47,7 @@ class Architecture:
     transformer_width: int
     transformer_heads: int
     transformer_layers: int
+    vision_head_width: int = HEAD_WIDTH
     name: str = 'custom'
 
     def __post_init__(self) -> None:
@@ -52,9 +58,18 @@ class Architecture:
             )
         if not self.is_vit and len(self.vision_layers) != 4:
             raise ValueError(f'architecture {self.name!r}: a ResNet has 4 stages, got {self.vision_layers!r}')
-        heads = self.transformer_heads
-        if self.transformer_width % heads or self.vision_heads < 1 or self.vision_attention_width % self.vision_heads:
-            raise ValueError(f'architecture {self.name!r}: widths must be multiples of their number of heads')
+        if self.is_vit and self.vision_width > 1024 and self.vision_head_width == HEAD_WIDTH:
+            usual = WIDE_HEADS.get(self.vision_width)
+            raise ValueError(
+                f'architecture {self.name!r}: no published ViT of width {self.vision_width} has heads of {HEAD_WIDTH} '
+                f'channels: give vision_head_width{f", which is {usual} in published ones" if usual else ""}'
+            )
+        heads, width = self.transformer_heads, self.vision_head_width
+        if heads < 1 or width < 1 or self.transformer_width % heads or self.vision_attention_width % width:
+            raise ValueError(
+                f'architecture {self.name!r}: widths must be multiples of their heads: text {self.transformer_width} '
+                f'with {heads} heads, image {self.vision_attention_width} with heads of {width} channels'
+            )
         unit = self.vision_patch_size or RESNET_STRIDE
         if self.image_size % unit:
             raise ValueError(f'architecture {self.name!r}: image_size {self.image_size} is not a multiple of {unit}')
@@ -70,8 +85,8 @@ class Architecture:
 
     @property
     def vision_heads(self) -> int:
-        """Heads of the image tower's attention, 64 channels each."""
-        return self.vision_attention_width // HEAD_WIDTH
+        """Heads of the image tower's attention."""
+        return self.vision_attention_width // self.vision_head_width
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -142,7 +157,8 @@ def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
         return found
     given = dict(arch)
     known = {f.name for f in fields(Architecture)}
-    unknown, missing = sorted(set(given) - known), sorted(known - {'name'} - set(given))
+    optional = {'name', 'vision_head_width'}
+    unknown, missing = sorted(set(given) - known), sorted(known - optional - set(given))
     if unknown or missing:
         raise ValueError(f'CLIP architecture dict: unknown keys {unknown}, missing keys {missing}')
     if not isinstance(given['vision_layers'], int):
@@ -155,14 +171,25 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len({match[1] for key in state if (match := re.match(pattern, key))})
 
 
-def architecture_of(state: Mapping[str, Tensor], name: str = 'weights') -> Architecture:
+def architecture_of(
+    state: Mapping[str, Tensor],
+    name: str = 'weights',
+    vision_head_width: int | None = None,
+    transformer_heads: int | None = None,
+) -> Architecture:
     """Read the architecture from a state dict in this package's naming.
 
-    Everything is in the shapes except the number of heads, which in every published CLIP is
-    width / 64, and the grid, which is assumed to be square.
+    Everything is in the shapes except the number of heads, and the grid, which is assumed to be square.
+
+    Args:
+        state: the state dict.
+        name: of the weights, for messages.
+        vision_head_width: channels of a head of the image tower; None: those of published models, 64 up to a width of
+            1024, see :data:`WIDE_HEADS` for larger ones.
+        transformer_heads: heads of the text tower; None: those of published models, one per 64 channels.
 
     Raises:
-        ValueError: not the state dict of a CLIP with a ModifiedResNet or a ViT.
+        ValueError: not the state dict of a CLIP with a ModifiedResNet or a ViT, or one whose heads are unknown.
     """
     required = ('text.token_embedding.weight', 'text.positional_embedding', 'text.text_projection')
     absent = [key for key in required if key not in state]
@@ -172,31 +199,104 @@ def architecture_of(state: Mapping[str, Tensor], name: str = 'weights') -> Archi
     if absent:
         raise ValueError(
             f'{name}: not the weights of a CLIP with a ModifiedResNet or a ViT, since it lacks {", ".join(absent)}; '
-            f'it has {len(state)} keys such as {sorted(state)[:3]}'
+            f'it has {len(state)} keys such as {sorted(state)[:3]}.{_hint_of_names(state)}'
         )
-    if is_vit:
-        vision_width, _, patch, _ = state['visual.conv1.weight'].shape
-        layers: int | tuple = _count(state, r'visual\.transformer\.resblocks\.(\d+)\.')
-        positions, unit = state['visual.positional_embedding'].shape[0] - 1, patch
-        embed_dim = state['visual.proj'].shape[1]
-    else:
-        vision_width, patch = state['visual.layer1.0.conv1.weight'].shape[0], None
-        layers = tuple(_count(state, rf'visual\.layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
-        positions, unit = state['visual.attnpool.positional_embedding'].shape[0] - 1, RESNET_STRIDE
-        embed_dim = state['visual.attnpool.c_proj.weight'].shape[0]
+    try:
+        shapes = _vit_shapes(state) if is_vit else _resnet_shapes(state)
+        vocab_size, width = state['text.token_embedding.weight'].shape
+        context_length = state['text.positional_embedding'].shape[0]
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f'{name}: not the weights of a CLIP, {error} is missing or has an unknown shape') from error
+    positions, unit = shapes.pop('positions'), shapes['vision_patch_size'] or RESNET_STRIDE
     if isqrt(positions) ** 2 != positions:
         raise ValueError(f'{name}: {positions} image positions do not form a square grid')
-    vocab_size, width = state['text.token_embedding.weight'].shape
+    channels = shapes['vision_width'] * (1 if is_vit else 32)
+    if vision_head_width is None:
+        vision_head_width = WIDE_HEADS.get(channels, HEAD_WIDTH) if is_vit else HEAD_WIDTH
+    if transformer_heads is None:
+        transformer_heads = max(1, width // HEAD_WIDTH)
     return Architecture(
-        embed_dim=embed_dim,
+        **shapes,
         image_size=isqrt(positions) * unit,
-        vision_layers=layers,
-        vision_width=vision_width,
-        vision_patch_size=patch,
-        context_length=state['text.positional_embedding'].shape[0],
+        context_length=context_length,
         vocab_size=vocab_size,
         transformer_width=width,
-        transformer_heads=max(1, width // HEAD_WIDTH),
+        transformer_heads=transformer_heads,
         transformer_layers=_count(state, r'text\.transformer\.resblocks\.(\d+)\.'),
+        vision_head_width=min(vision_head_width, channels),
         name=name,
     )
+
+
+def _vit_shapes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    width, _, patch, _ = state['visual.conv1.weight'].shape
+    hidden = state['visual.transformer.resblocks.0.mlp.c_fc.weight'].shape[0]
+    if hidden != 4 * width:
+        raise ValueError(f'visual.transformer.resblocks.0.mlp.c_fc.weight ({hidden} rows for a width of {width})')
+    return dict(
+        embed_dim=state['visual.proj'].shape[1],
+        vision_layers=_count(state, r'visual\.transformer\.resblocks\.(\d+)\.'),
+        vision_width=width,
+        vision_patch_size=patch,
+        positions=state['visual.positional_embedding'].shape[0] - 1,
+    )
+
+
+def _resnet_shapes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    return dict(
+        embed_dim=state['visual.attnpool.c_proj.weight'].shape[0],
+        vision_layers=tuple(_count(state, rf'visual\.layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4)),
+        vision_width=state['visual.layer1.0.conv1.weight'].shape[0],
+        vision_patch_size=None,
+        positions=state['visual.attnpool.positional_embedding'].shape[0] - 1,
+    )
+
+
+def _hint_of_names(state: Mapping[str, Tensor]) -> str:
+    """What a file with other names may be."""
+    if any(key.startswith(('vision_model.', 'text_model.')) for key in state):
+        return (
+            ' These are the names of the transformers library: take the file open_clip_model.safetensors or '
+            "open_clip_pytorch_model.bin of the same model, or OpenAI's archive"
+        )
+    if any(key.startswith('visual.trunk.') for key in state):
+        return ' Its image tower is one of timm, which is not supported as a CLIP'
+    if any(key.startswith('text.transformer.embeddings.') for key in state):
+        return ' Its text tower is one of the transformers library, which is not supported'
+    return ''
+
+
+_STAGE = re.compile(r'(.*\b)layer1\.0\.conv1\.weight$')
+_BLOCK = re.compile(r'(.*\b)transformer\.resblocks\.0\.attn\.in_proj_weight$')
+
+
+def describe_image_tower(state: Mapping[str, Tensor]) -> str | None:
+    """``'a ResNet-101'`` or ``'a ViT-B/16'``: the image tower in a state dict, whatever its prefix; None without one.
+
+    Towers of another size than published ones are described by their sizes.
+    """
+    for key in state:
+        if match := _STAGE.match(key):
+            start = re.escape(match[1])
+            depths = tuple(_count(state, rf'{start}layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
+            return _spell_resnet(depths, state[key].shape[0])
+        if (match := _BLOCK.match(key)) and getattr(state.get(f'{match[1]}conv1.weight'), 'ndim', 0) == 4:
+            width, _, patch, _ = state[f'{match[1]}conv1.weight'].shape
+            layers = _count(state, rf'{re.escape(match[1])}transformer\.resblocks\.(\d+)\.')
+            return _spell_vit(layers, width, patch)
+    return None
+
+
+def _spell_resnet(depths: tuple[int, ...], width: int) -> str:
+    for name, arch in ARCHITECTURES.items():
+        if (arch.vision_layers, arch.vision_width) == (depths, width) and name.startswith('RN'):
+            return f'a ResNet-{name.removeprefix("RN")}'
+    return f'a ResNet with {depths} blocks, {width} wide'
+
+
+def _spell_vit(layers: int, width: int, patch: int) -> str:
+    for name, arch in ARCHITECTURES.items():
+        same = (arch.vision_layers, arch.vision_width, arch.vision_patch_size) == (layers, width, patch)
+        if same and name.startswith('ViT'):
+            return f'a {name}'
+    return f'a ViT with {layers} blocks of width {width} and patches of {patch} pixels'

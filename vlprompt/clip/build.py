@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,16 @@ from vlprompt.clip.architectures import (
 )
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS, read_builtin
 from vlprompt.clip.model import CLIP, ClipSource
-from vlprompt.clip.weights import read_state_dict, resize_image_positions, state_sha256, to_internal_names
+from vlprompt.clip.weights import (
+    WeightOptions,
+    read_options,
+    read_state_dict,
+    resize_image_positions,
+    state_sha256,
+    to_internal_names,
+)
+
+_logger = logging.getLogger(__name__)
 
 FILE_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
 
@@ -42,8 +52,10 @@ def build_clip(
             :func:`~vlprompt.clip.weights.read_state_dict`); ``'scenes'``, shipped for the micro
             architectures; or a tag of open_clip such as ``'openai'`` or ``'laion2b_s34b_b79k'``, which
             open_clip downloads.
-        quick_gelu: OpenAI's activation instead of GELU. None: open_clip's setting for a tag, else True. A file does
-            not contain it: give False for files of models trained with GELU, such as LAION's.
+        quick_gelu: OpenAI's activation instead of GELU. None: open_clip's setting for a tag, that of
+            ``open_clip_config.json`` beside a file, True for OpenAI's archives, and for an ``arch`` that ends in
+            ``-quickgelu``. Other files do not tell: True is then assumed, with a warning in the log; give False for
+            models trained with GELU, such as LAION's.
         image_size: pixels (side, or (H, W)) to resize the image tower's position embedding to once,
             when loading. Not needed for other image sizes, which are always accepted, but trains the position
             embedding at another size and saves resizing it in every forward pass.
@@ -63,14 +75,31 @@ def build_clip(
         return CLIP(arch, quick_gelu is not False, image_size, vision).eval()
 
     wanted = None if arch is None else find_architecture(arch)
-    state, name, tag_quick_gelu = _read(arch, wanted, weights)
-    found = architecture_of(state, name)
+    state, name, options = _read(arch, wanted, weights)
+    found = architecture_of(state, name, options.vision_head_width, options.transformer_heads)
     if wanted is None:
         wanted = found
+        if options.vision_head_width is None:
+            _logger.warning(
+                '%s does not say how many attention heads it has: assuming those of published models, %d in the image '
+                'and %d in the text tower; an arch, or open_clip_config.json beside the file, would tell',
+                name,
+                found.vision_heads,
+                found.transformer_heads,
+            )
     else:
-        _check_same(wanted, found, name)
+        _check_same(wanted, found, name, options)
+    if quick_gelu is None:
+        quick_gelu = options.quick_gelu
+    if quick_gelu is None:
+        quick_gelu = True
+        _logger.warning(
+            "%s does not say its activation: assuming OpenAI's QuickGELU; for models trained with GELU, such as "
+            "LAION's, set quick_gelu=False (--cfg-options model.clip.quick_gelu=False)",
+            name,
+        )
     with torch.device('meta'):
-        model = CLIP(wanted, tag_quick_gelu if quick_gelu is None else quick_gelu, image_size, vision)
+        model = CLIP(wanted, quick_gelu, image_size, vision)
     source = ClipSource(name, state_sha256(state))
     mode = model.visual.attnpool.interpolation if not wanted.is_vit else model.visual.interpolation
     mode = 'bilinear' if mode == 'crop' else mode  # which is for images; here the grid may grow
@@ -82,22 +111,25 @@ def build_clip(
 
 def _read(
     arch: str | Mapping | Architecture | None, wanted: Architecture | None, weights: str | Path
-) -> tuple[dict[str, Tensor], str, bool]:
-    """State dict in internal names, its name, and whether it was trained with QuickGELU."""
+) -> tuple[dict[str, Tensor], str, WeightOptions]:
+    """State dict in internal names, its name, and what its shapes do not tell."""
     if weights in BUILTIN_WEIGHTS:
         if wanted is None:
             raise ValueError(f'weights={weights!r} exist for several architectures: also give arch')
-        return read_builtin(wanted.name, weights), f'{wanted.name}:{weights}', True
+        name = f'{wanted.name}:{weights}'
+        return read_builtin(wanted.name, weights), name, WeightOptions(name, quick_gelu=True)
+    named_quick = isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX)
     path = Path(weights)
     if path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
-        return to_internal_names(read_state_dict(path)), f'file:{path.name}', True
+        state, options = to_internal_names(read_state_dict(path)), read_options(path)
+        if named_quick and options.quick_gelu is False:
+            raise ValueError(f'arch {arch!r} has QuickGELU, but {options.source} says GELU: drop {QUICK_GELU_SUFFIX!r}')
+        return state, f'file:{path.name}', replace(options, quick_gelu=True) if named_quick else options
     if wanted is None:
         raise ValueError(f'weights={weights!r} is not a file; to use it as a tag of open_clip, also give arch')
-    model_name = open_clip_name(wanted.name)
-    if isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX):
-        model_name += QUICK_GELU_SUFFIX
-    path, tag_quick_gelu = download(model_name, weights)
-    return to_internal_names(read_state_dict(path)), f'{wanted.name}:{weights}', tag_quick_gelu
+    path, quick_gelu = download(open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick, weights)
+    name = f'{wanted.name}:{weights}'
+    return to_internal_names(read_state_dict(path)), name, WeightOptions(name, quick_gelu)
 
 
 def download(model_name: str, tag: str) -> tuple[Path, bool]:
@@ -142,9 +174,11 @@ def _places(config: Mapping[str, Any]) -> str:
     return ', or '.join(places)
 
 
-def _check_same(wanted: Architecture, found: Architecture, name: str) -> None:
-    """Raise if the weights are of another architecture, except for the number of heads, which they do not contain."""
-    field = wanted.first_difference(replace(found, transformer_heads=wanted.transformer_heads))
+def _check_same(wanted: Architecture, found: Architecture, name: str, options: WeightOptions) -> None:
+    """Raise if the weights are of another architecture; heads are compared where the options of the file name them."""
+    told = dict(vision_head_width=options.vision_head_width, transformer_heads=options.transformer_heads)
+    unknown = {field: getattr(wanted, field) for field, value in told.items() if value is None}
+    field = wanted.first_difference(replace(found, **unknown))
     if field is not None:
         raise ValueError(
             f'{name}: the weights have {field}={getattr(found, field)!r}, but arch {wanted.name!r} has '

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlprompt.tensor_files import read_tensors
+
 BUILTIN_WEIGHTS = ('scenes',)
 """Names of the shipped weights, see the model card in ``vlprompt/clip/pretrained``."""
 
@@ -81,4 +83,4 @@ def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
     if not path.is_file():
         shipped = sorted(file.stem for file in PRETRAINED_FOLDER.glob('*.pth'))
         raise ValueError(f'weights={weights!r} are not shipped for arch {arch_name!r}, only for {shipped}')
-    return unpack(torch.load(path, map_location='cpu', weights_only=True))
+    return unpack(read_tensors(path))

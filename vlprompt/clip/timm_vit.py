@@ -16,6 +16,7 @@ from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import resize_position_embedding
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
+from vlprompt.tensor_files import read_tensors
 
 PRETRAINED = 'pretrained'
 """The ``weights`` that timm offers for a name, downloaded or from its cache."""
@@ -184,8 +185,7 @@ def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str
     if name is None:
         raise ValueError(f'weights={str(weights)!r} is not a weight file; other weights need the name of a timm model')
     if path.suffix == '.npz':
-        if not path.is_file():
-            raise FileNotFoundError(f'no weight file at {path}')
+        read_tensors(path)  # with errors that name the file, before timm reads it
         model = _timm_model(name, pretrained=False)
         model.load_pretrained(str(path))
         return model.state_dict(), f'file:{path.name}'

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import pickle
-import warnings
-import zipfile
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.tensor_files import find_state, is_script, read_tensors, require_finite
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
 """Entries that OpenAI stores at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
+
+OPTIONS_FILE = 'open_clip_config.json'
+"""The file in which open_clip stores, beside the weights, what their shapes do not tell."""
 
 NO_WEIGHTS = frozenset({'input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'text.attn_mask'})
 """Redundant entries of published files: sizes, which follow from the shapes, and constants."""
@@ -26,52 +28,63 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a weight file without running code from it.
 
     Args:
-        path: ``.safetensors``, an OpenAI TorchScript archive, or a state dict saved by ``torch.save``,
-            bare or under ``'state_dict'``, with or without a leading ``module.``.
+        path: ``.safetensors``, an OpenAI TorchScript archive, or a state dict saved by ``torch.save``, bare or under
+            ``'state_dict'`` or ``'model'``, with or without a leading ``module.``.
 
     Returns:
         Tensors on the CPU, names and dtypes as stored.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is damaged or contains no state dict.
+        CheckpointError: it is damaged, contains no state dict, or holds NaN or infinity.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f'no weight file at {path}')
-    if path.suffix == '.safetensors':
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+    state = find_state(read_tensors(path), path)
+    require_finite(state, (name for name in state if name.rpartition('.')[2] != 'attn_mask'), str(path))
+    return state
 
+
+@dataclass(frozen=True)
+class WeightOptions:
+    """What the shapes in a weight file do not tell; None where it is unknown.
+
+    Args:
+        source: where it stands, for messages.
+        quick_gelu: OpenAI's activation instead of GELU.
+        vision_head_width: channels of a head of the image tower.
+        transformer_heads: heads of the text tower.
+    """
+
+    source: str
+    quick_gelu: bool | None = None
+    vision_head_width: int | None = None
+    transformer_heads: int | None = None
+
+
+def read_options(path: str | Path) -> WeightOptions:
+    """The options of a weight file: from ``open_clip_config.json`` beside it, or by its kind.
+
+    Only OpenAI's TorchScript archives are known by their kind: they were trained with QuickGELU.
+
+    Raises:
+        ValueError: the JSON file is not one of open_clip.
+    """
+    path = Path(path).expanduser()
+    file = path.with_name(OPTIONS_FILE)
+    if file.is_file():
         try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f'{path} cannot be read as a weight file, perhaps a broken download: {error}') from error
-    if _is_torchscript(path):
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', message='.*torch.jit', category=FutureWarning)
-            return dict(torch.jit.load(path, map_location='cpu').state_dict())
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # options that a script saved beside its weights
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f'{path} cannot be read as a weight file, perhaps a broken download: {error}') from error
-    if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
-        content = content['state_dict']
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(
-            f'{path} holds no state dict: expected a mapping of names to tensors, bare or under "state_dict"'
-        )
-    if content and all(key.startswith('module.') for key in content):
-        content = {key.removeprefix('module.'): value for key, value in content.items()}
-    return dict(content)
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith('/constants.pkl') for name in archive.namelist())
+            model = json.loads(file.read_text(encoding='utf-8-sig'))['model_cfg']
+            return WeightOptions(
+                str(file),
+                bool(model.get('quick_gelu', False)),
+                int(model['vision_cfg'].get('head_width', 64)),
+                int(model['text_cfg']['heads']),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
+    return WeightOptions(str(path), quick_gelu=True if is_script(path) else None)
 
 
 def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

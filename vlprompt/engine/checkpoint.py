@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile, is_zipfile
 
 import mmengine
 import numpy as np
@@ -32,14 +30,18 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
+from vlprompt.clip.architectures import describe_image_tower
 from vlprompt.engine.data_arguments import arguments_of_model
-from vlprompt.engine.safe_pickle import load_inert
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
+from vlprompt.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.version import __version__
 
 RESUME_FILE = 'resume.pth'
 """Name of the file in a work directory from which training resumes."""
+
+LISTED = 20
+"""Number of problems that a message about a checkpoint lists; the others are counted."""
 
 
 # ------------------------------------------------------------------------------------------------ reading and writing
@@ -53,35 +55,56 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Returns:
         The dictionary in the file.  Objects of foreign classes, such as a pickled scheduler, are replaced by
-        :class:`~vlprompt.engine.safe_pickle.InertObject`.
+        :class:`~vlprompt.inert_pickle.InertObject`.
 
     Raises:
         FileNotFoundError: no such file.
         CheckpointError: the file is empty, broken, a TorchScript archive, or does not hold a dictionary.
     """
     path = str(path)
-    if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(f'checkpoint {path} does not exist (working directory: {os.getcwd()})')
-    with get_local_path(path) as local:
-        if is_zipfile(local) and any(n.endswith('constants.pkl') for n in ZipFile(local).namelist()):
-            raise CheckpointError(
-                f'{path} is a TorchScript archive, as OpenAI publishes CLIP: it holds base weights, not a checkpoint. '
-                "Give it as the towers' weights: --cfg-options model.clip.weights=" + path
-            )
-        try:
-            content = _load(local)
-        except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError) as error:
-            raise CheckpointError(f'{path} cannot be read as a torch checkpoint: {error}') from error
+    if '://' in path:
+        with get_local_path(path) as local:
+            try:
+                content = read_tensors(local)
+            except CheckpointError as error:
+                raise CheckpointError(str(error).replace(str(local), path)) from error
+    else:
+        content = read_tensors(path)
+    if isinstance(content, ScriptTensors):
+        raise CheckpointError(
+            f'{path} is a TorchScript archive, as OpenAI publishes CLIP: it holds base weights, not a checkpoint. '
+            "Give it as the towers' weights: --cfg-options model.clip.weights=" + path
+        )
     if not isinstance(content, Mapping):
-        raise CheckpointError(f'{path} holds a {type(content).__name__}, expected a dictionary with a state_dict')
+        raise CheckpointError(f'{path} holds {describe_content(content)}; expected a dictionary with a state_dict')
+    _check_description(content, path)
     return dict(content)
 
 
-def _load(path: str) -> Any:
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError:
-        return load_inert(path)
+_DESCRIPTION = dict(
+    base=(Mapping, 'a dictionary with name and sha256'),
+    class_names=((list, tuple), 'a list of names'),
+    data_arguments=(Mapping, 'a dictionary'),
+    geometry=(Mapping, 'a dictionary with grid and stride'),
+)
+
+
+def _check_description(content: Mapping[str, Any], path: str) -> None:
+    """Raise CheckpointError if ``meta`` is not what this package, or mmengine, writes."""
+    meta = content.get('meta') or {}
+    if not isinstance(meta, Mapping):
+        raise CheckpointError(f'{path}: meta is {describe_content(meta)}, not a dictionary')
+    about = meta.get('vlprompt') or {}
+    if not isinstance(about, Mapping):
+        raise CheckpointError(f"{path}: meta['vlprompt'] is {describe_content(about)}, not a dictionary")
+    for name, (kind, words) in _DESCRIPTION.items():
+        if not isinstance(about.get(name), (kind, type(None))):
+            raise CheckpointError(f"{path}: meta['vlprompt'][{name!r}] is {describe_content(about[name])}, not {words}")
+    names, base = about.get('class_names'), about.get('base')
+    if not all(isinstance(name, str) for name in names or ()):
+        raise CheckpointError(f"{path}: a name in meta['vlprompt']['class_names'] is no text")
+    if base is not None and not all(isinstance(base.get(key), str) for key in ('name', 'sha256')):
+        raise CheckpointError(f"{path}: meta['vlprompt']['base'] must have name and sha256")
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
@@ -170,7 +193,7 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         raise CheckpointError(
             f'no "state_dict" in the checkpoint, which holds {enumerate_names(checkpoint) or "nothing"}'
         )
-    state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    state = named_tensors(state, 'the checkpoint')
     about = (checkpoint.get('meta') or {}).get('vlprompt')
     if not set(model.state_dict()) <= set(state):  # otherwise no base weights are left
         check_base(model, checkpoint)
@@ -181,16 +204,30 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         left_out = _without_class_tensors(model, state)
         required -= left_out
         state = {name: tensor for name, tensor in state.items() if name not in left_out}
-    if about is not None and 'base' not in about and describe_model(model)['base'] is None:
-        # A converted checkpoint holds no towers, so it cannot fill in those of a model built on random ones.
-        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        prefixes = getattr(model, 'base_prefixes', ('clip.',))
-        if towers := {name for name in required - trained - set(state) if name.startswith(prefixes)}:
-            message = f'The towers keep their random weights: set {_base_option(model)}.'
-            print_log(message, 'current', logging.WARNING)
-            required -= towers
+    converted = about is not None and 'base' not in about
+    # A converted checkpoint may hold no towers, and then cannot fill in those of a model built on random ones.
+    if converted and describe_model(model)['base'] is None and (towers := _absent_towers(model, required, state)):
+        message = f'The towers keep their random weights: set {_base_option(model)}.'
+        print_log(message, 'current', logging.WARNING)
+        required -= towers
     _check_tensors(model, state, required, _geometry_hint(model, about) + _origin_hint(checkpoint))
+    unset = getattr(model, 'unset_tensors', ())
+    require_finite(state, (name for name in state if name not in unset), 'the checkpoint')
     model.load_state_dict(state, strict=False)
+
+
+def _absent_towers(model: nn.Module, required: set[str], state: Mapping[str, Tensor]) -> set[str]:
+    """Frozen tensors of those towers of which ``state`` has nothing at all; part of a tower is no tower."""
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    prefixes = getattr(model, 'base_prefixes', ('clip.',))
+
+    def tower(name: str) -> str | None:
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
+        towers_inside = prefix == 'clip.'  # visual, text and the scale of the logits
+        return f'{prefix}{name.removeprefix(prefix).split(".")[0]}' if towers_inside else prefix
+
+    present = {tower(name) for name in state}
+    return {n for n in required - trained - set(state) if tower(n) is not None and tower(n) not in present}
 
 
 def load_whole(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
@@ -204,10 +241,16 @@ def load_whole(model: nn.Module, checkpoint: Mapping[str, Any], strict: bool = T
     Raises:
         CheckpointError: a tensor that does not fit, with ``strict``.
     """
+    state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f'the state_dict of the checkpoint is {describe_content(state)}')
+    tensors = named_tensors(state, 'the checkpoint')
+    require_finite(tensors, tensors, 'the checkpoint')
     try:
         _load_checkpoint_to_model(model, dict(checkpoint), strict)
     except RuntimeError as error:
-        raise CheckpointError(f'the checkpoint does not fit {type(model).__name__}: {error}') from error
+        text = f'the checkpoint does not fit {type(model).__name__}: {_other_tower(model, tensors)}{error}'
+        raise CheckpointError(text) from error
 
 
 def _without_class_tensors(model: nn.Module, state: Mapping[str, Tensor]) -> set[str]:
@@ -297,16 +340,28 @@ def _check_tensors(model: nn.Module, state: Mapping[str, Tensor], required: set[
     """
     known = model.state_dict()
     problems = [f'missing {n} {tuple(t.shape)}' for n, t in known.items() if n in required and n not in state]
-    problems += [f'unexpected {name}.{did_you_mean(name, required)}' for name in state if name not in known]
+    unexpected = [name for name in state if name not in known]
+    problems += [f'unexpected {name}.{did_you_mean(name, required)}' for name in unexpected[:LISTED]]
+    problems += [f'unexpected {name}' for name in unexpected[LISTED:]]
     problems += [
         f'{name} has shape {tuple(state[name].shape)}, the model needs {tuple(known[name].shape)}'
         for name in known
         if name in state and state[name].shape != known[name].shape
     ]
     if problems:
+        more = f'\n  and {len(problems) - LISTED} more' if len(problems) > LISTED else ''
         raise CheckpointError(
-            f'the checkpoint does not fit {type(model).__name__}:\n  ' + '\n  '.join(problems[:20]) + hint
+            f'the checkpoint does not fit {type(model).__name__}: {_other_tower(model, state)}\n  '
+            + '\n  '.join(problems[:LISTED])
+            + more
+            + hint
         )
+
+
+def _other_tower(model: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """A sentence about an image tower of another architecture than the model's, or nothing."""
+    theirs, ours = describe_image_tower(state), describe_image_tower(model.state_dict())
+    return '' if None in (theirs, ours) or theirs == ours else f'it holds {theirs}, the config builds {ours}'
 
 
 def describe_run(runner: Runner, model: nn.Module, config: str, progress: Mapping[str, Any]) -> dict[str, Any]:

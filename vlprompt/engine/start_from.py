@@ -12,6 +12,7 @@ from torch import nn
 from vlprompt.engine.checkpoint import RESUME_FILE, check_base, read_checkpoint
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean
+from vlprompt.tensor_files import find_state, require_finite
 
 
 def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | None = None) -> list[str]:
@@ -43,7 +44,7 @@ def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | No
     path = newest_checkpoint(checkpoint)
     content = read_checkpoint(path)
     check_base(model, content)
-    state, known = content['state_dict'], model.state_dict()
+    state, known = find_state(content, path), model.state_dict()
     problems = [
         f'start_from.keys: {pattern!r} matches no tensor of the checkpoint.{did_you_mean(pattern, state)}'
         for pattern in keys
@@ -56,6 +57,7 @@ def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | No
         elif known[name].shape != state[name].shape:
             shapes = tuple(state[name].shape), tuple(known[name].shape)
             problems.append(f'{name} has shape {shapes[0]} in the checkpoint, the model needs {shapes[1]}')
+    require_finite(state, carried, str(path))
     if problems:
         raise CheckpointError(f'training cannot start from {path}:\n  ' + '\n  '.join(problems[:20]))
     model.load_state_dict({name: state[name] for name in carried}, strict=False)
@@ -82,4 +84,7 @@ def newest_checkpoint(path: str | Path) -> Path:
     resume = path / RESUME_FILE
     if not resume.is_file():
         raise FileNotFoundError(f'no training has left a checkpoint in {path} ({resume} does not exist)')
-    return path / read_checkpoint(resume)['checkpoint']
+    newest = read_checkpoint(resume).get('checkpoint')
+    if not isinstance(newest, str):
+        raise CheckpointError(f'{resume} does not name a checkpoint: it was not written by a training of this package')
+    return path / newest

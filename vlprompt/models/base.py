@@ -39,6 +39,8 @@ class PromptTunedMixin:
     """Whether the class names are provisional until the data are known, as if a config names a dataset."""
     data_arguments: tuple[str, ...] = ()
     """Constructor arguments, and attributes of the same name, that follow the data if a config leaves them out."""
+    unset_tensors: tuple[str, ...] = ()
+    """Tensors that hold NaN until a run fills them; all others in a checkpoint must be finite."""
     clip: CLIP
     class_names: tuple[str, ...]
     _size_warned = False

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vlprompt.clip.architectures import HEAD_WIDTH
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokens import PromptTokens
-from vlprompt.compat.official.registry import State, converter, describer
+from vlprompt.compat.official.registry import State, converter, describer, refuse_unread, require
 
 SIZES = ((256, 128), (256, 256), (384, 128), (384, 384), (224, 224))
 """Candidate heights and widths in pixels for a position embedding; the first match is used."""
@@ -30,13 +31,14 @@ _RENAMED = (
 )
 
 
-def _require(state: State, method: str, *keys: str) -> None:
-    for key in keys:
-        if key not in state:
-            raise KeyError(
-                f'{method}: the checkpoint has no {key!r}; it holds {", ".join(sorted(state)[:8]) or "no tensors"}. '
-                'Is it a checkpoint of CLIP-ReID?'
-            )
+_KNOWN = ('prompt_learner.', 'text_encoder.', 'logit_scale', 'classifier', 'bottleneck', 'image_encoder.', 'cv_embed')
+"""Beginnings of the names in checkpoints of CLIP-ReID."""
+
+
+def _check(state: State, method: str, *names: str) -> None:
+    """Raise if a name is missing, or if there are tensors that CLIP-ReID does not have."""
+    require(state, method, *names)
+    refuse_unread(method, (name for name in state if not name.startswith(_KNOWN)))
 
 
 @converter('clip-reid')
@@ -46,7 +48,7 @@ def convert_clip_reid(state: State) -> State:
     The text tower is not kept; if there are prompts, their text features are computed once as ``prototypes``.  The
     side information of a ResNet, which was never used, is dropped.
     """
-    _require(state, 'clip-reid', 'classifier.weight', 'classifier_proj.weight', 'bottleneck.weight')
+    _check(state, 'clip-reid', 'classifier.weight', 'classifier_proj.weight', 'bottleneck.weight', *_tower(state))
     converted = {}
     for key, value in state.items():
         for pattern, name in _RENAMED:
@@ -63,7 +65,7 @@ def convert_clip_reid(state: State) -> State:
 def convert_clip_reid_prompts(state: State) -> State:
     """First or second phase -> :class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`, with text tower."""
     keys = [f'prompt_learner.{name}' for name in ('cls_ctx', 'token_prefix', 'token_suffix')]
-    _require(state, 'clip-reid-prompts', *keys, 'text_encoder.positional_embedding')
+    _check(state, 'clip-reid-prompts', *keys)
     context, start, suffix = (state[key].float() for key in keys)
     converted = {
         'prompt.context': context,
@@ -79,15 +81,18 @@ def convert_clip_reid_prompts(state: State) -> State:
 def _prototypes(state: State) -> Tensor:
     """(K, D) text features of all identities in float32."""
     prefix = 'text_encoder.'
+    require(state, 'clip-reid-prompts', *(f'{prefix}{name}' for name in ('positional_embedding', 'text_projection')))
     own = {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
     length, width = own['positional_embedding'].shape
+    if width > HEAD_WIDTH and width % HEAD_WIDTH:
+        raise ValueError(f'clip-reid-prompts: a text tower of width {width} has no heads of {HEAD_WIDTH} channels')
     layers = len({key.split('.')[2] for key in own if key.startswith('transformer.resblocks.')})
     text = TextEncoder(
         embed_dim=own['text_projection'].shape[1],
         context_length=length,
         vocab_size=1,  # the words are embedded already
         width=width,
-        heads=max(1, width // 64),
+        heads=max(1, width // HEAD_WIDTH),
         layers=layers,
     )
     text.load_state_dict(own | {'token_embedding.weight': torch.zeros(1, width)})
@@ -99,15 +104,33 @@ def _prototypes(state: State) -> Tensor:
     return text(PromptTokens(start, suffix, eot))[0]
 
 
+def _tower(state: State) -> tuple[str, ...]:
+    """Names that the image tower needs, of a ResNet or a ViT."""
+    resnet = 'image_encoder.attnpool.positional_embedding'
+    vit = ('image_encoder.conv1.weight', 'image_encoder.positional_embedding')
+    return (resnet,) if resnet in state else vit
+
+
 @describer('clip-reid')
-def describe_clip_reid(state: State) -> dict[str, Any]:
-    """Numbers of identities, cameras and viewpoints, and the grid of patches, from the shapes."""
+def describe_clip_reid(state: State, num_views: int | None = None) -> dict[str, Any]:
+    """Numbers of identities, cameras and viewpoints, and the grid of patches.
+
+    Args:
+        state: the official state dict.
+        num_views: viewpoints of the dataset.  The shapes only tell cameras times viewpoints; None: those of VeRi-776
+            if the sizes are its own, else one.
+
+    Raises:
+        ValueError: there is no side information, or its rows are no multiple of ``num_views``.
+    """
     data: dict[str, Any] = dict(num_ids=len(state['classifier.weight']))
     rows = len(state['cv_embed']) if 'cv_embed' in state else None
-    if (data['num_ids'], rows) == (VERI['num_ids'], VERI['rows']):
+    if num_views is not None and (rows is None or rows % num_views):
+        raise ValueError(f'clip-reid: num_views={num_views}, but cv_embed has {rows or "no"} rows')
+    if num_views is None and (data['num_ids'], rows) == (VERI['num_ids'], VERI['rows']):
         data |= {key: VERI[key] for key in ('num_cameras', 'num_views')}
     elif rows is not None:
-        data |= dict(num_cameras=rows, num_views=1)
+        data |= dict(num_cameras=rows // (num_views or 1), num_views=num_views or 1)
     return dict(data_arguments=data, geometry=_geometry(state))
 
 

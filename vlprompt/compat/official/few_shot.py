@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 
-from vlprompt.compat.official.registry import State, converter
-from vlprompt.messages import enumerate_names
+from vlprompt.compat.official.registry import State, converter, refuse_unread, require
 
 _CLIP = ('image_encoder.', 'text_encoder.', 'logit_scale')
 _OF_CLASSES = ('token_prefix', 'token_suffix')
@@ -21,16 +20,12 @@ def _learner(state: State, method: str) -> State:
     """
     learner = {k.removeprefix('prompt_learner.'): v for k, v in state.items() if k.startswith('prompt_learner.')}
     learner = learner or {k: v for k, v in state.items() if not k.startswith(_CLIP)}
-    if 'ctx' not in learner:
-        raise KeyError(
-            f'{method}: the checkpoint has no "ctx"; it holds {", ".join(sorted(state)[:8]) or "no tensors"}. '
-            f'Is it a checkpoint of {method}?'
-        )
+    require(learner, method, 'ctx')
     learner |= {k: v for k, v in state.items() if k.startswith(_CLIP) and _LEARNED_IN_CLIP in k}
     return {k: v.float() for k, v in learner.items() if k not in _OF_CLASSES}
 
 
-def _whose(names: Sequence[str]) -> str:
+def _whose(names: Iterable[str]) -> str:
     """The method that learns tensors of these names, as a hint."""
     for part, method in (
         ('meta_net.', '"cocoop"'),
@@ -51,18 +46,9 @@ def _rename(state: State, method: str, names: dict[str, str]) -> State:
         ValueError: the checkpoint holds learned tensors that the method does not have.
     """
     learner = _learner(state, method)
-    unread = sorted(learner.keys() - names)
-    if unread:
-        raise ValueError(
-            f'{method}: {len(unread)} learned tensors of the checkpoint would not be read: '
-            f'{enumerate_names(unread)}{_whose(unread)}'
-        )
-    missing = sorted(names.keys() - learner)
-    if missing:
-        raise KeyError(
-            f'{method}: the checkpoint has no {enumerate_names(missing)}; it holds {enumerate_names(sorted(learner))}. '
-            f'Is it a checkpoint of {method}?'
-        )
+    unread = learner.keys() - names
+    refuse_unread(method, unread, _whose(unread))
+    require(learner, method, *names)
     return {ours: learner[theirs] for theirs, ours in names.items()}
 
 
@@ -88,6 +74,12 @@ def convert_plot(state: State) -> State:
         raise ValueError(
             f'plot: ctx must be (prompts, n_ctx, width), got {shape}; '
             'a 2-D ctx is a CoOp checkpoint: convert it as "coop"'
+        )
+    prefix = state.get('token_prefix', state.get('prompt_learner.token_prefix'))
+    if prefix is not None and len(prefix) == shape[0]:  # of PLOT one row for each prompt of each class
+        raise ValueError(
+            f'plot: ctx {shape} has one context for each of {len(prefix)} classes; this is a CoOp checkpoint with '
+            'class-specific contexts: convert it as "coop"'
         )
     return converted
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from vlprompt.clip.timm_vit import from_timm_names
 from vlprompt.clip.weights import state_sha256
-from vlprompt.compat.official.registry import State, converter, describer
+from vlprompt.compat.official.registry import State, converter, describer, refuse_unread, require
+from vlprompt.messages import enumerate_names
 
 _LPT = {
     'Prompt_Tokens': 'tuner.prompt.tokens',
@@ -21,6 +22,8 @@ _LPT = {
     'Prompt_Keys': 'tuner.pool.keys',
     'head.weight': 'head.weight',
 }
+_TRUNK = 'enc.'
+"""The frozen trunk in a whole model of VPT."""
 _FIRST, _DEEPER = ('shallow_prompt', 'prompt_embeddings'), ('deep_prompt', 'deep_prompt_embeddings')
 
 
@@ -30,12 +33,10 @@ def convert_lpt(state: State) -> State:
 
     A phase-1 file has no group prompts.
     """
-    found = {ours: state.get(f'prompt_learner.{theirs}') for theirs, ours in _LPT.items()}
-    if found['tuner.prompt.tokens'] is None or found['head.weight'] is None:
-        raise KeyError(
-            'lpt: the checkpoint has no "prompt_learner.Prompt_Tokens" or no "prompt_learner.head.weight"; it holds '
-            f'{", ".join(sorted(state)[:8]) or "no tensors"}. Is it a checkpoint of LPT?'
-        )
+    names = {f'prompt_learner.{theirs}': ours for theirs, ours in _LPT.items()}
+    require(state, 'lpt', 'prompt_learner.Prompt_Tokens', 'prompt_learner.head.weight')
+    refuse_unread('lpt', (name for name in state if name.startswith('prompt_learner.') and name not in names))
+    found = {ours: state.get(theirs) for theirs, ours in names.items()}
     if (found['tuner.pool.tokens'] is None) != (found['tuner.pool.keys'] is None):
         raise KeyError('lpt: the checkpoint has group prompts without keys, or keys without group prompts')
     width = found['tuner.prompt.tokens'].shape[-1]
@@ -65,21 +66,30 @@ def convert_vpt(state: State) -> State:
     first, deeper = _ending(state, _FIRST), _ending(state, _DEEPER)
     if first is None:
         raise KeyError(
-            f'vpt: the checkpoint has none of {", ".join(_FIRST)}; it holds '
-            f'{", ".join(sorted(state)[:8]) or "no tensors"}. Is it a checkpoint of VPT?'
+            f'vpt: the checkpoint has none of {", ".join(_FIRST)}; it holds {enumerate_names(sorted(state))}. '
+            'Is it a checkpoint of VPT?'
         )
+    unread = [name for name in state if not name.startswith(_TRUNK) and not _is_read(name)]
+    heads = [name for name in state if name.startswith('head.')]
+    if len(heads) > 2:
+        unread += heads
+    refuse_unread('vpt', unread, '; a head of several layers has no place here' if len(heads) > 2 else '')
     if first.dim() != 3 or (deeper is not None and deeper.shape[1:] != first.shape[1:]):
         shapes = tuple(first.shape), None if deeper is None else tuple(deeper.shape)
         raise ValueError(f'vpt: expected prompts (1, P, D) and (L - 1, P, D), got {shapes[0]} and {shapes[1]}')
     converted = {'tuner.prompt.tokens': (first if deeper is None else torch.cat([first, deeper])).float()}
     for part in ('weight', 'bias'):
-        heads = [tensor for name, tensor in state.items() if name.startswith('head.') and name.endswith(f'.{part}')]
-        if len(heads) == 1:
-            converted[f'head.{part}'] = heads[0].float()
         for name, tensor in state.items():
+            if name.startswith('head.') and name.endswith(f'.{part}'):
+                converted[f'head.{part}'] = tensor.float()
             if name.endswith(f'prompt_proj.{part}'):
                 converted[f'tuner.prompt.projection.{part}'] = tensor.float()
     return converted
+
+
+def _is_read(name: str) -> bool:
+    parts = name.split('.')
+    return parts[-1] in _FIRST + _DEEPER or parts[0] == 'head' or 'prompt_proj' in parts
 
 
 def _ending(state: State, names: tuple[str, ...]) -> Tensor | None:

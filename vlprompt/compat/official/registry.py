@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
+
+from vlprompt.messages import enumerate_names
+from vlprompt.tensor_files import find_state, require_finite
 
 State = dict[str, Tensor]
 Converter = Callable[[State], State]
@@ -37,9 +38,20 @@ def describer(method: str) -> Callable[[Callable], Callable]:
     return register
 
 
-def describe(method: str, checkpoint: dict) -> dict[str, Any]:
-    """Entries of ``meta['vlprompt']`` that a converted checkpoint gets besides the usual ones."""
-    return DESCRIBERS[method](_tensors(checkpoint)) if method in DESCRIBERS else {}
+def describe(method: str, checkpoint: dict, **options: Any) -> dict[str, Any]:
+    """Entries of ``meta['vlprompt']`` that a converted checkpoint gets besides the usual ones.
+
+    Args:
+        method: of the converter.
+        checkpoint: as for :func:`convert`.
+        **options: of the method, for what the shapes do not tell.
+
+    Raises:
+        KeyError, ValueError: as of :func:`convert`, or an option that the method does not take.
+    """
+    if options and method != 'clip-reid':
+        raise ValueError(f'{method}: takes no {", ".join(options)}')
+    return DESCRIBERS[method](find_state(checkpoint, method), **options) if method in DESCRIBERS else {}
 
 
 def convert(method: str, checkpoint: dict) -> State:
@@ -47,15 +59,36 @@ def convert(method: str, checkpoint: dict) -> State:
 
     Raises:
         KeyError: no converter of that name, or the learned tensor is missing.
-        ValueError: the tensors have the shape of another method.
+        ValueError: the tensors have the shape of another method, or some of them would be dropped.
     """
     if method not in CONVERTERS:
         raise KeyError(f'no converter for {method!r}; there are {", ".join(sorted(CONVERTERS))}')
-    return CONVERTERS[method](_tensors(checkpoint))
+    state = find_state(checkpoint, method)
+    require_finite(state, state, method)
+    return CONVERTERS[method](state)
 
 
-def _tensors(checkpoint: dict) -> State:
-    """The tensors of a checkpoint, without the prefix of a wrapper for several GPUs."""
-    state = checkpoint.get('state_dict', checkpoint)
-    tensors = {k: torch.as_tensor(v) for k, v in state.items() if isinstance(v, (Tensor, np.ndarray))}
-    return {k.removeprefix('module.'): v for k, v in tensors.items()}
+def require(state: State, method: str, *names: str) -> None:
+    """Raise a KeyError if the state dict lacks one of the names."""
+    missing = [name for name in names if name not in state]
+    if missing:
+        raise KeyError(
+            f'{method}: the checkpoint has no {enumerate_names(missing)}; it holds {enumerate_names(sorted(state))}. '
+            f'Is it a checkpoint of {method}?'
+        )
+
+
+def refuse_unread(method: str, names: Iterable[str], hint: str = '') -> None:
+    """Raise a ValueError if learned tensors would be dropped.
+
+    Args:
+        method: of the converter.
+        names: of the tensors that it neither reads nor drops on purpose.
+        hint: ends the message.
+    """
+    names = sorted(names)
+    if names:
+        raise ValueError(
+            f'{method}: {len(names)} learned tensors of the checkpoint would not be read: '
+            f'{enumerate_names(names)}{hint}'
+        )

@@ -71,6 +71,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     """
 
     base_prefixes = ('visual.',)
+    unset_tensors = ('prototypes',)
     data_arguments = ('num_ids', 'num_cameras', 'num_views')
     nested = dict(clip=build_clip)
     class_tensors = ('head.classifier.weight', 'head_proj.classifier.weight', 'prototypes')
@@ -223,6 +224,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
                 remedy = (
                     f'leave model.{name} out of the config to follow the training data'
                     if training
-                    else "set model.sie.at_test='mean' to test on data of other cameras"
+                    else f'set model.{name}={theirs} if the checkpoint counts them otherwise (their product is that of '
+                    "cameras and viewpoints), or model.sie.at_test='mean' to test on data of other cameras"
                 )
                 raise ConfigError(f'{what} has {name}={theirs}, but the model was built for {ours}: {remedy}')
