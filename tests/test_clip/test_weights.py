@@ -1,5 +1,6 @@
 """Reading weights from files, tags and the package."""
 
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from torch import nn
 from tests.conftest import MICRO
 from vlprompt.clip import CLIP, build_clip
 from vlprompt.clip import build as build_module
+from vlprompt.clip.architectures import architecture_of, describe_image_tower
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding, unpack
 from vlprompt.clip.weights import state_sha256, to_openai_names
 
@@ -267,3 +269,114 @@ def test_import_is_plain_torch():
     code = 'import sys, vlprompt.clip; print({"mmengine", "mmcv", "mmseg", "mmdet", "open_clip"} & set(sys.modules))'
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == 'set()'
+
+
+class TestWhatShapesDoNotTell:
+    """Heads and activation: from ``open_clip_config.json``, the architecture or the kind of file; or assumed aloud."""
+
+    def options(self, folder, **changes):
+        vision, text = dict(head_width=32), dict(heads=4)
+        model = dict(embed_dim=24, quick_gelu=False, vision_cfg=vision, text_cfg=text) | changes
+        (folder / 'open_clip_config.json').write_text(json.dumps(dict(model_cfg=model, preprocess_cfg={})), 'utf-8-sig')
+
+    def test_config_of_open_clip_beside_the_file(self, model, openai_state, tmp_path, caplog):
+        self.options(tmp_path)
+        built = build_clip(weights=write('state dict', openai_state, tmp_path))
+        assert built.arch.vision_head_width == 32
+        assert built.arch.vision_heads == built.arch.vision_attention_width // 32
+        assert built.text.transformer.resblocks[0].attn.heads == 4
+        assert not built.quick_gelu
+        assert not caplog.records
+        with pytest.raises(
+            ValueError, match=r'the weights have transformer_heads=4, but arch .* has transformer_heads=1'
+        ):
+            build_clip(dict(SMALL['vit' if model.arch.is_vit else 'rn'], vision_head_width=32), tmp_path / 'weights.pt')
+
+    def test_broken_config_of_open_clip(self, openai_state, tmp_path):
+        path = write('state dict', openai_state, tmp_path)
+        for text in ('{', '{}', '{"model_cfg": {"vision_cfg": {}}}', '[1]'):
+            (tmp_path / 'open_clip_config.json').write_text(text)
+            with pytest.raises(ValueError, match=r'open_clip_config\.json: not a config of open_clip'):
+                build_clip(weights=path)
+
+    def test_assumptions_are_logged(self, model, openai_state, tmp_path, caplog):
+        path = write('state dict', openai_state, tmp_path)
+        assert build_clip(weights=path).quick_gelu
+        heads, activation = (record.getMessage() for record in caplog.records)
+        assert 'weights.pt does not say how many attention heads it has: assuming' in heads
+        assert "weights.pt does not say its activation: assuming OpenAI's QuickGELU" in activation
+        caplog.clear()
+        arch = SMALL['vit' if model.arch.is_vit else 'rn']
+        build_clip(arch, path, quick_gelu=True)
+        assert not caplog.records
+
+    @pytest.mark.filterwarnings('ignore')
+    def test_an_archive_of_openai_is_known(self, openai_state, tmp_path, caplog):
+        assert build_clip(weights=write('torchscript', openai_state, tmp_path), arch=None).quick_gelu
+        assert all('activation' not in record.getMessage() for record in caplog.records)
+
+    def test_the_name_of_an_architecture_tells(self, monkeypatch, tmp_path):
+        torch.save({'a': torch.zeros(1)}, tmp_path / 'x.pt')
+        for name, expected in (('ViT-B-16-quickgelu', True), ('ViT-B/16', None)):
+            wanted = build_module.find_architecture(name)
+            assert build_module._read(name, wanted, tmp_path / 'x.pt')[2].quick_gelu is expected
+        self.options(tmp_path)
+        with pytest.raises(ValueError, match=r'has QuickGELU, but .*open_clip_config\.json says GELU'):
+            build_module._read('ViT-B-16-quickgelu', build_module.find_architecture('ViT-B/16'), tmp_path / 'x.pt')
+
+    @pytest.mark.parametrize(('width', 'head'), [(1280, 80), (1408, 88), (1664, 104)])
+    def test_wide_towers_have_wide_heads(self, width, head):
+        state = {
+            'visual.proj': torch.empty(width, 8, device='meta'),
+            'visual.conv1.weight': torch.empty(width, 3, 14, 14, device='meta'),
+            'visual.positional_embedding': torch.empty(257, width, device='meta'),
+            'visual.transformer.resblocks.0.mlp.c_fc.weight': torch.empty(4 * width, width, device='meta'),
+            'text.token_embedding.weight': torch.empty(100, 64, device='meta'),
+            'text.positional_embedding': torch.empty(77, 64, device='meta'),
+            'text.text_projection': torch.empty(64, 8, device='meta'),
+        }
+        arch = architecture_of(state, 'x.pt')
+        assert (arch.vision_head_width, arch.vision_heads) == (head, width // head)
+        with pytest.raises(
+            ValueError, match=rf'no published ViT of width {width} has heads of 64 channels.* {head} in'
+        ):
+            architecture_of(state, 'x.pt', vision_head_width=64)
+        hidden = 'visual.transformer.resblocks.0.mlp.c_fc.weight'
+        with pytest.raises(ValueError, match=r'mlp\.c_fc\.weight \(6144 rows'):
+            architecture_of(state | {hidden: torch.empty(6144, width, device='meta')}, 'x.pt')
+
+    def test_an_unknown_wide_tower_is_refused(self):
+        sizes = dict(SMALL['vit'], vision_width=1152, vision_patch_size=16)
+        with pytest.raises(ValueError, match='no published ViT of width 1152 has heads of 64 channels'):
+            CLIP(sizes)
+
+    def test_names_of_other_libraries_get_a_hint(self):
+        for key, hint in (('text_model.x', 'transformers library'), ('visual.trunk.x', 'one of timm')):
+            with pytest.raises(ValueError, match=hint):
+                architecture_of({key: torch.zeros(1)})
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('RN50', 'a ResNet-50'),
+        ('RN101', 'a ResNet-101'),
+        ('RN50x4', 'a ResNet-50x4'),
+        ('ViT-B/16', 'a ViT-B/16'),
+        ('ViT-L/14', 'a ViT-L/14'),
+        ('micro-rn', 'a ResNet with (1, 2, 2, 1) blocks, 16 wide'),
+        ('micro-vit', 'a ViT with 4 blocks of width 128 and patches of 16 pixels'),
+    ],
+)
+def test_an_image_tower_is_recognised_under_any_prefix(name, words):
+    with torch.device('meta'):
+        state = CLIP(name).state_dict()
+    assert describe_image_tower({f'backbone.{key}': value for key, value in state.items()}) == words
+    assert describe_image_tower({'a': torch.zeros(1)}) is None
+
+
+def test_weights_that_are_not_finite_are_refused(openai_state, tmp_path):
+    openai_state['ln_final.bias'][0] = torch.nan
+    openai_state['attn_mask'] = torch.full((2, 2), -torch.inf)
+    with pytest.raises(ValueError, match=r'weights\.pt: 1 tensors hold NaN or infinity \(ln_final\.bias\)'):
+        build_clip(weights=write('state dict', openai_state, tmp_path))

@@ -9,10 +9,12 @@ import torch
 from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO, ROOT
+from tools.model_converters import official as converter_tool
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
-from vlprompt.compat.official import convert
+from vlprompt.compat.official import CONVERTERS, convert, describe
+from vlprompt.errors import CheckpointError
 
 NAMES = ['face', 'sea_lion', 'okapi']
 WIDTH, N_CTX, TAIL = 32, 16, 60
@@ -245,3 +247,85 @@ def test_other_dense_checkpoints_are_named():
 def test_other_segmentation_checkpoints_are_named():
     with pytest.raises(KeyError, match='contexts'):
         convert('denseclip-seg', {'backbone.conv1.weight': torch.zeros(1)})
+
+
+WRONG = {
+    'class-specific CoOp as PLOT': ('plot', official(torch.zeros(3, N_CTX, WIDTH), 3), 'class-specific .*"coop"'),
+    'CLIP-ReID with a module more': (
+        'clip-reid',
+        {name: torch.zeros(2) for name in ('classifier.weight', 'adapter.weight')}
+        | {'classifier_proj.weight': torch.zeros(2), 'bottleneck.weight': torch.zeros(2)}
+        | {'image_encoder.conv1.weight': torch.zeros(2), 'image_encoder.positional_embedding': torch.zeros(2)},
+        r'1 learned tensors .*adapter\.weight',
+    ),
+    'CLIP-ReID without a tower': (
+        'clip-reid',
+        {f'{name}.weight': torch.zeros(2) for name in ('classifier', 'classifier_proj', 'bottleneck')},
+        r'no image_encoder\.conv1\.weight, image_encoder\.positional_embedding',
+    ),
+    'CLIP-ReID prompts without a text tower': (
+        'clip-reid-prompts',
+        {f'prompt_learner.{name}': torch.zeros(2, 1, 8) for name in ('cls_ctx', 'token_prefix', 'token_suffix')},
+        r'no text_encoder\.positional_embedding',
+    ),
+    'LPT with a parameter more': (
+        'lpt',
+        {f'prompt_learner.{name}': torch.zeros(2, 2) for name in ('Prompt_Tokens', 'head.weight', 'scale')},
+        r'prompt_learner\.scale',
+    ),
+    'VPT with a head of several layers': (
+        'vpt',
+        {'enc.transformer.prompt_embeddings': torch.zeros(1, 2, 4)}
+        | {f'head.{layer}.{part}': torch.zeros(2) for layer in (0, 2) for part in ('weight', 'bias')},
+        r'head\.0\.bias.*head of several layers',
+    ),
+    'VPT with a side network': (
+        'vpt',
+        {'shallow_prompt': torch.zeros(1, 2, 4), 'side.conv1.weight': torch.zeros(1)},
+        r'side\.conv1\.weight',
+    ),
+    'a value that is not finite': ('coop', {'ctx': torch.full((4, 8), torch.nan)}, r'NaN or infinity \(ctx\)'),
+    'no tensors': ('coop', dict(state_dict={}), 'holds no state dict'),
+    'a whole model': ('coop', dict(state_dict={'ctx': 'text', 'a': torch.zeros(1)}), "'ctx' is no tensor but a str"),
+}
+
+
+@pytest.mark.parametrize('case', WRONG)
+def test_nothing_learned_is_dropped(case):
+    method, content, message = WRONG[case]
+    with pytest.raises((KeyError, ValueError), match=message):
+        convert(method, content)
+
+
+@pytest.mark.parametrize('method', sorted(CONVERTERS))
+def test_a_file_of_another_method_is_one_line_with_its_name(method, tmp_path, monkeypatch, capsys):
+    """Any file given to any converter, whatever is wrong with its shapes."""
+    others = [official(torch.zeros(4, N_CTX, WIDTH), 12), official_cocoop(), official_maple()]
+    others += [content if 'state_dict' in content else dict(state_dict=content) for _, content, _ in WRONG.values()]
+    messages = {}
+    for number, content in enumerate(others):
+        torch.save(content, tmp_path / f'{number}.pth')
+        monkeypatch.setattr(
+            sys, 'argv', ['official.py', method, str(tmp_path / f'{number}.pth'), str(tmp_path / 'out')]
+        )
+        try:
+            converter_tool.main()
+        except CheckpointError as error:
+            messages[number] = str(error)
+    assert len(messages) >= len(others) - 1
+    assert all(f'{number}.pth' in message for number, message in messages.items())
+    capsys.readouterr()
+
+
+def test_viewpoints_of_side_information_are_an_option():
+    state = {'classifier.weight': torch.zeros(7, 4), 'cv_embed': torch.zeros(18, 4)}
+    state |= {
+        'image_encoder.conv1.weight': torch.zeros(4, 3, 16, 16),
+        'image_encoder.positional_embedding': torch.zeros(129, 4),
+    }
+    assert describe('clip-reid', state)['data_arguments'] == dict(num_ids=7, num_cameras=18, num_views=1)
+    assert describe('clip-reid', state, num_views=3)['data_arguments'] == dict(num_ids=7, num_cameras=6, num_views=3)
+    with pytest.raises(ValueError, match='num_views=4, but cv_embed has 18 rows'):
+        describe('clip-reid', state, num_views=4)
+    with pytest.raises(ValueError, match='coop: takes no num_views'):
+        describe('coop', official(torch.zeros(N_CTX, WIDTH), 3), num_views=3)

@@ -8,6 +8,8 @@ import torch
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
+from tests.conftest import MICRO
+from vlprompt.clip import CLIP
 from vlprompt.engine import load_trained, read_checkpoint
 from vlprompt.engine.checkpoint import describe_model, load_whole, to_plain_values, trained_state, write_checkpoint
 from vlprompt.engine.runner import PromptRunner
@@ -166,3 +168,93 @@ def test_plain_values_survive_weights_only_loading(tmp_path):
     assert loaded['names'] == ('a', 'b')
     assert (loaded['score'], loaded['path'], loaded['n']) == (1.5, str(tmp_path), None)
     assert loaded['palette'].shape == (2, 3)
+
+
+class Towers(nn.Module):
+    """A model with a frozen CLIP of two towers and one learned tensor, on random weights."""
+
+    base_source = class_names = None
+
+    def __init__(self, arch='RN50'):
+        super().__init__()
+        self.clip = nn.Module()
+        self.clip.visual, self.clip.text = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.context = nn.Parameter(torch.randn(4, 3))
+        self.clip.requires_grad_(False)
+
+    def trained_state_dict(self):
+        return self.state_dict()
+
+
+def test_part_of_a_frozen_tower_is_an_error():
+    """A converted file may hold no tower, or only one of the two; half a tower would leave the rest random."""
+    converted = dict(meta=dict(vlprompt={}), state_dict={'context': torch.ones(4, 3)})
+    model = Towers()
+    load_trained(model, converted)
+    assert torch.equal(model.context.detach(), torch.ones(4, 3))
+    text = {f'clip.text.{name}': tensor for name, tensor in nn.Linear(2, 2).state_dict().items()}
+    load_trained(model, dict(converted, state_dict=converted['state_dict'] | text))
+    assert torch.equal(model.clip.text.weight, text['clip.text.weight'])
+    del text['clip.text.bias']
+    with pytest.raises(CheckpointError, match=r'\n  missing clip\.text\.bias \(2,\)'):
+        load_trained(model, dict(converted, state_dict=converted['state_dict'] | text))
+
+
+def test_other_architectures_are_named_before_the_list():
+    class Model(nn.Module):
+        base_source = class_names = None
+
+        def __init__(self, arch):
+            super().__init__()
+            with torch.device('meta'):
+                self.visual = CLIP(arch).visual
+
+        def trained_state_dict(self):
+            return self.state_dict()
+
+    theirs, ours = Model('RN101'), Model('RN50')
+    with pytest.raises(CheckpointError) as error:
+        load_trained(ours, dict(state_dict=theirs.state_dict()))
+    first, *problems, more = str(error.value).split('\n')
+    assert first.endswith('it holds a ResNet-101, the config builds a ResNet-50')
+    assert (len(problems), more) == (
+        20,
+        f'  and {len(set(theirs.state_dict()) - set(ours.state_dict())) - 20 + 2} more',
+    )
+
+
+def test_other_architectures_of_whole_models_are_named():
+    theirs, ours = (nn.Sequential(CLIP(MICRO[form]).visual) for form in ('vit', 'rn'))
+    with pytest.raises(CheckpointError, match=r'it holds a ViT with 2 blocks .*, the config builds a ResNet with'):
+        load_whole(ours, dict(state_dict=theirs.state_dict()))
+
+
+def test_checkpoints_that_are_not_finite_are_refused():
+    model = Prompt()
+    with torch.no_grad():
+        model.context[0, 0] = torch.inf
+    for load in (load_trained, load_whole):
+        with pytest.raises(
+            CheckpointError, match=r'1 tensors hold NaN or infinity \(context\): the training .* failed'
+        ):
+            load(Prompt(), checkpoint_of(model) if load is load_trained else dict(state_dict=model.state_dict()))
+    model.unset_tensors = ('context',)
+    load_trained(model, checkpoint_of(model))
+
+
+@pytest.mark.parametrize(
+    ('meta', 'message'),
+    [
+        ('text', 'meta is a str, not a dictionary'),
+        (dict(vlprompt=[1]), r"meta\['vlprompt'\] is a list, not a dictionary"),
+        (dict(vlprompt=dict(class_names=3)), r"\['class_names'\] is a int, not a list of names"),
+        (dict(vlprompt=dict(class_names=[1])), r"a name in .*\['class_names'\] is no text"),
+        (dict(vlprompt=dict(base='x')), r"\['base'\] is a str, not a dictionary with name and sha256"),
+        (dict(vlprompt=dict(base=dict(name='x'))), r"\['base'\] must have name and sha256"),
+        (dict(vlprompt=dict(geometry=3)), r"\['geometry'\] is a int"),
+    ],
+)
+def test_odd_descriptions_are_errors(tmp_path, meta, message):
+    torch.save(dict(meta=meta, state_dict={'context': torch.zeros(4, 3)}), tmp_path / 'odd.pth')
+    with pytest.raises(CheckpointError, match=rf'odd\.pth: .*{message}'):
+        read_checkpoint(tmp_path / 'odd.pth')
