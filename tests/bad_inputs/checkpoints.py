@@ -42,7 +42,8 @@ def changed(folder: Path, name: str, change) -> Path:
 def content(change):
     def apply(path):
         found = read_checkpoint(path)
-        write_checkpoint(change(found) or found, path)
+        change(found)
+        write_checkpoint(found, path)
 
     return apply
 
@@ -72,8 +73,8 @@ DAMAGE = {
     'a list': (lambda path: torch.save([1], path), 'holds a list'),
 }
 STATE = {
-    'no state_dict': (lambda c: c.pop('state_dict') and None, 'no "state_dict"'),
-    'NaN': (lambda c: c['state_dict']['prompt.context'].fill_(torch.nan) and None, 'NaN or infinity'),
+    'no state_dict': (lambda c: c.pop('state_dict'), 'no "state_dict"'),
+    'NaN': (lambda c: c['state_dict']['prompt.context'].fill_(torch.nan), 'NaN or infinity'),
     'another shape': (
         lambda c: c['state_dict'].update({'prompt.context': torch.zeros(2, 5, 32)}),
         r'prompt\.context has shape',

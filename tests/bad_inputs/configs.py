@@ -91,7 +91,7 @@ def file(name: str, content: str, refused: str) -> None:
 
 file('an unclosed bracket', "_base_ = './tiny.py'\nmodel = dict(\n", r'mine\.py')
 file('an undefined name', "_base_ = './tiny.py'\nmodel = nothing\n", r'mine\.py.*nothing')
-file('a base that does not exist', "_base_ = './tinny.py'\n", r'tinny\.py.*tiny\.py')
+file('a base that does not exist', "_base_ = './tinny.py'\n", r"tinny\.py, which does not exist. Did you mean 'tiny'")
 file('an import that fails', "_base_ = './tiny.py'\ncustom_imports = dict(imports=['nothing_here'])\n", 'nothing_here')
 file('empty', '', r'mine\.py|model')
 file('not Python', 'this is a note\n', r'mine\.py')

@@ -28,7 +28,12 @@ METRICS_FILE = 'test_metrics.json'
 
 def read_config(args: argparse.Namespace) -> Config:
     """The checked config with the options of :func:`~vlprompt.apis.command_line.add_config_options` applied."""
-    cfg = load_config(args.config, config_options(args))
+    options = config_options(args)
+    if 'launcher' in options:
+        raise ConfigError(
+            f'launcher={options["launcher"]!r}: give it by the option --launcher, which would override it'
+        )
+    cfg = load_config(args.config, options)
     if args.seed is not None:
         set_seed(cfg, args.seed)
     return cfg

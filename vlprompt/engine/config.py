@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,14 @@ def _read(path: Path) -> Config:
         if 'Duplicate key' in str(error):
             hint = " Bases must not share keys; a dataset is no base but a value: dataset = 'dtd'."
         raise ConfigError(f'{path}: {error.args[0]}.{hint}') from error
-    except TypeError as error:
-        raise ConfigError(f'{path}: {error}') from error
+    except ImportError as error:
+        first = str(error).partition(', the current sys.path')[0]
+        raise ConfigError(f'{path}: {first}. Correct custom_imports, or add its folder to PYTHONPATH') from error
+    except (TypeError, NameError, ArithmeticError, AttributeError, ValueError, AssertionError) as error:
+        # a config is Python, which may fail in any of these ways
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        place = f', line {lines[-1]}' if lines else ''
+        raise ConfigError(f'{path}{place}: {error}') from error
 
 
 def _check_phases(cfg: Config) -> None:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 
 from vlprompt.errors import ConfigError
-from vlprompt.messages import did_you_mean
+from vlprompt.messages import did_you_mean, enumerate_names
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(
@@ -52,9 +52,13 @@ def find_config(config: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: no such config; the message names the closest ones.
+        ConfigError: a folder, or a name that several configs have.
     """
     if Path(config).is_file():
         return Path(config)
+    if Path(config).is_dir():
+        known = config_names(config)
+        raise ConfigError(f'config {config} is a folder; it holds {enumerate_names(known) or "no config"}')
     name = str(config).removeprefix('vlprompt::').removesuffix('.py').removeprefix('./').removeprefix('configs/')
     names = config_names(CONFIGS)
     found = [known for known in names if known == name or known.rpartition('/')[2] == name]

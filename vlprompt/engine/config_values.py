@@ -7,6 +7,7 @@ other packages are not annotated reliably; of theirs, a few keys that every run 
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -31,12 +32,21 @@ _POSITIVE_OR_NONE = ('a positive whole number or None', lambda value: value is N
 _COUNT = ('a whole number, at least 0', lambda value: is_whole(value) and value >= 0)
 _COUNT_OR_NONE = ('a whole number, at least 0, or None', lambda value: value is None or _COUNT[1](value))
 _STEP = ('a whole number other than 0', lambda value: is_whole(value) and value != 0)
-_RATE = ('a number, at least 0', lambda value: is_number(value) and value >= 0)
+_RATE = ('a finite number, at least 0', lambda value: is_number(value) and 0 <= value < math.inf)
+_DICTS = (
+    'a list of dicts, in a config file',
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(v, Mapping) for v in value),
+)
+_SWITCH = ('True or False', lambda value: isinstance(value, bool))
 
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     batch_size=_POSITIVE,
     base_batch_size=_POSITIVE,
     num_workers=_COUNT,
+    persistent_workers=_SWITCH,
+    pin_memory=_SWITCH,
+    drop_last=_SWITCH,
+    accumulative_counts=_POSITIVE,
     max_epochs=_POSITIVE,
     max_iters=_POSITIVE,
     val_begin=_COUNT,
@@ -48,6 +58,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     weight_decay=_RATE,
     momentum=_RATE,
     T_max=_POSITIVE_OR_NONE,
+    vis_backends=_DICTS,
 )
 """Keys outside of models whose values are always checked: a description of valid values, and the test."""
 
