@@ -8,24 +8,32 @@ from mmcv.transforms import BaseTransform
 from torchvision import transforms as T
 from torchvision.transforms import functional as F
 
-from vlprompt.datasets.images import load_image
+from vlprompt.datasets.images import load_sample_image
 from vlprompt.registry import TRANSFORMS
 from vlprompt.structures import ClassificationSample
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``img_path`` as an RGB PIL image, not rotated by EXIF orientation.
+    """Read ``img_path`` as an RGB PIL image; see :mod:`vlprompt.datasets.pixels` for the rule.
 
-    Adds ``img`` and ``ori_shape`` (H, W).
+    Adds ``img``, ``exif`` (its :class:`~vlprompt.datasets.exif.Orientation`) and ``ori_shape`` (H, W).  A PIL image
+    that is ``img`` already is used instead of the file.
+
+    Args:
+        exif_orientation: turn the image upright by its EXIF orientation; False: pixels as they are stored, as in the
+            official code of CoOp and CLIP-ReID.
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file cannot be decoded; the message names it.
+        OSError: it is no regular file, or cannot be decoded; the message names it.
     """
 
+    def __init__(self, exif_orientation: bool = True) -> None:
+        self.exif_orientation = exif_orientation
+
     def transform(self, results: dict) -> dict:
-        image = load_image(results['img_path'])
+        image, results['exif'] = load_sample_image(results, self.exif_orientation)
         results['img'] = image
         results['ori_shape'] = (image.height, image.width)
         return results

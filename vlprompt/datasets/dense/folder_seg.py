@@ -14,7 +14,9 @@ from mmseg.datasets import BaseSegDataset
 
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.datasets.images import decode_indices, find_images, load_image
+from vlprompt.datasets.exif import Orientation
+from vlprompt.datasets.images import find_images, load_image
+from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, TRANSFORMS
 
@@ -147,8 +149,10 @@ class LoadMask(BaseTransform):
             )
         if mask.shape != tuple(results['ori_shape']):
             (h, w), (rows, columns) = mask.shape, results['ori_shape']
+            exif = results.get('exif', Orientation())
             raise ValueError(
                 f'mask {path} is {w} x {h} pixels, but its image {results["img_path"]} is {columns} x {rows}'
+                f'{exif.explains((columns, rows), (w, h))}'
             )
         classes, ignored = results['num_classes'], results['ignore_index']
         foreign = np.setdiff1d(np.unique(mask), [*range(classes), ignored])

@@ -3,7 +3,7 @@
 _base_ = './_shared.py'
 
 data_root = 'data/mine'
-load_image, load_mask = dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask')
+load_mask = dict(type='vlprompt.LoadMask')
 
 train_dataloader = dict(dataset=dict(dataset=dict(type='vlprompt.FolderSegDataset', split='train')))
 val_dataloader = dict(dataset=dict(type='vlprompt.FolderSegDataset', split='val'))
