@@ -135,12 +135,12 @@ def test_broken_images_are_left_out_and_named(config, photographs, tmp_path, cap
     first.write_text('no image')
     second.write_bytes((photographs / '0.png').read_bytes()[:2000])
     options = ['--batch-size', batch_size, '--out', tmp_path / 'out']
-    with pytest.raises(SystemExit, match=rf'^2 of 5 images cannot be read: {first}, {second}$'):
+    with pytest.raises(SystemExit, match=rf'^2 of 5 images are left out: {first}, {second}$'):
         run(config, 'none', first, photographs, second, photographs / '0.png', *options)
     images = json.loads((tmp_path / 'out' / 'predictions.json').read_text())['images']
     assert [Path(image['image']).name for image in images] == ['0.png', '1.png', '0.png']
     assert images[0] == images[2]
-    assert capsys.readouterr().out.startswith(f'{first}: skipped (image {first} cannot be read: ')
+    assert capsys.readouterr().out.startswith(f'{first}: left out (image {first} cannot be read: ')
 
 
 def test_objects_in_words():

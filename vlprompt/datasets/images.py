@@ -59,18 +59,22 @@ def load_sample_image(results: Mapping[str, Any], exif_orientation: bool) -> tup
 
 
 @contextmanager
-def naming_image(path: str | Path) -> Iterator[None]:
-    """Errors that an image causes in transforms or in a model name it.
+def naming_image(path: Callable[[], str]) -> Iterator[None]:
+    """Errors that an image causes in its transforms name it.
+
+    Args:
+        path: gives the file of the image; called after an error.
 
     Raises:
-        ValueError: one was raised inside whose message does not contain ``path``, or OpenCV failed.
+        ValueError: OpenCV failed, or a ValueError was raised inside whose message does not name the file.
     """
     try:
         yield
     except (ValueError, cv2.error) as error:
-        if str(path) in str(error):
+        file = path()
+        if file in str(error):
             raise
-        raise ValueError(f'image {path}: {error}') from error
+        raise ValueError(f'image {file}: {error}') from error
 
 
 def is_image(path: Path) -> bool:

@@ -9,6 +9,7 @@ from torchvision import transforms as T
 from torchvision.transforms import functional as F
 
 from vlprompt.datasets.images import load_sample_image
+from vlprompt.errors import ImageSizeError
 from vlprompt.registry import TRANSFORMS
 from vlprompt.structures import ClassificationSample
 
@@ -37,6 +38,10 @@ class LoadImage(BaseTransform):
         results['img'] = image
         results['ori_shape'] = (image.height, image.width)
         return results
+
+
+LARGEST = 178_956_970
+"""Pixels of the largest image, the limit above which Pillow refuses to open a file."""
 
 
 class ImageTransform(BaseTransform):
@@ -90,10 +95,24 @@ class ResizeShorterSide(ImageTransform):
     Args:
         size: in pixels.
         interpolation: ``'bicubic'`` or ``'bilinear'``.
+
+    Raises:
+        ImageSizeError: the result would have more pixels than Pillow takes as safe, as for a line of pixels.
     """
 
     def __init__(self, size: int, interpolation: str = 'bicubic') -> None:
         super().__init__(T.Resize(size, interpolation=T.InterpolationMode(interpolation)))
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        short, long = sorted(results['img'].size)
+        if self.size * (self.size * long // short) > LARGEST:
+            width, height = results['img'].size
+            raise ImageSizeError(
+                f'{results.get("img_path", "an image")} is {width} x {height} pixels, too elongated to be resized to '
+                f'{self.size} pixels on the shorter side; crop it'
+            )
+        return super().transform(results)
 
 
 @TRANSFORMS.register_module()

@@ -46,6 +46,11 @@ def read_image(path: str | Path, exif_orientation: bool = True) -> np.ndarray:
     return np.asarray(load_image(path, lambda content: decode_image(content, exif_orientation)[0]))
 
 
+def panel_height(image: np.ndarray, width: float) -> float:
+    """Height of a panel of ``width`` for an image (H, W, 3): in proportion, unless the image is a line of pixels."""
+    return width * min(max(image.shape[0] / image.shape[1], 0.1), 4)
+
+
 def title_of(path: str | Path, parts: int = 3) -> str:
     """The last parts of a path as text for a figure, in which matplotlib finds no formula."""
     return printable(str(Path(*Path(path).parts[-parts:]))).replace('$', r'\$')

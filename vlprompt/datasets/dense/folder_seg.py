@@ -15,7 +15,7 @@ from mmseg.datasets import BaseSegDataset
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import Orientation
-from vlprompt.datasets.images import find_images, load_image
+from vlprompt.datasets.images import find_images, load_image, naming_image
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, TRANSFORMS
@@ -117,6 +117,11 @@ class FolderSegDataset(BaseSegDataset):
             )
             for name in names
         ]
+
+    def prepare_data(self, idx: int) -> dict:
+        """Sample ``idx`` through the pipeline, whose errors name the image."""
+        with naming_image(lambda: self.get_data_info(idx)['img_path']):
+            return super().prepare_data(idx)
 
 
 @TRANSFORMS.register_module()
