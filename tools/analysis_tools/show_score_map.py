@@ -44,7 +44,7 @@ from mmengine.structures import BaseDataElement as DataSample
 from torch import Tensor, nn
 
 from vlprompt.apis import load_files, model_from, runs
-from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.dense.palette import mask_palette, voc_palette
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import numbered_name
 from vlprompt.engine.config_check import resolve
@@ -105,7 +105,9 @@ def palette_of(cfg: Config, num_classes: int) -> list:
     if cfg.default_scope == 'mmdet':
         return voc_palette(num_classes + 1)[1:]
     palette = cfg.test_dataloader.dataset.get('palette') or test_set_class(cfg).METAINFO.get('palette')
-    return palette if palette and len(palette) == num_classes else voc_palette(num_classes)
+    if palette and len(palette) == num_classes:
+        return palette
+    return mask_palette(num_classes, bool(option_of(cfg, 'reduce_zero_label')))
 
 
 def score_maps(model: nn.Module, inputs: Tensor, names: list[str] | None) -> Tensor:

@@ -51,7 +51,7 @@ class ImageFiles(Dataset):
         image = self.images[index]
         decoded = isinstance(image, Image.Image)
         source = dict(img=image, img_path=f'image {index}') if decoded else dict(img_path=str(image))
-        with naming_image(lambda: source['img_path']):
+        with naming_image(lambda: source):
             return self.pipeline(dict(**source, sample_idx=index, img_id=index, **self.info))
 
 

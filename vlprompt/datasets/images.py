@@ -59,22 +59,22 @@ def load_sample_image(results: Mapping[str, Any], exif_orientation: bool) -> tup
 
 
 @contextmanager
-def naming_image(path: Callable[[], str]) -> Iterator[None]:
+def naming_image(sample: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
     """Errors that an image causes in its transforms name it.
 
     Args:
-        path: gives the file of the image; called after an error.
+        sample: gives the entries of the dataset for the image, ``img_path`` among them; called after an error.
 
     Raises:
-        ValueError: OpenCV failed, or a ValueError was raised inside whose message does not name the file.
+        ValueError: OpenCV failed, or a ValueError was raised inside whose message names neither image nor mask.
     """
     try:
         yield
     except (ValueError, cv2.error) as error:
-        file = path()
-        if file in str(error):
+        info = sample()
+        if any(info[key] in str(error) for key in ('img_path', 'seg_map_path') if key in info):
             raise
-        raise ValueError(f'image {file}: {error}') from error
+        raise ValueError(f'image {info["img_path"]}: {error}') from error
 
 
 def is_image(path: Path) -> bool:

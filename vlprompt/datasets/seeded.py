@@ -83,7 +83,7 @@ class EpochSeededDataset(EpochSeeded, BaseDataset):
         return super().__getitem__(index)
 
     def load_sample(self, index: int) -> dict:
-        with naming_image(lambda: self.get_data_info(index)['img_path']):
+        with naming_image(lambda: self.get_data_info(index)):
             return self.prepare_data(index)
 
 
@@ -117,5 +117,5 @@ class SeededDataset(EpochSeeded):
         return len(self.dataset)
 
     def load_sample(self, index: int) -> dict:
-        with naming_image(lambda: self.dataset.get_data_info(index)['img_path']):
+        with naming_image(lambda: self.dataset.get_data_info(index)):
             return self.dataset[index]

@@ -120,7 +120,7 @@ class CocoInstances(CocoDataset):
 
     def prepare_data(self, idx: int) -> dict:
         """Sample ``idx`` through the pipeline, whose errors name the image."""
-        with naming_image(lambda: self.get_data_info(idx)['img_path']):
+        with naming_image(lambda: self.get_data_info(idx)):
             return super().prepare_data(idx)
 
     def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
