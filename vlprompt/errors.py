@@ -11,5 +11,9 @@ class ConfigError(ValueError):
     """A mistake in a config: unknown keys, types or datasets, wrong values, options without effect."""
 
 
+class ImageSizeError(ValueError):
+    """An image that is too small, or too elongated, for what is done to it."""
+
+
 class EnvironmentProblem(RuntimeError):
     """Installed packages that are incompatible; the message gives the commands that repair them."""

@@ -1,5 +1,6 @@
 """Predictions for image files, against the model called by hand."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -34,6 +35,62 @@ def test_predictions_are_those_of_the_model(project):
     torch.testing.assert_close(scores, logits.softmax(1), atol=1e-6, rtol=0)
     assert model.dataset_meta['classes'] == model.class_names
     assert not any(sample.pred_score.requires_grad for sample in samples)
+
+
+def test_files_folders_arrays_and_pil_images(project):
+    model = init_model(project.config, cfg_options={'test_dataloader.dataset.pipeline': PIPELINE})
+    folder = project.root / 'data' / 'test'
+    path = find_images(folder)[0]
+    expected = next(predict_images(model, path)).pred_score
+    with Image.open(path) as image:
+        picture = image.convert('RGB')
+    pixels = np.asarray(picture)
+    mirrored = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+    by_opencv, transparent = cv2.imread(str(path))[..., ::-1], np.dstack([pixels, pixels[..., 0]])
+    sources = (str(path), [path], pixels, [pixels], picture, by_opencv, transparent)
+    for source in sources:
+        (sample,) = predict_images(model, source)
+        torch.testing.assert_close(sample.pred_score, expected, atol=1e-6, rtol=0)
+    assert not torch.allclose(next(predict_images(model, mirrored)).pred_score, expected, atol=1e-5)
+    assert [s.img_path for s in predict_images(model, folder)] == [str(p) for p in find_images(folder)]
+    mixed = list(predict_images(model, [folder, pixels, path], batch_size=2))
+    assert [s.img_path for s in mixed[-2:]] == [f'image {len(mixed) - 2}', str(path)]
+    grey = np.asarray(picture.convert('L'))
+    scores = [next(predict_images(model, array)).pred_score for array in (grey, grey.astype(np.uint16) * 257)]
+    torch.testing.assert_close(scores[0], scores[1])
+
+
+def test_decoded_images_of_dense_models_are_rgb_too():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    sample = ImageFiles([Image.fromarray(pixels)], [dict(type='vlprompt.LoadImageFile')])[0]
+    assert np.array_equal(sample['img'][..., ::-1], pixels)
+    assert sample['img_path'] == 'image 0'
+
+
+@pytest.mark.parametrize(
+    ('source', 'message'),
+    [
+        (
+            np.zeros((4, 6, 3), np.float32),
+            r'an array must be \(H, W, 3\) uint8, in the order RGB, .* \(4, 6, 3\) float32',
+        ),
+        (np.zeros((2, 4, 6, 3), np.uint8), r'got \(2, 4, 6, 3\) uint8'),
+        (np.zeros((0, 6, 3), np.uint8), r'got \(0, 6, 3\) uint8'),
+        (torch.zeros(3, 4, 6), 'not Tensor; normalised tensors are given to the model'),
+        ([None], 'an image is a file, a folder, a NumPy array or a PIL image, not NoneType'),
+    ],
+)
+def test_what_is_no_image_is_an_error(project, source, message):
+    model = init_model(project.config)
+    with pytest.raises(TypeError, match=message):
+        predict_images(model, source)
+
+
+def test_decoded_images_need_a_loader_that_takes_them(project):
+    model = init_model(project.config)
+    model.cfg.test_dataloader.dataset.pipeline[0].type = 'LoadImageFromFile'
+    with pytest.raises(ConfigError, match=r"LoadImageFromFile reads files only; .* need 'vlprompt\.LoadImage'"):
+        predict_images(model, np.zeros((4, 6, 3), np.uint8))
 
 
 def test_annotations_are_not_asked_for(tmp_path):

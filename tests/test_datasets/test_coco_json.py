@@ -165,7 +165,7 @@ def test_broken_images_take_their_annotations_with_them(change, message, write):
 @pytest.mark.parametrize(
     ('data', 'message'),
     [
-        ('{"images": [', 'is no JSON file'),
+        ('{"images": [', 'not valid JSON'),
         ('[]', 'no list "images"'),
         (dict(images=[], annotations=[]), 'no list "categories"'),
         (dict(content(), categories=[dict(id=1)]), 'category at position 0'),

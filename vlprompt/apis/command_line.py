@@ -6,6 +6,7 @@ imports answers ``--help`` at once.
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import traceback
@@ -149,8 +150,16 @@ def before_imports(parse_args: Callable[[], Any], name: str) -> None:
         call(check_environment)
 
 
+def print_any_name() -> None:
+    """From now on print escapes for what the terminal cannot show, such as bytes of file names that are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tests and notebooks have others
+            stream.reconfigure(errors='backslashreplace')
+
+
 def call(main: Callable[[], Any]) -> None:
     """Run a tool; user errors end it with one message instead of a traceback."""
+    print_any_name()
     try:
         main()
     except KeyboardInterrupt:

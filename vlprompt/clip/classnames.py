@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from vlprompt.files import read_lines
+
 FOLDER = Path(__file__).parent / 'data' / 'classnames'
 
 FEW_SHOT_DATASETS = (
@@ -139,12 +141,12 @@ def read_class_names(file: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it contains no name.
+        ValueError: it contains no name, or is not UTF-8 text.
     """
     path = Path(file)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f'class names file {path} does not exist (looked in {Path.cwd()})')
-    names = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    names = [line for _, line in read_lines(path, 'class names file')]
     if not names:
         raise ValueError(f'class names file {path} holds no name')
     return names
@@ -152,4 +154,4 @@ def read_class_names(file: str | Path) -> list[str]:
 
 def _read_lines(path: Path) -> list[str]:
     """Lines of a shipped list without its comment line."""
-    return [line for line in path.read_text(encoding='utf-8').splitlines() if not line.startswith('#')]
+    return [line for _, line in read_lines(path) if not line.startswith('#')]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.errors import ImageSizeError
 
 
 class Bottleneck(nn.Module):
@@ -203,7 +204,7 @@ class ModifiedResNet(nn.Module):
         """
         if min(images.shape[-2:]) < self.total_stride:
             height, width = images.shape[-2:]
-            raise ValueError(f'images of {height}x{width} pixels are smaller than one cell of {self.total_stride}')
+            raise ImageSizeError(f'images of {height}x{width} pixels are smaller than one cell of {self.total_stride}')
         stages = self.stages(images.to(self.conv1.weight.dtype))
         pooled = self.attnpool(stages[-1], local=local)
         return ClipFeatures(

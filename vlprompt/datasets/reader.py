@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class Reader(ABC):
@@ -90,60 +87,3 @@ def check_paths(items: Sequence, split: str, source: str) -> None:
 def first_existing(folder: str | Path, *names: str) -> str:
     """The first of ``names`` that exists in ``folder``; if none does, the first one, for messages."""
     return next((name for name in names if Path(folder, name).exists()), names[0])
-
-
-def read_text(file: Path) -> str:
-    """The content of a UTF-8 text file, with or without byte order mark; a ValueError names file and line otherwise."""
-    try:
-        return file.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b'\n') + 1
-        raise ValueError(f'{file}:{line}: not UTF-8 text; save the file in this encoding') from error
-
-
-def read_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """``('<file>:<line number>', line)`` of every line of a text file that is not blank, without surrounding spaces."""
-    for number, line in enumerate(read_text(file).splitlines(), 1):
-        if line.strip():
-            yield f'{file}:{number}', line.strip()
-
-
-def read_table(
-    file: Path, required: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """``('<file>:<line number>', column -> field)`` of every row of a CSV file; the first line names the columns.
-
-    Args:
-        file: the file.
-        required: columns that must exist, with a field in every row.
-        optional: columns that may exist; named in messages.
-
-    Raises:
-        ValueError: a missing column, a row of another length, or an empty required field.
-    """
-    table = csv.DictReader(io.StringIO(read_text(file), newline=''))
-    columns = table.fieldnames or []
-    missing = [name for name in required if name not in columns]
-    if missing:
-        more = f' and, if you have them, {" and ".join(optional)}' if optional else ''
-        raise ValueError(
-            f'{file}:1: no column {", ".join(map(repr, missing))}; the first line must name the columns '
-            f'{", ".join(required)}{more}'
-        )
-    for record in table:
-        place = f'{file}:{table.line_num}'
-        if None in record or None in record.values():
-            raise ValueError(f'{place}: expected {len(columns)} fields ({", ".join(columns)})')
-        fields = {name: value.strip() for name, value in record.items()}
-        empty = [name for name in required if not fields[name]]
-        if empty:
-            raise ValueError(f'{place}: field {empty[0]!r} is empty')
-        yield place, fields
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file; a ValueError names an invalid file."""
-    try:
-        return json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{file}: not valid JSON: {error}') from error

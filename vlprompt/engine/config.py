@@ -46,7 +46,10 @@ def _read(path: Path) -> Config:
     try:
         return Config.fromfile(path)
     except SyntaxError as error:
-        raise ConfigError(f'{path}, line {error.lineno}: {error.msg}') from error
+        mark = ' (a byte order mark; save the file as UTF-8 without one)' if 'U+FEFF' in error.msg else ''
+        raise ConfigError(f'{path}, line {error.lineno}: {error.msg}{mark}') from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f'{path} or a file that it inherits is not UTF-8 text; save it in this encoding') from error
     except FileNotFoundError as error:
         base = Path(error.filename or str(error))
         hint = did_you_mean(base.stem, config_names(base.parent)) if base.parent.is_dir() else ''

@@ -107,4 +107,6 @@ def draw_rank_lists(
 
 def _thumbnail(image: np.ndarray) -> Image.Image:
     picture = Image.fromarray(image)
-    return picture.resize((max(1, round(picture.width * HEIGHT / picture.height)), HEIGHT), Image.Resampling.BICUBIC)
+    scale = min(HEIGHT / picture.height, 4 * HEIGHT / picture.width)  # of a line of pixels the whole length is shown
+    size = [max(1, round(pixels * scale)) for pixels in picture.size]
+    return picture.resize(size, Image.Resampling.BICUBIC)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.classification.readers.base import SplitReader
-from vlprompt.datasets.images import UNDECODABLE, decode_rgb
+from vlprompt.datasets.images import load_image
+from vlprompt.datasets.pixels import decode_rgb
 from vlprompt.evaluation.shot_accuracy import CONVENTIONS, shot_groups
 
 
@@ -169,10 +170,13 @@ def open_images(root: Path, files: dict[str, list[str]], workers: int, report: F
 def _digest(path: Path) -> bytes | str:
     """Hash of a decodable image file, or its problem."""
     try:
-        content = path.read_bytes()
-        decode_rgb(content)
+        return load_image(path, _hash_if_decodable)
     except FileNotFoundError:
         return f'missing: {path}'
-    except UNDECODABLE as error:
-        return f'unreadable: {path}: {error}'
+    except OSError as error:
+        return f'unreadable: {path}: {error.__cause__}'
+
+
+def _hash_if_decodable(content: bytes) -> bytes:
+    decode_rgb(content)
     return hashlib.sha1(content, usedforsecurity=False).digest()

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.images import naming_image
 from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, METRICS
 
@@ -116,6 +117,11 @@ class CocoInstances(CocoDataset):
                 f'large enough and has an object of the classes {", ".join(self.metainfo["classes"])}'
             )
         return kept
+
+    def prepare_data(self, idx: int) -> dict:
+        """Sample ``idx`` through the pipeline, whose errors name the image."""
+        with naming_image(lambda: self.get_data_info(idx)):
+            return super().prepare_data(idx)
 
     def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
         tiny = [f'annotation {a["id"]}: its bbox is {a["bbox"]}' for a in annotations if min(a['bbox'][2:]) < 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
+
+from vlprompt.files import read_json
 
 BROKEN = ('error', 'skip')
 FARTHEST = 1e6
@@ -81,12 +82,10 @@ def category_names(ann_file: str | Path) -> list[str]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f'annotation file {path} does not exist')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CocoError(f'{path} is no JSON file: {error}') from error
+        content = read_json(path, 'annotation file')
+    except ValueError as error:
+        raise CocoError(str(error)) from error
     for key in ('images', 'annotations', 'categories'):
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
             raise CocoError(f'{path} is not in COCO\'s form: it has no list "{key}"')

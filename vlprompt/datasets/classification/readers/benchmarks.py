@@ -8,7 +8,7 @@ from pathlib import Path
 from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, images_of_class, index_of
-from vlprompt.datasets.reader import read_lines
+from vlprompt.files import read_lines
 
 
 class WnidReader(SplitReader):

@@ -87,7 +87,7 @@ class ReIDReader(Reader):
         return 1 + max(getattr(item, field) for split in splits for item in self.read(split))
 
 
-PID_CAMERA = re.compile(r'(-?\d+)_c(\d+)')
+PID_CAMERA = re.compile(r'(-?\d{1,18})_c(\d{1,18})(?!\d)')
 
 
 def read_named_folder(folder: Path, relative: str) -> list[ReIDItem]:
@@ -98,15 +98,15 @@ def read_named_folder(folder: Path, relative: str) -> list[ReIDItem]:
         relative: path of the folder below the image root, which the items' paths begin with.
 
     Raises:
-        ValueError: a name of another form, or camera 0.
+        ValueError: a name of another form, an identity below -1, or camera 0.
     """
     items = []
     for name in image_files(folder):
         match = PID_CAMERA.match(name)
-        if match is None or match[2].strip('0') == '':
+        if match is None or int(match[1]) < -1 or int(match[2]) == 0:
             raise ValueError(
                 f'{folder / name}: the name must begin with <identity>_c<camera>, such as 0002_c1s1_000451_03.jpg; '
-                'identities are numbers, cameras count from 1'
+                'identities are numbers from 0 up, or -1 for nobody, cameras count from 1'
             )
         pid, camera = int(match[1]), int(match[2])
         if pid != -1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from vlprompt.datasets.reader import read_lines
 from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader, read_named_folder
+from vlprompt.files import read_lines, whole_number
 
 FOLDERS = dict(train='bounding_box_train', query='query', gallery='bounding_box_test')
 VERI_FOLDERS = dict(train='image_train', query='image_query', gallery='image_test')
@@ -90,7 +90,8 @@ def _read_views(file: Path) -> dict[str, int]:
     views: dict[str, int] = {}
     for place, line in read_lines(file):
         fields = line.split()
-        if len(fields) < 2 or not fields[-1].isdigit() or int(fields[-1]) > 7:
+        view = whole_number(fields[-1], place)
+        if len(fields) < 2 or view is None or view > 7:
             raise ValueError(f'{place}: a line must end with a viewpoint from 0 to 7, got {line!r}')
-        views[Path(fields[0].replace('\\', '/')).name] = int(fields[-1])
+        views[Path(fields[0].replace('\\', '/')).name] = view
     return views
