@@ -111,10 +111,9 @@ def test_images_that_are_too_small_are_named():
     images, samples = batch()
     for name, sample in zip('ab', samples, strict=True):
         sample.set_metainfo(dict(img_path=f'{name}.jpg', ori_shape=(4, 64), img_shape=(4, 64)))
+    message = r'^a\.jpg, b\.jpg: images of 4x64 pixels are smaller than one cell of 32$'
     for mode in ('predict', 'loss'):
-        with pytest.raises(
-            ImageSizeError, match=r'^a\.jpg, b\.jpg: images of 4x64 pixels are smaller than one cell of 32$'
-        ):
+        with pytest.raises(ImageSizeError, match=message):
             model(images[..., :4, :], samples, mode=mode)
     with pytest.raises(ImageSizeError, match=r'^images of 4x64'):
         model(images[..., :4, :])
