@@ -57,14 +57,14 @@ from mmengine.structures import BaseDataElement as DataSample
 from PIL import Image
 from torch import nn
 
-from vlprompt.apis import find_images, model_from, predict_images, runs
+from vlprompt.apis import find_images, load_files, model_from, predict_sound, runs
 from vlprompt.apis.inference import pipeline_of
 from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import numbered_name
 from vlprompt.engine.data_arguments import shipped_names
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import MODELS
 from vlprompt.visualization import (
@@ -162,54 +162,6 @@ def number_of_classes(model: nn.Module) -> int | None:
         except AttributeError:
             continue
     return None
-
-
-ODD = (OSError, ValueError, RuntimeError, MemoryError)
-"""Errors that an image may cause, by its file, its size or its pixels."""
-
-
-def predictions(
-    model: nn.Module, paths: list[Path], args: argparse.Namespace, odd: dict[Path, Exception]
-) -> Iterator[DataSample]:
-    """Predictions of all images that have one; the others are reported at once and added to ``odd``.
-
-    Raises:
-        Exception: that of the first odd image if no image could be predicted and one of them could be read, so that the
-            model or the config is to blame; or an error of a batch whose images can be predicted one by one.
-    """
-    predicted, left = 0, paths
-    while left:
-        done = 0
-        try:
-            for sample in predict_images(model, left, args.batch_size, args.workers):
-                predicted += 1
-                done += 1
-                yield sample
-            return
-        except ODD as error:  # of an image in the batch after the last one that came
-            if isinstance(error, (ConfigError, CheckpointError)):
-                raise
-            found = find_odd(model, left[done : done + args.batch_size])
-            if not found:
-                raise
-        for path, problem in found.items():
-            print(f'{path}: left out ({problem})', flush=True)
-        odd |= found
-        left = [path for path in left[done:] if path not in found]
-    failed = [error for error in odd.values() if not isinstance(error, OSError)]
-    if failed and not predicted:
-        raise failed[0]
-
-
-def find_odd(model: nn.Module, paths: list[Path]) -> dict[Path, Exception]:
-    """The images that cannot be predicted alone, and why."""
-    problems = {}
-    for path in paths:
-        try:
-            next(predict_images(model, [path]))
-        except ODD as error:
-            problems[path] = error
-    return problems
 
 
 class Report(ABC):
@@ -340,9 +292,15 @@ def main(argv: list[str] | None = None) -> None:
     classes = name_classes(model, args.class_names)
     upright = applies_exif(pipeline_of(model))
     args.out.mkdir(parents=True, exist_ok=True)
-    report, records, odd = None, [], {}
+    report, records, odd = None, [], []
+
+    def left_out(path: str, error: Exception) -> None:
+        print(f'{path}: left out ({error})', flush=True)
+        odd.append(path)
+
     try:
-        for number, sample in enumerate(predictions(model, paths, args, odd)):
+        samples = predict_sound(model, load_files(model, paths), args.batch_size, args.workers, left_out)
+        for number, sample in enumerate(samples):
             report = report or next(REPORTS[key] for key in REPORTS if key in sample)(classes, model.dataset_meta, args)
             sample.set_metainfo(dict(number=number))
             record = report.record(sample)
@@ -355,7 +313,7 @@ def main(argv: list[str] | None = None) -> None:
         target.write_text(json.dumps(dict(config=args.config, classes=classes, images=records), indent=1))
         print(f'{len(records)} of {len(paths)} images: {target}')
     if odd:
-        sys.exit(f'{len(odd)} of {len(paths)} images are left out: {", ".join(map(str, odd))}')
+        sys.exit(f'{len(odd)} of {len(paths)} images are left out: {", ".join(odd)}')
 
 
 if __name__ == '__main__':

@@ -1,13 +1,17 @@
 """Predictions for image files, against the model called by hand."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from tests.tiny_project import TinyProject
-from vlprompt.apis import ImageFiles, find_images, init_model, load_files, predict_images
+from vlprompt.apis import ImageFiles, find_images, init_model, load_files, predict_images, predict_sound
 from vlprompt.errors import ConfigError
 
 PIPELINE = [
@@ -113,3 +117,63 @@ def test_mistakes(project, tmp_path):
     model.cfg.test_dataloader = None
     with pytest.raises(ConfigError, match=r'test_dataloader.dataset.pipeline: .* how images are loaded'):
         load_files(model, [])
+
+
+def stub(test_step):
+    steps = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
+    return SimpleNamespace(cfg=Config(dict(test_dataloader=dict(dataset=dict(pipeline=steps)))), test_step=test_step)
+
+
+def three_images(folder):
+    for name in 'abc':
+        Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(folder / f'{name}.png')
+    return find_images(folder)
+
+
+@pytest.mark.parametrize(('batch_size', 'workers'), [(1, 0), (2, 0), (3, 1)])
+def test_an_image_on_which_the_model_fails_is_left_out(tmp_path, batch_size, workers):
+    paths = three_images(tmp_path)
+    (tmp_path / 'd.png').write_text('no image')
+
+    def test_step(batch):
+        if any(sample.img_path.endswith('b.png') for sample in batch['data_samples']):
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return batch['data_samples']
+
+    model, odd = stub(test_step), {}
+    images = load_files(model, [*paths, tmp_path / 'd.png', paths[0]])
+    found = list(predict_sound(model, images, batch_size, workers, odd.__setitem__))
+    assert [Path(sample.img_path).name for sample in found] == ['a.png', 'c.png', 'a.png']
+    assert [(Path(path).name, type(error)) for path, error in odd.items()] == [
+        ('b.png', torch.OutOfMemoryError),
+        ('d.png', OSError),
+    ]
+
+
+@pytest.mark.parametrize('error', [RuntimeError('mat1 and mat2'), ConfigError('no such phase'), TypeError('a mistake')])
+def test_a_model_that_fails_on_every_image_is_an_error(tmp_path, error):
+    def test_step(batch):
+        raise error
+
+    odd, model = {}, stub(test_step)
+    with pytest.raises(type(error), match=str(error)):
+        list(predict_sound(model, load_files(model, three_images(tmp_path)), left_out=odd.__setitem__))
+    assert len(odd) == (3 if type(error) is RuntimeError else 0)
+
+
+def test_a_folder_without_a_readable_image_is_no_error_of_the_model(tmp_path):
+    (tmp_path / 'a.png').touch()
+    model, odd = stub(lambda batch: batch['data_samples']), {}
+    assert list(predict_sound(model, load_files(model, tmp_path), left_out=odd.__setitem__)) == []
+    assert list(odd) == [f'{tmp_path}/a.png']
+
+
+def test_an_error_of_a_batch_alone_is_raised(tmp_path):
+    def test_step(batch):
+        if len(batch['data_samples']) > 1:
+            raise RuntimeError('images of different sizes')
+        return batch['data_samples']
+
+    model = stub(test_step)
+    with pytest.raises(RuntimeError, match='images of different sizes'):
+        list(predict_sound(model, load_files(model, three_images(tmp_path)), batch_size=2))

@@ -54,6 +54,13 @@ def test_the_checkpoint_of_plot_stays_below_200_kilobytes(finished, tmp_path):
     assert 4 * 16 * 512 * 4 < (tmp_path / 'plot.pth').stat().st_size < 200_000
 
 
+def test_the_log_file_takes_names_of_any_bytes(project, tmp_path):
+    runner = project.run(tmp_path)
+    runner.logger.warning('image M\udce4rz Käfer 甲虫.png')
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'image M\\udce4rz Käfer 甲虫.png' in log.read_text(encoding='utf-8')
+
+
 def test_training_moved_the_context_and_nothing_else(finished, project, tmp_path):
     runner = project.run(tmp_path, load_from=str(finished / 'epoch_4.pth'))
     frozen = {n: p.clone() for n, p in runner.model.named_parameters() if not p.requires_grad}

@@ -188,31 +188,6 @@ def test_a_pipe_among_files_is_left_out(config, photographs, tmp_path):
         run(config, 'none', tmp_path / 'pipe.png', photographs / '0.png', '--out', tmp_path / 'out', '--no-pictures')
 
 
-def test_a_model_that_fails_on_every_image_is_an_error(photographs, tmp_path):
-    model = SimpleNamespace(cfg=Config(dict(test_dataloader=dict(dataset=dict(pipeline=PIPELINE)))))
-    model.test_step = lambda batch: (_ for _ in ()).throw(RuntimeError('mat1 and mat2 shapes cannot be multiplied'))
-    odd = {}
-    with pytest.raises(RuntimeError, match='mat1 and mat2'):
-        list(predict.predictions(model, find_images(photographs), SimpleNamespace(batch_size=1, workers=0), odd))
-    assert len(odd) == 2
-
-
-def test_an_image_on_which_the_model_fails_is_left_out(photographs, tmp_path, capsys):
-    model = SimpleNamespace(cfg=Config(dict(test_dataloader=dict(dataset=dict(pipeline=PIPELINE)))))
-
-    def test_step(batch):
-        if any(path.endswith('1.png') for path in (sample.img_path for sample in batch['data_samples'])):
-            raise torch.OutOfMemoryError('CUDA out of memory')
-        return batch['data_samples']
-
-    model.test_step = test_step
-    odd, paths = {}, [*find_images(photographs), photographs / '0.png']
-    found = list(predict.predictions(model, paths, SimpleNamespace(batch_size=2, workers=0), odd))
-    assert [Path(sample.img_path).name for sample in found] == ['0.png', '0.png']
-    assert list(odd) == [photographs / '1.png']
-    assert capsys.readouterr().out == f'{photographs / "1.png"}: left out (CUDA out of memory)\n'
-
-
 def test_class_names_of_a_file(project, tmp_path):
     image = project.root / 'data' / 'test' / 'cup' / '0.png'
     (tmp_path / 'names.txt').write_bytes(b'\xef\xbb\xbfred_cup\nteapot\n')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from vlprompt.datasets.images import find_images, naming_image
 from vlprompt.engine.features import image_loader
-from vlprompt.errors import ConfigError
+from vlprompt.errors import CheckpointError, ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that need annotations."""
@@ -47,10 +47,15 @@ class ImageFiles(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
+    def path(self, index: int) -> str:
+        """The file of an image, or ``image <position>``."""
+        image = self.images[index]
+        return f'image {index}' if isinstance(image, Image.Image) else str(image)
+
     def __getitem__(self, index: int) -> dict:
         image = self.images[index]
-        decoded = isinstance(image, Image.Image)
-        source = dict(img=image, img_path=f'image {index}') if decoded else dict(img_path=str(image))
+        decoded = dict(img=image) if isinstance(image, Image.Image) else {}
+        source = dict(img_path=self.path(index), **decoded)
         with naming_image(lambda: source):
             return self.pipeline(dict(**source, sample_idx=index, img_id=index, **self.info))
 
@@ -140,6 +145,64 @@ def predict_dataset(
     """
     for batch in image_loader(dataset, batch_size, num_workers):
         yield from model.test_step(batch)
+
+
+ODD = (OSError, ValueError, RuntimeError, MemoryError)
+"""Errors that an image may cause, by its file, its size or its pixels."""
+
+
+def predict_sound(
+    model: nn.Module,
+    images: ImageFiles,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    left_out: Callable[[str, Exception], Any] = lambda path, error: None,
+) -> Iterator[BaseDataElement]:
+    """Predictions of all images that have one, in their order: an odd image does not end a folder.
+
+    Args:
+        model: as :func:`~vlprompt.apis.init_model` returns it.
+        images: as :func:`load_files` gives them.
+        batch_size: images per batch, see :func:`predict_dataset`.
+        num_workers: processes that load images.
+        left_out: called with the path of an image that cannot be read or predicted, and the error.
+
+    Raises:
+        Exception: that of the first odd image if none can be predicted and one of them can be read, so that model or
+            config are to blame; a mistake in the config; or an error of a batch whose images are sound one by one.
+    """
+    left, predicted = list(range(len(images))), 0
+    failures: list[Exception] = []
+    while left:
+        done = 0
+        try:
+            for sample in predict_dataset(model, Subset(images, left), batch_size, num_workers):
+                predicted, done = predicted + 1, done + 1
+                yield sample
+            return
+        except (ConfigError, CheckpointError):
+            raise
+        except ODD:  # of an image in the batch after the last one that came
+            odd = _odd_images(model, images, left[done : done + batch_size])
+            if not odd:
+                raise
+        for position, error in odd.items():
+            left_out(images.path(position), error)
+        failures += [error for error in odd.values() if not isinstance(error, OSError)]
+        left = [position for position in left[done:] if position not in odd]
+    if failures and not predicted:
+        raise failures[0]
+
+
+def _odd_images(model: nn.Module, images: ImageFiles, positions: Sequence[int]) -> dict[int, Exception]:
+    """The images that cannot be predicted alone, and why."""
+    odd: dict[int, Exception] = {}
+    for position in positions:
+        try:
+            next(predict_dataset(model, Subset(images, [position])))
+        except ODD as error:
+            odd[position] = error
+    return odd
 
 
 def predict_images(
