@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from vlprompt.datasets.reader import read_table
-from vlprompt.datasets.reid.readers.base import SPLITS, ReIDItem, ReIDReader
+from vlprompt.datasets.reid.readers.base import JUNK, SPLITS, ReIDItem, ReIDReader, read_identity
 
 
 class _Row(NamedTuple):
@@ -17,13 +18,17 @@ class _Row(NamedTuple):
     camera: str
     view: str
 
+    @property
+    def is_junk(self) -> bool:
+        return _is_number(self.id) and int(self.id) == JUNK
+
 
 class TableReader(ReIDReader):
     """CSV files with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 
     Identities, cameras and viewpoints may be numbers or names, with the same meaning in all splits.  Cameras and
     viewpoints are numbered from 0 in sorted order (numbers by value), and so are identities, unless all of them are
-    numbers, which are kept.  If cameras are unknown, give every image its own camera.
+    numbers, which are kept; identity -1 is junk and left out.  If cameras are unknown, give every image its own camera.
 
     Args:
         source: one file with a column ``split`` (train, query, gallery), or ``.../{split}.csv`` for a file per split.
@@ -31,7 +36,8 @@ class TableReader(ReIDReader):
         **kwargs: those of :class:`~vlprompt.datasets.reid.readers.base.ReIDReader`.
 
     Raises:
-        ValueError: a missing column or an empty field; the message names file, line and field.
+        ValueError: a missing column, an empty field, or a negative number or a fraction where numbers count from 0; the
+            message names file, line and field.
     """
 
     REQUIRED = ('path', 'id', 'camera')
@@ -52,7 +58,7 @@ class TableReader(ReIDReader):
     def load(self, split: str) -> list[ReIDItem]:
         pids, cameras, views = (self._numbers[field] for field in ('id', 'camera', 'view'))
         return [
-            ReIDItem(row.path, pids[row.id], cameras[row.camera], views[row.view])
+            ReIDItem(row.path, JUNK if row.is_junk else pids[row.id], cameras[row.camera], views[row.view])
             for row in self._rows
             if row.split == split
         ]
@@ -68,7 +74,14 @@ class TableReader(ReIDReader):
             role = fields['split'] if split == 'all' else split
             if role not in SPLITS:
                 raise ValueError(f"{place}: split {role!r} is not 'train', 'query' or 'gallery'")
-            rows.append(_Row(role, fields['path'], fields['id'], fields['camera'], fields.get('view') or '0'))
+            row = _Row(role, fields['path'], fields['id'], fields['camera'], fields.get('view') or '0')
+            if _is_number(row.id):
+                read_identity(row.id, place)
+            for field in ('camera', 'view'):
+                value = getattr(row, field)
+                if _is_number(value) and not re.fullmatch('[0-9]{1,18}', value):
+                    raise ValueError(f'{place}: {field} {value!r} is neither a whole number from 0 on nor a name')
+            rows.append(row)
         return rows
 
     @cached_property
@@ -76,12 +89,18 @@ class TableReader(ReIDReader):
         """Number of every identity, camera and viewpoint by its spelling in the files."""
         numbers = {}
         for field in ('id', 'camera', 'view'):
-            values = sorted({getattr(row, field) for row in self._rows}, key=_by_value)
+            rows = self._rows if field != 'id' else [row for row in self._rows if not row.is_junk]
+            values = sorted({getattr(row, field) for row in rows}, key=_by_value)
             numbers[field] = {value: number for number, value in enumerate(values)}
-            if field == 'id' and all(value.isdigit() for value in values):
+            if field == 'id' and all(value.isdecimal() for value in values):
                 numbers[field] = {value: int(value) for value in values}
         return numbers
 
 
+def _is_number(text: str) -> bool:
+    """Whether a text is a number of any kind, not a name: ``'7'``, ``'-1'``, ``'1.0'``."""
+    return re.fullmatch(r'[-+]?[0-9]*\.?[0-9]+', text) is not None
+
+
 def _by_value(text: str) -> tuple[bool, int, str]:
-    return (not text.isdigit(), int(text) if text.isdigit() else 0, text)
+    return (not text.isdecimal(), int(text) if text.isdecimal() else 0, text)
