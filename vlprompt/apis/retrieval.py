@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset
 from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
+from vlprompt.evaluation.same_files import same_files
 from vlprompt.structures import ReIDSample
 
 
@@ -48,9 +49,10 @@ def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, nu
 
 
 def stack_descriptors(samples: Sequence[ReIDSample]) -> Descriptors:
-    """Features (N, D), identities and cameras (N,) of samples."""
+    """Features (N, D), identities, cameras and files (N,) of samples."""
     pids, camids = (torch.tensor([getattr(sample, key) for sample in samples]) for key in ('pid', 'camid'))
-    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids)
+    files = torch.from_numpy(same_files([sample.img_path for sample in samples]).numbers)
+    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids, files)
 
 
 class Neighbours(NamedTuple):
