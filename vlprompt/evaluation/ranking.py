@@ -46,6 +46,16 @@ def draw_gallery(pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return chosen
 
 
+def no_answer(other_camera: bool = True) -> str:
+    """The message that no query has a right image in the gallery, from another camera or at all."""
+    if not other_camera:
+        return 'no query has another image of its identity in the gallery'
+    return (
+        'no query has an image of its identity from another camera in the gallery; if cameras are unknown, '
+        "use RetrievalMetric(same_camera='keep')"
+    )
+
+
 class QueryScores(NamedTuple):
     """Scores of Q queries in a ranked gallery.
 
@@ -69,10 +79,7 @@ class QueryScores(NamedTuple):
         """
         valid = self.matches > 0
         if not valid.any():
-            raise ValueError(
-                'no query has an image of its identity from another camera in the gallery; if cameras are unknown, '
-                "use RetrievalMetric(same_camera='keep')"
-            )
+            raise ValueError(no_answer())
         first = self.first[valid]
         percent = {'mAP': self.ap[valid].mean(), 'mINP': self.inp[valid].mean()}
         percent |= {f'rank{k}': (first <= k).double().mean() for k in topk}
