@@ -104,7 +104,10 @@ def test_veri_viewpoints(tmp_path):
     test = ReIDDataset(str(folder), 'veri', split='test')
     assert test.metainfo['num_views'] == 8
     assert len(test) == len(entries('query')) - 1 + len(entries('gallery')) - 1
-    assert test.reader.notes() == [f'{folder}: 1 images of query have no viewpoint and are left out']
+    assert test.notes() == [
+        f'{folder}: images without a viewpoint are left out: 1 of query',
+        f'{folder}: images of identity -1 (junk) are left out: 1 of gallery',
+    ]
     views = dict(zip(names, (number % 8 for number in range(len(names))), strict=True))
     assert all(views[Path(path).name] == view for path, view in infos(test, 'img_path', 'viewid'))
     (folder / 'keypoint_train.txt').write_text('a.jpg 1 2 9')

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, master_only
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -92,6 +93,12 @@ class PromptRunner(Runner):
         super().setup_env(env_cfg)
         leave_cores_to_workers(self.cfg)
 
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """The logger, which first tells about the data: mistakes in them show before the config and the model."""
+        self.logger = super().build_logger(*args, **kwargs)
+        check_data(self)
+        return self.logger
+
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model; arguments that its config leaves out come from the data, or from the checkpoint to test.
 
@@ -143,7 +150,6 @@ class PromptRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def _log_env(self, env_cfg: dict) -> None:
-        check_data(self)  # the logger is there, and neither model nor config have been written about
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
 

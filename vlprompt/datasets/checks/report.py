@@ -104,7 +104,7 @@ def check_datasets(datasets: Mapping[str, Any], workers: int = 4) -> Report:
         failed += skipped_entries(dataset, name)
     dense = any(isinstance(part, (MaskPart, BoxPart)) for part in parts)
     facts = examine_all(parts, _opencv_size if dense else _pillow_size, workers=workers)
-    source = ', '.join(dict.fromkeys(part.source for part in parts))
+    source = ', '.join(dict.fromkeys(part.source for part in parts)) or 'no split can be read'
     return Report(source, facts, failed=list(dict.fromkeys(failed)))
 
 

@@ -125,8 +125,8 @@ class CocoInstances(CocoDataset):
         if not self.filtered_out:
             return []
         return [
-            f'{self.ann_file}: {self.filtered_out} images without an object, or smaller than '
-            f'filter_cfg={self.filter_cfg} allows, are left out'
+            f'{self.ann_file}: images without an object, or smaller than filter_cfg={self.filter_cfg} allows, are left '
+            f'out: {self.filtered_out}'
         ]
 
     def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
