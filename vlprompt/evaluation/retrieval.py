@@ -16,6 +16,7 @@ from vlprompt.evaluation.ranking import (
     QueryScores,
     draw_gallery,
     euclidean_rows,
+    no_answer,
     score_queries,
 )
 from vlprompt.evaluation.same_files import same_files
@@ -144,6 +145,8 @@ class RetrievalMetric(BaseMetric):
         if not len(query.pids) or not len(gallery.pids):
             raise ValueError(f'RetrievalMetric: {len(query.pids)} query and {len(gallery.pids)} gallery images')
         scores = self._score(euclidean_rows, query, gallery, normalize=self.normalize)
+        if not scores.matches.any():
+            raise ValueError(no_answer(self._removes_same_camera))
         self._report_unanswerable(scores, query)
         metrics = scores.metrics(self.topk)
         if self.rerank is not None:
@@ -157,15 +160,19 @@ class RetrievalMetric(BaseMetric):
         self, make: Callable[..., DistanceRows], query: Descriptors, gallery: Descriptors, **options
     ) -> QueryScores:
         rows = make(query.features, gallery.features, **options)
-        remove = self.same_camera == 'remove' and not self.repeats
-        return score_queries(rows, query, gallery, remove)
+        return score_queries(rows, query, gallery, self._removes_same_camera)
+
+    @property
+    def _removes_same_camera(self) -> bool:
+        return self.same_camera == 'remove' and not self.repeats
 
     def _report_unanswerable(self, scores: QueryScores, query: Descriptors) -> None:
         without = query.pids.cpu()[scores.matches == 0]
         if len(without) and not self.repeats:
             pids = without.unique().tolist()
             names = ', '.join(map(str, pids[:10])) + (f' and {len(pids) - 10} more' if len(pids) > 10 else '')
+            other = ' from another camera' if self._removes_same_camera else ''
             MMLogger.get_current_instance().warning(
-                f'{len(without)} of {len(query.pids)} queries have no image of their identity from another camera in '
-                f'the gallery and are left out; identities {names}'
+                f'{len(without)} of {len(query.pids)} queries have no image of their identity{other} in the gallery and '
+                f'are left out of the means; identities {names}'
             )
