@@ -20,6 +20,9 @@ from vlprompt.errors import ConfigError, DataError
 
 LOOPS = ('train', 'val', 'test')
 
+EMPTY = 'need at least one array to concatenate'
+"""NumPy's message when mmengine's ``BaseDataset`` stores a list without entries."""
+
 
 def check_data(runner: Runner) -> None:
     """Log the counts of the run's datasets and one warning for everything that is odd.
@@ -45,8 +48,10 @@ def check_data(runner: Runner) -> None:
         try:
             loader = runner.data_loader(loop)
         except (ValueError, OSError) as error:
+            if str(error) == EMPTY:
+                error = DataError(f'{loop}: the dataset lists no image: {_described(runner, loop)}')
             if not extra:
-                raise
+                raise error
             runner.logger.info(f'test: not compared with the training data, since it cannot be read: {error}')
             continue
         if not extra:
@@ -114,6 +119,16 @@ def same_camera_of(evaluator: Any) -> str:
 def _dataset_of(loader: Any) -> Any:
     """The dataset of a data loader or its config; None without one."""
     return loader.get('dataset') if isinstance(loader, Mapping) else getattr(loader, 'dataset', None)
+
+
+def _described(runner: Runner, loop: str) -> str:
+    """Type and place of the dataset that the config names."""
+    dataset = _dataset_of(getattr(runner, f'_{loop}_dataloader'))
+    while isinstance(dataset.get('dataset'), Mapping):
+        dataset = dataset['dataset']
+    return ', '.join(
+        f'{key}={dataset[key]!r}' for key in ('type', 'data_root', 'data_prefix', 'ann_file') if key in dataset
+    )
 
 
 def _check_batches(facts: Facts, loader: DataLoader, train_cfg: Mapping[str, Any], processes: int) -> None:

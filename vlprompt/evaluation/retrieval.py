@@ -173,6 +173,6 @@ class RetrievalMetric(BaseMetric):
             names = ', '.join(map(str, pids[:10])) + (f' and {len(pids) - 10} more' if len(pids) > 10 else '')
             other = ' from another camera' if self._removes_same_camera else ''
             MMLogger.get_current_instance().warning(
-                f'{len(without)} of {len(query.pids)} queries have no image of their identity{other} in the gallery and '
-                f'are left out of the means; identities {names}'
+                f'{len(without)} of {len(query.pids)} queries have no image of their identity{other} in the gallery '
+                f'and are left out of the means; identities {names}'
             )

@@ -120,14 +120,22 @@ def _pairs(parts: Sequence[Part], all_pairs: bool) -> Iterator[tuple[int, int]]:
     """Parts that must not share images: training and others, query and gallery; the same list twice is one of them."""
     seen: list[int] = []
     for j, second in enumerate(parts):
-        if any(not parts[i].training and list(second.paths) == list(parts[i].paths) for i in seen):
-            continue  # as published: ImageNet's validation is its test set
-        for i in seen:
+        known = any(_is_same_split(parts[i], second) for i in seen)
+        for i in [] if known else seen:
             first = parts[i]
-            asked = first.training or (first.name, second.name) == ('query', 'gallery') or all_pairs
-            if asked and first.name != second.name:
+            if first.name != second.name and (first.training or all_pairs or _is_search(first, second)):
                 yield i, j
-        seen.append(j)
+        if not known:
+            seen.append(j)
+
+
+def _is_search(first: Part, second: Part) -> bool:
+    return (first.name, second.name) == ('query', 'gallery')
+
+
+def _is_same_split(first: Part, second: Part) -> bool:
+    """Whether two splits are one list by intention, as ImageNet's validation and its test set."""
+    return not first.training and not _is_search(first, second) and list(first.paths) == list(second.paths)
 
 
 def _examine_identities(facts: Facts, numbers: Numbers | None, same_camera: str) -> None:

@@ -50,7 +50,7 @@ def shared_paths(first: Part, second: Part) -> list[str]:
 
 
 def _is_inside(path: str, root: str, absolute: str) -> bool:
-    if path.startswith(root.rstrip('/') + '/') and '/..' not in path[len(root) :]:
+    if path.startswith(root.rstrip('/') + '/') and '/..' not in path:
         return True
     return os.path.abspath(path).startswith(absolute.rstrip('/') + '/')
 

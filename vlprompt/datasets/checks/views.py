@@ -104,7 +104,7 @@ def _parts_of_base(dataset: Any, name: str) -> list[Part]:
 def _image_root(dataset: Any) -> str:
     prefix = getattr(dataset, 'data_prefix', None) or {}
     root = prefix.get('img') or prefix.get('img_path') or getattr(dataset, 'data_root', None)
-    return str(root or '')
+    return str(root or '').rstrip('/')
 
 
 def _identity_parts(infos: list[dict], common: dict[str, Any], reader: Reader | None) -> list[Part]:
