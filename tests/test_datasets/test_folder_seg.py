@@ -157,3 +157,44 @@ def test_camvid(realdata):
     assert len(data) == 80
     assert data.metainfo['classes'][:2] == ['sky', 'building']
     assert data[0]['inputs'].shape == (3, 240, 320)
+
+
+def test_zero_may_be_unlabelled(root, mask):
+    """Files as ADE20K's: 0 is unlabelled, classes count from 1."""
+    write(root, 'masks/val/c.png', np.where(mask == 255, 0, mask + 1).astype(np.uint8))
+    options = dict(split='val', pipeline=PIPELINE)
+    zero = FolderSegDataset(str(root), reduce_zero_label=True, **options)
+    assert np.array_equal(zero[0]['data_samples'].gt_sem_seg.data[0], mask)
+    write(root, 'masks/val/c.png', np.where(mask == 255, 9, mask + 1).astype(np.uint8))
+    nine = FolderSegDataset(str(root), reduce_zero_label=True, ignore_index=9, **options)
+    assert np.array_equal(nine[0]['data_samples'].gt_sem_seg.data[0], mask)
+    with pytest.raises(
+        ValueError, match=r'holds the ids 9, but there are 3 classes: ids are 1 to 3, and 255 .* as is 0'
+    ):
+        zero[0]
+    with pytest.raises(ValueError, match=r"ignore_index=3 is the id of class 'dog'; .* 4 to 255"):
+        FolderSegDataset(str(root), reduce_zero_label=True, ignore_index=3)
+    FolderSegDataset(str(root), reduce_zero_label=True, ignore_index=0)
+
+
+def test_masks_that_count_from_one_are_told_the_option(root, mask):
+    write(root, 'masks/val/c.png', np.where(mask == 255, 0, mask + 1).astype(np.uint8))
+    message = r'holds the ids 3, .* If classes count from 1 and 0 is unlabelled, set reduce_zero_label=True'
+    with pytest.raises(ValueError, match=message):
+        FolderSegDataset(str(root), split='val', pipeline=PIPELINE)[0]
+    with pytest.raises(ValueError, match=r'ignore_index=0 .* or reduce_zero_label=True, if 0 is unlabelled'):
+        FolderSegDataset(str(root), ignore_index=0)
+
+
+def test_files_that_are_left_out_are_counted(root, mask):
+    assert FolderSegDataset(str(root)).notes() == []
+    write(root, 'masks/train/in/z.png', mask)
+    for name in ('a.heic', 'in/b.heic', 'notes.txt', '.hidden.heic'):
+        (root / 'images/train' / name).touch()
+    write(root, 'images/train/.checkpoints/b.jpg', np.full((6, 8, 3), 90, np.uint8))
+    data = FolderSegDataset(str(root))
+    assert data.notes() == [
+        f'{root}/images/train: 2 files .heic are left out',
+        f'{root}/masks/train: 1 masks have no image and are left out, the first is in/z.png',
+    ]
+    assert len(data) == 2

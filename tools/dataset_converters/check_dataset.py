@@ -127,6 +127,7 @@ def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
     """The reports on the data of a config, of all its phases."""
     sources: dict[str, tuple[Reader, int | None, str]] = {}
     dense: dict[str, Any] = {}
+    listed: list[Config] = []
     for single in phase_configs(cfg).values() if cfg.get('phases') else [cfg]:
         init_default_scope(single.get('default_scope') or 'mmengine')
         for loop in LOOPS:
@@ -139,7 +140,8 @@ def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
                     reader = _reader_of_dataset(base)
                     same_camera = same_camera_of(single.get('test_evaluator'))
                     sources.setdefault(str(reader.source), (reader, base.get('shots'), same_camera))
-            elif loop not in dense:
+            elif loop not in dense and dataset not in listed:
+                listed.append(dataset)  # the test set is often the validation set
                 dense[loop] = build_dataset(dataset)
     if not sources and not dense:
         raise SystemExit(f'{name} has no data loader with a dataset')
