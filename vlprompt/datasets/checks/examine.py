@@ -55,6 +55,7 @@ def examine(parts: Sequence[Part], same_camera: str = 'remove', all_pairs: bool 
     """
     facts = Facts(list(parts))
     numbers = number_files(parts) if len(parts) > 1 else None
+    _examine_lists(facts, numbers, same_camera, all_pairs, MOST_MASKS)
     if numbers is None and len(parts) > 1:
         total = sum(len(part.paths) for part in parts)
         facts.lines.append(
@@ -62,7 +63,6 @@ def examine(parts: Sequence[Part], same_camera: str = 'remove', all_pairs: bool 
         )
     elif numbers is not None and numbers.skipped:
         facts.lines.append(f'{numbers.skipped}; check_dataset.py does')
-    _examine_lists(facts, numbers, same_camera, all_pairs, MOST_MASKS)
     return facts
 
 
