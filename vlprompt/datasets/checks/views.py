@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -78,26 +78,28 @@ def _parts_of_base(dataset: Any, name: str) -> list[Part]:
     if not hasattr(dataset, 'get_data_info'):
         raise TypeError(f'{type(dataset).__name__} has no get_data_info')
     dataset.full_init()
-    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     reader = getattr(dataset, 'reader', None)
     source = str(getattr(reader, 'source', '') or getattr(dataset, 'ann_file', '') or _image_root(dataset))
     notes = dataset.notes() if hasattr(dataset, 'notes') else []
     common = dict(name=name, source=source, root=_image_root(dataset), notes=notes)
-    if infos and 'img_path' not in infos[0]:
-        raise TypeError(f'samples of {type(dataset).__name__} have no img_path')
-    if not infos:
+    if not len(dataset):
         return [Part(**common)]
-    if 'pid' in infos[0]:
-        return _identity_parts(infos, common, reader)
-    common['paths'] = [info['img_path'] for info in infos]
+    first = dataset.get_data_info(0)
+    if 'img_path' not in first:
+        raise TypeError(f'samples of {type(dataset).__name__} have no img_path')
+    infos = (dataset.get_data_info(index) for index in range(len(dataset)))  # one at a time: polygons may be large
     classes = list(dataset.metainfo.get('classes') or ())
-    if 'gt_label' in infos[0]:
-        labels = [info['gt_label'] for info in infos]
-        return [ClassPart(**common, labels=labels, classes=classes, shots=getattr(dataset, 'shots', None))]
-    if 'instances' in infos[0]:
+    if 'pid' in first:
+        return _identity_parts(infos, common, reader)
+    if 'gt_label' in first:
+        pairs = [(info['img_path'], info['gt_label']) for info in infos]
+        paths, labels = map(list, zip(*pairs, strict=True))
+        shots = getattr(dataset, 'shots', None)
+        return [ClassPart(**common, paths=paths, labels=labels, classes=classes, shots=shots)]
+    if 'instances' in first:
         return [_box_part(infos, common, classes)]
-    if infos[0].get('seg_map_path') is not None:
-        return [_mask_part(dataset, infos, common, classes)]
+    if first.get('seg_map_path') is not None:
+        return [_mask_part(dataset, list(infos), common, classes)]
     raise TypeError(f'samples of {type(dataset).__name__} have neither a label, nor an identity, boxes or a mask')
 
 
@@ -107,27 +109,39 @@ def _image_root(dataset: Any) -> str:
     return str(root or '').rstrip('/')
 
 
-def _identity_parts(infos: list[dict], common: dict[str, Any], reader: Reader | None) -> list[Part]:
+def _identity_parts(infos: Iterable[dict], common: dict[str, Any], reader: Reader | None) -> list[Part]:
     known = dict(
         one_numbering=getattr(reader, 'one_numbering', True), cameras_known=getattr(reader, 'cameras_known', True)
     )
+    rows: dict[str, list[tuple]] = {}
+    for info in infos:
+        row = (info['img_path'], info['pid'], info.get('camid', 0), info.get('viewid', 0))
+        rows.setdefault(info.get('role', common['name']), []).append(row)
     parts = []
-    for role in dict.fromkeys(info.get('role', common['name']) for info in infos):
-        own = [info for info in infos if info.get('role', common['name']) == role]
-        fields = {f'{key}s': [info.get(key, 0) for info in own] for key in ('pid', 'camid', 'viewid')}
-        named = dict(common, name=role, paths=[info['img_path'] for info in own])
-        parts.append(IdentityPart(**named, **fields, **known))
+    for role, own in rows.items():
+        paths, pids, camids, viewids = map(list, zip(*own, strict=True))
+        named = dict(common, name=role, paths=paths)
+        parts.append(IdentityPart(**named, pids=pids, camids=camids, viewids=viewids, **known))
     return parts
 
 
-def _box_part(infos: list[dict], common: dict[str, Any], classes: list[str]) -> BoxPart:
-    found = [(i, box) for i, info in enumerate(infos) for box in info['instances'] if not box.get('ignore_flag')]
+def _box_part(infos: Iterable[dict], common: dict[str, Any], classes: list[str]) -> BoxPart:
+    paths, sizes, boxes, owners, labels = [], [], [], [], []
+    for number, info in enumerate(infos):
+        paths.append(info['img_path'])
+        sizes.append((info['width'], info['height']))
+        for instance in info['instances']:
+            if not instance.get('ignore_flag'):
+                boxes.append(instance['bbox'])
+                owners.append(number)
+                labels.append(instance['bbox_label'])
     return BoxPart(
         **common,
-        sizes=np.array([(info['width'], info['height']) for info in infos], dtype=float),
-        boxes=np.array([box['bbox'] for _, box in found], dtype=float).reshape(-1, 4),
-        owners=np.array([i for i, _ in found], dtype=np.int64),
-        labels=np.array([box['bbox_label'] for _, box in found], dtype=np.int64),
+        paths=paths,
+        sizes=np.array(sizes, dtype=float),
+        boxes=np.array(boxes, dtype=float).reshape(-1, 4),
+        owners=np.array(owners, dtype=np.int64),
+        labels=np.array(labels, dtype=np.int64),
         classes=classes,
     )
 
@@ -138,8 +152,8 @@ def _mask_part(dataset: Any, infos: list[dict], common: dict[str, Any], classes:
     if read is None:
         ignored = getattr(dataset, 'ignore_index', 255)
         read = partial(read_mmseg_labels, classes=len(classes), ignored=ignored)
-    masks = [info['seg_map_path'] for info in infos]
-    return MaskPart(**common, masks=masks, classes=classes, read_labels=_nth(read, infos), ignored=ignored)
+    paths, masks = ([info[key] for info in infos] for key in ('img_path', 'seg_map_path'))
+    return MaskPart(**common, paths=paths, masks=masks, classes=classes, read_labels=_nth(read, infos), ignored=ignored)
 
 
 def _nth(read: Callable[[dict], np.ndarray], infos: list[dict]) -> Callable[[int], np.ndarray]:
