@@ -70,7 +70,7 @@ def test_notes_of_a_reader_are_findings():
 
 def test_counts_of_classes():
     assert class_part([0, 0, 1, 2, 2]).counts() == 'train: 5 images of 3 classes (1 to 2 each)'
-    assert class_part([0, 1, 2], shots=1).counts() == 'train: 3 images of 3 classes (1 to 1 each, 1 shots)'
+    assert class_part([0, 1, 2], shots=1).counts() == 'train: 3 images of 3 classes (1 to 1 each, 1 shot)'
 
 
 def test_a_class_without_training_images_is_an_error_and_without_test_images_odd():

@@ -195,6 +195,6 @@ def test_files_that_are_left_out_are_counted(root, mask):
     data = FolderSegDataset(str(root))
     assert data.notes() == [
         f'{root}/images/train: 2 files .heic are left out',
-        f'{root}/masks/train: 1 masks have no image and are left out, the first is in/z.png',
+        f'{root}/masks/train: masks without an image are left out: 1, the first is in/z.png',
     ]
     assert len(data) == 2

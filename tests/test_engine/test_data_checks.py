@@ -118,7 +118,7 @@ def test_epochs_without_a_step_are_an_error(tmp_path, start):
     with pytest.raises(DataError, match=r'train: 4 images make no batch of 1000, so .*train_dataloader\.batch_size'):
         start(train=data, batch_size=1000)
     _, lines = start(train=data, batch_size=1000, train_cfg=dict(by_epoch=False, max_iters=1))
-    assert 'WARNING - train: a batch of 1000 is more than all 4 images' in lines
+    assert 'WARNING - train: a batch of 1000, but only 4 images' in lines
 
 
 def test_classes_of_the_model_are_compared_before_it_is_built(tmp_path, start):

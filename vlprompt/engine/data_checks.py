@@ -139,7 +139,7 @@ def _check_batches(facts: Facts, loader: DataLoader, train_cfg: Mapping[str, Any
         text = f'train: {counted(number, "image")} make no batch of {size}, so an epoch has no step'
         facts.add(iter([Finding(Level.ERROR, f'{text}; lower train_dataloader.batch_size')]))
     elif size > number:
-        facts.add(iter([Finding(Level.NOTE, f'train: a batch of {size} is more than all {counted(number, "image")}')]))
+        facts.add(iter([Finding(Level.NOTE, f'train: a batch of {size}, but only {counted(number, "image")}')]))
 
 
 def _check_model(model: Any, loader: DataLoader, loop: str) -> None:

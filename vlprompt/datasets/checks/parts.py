@@ -68,7 +68,7 @@ class ClassPart(Part):
         return [counter[label] for label in range(len(self.classes))]
 
     def counts(self) -> str:
-        shots = f', {self.shots} shots' if self.training and self.shots is not None else ''
+        shots = f', {counted(self.shots, "shot")}' if self.training and self.shots is not None else ''
         classes = counted(len(self.classes), 'class', 'classes')
         return f'{super().counts()} of {classes} ({span(self.images)} each{shots})'
 

@@ -132,7 +132,7 @@ class FolderSegDataset(BaseSegDataset):
         wanted = {str(Path(name).with_suffix('')) for name in found}
         unused = [name for name in list_images(masks).images if str(Path(name).with_suffix('')) not in wanted]
         if unused:
-            lines.append(f'{masks}: {len(unused)} masks have no image and are left out, the first is {unused[0]}')
+            lines.append(f'{masks}: masks without an image are left out: {len(unused)}, the first is {unused[0]}')
         return lines
 
     @staticmethod
