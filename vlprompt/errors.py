@@ -17,3 +17,7 @@ class ImageSizeError(ValueError):
 
 class EnvironmentProblem(RuntimeError):
     """Installed packages that are incompatible; the message gives the commands that repair them."""
+
+
+class DataError(ValueError):
+    """Data that nothing can be trained on or measured with; the message names the split and the files or classes."""

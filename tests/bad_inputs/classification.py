@@ -183,7 +183,7 @@ for _name, (_content, _refused, _says) in JSON.items():
     add('split files', _name, _make, _refused, _says)
 
 
-# --------------------------------------------------------------------------------------------------------------- folders
+# ---------------------------------------------------------------------------------------------------------- folders
 
 
 def folders(name: str, change, refused: str | None, says: str | None = None, test: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from tests.bad_inputs.case import case
 from tests.bad_inputs.few_shot import project, train
 

@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from vlprompt.datasets.dense.coco_instances import CocoInstances, CocoInstancesMetric
 from vlprompt.datasets.dense.coco_json import CocoError
+from vlprompt.datasets.dense.coco_metric import CocoAPMetric
 
 SIDE, CLASSES = 64, ('cat', 'dog', 'bird')
 IDS = {'cat': 17, 'dog': 4, 'bird': 9}
@@ -136,6 +137,27 @@ def test_ap_is_pycocotools(folder, kind):
     assert 0.1 < ours[f'coco/{kind}_mAP'] < 0.9
 
 
+@pytest.mark.parametrize('kind', ['bbox', 'segm'])
+@pytest.mark.parametrize('of_mmdet', [False, True])
+def test_a_detector_that_finds_nothing_has_ap_0(folder, kind, of_mmdet):
+    MMLogger.get_instance('test_ap')
+    truth = dict(ann_file=str(folder / 'train.json')) if of_mmdet else {}
+    metric = (CocoAPMetric if of_mmdet else CocoInstancesMetric)(metric=kind, classwise=True, **truth)
+    metric.dataset_meta = dataset(folder).metainfo
+    none = dict(
+        bboxes=torch.empty(0, 4),
+        scores=torch.empty(0),
+        labels=torch.empty(0, dtype=torch.long),
+        masks=torch.empty(0, SIDE, SIDE, dtype=torch.bool),
+    )
+    nothing = [dict(img_id=100 + image, ori_shape=(SIDE, SIDE), pred_instances=none) for image in range(8)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        metric.process({}, nothing)
+        measured = metric.evaluate(8)
+    assert [measured[f'coco/{kind}_{name}'] for name in ('mAP', 'mAP_50', 'mAP_75')] == [0, 0, 0]
+    assert [measured[f'coco/{name}_precision'] for name in CLASSES] == [0, 0, 0]
+
+
 def test_labels_follow_the_file_or_the_config(folder):
     whole = dataset(folder)
     assert whole.metainfo['classes'] == CLASSES
@@ -216,3 +238,11 @@ def test_data_of_which_nothing_is_left(folder, tmp_path):
     options = variant(folder, tmp_path / 'a.json', lambda a: a.update(category_id=IDS['cat']))
     with pytest.raises(CocoError, match=r'leaves none of 8 images: .* of the classes bird'):
         dataset(folder, classes=['bird'], **options)
+
+
+def test_images_that_are_filtered_out_are_counted(folder):
+    data = dataset(folder, test_mode=False, filter_cfg=dict(filter_empty_gt=True, min_size=SIDE))
+    (note,) = data.notes()
+    assert note.startswith(f"{folder}/train.json: images without an object, or smaller than filter_cfg={{'filter_empty")
+    assert note.endswith('are left out: 2')
+    assert dataset(folder).notes() == []

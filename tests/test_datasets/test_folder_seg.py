@@ -232,3 +232,17 @@ def test_an_image_that_cannot_be_resized_is_named(root):
     for reader in (dataset, SeededDataset(dataset)):
         with pytest.raises(ValueError, match=rf'^image {root}/images/val/c\.jpg: '):
             reader[0]
+
+
+def test_files_that_are_left_out_are_counted(root, mask):
+    assert FolderSegDataset(str(root)).notes() == []
+    write(root, 'masks/train/in/z.png', mask)
+    for name in ('a.heic', 'in/b.heic', 'notes.txt', '.hidden.heic'):
+        (root / 'images/train' / name).touch()
+    write(root, 'images/train/.checkpoints/b.jpg', np.full((6, 8, 3), 90, np.uint8))
+    data = FolderSegDataset(str(root))
+    assert data.notes() == [
+        f'{root}/images/train: 2 files .heic are left out',
+        f'{root}/masks/train: masks without an image are left out: 1, the first is in/z.png',
+    ]
+    assert len(data) == 2

@@ -307,7 +307,7 @@ def test_check_dataset_describes_the_tail(tmp_path, capsys):
     assert 'note: training images per class: 3 to 1, imbalance ratio 3' in out
     assert 'note: classes by training images, convention lpt: 0 many, 0 medium, 2 few' in out
     assert f'PROBLEM: missing: {tmp_path}/train/cat/0.jpg' in out
-    assert 'leak: test/cat/9.jpg in test is the same file as train/cat/1.jpg in train' in out
+    assert 'leak: 1 image of test is in train too (the same bytes): test/cat/9.jpg = train/cat/1.jpg' in out
     assert out.endswith('2 problems\n')
 
 

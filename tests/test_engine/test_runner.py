@@ -126,7 +126,7 @@ def test_other_classes_are_refused_unless_asked_for(finished, project, work_dir,
     shutil.copytree(project.root / 'data' / 'test', tmp_path / 'other' / 'test')
     (tmp_path / 'other' / 'test' / 'apple').rename(tmp_path / 'other' / 'test' / 'dog')
     names = ['boat', 'cup', 'dog']
-    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=names)
+    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=names, train_cfg=None)
     with pytest.raises(ConfigError, match=r"class 0 is 'boat' in the model but 'apple' in the data"):
         project.run(work_dir, **options).test()
     options['test_dataloader__dataset__data_root'] = str(tmp_path / 'other')

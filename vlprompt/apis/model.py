@@ -17,6 +17,7 @@ from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_check import require_model
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -64,6 +65,7 @@ def init_model(
         torch.Size([1, 100])
     """
     cfg = load_config(config, cfg_options)
+    require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))

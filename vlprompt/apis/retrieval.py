@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from vlprompt.apis.inference import ImageFiles, ImageSource, load_files, predict_dataset, predict_sound
 from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
+from vlprompt.evaluation.same_files import same_files
 from vlprompt.structures import ReIDSample
 from vlprompt.tensor_files import describe_content, read_tensors
 
@@ -61,9 +62,10 @@ def describe_images(
 
 
 def stack_descriptors(samples: Sequence[ReIDSample]) -> Descriptors:
-    """Features (N, D), identities and cameras (N,) of samples."""
+    """Features (N, D), identities, cameras and files (N,) of samples."""
     pids, camids = (torch.tensor([getattr(sample, key) for sample in samples]) for key in ('pid', 'camid'))
-    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids)
+    files = torch.from_numpy(same_files([sample.img_path for sample in samples]).numbers)
+    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids, files)
 
 
 class Neighbours(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,13 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
-from mmengine.registry import DATASETS, RUNNERS, init_default_scope
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
+from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.errors import ConfigError
 
@@ -117,11 +117,10 @@ def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
 
 
 def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> None:
-    """Read the lists of the test set, so that mistakes in them show before training."""
+    """Read and check the test set, so that mistakes in it show before training."""
     cfg = configs[phase or list(configs)[-1]]
     if cfg.get('test_dataloader'):
-        init_default_scope(cfg.get('default_scope') or 'mmengine')
-        DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+        check_test_set(cfg)
 
 
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:

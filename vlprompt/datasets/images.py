@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 from PIL import Image
@@ -18,8 +19,14 @@ from vlprompt.files import read_bytes
 
 T = TypeVar('T')
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.pbm')
-"""Suffixes of image files, in lower case; other files in a dataset's folders are ignored."""
+IMAGE_SUFFIXES = (
+    *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.gif', '.webp', '.avif'),
+    *('.tif', '.tiff', '.ppm', '.pgm', '.pbm', '.pnm'),
+)
+"""Suffixes of image files, in lower case; other files in a dataset's folders are left out, and counted."""
+
+COMPANIONS = ('.txt', '.md', '.json', '.csv', '.xml', '.db', '.ini')
+"""Suffixes of files that lie beside images and are none: not counted as left out."""
 
 
 def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what: str = 'image') -> T:
@@ -77,14 +84,54 @@ def naming_image(sample: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
         raise ValueError(f'image {info["img_path"]}: {error}') from error
 
 
-def is_image(path: Path) -> bool:
+class Listing(NamedTuple):
+    """Files of a folder: paths of its images relative to it, sorted, and how many others there are by suffix."""
+
+    images: list[str]
+    others: Counter[str]
+
+
+def is_image(name: str | Path) -> bool:
     """Whether the name is that of an image; hidden files do not count."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not Path(name).name.startswith('.')
 
 
-def image_files(folder: Path) -> list[str]:
-    """Names of the images in a folder, sorted."""
-    return sorted(entry.name for entry in folder.iterdir() if is_image(entry))
+def list_images(folder: str | Path) -> Listing:
+    """The images in a folder and in its sub-folders at any depth, without hidden ones; links are followed.
+
+    Sorted folder by folder, so that the order of images directly in the folder is that of their names.  ``others`` has
+    no hidden files and no :data:`COMPANIONS`.
+    """
+    images, others = [], Counter[str]()
+    for path in _walk(str(folder), '', ()):
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix in IMAGE_SUFFIXES:
+            images.append(path)
+        elif suffix not in COMPANIONS:
+            others[suffix] += 1
+    return Listing(sorted(images, key=lambda path: path.split('/')), others)
+
+
+def _walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Relative paths of the files that are not hidden; ``above``: the folders around, in which a link may end."""
+    status = os.stat(folder)
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith('.'):
+                continue
+            if entry.is_dir():
+                yield from _walk(entry.path, f'{below}{entry.name}/', (*above, here))
+            else:
+                yield below + entry.name
+
+
+def count_suffixes(others: Counter[str]) -> str:
+    """``'5 files .heic and 2 files without suffix'``, the most frequent first; empty if there are none."""
+    shown = [f'{count} file{"s" * (count > 1)} {suffix or "without suffix"}' for suffix, count in others.most_common()]
+    return ' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def find_images(folder: str | Path) -> list[Path]:
@@ -98,10 +145,11 @@ def find_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'image folder {folder} does not exist')
-    paths = sorted(path for path in folder.rglob('*') if is_image(path) and not path.is_dir())
-    if not paths:
-        raise FileNotFoundError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
-    return paths
+    images, others = list_images(folder)
+    if not images:
+        besides = f', only {count_suffixes(others)}' if others else ''
+        raise FileNotFoundError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)}){besides}')
+    return [folder / path for path in images]
 
 
 LONGEST_NAME = 255

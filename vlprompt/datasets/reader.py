@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +25,8 @@ class Reader(ABC):
         self.source = source
         self.image_root = image_root
         self.hint = hint
+        self.left_out: dict[str, dict[str, int]] = {}
+        """Reason -> split -> number of entries or files that were left out when the split was read."""
 
     @property
     @abstractmethod
@@ -33,6 +36,10 @@ class Reader(ABC):
     @abstractmethod
     def load(self, split: str) -> list:
         """The items of an existing split, unchecked."""
+
+    def select(self, items: Sequence, split: str) -> list:
+        """The items that count, by default all; others are reported to :meth:`leave_out`."""
+        return list(items)
 
     @abstractmethod
     def check(self, items: Sequence, split: str) -> None:
@@ -50,7 +57,7 @@ class Reader(ABC):
         if split not in self.splits:
             found = f'only {", ".join(self.splits)}' if self.splits else 'nor any other'
             raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {self.hint}'.strip())
-        items = self.load(split)
+        items = self.select(self.load(split), split)
         self.check(items, split)
         return items
 
@@ -58,9 +65,23 @@ class Reader(ABC):
         """The file or folder of a split, for messages."""
         return str(self.source)
 
+    def leave_out(self, split: str, reason: str, count: int) -> None:
+        """Record that ``count`` entries of a split are left out; 0 for none."""
+        self.left_out.setdefault(reason, {})[split] = count
+
+    def leave_out_files(self, split: str, others: Mapping[str, int]) -> None:
+        """Record files of a split that are no images, by their suffix."""
+        for suffix, count in others.items():
+            self.leave_out(split, f'files {suffix or "without suffix"}', count)
+
     def notes(self) -> list[str]:
-        """Remarks on reading the data, such as skipped images."""
-        return []
+        """Remarks on reading the data: one line for every reason to leave something out."""
+        lines = []
+        for reason, counts in self.left_out.items():
+            shown = [f'{count} of {split}' for split, count in counts.items() if count]
+            if shown:
+                lines.append(f'{self.source}: {reason} are left out: {", ".join(shown)}')
+        return lines
 
     def altered_files(self) -> list[str]:
         """One line for each file that differs from its published md5 sum; most readers know no sums."""
@@ -77,11 +98,13 @@ def check_paths(items: Sequence, split: str, source: str) -> None:
     """Raise a ValueError if a split is empty or lists an image twice."""
     if not items:
         raise ValueError(f'{source}: split {split!r} is empty')
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for item in items:
-        if item.path in seen:
-            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice; remove one of the entries')
-        seen.add(item.path)
+        path = posixpath.normpath(item.path)
+        if path in seen:
+            other = '' if seen[path] == item.path else f', once as {seen[path]!r}'
+            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice{other}; remove one of the entries')
+        seen[path] = item.path
 
 
 def first_existing(folder: str | Path, *names: str) -> str:

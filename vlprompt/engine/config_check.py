@@ -174,12 +174,6 @@ def check_config(cfg: Config) -> None:
     Raises:
         ConfigError: lists every problem with the closest existing keys.
     """
-    if not isinstance(cfg.get('model'), Mapping) or 'type' not in cfg.model:
-        what = 'defines no model' if 'model' not in cfg else f'has model={cfg.model!r}'
-        raise ConfigError(
-            f'{cfg.filename or "config"} {what}; expected model=dict(type=...), which a config usually inherits: '
-            "_base_ = 'vlprompt::coop/coop_rn50.py'"
-        )
     checker = _Checker(cfg.get('default_scope') or 'mmengine')
     for key in sorted(cfg):
         if key in RUNNER_KEYS:
@@ -194,6 +188,16 @@ def check_config(cfg: Config) -> None:
         raise ConfigError(f'{cfg.filename or "config"}:\n  ' + '\n  '.join([*lines, *checker.other]))
     if checker.other:
         raise ConfigError(f'{cfg.filename or "config"}:\n  ' + '\n  '.join(checker.other))
+
+
+def require_model(cfg: Config) -> None:
+    """Raise a ConfigError if a config describes no model."""
+    if not isinstance(cfg.get('model'), Mapping) or 'type' not in cfg.model:
+        what = f'has model={cfg.model!r}' if 'model' in cfg else 'defines no model'
+        raise ConfigError(
+            f'{cfg.filename or "config"} {what}; expected model=dict(type=...), which a config usually inherits: '
+            "_base_ = 'vlprompt::coop/coop_rn50.py'"
+        )
 
 
 class _Checker:

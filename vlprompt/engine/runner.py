@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
 from vlprompt.engine.checkpoint import (
@@ -27,6 +28,7 @@ from vlprompt.engine.checkpoint import (
     write_checkpoint,
 )
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_check import require_model
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
@@ -34,6 +36,7 @@ from vlprompt.engine.data_arguments import (
     completed,
     missing_arguments,
 )
+from vlprompt.engine.data_checks import check_data
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
@@ -59,6 +62,7 @@ class PromptRunner(Runner):
       and a description of the model (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
       classes and every tensor.  A model without that method is stored whole; for a test it must fit the
       checkpoint, for training it loads the tensors that fit, as in mmengine;
+    * the data are checked before the model is built (:mod:`~vlprompt.engine.data_checks`);
     * model arguments that follow the data (:mod:`~vlprompt.engine.data_arguments`) come from the dataset of the run's
       own first data loader, which is built before the model if the config leaves them out;
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
@@ -75,6 +79,7 @@ class PromptRunner(Runner):
     def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
         """Build the runner of a config, composed or not; for one with ``phases``, a runner of all phases."""
         cfg = load_config(cfg)
+        require_model(cfg)
         if cfg.get('phases'):
             return PhasedRunner(cfg)
         cfg.work_dir = work_dir_of(cfg)
@@ -92,12 +97,16 @@ class PromptRunner(Runner):
         leave_cores_to_workers(self.cfg)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Mmengine's logger; its file takes messages with any characters, such as odd bytes of file names."""
-        logger = super().build_logger(*args, **kwargs)
-        for handler in logger.handlers:
+        """The logger, which first tells about the data: mistakes in them show before the config and the model.
+
+        Its file takes messages with any characters, such as odd bytes of file names.
+        """
+        self.logger = super().build_logger(*args, **kwargs)
+        for handler in self.logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
-        return logger
+        check_data(self)
+        return self.logger
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model; arguments that its config leaves out come from the data, or from the checkpoint to test.
@@ -121,16 +130,19 @@ class PromptRunner(Runner):
     def metainfo(self) -> dict[str, Any]:
         """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set.
 
-        Builds the data loader if necessary, and keeps it for the loop.
+        Builds the data loader if necessary.
         """
-        for loop in ('train', 'val', 'test'):
-            loader = getattr(self, f'_{loop}_dataloader')
-            if loader is not None:
-                different = self._randomness_cfg.get('diff_rank_seed', False)
-                loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
-                setattr(self, f'_{loop}_dataloader', loader)
-                return dict(getattr(loader.dataset, 'metainfo', {}))
-        return {}
+        loaders = (self.data_loader(loop) for loop in LOOP_PARTS)
+        return next((dict(getattr(own.dataset, 'metainfo', {})) for own in loaders if own is not None), {})
+
+    def data_loader(self, loop: str) -> DataLoader | None:
+        """The data loader of ``'train'``, ``'val'`` or ``'test'``, built on first use and kept for the loop."""
+        loader = getattr(self, f'_{loop}_dataloader')
+        if loader is not None and not isinstance(loader, DataLoader):
+            different = self._randomness_cfg.get('diff_rank_seed', False)
+            loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
+            setattr(self, f'_{loop}_dataloader', loader)
+        return loader
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training, unless nothing is trained; on CPUs without device ids and with plain batch

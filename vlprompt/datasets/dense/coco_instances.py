@@ -12,10 +12,10 @@ from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
-from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
+from vlprompt.datasets.dense.coco_metric import CocoAPMetric, accept_no_boxes
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import naming_image
 from vlprompt.datasets.reader import first_existing
@@ -52,6 +52,7 @@ class CocoInstances(CocoDataset):
 
     Attributes:
         skipped: one line for every skipped entry.
+        filtered_out: number of images that ``filter_cfg`` leaves out.
 
     Raises:
         FileNotFoundError: no such annotation file.
@@ -89,6 +90,7 @@ class CocoInstances(CocoDataset):
         if len(palette) != len(names):
             raise ValueError(f'CocoInstances: {len(names)} classes, but {len(palette)} colours in palette')
         self.skipped: list[str] = []
+        self.filtered_out = 0
         metainfo = dict(classes=tuple(names), palette=[tuple(colour) for colour in palette], coco=self._source)
         super().__init__(
             data_root=data_root, ann_file=ann_file, data_prefix=dict(data_prefix), metainfo=metainfo, **kwargs
@@ -116,12 +118,22 @@ class CocoInstances(CocoDataset):
                 f'{self.ann_file}: filter_cfg={self.filter_cfg} leaves none of {len(self.data_list)} images: none is '
                 f'large enough and has an object of the classes {", ".join(self.metainfo["classes"])}'
             )
+        self.filtered_out = len(self.data_list) - len(kept)
         return kept
 
     def prepare_data(self, idx: int) -> dict:
         """Sample ``idx`` through the pipeline, whose errors name the image."""
         with naming_image(lambda: self.get_data_info(idx)):
             return super().prepare_data(idx)
+
+    def notes(self) -> list[str]:
+        """Images that ``filter_cfg`` leaves out; broken entries were listed when the file was read."""
+        if not self.filtered_out:
+            return []
+        return [
+            f'{self.ann_file}: images without an object, or smaller than filter_cfg={self.filter_cfg} allows, are left '
+            f'out: {self.filtered_out}'
+        ]
 
     def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
         tiny = [f'annotation {a["id"]}: its bbox is {a["bbox"]}' for a in annotations if min(a['bbox'][2:]) < 1]
@@ -153,8 +165,8 @@ def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
 
 
 @METRICS.register_module()
-class CocoInstancesMetric(CocoMetric):
-    """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds.
+class CocoInstancesMetric(CocoAPMetric):
+    """:class:`~vlprompt.datasets.dense.coco_metric.CocoAPMetric` against the annotations of a :class:`CocoInstances`.
 
     The metric gets them from the dataset; broken entries that the dataset skipped are not evaluated.
 
@@ -176,8 +188,9 @@ class CocoInstancesMetric(CocoMetric):
             if source is None:
                 raise ValueError(
                     "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one use "
-                    "dict(type='CocoMetric', ann_file=...)"
+                    "dict(type='vlprompt.CocoAPMetric', ann_file=...)"
                 )
             content, _ = read_coco(**source)
             self._coco_api = _api_of(content)()
+            accept_no_boxes(self._coco_api)
         super().process(data_batch, data_samples)

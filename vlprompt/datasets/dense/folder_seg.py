@@ -15,7 +15,7 @@ from mmseg.datasets import BaseSegDataset
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.palette import mask_palette
 from vlprompt.datasets.exif import Orientation
-from vlprompt.datasets.images import find_images, load_image, naming_image
+from vlprompt.datasets.images import count_suffixes, find_images, list_images, load_image, naming_image
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, TRANSFORMS
@@ -34,7 +34,7 @@ class FolderSegDataset(BaseSegDataset):
         └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled;
                                      or annotations/<split>/a.png
 
-    With ``reduce_zero_label`` the ids in the files are 1 ... K, and 0 is unlabelled.
+    With ``reduce_zero_label``, as in ADE20K's files, the ids are 1 ... K, and 0 is unlabelled too.
 
     Load samples with :class:`~vlprompt.datasets.LoadImageFile` and :class:`LoadMask`, whose errors name the file.
 
@@ -80,14 +80,15 @@ class FolderSegDataset(BaseSegDataset):
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
         names = resolve_class_names(class_names)
-        if len(names) > UNLABELLED:
-            raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {UNLABELLED}')
-        first = int(reduce_zero_label)
-        if first <= ignore_index < len(names) + first:
+        first, last = int(reduce_zero_label), len(names) - 1 + reduce_zero_label
+        if last >= UNLABELLED:
+            room = UNLABELLED - first
+            raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {room}')
+        if first <= ignore_index <= last:
             zero = '' if ignore_index else '; if 0 is unlabelled and the classes are 1 to K, set reduce_zero_label=True'
             raise ValueError(
                 f'FolderSegDataset: ignore_index={ignore_index} is the id of class {names[ignore_index - first]!r}; '
-                f'unlabelled pixels need an id of their own, {"0 or " * first}{len(names) + first} to 255{zero}'
+                f'unlabelled pixels need an id of their own, {"0 or " * first}{last + 1} to 255{zero}'
             )
         palette = mask_palette(len(names), reduce_zero_label) if palette is None else [list(c) for c in palette]
         if len(palette) != len(names):
@@ -131,48 +132,35 @@ class FolderSegDataset(BaseSegDataset):
         with naming_image(lambda: self.get_data_info(idx)):
             return super().prepare_data(idx)
 
-
-@TRANSFORMS.register_module()
-class LoadMask(BaseTransform):
-    """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
-
-    Comes after the image; the dataset must provide ``num_classes``, ``ignore_index`` and ``reduce_zero_label``, as
-    :class:`FolderSegDataset` does.  Pixels of ``ignore_index`` become 255; with ``reduce_zero_label`` those of 0 too,
-    and every other id becomes one less.
-
-    Raises:
-        OSError: the file cannot be decoded.
-        ValueError: several channels, another size than the image, or ids that are not classes; the message names the
-            file and the ids.
-    """
-
-    def transform(self, results: dict) -> dict:
-        path = results['seg_map_path']
-        mask = load_image(path, decode_indices, 'mask')
-        self._check(mask, path, results)
-        unlabelled = mask == results['ignore_index']
-        if results['reduce_zero_label']:
-            unlabelled |= mask == 0
-            mask = mask.astype(np.int64) - 1
-        results['gt_seg_map'] = np.where(unlabelled, UNLABELLED, mask).astype(np.uint8)
-        results['seg_fields'].append('gt_seg_map')
-        return results
+    def notes(self) -> list[str]:
+        """Files that are left out: others than images, and masks without an image."""
+        images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
+        found, others = list_images(images)
+        lines = [f'{images}: {count_suffixes(others)} are left out'] if others else []
+        wanted = {str(Path(name).with_suffix('')) for name in found}
+        unused = [name for name in list_images(masks).images if str(Path(name).with_suffix('')) not in wanted]
+        if unused:
+            lines.append(f'{masks}: masks without an image are left out: {len(unused)}, the first is {unused[0]}')
+        return lines
 
     @staticmethod
-    def _check(mask: np.ndarray, path: str, results: dict) -> None:
+    def read_labels(info: dict) -> np.ndarray:
+        """The mask of a sample, (H, W) uint8: 0 ... K - 1, and 255 where nothing is labelled.
+
+        Args:
+            info: the sample's entry, of :meth:`get_data_info`.
+
+        Raises:
+            OSError, ValueError: as :class:`LoadMask`, sizes aside.
+        """
+        path = info['seg_map_path']
+        mask = load_image(path, decode_indices, 'mask')
         if mask.ndim != 2:
             raise ValueError(
                 f'mask {path} has {mask.shape[-1]} channels; it must have one, the class id of every pixel. '
                 'Save it as 8-bit grey or palette PNG'
             )
-        if mask.shape != tuple(results['ori_shape']):
-            (h, w), (rows, columns) = mask.shape, results['ori_shape']
-            exif = results.get('exif', Orientation())
-            raise ValueError(
-                f'mask {path} is {w} x {h} pixels, but its image {results["img_path"]} is {columns} x {rows}'
-                f'{exif.explains((columns, rows), (w, h))}'
-            )
-        classes, ignored, reduced = (results[key] for key in ('num_classes', 'ignore_index', 'reduce_zero_label'))
+        classes, ignored, reduced = (info[key] for key in ('num_classes', 'ignore_index', 'reduce_zero_label'))
         first, last = int(reduced), classes - 1 + reduced
         foreign = np.setdiff1d(np.unique(mask), [*range(last + 1), ignored])
         if len(foreign):
@@ -184,3 +172,31 @@ class LoadMask(BaseTransform):
                 f'there are {classes} classes: ids are {first} to {last}, and {"0 or " * first}{ignored} where nothing '
                 f'is labelled{hint}'
             )
+        unlabelled = (mask == ignored) | (mask < first)
+        return np.where(unlabelled, UNLABELLED, mask.astype(np.int32) - first).astype(np.uint8)
+
+
+@TRANSFORMS.register_module()
+class LoadMask(BaseTransform):
+    """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
+
+    Comes after the image, in a pipeline of :class:`FolderSegDataset`.  Pixels that are not labelled become 255.
+
+    Raises:
+        OSError: the file cannot be decoded.
+        ValueError: several channels, another size than the image, or ids that are not classes; the message names the
+            file and the ids.
+    """
+
+    def transform(self, results: dict) -> dict:
+        labels = FolderSegDataset.read_labels(results)
+        if labels.shape != tuple(results['ori_shape']):
+            (h, w), (rows, columns) = labels.shape, results['ori_shape']
+            exif = results.get('exif', Orientation())
+            raise ValueError(
+                f'mask {results["seg_map_path"]} is {w} x {h} pixels, but its image {results["img_path"]} is {columns} '
+                f'x {rows}{exif.explains((columns, rows), (w, h))}'
+            )
+        results['gt_seg_map'] = labels
+        results['seg_fields'].append('gt_seg_map')
+        return results

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader
+from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader, read_identity
 from vlprompt.evaluation.ranking import draw_gallery
 from vlprompt.files import read_lines, whole_number
 
@@ -60,6 +60,8 @@ class VehicleIDReader(ReIDReader):
         **kwargs: those of :class:`~vlprompt.datasets.reid.readers.base.ReIDReader`.
     """
 
+    cameras_known = False
+
     def __init__(self, source: Path, test_size: int = 800, **kwargs) -> None:
         super().__init__(source, source, **kwargs)
         self.files = dict.fromkeys(('query', 'gallery'), f'train_test_split/test_list_{test_size}.txt')
@@ -86,8 +88,7 @@ def read_pairs(file: Path) -> Iterator[tuple[str, str, int]]:
         ValueError: a line of another form.
     """
     for place, line in read_lines(file):
-        name, _, number = line.rpartition(' ')
-        pid = whole_number(number, place)
-        if not name or pid is None:
-            raise ValueError(f"{place}: {line!r} is not '<path> <identity>' with a number as identity")
-        yield place, name.strip(), pid
+        name, _, pid = line.rpartition(' ')
+        if not name:
+            raise ValueError(f"{place}: {line!r} is not '<path> <identity>'")
+        yield place, name.strip(), read_identity(pid, place)

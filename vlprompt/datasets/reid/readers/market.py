@@ -15,7 +15,7 @@ VERI_FOLDERS = dict(train='image_train', query='image_query', gallery='image_tes
 class MarketReader(ReIDReader):
     """A folder per split, with images called ``<identity>_c<camera>...``.
 
-    Identity -1 (detections that show nobody in full) is skipped; identity 0 (people who are in no other split) stays
+    Identity -1 (detections that show nobody in full) is left out; identity 0 (people who are in no other split) stays
     in the gallery as a distractor.
 
     Args:
@@ -36,7 +36,9 @@ class MarketReader(ReIDReader):
         return tuple(split for split, folder in self.folders.items() if (self.source / folder).is_dir())
 
     def load(self, split: str) -> list[ReIDItem]:
-        return read_named_folder(self.source / self.folders[split], self.folders[split])
+        items, others = read_named_folder(self.source / self.folders[split], self.folders[split])
+        self.leave_out_files(split, others)
+        return items
 
 
 class VeRiReader(MarketReader):
@@ -52,7 +54,6 @@ class VeRiReader(MarketReader):
 
     def __init__(self, source: Path, **kwargs) -> None:
         super().__init__(source, VERI_FOLDERS, **kwargs)
-        self._left_out: dict[str, int] = {}
 
     @cached_property
     def views(self) -> dict[str, int] | None:
@@ -73,17 +74,12 @@ class VeRiReader(MarketReader):
         labelled = [
             item._replace(viewid=self.views[name]) for item in items if (name := Path(item.path).name) in self.views
         ]
-        self._left_out[split] = len(items) - len(labelled)
+        self.leave_out(split, 'images without a viewpoint', len(items) - len(labelled))
         return labelled
 
     def notes(self) -> list[str]:
-        if self.views is None:
-            return [f'{self.source}: no {" and ".join(self.KEYPOINTS)}, so every image has viewpoint 0']
-        return [
-            f'{self.source}: {count} images of {split} have no viewpoint and are left out'
-            for split, count in self._left_out.items()
-            if count
-        ]
+        without = [f'{self.source}: no {" and ".join(self.KEYPOINTS)}, so every image has viewpoint 0']
+        return super().notes() + (without if self.views is None else [])
 
 
 def _read_views(file: Path) -> dict[str, int]:
