@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed, master_only
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -32,6 +33,7 @@ from vlprompt.engine.data_arguments import (
     completed,
     missing_arguments,
 )
+from vlprompt.engine.logs import shorten_terminal
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
@@ -57,8 +59,11 @@ class PromptRunner(Runner):
       and a description of the model (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
       classes and every tensor.  A model without that method is stored whole; for a test it must fit the
       checkpoint, for training it loads the tensors that fit, as in mmengine;
+    * data loaders are built first of all, so that mistakes in the data show at once, above any other output;
     * model arguments that follow the data (:mod:`~vlprompt.engine.data_arguments`) come from the dataset of the run's
-      own first data loader, which is built before the model if the config leaves them out;
+      own first data loader;
+    * the terminal shows neither the environment nor the whole config, which are in the log file
+      (:mod:`~vlprompt.engine.logs`);
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
@@ -109,25 +114,30 @@ class PromptRunner(Runner):
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set.
+        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set."""
+        loaders = (self._train_dataloader, self._val_dataloader, self._test_dataloader)
+        first = next((loader for loader in loaders if loader is not None), None)
+        return {} if first is None else dict(getattr(first.dataset, 'metainfo', {}))
 
-        Builds the data loader if necessary, and keeps it for the loop.
+    def build_data(self) -> None:
+        """Build the data loaders of this run, for the loops and for the model arguments that follow the data.
+
+        That of the test is left for later in a run that trains.
         """
-        for loop in ('train', 'val', 'test'):
+        different = self._randomness_cfg.get('diff_rank_seed', False)
+        for loop in ('train', 'val') if self._train_loop is not None else ('val', 'test'):
             loader = getattr(self, f'_{loop}_dataloader')
             if loader is not None:
-                different = self._randomness_cfg.get('diff_rank_seed', False)
                 loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
                 setattr(self, f'_{loop}_dataloader', loader)
-                return dict(getattr(loader.dataset, 'metainfo', {}))
-        return {}
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training, unless nothing is trained; on CPUs without device ids and with plain batch
         norm, since only GPUs synchronise statistics.
         """
-        if self.distributed and not any(p.requires_grad for p in model.parameters()):
-            return model.to(get_device())
+        alone = not self.distributed and not any(type(m).__name__ == 'SyncBatchNorm' for m in model.modules())
+        if alone or (self.distributed and not any(p.requires_grad for p in model.parameters())):
+            return model.to(get_device())  # without mmengine's message about batch norms that are not there
         if self.distributed and cpu_only():
             model = revert_sync_batchnorm(model)
             self.cfg.sync_bn = None
@@ -136,7 +146,15 @@ class PromptRunner(Runner):
             model_wrapper_cfg = defaults | (model_wrapper_cfg or {}) | dict(device_ids=None)
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """mmengine's logger; its terminal shows less than its file."""
+        logger = super().build_logger(*args, **kwargs)
+        shorten_terminal(logger)
+        return logger
+
     def _log_env(self, env_cfg: dict) -> None:
+        """Log environment, packages and config, once the data have been found sound."""
+        self.build_data()
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
 
