@@ -37,10 +37,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.logging import print_log
-from mmengine.registry import MODELS, RUNNERS, init_default_scope
+from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
+from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
@@ -228,7 +229,7 @@ def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Run
             if missing := missing_arguments(cfg.model, scope):
                 cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
             with torch.random.fork_rng(devices=[]):  # the runner's random numbers do not depend on the trial
-                MODELS.build(cfg.model)
+                build_model(cfg.model)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'phase {name!r}: {error}') from error
 

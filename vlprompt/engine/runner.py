@@ -16,6 +16,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from vlprompt.compat.environment import environment_report
+from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     describe_run,
@@ -99,9 +100,13 @@ class PromptRunner(Runner):
 
         Class names always come from the data; they are compared with the checkpoint when it is loaded.
         """
-        missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
+        if isinstance(model, nn.Module):
+            return model
+        if self._train_loop is not None:
+            require_initial_weights(model)
+        missing = missing_arguments(model, self.default_scope.scope_name)
         if not missing:
-            return super().build_model(model)
+            return build_model(model, super().build_model)
         known = {}
         if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
@@ -110,7 +115,7 @@ class PromptRunner(Runner):
         shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
         if shown:
             self.logger.info(f'Following the data: {shown}')
-        return super().build_model(completed(model, missing, known))
+        return build_model(completed(model, missing, known), super().build_model)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -147,7 +152,7 @@ class PromptRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """mmengine's logger; its terminal shows less than its file."""
+        """Mmengine's logger; its terminal shows less than its file."""
         logger = super().build_logger(*args, **kwargs)
         shorten_terminal(logger)
         return logger

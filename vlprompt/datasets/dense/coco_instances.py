@@ -147,7 +147,7 @@ class CocoAnnotations(COCO):
         self.createIndex()
         self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
 
-    def loadRes(self, results: Any) -> PlainCOCO:  # noqa: N802  (pycocotools' name)
+    def loadRes(self, results: Any) -> PlainCOCO:
         """Index of detections.  pycocotools fails if there are none, and mmdet then reports no AP at all."""
         return super().loadRes(results) if len(results) else CocoAnnotations(dict(self.dataset, annotations=[]))
 
