@@ -26,10 +26,6 @@ from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-from vlprompt.compat.messages import silence_untrue
-
-silence_untrue()  # before a look-up imports mmseg or mmdet
-
 # Running: the runner, its loops and hooks, logging.
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, locations=['vlprompt.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['vlprompt.engine'])
