@@ -35,7 +35,7 @@ class PredictionImageHook(Hook):
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
-        self._seen = 0
+        self._seen, self._images = 0, len(runner.test_dataloader.dataset)
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes is None:
             raise ValueError(
@@ -49,7 +49,7 @@ class PredictionImageHook(Hook):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
-            if number % self.interval == 0:
+            if number < self._images and number % self.interval == 0:  # not the samplers' repeats
                 self._write(image, sample, number)
 
     def _write(self, image: Tensor, sample: Any, number: int) -> None:
@@ -82,7 +82,7 @@ class DenseImageHook(Hook):
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
-        self._seen = 0
+        self._seen, self._images = 0, len(runner.test_dataloader.dataset)
         meta = runner.test_dataloader.dataset.metainfo
         self._classes, self._palette = list(meta['classes']), meta['palette']
 
@@ -94,7 +94,7 @@ class DenseImageHook(Hook):
         for sample in outputs:
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
-            if number % self.interval == 0:
+            if number < self._images and number % self.interval == 0:  # not the samplers' repeats
                 path = Path(sample.img_path)
                 figure = self.draw(sample, path, str(Path(*path.parts[-3:])))
                 save_figure(figure, self.out_dir / f'{number:06d}_{path.stem}.png')
