@@ -117,7 +117,7 @@ def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(p
 def test_two_processes_train_as_one(project, tmp_path):
     """With ``model.gather``, all weights, statistics and logged losses of both phases, and the test, to 1e-5.
 
-    15 of the features are left, so that one process fills up; the test has 10 images, which are counted once.
+    15 training and 9 test images are left, so that one process fills up; every image counts once.
     """
 
     def run(name, processes):
@@ -138,15 +138,17 @@ def test_two_processes_train_as_one(project, tmp_path):
         runner = train_phases(made)
         return runs.run_test(runner, tmp_path / name)
 
-    removed = project / 'data/bounding_box_train/0002_c1s1_000000_00.png'
-    content = removed.read_bytes()
-    removed.unlink()
+    names = ('bounding_box_train/0002_c1s1_000000_00.png', 'bounding_box_test/0011_c2s1_000001_00.png')
+    removed = {project / 'data' / name: (project / 'data' / name).read_bytes() for name in names}
+    for path in removed:
+        path.unlink()
     try:
         expected = run('one', 1)
         for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
             assert metrics == pytest.approx(expected, abs=1e-5)
     finally:
-        removed.write_bytes(content)
+        for path, content in removed.items():
+            path.write_bytes(content)
     for path in ('prompts/epoch_2.pth', 'finetune/epoch_4.pth'):
         one, two = state(tmp_path / 'one' / path), state(tmp_path / 'two' / path)
         torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
