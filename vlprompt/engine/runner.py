@@ -9,10 +9,11 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, master_only
+from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from vlprompt.compat.environment import environment_report
@@ -39,6 +40,7 @@ from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.vis_backends import check_backends, start_backends
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(
@@ -156,6 +158,14 @@ class PromptRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         shorten_terminal(logger)
         return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """The visualizer of mmengine, with backends that have been tried."""
+        check_backends(visualizer)
+        built = super().build_visualizer(visualizer)
+        if is_main_process():  # the others write nothing
+            start_backends(built)
+        return built
 
     def _log_env(self, env_cfg: dict) -> None:
         """Log environment, packages and config, once the data have been found sound."""
