@@ -51,6 +51,12 @@ UNTRUE = (
         'no default: the published losses average over all pixels, and the message comes with an explicit False too',
     ),
     Untrue(
+        'warnings',
+        '`broadcast_buffers` is deprecated',
+        'torch/nn/parallel/distributed.py',
+        "mmengine's wrapper for distributed training passes it, no config does; it still acts as it did",
+    ),
+    Untrue(
         'log',
         '"FileClient" will be deprecated in future',
         'mmengine/fileio/file_client.py',
@@ -91,8 +97,7 @@ def silence_untrue() -> None:
     """
     for entry in UNTRUE:
         if entry.channel == 'warnings':
-            module = entry.source.removesuffix('.py').replace('/', r'\.')
-            warnings.filterwarnings('ignore', re.escape(entry.start), module=rf'{module}$')
+            warnings.filterwarnings('ignore', re.escape(entry.start))
     mmengine_logger.print = _print_true  # the name that print_log looks up
 
 
