@@ -67,6 +67,14 @@ def test_a_missing_folder_shows_before_anything_is_built(project, work_dir, monk
     assert len(shown.getvalue().splitlines()) <= 2, 'where the log is, and the size of the training set'
 
 
+def test_a_missing_checkpoint_shows_before_anything_is_built(project, work_dir):
+    options = dict(
+        load_from='gone.pth', model__clip__weights='nowhere.pt', train_dataloader__dataset__data_root='/nowhere'
+    )
+    with pytest.raises(FileNotFoundError, match=r'checkpoint gone\.pth does not exist'):
+        project.run(work_dir, **options)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('task', 'config'),

@@ -110,7 +110,9 @@ def test_denseclip(tmp_path):
 def test_numbers_of_the_log(tmp_path):
     def member():
         rank = dist.get_rank()
-        return mean_of_processes(dict(loss=1.0 + rank, epoch=3, text=f'of {rank}'))
+        own = dict(only_here=7.0) if rank else {}
+        return mean_of_processes(dict(loss=1.0 + rank, epoch=3, text=f'of {rank}') | own)
 
-    for rank, values in enumerate(in_two_processes(member, tmp_path)):
-        assert values == dict(loss=1.5, epoch=3, text=f'of {rank}')
+    first, second = in_two_processes(member, tmp_path)
+    assert first == dict(loss=1.5, epoch=3, text='of 0')
+    assert second == dict(loss=1.5, epoch=3, text='of 1', only_here=7.0)

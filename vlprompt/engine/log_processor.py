@@ -5,11 +5,11 @@ from __future__ import annotations
 import resource
 import sys
 from numbers import Real
+from statistics import fmean
 from typing import Any
 
-import torch
 from mmengine.device import is_cuda_available
-from mmengine.dist import all_reduce, get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor, Runner
 from torch.utils.data import DataLoader
@@ -44,17 +44,16 @@ class PromptLogProcessor(LogProcessor):
 
 
 def mean_of_processes(values: dict[str, Any]) -> dict[str, Any]:
-    """The same dict with numbers averaged over all processes, which must have the same names; others are kept.
+    """The same dict with every number averaged over the processes that have it; other values are kept.
 
     A model scales what it logs by the share of its batch
     (:func:`~vlprompt.models.losses.reduction.process_weight`), so that this is the mean over images.
     """
-    names = [name for name, value in values.items() if isinstance(value, Real)]
-    if get_world_size() == 1 or not names:
+    if get_world_size() == 1:
         return values
-    means = torch.tensor([float(values[name]) for name in names], dtype=torch.float64)
-    all_reduce(means, 'mean')
-    return values | dict(zip(names, means.tolist(), strict=True))
+    everywhere = all_gather_object({name: float(value) for name, value in values.items() if isinstance(value, Real)})
+    numbers = {name: [own[name] for own in everywhere if name in own] for name in everywhere[get_rank()]}
+    return values | {name: fmean(found) for name, found in numbers.items()}
 
 
 def keep_eta_positive(hub: MessageHub) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -168,7 +169,10 @@ class PromptRunner(Runner):
         return built
 
     def _log_env(self, env_cfg: dict) -> None:
-        """Log environment, packages and config, once the data have been found sound."""
+        """Log environment, packages and config, once data and checkpoint have been found."""
+        source = self.cfg.get('load_from')
+        if source is not None and not Path(source).exists():
+            raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
         self.build_data()
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
