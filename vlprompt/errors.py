@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class CheckpointError(ValueError):
     """A file of tensors that cannot be read, or that does not belong to the model it is loaded into."""
@@ -21,3 +24,39 @@ class EnvironmentProblem(RuntimeError):
 
 class DataError(ValueError):
     """Data that nothing can be trained on or measured with; the message names the split and the files or classes."""
+
+
+class DownloadError(FileNotFoundError):
+    """Weights that cannot be downloaded.
+
+    Args:
+        what: what could not be downloaded, such as ``"the weights 'openai' of RN50"``.
+        places: where the file is.
+        options: arguments to give instead; ``weights`` among them stands for the path of the file.
+        wanted: the value of ``weights`` that asked for the download.
+        reason: why it failed.
+        keys: dotted keys in a config of the part that takes the options; empty: it was called from Python.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        places: str,
+        options: Mapping[str, Any],
+        wanted: str,
+        reason: object,
+        keys: Sequence[str] = (),
+    ) -> None:
+        self.wanted, self._parts = wanted, (what, places, options, wanted, reason)
+        remedy = ', '.join(f'{name}={value!r}' for name, value in options.items())
+        if keys:
+            typed = (f'{key}.{name}={value}' for key in keys for name, value in options.items())
+            remedy = f'--cfg-options {" ".join(typed)}'
+        super().__init__(
+            f'could not download {what}. On a machine with network access fetch {places}, copy the file here and give '
+            f'its path: {remedy}. The reason was: {reason}'
+        )
+
+    def in_config(self, keys: Sequence[str]) -> DownloadError:
+        """The same, with the options as they are typed for a config."""
+        return DownloadError(*self._parts, keys=keys)

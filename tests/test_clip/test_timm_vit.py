@@ -5,6 +5,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer as TimmViT
 
+from vlprompt.clip import timm_vit as timm_module
 from vlprompt.clip.timm_vit import build_timm_vit, from_timm_names
 from vlprompt.clip.visual_prompts import PromptChoice, run_blocks
 
@@ -112,8 +113,21 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
 
     create_model = timm.create_model
     monkeypatch.setattr(timm, 'create_model', unreachable)
+    monkeypatch.setattr(timm_module, 'require_hub', lambda: None)
     with pytest.raises(FileNotFoundError, match=r'huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k .*no route'):
         build_timm_vit('vit_tiny_patch16_224.augreg_in21k', weights='pretrained')
+
+
+def test_a_cached_file_needs_no_network(monkeypatch, tmp_path):
+    """It is given to timm, which reads it as it reads a download."""
+    name, create_model = 'vit_tiny_patch16_224.augreg_in21k', timm.create_model
+    expected = create_model(name, num_classes=0).state_dict()
+    torch.save(expected, tmp_path / 'model.bin')
+    monkeypatch.setattr(timm_module, 'hub_file', lambda repository, *names: tmp_path / 'model.bin')
+    monkeypatch.setattr(timm_module, 'require_hub', lambda: pytest.fail('no network is needed'))
+    visual, source = build_timm_vit(name, weights='pretrained')
+    assert source.name == f'timm:{name}'
+    assert torch.equal(visual.state_dict()['class_embedding'], expected['cls_token'].reshape(-1))
 
 
 class TestPromptsAsKeysAndValues:

@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
 from tests.interruption import Interrupted
+from tests.two_processes import in_two_processes
 from vlprompt.apis import init_model, runs
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
@@ -111,6 +112,45 @@ def test_two_phases_in_one_go(project, tmp_path):
     assert len(init_model(project / 'lpt.py', tmp_path / 'groups/epoch_2.pth').tuner.pool.keys) == 4
     with pytest.raises(CheckpointError, match=r'tuner.pool.tokens'):
         init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth', phase='groups')
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(project, tmp_path):
+    """Without noise and dropout: weights and logged numbers to 1e-5, and the test of five images, each counted once."""
+
+    def run(name, processes):
+        options = {
+            'model__head__dropout': 0.0,
+            'model__loss__balanced__noise': 0.0,
+            'model__loss__uniform__noise': 0.0,
+            'train_dataloader__batch_size': 4 // processes,
+        }
+        made = configs(project, tmp_path / name, **options)
+        for single in made.values():
+            single.launcher = 'none' if processes == 1 else 'pytorch'
+            single.experiment_name = f'{name} {single.phase}'
+        return runs.run_test(train_phases(made), tmp_path / name)
+
+    lists = project / 'test.txt'
+    content = lists.read_text()
+    lists.write_text('\n'.join(content.splitlines()[:5]))
+    try:
+        expected = run('one', 1)
+        assert {'lpt/keys_used', 'lpt/key_entropy', 'shot/overall'} <= set(expected)
+        for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
+            assert metrics == pytest.approx(expected, abs=1e-5)
+    finally:
+        lists.write_text(content)
+    names = ('loss', 'accuracy', 'accuracy_uniform', 'keys_used', 'key_entropy', 'stream_weight')
+    for phase in ('shared', 'groups'):
+        one, two = (state(tmp_path / name / phase / 'epoch_2.pth') for name in ('one', 'two'))
+        torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
+        logs = [next((tmp_path / name / phase).glob('*/vis_data/scalars.json')) for name in ('one', 'two')]
+        ours, theirs = ([json.loads(line) for line in log.open() if '"loss"' in line] for log in logs)
+        assert len(ours) == len(theirs) == 6
+        for first, second in zip(ours, theirs, strict=True):
+            for name in set(names) & set(first):
+                assert second[name] == pytest.approx(first[name], rel=1e-4), name
 
 
 def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):

@@ -109,6 +109,14 @@ def test_a_later_phase_must_say_what_it_takes_over():
         phase_configs(cfg)
 
 
+def test_missing_data_of_a_later_phase_stop_the_first(project, tmp_path):
+    made = configs(project, tmp_path)
+    made['second'].train_dataloader.dataset.data_root = '/nowhere'
+    with pytest.raises(FileNotFoundError, match='/nowhere'):
+        train_phases(made)
+    assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
+
+
 def test_unknown_keys_of_a_phase(project):
     with pytest.raises(ConfigError, match=r"phase 'first' of .*\n.*train_cfg.max_epoch'"):
         load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})

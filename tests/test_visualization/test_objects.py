@@ -9,6 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.structures import BaseDataElement, InstanceData
 from PIL import Image
 
+from tests.conftest import Images
 from vlprompt.datasets import LoadImageFile
 from vlprompt.engine.hooks import DetectionImageHook
 from vlprompt.visualization import Objects, draw_objects, objects_of, paint_objects, read_image
@@ -92,10 +93,8 @@ def test_images_are_turned_as_the_pipelines_turn_them(tmp_path):
 def test_the_hook_writes_every_nth_image(tmp_path):
     Image.new('RGB', (30, 20)).save(tmp_path / 'a.png')
     hook = DetectionImageHook(str(tmp_path / 'out'), interval=2)
-    meta = dict(classes=('cat', 'dog'), palette=PALETTE)
-    runner = SimpleNamespace(
-        test_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=meta)), rank=0, world_size=1
-    )
+    data = Images(3, classes=('cat', 'dog'), palette=PALETTE)
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=data), rank=0, world_size=1)
     empty = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), scores=torch.zeros(0))
     sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / 'a.png')), pred_instances=empty)
     hook.before_test(runner)

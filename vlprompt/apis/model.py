@@ -15,6 +15,7 @@ from torch import nn
 
 from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import require_model
@@ -27,7 +28,6 @@ from vlprompt.engine.data_arguments import (
 )
 from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.models.agreement import agree_on_class_names
-from vlprompt.registry import MODELS
 
 
 def init_model(
@@ -113,7 +113,7 @@ def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]
             names = resolve_class_names(names or names_of_config(cfg))
             known = known | arguments_of_data(dict(classes=names))
         described = completed(cfg.model, missing, known)
-    model = MODELS.build(described)
+    model = build_model(described)
     if names and getattr(model, 'class_names', names) is None:
         model.set_class_names(names)
     return model

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.build import FILE_SUFFIXES
+from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import resize_position_embedding
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
+from vlprompt.errors import DownloadError
 from vlprompt.tensor_files import read_tensors
 
 PRETRAINED = 'pretrained'
@@ -148,6 +150,13 @@ def _timm_model(name: str, **options: Any) -> nn.Module:
         return timm.create_model(name, num_classes=0)
 
 
+def _timm_repository(name: str) -> str:
+    """Where on huggingface.co timm's weights of a name are."""
+    import timm
+
+    return timm.get_pretrained_cfg(name).hf_hub_id or f'timm/{name}'
+
+
 def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
     """Arguments of our :class:`VisionTransformer`, read from timm's module."""
     block = model.blocks[0] if hasattr(model, 'blocks') else None
@@ -191,11 +200,14 @@ def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str
         return model.state_dict(), f'file:{path.name}'
     if weights != PRETRAINED:
         raise ValueError(f'weights={str(weights)!r} must be {PRETRAINED!r} or a file ending in {FILE_SUFFIXES} or .npz')
+    repository = _timm_repository(name)
     try:
-        return _timm_model(name, pretrained=True).state_dict(), f'timm:{name}'
+        cached = hub_file(repository, 'model.safetensors', 'pytorch_model.bin')
+        if cached is None:
+            require_hub()
+        overlay = {} if cached is None else dict(pretrained_cfg_overlay=dict(file=str(cached)))
+        return _timm_model(name, pretrained=True, **overlay).state_dict(), f'timm:{name}'
     except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(
-            f'could not download the weights of {name} from timm. On a machine with network access fetch '
-            f'https://huggingface.co/timm/{name} (model.safetensors), copy the file here and pass its path: '
-            f'weights="/path/to/model.safetensors". The reason was: {error}'
-        ) from error
+        places = f'https://huggingface.co/{repository} (model.safetensors)'
+        options = dict(weights='/path/to/model.safetensors')
+        raise DownloadError(f'the weights of {name} from timm', places, options, PRETRAINED, error) from error

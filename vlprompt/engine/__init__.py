@@ -1,5 +1,6 @@
 """Running experiments: the runner and its checkpoints, hooks, optimizer constructor and schedules."""
 
+from vlprompt.compat.messages import silence_untrue
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
@@ -26,6 +27,8 @@ from vlprompt.engine.schedules import (
     WarmupStepLR,
     follow_training_length,
 )
+
+silence_untrue()  # runs and tools import this package before mmseg or mmdet
 
 __all__ = [
     'AutocastOptimWrapper',

@@ -22,6 +22,8 @@ from vlprompt.registry import LOOPS
 class FeatureDataset(Dataset):
     """Features in memory; indexed with many positions at once, as by a data loader, it returns a batch.
 
+    Position ``i + N`` is sample i once more, as a filling of :class:`EpochOrder`: its label is -1.
+
     Attributes:
         features: (N, D), None until they are computed.
 
@@ -39,13 +41,17 @@ class FeatureDataset(Dataset):
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         """``dict(inputs (B, D), data_samples (B,))``."""
-        return dict(inputs=self.features[indices], data_samples=self.labels[indices])
+        positions = torch.tensor(indices)
+        chosen = positions % len(self)
+        labels = self.labels[chosen].masked_fill(positions >= len(self), -1)
+        return dict(inputs=self.features[chosen], data_samples=labels)
 
 
 class EpochOrder(Sampler):
     """A random order of ``range(size)`` for each (seed, epoch), shared by the processes in turn.
 
-    All get equally many, since they step together: if ``size`` is not divisible, the first few are repeated.
+    All get equally many, since they step together: if ``size`` is not divisible, the last of some processes is a
+    filling, one of the first few once more; fillings are ``size`` too large, so that nobody takes them for samples.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -57,7 +63,8 @@ class EpochOrder(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         order = epoch_order(self.size, self.epoch, self.seed)
-        order = np.resize(order, len(self) * self.processes)  # repeats from the start
+        filling = np.resize(order, len(self) * self.processes - self.size) + self.size
+        order = np.concatenate([order, filling])
         return iter(order[self.rank :: self.processes].tolist())
 
     def __len__(self) -> int:

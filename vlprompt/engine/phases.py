@@ -37,10 +37,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
 from mmengine.logging import print_log
-from mmengine.registry import MODELS, RUNNERS, init_default_scope
+from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
+from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
@@ -207,7 +208,7 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             del runner  # its model and optimizer, before the next are built
             gc.collect()
             runner = RUNNERS.build(cfg)
-            _try_models(waiting, configs, runner)
+            _try_phases(waiting, configs, runner)
             waiting = []
         if done is None:
             runner.train()
@@ -215,20 +216,21 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     return runner
 
 
-def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
-    """Build and discard the models of the phases after ``runner``, so that mistakes show before training.
+def _try_phases(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
+    """Build and discard training sets and models of the phases after ``runner``, so that mistakes show before training.
 
-    Their data arguments come from the data that ``runner`` is about to train on.
+    The models' data arguments come from the data that ``runner`` is about to train on.
     """
     for name in names:
         cfg = copy.deepcopy(configs[name])
         scope = cfg.get('default_scope') or 'mmengine'
         init_default_scope(scope)
         try:
+            DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset))
             if missing := missing_arguments(cfg.model, scope):
                 cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
             with torch.random.fork_rng(devices=[]):  # the runner's random numbers do not depend on the trial
-                MODELS.build(cfg.model)
+                build_model(cfg.model)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'phase {name!r}: {error}') from error
 

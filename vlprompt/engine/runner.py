@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, master_only
+from mmengine.dist import is_distributed, is_main_process, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
+from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     describe_run,
@@ -37,10 +40,12 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
+from vlprompt.engine.logs import shorten_terminal
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.vis_backends import check_backends, start_backends
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(
@@ -62,9 +67,12 @@ class PromptRunner(Runner):
       and a description of the model (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
       classes and every tensor.  A model without that method is stored whole; for a test it must fit the
       checkpoint, for training it loads the tensors that fit, as in mmengine;
-    * the data are checked before the model is built (:mod:`~vlprompt.engine.data_checks`);
+    * the data loaders are built and the data checked first of all (:mod:`~vlprompt.engine.data_checks`), so that
+      mistakes in them show at once, above any other output;
     * model arguments that follow the data (:mod:`~vlprompt.engine.data_arguments`) come from the dataset of the run's
-      own first data loader, which is built before the model if the config leaves them out;
+      own first data loader;
+    * the terminal shows neither the environment nor the whole config, which are in the log file
+      (:mod:`~vlprompt.engine.logs`);
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
@@ -96,26 +104,18 @@ class PromptRunner(Runner):
         super().setup_env(env_cfg)
         leave_cores_to_workers(self.cfg)
 
-    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """The logger, which first tells about the data: mistakes in them show before the config and the model.
-
-        Its file takes messages with any characters, such as odd bytes of file names.
-        """
-        self.logger = super().build_logger(*args, **kwargs)
-        for handler in self.logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
-        check_data(self)
-        return self.logger
-
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model; arguments that its config leaves out come from the data, or from the checkpoint to test.
 
         Class names always come from the data; they are compared with the checkpoint when it is loaded.
         """
-        missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
+        if isinstance(model, nn.Module):
+            return model
+        if self._train_loop is not None:
+            require_initial_weights(model)
+        missing = missing_arguments(model, self.default_scope.scope_name)
         if not missing:
-            return super().build_model(model)
+            return build_model(model, super().build_model)
         known = {}
         if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
@@ -124,14 +124,11 @@ class PromptRunner(Runner):
         shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
         if shown:
             self.logger.info(f'Following the data: {shown}')
-        return super().build_model(completed(model, missing, known))
+        return build_model(completed(model, missing, known), super().build_model)
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set.
-
-        Builds the data loader if necessary.
-        """
+        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set."""
         loaders = (self.data_loader(loop) for loop in LOOP_PARTS)
         return next((dict(getattr(own.dataset, 'metainfo', {})) for own in loaders if own is not None), {})
 
@@ -148,8 +145,9 @@ class PromptRunner(Runner):
         """Wrap for distributed training, unless nothing is trained; on CPUs without device ids and with plain batch
         norm, since only GPUs synchronise statistics.
         """
-        if self.distributed and not any(p.requires_grad for p in model.parameters()):
-            return model.to(get_device())
+        alone = not self.distributed and not any(type(m).__name__ == 'SyncBatchNorm' for m in model.modules())
+        if alone or (self.distributed and not any(p.requires_grad for p in model.parameters())):
+            return model.to(get_device())  # without mmengine's message about batch norms that are not there
         if self.distributed and cpu_only():
             model = revert_sync_batchnorm(model)
             self.cfg.sync_bn = None
@@ -158,7 +156,32 @@ class PromptRunner(Runner):
             model_wrapper_cfg = defaults | (model_wrapper_cfg or {}) | dict(device_ids=None)
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Mmengine's logger, whose terminal shows less than its file; and the data, before anything is logged or built.
+
+        The file takes messages with any characters, such as odd bytes of file names.
+        """
+        self.logger = super().build_logger(*args, **kwargs)
+        shorten_terminal(self.logger)
+        for handler in self.logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
+        source = self.cfg.get('load_from')
+        if source is not None and not Path(source).exists():
+            raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
+        check_data(self)
+        return self.logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """The visualizer of mmengine, with backends that have been tried."""
+        check_backends(visualizer)
+        built = super().build_visualizer(visualizer)
+        if is_main_process():  # the others write nothing
+            start_backends(built)
+        return built
+
     def _log_env(self, env_cfg: dict) -> None:
+        """Log environment, packages and config."""
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
 

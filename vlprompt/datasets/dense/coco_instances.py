@@ -12,10 +12,11 @@ from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
+from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
+from pycocotools.coco import COCO as PlainCOCO
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
-from vlprompt.datasets.dense.coco_metric import CocoAPMetric, accept_no_boxes
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import naming_image
 from vlprompt.datasets.reader import first_existing
@@ -151,31 +152,44 @@ class CocoInstances(CocoDataset):
             print_log('\n'.join(text), logger='current', level=logging.WARNING)
 
 
+class CocoAnnotations(COCO):
+    """pycocotools' index, which is otherwise built from a path, of annotations in memory, even of none.
+
+    Args:
+        content: of an annotation file.
+    """
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__()
+        self.dataset = content
+        self.createIndex()
+        self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
+
+    def loadRes(self, results: Any) -> PlainCOCO:
+        """Index of detections.  pycocotools fails if there are none, and mmdet then reports no AP at all."""
+        return super().loadRes(results) if len(results) else CocoAnnotations(dict(self.dataset, annotations=[]))
+
+
 def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
-    """Replacement for pycocotools' index, which mmdet builds from a path, for annotations in memory."""
-
-    def make(_: str | None = None) -> COCO:
-        api = COCO()
-        api.dataset = content
-        api.createIndex()
-        api.img_ann_map, api.cat_img_map = api.imgToAnns, api.catToImgs
-        return api
-
-    return make
+    """Replacement for the class that mmdet calls with a path."""
+    return lambda _: CocoAnnotations(content)
 
 
 @METRICS.register_module()
-class CocoInstancesMetric(CocoAPMetric):
-    """:class:`~vlprompt.datasets.dense.coco_metric.CocoAPMetric` against the annotations of a :class:`CocoInstances`.
+class CocoInstancesMetric(CocoMetric):
+    """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds, or those of a file.
 
-    The metric gets them from the dataset; broken entries that the dataset skipped are not evaluated.
+    Broken entries that the dataset skipped are not evaluated.  If nothing was detected in any image, AP is 0.
 
     Args:
-        **kwargs: of mmdet's ``CocoMetric`` except ``ann_file``.
+        ann_file: of another dataset; None: the annotations of the :class:`CocoInstances`.
+        **kwargs: of mmdet's ``CocoMetric``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(ann_file=None, **kwargs)
+    def __init__(self, ann_file: str | None = None, **kwargs: Any) -> None:
+        super().__init__(ann_file=ann_file, **kwargs)
+        if self._coco_api is not None:
+            self._coco_api = CocoAnnotations(self._coco_api.dataset)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record the predictions of a batch.
@@ -187,10 +201,9 @@ class CocoInstancesMetric(CocoAPMetric):
             source = (self.dataset_meta or {}).get('coco')
             if source is None:
                 raise ValueError(
-                    "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one use "
-                    "dict(type='vlprompt.CocoAPMetric', ann_file=...)"
+                    "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one give "
+                    'ann_file=...'
                 )
             content, _ = read_coco(**source)
-            self._coco_api = _api_of(content)()
-            accept_no_boxes(self._coco_api)
+            self._coco_api = CocoAnnotations(content)
         super().process(data_batch, data_samples)

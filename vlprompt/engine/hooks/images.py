@@ -37,7 +37,7 @@ class PredictionImageHook(Hook):
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
-        self._seen = 0
+        self._seen, self._images = 0, len(runner.test_dataloader.dataset)
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes is None:
             raise ValueError(
@@ -51,7 +51,7 @@ class PredictionImageHook(Hook):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
-            if number % self.interval == 0:
+            if number < self._images and number % self.interval == 0:  # not the samplers' repeats
                 self._write(image, sample, number)
 
     def _write(self, image: Tensor, sample: Any, number: int) -> None:
@@ -84,8 +84,8 @@ class DenseImageHook(Hook):
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
-        self._seen = 0
         dataset = runner.test_dataloader.dataset
+        self._seen, self._images = 0, len(dataset)
         meta = dataset.metainfo
         self._upright = applies_exif(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
         self._classes, self._palette = list(meta['classes']), meta['palette']
@@ -98,7 +98,7 @@ class DenseImageHook(Hook):
         for sample in outputs:
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
-            if number % self.interval == 0:
+            if number < self._images and number % self.interval == 0:  # not the samplers' repeats
                 figure = self.draw(sample, read_image(sample.img_path, self._upright), title_of(sample.img_path))
                 save_figure(figure, self.out_dir / numbered_name(number, sample.img_path))
 

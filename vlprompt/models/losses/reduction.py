@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def process_weight(size: int, device: torch.device) -> Tensor | float:
-    """Factor for a loss that is the mean over ``size`` local samples.
+    """Factor for a loss, or a number for the log, that is the mean over ``size`` local samples.
 
-    Distributed training averages gradients over processes.  That is the mean over all samples only if every process
-    has equally many, which the last batch of an epoch may violate.  Multiplying the local mean by
-    ``size * processes / total`` makes it exact.
+    Distributed training averages gradients over processes, and the log averages numbers.  That is the mean over all
+    samples only if every process has equally many, which the last batch of an epoch may violate.  Multiplying the local
+    mean by ``size * processes / total`` makes it exact.
 
     Args:
         size: samples in this process's batch.
