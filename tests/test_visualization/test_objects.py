@@ -109,7 +109,7 @@ def test_the_hook_draws_whatever_the_file_is_called(tmp_path, name):
     Image.new('RGB', (3000, 1) if name == 'line.png' else (30, 20)).save(tmp_path / name, 'PNG')
     hook = DetectionImageHook(str(tmp_path / 'out'))
     meta = dict(classes=('cat', 'dog'), palette=PALETTE)
-    dataset = SimpleNamespace(metainfo=meta)
+    dataset = Images(5, **meta)
     hook.before_test(SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset), rank=0, world_size=1))
     boxes = InstanceData(bboxes=torch.tensor([[1.0, 0, 9, 1]]), labels=torch.tensor([1]), scores=torch.tensor([0.9]))
     sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / name)), pred_instances=boxes)
@@ -126,7 +126,8 @@ def test_the_hook_draws_the_pixels_that_the_pipeline_loads(tmp_path, upright, mo
     Image.new('RGB', (30, 20)).save(tmp_path / 'a.jpg', exif=exif)
     hook = DetectionImageHook(str(tmp_path / 'out'))
     steps = SimpleNamespace(transforms=[LoadImageFile(exif_orientation=upright)])
-    dataset = SimpleNamespace(metainfo=dict(classes=('cat',), palette=PALETTE), pipeline=steps)
+    dataset = Images(1, classes=('cat',), palette=PALETTE)
+    dataset.pipeline = steps
     shapes = []
     monkeypatch.setattr(hook, 'draw', lambda sample, image, title: shapes.append(image.shape) or new_figure(1, 1))
     hook.before_test(SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset), rank=0, world_size=1))

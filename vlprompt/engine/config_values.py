@@ -33,10 +33,6 @@ _COUNT = ('a whole number, at least 0', lambda value: is_whole(value) and value 
 _COUNT_OR_NONE = ('a whole number, at least 0, or None', lambda value: value is None or _COUNT[1](value))
 _STEP = ('a whole number other than 0', lambda value: is_whole(value) and value != 0)
 _RATE = ('a finite number, at least 0', lambda value: is_number(value) and 0 <= value < math.inf)
-_DICTS = (
-    'a list of dicts, in a config file',
-    lambda value: isinstance(value, (list, tuple)) and all(isinstance(v, Mapping) for v in value),
-)
 _SWITCH = ('True or False', lambda value: isinstance(value, bool))
 
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
@@ -58,7 +54,6 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     weight_decay=_RATE,
     momentum=_RATE,
     T_max=_POSITIVE_OR_NONE,
-    vis_backends=_DICTS,
 )
 """Keys outside of models whose values are always checked: a description of valid values, and the test."""
 
