@@ -13,3 +13,24 @@ class ConfigError(ValueError):
 
 class EnvironmentProblem(RuntimeError):
     """Installed packages that are incompatible; the message gives the commands that repair them."""
+
+
+class NonFiniteError(ArithmeticError):
+    """Losses, gradients or weights that are NaN or infinite: a training that has failed."""
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on for a reason outside of its config, such as a folder that another run uses."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A training that ended because its process was asked to by a signal, after its state was saved.
+
+    Args:
+        message: what was saved where; empty in processes that leave the message to another.
+        signal: number of the signal.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal
