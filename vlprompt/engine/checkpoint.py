@@ -20,7 +20,7 @@ import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import ZipFile, is_zipfile
 
 import mmengine
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from vlprompt.engine.data_arguments import arguments_of_model
 from vlprompt.engine.safe_pickle import load_inert
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.version import __version__
@@ -85,18 +86,38 @@ def _load(path: str) -> Any:
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
-    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            torch.save(content, file)
+    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one.
+
+    Raises:
+        OSError: with the file's name, for example on a full disk, of which torch says nothing.
+    """
+    with written_whole(path) as temporary, open(temporary, 'wb') as file:
+        stream = _Stream(file)
+        try:
+            torch.save(content, stream)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        except (OSError, RuntimeError) as error:
+            cause = stream.error or error
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+class _Stream:
+    """A file that remembers the error of a write, since torch replaces it by one of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.flush = file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def to_plain_values(value: Any) -> Any:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, master_only
+from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
 from vlprompt.engine.checkpoint import (
@@ -32,10 +36,16 @@ from vlprompt.engine.data_arguments import (
     completed,
     missing_arguments,
 )
+from vlprompt.engine.finite import non_finite
+from vlprompt.engine.hooks.finite import explain_failure
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
-from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
+from vlprompt.engine.resume_state import pending_gradients, restore_state, resume_file, resume_state
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
+from vlprompt.engine.work_dir import claim, release, remove_leftovers
+from vlprompt.errors import NonFiniteError, Stopped
+from vlprompt.messages import enumerate_names
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(
@@ -61,6 +71,9 @@ class PromptRunner(Runner):
       own first data loader, which is built before the model if the config leaves them out;
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
+    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), saves its state when a signal asks it to
+      end (:mod:`~vlprompt.engine.stop`), and ends with an error when it has diverged
+      (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not finite are never saved;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
@@ -68,6 +81,8 @@ class PromptRunner(Runner):
 
     loaded_names: frozenset[str] = frozenset()
     """Names of the tensors that came from ``load_from`` and ``start_from``."""
+    stop_request: StopRequest | None = None
+    """Whether the training was asked to end; None outside of a training."""
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
@@ -87,6 +102,9 @@ class PromptRunner(Runner):
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
+        if self._train_loop is not None and is_main_process():
+            claim(self.work_dir)
+            remove_leftovers(self.work_dir)
         leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
@@ -152,7 +170,6 @@ class PromptRunner(Runner):
         """The config as Python code, cached since formatting takes half a second."""
         return self.cfg.pretty_text
 
-    @master_only
     def save_checkpoint(
         self,
         out_dir: str,
@@ -166,23 +183,146 @@ class PromptRunner(Runner):
     ) -> None:
         """Write the checkpoint and, unless ``save_optimizer`` is off, the file to resume from beside it.
 
-        Called by mmengine's ``CheckpointHook``, which defines the arguments.
+        Called by :class:`~vlprompt.engine.hooks.CheckpointHook`, in all processes; mmengine defines the arguments.
 
         Raises:
             ValueError: a remote ``out_dir``.
+            NonFiniteError: a tensor is NaN or infinite; nothing is written.
         """
         if file_client_args or backend_args or '://' in str(out_dir):
             raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
-        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
-        about = describe_run(self, self.bare_model, self._config_text, progress | (meta or {}))
-        checkpoint = dict(meta=about, state_dict=trained_state(self.bare_model))
-        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch)) | (meta or {})
+        gradients = pending_gradients(self.bare_model) if save_optimizer else {}
+        if not is_main_process():
+            return
+        checkpoint = self._content(progress, f'{filename} was not written')
         write_checkpoint(checkpoint, Path(out_dir) / filename)
         if save_optimizer:
-            state = resume_state(self)
+            state = resume_state(self, gradients)
             if not save_param_scheduler:
                 state.pop('param_schedulers', None)
             write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
+
+    def _content(self, progress: dict[str, Any], refusal: str) -> dict[str, Any]:
+        """What a checkpoint holds; raise NonFiniteError that begins with ``refusal``."""
+        progress = dict(batches=getattr(self.train_loop, 'batches', 0), processes=self.world_size) | progress
+        about = describe_run(self, self.bare_model, self._config_text, progress)
+        checkpoint = dict(meta=about, state_dict=trained_state(self.bare_model))
+        if broken := non_finite(checkpoint['state_dict']):
+            raise NonFiniteError(
+                f'{refusal}, since after iteration {progress["iter"]} {len(broken)} of '
+                f'{len(checkpoint["state_dict"])} trained tensors hold NaN or infinity ({enumerate_names(broken, 3)}): '
+                f'the training has diverged. What was saved in {self.work_dir} before stays. Lower the learning rate '
+                '(optim_wrapper.optimizer.lr), or clip gradients (optim_wrapper.clip_grad="{\'max_norm\':1}")'
+            )
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        return checkpoint
+
+    # ------------------------------------------------------------------------------------------------- training
+
+    def train(self) -> nn.Module:
+        """Train, see mmengine's ``Runner.train``.
+
+        Raises:
+            NonFiniteError: the training has diverged.
+            Stopped: a signal asked it to end; its state is saved.
+        """
+        try:
+            with stop_on_signals() as self.stop_request:
+                return super().train()
+        except FloatingPointError as error:
+            raise explain_failure(self, error) from error
+        except RuntimeError as error:
+            if self.stop_request.signal and 'DataLoader worker' in str(error):  # the signal ended it, too
+                raise Stopped(
+                    f'Stopped by a signal, which ended a data worker too. What was saved in {self.work_dir} stays; '
+                    '--resume continues from there.',
+                    self.stop_request.signal,
+                ) from error
+            raise
+        finally:
+            self.stop_request = None
+            release(self.work_dir)
+
+    def stop(self, signal: int, in_training: bool) -> None:
+        """Save the state between two iterations and end the training.
+
+        Args:
+            signal: its number.
+            in_training: whether an iteration of training has just ended, whose number is not counted yet.
+
+        Raises:
+            Stopped: always.
+        """
+        iteration = self.iter + in_training
+        gradients = pending_gradients(self.bare_model)
+        if is_main_process():
+            checkpoint = self._content(dict(epoch=self.epoch, iter=iteration), 'the state was not saved')
+            # What it holds is no checkpoint of an epoch, so it names itself as the newest.
+            state = resume_state(self, gradients) | dict(checkpoint=RESUME_FILE)
+            write_checkpoint(checkpoint | state, Path(self.work_dir) / RESUME_FILE)
+        barrier()  # nobody ends before it is written
+        message = f'Interrupted by {Signals(signal).name} after iteration {iteration}. The state is saved in '
+        message += f'{self.work_dir}; --resume continues the training.'
+        self.logger.warning(message)
+        raise Stopped(message if is_main_process() else '', signal)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; by epochs, one that can begin in the middle of an epoch."""
+        if isinstance(loop, Mapping):
+            loop = dict(loop)
+            by_epoch = loop.pop('by_epoch', True) if 'type' not in loop else False
+            if by_epoch or loop.get('type') == 'EpochBasedTrainLoop':
+                loop['type'] = 'vlprompt.EpochTrainLoop'
+            elif 'type' not in loop:
+                loop['by_epoch'] = False
+        return super().build_train_loop(loop)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a loader; its workers live on when a signal asks the training to end.  Without workers, options of
+        workers have no effect.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        dataloader = copy.deepcopy(dataloader)
+        if not dataloader.get('num_workers'):
+            for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                dataloader.pop(option, None)
+        return shield_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Add the hooks that the rules of this runner need, also where a config of mmseg or mmdet does not name them."""
+        own = dict(
+            non_finite=dict(type='vlprompt.NonFiniteHook'),
+            resuming=dict(type='vlprompt.ResumeHook'),
+            checkpoint=dict(type='vlprompt.CheckpointHook', interval=1),
+        )
+        hooks = own | dict(hooks or {})
+        if (hooks['checkpoint'] or {}).get('type') == 'CheckpointHook':
+            hooks['checkpoint'] = dict(hooks['checkpoint'], type='vlprompt.CheckpointHook')
+        of_mmengine = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+        # mmengine removes its own where a config has None.
+        super().register_default_hooks({k: v for k, v in hooks.items() if v is not None or k in of_mmengine})
+
+    def scale_lr(self, optim_wrapper: OptimWrapper | OptimWrapperDict, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rates by (batch size x accumulated batches x processes) / ``base_batch_size``."""
+        if not (auto_scale_lr or {}).get('enable'):
+            return
+        base, loader = auto_scale_lr['base_batch_size'], self._train_dataloader
+        size = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
+        wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+        for wrapper in wrappers:
+            accumulated = wrapper._accumulative_counts
+            factor = size * accumulated * self.world_size / base
+            self.logger.info(
+                f'Learning rate x {factor:g}: {self.world_size} processes x batch size {size} x {accumulated} '
+                f'accumulated, for a rate that is meant for {base}'
+            )
+            for group in wrapper.optimizer.param_groups:
+                group['lr'] *= factor
 
     def load_checkpoint(
         self,
@@ -246,5 +386,5 @@ class PromptRunner(Runner):
         """
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
-        restore_state(self, checkpoint, filename, resume_optimizer, resume_param_scheduler)
+        restore_state(self, checkpoint, filename, self._config_text, resume_optimizer, resume_param_scheduler)
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')
