@@ -23,6 +23,10 @@ class RunError(RuntimeError):
     """A run that cannot start or go on for a reason outside of its config, such as a folder that another run uses."""
 
 
+ERRORS = (CheckpointError, ConfigError, EnvironmentProblem, NonFiniteError, RunError)
+"""All of them: a tool that meets one ends with its message alone."""
+
+
 class Stopped(KeyboardInterrupt):
     """A training that ended because its process was asked to by a signal, after its state was saved.
 

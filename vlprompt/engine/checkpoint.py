@@ -91,14 +91,16 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
     Raises:
         OSError: with the file's name, for example on a full disk, of which torch says nothing.
     """
-    with written_whole(path) as temporary, open(temporary, 'wb') as file:
-        stream = _Stream(file)
+    stream = None
+    with written_whole(path) as temporary:
         try:
-            torch.save(content, stream)
-            file.flush()
-            os.fsync(file.fileno())
+            with open(temporary, 'wb') as file:
+                stream = _Stream(file)
+                torch.save(content, stream)
+                file.flush()
+                os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:
-            cause = stream.error or error
+            cause = (stream and stream.error) or error
             if not isinstance(cause, OSError):
                 raise
             raise OSError(cause.errno, cause.strerror, str(path)) from error

@@ -294,7 +294,7 @@ class PromptRunner(Runner):
         return shield_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
-        """Add the hooks that the rules of this runner need, also where a config of mmseg or mmdet does not name them."""
+        """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
         own = dict(
             non_finite=dict(type='vlprompt.NonFiniteHook'),
             resuming=dict(type='vlprompt.ResumeHook'),

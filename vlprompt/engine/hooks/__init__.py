@@ -18,7 +18,7 @@ __all__ = [
     'PredictionImageHook',
     'ProgressHook',
     'PromptUsageHook',
-    'SegmentationImageHook',
     'ResumeHook',
+    'SegmentationImageHook',
     'StartFromFeaturesHook',
 ]

@@ -127,8 +127,9 @@ class NonFiniteHook(Hook):
 
 
 _REMEDY = (
-    'Lower the learning rate (optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad="{\'max_norm\':1}"), '
-    'look at the files, or leave out a few such batches: default_hooks.non_finite.skip=N.'
+    'Lower the learning rate (optim_wrapper.optimizer.lr), clip gradients '
+    '(optim_wrapper.clip_grad="{\'max_norm\':1}"), look at the files, or leave out a few such batches: '
+    'default_hooks.non_finite.skip=N.'
 )
 
 
