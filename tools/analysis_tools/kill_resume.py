@@ -4,8 +4,8 @@ python tools/analysis_tools/kill_resume.py configs/plot/plot_micro-rn.py --kills
 python tools/analysis_tools/kill_resume.py configs/lpt/lpt_micro-vit.py --moments validation between-phases SIGTERM
 
 First the config is trained and tested once. Then each kill trains it anew in <work dir>/<N>_<moment>, ends the process
-at that moment, and resumes it to the end. Compared are every tensor of the last and the best checkpoints, the optimizer,
-the schedules, the losses and rates in the log's memory, the values of all validations in the log, and the metrics of the
+at that moment, and resumes it to the end. Compared are all tensors of the last and the best checkpoints, the optimizer,
+the schedules, losses and rates in the memory of the log, the values of all validations in the log, and metrics of the
 test; beside that, whether a readable checkpoint and a true last_checkpoint were there after the kill, and that nothing
 is left over in the end. A run without validation gets one on its test set, and the best checkpoint is kept.
 
