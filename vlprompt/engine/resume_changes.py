@@ -143,6 +143,8 @@ def _literal(node: ast.AST) -> Any:
         }
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_literal(node.operand)
     if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):
         return float(node.id)
     return ast.literal_eval(node)

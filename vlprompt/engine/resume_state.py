@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.dist import all_reduce
 from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint, to_plain_values
@@ -151,6 +151,9 @@ def restore_state(
                 "use train_cfg.type='vlprompt.EpochTrainLoop'"
             )
         loop.batches = batches
+    if isinstance(loop, EpochBasedTrainLoop):  # whose number of batches may have changed
+        left = (loop.max_epochs - loop.epoch) * len(loop.dataloader) - batches
+        loop._max_iters = max(loop._max_iters, loop.iter + left)
     runner.message_hub.load_state_dict(_load_hub(checkpoint['message_hub']))
     if optimizer:
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
