@@ -213,7 +213,7 @@ class PromptRunner(Runner):
                 f'{refusal}, since after iteration {progress["iter"]} {len(broken)} of '
                 f'{len(checkpoint["state_dict"])} trained tensors hold NaN or infinity ({enumerate_names(broken, 3)}): '
                 f'the training has diverged. What was saved in {self.work_dir} before stays. Lower the learning rate '
-                '(optim_wrapper.optimizer.lr), or clip gradients (optim_wrapper.clip_grad="{\'max_norm\':1}")'
+                '(optim_wrapper.optimizer.lr), or clip gradients (optim_wrapper.clip_grad.max_norm=1)'
             )
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         return checkpoint

@@ -128,7 +128,7 @@ class NonFiniteHook(Hook):
 
 _REMEDY = (
     'Lower the learning rate (optim_wrapper.optimizer.lr), clip gradients '
-    '(optim_wrapper.clip_grad="{\'max_norm\':1}"), look at the files, or leave out a few such batches: '
+    '(optim_wrapper.clip_grad.max_norm=1), look at the files, or leave out a few such batches: '
     'default_hooks.non_finite.skip=N.'
 )
 
@@ -146,7 +146,10 @@ def describe_failure(runner: Runner, losses: dict[str, float], weight: float, gr
     terms = {name: value for name, value in losses.items() if not math.isfinite(value)}
     if len(terms) > 1:
         terms.pop('loss', None)  # the sum
-    parts = [f'{name} is {value}' for name, value in terms.items()]
+    kinds: dict[str, list[str]] = {}
+    for name, value in terms.items():
+        kinds.setdefault(f'{value}', []).append(name)
+    parts = [f'{", ".join(names)} {_are(names)} {kind}' for kind, names in kinds.items()]
     if not math.isfinite(gradient):
         parts.append('the gradient is not finite')
     if not math.isfinite(weight):
