@@ -27,11 +27,13 @@ class Fault:
             ``detail``, if any, is quoted.
         problem: what has happened.
         remedy: what to do.
+        midway: whether it may come in the middle of a training, which can go on afterwards.
     """
 
     pattern: str
     problem: str
     remedy: str
+    midway: bool = True
 
 
 FAULTS = (
@@ -60,6 +62,7 @@ FAULTS = (
         r'EADDRINUSE|[Aa]ddress already in use',
         'the port by which the processes find each other is taken, perhaps by another run',
         'set another one, MASTER_PORT=29501, or end the other run',
+        midway=False,
     ),
 )
 """Looked up in this order."""
@@ -77,6 +80,7 @@ _OF_THE_SYSTEM = {
     errno.EIO: ('cannot be read or written: the disk reports an error', 'check the disk'),
     errno.ENAMETOOLONG: ('has a name that is too long for its disk', 'choose a shorter one'),
 }
+_MIDWAY = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def explain_fault(error: BaseException) -> str | None:
@@ -84,11 +88,13 @@ def explain_fault(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
         problem, remedy = _OF_THE_SYSTEM[error.errno]
         name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else 'a file of the run'
-        return f'{type(error).__name__}: {name} {problem}: {remedy}. {_GO_ON}'
+        ending = f' {_GO_ON}' if error.errno in _MIDWAY else ''
+        return f'{type(error).__name__}: {name} {problem}: {remedy}.{ending}'
     text = f'{type(error).__name__}: {error}'
     for fault in FAULTS:
         if re.search(fault.pattern, text, re.DOTALL):
             size = re.search(r'[Tt]ried to allocate ([\d.]+ \w+)', text)
             detail = f' (it tried to allocate {size.group(1)})' if size else ''
-            return f'{type(error).__name__}: {fault.problem}{detail}: {fault.remedy}. {_GO_ON}'
+            ending = f' {_GO_ON}' if fault.midway else ''
+            return f'{type(error).__name__}: {fault.problem}{detail}: {fault.remedy}.{ending}'
     return None

@@ -187,8 +187,13 @@ def use_tta(cfg: Config) -> dict[str, Any]:
     """Put the config's ``tta_pipeline`` into the test set and return its ``tta_model``.
 
     A config with neither (classification) keeps its pipeline: the model computes the mirror image itself.
+
+    Raises:
+        ConfigError: one with neither whose predictions are no scores of whole images.
     """
     if 'tta_pipeline' not in cfg:
+        if (cfg.get('default_scope') or 'vlprompt') != 'vlprompt':
+            raise ConfigError(f'--tta: the config has no tta_pipeline and tta_model, which {cfg.default_scope} needs')
         return dict(type='vlprompt.FlipTTAModel')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     return dict(cfg.tta_model)
