@@ -6,12 +6,11 @@ import copy
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from signal import Signals
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import barrier, is_distributed, is_main_process
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
@@ -21,12 +20,9 @@ from torch.utils.data import DataLoader
 from vlprompt.compat.environment import environment_report
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
-    describe_run,
     load_trained,
     load_whole,
     read_checkpoint,
-    trained_state,
-    write_checkpoint,
 )
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
@@ -36,16 +32,16 @@ from vlprompt.engine.data_arguments import (
     completed,
     missing_arguments,
 )
-from vlprompt.engine.finite import non_finite
 from vlprompt.engine.hooks.finite import explain_failure
+from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
-from vlprompt.engine.resume_state import pending_gradients, restore_state, resume_file, resume_state
+from vlprompt.engine.resume_state import restore_state, resume_file
+from vlprompt.engine.saving import save_checkpoint, stop_training
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
 from vlprompt.engine.work_dir import claim, release, remove_leftovers
-from vlprompt.errors import NonFiniteError, Stopped
-from vlprompt.messages import enumerate_names
+from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(
@@ -192,31 +188,7 @@ class PromptRunner(Runner):
         if file_client_args or backend_args or '://' in str(out_dir):
             raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
         progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch)) | (meta or {})
-        gradients = pending_gradients(self.bare_model) if save_optimizer else {}
-        if not is_main_process():
-            return
-        checkpoint = self._content(progress, f'{filename} was not written')
-        write_checkpoint(checkpoint, Path(out_dir) / filename)
-        if save_optimizer:
-            state = resume_state(self, gradients)
-            if not save_param_scheduler:
-                state.pop('param_schedulers', None)
-            write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
-
-    def _content(self, progress: dict[str, Any], refusal: str) -> dict[str, Any]:
-        """What a checkpoint holds; raise NonFiniteError that begins with ``refusal``."""
-        progress = dict(batches=getattr(self.train_loop, 'batches', 0), processes=self.world_size) | progress
-        about = describe_run(self, self.bare_model, self._config_text, progress)
-        checkpoint = dict(meta=about, state_dict=trained_state(self.bare_model))
-        if broken := non_finite(checkpoint['state_dict']):
-            raise NonFiniteError(
-                f'{refusal}, since after iteration {progress["iter"]} {len(broken)} of '
-                f'{len(checkpoint["state_dict"])} trained tensors hold NaN or infinity ({enumerate_names(broken, 3)}): '
-                f'the training has diverged. What was saved in {self.work_dir} before stays. Lower the learning rate '
-                '(optim_wrapper.optimizer.lr), or clip gradients (optim_wrapper.clip_grad.max_norm=1)'
-            )
-        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        return checkpoint
+        save_checkpoint(self, out_dir, filename, self._config_text, progress, save_optimizer, save_param_scheduler)
 
     # ------------------------------------------------------------------------------------------------- training
 
@@ -248,24 +220,13 @@ class PromptRunner(Runner):
         """Save the state between two iterations and end the training.
 
         Args:
-            signal: its number.
+            signal: number of the signal that asked for it.
             in_training: whether an iteration of training has just ended, whose number is not counted yet.
 
         Raises:
             Stopped: always.
         """
-        iteration = self.iter + in_training
-        gradients = pending_gradients(self.bare_model)
-        if is_main_process():
-            checkpoint = self._content(dict(epoch=self.epoch, iter=iteration), 'the state was not saved')
-            # What it holds is no checkpoint of an epoch, so it names itself as the newest.
-            state = resume_state(self, gradients) | dict(checkpoint=RESUME_FILE)
-            write_checkpoint(checkpoint | state, Path(self.work_dir) / RESUME_FILE)
-        barrier()  # nobody ends before it is written
-        message = f'Interrupted by {Signals(signal).name} after iteration {iteration}. The state is saved in '
-        message += f'{self.work_dir}; --resume continues the training.'
-        self.logger.warning(message)
-        raise Stopped(message if is_main_process() else '', signal)
+        stop_training(self, self._config_text, signal, self.iter + in_training)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop; by epochs, one that can begin in the middle of an epoch."""
@@ -308,21 +269,11 @@ class PromptRunner(Runner):
         super().register_default_hooks({k: v for k, v in hooks.items() if v is not None or k in of_mmengine})
 
     def scale_lr(self, optim_wrapper: OptimWrapper | OptimWrapperDict, auto_scale_lr: dict | None = None) -> None:
-        """Scale the learning rates by (batch size x accumulated batches x processes) / ``base_batch_size``."""
-        if not (auto_scale_lr or {}).get('enable'):
-            return
-        base, loader = auto_scale_lr['base_batch_size'], self._train_dataloader
-        size = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
-        wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-        for wrapper in wrappers:
-            accumulated = wrapper._accumulative_counts
-            factor = size * accumulated * self.world_size / base
-            self.logger.info(
-                f'Learning rate x {factor:g}: {self.world_size} processes x batch size {size} x {accumulated} '
-                f'accumulated, for a rate that is meant for {base}'
-            )
-            for group in wrapper.optimizer.param_groups:
-                group['lr'] *= factor
+        """Scale the learning rates to the batch size, see :func:`~vlprompt.engine.optimizer.scale_rates`."""
+        if (auto_scale_lr or {}).get('enable'):
+            loader = self._train_dataloader
+            size = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
+            scale_rates(optim_wrapper, size, self.world_size, auto_scale_lr['base_batch_size'])
 
     def load_checkpoint(
         self,
