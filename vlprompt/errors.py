@@ -60,3 +60,28 @@ class DownloadError(FileNotFoundError):
     def in_config(self, keys: Sequence[str]) -> DownloadError:
         """The same, with the options as they are typed for a config."""
         return DownloadError(*self._parts, keys=keys)
+
+
+class NonFiniteError(ArithmeticError):
+    """Losses, gradients or weights that are NaN or infinite: a training that has failed."""
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on for a reason outside of its config, such as a folder that another run uses."""
+
+
+ERRORS = (CheckpointError, ConfigError, DataError, DownloadError, EnvironmentProblem, NonFiniteError, RunError)
+"""All of them: a tool that meets one ends with its message alone."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A training that ended because its process was asked to by a signal, after its state was saved.
+
+    Args:
+        message: what was saved where; empty in processes that leave the message to another.
+        signal: number of the signal.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal

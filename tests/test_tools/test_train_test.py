@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from tests.conftest import ROOT, free_port
 from tests.tiny_project import TinyProject
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import read_checkpoint
+from vlprompt.errors import ConfigError
 
 TOOLS = sorted(p for p in (ROOT / 'tools').rglob('*.py'))
 
@@ -71,10 +73,39 @@ def test_train_test_and_test_again(project, tool, tmp_path):
         (['--cfg-options', 'model.nctx=4'], "ConfigError: .*'model.nctx'.*'model.prompt.n_ctx'"),
         (['--resume', 'nowhere'], 'FileNotFoundError: checkpoint nowhere does not exist'),
         (['--data-root', 'nowhere'], 'FileNotFoundError: .*nowhere'),
+        (['--no-validate'], '--no-validate has no effect: the config has no validation'),
+        (
+            ['--test', '--cfg-options', 'test_cfg=None', 'test_dataloader=None', 'test_evaluator=None'],
+            '--test: the config has no test set',
+        ),
+        (['--work-dir', __file__], f'FileExistsError: {__file__} is a file where a folder is needed'),
+        (['--cfg-options', 'default_hooks.checkpoint.save_best=auto'], 'save_best.*has no effect'),
     ],
 )
 def test_a_mistake_ends_in_one_message(project, tool, arguments, message):
     assert re.search(message, tool('train.py', project.config, *arguments).replace('\n', ' '))
+
+
+def test_a_first_run_with_resume_starts_as_without_it(project, tool, tmp_path):
+    """The same command is run after every interruption, so ``load_from`` acts as long as there is nothing to resume."""
+    options = ['--cfg-options', 'train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0', 'param_scheduler=None']
+    tool('train.py', project.config, '--work-dir', 'first', '--seed', 2, *options)
+    start = tmp_path / 'first' / 'epoch_1.pth'
+    for _ in range(2):
+        tool('train.py', project.config, '--work-dir', 'second', '--resume', *options, f'load_from={start}')
+    contexts = [
+        read_checkpoint(path)['state_dict']['prompt.context']
+        for path in (start, start.parent.parent / 'second' / 'epoch_1.pth')
+    ]
+    assert torch.equal(*contexts)
+    assert len(list((tmp_path / 'second').glob('2*'))) == 2
+
+
+def test_options_of_a_test_have_an_effect_or_are_errors(project, tool):
+    assert '--other-classes has no effect' in tool('test.py', project.config, '--other-classes')
+    cfg = Config(dict(default_scope='mmdet'))
+    with pytest.raises(ConfigError, match='--tta: the config has no tta_pipeline'):
+        runs.use_tta(cfg)
 
 
 def test_optional_arguments_may_follow_options(project, tool, capsys):

@@ -41,7 +41,7 @@ def read_archive(source: Path) -> dict[str, dict[str, Any]]:
             if missing:
                 raise FileNotFoundError(f'{source} has no {", ".join(missing)}; is it cifar-100-python.tar.gz?')
             content = {name: archive.extractfile(files[name]).read() for name in MEMBERS}
-    from vlprompt.inert_pickle import InertUnpickler  # takes seconds, which --help need not wait for
+    from vlprompt.clip.inert_pickle import InertUnpickler  # takes seconds, which --help need not wait for
 
     try:
         return {name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in content.items()}

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vlprompt.apis.inference import ImageFiles, ImageSource, load_files, predict_dataset, predict_sound
+from vlprompt.clip.tensor_files import describe_content, read_tensors
 from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
 from vlprompt.evaluation.same_files import same_files
 from vlprompt.structures import ReIDSample
-from vlprompt.tensor_files import describe_content, read_tensors
 
 
 def person_files(model: nn.Module, images: ImageSource | Sequence[ImageSource], camid: int = -1) -> ImageFiles:

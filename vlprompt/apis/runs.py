@@ -16,6 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
+from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
@@ -117,10 +118,15 @@ def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
 
 
 def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> None:
-    """Read and check the test set, so that mistakes in it show before training."""
+    """Read and check the test set, so that mistakes in it show before training.
+
+    Raises:
+        ConfigError: there is none.
+    """
     cfg = configs[phase or list(configs)[-1]]
-    if cfg.get('test_dataloader'):
-        check_test_set(cfg)
+    if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
+        raise ConfigError('--test: the config has no test set (test_dataloader, test_evaluator and test_cfg=dict())')
+    check_test_set(cfg)
 
 
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
@@ -150,7 +156,7 @@ def use_deterministic(cfg: Config) -> None:
 
 
 def scale_lr(cfg: Config) -> None:
-    """Scale the learning rate by (batch size x processes) / ``auto_scale_lr.base_batch_size``."""
+    """Scale the learning rate by (batch size x accumulated batches x processes) / ``auto_scale_lr.base_batch_size``."""
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise ConfigError(
             '--auto-scale-lr: the config does not say for which batch size its learning rate is meant; '
@@ -159,17 +165,39 @@ def scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def without_validation(cfg: Config) -> None:
-    """Train without validation."""
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+def use_resume(cfg: Config, path: str | None) -> None:
+    """Resume from ``path``, or from the work directory; if nothing is there yet, the run starts as without resuming."""
+    if path is not None:
+        cfg.resume, cfg.load_from = True, path
+    elif Path(cfg.work_dir, RESUME_FILE).is_file() or cfg.get('load_from') is None:
+        cfg.resume, cfg.load_from = True, None
+
+
+def without_validation(configs: Sequence[Config]) -> None:
+    """Train all phases without validation, and without the best checkpoint that it would choose.
+
+    Raises:
+        ConfigError: none of them validates.
+    """
+    if all(cfg.get('val_cfg') is None for cfg in configs):
+        raise ConfigError('--no-validate has no effect: the config has no validation (val_cfg)')
+    for cfg in configs:
+        if (cfg.get('default_hooks') or {}).get('checkpoint'):
+            cfg.default_hooks.checkpoint.pop('save_best', None)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
 
 def use_tta(cfg: Config) -> dict[str, Any]:
     """Put the config's ``tta_pipeline`` into the test set and return its ``tta_model``.
 
     A config with neither (classification) keeps its pipeline: the model computes the mirror image itself.
+
+    Raises:
+        ConfigError: one with neither whose predictions are no scores of whole images.
     """
     if 'tta_pipeline' not in cfg:
+        if (cfg.get('default_scope') or 'vlprompt') != 'vlprompt':
+            raise ConfigError(f'--tta: the config has no tta_pipeline and tta_model, which {cfg.default_scope} needs')
         return dict(type='vlprompt.FlipTTAModel')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     return dict(cfg.tta_model)

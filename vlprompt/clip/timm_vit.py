@@ -15,10 +15,10 @@ from vlprompt.clip.build import FILE_SUFFIXES
 from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import resize_position_embedding
+from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
 from vlprompt.errors import DownloadError
-from vlprompt.tensor_files import read_tensors
 
 PRETRAINED = 'pretrained'
 """The ``weights`` that timm offers for a name, downloaded or from its cache."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.position import Interpolation, resize_position_embedding
-from vlprompt.tensor_files import find_state, is_script, read_tensors, require_finite
+from vlprompt.clip.tensor_files import find_state, is_script, read_tensors, require_finite
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
 """Entries that OpenAI stores at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""

@@ -7,16 +7,20 @@ from vlprompt.engine.config_check import check_config
 from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
 from vlprompt.engine.hooks import (
+    CheckpointHook,
     DataHook,
     DetectionImageHook,
     IterationSeedHook,
+    NonFiniteHook,
     PredictionImageHook,
     ProgressHook,
     PromptUsageHook,
+    ResumeHook,
     SegmentationImageHook,
     StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
+from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.engine.optimizer import AutocastOptimWrapper, PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedules import (
@@ -32,18 +36,22 @@ silence_untrue()  # runs and tools import this package before mmseg or mmdet
 
 __all__ = [
     'AutocastOptimWrapper',
+    'CheckpointHook',
     'DataHook',
     'DetectionImageHook',
+    'EpochTrainLoop',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
+    'NonFiniteHook',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
     'ProgressHook',
     'PromptLogProcessor',
     'PromptRunner',
     'PromptUsageHook',
+    'ResumeHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
     'WarmupCosineLR',

@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import mmengine
 import numpy as np
@@ -31,10 +31,11 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
 from vlprompt.clip.architectures import describe_image_tower
+from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.engine.data_arguments import arguments_of_model
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
-from vlprompt.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.version import __version__
 
 RESUME_FILE = 'resume.pth'
@@ -55,7 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Returns:
         The dictionary in the file.  Objects of foreign classes, such as a pickled scheduler, are replaced by
-        :class:`~vlprompt.inert_pickle.InertObject`.
+        :class:`~vlprompt.clip.inert_pickle.InertObject`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -108,18 +109,40 @@ def _check_description(content: Mapping[str, Any], path: str) -> None:
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
-    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one.
+
+    Raises:
+        OSError: with the file's name, for example on a full disk, of which torch says nothing.
+    """
+    stream = None
+    with written_whole(path) as temporary:
+        try:
+            with open(temporary, 'wb') as file:
+                stream = _Stream(file)
+                torch.save(content, stream)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:
+            cause = (stream and stream.error) or error
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+class _Stream:
+    """A file that remembers the error of a write, since torch replaces it by one of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.flush = file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def to_plain_values(value: Any) -> Any:

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather, get_dist_info
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vlprompt.clip.weights import state_sha256
 from vlprompt.datasets.samplers.epoch import epoch_order
 from vlprompt.engine.features import FeatureStore, compute_features, dataset_sha256
+from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.registry import LOOPS
 
 
@@ -72,7 +73,7 @@ class EpochOrder(Sampler):
 
 
 @LOOPS.register_module()
-class FeatureTrainLoop(EpochBasedTrainLoop):
+class FeatureTrainLoop(EpochTrainLoop):
     """Train by epoch on features of the frozen image tower (CLIP-ReID's first phase).
 
     Before the first epoch, one pass over the images of ``dataloader`` gives ``model.image_features(images)`` (N, D) in
@@ -93,7 +94,7 @@ class FeatureTrainLoop(EpochBasedTrainLoop):
         max_epochs: epochs.
         store: folder of the stored features; None: keep them in memory only.
         half: keep features in float16, as published.
-        **kwargs: of mmengine's ``EpochBasedTrainLoop``.
+        **kwargs: of :class:`~vlprompt.engine.loops.EpochTrainLoop`.
     """
 
     def __init__(

@@ -45,6 +45,7 @@ from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
+from vlprompt.engine.resume_state import VALIDATED
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
@@ -164,15 +165,23 @@ class PhasedRunner:
 
 
 def finished_checkpoint(cfg: Config) -> Path | None:
-    """The last checkpoint of a run that has reached ``max_epochs`` or ``max_iters`` in its folder, or None."""
+    """The last checkpoint of a run that has reached ``max_epochs`` or ``max_iters`` in its folder, or None.
+
+    A run that was cut off in its last validation has not finished.
+    """
     path = Path(cfg.work_dir, RESUME_FILE)
     if not path.is_file():
         return None
     content = read_checkpoint(path)
     goals = [('epoch', cfg.train_cfg.get('max_epochs')), ('iter', cfg.train_cfg.get('max_iters'))]
     reached = [content['meta'][unit] >= goal for unit, goal in goals if goal is not None]
+    info = content['message_hub']['runtime_info']
+    validates = cfg.get('val_cfg') is not None and all(
+        goal >= cfg.train_cfg.get('val_begin', 1) for _, goal in goals if goal is not None
+    )
+    missed = validates and info.get(VALIDATED) != content['meta']['iter']
     checkpoint = path.with_name(content['checkpoint'])
-    return checkpoint if reached and all(reached) and checkpoint.is_file() else None
+    return checkpoint if reached and all(reached) and not missed and checkpoint.is_file() else None
 
 
 def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runner:

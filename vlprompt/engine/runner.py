@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, is_main_process, master_only
+from mmengine.dist import is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch import nn
@@ -23,12 +25,9 @@ from vlprompt.compat.environment import environment_report
 from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
-    describe_run,
     load_trained,
     load_whole,
     read_checkpoint,
-    trained_state,
-    write_checkpoint,
 )
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import require_model
@@ -40,12 +39,18 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
+from vlprompt.engine.hooks.finite import explain_failure
 from vlprompt.engine.logs import shorten_terminal
+from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
-from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
+from vlprompt.engine.resume_state import restore_state, resume_file
+from vlprompt.engine.saving import save_checkpoint, stop_training
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
+from vlprompt.engine.work_dir import claim, release, remove_leftovers
+from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(
@@ -75,6 +80,9 @@ class PromptRunner(Runner):
       (:mod:`~vlprompt.engine.logs`);
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
+    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), saves its state when a signal asks it to
+      end (:mod:`~vlprompt.engine.stop`), and ends with an error when it has diverged
+      (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not finite are never saved;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
@@ -82,6 +90,8 @@ class PromptRunner(Runner):
 
     loaded_names: frozenset[str] = frozenset()
     """Names of the tensors that came from ``load_from`` and ``start_from``."""
+    stop_request: StopRequest | None = None
+    """Whether the training was asked to end; None outside of a training."""
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
@@ -102,6 +112,9 @@ class PromptRunner(Runner):
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
+        if self._train_loop is not None and is_main_process():
+            claim(self.work_dir)
+            remove_leftovers(self.work_dir)
         leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
@@ -197,7 +210,6 @@ class PromptRunner(Runner):
         """The config as Python code, cached since formatting takes half a second."""
         return self.cfg.pretty_text
 
-    @master_only
     def save_checkpoint(
         self,
         out_dir: str,
@@ -211,23 +223,101 @@ class PromptRunner(Runner):
     ) -> None:
         """Write the checkpoint and, unless ``save_optimizer`` is off, the file to resume from beside it.
 
-        Called by mmengine's ``CheckpointHook``, which defines the arguments.
+        Called by :class:`~vlprompt.engine.hooks.CheckpointHook`, in all processes; mmengine defines the arguments.
 
         Raises:
             ValueError: a remote ``out_dir``.
+            NonFiniteError: a tensor is NaN or infinite; nothing is written.
         """
         if file_client_args or backend_args or '://' in str(out_dir):
             raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
-        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
-        about = describe_run(self, self.bare_model, self._config_text, progress | (meta or {}))
-        checkpoint = dict(meta=about, state_dict=trained_state(self.bare_model))
-        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        write_checkpoint(checkpoint, Path(out_dir) / filename)
-        if save_optimizer:
-            state = resume_state(self)
-            if not save_param_scheduler:
-                state.pop('param_schedulers', None)
-            write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
+        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch)) | (meta or {})
+        save_checkpoint(self, out_dir, filename, self._config_text, progress, save_optimizer, save_param_scheduler)
+
+    # ------------------------------------------------------------------------------------------------- training
+
+    def train(self) -> nn.Module:
+        """Train, see mmengine's ``Runner.train``.
+
+        Raises:
+            NonFiniteError: the training has diverged.
+            Stopped: a signal asked it to end; its state is saved.
+        """
+        try:
+            with stop_on_signals() as self.stop_request:
+                return super().train()
+        except FloatingPointError as error:
+            raise explain_failure(self, error) from error
+        except RuntimeError as error:
+            if self.stop_request.signal and 'DataLoader worker' in str(error):  # the signal ended it, too
+                raise Stopped(
+                    f'Stopped by a signal, which ended a data worker too. What was saved in {self.work_dir} stays; '
+                    '--resume continues from there.',
+                    self.stop_request.signal,
+                ) from error
+            raise
+        finally:
+            self.stop_request = None
+            release(self.work_dir)
+
+    def stop(self, signal: int, in_training: bool) -> None:
+        """Save the state between two iterations and end the training.
+
+        Args:
+            signal: number of the signal that asked for it.
+            in_training: whether an iteration of training has just ended, whose number is not counted yet.
+
+        Raises:
+            Stopped: always.
+        """
+        stop_training(self, self._config_text, signal, self.iter + in_training)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; by epochs, one that can begin in the middle of an epoch."""
+        if isinstance(loop, Mapping):
+            loop = dict(loop)
+            by_epoch = loop.pop('by_epoch', True) if 'type' not in loop else False
+            if by_epoch or loop.get('type') == 'EpochBasedTrainLoop':
+                loop['type'] = 'vlprompt.EpochTrainLoop'
+            elif 'type' not in loop:
+                loop['by_epoch'] = False
+        return super().build_train_loop(loop)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a loader; its workers live on when a signal asks the training to end.  Without workers, options of
+        workers have no effect.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        dataloader = copy.deepcopy(dataloader)
+        if not dataloader.get('num_workers'):
+            for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                dataloader.pop(option, None)
+        return shield_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
+        own = dict(
+            non_finite=dict(type='vlprompt.NonFiniteHook'),
+            resuming=dict(type='vlprompt.ResumeHook'),
+            checkpoint=dict(type='vlprompt.CheckpointHook', interval=1),
+        )
+        hooks = own | dict(hooks or {})
+        if (hooks['checkpoint'] or {}).get('type') == 'CheckpointHook':
+            hooks['checkpoint'] = dict(hooks['checkpoint'], type='vlprompt.CheckpointHook')
+        of_mmengine = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+        # mmengine removes its own where a config has None.
+        super().register_default_hooks({k: v for k, v in hooks.items() if v is not None or k in of_mmengine})
+
+    def scale_lr(self, optim_wrapper: OptimWrapper | OptimWrapperDict, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rates to the batch size, see :func:`~vlprompt.engine.optimizer.scale_rates`."""
+        if (auto_scale_lr or {}).get('enable'):
+            loader = self._train_dataloader
+            size = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
+            scale_rates(optim_wrapper, size, self.world_size, auto_scale_lr['base_batch_size'])
 
     def load_checkpoint(
         self,
@@ -291,5 +381,5 @@ class PromptRunner(Runner):
         """
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
-        restore_state(self, checkpoint, filename, resume_optimizer, resume_param_scheduler)
+        restore_state(self, checkpoint, filename, self._config_text, resume_optimizer, resume_param_scheduler)
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')

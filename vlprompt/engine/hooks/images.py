@@ -41,7 +41,8 @@ class PredictionImageHook(Hook):
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes is None:
             raise ValueError(
-                'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with'
+                'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with. '
+                'Re-identification is drawn by tools/analysis_tools/show_rank_list.py'
             )
         self._classes = [readable(name) for name in classes]
 

@@ -1,7 +1,7 @@
 """The one function that reads files of tensors: weights, checkpoints, states to resume, stored features.
 
 It knows the two forms of ``torch.save``, TorchScript archives, safetensors and NumPy's ``.npz``, which it tells apart
-by their bytes.  Nothing in a file is ever executed (:mod:`vlprompt.inert_pickle`), sizes are compared with the file
+by their bytes.  Nothing in a file is ever executed (:mod:`vlprompt.clip.inert_pickle`), sizes are compared with the file
 before memory is reserved, and the sums of zip archives reveal flipped bytes.
 """
 
@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from vlprompt.clip.inert_pickle import InertObject, InertUnpickler
 from vlprompt.errors import CheckpointError
-from vlprompt.inert_pickle import InertObject, InertUnpickler
 from vlprompt.messages import enumerate_names
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -56,7 +56,7 @@ def read_tensors(path: str | os.PathLike) -> Any:
         path: a file of ``torch.save``, a TorchScript archive, safetensors, or ``.npz`` with numbers or text.
 
     Returns:
-        What was saved, with :class:`~vlprompt.inert_pickle.InertObject` in place of objects other than tensors,
+        What was saved, with :class:`~vlprompt.clip.inert_pickle.InertObject` in place of objects other than tensors,
         arrays, containers and plain values; parameters are plain tensors without gradient.  Of a TorchScript archive a
         :class:`ScriptTensors`, of an ``.npz`` a dict of arrays.
 
@@ -307,7 +307,11 @@ def describe_content(content: Any) -> str:
 
 def non_finite(state: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that hold NaN or infinity."""
-    return [name for name, t in state.items() if t.is_floating_point() and not bool(t.isfinite().all())]
+    return [name for name, t in state.items() if _may_be_nan(t) and not bool(t.isfinite().all())]
+
+
+def _may_be_nan(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def require_finite(state: Mapping[str, Tensor], names: Iterable[str], source: str) -> None:
