@@ -1,8 +1,8 @@
 """The one function that reads files of tensors: weights, checkpoints, states to resume, stored features.
 
 It knows the two forms of ``torch.save``, TorchScript archives, safetensors and NumPy's ``.npz``, which it tells apart
-by their bytes.  Nothing in a file is ever executed (:mod:`vlprompt.clip.inert_pickle`), sizes are compared with the file
-before memory is reserved, and the sums of zip archives reveal flipped bytes.
+by their bytes.  Nothing in a file is ever executed (:mod:`vlprompt.clip.inert_pickle`), sizes are compared with the
+file before memory is reserved, and the sums of zip archives reveal flipped bytes.
 """
 
 from __future__ import annotations
