@@ -75,11 +75,26 @@ def read_tensors(path: str | os.PathLike) -> Any:
         raise CheckpointError(f'{path} is {"a folder" if stat.S_ISDIR(mode) else "no regular file"}, not a file')
     try:
         with open(path, 'rb') as file:
-            return _read(file, path.stat().st_size)
+            return read_stream(file, path.stat().st_size, str(path))
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
+
+
+def read_stream(file: BinaryIO, size: int, source: str) -> Any:
+    """:func:`read_tensors` of an opened file.
+
+    Args:
+        file: at its beginning.
+        size: of the file in bytes.
+        source: its name, for messages.
+
+    Raises:
+        CheckpointError: as of :func:`read_tensors`.
+    """
+    try:
+        return _read(file, size)
     except (_Damaged, pickle.UnpicklingError) as error:
-        raise CheckpointError(f'{path} cannot be read: {error}') from error
+        raise CheckpointError(f'{source} cannot be read: {error}') from error
 
 
 def is_script(path: str | os.PathLike) -> bool:

@@ -1,6 +1,7 @@
 """Running experiments: the runner and its checkpoints, hooks, optimizer constructor and schedules."""
 
 from vlprompt.compat.messages import silence_untrue
+from vlprompt.compat.pretrained import read_pretrained_safely
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
@@ -32,6 +33,7 @@ from vlprompt.engine.schedules import (
     follow_training_length,
 )
 
+read_pretrained_safely()
 silence_untrue()  # runs and tools import this package before mmseg or mmdet
 
 __all__ = [
