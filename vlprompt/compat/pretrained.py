@@ -1,7 +1,7 @@
 """mmengine's loading of ``init_cfg=dict(type='Pretrained')``, which executes pickles, replaced by our own reader.
 
 mmengine reads a file with ``weights_only=True`` and, if that refuses it, again without, which runs whatever code the
-file names; the same with files that it downloads.  All of its schemes (paths, ``http://``, ``torchvision://``, ...) call two
+file names; the same with files that it downloads.  All of its schemes (paths, ``http://``, ``torchvision://``) call two
 functions, in whose places stand those of this module.
 """
 
