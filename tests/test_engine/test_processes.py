@@ -35,6 +35,7 @@ def test_a_run_has_its_threads_before_it_logs_anything(monkeypatch):
     monkeypatch.setattr(Runner, '_log_env', lambda self, env_cfg: None)
     run = runner.PromptRunner.__new__(runner.PromptRunner)
     run._distributed, run.cfg, run.logger = False, LOADERS, SimpleNamespace(info=lambda text: None)
+    run._train_loop = None
     run.setup_env({})
     run._log_env({})
     assert calls == [('environment', {}), ('threads', LOADERS)]
