@@ -15,6 +15,8 @@ from vlprompt.engine.hooks.data import bare_model
 from vlprompt.prompts import PromptPool
 from vlprompt.registry import HOOKS
 
+_USAGE = 'prompt_usage'
+
 
 @HOOKS.register_module()
 class PromptUsageHook(Hook):
@@ -35,11 +37,22 @@ class PromptUsageHook(Hook):
     def before_train(self, runner: Runner) -> None:
         loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
         self._interval = min((hook.interval for hook in loggers), default=1)  # counting synchronises with the device
+        self._carried: Tensor | None = None
+        pool = _pool(runner)
+        if pool is not None:
+            loop, hub = runner.train_loop, runner.message_hub
+            within_epoch = getattr(loop, 'batches', loop.iter) > 0
+            if within_epoch and runner.rank == 0:  # resumed; the counts of the first process until then
+                self._carried = hub.get_info(_USAGE)
+            hub.update_info(_USAGE, pool.usage)  # stored with the rest of it when the run is saved
 
     def before_train_epoch(self, runner: Runner) -> None:
         pool = _pool(runner)
         if pool is not None:
             pool.reset_usage()
+            if self._carried is not None:
+                pool.usage += self._carried.to(pool.usage)
+                self._carried = None
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         end = self.end_of_epoch(runner.train_dataloader, batch_idx)
