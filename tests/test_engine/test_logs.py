@@ -42,6 +42,8 @@ def test_a_run_is_short_in_the_terminal_and_whole_in_the_file(project, work_dir)
         assert part in written
         assert part not in shown.getvalue()
     assert '"FileClient" will be deprecated' not in shown.getvalue()
+    for text in (shown.getvalue(), written):  # of a part that does not know mmengine's log
+        assert text.count('base.pt does not say its activation') == 1
 
 
 def test_warnings_of_the_runner_pass():

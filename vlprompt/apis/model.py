@@ -16,7 +16,7 @@ from torch import nn
 from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.build import build_model
-from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
+from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import require_model
 from vlprompt.engine.data_arguments import (
@@ -74,7 +74,8 @@ def init_model(
         cfg.model.class_names = class_names
     model = _build(cfg, about.get('class_names') or class_names, arguments_of_checkpoint(content))
     if content is not None:
-        _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
+        with naming_checkpoint(checkpoint):
+            _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
         if class_names is not None:
             model.set_class_names(class_names)
     model.cfg = cfg

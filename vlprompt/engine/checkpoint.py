@@ -17,7 +17,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -174,6 +175,15 @@ def to_plain_values(value: Any) -> Any:
 
 
 # ----------------------------------------------------------------------------------------------------- compatibility
+
+
+@contextmanager
+def naming_checkpoint(path: str | Path) -> Iterator[None]:
+    """A CheckpointError raised inside names the file."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise (error if str(path) in str(error) else CheckpointError(f'{path}: {error}')) from error.__cause__
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:

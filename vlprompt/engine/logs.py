@@ -37,3 +37,22 @@ def shorten_terminal(logger: MMLogger) -> None:
         if not isinstance(handler, logging.FileHandler):
             handler.addFilter(NoInventory())
             handler.addFilter(UntrueFilter())
+
+
+class ToLogger(logging.Handler):
+    """Passes records on to the log of a run."""
+
+    def __init__(self, logger: MMLogger) -> None:
+        super().__init__()
+        self.logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.logger.handle(record)
+
+
+def take_package_log(logger: MMLogger) -> None:
+    """Write what parts of this package that do not know mmengine say by :mod:`logging` into the log of a run."""
+    package = logging.getLogger(__name__.partition('.')[0])
+    for handler in [handler for handler in package.handlers if isinstance(handler, ToLogger)]:  # of an earlier run
+        package.removeHandler(handler)
+    package.addHandler(ToLogger(logger))

@@ -27,6 +27,7 @@ from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     load_trained,
     load_whole,
+    naming_checkpoint,
     read_checkpoint,
 )
 from vlprompt.engine.config import load_config
@@ -40,7 +41,7 @@ from vlprompt.engine.data_arguments import (
 )
 from vlprompt.engine.data_checks import check_data
 from vlprompt.engine.hooks.finite import explain_failure
-from vlprompt.engine.logs import shorten_terminal
+from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
@@ -176,6 +177,7 @@ class PromptRunner(Runner):
         """
         self.logger = super().build_logger(*args, **kwargs)
         shorten_terminal(self.logger)
+        take_package_log(self.logger)
         for handler in self.logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
@@ -333,10 +335,11 @@ class PromptRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        if hasattr(self.bare_model, 'trained_state_dict'):
-            load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
-        else:
-            load_whole(self.bare_model, checkpoint, strict or not isinstance(self._train_loop, BaseLoop))
+        with naming_checkpoint(filename):
+            if hasattr(self.bare_model, 'trained_state_dict'):
+                load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
+            else:
+                load_whole(self.bare_model, checkpoint, strict or not isinstance(self._train_loop, BaseLoop))
         self._has_loaded = True
         self.logger.info(f'Loaded checkpoint {filename}')
         return checkpoint
