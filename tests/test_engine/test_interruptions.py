@@ -19,6 +19,7 @@ from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine import runner as runner_module
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.hooks import CheckpointHook
+from vlprompt.engine.hooks import checkpoint as checkpoint_module
 from vlprompt.engine.phases import finished_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, optimizer_types, parse_config
 from vlprompt.engine.stop import StopRequest
@@ -144,15 +145,15 @@ def test_a_checkpoint_exists_at_every_moment(project, work_dir, whole, monkeypat
 
 
 def test_outdated_checkpoints_are_removed_by_the_next_run(project, work_dir, monkeypatch):
-    """Killed after the new checkpoint and its state were written, before the old ones were removed."""
-    monkeypatch.setattr(CheckpointHook, '_remove', lambda self, names: None if not names else power_off())
+    """Killed after the new checkpoint and its state were written, before it was named and the old one removed."""
+    monkeypatch.setattr(checkpoint_module, 'finish_saving', lambda *args: None if not args[-1] else power_off())
     with pytest.raises(Interrupted):
         project.run(work_dir).train()
     monkeypatch.undo()
     assert sorted(p.name for p in work_dir.glob('epoch_*.pth')) == ['epoch_1.pth', 'epoch_2.pth']
-    runner = project.run(work_dir, resume=True, train_cfg__max_epochs=2)
-    runner.train()
+    project.run(work_dir, resume=True, train_cfg__max_epochs=2).train()
     assert [p.name for p in work_dir.glob('epoch_*.pth')] == ['epoch_2.pth']
+    assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'epoch_2.pth')
 
 
 # ---------------------------------------------------------------------------------------------------------- signals

@@ -1,6 +1,7 @@
 """Phases: their configs, the hand-over between them, and resuming between and inside them, against an unbroken run."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -141,9 +142,15 @@ def test_runs_and_resumes_between_and_inside(project, tmp_path):
     train_phases(again)
     assert torch.equal(context(tmp_path / 'broken/second/epoch_3.pth'), expected)
 
+    # As if the first phase had been killed between writing its last checkpoint and removing the one before.
+    first = tmp_path / 'broken/first'
+    shutil.copy(first / 'epoch_2.pth', first / 'epoch_1.pth')
+    (first / 'last_checkpoint').write_text(str(first / 'epoch_1.pth'))
     before = (tmp_path / 'broken/second/epoch_3.pth').stat().st_mtime_ns
     runner = train_phases(configs(project, tmp_path / 'broken', resume=True))
     assert (tmp_path / 'broken/second/epoch_3.pth').stat().st_mtime_ns == before
+    assert [file.name for file in first.glob('epoch_*.pth')] == ['epoch_2.pth']
+    assert (first / 'last_checkpoint').read_text() == str(first / 'epoch_2.pth')
     runner.load_or_resume()
     assert torch.equal(runner.model.prompt.context, expected)
 

@@ -51,7 +51,10 @@ def test_a_bit_is_a_difference(tool):
     assert list(differences(first, same | dict(a=torch.tensor([1.0 + 2**-23, math.nan])))) == ['.a']
     assert list(differences(first, same | dict(a=torch.tensor([1.0, 0.0])))) == ['.a']
     assert list(differences(first, same | dict(b=[1, dict(c=0.5)]))) == ['.b.1.c: nan / 0.5']
-    assert list(differences(first, dict(a=first['a'], b=first['b'], e=0))) == ['.d is missing', '.e is missing']
+    assert list(differences(first, dict(a=first['a'], b=first['b'], e=0))) == [
+        '.d is missing',
+        '.e is there in addition',
+    ]
     assert list(differences([1], [1, 2])) == [': [1] / [1, 2]']
 
 

@@ -187,7 +187,7 @@ def differences(reference: Any, other: Any, path: str = '') -> Iterator[str]:
     elif isinstance(reference, dict) and isinstance(other, dict):
         for key in sorted({*reference, *other}, key=str):
             if key not in reference or key not in other:
-                yield f'{path}.{key} is missing'
+                yield f'{path}.{key} is {"missing" if key in reference else "there in addition"}'
             else:
                 yield from differences(reference[key], other[key], f'{path}.{key}')
     elif isinstance(reference, (list, tuple)) and isinstance(other, (list, tuple)) and len(reference) == len(other):
@@ -277,7 +277,8 @@ def kill_and_resume(
     code = in_child(lambda: train(args, folder, True, Moments()), folder / LOG)
     if code:
         return resumed, [*wrong, f'resuming ended with {code}: see {folder / LOG}']
-    return resumed, [*wrong, *differences(reference, outcome(folder)), *leftovers(folder)]
+    after = [*problems_after_kill(folder), *leftovers(folder)]
+    return resumed, [*wrong, *differences(reference, outcome(folder)), *after]
 
 
 def main() -> None:

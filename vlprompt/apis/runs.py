@@ -157,7 +157,7 @@ def use_deterministic(cfg: Config) -> None:
 
 def scale_lr(cfg: Config) -> None:
     """Scale the learning rate by (batch size x accumulated batches x processes) / ``auto_scale_lr.base_batch_size``."""
-    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ConfigError(
             '--auto-scale-lr: the config does not say for which batch size its learning rate is meant; '
             'add auto_scale_lr = dict(base_batch_size=...)'

@@ -35,7 +35,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier
+from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
@@ -45,8 +45,9 @@ from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
-from vlprompt.engine.resume_state import VALIDATED
+from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.engine.schedules import follow_training_length
+from vlprompt.engine.work_dir import remove_leftovers
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
@@ -212,6 +213,7 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             print_log(f'Phase {number} of {len(configs)}: {name}, in {cfg.work_dir}', logger='current')
         else:
             print_log(f'Phase {number} of {len(configs)}: {name} has finished before ({done})', logger='current')
+            _tidy(cfg.work_dir, done)
             cfg.merge_from_dict(dict(resume=False, load_from=str(done), start_from=None))
         if done is None or name == (only or list(configs)[-1]):
             del runner  # its model and optimizer, before the next are built
@@ -223,6 +225,15 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             runner.train()
             barrier()  # the checkpoint is written by one process and read by all
     return runner
+
+
+def _tidy(folder: str, checkpoint: Path) -> None:
+    """Make up for what a finished phase has not done if it was killed in its last moments."""
+    if is_main_process():
+        info = read_checkpoint(Path(folder, RESUME_FILE))['message_hub']['runtime_info']
+        last = checkpoint.with_name(Path(info.get('last_ckpt') or checkpoint).name)
+        finish_saving(folder, last, info.get(OUTDATED) or ())
+        remove_leftovers(folder)
 
 
 def _try_phases(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:

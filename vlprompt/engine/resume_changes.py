@@ -34,9 +34,14 @@ def check_optimizer(wrapper: OptimWrapper | OptimWrapperDict, checkpoint: Mappin
         filename: its name, for messages.
 
     Raises:
-        CheckpointError: another type of optimizer, or other groups of parameters.
+        CheckpointError: no state of an optimizer, another type of it, or other groups of parameters.
     """
-    stored = checkpoint['optimizer']
+    stored = checkpoint.get('optimizer')
+    if not isinstance(stored, Mapping):
+        raise CheckpointError(
+            f'{filename} holds no state of an optimizer: it cannot be resumed; start a new run from its weights: '
+            f'--cfg-options load_from={filename} without --resume'
+        )
     types = checkpoint.get('optimizer_types') or {}
     for name, single in _wrappers(wrapper).items():
         state, kind = stored.get(name) if name else stored, type(single.optimizer).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,14 @@ from torch import Tensor, nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint, to_plain_values
 from vlprompt.engine.resume_changes import check_optimizer, describe_changes, optimizer_types
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError
 
 VALIDATED = 'validated_iteration'
 """Entry of the message hub: the iteration after which the last finished validation ran."""
+
+OUTDATED = 'outdated_checkpoints'
+"""Entry of the message hub: names of the checkpoints that the last one makes superfluous."""
 
 _SCHEDULE_PROGRESS = {'last_step', '_global_step', '_last_value', 'base_values'}
 
@@ -46,6 +50,20 @@ def resume_file(path: str | os.PathLike) -> str:
             f'only: {remedy}; or start a new run from it with --cfg-options load_from={path}'
         )
     return str(beside)
+
+
+def finish_saving(work_dir: str | os.PathLike, last: str | os.PathLike, outdated: Iterable[str]) -> None:
+    """The last steps after a checkpoint and its state were written, which a run that was killed there makes up for.
+
+    Args:
+        work_dir: of the run; its ``last_checkpoint`` then names the checkpoint.
+        last: the checkpoint.
+        outdated: names of the files beside it that it makes superfluous.
+    """
+    with written_whole(Path(work_dir, 'last_checkpoint')) as file:
+        file.write_text(str(last))
+    for name in outdated:
+        Path(last).with_name(name).unlink(missing_ok=True)
 
 
 def validation_due(progress: int, goal: int, begin: int, interval: int) -> bool:

@@ -10,13 +10,12 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
-from vlprompt.engine.resume_state import VALIDATED
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.registry import HOOKS
 
-_SAVED_STEP, _OUTDATED = 'saved_step', 'outdated_checkpoints'
+_SAVED_STEP = 'saved_step'
 
 
 @HOOKS.register_module()
@@ -48,7 +47,7 @@ class CheckpointHook(_CheckpointHook):
         if (last := hub.get_info('last_ckpt')) is not None:  # resumed, perhaps from a folder that was moved
             self.last_ckpt = str(Path(self.out_dir, Path(last).name))
             self._saved_step = hub.get_info(_SAVED_STEP)
-        self._remove(hub.get_info(_OUTDATED) or ())  # the run may have been killed before
+            self._finish_saving(runner)  # the run may have been killed before that
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
@@ -63,8 +62,9 @@ class CheckpointHook(_CheckpointHook):
         if self._saved_step is not None and (replaced is not None or self._saved_step == step):
             meta = dict(epoch=runner.epoch, iter=runner.iter)
             self._save_checkpoint_with_step(runner, step, meta, replaced or ())
-        else:
-            self._remove(replaced or ())
+        elif is_main_process():  # there is no state that names them
+            for name in replaced or ():
+                Path(self.out_dir, name).unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: dict[str, Any], replaced: Iterable[str] = ()
@@ -87,7 +87,7 @@ class CheckpointHook(_CheckpointHook):
             self.keep_ckpt_ids.extend(kept[-self.max_keep_ckpts :])
             hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         self.last_ckpt, self._saved_step = str(Path(self.out_dir, filename)), step
-        hub.update_info_dict({'last_ckpt': self.last_ckpt, _SAVED_STEP: step, _OUTDATED: outdated})
+        hub.update_info_dict({'last_ckpt': self.last_ckpt, _SAVED_STEP: step, OUTDATED: outdated})
         runner.save_checkpoint(
             self.out_dir,
             filename,
@@ -99,10 +99,7 @@ class CheckpointHook(_CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
-        if is_main_process():
-            with written_whole(Path(runner.work_dir, 'last_checkpoint')) as file:
-                file.write_text(self.last_ckpt)
-        self._remove(outdated)
+        self._finish_saving(runner)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> list[str] | None:
         """Write a best checkpoint for every metric that has improved.
@@ -152,7 +149,6 @@ class CheckpointHook(_CheckpointHook):
             runner.logger.info(f'Best checkpoint: {name}, {key} {metrics[key]:.4f} at {unit} {step}')
         return replaced if improved else None
 
-    def _remove(self, names: Iterable[str]) -> None:
-        if is_main_process():
-            for name in names:
-                Path(self.out_dir, name).unlink(missing_ok=True)
+    def _finish_saving(self, runner: Runner) -> None:
+        if is_main_process() and Path(self.last_ckpt).is_file():
+            finish_saving(runner.work_dir, self.last_ckpt, runner.message_hub.get_info(OUTDATED) or ())
