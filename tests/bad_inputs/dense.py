@@ -79,7 +79,7 @@ def _foreign(root):
 
 def _palette(root):
     image = Image.fromarray(mask(root), 'P')
-    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0] + [0] * (3 * 253))
     image.save(root / 'masks/train/0.png')
 
 
