@@ -8,6 +8,7 @@ import torch
 from vlprompt.apis import command_line, model_from
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
+from vlprompt.registry import MODELS
 
 CONFIG = 'coop_micro-vit'
 
@@ -69,3 +70,10 @@ def test_a_tool_parses_and_checks_only_when_it_is_run(monkeypatch):
     with pytest.raises(SystemExit, match='two mmcv'):
         before_imports(lambda: seen.append('parsed'), '__main__')
     assert seen == ['parsed', 'checked']
+
+
+def test_a_type_that_no_registry_has_is_one_line():
+    with pytest.raises(KeyError) as error:
+        MODELS.build(dict(type='NoSuchModel'))
+    message = command_line.user_message(error.value)
+    assert message.startswith('ConfigError: NoSuchModel is not in the vlprompt::model registry: check its spelling')
