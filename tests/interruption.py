@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -28,3 +30,15 @@ class InterruptingHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter == self.iteration:
             raise Interrupted
+
+
+@HOOKS.register_module()
+class SignallingHook(Hook):
+    """Send a signal to one process of a distributed run, before an iteration."""
+
+    def __init__(self, iteration: int, rank: int, number: int = signal.SIGTERM) -> None:
+        self.iteration, self.rank, self.number = iteration, rank, int(number)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        if (runner.iter, runner.rank) == (self.iteration, self.rank):
+            os.kill(os.getpid(), self.number)

@@ -11,6 +11,7 @@ import torch
 from vlprompt.apis import command_line, model_from
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
+from vlprompt.registry import MODELS
 
 CONFIG = 'coop_micro-vit'
 
@@ -84,3 +85,10 @@ def test_names_of_any_bytes_are_printed(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, 'stdout', stream)
         command_line.call(lambda: print(*names, flush=True))
         assert written.getvalue() == expected
+
+
+def test_a_type_that_no_registry_has_is_one_line():
+    with pytest.raises(KeyError) as error:
+        MODELS.build(dict(type='NoSuchModel'))
+    message = command_line.user_message(error.value)
+    assert message.startswith('ConfigError: NoSuchModel is not in the vlprompt::model registry: check its spelling')

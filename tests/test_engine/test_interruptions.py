@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, free_port
 from tests.interruption import Interrupted
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine import runner as runner_module
@@ -228,15 +228,45 @@ def test_data_workers_outlive_a_signal_to_the_whole_group_and_leave_no_orphans(p
     options = ['train_dataloader.num_workers=2', 'train_cfg.max_epochs=400', 'param_scheduler.0.T_max=400']
     command = [sys.executable, 'tools/train.py', project.config, '--work-dir', work_dir, '--cfg-options', *options]
     log = open(tmp_path / 'log', 'w')  # noqa: SIM115
-    process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdout=log, start_new_session=True)
+    environment = os.environ | dict(PYTHONPATH=str(ROOT))
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(work_dir.glob('epoch_*.pth')) and time.monotonic() < deadline:
+    while not list(work_dir.glob('epoch_?.pth')) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(60) == 143, (tmp_path / 'log').read_text()[-2000:]
     assert 'Interrupted by SIGTERM after iteration' in (tmp_path / 'log').read_text()
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+@pytest.mark.slow
+def test_all_processes_stop_after_the_same_iteration(project, tmp_path):
+    """Two processes, of which one is asked to end; both save, and the run goes on as if nothing had happened."""
+    config = project.root / 'signalled.py'
+    hook = dict(type='vlprompt.SignallingHook', iteration=4, rank=1)
+    config.write_text(
+        f"_base_ = '{project.config}'\ncustom_imports = dict(imports=['tests.interruption'])\ncustom_hooks = [{hook}]\n"
+        'train_dataloader = dict(batch_size=2)\n'
+    )
+
+    def run(folder, *options):
+        launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
+        command = [*launch, 'tools/train.py', config, '--launcher', 'pytorch', '--work-dir', folder, *options]
+        environment = os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=str(ROOT))
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    stopped = run(tmp_path / 'stopped')
+    assert stopped.returncode != 0
+    assert 'Interrupted by SIGTERM after iteration 5' in stopped.stderr + stopped.stdout
+    assert read_checkpoint(tmp_path / 'stopped' / RESUME_FILE)['meta']['iter'] == 5
+    for arguments in ((tmp_path / 'stopped', '--resume'), (tmp_path / 'whole',)):
+        finished = run(*arguments, '--cfg-options', 'custom_hooks=[]')
+        assert finished.returncode == 0, finished.stderr[-2000:]
+    contexts = [
+        read_checkpoint(tmp_path / f / 'epoch_4.pth')['state_dict']['prompt.context'] for f in ('stopped', 'whole')
+    ]
+    assert torch.equal(*contexts)
 
 
 # ---------------------------------------------------------------------------------------------------- second trainings

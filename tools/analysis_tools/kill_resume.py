@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -40,7 +41,8 @@ MOMENTS = (
     'SIGTERM',
     'SIGTERM-validation',
 )
-"""``random``: SIGKILL after a random share of the time; the last two: the signal that Slurm sends; others: SIGKILL."""
+"""``random``: SIGKILL after a random share of the time, or half of it if the run has ended by then; the last two: the
+signal that Slurm sends; others: SIGKILL."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -262,9 +264,14 @@ def kill_and_resume(
     reference: dict[str, Any],
 ) -> tuple[str, list[str]]:
     """One training that is killed and resumed: from where it was resumed, and everything that is wrong with it."""
-    folder.mkdir(parents=True)
     target = Moments(None if moment == 'random' else moment, number)
-    code = in_child(lambda: train(args, folder, False, target), folder / LOG, kill_after)
+    while True:
+        folder.mkdir(parents=True)
+        code = in_child(lambda: train(args, folder, False, target), folder / LOG, kill_after)
+        if moment != 'random' or code != 0:
+            break
+        shutil.rmtree(folder)  # it had ended before the time was up
+        kill_after /= 2
     expected = 128 + signal.SIGTERM if moment.startswith('SIGTERM') else -signal.SIGKILL
     if code != expected:
         return '', [f'ended with {code}, not {expected}: see {folder / LOG}']

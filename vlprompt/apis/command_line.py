@@ -184,6 +184,8 @@ def user_message(error: Exception) -> str | None:
     """
     if fault := explain_fault(error):
         return fault
+    if isinstance(error, KeyError) and (unknown := re.match(r'\S+ is not in the \S+ registry', str(error.args[0]))):
+        return f'ConfigError: {unknown.group()}: check its spelling, or name its module in custom_imports of the config'
     lines = str(error).strip().splitlines()
     if any(line.startswith('Original Traceback') for line in lines):
         origin = [line for line in lines if line.lstrip().startswith('File "')][-1].split('"')[1]

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
+from vlprompt.engine.stop import shield_workers
 from vlprompt.registry import LOOPS
 
 
@@ -42,7 +43,7 @@ def rest_of_epoch(loader: DataLoader, done: int) -> DataLoader:
     """A loader of the batches of an epoch after the first ``done`` ones, with the same settings."""
     if not done:
         return loader
-    return DataLoader(
+    rest = DataLoader(
         loader.dataset,
         batch_sampler=list(islice(loader.batch_sampler, done, None)),
         num_workers=loader.num_workers,
@@ -53,3 +54,4 @@ def rest_of_epoch(loader: DataLoader, done: int) -> DataLoader:
         multiprocessing_context=loader.multiprocessing_context,
         prefetch_factor=loader.prefetch_factor,
     )
+    return shield_workers(rest)

@@ -58,8 +58,19 @@ def shield_workers(loader: DataLoader) -> DataLoader:
 
     Otherwise the training could not go on to the end of its iteration.  Only the training itself ends its workers.
     """
-    loader.worker_init_fn = partial(_shielded, init=loader.worker_init_fn)
+    if getattr(loader.worker_init_fn, 'func', None) is not _shielded:
+        loader.worker_init_fn = partial(_shielded, init=loader.worker_init_fn)
+    loader._get_iterator = partial(_start, loader._get_iterator)
     return loader
+
+
+def _start(start: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Start the workers of a loader while SIGTERM is blocked, which they inherit."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        return start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shielded(worker: int, init: Callable[[int], Any] | None) -> None:
