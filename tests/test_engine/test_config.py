@@ -206,7 +206,7 @@ def test_suggestions():
         ({'a': "_base_ = './b.py'\n", 'b': 'x = 1 / 0\n'}, r'b.py, line 1: ZeroDivisionError'),
         ({'a': "custom_imports = dict(imports=['no_such_package'])\n"}, r'a.py: ImportError: .*no_such_package'),
         ({'a': "_base_ = './a.py'\n"}, r'a.py inherits itself'),
-        ({'a': "_base_ = './b.py'\n", 'b': "x = '\u00e9'\n"}, r'b.py is no UTF-8 text'),
+        ({'a': "_base_ = './b.py'\n", 'b': "x = '\u00e9'\n"}, r'b.py is not UTF-8 text'),
     ],
 )
 def test_a_config_that_cannot_be_read_is_named_with_its_line(tmp_path, files, message):

@@ -149,7 +149,7 @@ def test_interrupting_ends_in_one_message():
 def test_mistakes_at_other_tools_end_in_one_message(project, tool, tmp_path):
     torch.save({'conv1.weight': torch.zeros(1)}, tmp_path / 'x.pth')
     message = tool('model_converters/official.py', 'coop', 'x.pth', 'y.pth')
-    assert message.startswith('CheckpointError: x.pth: coop: the checkpoint has no "ctx"; it holds conv1.weight.')
+    assert message.startswith('CheckpointError: x.pth: coop: the checkpoint has no ctx; it holds conv1.weight.')
     message = tool('dataset_converters/check_dataset.py', '--dataset', 'caltech')
     assert message.startswith("check_dataset.py: unknown dataset 'caltech'; one of imagenet, caltech101")
 

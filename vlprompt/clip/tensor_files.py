@@ -49,11 +49,12 @@ class ScriptTensors(dict):
     """Parameters and buffers of a TorchScript archive by name, as ``state_dict()`` of the module would give them."""
 
 
-def read_tensors(path: str | os.PathLike) -> Any:
+def read_tensors(path: str | os.PathLike, what: str = 'file') -> Any:
     """The content of a file of tensors, on the CPU, without running any code that it carries.
 
     Args:
         path: a file of ``torch.save``, a TorchScript archive, safetensors, or ``.npz`` with numbers or text.
+        what: what it is, for the message if it does not exist.
 
     Returns:
         What was saved, with :class:`~vlprompt.clip.inert_pickle.InertObject` in place of objects other than tensors,
@@ -68,7 +69,7 @@ def read_tensors(path: str | os.PathLike) -> Any:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise FileNotFoundError(f'{path} does not exist (working directory: {os.getcwd()})') from None
+        raise FileNotFoundError(f'{what} {path} does not exist (working directory: {os.getcwd()})') from None
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
     if not stat.S_ISREG(mode):

@@ -8,6 +8,8 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
          data_arguments=dict(...),              # number of identities and the like, for models that need it
          geometry=dict(grid, stride) or None)   # of the patches, for models of one image size
 
+A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
+
 Everything needed to resume training is in a separate file, :data:`RESUME_FILE`.  Models without a
 ``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
 """
@@ -71,7 +73,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             except CheckpointError as error:
                 raise CheckpointError(str(error).replace(str(local), path)) from error
     else:
-        content = read_tensors(path)
+        content = read_tensors(path, 'checkpoint')
     if isinstance(content, ScriptTensors):
         raise CheckpointError(
             f'{path} is a TorchScript archive, as OpenAI publishes CLIP: it holds base weights, not a checkpoint. '
@@ -88,6 +90,7 @@ _DESCRIPTION = dict(
     class_names=((list, tuple), 'a list of names'),
     data_arguments=(Mapping, 'a dictionary'),
     geometry=(Mapping, 'a dictionary with grid and stride'),
+    not_needed=((list, tuple), 'a list of names'),
 )
 
 
@@ -239,7 +242,11 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         state = {name: tensor for name, tensor in state.items() if name not in left_out}
     converted = about is not None and 'base' not in about
     # A converted checkpoint may hold no towers, and then cannot fill in those of a model built on random ones.
-    if converted and describe_model(model)['base'] is None and (towers := _absent_towers(model, required, state)):
+    if (
+        converted
+        and describe_model(model)['base'] is None
+        and (towers := _absent_towers(model, required, state) | required.intersection(about.get('not_needed') or ()))
+    ):
         message = f'The towers keep their random weights: set {_base_option(model)}.'
         print_log(message, 'current', logging.WARNING)
         required -= towers

@@ -64,13 +64,13 @@ def _read(path: Path) -> Config:
         if 'Duplicate key' in str(error):
             hint = " Bases must not share keys; a dataset is no base but a value: dataset = 'dtd'."
         raise ConfigError(f'{path}: {error.args[0]}.{hint}') from error
-    except ImportError as error:
-        first = str(error).partition(', the current sys.path')[0]
-        raise ConfigError(f'{path}: {first}. Correct custom_imports, or add its folder to PYTHONPATH') from error
     except Exception as error:  # a config is Python code, which may raise any
         file, line = _place(error, path)
         where = f', line {line}' if line else ''
-        raise ConfigError(f'{file}{where}: {type(error).__name__}: {" ".join(str(error).split())}') from error
+        text, _, search_path = str(error).partition(', the current sys.path')
+        if search_path:  # of mmengine, about custom_imports
+            text += '. Correct custom_imports, or add its folder to PYTHONPATH'
+        raise ConfigError(f'{file}{where}: {type(error).__name__}: {" ".join(text.split())}') from error
 
 
 def _place(error: BaseException, path: Path) -> tuple[Path, int | None]:
