@@ -15,6 +15,7 @@ from torch import nn
 
 from tests.conftest import ROOT, free_port
 from tests.interruption import Interrupted
+from vlprompt.apis import runs
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine import runner as runner_module
 from vlprompt.engine.checkpoint import RESUME_FILE
@@ -402,6 +403,18 @@ def test_the_scaled_rate_counts_accumulated_batches_and_processes(
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(wrapper, runner.auto_scale_lr)
     assert wrapper.get_lr()['lr'] == [expected]
+
+
+def test_the_scaled_rate_of_a_shipped_config(project, work_dir):
+    """Whose loader is built by then, with a batch sampler: batch 4, 8 accumulated, for a rate that is meant for 32."""
+    options = {'data_root': f'{project.root}/data', 'dataset': 'folder', 'shots': 4, 'train_dataloader.batch_size': 4}
+    cfg = load_config('coop_micro-rn', options | {'optim_wrapper.accumulative_counts': 8, 'train_cfg.max_epochs': 1})
+    cfg.work_dir, cfg.auto_scale_lr.enable, cfg._format_python_code = str(work_dir), True, False
+    runner = runs.build_runner(cfg)
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    before = wrapper.get_lr()['lr'][0]
+    runner.scale_lr(wrapper, runner.auto_scale_lr)
+    assert wrapper.get_lr()['lr'] == [before]
 
 
 def test_the_best_checkpoint_needs_a_validation_and_a_metric(project, work_dir):

@@ -16,6 +16,7 @@ from vlprompt.datasets.checks.examine import Facts, examine
 from vlprompt.datasets.checks.findings import Finding, Level, counted
 from vlprompt.datasets.checks.parts import Part
 from vlprompt.datasets.checks.views import parts_of
+from vlprompt.datasets.samplers.epoch import batch_size_of
 from vlprompt.errors import ConfigError, DataError
 
 LOOPS = ('train', 'val', 'test')
@@ -133,7 +134,7 @@ def _described(runner: Runner, loop: str) -> str:
 
 def _check_batches(facts: Facts, loader: DataLoader, train_cfg: Mapping[str, Any], processes: int) -> None:
     """Epochs without a step are an error, batches larger than the dataset odd."""
-    batch = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
+    batch = batch_size_of(loader)
     size, number = batch * processes, len(loader.dataset)
     if train_cfg.get('max_epochs') is not None and not len(loader):
         text = f'train: {counted(number, "image")} make no batch of {size}, so an epoch has no step'

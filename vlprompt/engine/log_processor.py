@@ -14,6 +14,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor, Runner
 from torch.utils.data import DataLoader
 
+from vlprompt.datasets.samplers.epoch import batch_size_of
 from vlprompt.registry import LOG_PROCESSORS
 
 
@@ -64,7 +65,7 @@ def keep_eta_positive(hub: MessageHub) -> None:
 
 def images_per_step(loader: DataLoader) -> float:
     """Mean number of images per step over all processes, the incomplete last batch included."""
-    full = getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
+    full = batch_size_of(loader)
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     per_process = min(full, len(sampler) / len(loader)) if hasattr(sampler, '__len__') else full
     per_process = getattr(loader.batch_sampler, 'images_per_batch', per_process)

@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
+from vlprompt.datasets.samplers.epoch import batch_size_of
 from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
@@ -317,8 +318,7 @@ class PromptRunner(Runner):
     def scale_lr(self, optim_wrapper: OptimWrapper | OptimWrapperDict, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rates to the batch size, see :func:`~vlprompt.engine.optimizer.scale_rates`."""
         if (auto_scale_lr or {}).get('enable'):
-            loader = self._train_dataloader
-            size = loader.batch_size if isinstance(loader, DataLoader) else loader['batch_size']
+            size = batch_size_of(self.data_loader('train'))
             scale_rates(optim_wrapper, size, self.world_size, auto_scale_lr['base_batch_size'])
 
     def load_checkpoint(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from vlprompt.datasets.seeded import EpochSeeded
 from vlprompt.registry import DATA_SAMPLERS
@@ -125,3 +125,8 @@ class DropRaggedBatchSampler(Sampler):
 
     def __len__(self) -> int:
         return max(1, self.sampler.global_size // (self.batch_size * self.sampler.world_size))
+
+
+def batch_size_of(loader: DataLoader) -> int:
+    """Images of a full batch in one process; a loader with a batch sampler leaves the number to it."""
+    return getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
