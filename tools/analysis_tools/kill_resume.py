@@ -48,7 +48,7 @@ signal that Slurm sends; others: SIGKILL."""
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_options(parser)
-    parser.add_argument('--work-dir', default='work_dirs/kill_resume', help='default: work_dirs/kill_resume')
+    parser.add_argument('--work-dir', help='default: work_dirs/<config>_<dataset>_<shots>shot_kills')
     parser.add_argument('--kills', type=positive, default=20, help='number of trainings that are killed (default: 20)')
     parser.add_argument('--moments', nargs='+', choices=MOMENTS, default=list(MOMENTS), help='in turn; default: all')
     return parser.parse_args()
@@ -64,6 +64,7 @@ from vlprompt.engine import checkpoint as checkpoints
 from vlprompt.engine import phases, read_checkpoint, work_dir
 from vlprompt.engine import runner as runners
 from vlprompt.engine.checkpoint import RESUME_FILE
+from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.hooks import CheckpointHook, ResumeHook
 from vlprompt.errors import CheckpointError, Stopped
 from vlprompt.evaluation.seeds import aggregate  # noqa: F401  (imports that a child would otherwise repeat)
@@ -290,7 +291,7 @@ def kill_and_resume(
 
 def main() -> None:
     args = parse_args()
-    root = Path(args.work_dir).resolve()
+    root = Path(args.work_dir or f'{work_dir_of(runs.read_config(args))}_kills').resolve()
     if root.is_dir() and any(root.iterdir()):
         sys.exit(f'{root} is not empty: choose another --work-dir or remove it')
     reference = root / 'uninterrupted'

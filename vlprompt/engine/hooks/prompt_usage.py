@@ -32,12 +32,13 @@ class PromptUsageHook(Hook):
     training every image of every step does.
     """
 
+    _carried: Tensor | None = None
+    """Counts of an epoch in which the run was interrupted, until it goes on."""
     priority = 'HIGHEST'  # RuntimeInfoHook puts the metrics into the log and must find these among them
 
     def before_train(self, runner: Runner) -> None:
         loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
         self._interval = min((hook.interval for hook in loggers), default=1)  # counting synchronises with the device
-        self._carried: Tensor | None = None
         pool = _pool(runner)
         if pool is not None:
             loop, hub = runner.train_loop, runner.message_hub
