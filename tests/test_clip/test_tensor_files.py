@@ -61,7 +61,7 @@ READERS = dict(
 )
 
 
-def in_a_child(function, path, seconds=20, memory=2**31) -> str:
+def in_a_child(function, path, seconds=20, memory=2**29) -> str:
     """What the tools would print about an error of ``function(path)``, from a forked process that may crash."""
     readable, writable = os.pipe()
     pid = os.fork()

@@ -94,8 +94,12 @@ def read_stream(file: BinaryIO, size: int, source: str) -> Any:
     """
     try:
         return _read(file, size)
+    except (MemoryError, OSError):
+        raise
     except (_Damaged, pickle.UnpicklingError) as error:
         raise CheckpointError(f'{source} cannot be read: {error}') from error
+    except Exception as error:  # damaged bytes lead decoders to errors of any kind
+        raise CheckpointError(f'{source} cannot be read: it is damaged ({type(error).__name__})') from error
 
 
 def is_script(path: str | os.PathLike) -> bool:
@@ -145,7 +149,7 @@ class _Records:
             self.archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, IndexError) as error:
             raise _Damaged(f'it is damaged or incomplete, perhaps a broken download ({error})') from error
-        self.size = size
+        self.left = size
         self.entries = {info.filename: info for info in self.archive.infolist()}
 
     def names(self, ending: str) -> list[str]:
@@ -157,7 +161,8 @@ class _Records:
             raise _Damaged(f'it is incomplete: there is no {name} in it')
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise _Damaged(f'{name} in it is compressed or encrypted, which torch.save never does')
-        if info.file_size != info.compress_size or info.file_size > self.size:
+        self.left -= info.file_size
+        if info.file_size != info.compress_size or self.left < 0:  # records may lie inside of each other
             raise _Damaged(f'the size of {name} in it is wrong')
         data = bytearray()
         try:
@@ -190,7 +195,7 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
         return data
 
     try:
-        content = InertUnpickler(io.BytesIO(records.read(found[0])), load_storage).load()
+        content = InertUnpickler(io.BytesIO(records.read(found[0])), load_storage, size=size).load()
     except pickle.UnpicklingError as error:
         raise _reason(error) from error
     return _script_tensors(content) if f'{folder}constants.pkl' in records.entries else content
@@ -203,9 +208,14 @@ def _reason(error: pickle.UnpicklingError) -> Exception:
 
 def _script_tensors(module: Any) -> ScriptTensors:
     """The tensors among the attributes of a scripted module and of those inside of it."""
-    tensors, todo = ScriptTensors(), [('', module)]
+    if not isinstance(module, InertObject):
+        raise _Damaged('it is a TorchScript archive without a module')
+    tensors, todo, seen = ScriptTensors(), [('', module)], set[int]()
     while todo:
         prefix, node = todo.pop()
+        if id(node) in seen:
+            raise _Damaged(f'its module {prefix[:100]!r} stands in several places')
+        seen.add(id(node))
         for name, value in (node.state if isinstance(node.state, dict) else {}).items():
             if isinstance(value, Tensor):
                 tensors[f'{prefix}{name}'] = value
@@ -231,7 +241,7 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
     """Pickles of a magic number, a version, the machine, the content and the keys of storages, then their bytes."""
 
     def load(**options: Any) -> Any:
-        return InertUnpickler(file, **options).load()
+        return InertUnpickler(file, size=size, **options).load()
 
     storages: dict[str, tuple[bytearray, int]] = {}
     reserved = 0
@@ -245,21 +255,25 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
         return storages[key][0]
 
     try:
-        if load() != _LEGACY_MAGIC:
+        if not _is_number(load(), _LEGACY_MAGIC):
             raise _Damaged('it is a pickle that torch.save did not write')
-        if load() != _LEGACY_VERSION:
+        if not _is_number(load(), _LEGACY_VERSION):
             raise _Damaged('it was written by an unknown version of torch.save')
         load()
         content, keys = load(load_storage=load_storage), load()
     except pickle.UnpicklingError as error:
         raise _reason(error) from error
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise _Damaged('it is damaged: it lacks storages')
     for key in keys:
         data, count = storages[key]
         if int.from_bytes(file.read(8), 'little') != count or file.readinto(data) != len(data):
             raise _Damaged('it is incomplete or damaged: its tensors end too early')
     return content
+
+
+def _is_number(value: Any, wanted: int) -> bool:
+    return type(value) is int and value == wanted
 
 
 # --------------------------------------------------------------------------------------------------------- state dicts

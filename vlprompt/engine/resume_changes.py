@@ -112,7 +112,7 @@ def _changed_values(before: str | None, after: str) -> Iterator[str]:
     """``'key old -> new'`` for values of two configs that differ; those of the optimizer are its own matter."""
     try:
         old, new = (dict(_leaves(parse_config(text))) for text in (before or '', after))
-    except (SyntaxError, ValueError):
+    except Exception:  # whatever a foreign text leads the parser to
         yield 'the config of the interrupted run cannot be read and is not compared'
         return
     if not old:
