@@ -13,6 +13,7 @@ from vlprompt.datasets.checks.identities import check_against_training, check_qu
 from vlprompt.datasets.checks.lists import check_list
 from vlprompt.datasets.checks.masks import MaskCounts, check_masks, count_masks
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
+from vlprompt.datasets.dense.mask_size import misfit
 
 MOST_MASKS = 200
 """A run reads so many masks of a split before it trains, evenly spaced if there are more."""
@@ -169,12 +170,8 @@ def _of_opened(facts: Facts, opened: Opened) -> Iterator[Finding]:
         for number, (height, width) in facts.masks[i].shapes.items() if i in facts.masks else ():
             found = opened.sizes.get(part.paths[number])
             if found is not None and found != (width, height):
-                yield Finding(
-                    Level.ERROR,
-                    f'mask {part.masks[number]} is {width} x {height} pixels, but its image {part.paths[number]} is '
-                    f'{found[0]} x {found[1]}'
-                    f'{opened.orientation(part.paths[number]).explains(found, (width, height))}',
-                )
+                path, exif = part.paths[number], opened.orientation(part.paths[number])
+                yield Finding(Level.ERROR, misfit(part.masks[number], (width, height), path, found, exif))
         turned = [path for path in part.paths if path in opened.orientations]
         if turned and isinstance(part, (BoxPart, MaskPart)):
             yield Finding(
