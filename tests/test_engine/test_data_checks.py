@@ -16,7 +16,7 @@ import vlprompt.datasets.dense.folder_seg  # noqa: F401  registers the datasets
 from tests.two_processes import in_two_processes
 from vlprompt.datasets.checks.examine import examine
 from vlprompt.engine import data_checks
-from vlprompt.engine.data_checks import check_test_set, same_camera_of
+from vlprompt.engine.data_checks import check_test_set, search_rules
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.errors import ConfigError, DataError
 from vlprompt.registry import DATASETS
@@ -286,9 +286,10 @@ def test_a_test_after_the_training_is_tried_before(tmp_path):
 def test_the_metric_says_which_images_count():
     from vlprompt.evaluation import RetrievalMetric
 
-    assert same_camera_of(None) == same_camera_of(dict(type='RetrievalMetric')) == 'remove'
-    assert same_camera_of([dict(type='A'), dict(same_camera='keep')]) == 'keep'
-    assert same_camera_of(RetrievalMetric(repeats=10)) == same_camera_of(dict(repeats=10)) == 'draws'
+    assert search_rules(None) == search_rules(dict(type='RetrievalMetric')) == ('remove', 'remove')
+    assert search_rules([dict(type='A'), dict(same_camera='keep')]) == ('keep', 'remove')
+    assert search_rules(RetrievalMetric(repeats=10)) == search_rules(dict(repeats=10)) == ('draws', 'remove')
+    assert search_rules(RetrievalMetric(own_files='keep')) == search_rules(dict(own_files='keep')) == ('remove', 'keep')
 
 
 # --------------------------------------------------------------------------------------------------------------- dense

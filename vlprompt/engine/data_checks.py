@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from vlprompt.clip.classnames import check_class_names
 from vlprompt.datasets.checks.examine import Facts, examine
 from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.identities import SearchRules
 from vlprompt.datasets.checks.parts import Part
 from vlprompt.datasets.checks.views import parts_of
 from vlprompt.datasets.samplers.epoch import batch_size_of
@@ -98,7 +99,7 @@ def _examine(runner: Runner, loaders: Mapping[str, DataLoader], training: bool) 
         own += [] if extra else range(len(parts), len(parts) + len(found))
         parts += found
     evaluator = runner._test_evaluator if runner._val_evaluator is None else runner._val_evaluator
-    facts = examine(parts, same_camera_of(evaluator))
+    facts = examine(parts, search_rules(evaluator))
     if training:
         _check_batches(facts, loaders['train'], runner.cfg.train_cfg, runner.world_size)
     _report(facts, set(own), runner.logger)
@@ -137,23 +138,19 @@ def check_test_set(cfg: Config) -> None:
         parts = parts_of(dataset, 'test')
     except TypeError:
         return  # of a kind that is not known; a run says so
-    errors = examine(parts, same_camera_of(cfg.get('test_evaluator'))).of_level(Level.ERROR)
+    errors = examine(parts, search_rules(cfg.get('test_evaluator'))).of_level(Level.ERROR)
     if errors:
         raise DataError(errors[0])
 
 
-def same_camera_of(evaluator: Any) -> str:
-    """How the metric of a re-identification test treats images of the query's camera: ``'remove'``, ``'keep'`` or
-    ``'draws'``, if it draws the gallery; of an evaluator, or its config.
-    """
+def search_rules(evaluator: Any) -> SearchRules:
+    """What counts in the rankings of a re-identification test; of an evaluator, or its config."""
     metrics = getattr(evaluator, 'metrics', evaluator)
-    for metric in metrics if isinstance(metrics, Sequence) else [metrics]:
-        known = metric if isinstance(metric, Mapping) else vars(metric or object)
-        if known.get('repeats'):
-            return 'draws'
-        if known.get('same_camera') == 'keep':
-            return 'keep'
-    return 'remove'
+    metrics = metrics if isinstance(metrics, Sequence) else [metrics]
+    known = [metric if isinstance(metric, Mapping) else vars(metric or object) for metric in metrics]
+    kept = {key: any(options.get(key) == 'keep' for options in known) for key in SearchRules._fields}
+    rules = SearchRules(**{key: 'keep' for key, keep in kept.items() if keep})
+    return rules._replace(same_camera='draws') if any(options.get('repeats') for options in known) else rules
 
 
 def _dataset_of(loader: Any) -> Any:
