@@ -121,7 +121,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
 
 
 def test_a_cached_file_needs_no_network(monkeypatch, tmp_path):
-    """It is given to timm, which reads it as it reads a download."""
+    """Its tensors are given to timm, which treats them as those of a download."""
     name, create_model = 'vit_tiny_patch16_224.augreg_in21k', timm.create_model
     expected = create_model(name, num_classes=0).state_dict()
     torch.save(expected, tmp_path / 'model.bin')

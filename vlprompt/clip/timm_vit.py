@@ -15,7 +15,7 @@ from vlprompt.clip.build import FILE_SUFFIXES
 from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import resize_position_embedding
-from vlprompt.clip.tensor_files import read_tensors, require_finite
+from vlprompt.clip.tensor_files import find_state, read_tensors, require_finite
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
 from vlprompt.errors import DownloadError
@@ -190,9 +190,8 @@ def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
 def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str]:
     """State dict in timm's naming, and its name.
 
-    timm itself reads ``.npz``, which it converts, and the weights of a name, from a cached file or a download, with
-    ``weights_only``, so that no code in them runs.  Files are read here before, with errors that name them; what timm
-    gives must be finite.
+    timm converts ``.npz``, which it reads itself, and the tensors of a cached file, which it is given; a download it
+    fetches and reads, with ``weights_only``.  So no code in a file runs.  Errors name files, and the result is finite.
 
     Raises:
         CheckpointError: a damaged file, or tensors that hold NaN or infinity.
@@ -215,9 +214,9 @@ def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str
         cached = hub_file(repository, 'model.safetensors', 'pytorch_model.bin')
         if cached is None:
             require_hub()
+            overlay = {}
         else:
-            read_tensors(cached)
-        overlay = {} if cached is None else dict(pretrained_cfg_overlay=dict(file=str(cached)))
+            overlay = dict(pretrained_cfg_overlay=dict(state_dict=find_state(read_tensors(cached), cached)))
         model = _timm_model(name, pretrained=True, **overlay)
     except (OSError, RuntimeError) as error:
         places = f'https://huggingface.co/{repository} (model.safetensors)'
