@@ -14,6 +14,7 @@ from vlprompt.datasets.checks.boxes import check_boxes
 from vlprompt.datasets.checks.classes import check_classes
 from vlprompt.datasets.checks.examine import examine
 from vlprompt.datasets.checks.findings import Level
+from vlprompt.datasets.checks.identities import SearchRules
 from vlprompt.datasets.checks.lists import check_list
 from vlprompt.datasets.checks.masks import check_masks, count_masks
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
@@ -144,11 +145,11 @@ def test_queries_without_an_answer():
             "RetrievalMetric(same_camera='keep')",
         )
     ]
-    assert reid(gallery=((5, 6), (0, 0)), same_camera='keep') == []
-    assert reid(gallery=((8, 9), (0, 0)), same_camera='keep') == [
+    assert reid(gallery=((5, 6), (0, 0)), rules=SearchRules('keep')) == []
+    assert reid(gallery=((8, 9), (0, 0)), rules=SearchRules('keep')) == [
         (ERROR, 'no query has another image of its identity in the gallery')
     ]
-    assert reid(gallery=((8, 9), (0, 0)), same_camera='draws') == []
+    assert reid(gallery=((8, 9), (0, 0)), rules=SearchRules('draws')) == []
 
 
 def test_the_own_file_of_a_query_is_a_finding_and_no_answer(tmp_path):
@@ -164,6 +165,8 @@ def test_the_own_file_of_a_query_is_a_finding_and_no_answer(tmp_path):
         'do not count in its ranking',
     )
     assert alone.text.startswith('1 of 2 queries have no image of their identity from another camera')
+    (kept,) = examine([query, gallery], SearchRules(own_files='keep')).findings
+    assert kept.text.endswith("q0.png; they count in its ranking, since the metric has own_files='keep'")
     gallery = identity_part('gallery', [5, 6], [1, 1], paths=query.paths, root=str(tmp_path))
     own, nothing = examine([query, gallery]).findings
     assert own.text.startswith('2 images of gallery are in query too (the same path): q0.png, q1.png; a query')

@@ -8,12 +8,12 @@ import warnings
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from vlprompt.datasets import LoadImage, LoadImageFile
 from vlprompt.datasets.checks.files import open_images
 from vlprompt.datasets.checks.parts import Part
-from vlprompt.datasets.images import find_images, load_image, numbered_name
+from vlprompt.datasets.images import IMAGE_SUFFIXES, find_images, load_image, numbered_name
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.visualization import read_image
 
@@ -255,3 +255,30 @@ def test_names_of_pictures_fit_into_a_file_system(tmp_path, name):
     assert path.name.startswith(f'000007_{name[:100]}')
     assert path.suffix == '.png'
     assert numbered_name(7, 'a.b.jpg') == '000007_a.b.png'
+
+
+@pytest.mark.parametrize('suffix', IMAGE_SUFFIXES)
+def test_every_suffix_of_images_is_read(tmp_path, suffix):
+    if suffix == '.avif' and 'avif' not in features.get_supported():
+        pytest.skip('this Pillow has no AVIF')
+    path = tmp_path / f'a{suffix}'
+    grey = Image.fromarray(GREY)
+    kinds = {'.jfif': 'JPEG', '.pbm': 'PPM'}
+    (grey.convert('1') if suffix == '.pbm' else grey.convert('RGB')).save(path, kinds.get(suffix))
+    assert find_images(tmp_path) == [path]
+    image = np.asarray(load_image(path))
+    assert image.shape == (128, 128, 3)
+    difference = np.abs(
+        image.astype(int) - (np.asarray(grey.convert('1')) * 255 if suffix == '.pbm' else GREY)[..., None]
+    )
+    assert difference.mean() < 4
+    assert np.array_equal(LoadImageFile()(dict(img_path=str(path)))['img'][..., ::-1], image)
+
+
+def test_too_little_memory_is_not_said_to_be_the_file(tmp_path):
+    def decode(content):
+        raise MemoryError('Unable to allocate 9 GiB')
+
+    (tmp_path / 'a.png').write_bytes(encoded(COLOURS, 'PNG'))
+    with pytest.raises(MemoryError, match='9 GiB'):
+        load_image(tmp_path / 'a.png', decode)

@@ -9,12 +9,17 @@ import pytest
 from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import nn
+from torch.utils.data import Dataset
 
 import vlprompt.datasets.dense.coco_instances
 import vlprompt.datasets.dense.folder_seg  # noqa: F401  registers the datasets
-from vlprompt.engine.data_checks import check_test_set, same_camera_of
+from tests.two_processes import in_two_processes
+from vlprompt.datasets.checks.examine import examine
+from vlprompt.engine import data_checks
+from vlprompt.engine.data_checks import check_test_set, search_rules
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.errors import ConfigError, DataError
+from vlprompt.registry import DATASETS
 
 _RUNS = count()
 
@@ -24,10 +29,23 @@ def start(tmp_path, monkeypatch):
     """``start(train=..., val=..., test=...)`` builds a runner; returned with what its log says about the data."""
     monkeypatch.setattr(PromptRunner, '_log_env', lambda self, env_cfg: None)
 
-    def run(scope='vlprompt', model=None, evaluator=None, batch_size=2, train_cfg=None, sampler=None, **datasets):
+    def run(
+        scope='vlprompt',
+        model=None,
+        evaluator=None,
+        batch_size=2,
+        train_cfg=None,
+        sampler=None,
+        launcher='none',
+        **datasets,
+    ):
         name = f'data{next(_RUNS)}'
         cfg = dict(
-            model=model or nn.Linear(1, 1), work_dir=str(tmp_path / name), experiment_name=name, default_scope=scope
+            model=model or nn.Linear(1, 1),
+            work_dir=str(tmp_path / name),
+            experiment_name=name,
+            default_scope=scope,
+            launcher=launcher,
         )
         for loop, dataset in datasets.items():
             cfg[f'{loop}_dataloader'] = dict(
@@ -96,6 +114,79 @@ def test_a_training_needs_no_test_set(tmp_path, start):
     _, lines = start(train=data, test=dict(data, split='test'))
     assert lines[0].startswith('INFO - test: not compared with the training data, since it cannot be read: ')
     assert "has no split 'test'" in lines[0]
+
+
+@DATASETS.register_module()
+class NoSuchColumn(Dataset):
+    """A dataset whose reading fails as other packages' do; late: not before its samples are listed."""
+
+    def __init__(self, late=False):
+        if not late:
+            raise KeyError('column 7')
+
+    def __len__(self):
+        return 1
+
+    def full_init(self):
+        """As of mmengine's datasets."""
+
+    def get_data_info(self, idx):
+        raise KeyError('column 7')
+
+
+@pytest.mark.parametrize(
+    ('scope', 'test', 'error'),
+    [
+        ('vlprompt', dict(type='NoSuchColumn'), "KeyError: 'column 7'"),
+        ('vlprompt', dict(type='NoSuchColumn', late=True), "KeyError: 'column 7'"),
+        (
+            'mmseg',
+            dict(type='PascalVOCDataset', data_root='nowhere', ann_file='val.txt', data_prefix=dict(img_path='a')),
+            'AssertionError: ',
+        ),
+    ],
+)
+def test_a_test_set_that_fails_in_any_way_ends_no_training(tmp_path, start, scope, test, error):
+    root = folders(tmp_path / 'd', train=dict(cat=[1, 2], dog=[3, 4]))
+    train = dict(type='vlprompt.FewShotDataset', data_root=root)
+    _, lines = start(scope=scope, train=train, test=test)
+    told = f'INFO - test: not compared with the training data, since it cannot be read: {error}'
+    assert [line[: len(told)] for line in lines if 'not compared' in line] == [told]
+    with pytest.raises((KeyError, AssertionError)):
+        start(scope=scope, test=test)
+
+
+def test_the_first_of_several_processes_examines_files_and_all_raise_its_error(tmp_path, start, monkeypatch):
+    root = folders(tmp_path / 'd', train=dict(cat=[1, 2], dog=[3, 4]))
+    calls = []
+
+    def counting(*args):
+        calls.append(args)
+        return examine(*args)
+
+    monkeypatch.setattr(data_checks, 'examine', counting)
+
+    def run(batch_size):
+        data = dict(type='FewShotDataset', data_root=root)
+        try:
+            start(train=data, batch_size=batch_size, launcher='pytorch')
+        except DataError as error:
+            return len(calls), str(error)
+        return len(calls), 'fine'
+
+    (tmp_path / 'a').mkdir()
+    (first, error), (second, same) = in_two_processes(lambda: run(1000), tmp_path / 'a')
+    assert (first, second) == (1, 0)
+    assert error == same
+    assert 'train: 4 images make no batch of 2000' in error
+
+    def broken(*args):
+        raise ZeroDivisionError('in the check')
+
+    monkeypatch.setattr(data_checks, 'examine', broken)
+    (tmp_path / 'b').mkdir()
+    with pytest.raises(AssertionError, match='ZeroDivisionError: in the check'):  # and no process waits for another
+        in_two_processes(lambda: run(2), tmp_path / 'b')
 
 
 def test_a_test_set_is_read_once_if_it_is_the_validation_set(tmp_path, start):
@@ -195,9 +286,10 @@ def test_a_test_after_the_training_is_tried_before(tmp_path):
 def test_the_metric_says_which_images_count():
     from vlprompt.evaluation import RetrievalMetric
 
-    assert same_camera_of(None) == same_camera_of(dict(type='RetrievalMetric')) == 'remove'
-    assert same_camera_of([dict(type='A'), dict(same_camera='keep')]) == 'keep'
-    assert same_camera_of(RetrievalMetric(repeats=10)) == same_camera_of(dict(repeats=10)) == 'draws'
+    assert search_rules(None) == search_rules(dict(type='RetrievalMetric')) == ('remove', 'remove')
+    assert search_rules([dict(type='A'), dict(same_camera='keep')]) == ('keep', 'remove')
+    assert search_rules(RetrievalMetric(repeats=10)) == search_rules(dict(repeats=10)) == ('draws', 'remove')
+    assert search_rules(RetrievalMetric(own_files='keep')) == search_rules(dict(own_files='keep')) == ('remove', 'keep')
 
 
 # --------------------------------------------------------------------------------------------------------------- dense

@@ -127,6 +127,8 @@ def test_what_cannot_be_ranked_is_an_error():
         RetrievalMetric().calculate(features, pids, camids, is_query)
     with pytest.raises(ValueError, match="'remove' or 'keep', got 'drop'"):
         RetrievalMetric(same_camera='drop')
+    with pytest.raises(ValueError, match='own_files'):
+        RetrievalMetric(own_files='drop')
 
 
 def test_nearest_images_with_equal_distances(monkeypatch):
@@ -170,6 +172,10 @@ def test_the_own_file_of_a_query_is_no_answer(tmp_path, how):
         metric = RetrievalMetric(topk=[1], same_camera=same_camera)
         metric.process(None, samples)
         assert metric.evaluate(6)['reid/rank1'] == 50
+    for same_camera in ('keep', 'remove'):
+        metric = RetrievalMetric(topk=[1], same_camera=same_camera, own_files='keep')
+        metric.process(None, samples)
+        assert metric.evaluate(6)['reid/rank1'] == 100, 'as published code has it'
     strangers = [dict(sample, img_path=f'{i}') for i, sample in enumerate(samples)]
     metric.process(None, strangers)
     assert metric.evaluate(6)['reid/rank1'] == 100, 'were it another image'

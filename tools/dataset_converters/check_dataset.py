@@ -56,13 +56,14 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from vlprompt.apis import runs
 from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader
+from vlprompt.datasets.checks.identities import SearchRules
 from vlprompt.datasets.checks.report import Report, check_datasets, check_reader
 from vlprompt.datasets.presets import PRESETS
 from vlprompt.datasets.reader import Reader
 from vlprompt.engine import load_config
 from vlprompt.engine.compose import compose
 from vlprompt.engine.config_files import CONFIGS, config_names
-from vlprompt.engine.data_checks import LOOPS, same_camera_of
+from vlprompt.engine.data_checks import LOOPS, search_rules
 from vlprompt.engine.phases import phase_configs
 
 LAYOUTS = dict(folder=None, list='{split}.txt', split_json='split.json', csv='images.csv')
@@ -125,7 +126,7 @@ def reader_of(args: argparse.Namespace) -> Reader:
 
 def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
     """The reports on the data of a config, of all its phases."""
-    sources: dict[str, tuple[Reader, int | None, str]] = {}
+    sources: dict[str, tuple[Reader, int | None, SearchRules]] = {}
     dense: dict[str, Any] = {}
     listed: list[Config] = []
     for single in phase_configs(cfg).values() if cfg.get('phases') else [cfg]:
@@ -138,15 +139,15 @@ def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
             if all(str(base.type).rpartition('.')[2] in BUILDERS for base in bases):
                 for base in bases:
                     reader = _reader_of_dataset(base)
-                    same_camera = same_camera_of(single.get('test_evaluator'))
-                    sources.setdefault(str(reader.source), (reader, base.get('shots'), same_camera))
+                    rules = search_rules(single.get('test_evaluator'))
+                    sources.setdefault(str(reader.source), (reader, base.get('shots'), rules))
             elif loop not in dense and dataset not in listed:
                 listed.append(dataset)  # the test set is often the validation set
                 dense[loop] = build_dataset(dataset)
     if not sources and not dense:
         raise SystemExit(f'{name} has no data loader with a dataset')
-    for reader, shots, same_camera in sources.values():
-        yield check_reader(reader, shots, same_camera, workers)
+    for reader, shots, rules in sources.values():
+        yield check_reader(reader, shots, rules, workers)
     if dense:
         try:
             yield check_datasets(dense, workers)

@@ -40,10 +40,13 @@ def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it is no regular file, or cannot be read or decoded; the message names it.
+        MemoryError: the process has too little memory for it.
     """
     content = read_bytes(path, what)
     try:
         return decode(content)
+    except MemoryError:  # says nothing about the file
+        raise
     except Exception as error:  # damaged bytes lead decoders to errors of any kind
         known = isinstance(error, (OSError, ValueError, SyntaxError))
         raise OSError(f'{what} {path} cannot be read: {error if known else repr(error)}') from error

@@ -15,15 +15,18 @@ import io
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from vlprompt.datasets.exif import Orientation, orientation_of, oriented
 
 PLAIN = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
 """Pillow's modes with 8 bits per channel or less, and a meaning of black and white."""
 
-FORMATS = ('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM', 'JPEG2000')
-"""Pillow's names of the formats that are read, whatever the suffix of the file.
+FORMATS = (
+    *('JPEG', 'PNG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM', 'JPEG2000'),
+    *(['AVIF'] if 'avif' in features.get_supported() else []),
+)
+"""Pillow's names of the formats that are read, whatever the suffix of the file; AVIF needs Pillow 11.3, built with it.
 
 Pillow knows others that run programs, such as Ghostscript for EPS.
 """

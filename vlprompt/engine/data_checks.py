@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -14,6 +16,7 @@ from torch.utils.data import DataLoader
 from vlprompt.clip.classnames import check_class_names
 from vlprompt.datasets.checks.examine import Facts, examine
 from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.identities import SearchRules
 from vlprompt.datasets.checks.parts import Part
 from vlprompt.datasets.checks.views import parts_of
 from vlprompt.datasets.samplers.epoch import batch_size_of
@@ -29,7 +32,8 @@ def check_data(runner: Runner) -> None:
     """Log the counts of the run's datasets and one warning for everything that is odd.
 
     The datasets are those of the loops of the run.  A training also compares with the test set of its config, as far as
-    this can be read.
+    this can be read.  Of several processes all build the data loaders, but only the first examines files; its error is
+    that of all.
 
     Args:
         runner: a :class:`~vlprompt.engine.runner.PromptRunner` that has no model yet.
@@ -40,35 +44,71 @@ def check_data(runner: Runner) -> None:
     """
     training = runner._train_loop is not None
     tests_like_validation = training and _dataset_of(runner._val_dataloader) == _dataset_of(runner._test_dataloader)
-    parts: list[Part] = []
-    own: list[int] = []
+    loaders: dict[str, DataLoader] = {}
     for loop in LOOPS:
         extra = training and loop == 'test'
         if getattr(runner, f'_{loop}_dataloader') is None or (extra and tests_like_validation):
             continue
         try:
-            loader = runner.data_loader(loop)
-        except (ValueError, OSError) as error:
+            loaders[loop] = runner.data_loader(loop)
+        except Exception as error:  # mmseg and mmdet raise any kind, such as AssertionError
             if str(error) == EMPTY:
                 error = DataError(f'{loop}: the dataset lists no image: {_described(runner, loop)}')
             if not extra:
                 raise error
-            runner.logger.info(f'test: not compared with the training data, since it cannot be read: {error}')
+            _tell_unread(runner.logger, error)
             continue
         if not extra:
-            _check_model(runner.cfg.get('model'), loader, loop)
+            _check_model(runner.cfg.get('model'), loaders[loop], loop)
+    _in_first_process(lambda: _examine(runner, loaders, training))
+
+
+def _in_first_process(check: Callable[[], None]) -> None:
+    """Call ``check`` in the first of several processes; all raise if it does."""
+    failed: Exception | None = None
+    if is_main_process():
+        try:
+            check()
+        except Exception as error:  # the others wait for the outcome, whatever it is
+            failed = error
+    expected = isinstance(failed, DataError)
+    told = [failed and (str(failed) if expected else f'the check of the data failed in process 0: {failed!r}')]
+    broadcast_object_list(told)
+    if failed is not None:
+        raise failed
+    if told[0] is not None:
+        raise DataError(told[0])
+
+
+def _examine(runner: Runner, loaders: Mapping[str, DataLoader], training: bool) -> None:
+    """Read files, and log what is found; loaders of a training's test set are only compared with."""
+    parts: list[Part] = []
+    own: list[int] = []
+    for loop, loader in loaders.items():
+        extra = training and loop == 'test'
         try:
             found = parts_of(loader.dataset, loop)
         except TypeError as error:
             runner.logger.info(f'{loop}: the data are not checked: {error}')
             continue
+        except Exception as error:
+            if not extra:
+                raise
+            _tell_unread(runner.logger, error)
+            continue
         own += [] if extra else range(len(parts), len(parts) + len(found))
         parts += found
     evaluator = runner._test_evaluator if runner._val_evaluator is None else runner._val_evaluator
-    facts = examine(parts, same_camera_of(evaluator))
+    facts = examine(parts, search_rules(evaluator))
     if training:
-        _check_batches(facts, runner.data_loader('train'), runner.cfg.train_cfg, runner.world_size)
+        _check_batches(facts, loaders['train'], runner.cfg.train_cfg, runner.world_size)
     _report(facts, set(own), runner.logger)
+
+
+def _tell_unread(logger: MMLogger, error: Exception) -> None:
+    """Log that the test set of a training, which it does not use, is left out of the comparison."""
+    shown = str(error) if isinstance(error, (ValueError, OSError)) else f'{type(error).__name__}: {error}'
+    logger.info(f'test: not compared with the training data, since it cannot be read: {shown}')
 
 
 def _report(facts: Facts, own: set[int], logger: Any) -> None:
@@ -98,23 +138,19 @@ def check_test_set(cfg: Config) -> None:
         parts = parts_of(dataset, 'test')
     except TypeError:
         return  # of a kind that is not known; a run says so
-    errors = examine(parts, same_camera_of(cfg.get('test_evaluator'))).of_level(Level.ERROR)
+    errors = examine(parts, search_rules(cfg.get('test_evaluator'))).of_level(Level.ERROR)
     if errors:
         raise DataError(errors[0])
 
 
-def same_camera_of(evaluator: Any) -> str:
-    """How the metric of a re-identification test treats images of the query's camera: ``'remove'``, ``'keep'`` or
-    ``'draws'``, if it draws the gallery; of an evaluator, or its config.
-    """
+def search_rules(evaluator: Any) -> SearchRules:
+    """What counts in the rankings of a re-identification test; of an evaluator, or its config."""
     metrics = getattr(evaluator, 'metrics', evaluator)
-    for metric in metrics if isinstance(metrics, Sequence) else [metrics]:
-        known = metric if isinstance(metric, Mapping) else vars(metric or object)
-        if known.get('repeats'):
-            return 'draws'
-        if known.get('same_camera') == 'keep':
-            return 'keep'
-    return 'remove'
+    metrics = metrics if isinstance(metrics, Sequence) else [metrics]
+    known = [metric if isinstance(metric, Mapping) else vars(metric or object) for metric in metrics]
+    kept = {key: any(options.get(key) == 'keep' for options in known) for key in SearchRules._fields}
+    rules = SearchRules(**{key: 'keep' for key, keep in kept.items() if keep})
+    return rules._replace(same_camera='draws') if any(options.get('repeats') for options in known) else rules
 
 
 def _dataset_of(loader: Any) -> Any:

@@ -29,9 +29,9 @@ class RetrievalMetric(BaseMetric):
 
     Features are scaled to unit length as a whole and compared by squared Euclidean distance.  Gallery images with the
     identity *and* the camera of the query are excluded from its ranking; so is the query's own file, or a copy of it,
-    whatever its identity and camera.  Queries without any other right image are excluded from the means.  ``mAP`` is
-    the mean of the (non-interpolated) average precision, ``rank<k>`` the share of queries with a right image among the
-    first k, ``mINP`` the mean of R / rank of the last of R right images; formulae in
+    whatever its identity and camera, unless ``own_files='keep'``.  Queries without any other right image are excluded
+    from the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the share of queries
+    with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images; formulae in
     :func:`~vlprompt.evaluation.ranking.score_queries`.
 
     Memory is that of the features plus a constant: distances and rankings of all queries never exist at once.
@@ -41,6 +41,8 @@ class RetrievalMetric(BaseMetric):
     Args:
         topk: the k of ``rank<k>``.
         same_camera: ``'remove'`` or ``'keep'`` images of the query's identity from the query's camera.
+        own_files: ``'remove'`` or ``'keep'`` gallery images that are the query's own file, or hold the same bytes.
+            Published code keeps them, so its numbers on data with copies need ``'keep'``.
         normalize: scale features to unit length.
         rerank: arguments of :func:`~vlprompt.evaluation.reranking.rerank_rows`, ``dict()`` for the paper's; None: no
             re-ranking.
@@ -64,6 +66,7 @@ class RetrievalMetric(BaseMetric):
         self,
         topk: Sequence[int] = (1, 5, 10),
         same_camera: str = 'remove',
+        own_files: str = 'remove',
         normalize: bool = True,
         rerank: Mapping[str, float] | None = None,
         repeats: int = 0,
@@ -73,10 +76,12 @@ class RetrievalMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if same_camera not in ('remove', 'keep'):
-            raise ValueError(f"same_camera must be 'remove' or 'keep', got {same_camera!r}")
+        for name, value in (('same_camera', same_camera), ('own_files', own_files)):
+            if value not in ('remove', 'keep'):
+                raise ValueError(f"{name} must be 'remove' or 'keep', got {value!r}")
         self.topk = tuple(topk)
         self.same_camera = same_camera
+        self.own_files = own_files
         self.normalize = normalize
         self.rerank = rerank
         self.repeats = repeats
@@ -96,7 +101,7 @@ class RetrievalMetric(BaseMetric):
         if not results:
             raise ValueError('RetrievalMetric: no image was evaluated')
         features, pids, camids, is_query, paths = zip(*results, strict=True)
-        files = None if None in paths else self._numbers_of(paths)
+        files = None if self.own_files == 'keep' or None in paths else self._numbers_of(paths)
         return self.calculate(torch.from_numpy(np.stack(features)), pids, camids, is_query, files)
 
     def _numbers_of(self, paths: tuple[str, ...]) -> np.ndarray:
@@ -120,13 +125,14 @@ class RetrievalMetric(BaseMetric):
             pids: (N,) identities.
             camids: (N,) cameras.
             is_query: (N,) whether an image is a query.
-            files: (N,) numbers, equal for copies of one file; None: there are no copies.
+            files: (N,) numbers, equal for copies of one file; None: there are no copies.  Not used if these are kept.
 
         Raises:
             ValueError: a feature is not finite, or query or gallery is empty.
         """
         if not features.isfinite().all():
             raise ValueError('RetrievalMetric: a feature is not finite, so images cannot be ranked')
+        files = None if self.own_files == 'keep' else files
         labels = (None if v is None else torch.as_tensor(v, device=self.device) for v in (pids, camids, files))
         images = Descriptors(features.to(self.device), *labels)
         if not self.repeats:

@@ -9,10 +9,17 @@ from vlprompt.datasets.checks.boxes import check_boxes
 from vlprompt.datasets.checks.classes import check_classes
 from vlprompt.datasets.checks.files import MOST_FILES, Numbers, Opened, check_shared, number_files, open_images
 from vlprompt.datasets.checks.findings import Finding, Level
-from vlprompt.datasets.checks.identities import check_against_training, check_queries, check_training
+from vlprompt.datasets.checks.identities import (
+    DEFAULT_RULES,
+    SearchRules,
+    check_against_training,
+    check_queries,
+    check_training,
+)
 from vlprompt.datasets.checks.lists import check_list
 from vlprompt.datasets.checks.masks import MaskCounts, check_masks, count_masks
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
+from vlprompt.datasets.dense.mask_size import misfit
 
 MOST_MASKS = 200
 """A run reads so many masks of a split before it trains, evenly spaced if there are more."""
@@ -44,18 +51,17 @@ class Facts:
         return [finding.text for finding in self.findings if finding.level in levels]
 
 
-def examine(parts: Sequence[Part], same_camera: str = 'remove', all_pairs: bool = False) -> Facts:
+def examine(parts: Sequence[Part], rules: SearchRules = DEFAULT_RULES, all_pairs: bool = False) -> Facts:
     """What a run finds before it trains: all of the lists, a sample of the masks, copies of files within bounds.
 
     Args:
         parts: of training, validation and test.
-        same_camera: of the metric of a re-identification test: ``'remove'``, ``'keep'``, or ``'draws'`` if the gallery
-            is drawn at random.
+        rules: of the metric of a re-identification test.
         all_pairs: compare validation and test too, not only training with both.
     """
     facts = Facts(list(parts))
     numbers = number_files(parts) if len(parts) > 1 else None
-    _examine_lists(facts, numbers, same_camera, all_pairs, MOST_MASKS)
+    _examine_lists(facts, numbers, rules, all_pairs, MOST_MASKS)
     if numbers is None and len(parts) > 1:
         total = sum(len(part.paths) for part in parts)
         facts.lines.append(
@@ -68,19 +74,19 @@ def examine(parts: Sequence[Part], same_camera: str = 'remove', all_pairs: bool 
 
 def examine_all(
     parts: Sequence[Part],
-    same_camera: str = 'remove',
+    rules: SearchRules = DEFAULT_RULES,
     workers: int = 4,
 ) -> Facts:
     """The same findings without bounds, and every image opened.
 
     Args:
         parts: of training, validation and test, or the splits of a reader.
-        same_camera: as in :func:`examine`.
+        rules: as in :func:`examine`.
         workers: threads.
     """
     facts = Facts(list(parts))
     opened = open_images(parts, workers)
-    _examine_lists(facts, opened.numbers, same_camera, all_pairs=True, most_masks=None, workers=workers)
+    _examine_lists(facts, opened.numbers, rules, all_pairs=True, most_masks=None, workers=workers)
     facts.add(_of_opened(facts, opened))
     return facts
 
@@ -88,7 +94,7 @@ def examine_all(
 def _examine_lists(
     facts: Facts,
     numbers: Numbers | None,
-    same_camera: str,
+    rules: SearchRules,
     all_pairs: bool,
     most_masks: int | None,
     workers: int = 4,
@@ -110,8 +116,8 @@ def _examine_lists(
             facts.lines.append(line)
     for i, j in _pairs(facts.parts, all_pairs):
         own = None if numbers is None else (numbers.of[i], numbers.of[j])
-        facts.add(check_shared(facts.parts[i], facts.parts[j], own), i, j)
-    _examine_identities(facts, numbers, same_camera)
+        facts.add(check_shared(facts.parts[i], facts.parts[j], own, rules.own_files), i, j)
+    _examine_identities(facts, numbers, rules)
 
 
 def _pairs(parts: Sequence[Part], all_pairs: bool) -> Iterator[tuple[int, int]]:
@@ -136,7 +142,7 @@ def _is_same_split(first: Part, second: Part) -> bool:
     return not first.training and not _is_search(first, second) and list(first.paths) == list(second.paths)
 
 
-def _examine_identities(facts: Facts, numbers: Numbers | None, same_camera: str) -> None:
+def _examine_identities(facts: Facts, numbers: Numbers | None, rules: SearchRules) -> None:
     parts = [(i, part) for i, part in enumerate(facts.parts) if isinstance(part, IdentityPart)]
     tested = [(i, part) for i, part in parts if not part.training]
     for i, train in parts:
@@ -144,10 +150,10 @@ def _examine_identities(facts: Facts, numbers: Numbers | None, same_camera: str)
             facts.add(check_against_training(train, [part for _, part in tested]), i, *(j for j, _ in tested))
     pairs = zip([p for p in parts if p[1].name == 'query'], [p for p in parts if p[1].name == 'gallery'], strict=False)
     for (i, query), (j, gallery) in pairs:
-        known = query.cameras_known or same_camera == 'keep'
-        if same_camera != 'draws' and known:
+        known = query.cameras_known or rules.same_camera == 'keep'
+        if rules.same_camera != 'draws' and known:
             own = None if numbers is None else (numbers.of[i], numbers.of[j])
-            facts.add(check_queries(query, gallery, same_camera, own), i, j)
+            facts.add(check_queries(query, gallery, rules, own), i, j)
 
 
 def _of_opened(facts: Facts, opened: Opened) -> Iterator[Finding]:
@@ -169,12 +175,8 @@ def _of_opened(facts: Facts, opened: Opened) -> Iterator[Finding]:
         for number, (height, width) in facts.masks[i].shapes.items() if i in facts.masks else ():
             found = opened.sizes.get(part.paths[number])
             if found is not None and found != (width, height):
-                yield Finding(
-                    Level.ERROR,
-                    f'mask {part.masks[number]} is {width} x {height} pixels, but its image {part.paths[number]} is '
-                    f'{found[0]} x {found[1]}'
-                    f'{opened.orientation(part.paths[number]).explains(found, (width, height))}',
-                )
+                path, exif = part.paths[number], opened.orientation(part.paths[number])
+                yield Finding(Level.ERROR, misfit(part.masks[number], (width, height), path, found, exif))
         turned = [path for path in part.paths if path in opened.orientations]
         if turned and isinstance(part, (BoxPart, MaskPart)):
             yield Finding(

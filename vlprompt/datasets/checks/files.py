@@ -50,12 +50,29 @@ def _by_part(parts: Sequence[Part], numbers: Sequence[int]) -> list[Sequence[int
     return [np.asarray(own).tolist() for own in np.split(np.asarray(numbers), ends[:-1])]
 
 
-def check_shared(first: Part, second: Part, numbers: tuple[Sequence[int], Sequence[int]] | None) -> Iterator[Finding]:
-    """Images that two parts share, by path, and by content if ``numbers`` of the files of both are given."""
+OWN_FILES = dict(
+    remove='; a query is no answer to itself, so they do not count in its ranking',
+    keep="; they count in its ranking, since the metric has own_files='keep'",
+)
+"""What it means that queries are in the gallery, by the metric's ``own_files``."""
+
+
+def check_shared(
+    first: Part, second: Part, numbers: tuple[Sequence[int], Sequence[int]] | None, own_files: str = 'remove'
+) -> Iterator[Finding]:
+    """Images that two parts share, by path, and by content if ``numbers`` of the files of both are given.
+
+    Args:
+        first: the training, or the queries.
+        second: another part, or the gallery.
+        numbers: of their files, equal for copies.
+        own_files: whether the metric ranks a query's own file and its copies, ``'remove'`` or ``'keep'``.
+    """
     queries = isinstance(first, IdentityPart) and (first.name, second.name) == ('query', 'gallery')
+    end = OWN_FILES[own_files] if queries else ''
     paths = shared_paths(first, second)
     if paths:
-        yield _shared(first, second, 'the same path', [second.shown(path) for path in paths], queries)
+        yield _shared(first, second, 'the same path', [second.shown(path) for path in paths], end)
     if numbers is None:
         return
     origin = dict(zip(reversed(numbers[0]), reversed(first.paths), strict=True))
@@ -66,15 +83,14 @@ def check_shared(first: Part, second: Part, numbers: tuple[Sequence[int], Sequen
         if number in origin and path not in known
     ]
     if copies:
-        yield _shared(first, second, 'the same bytes', copies, queries)
+        yield _shared(first, second, 'the same bytes', copies, end)
 
 
-def _shared(first: Part, second: Part, how: str, names: list[str], queries: bool) -> Finding:
+def _shared(first: Part, second: Part, how: str, names: list[str], end: str) -> Finding:
     shown = enumerate_names(names, SHOWN)
     number, many = counted(len(names), 'image'), 'is' if len(names) == 1 else 'are'
-    end = '; a query is no answer to itself, so they do not count in its ranking' if queries else ''
     text = f'{number} of {second.name} {many} in {first.name} too ({how}): {shown}{end}'
-    return Finding(Level.PROBLEM, text if queries else f'leak: {text}')
+    return Finding(Level.PROBLEM, text if end else f'leak: {text}')
 
 
 # ------------------------------------------------------------------------------------------------------ every image

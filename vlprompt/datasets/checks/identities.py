@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from vlprompt.datasets.checks.findings import Finding, Level, counted
 from vlprompt.datasets.checks.parts import IdentityPart
@@ -37,10 +38,26 @@ def check_against_training(train: IdentityPart, tested: Sequence[IdentityPart]) 
         yield Finding(Level.NOTE, f'{what} no image in {train.name}: {_listed(unseen)}')
 
 
+class SearchRules(NamedTuple):
+    """What counts in the ranking of a query, as :class:`~vlprompt.evaluation.RetrievalMetric` has it.
+
+    Attributes:
+        same_camera: ``'remove'`` or ``'keep'`` images of the query's identity from its camera; ``'draws'`` if the
+            gallery is drawn from all images.
+        own_files: ``'remove'`` or ``'keep'`` the query's own file and its copies.
+    """
+
+    same_camera: str = 'remove'
+    own_files: str = 'remove'
+
+
+DEFAULT_RULES = SearchRules()
+
+
 def check_queries(
     query: IdentityPart,
     gallery: IdentityPart,
-    same_camera: str = 'remove',
+    rules: SearchRules = DEFAULT_RULES,
     numbers: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> Iterator[Finding]:
     """Queries whose identity the gallery does not hold.
@@ -48,16 +65,17 @@ def check_queries(
     Args:
         query: the part of the queries.
         gallery: the part that is searched.
-        same_camera: ``'remove'`` or ``'keep'`` images of the query's identity from its camera, as the metric does.
-        numbers: of the files of both, equal for copies; a query's own file is no answer.
+        rules: of the metric.
+        numbers: of the files of both, equal for copies.
     """
-    alone = unanswerable(query, gallery, same_camera == 'remove', numbers)
+    other_camera = rules.same_camera == 'remove'
+    alone = unanswerable(query, gallery, other_camera, numbers, rules.own_files == 'keep')
     if not alone:
         return
     if len(alone) == len(query.pids):
-        yield Finding(Level.ERROR, no_answer(same_camera == 'remove'))
+        yield Finding(Level.ERROR, no_answer(other_camera))
         return
-    other = ' from another camera' if same_camera == 'remove' else ''
+    other = ' from another camera' if other_camera else ''
     yield Finding(
         Level.NOTE,
         f'{len(alone)} of {len(query.pids)} queries have no image of their identity{other} in the gallery and are left '
@@ -70,8 +88,11 @@ def unanswerable(
     gallery: IdentityPart,
     other_camera: bool = True,
     numbers: tuple[Sequence[int], Sequence[int]] | None = None,
+    own_counts: bool = False,
 ) -> list[int]:
-    """Positions of the queries without another image of their identity, from another camera if asked for."""
+    """Positions of the queries without an image of their identity, from another camera if asked for; their own file, or
+    a copy of it, is none unless ``own_counts``.
+    """
     own, others = numbers or (query.paths, gallery.paths)
     answers = defaultdict(list)
     for pid, camera, file in zip(gallery.pids, gallery.camids, others, strict=True):
@@ -79,7 +100,9 @@ def unanswerable(
     return [
         i
         for i, (pid, camera, file) in enumerate(zip(query.pids, query.camids, own, strict=True))
-        if not any(found != file and (not other_camera or place != camera) for place, found in answers[pid])
+        if not any(
+            (own_counts or found != file) and (not other_camera or place != camera) for place, found in answers[pid]
+        )
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vlprompt.datasets.checks.examine import Facts, examine_all
 from vlprompt.datasets.checks.findings import Level
+from vlprompt.datasets.checks.identities import DEFAULT_RULES, SearchRules
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, Part
 from vlprompt.datasets.checks.views import base_datasets, parts_of, parts_of_reader
 from vlprompt.datasets.classification.readers.base import SplitReader
@@ -50,13 +51,15 @@ class Report:
         return '\n'.join([*lines, f'{len(self.problems)} problems'])
 
 
-def check_reader(reader: Reader, shots: int | None = None, same_camera: str | None = None, workers: int = 4) -> Report:
+def check_reader(
+    reader: Reader, shots: int | None = None, rules: SearchRules = DEFAULT_RULES, workers: int = 4
+) -> Report:
     """Read all splits of a classification or re-identification dataset, open every image, and compare the splits.
 
     Args:
         reader: of the dataset.
         shots: images per class that a run draws for training.
-        same_camera: of the metric, see :func:`~vlprompt.datasets.checks.examine.examine`; None: that of its default.
+        rules: of the metric of a re-identification test.
         workers: threads that open images.
     """
     splits: dict[str, Sequence] = {}
@@ -76,7 +79,7 @@ def check_reader(reader: Reader, shots: int | None = None, same_camera: str | No
     if isinstance(reader, SplitReader):
         failed += reader.altered_files()
     parts = parts_of_reader(reader, splits, shots)
-    facts = examine_all(parts, same_camera or 'remove', workers)
+    facts = examine_all(parts, rules, workers)
     report = Report(str(reader.source), facts, failed=list(dict.fromkeys(failed)))
     for part in parts:
         if isinstance(part, ClassPart) and part.training:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
 from vlprompt.datasets.classification.readers.base import SplitReader
+from vlprompt.datasets.dense.mask_size import require_one_channel
 from vlprompt.datasets.images import load_image
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import Reader
@@ -175,8 +176,7 @@ def read_mmseg_labels(info: Mapping[str, Any], classes: int, ignored: int = 255)
     """
     path = info['seg_map_path']
     mask = load_image(path, decode_indices, 'mask')
-    if mask.ndim != 2:
-        raise ValueError(f'mask {path} has {mask.shape[-1]} channels; it must have one, the class id of every pixel')
+    require_one_channel(mask, path)
     labels = mask.astype(np.uint8)
     if info.get('reduce_zero_label'):
         labels = np.where(np.isin(labels, (0, 255)), 255, labels - 1).astype(np.uint8)

@@ -13,8 +13,9 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.datasets.dense.load_annotations import CheckedLoadAnnotations  # noqa: F401  registered for configs
+from vlprompt.datasets.dense.mask_size import require_mask_of_image, require_one_channel
 from vlprompt.datasets.dense.palette import mask_palette
-from vlprompt.datasets.exif import Orientation
 from vlprompt.datasets.images import count_suffixes, find_images, list_images, load_image, naming_image
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import first_existing
@@ -155,11 +156,7 @@ class FolderSegDataset(BaseSegDataset):
         """
         path = info['seg_map_path']
         mask = load_image(path, decode_indices, 'mask')
-        if mask.ndim != 2:
-            raise ValueError(
-                f'mask {path} has {mask.shape[-1]} channels; it must have one, the class id of every pixel. '
-                'Save it as 8-bit grey or palette PNG'
-            )
+        require_one_channel(mask, path)
         classes, ignored, reduced = (info[key] for key in ('num_classes', 'ignore_index', 'reduce_zero_label'))
         first, last = int(reduced), classes - 1 + reduced
         foreign = np.setdiff1d(np.unique(mask), [*range(last + 1), ignored])
@@ -190,13 +187,7 @@ class LoadMask(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         labels = FolderSegDataset.read_labels(results)
-        if labels.shape != tuple(results['ori_shape']):
-            (h, w), (rows, columns) = labels.shape, results['ori_shape']
-            exif = results.get('exif', Orientation())
-            raise ValueError(
-                f'mask {results["seg_map_path"]} is {w} x {h} pixels, but its image {results["img_path"]} is {columns} '
-                f'x {rows}{exif.explains((columns, rows), (w, h))}'
-            )
+        require_mask_of_image(labels, results)
         results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
         return results
