@@ -91,7 +91,8 @@ def test_a_run_that_fails_gives_up_what_it_claimed(tmp_path):
             claim(tmp_path)
             raise ArithmeticError
 
-    pytest.raises(ArithmeticError, fail)
+    with pytest.raises(ArithmeticError):
+        fail()
     assert claim_elsewhere(tmp_path) == ''
 
 
