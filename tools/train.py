@@ -40,6 +40,7 @@ from mmengine.config import Config
 
 from vlprompt.apis import runs
 from vlprompt.engine.processes import leave_process_group
+from vlprompt.engine.work_dir import one_run
 from vlprompt.errors import ConfigError, Stopped
 
 
@@ -69,12 +70,13 @@ def main() -> None:
     if args.test:
         runs.try_test_set(configs, args.phase)
     try:
-        runner = runs.train(configs, args.phase)
+        with one_run(cfg.work_dir):  # nobody else trains there until its test is done
+            runner = runs.train(configs, args.phase)
+            if args.test:
+                runs.run_test(runner, cfg.work_dir)
     except Stopped as stopped:
         leave_process_group(stopped.exit_code)
         raise
-    if args.test:
-        runs.run_test(runner, cfg.work_dir)
     leave_process_group()
 
 

@@ -18,6 +18,7 @@ from tests.interruption import Interrupted
 from vlprompt.apis import runs
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine import runner as runner_module
+from vlprompt.engine import saving as saving_module
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.hooks import CheckpointHook
 from vlprompt.engine.hooks import checkpoint as checkpoint_module
@@ -130,8 +131,7 @@ def test_a_checkpoint_exists_at_every_moment(project, work_dir, whole, monkeypat
 
     options = validating(project)
     if broken == 'best_':  # every epoch is better than the one before
-        options['default_hooks__checkpoint__rule'] = 'less'
-        monkeypatch.setattr(CheckpointHook, 'rule_map', {'less': lambda x, y: True, 'greater': None})
+        options = always_better(monkeypatch, project)
         whole = work_dir.parent / 'always_better'
         project.run(whole, **options).train()
     monkeypatch.setattr(os, 'replace', failing)
@@ -143,6 +143,42 @@ def test_a_checkpoint_exists_at_every_moment(project, work_dir, whole, monkeypat
     monkeypatch.setattr(os, 'replace', replace)
     project.run(work_dir, resume=True, **options).train()
     same(work_dir, whole)
+
+
+def always_better(monkeypatch, project, **options):
+    """Options with which every validation gives a new best checkpoint."""
+    monkeypatch.setattr(CheckpointHook, 'rule_map', {'less': lambda x, y: True, 'greater': None})
+    return validating(project, default_hooks__checkpoint__rule='less', **options)
+
+
+def test_a_best_checkpoint_is_no_reason_for_another(project, work_dir, monkeypatch):
+    """Checkpoints of every second epoch, three of them, of six epochs that are each better than the one before."""
+    options = dict(default_hooks__checkpoint__interval=2, default_hooks__checkpoint__max_keep_ckpts=3)
+    written, write = [], saving_module.write_checkpoint
+    monkeypatch.setattr(saving_module, 'write_checkpoint', lambda c, p: (written.append(p.name), write(c, p)))
+    options = always_better(monkeypatch, project, train_cfg__max_epochs=6, **options)
+    project.run(work_dir, **options).train()
+    assert sorted(p.name for p in work_dir.glob('epoch_*.pth')) == ['epoch_2.pth', 'epoch_4.pth', 'epoch_6.pth']
+    assert [name for name in written if name.startswith('epoch_')] == ['epoch_2.pth', 'epoch_4.pth', 'epoch_6.pth']
+    assert [p.name for p in work_dir.glob('best_*')] == ['best_accuracy_top1_epoch_6.pth']
+    assert read_checkpoint(work_dir / RESUME_FILE)['checkpoint'] == 'epoch_6.pth'
+
+
+@pytest.mark.parametrize(('epoch', 'newest'), [(1, None), (2, 'epoch_2.pth'), (3, RESUME_FILE)])
+def test_a_run_goes_on_from_a_best_checkpoint_between_two_others(project, work_dir, monkeypatch, epoch, newest):
+    options = always_better(monkeypatch, project, default_hooks__checkpoint__interval=2)
+    whole = work_dir.parent / 'rarely_saved'
+    project.run(whole, **options).train()
+    first = project.run(work_dir, **options)
+    first.register_hook(At('before_train_epoch', epoch, power_off, unit='epoch'))
+    with pytest.raises(Interrupted):
+        first.train()
+    state = read_checkpoint(work_dir / RESUME_FILE) if newest else None
+    assert (state and (state['checkpoint'], state['meta']['epoch'])) == (newest and (newest, epoch))
+    assert [p.name for p in work_dir.glob('best_*')] == [f'best_accuracy_top1_epoch_{epoch}.pth']
+    project.run(work_dir, resume=True, **options).train()
+    same(work_dir, whole)
+    assert (work_dir / 'last_checkpoint').read_text() == str(work_dir / 'epoch_4.pth')
 
 
 def test_outdated_checkpoints_are_removed_by_the_next_run(project, work_dir, monkeypatch):

@@ -12,12 +12,13 @@ from mmengine.registry import RUNNERS
 from torch import nn
 
 from tests.conftest import ROOT, free_port
-from tests.interruption import Interrupted
+from tests.interruption import Interrupted, claim_elsewhere
 from tests.tiny_project import TinyProject
 from vlprompt.apis import runs
-from vlprompt.engine import load_config
+from vlprompt.engine import load_config, phases
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
+from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.start_from import hand_over
 from vlprompt.errors import CheckpointError, ConfigError
 
@@ -153,6 +154,22 @@ def test_runs_and_resumes_between_and_inside(project, tmp_path):
     assert (first / 'last_checkpoint').read_text() == str(first / 'epoch_2.pth')
     runner.load_or_resume()
     assert torch.equal(runner.model.prompt.context, expected)
+
+
+def test_nobody_else_trains_in_the_folder_from_the_first_phase_to_the_last(project, tmp_path, monkeypatch):
+    folders = [tmp_path, tmp_path / 'first', tmp_path / 'second']
+    refused = []
+
+    def note(*_):
+        refused.append([bool(claim_elsewhere(folder)) for folder in folders if folder.is_dir()])
+
+    train = PromptRunner.train
+    monkeypatch.setattr(PromptRunner, 'train', lambda runner: (note(), train(runner)))
+    monkeypatch.setattr(phases, 'barrier', note)  # after each phase
+    options = dict(phases__first__train_cfg__max_epochs=1, phases__second__train_cfg__max_epochs=1)
+    train_phases(configs(project, tmp_path, **options))
+    assert refused == [[True] * 2] * 2 + [[True] * 3] * 2
+    assert not any(claim_elsewhere(folder) for folder in folders)
 
 
 def test_one_phase(project, tmp_path):

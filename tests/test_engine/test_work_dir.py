@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from tests.interruption import claim_elsewhere
 from vlprompt.engine import work_dir as module
-from vlprompt.engine.work_dir import LOCK_FILE, claim, release, remove_leftovers, written_whole
+from vlprompt.engine.work_dir import LOCK_FILE, claim, one_run, release, remove_leftovers, written_whole
 from vlprompt.errors import RunError
 
 HOLD = """
@@ -54,36 +55,45 @@ def test_the_same_process_may_claim_again_and_releases_once(tmp_path):
     assert (tmp_path / LOCK_FILE).read_text() == ''
 
 
-def _child(path, queue):
-    module._HELD.clear()  # what a fork inherits is the parent's
-    try:
-        claim(path)
-    except RunError as error:
-        queue.put(str(error))
-    else:
-        queue.put('claimed')
-
-
-def _in_fork(task, *arguments):
-    context = multiprocessing.get_context('fork')
-    queue = context.Queue()
-    process = context.Process(target=task, args=(*arguments, queue))
-    process.start()
-    answer = queue.get(timeout=60)
-    process.join()
-    return answer
-
-
 def test_a_data_worker_neither_keeps_nor_drops_the_lock(tmp_path):
     """Forked children share open files, but a record lock belongs to one process."""
     claim(tmp_path)
-    assert f'process {os.getpid()} ' in _in_fork(_child, tmp_path)
+    assert f'process {os.getpid()} ' in claim_elsewhere(tmp_path)
     sleeper = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
     sleeper.start()
     release(tmp_path)
-    assert _in_fork(_child, tmp_path) == 'claimed'
+    assert claim_elsewhere(tmp_path) == ''
     sleeper.kill()
     sleeper.join()
+
+
+def test_what_is_claimed_in_one_run_stays_so_to_its_end(tmp_path):
+    before, base, part = (tmp_path / name for name in ('before', 'base', 'base/part'))
+    for folder in (before, part):
+        folder.mkdir(parents=True)
+    claim(before)
+    with one_run(base):
+        assert not (base / LOCK_FILE).exists(), 'a process that claims nothing holds nothing'
+        with one_run(part):
+            claim(part)
+            release(part)
+        release(before)
+        for folder in (base, part):
+            assert f'process {os.getpid()} ' in claim_elsewhere(folder)
+        assert claim_elsewhere(before) == ''
+    for folder in (base, part):
+        assert claim_elsewhere(folder) == ''
+
+
+def test_a_run_that_fails_gives_up_what_it_claimed(tmp_path):
+    def fail():
+        with one_run(tmp_path):
+            claim(tmp_path)
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        fail()
+    assert claim_elsewhere(tmp_path) == ''
 
 
 def test_a_disk_without_locks_is_no_obstacle(tmp_path, monkeypatch, capfd):

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 
 from tests.conftest import ROOT, free_port
+from tests.interruption import claim_elsewhere
 from tests.tiny_project import TinyProject
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import read_checkpoint
@@ -65,6 +66,15 @@ def test_train_test_and_test_again(project, tool, tmp_path):
 
     tool('test.py', project.config, 'none', '--work-dir', 'untrained', '--tta')
     assert set(json.loads((tmp_path / 'untrained' / runs.METRICS_FILE).read_text())) == set(after_training)
+
+
+def test_the_folder_is_held_until_the_test_after_training_is_done(project, tool, tmp_path, monkeypatch):
+    refused = []
+    monkeypatch.setattr(runs, 'run_test', lambda runner, folder: refused.append(claim_elsewhere(folder)))
+    tool('train.py', project.config, '--test', '--cfg-options', 'train_cfg.max_epochs=1')
+    folder = tmp_path / 'work_dirs' / 'tiny'
+    assert f'another training uses {folder}' in refused[0]
+    assert claim_elsewhere(folder) == ''
 
 
 @pytest.mark.parametrize(

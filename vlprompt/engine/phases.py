@@ -47,7 +47,7 @@ from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.engine.schedules import follow_training_length
-from vlprompt.engine.work_dir import remove_leftovers
+from vlprompt.engine.work_dir import one_run, remove_leftovers
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
@@ -186,7 +186,7 @@ def finished_checkpoint(cfg: Config) -> Path | None:
 
 
 def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runner:
-    """Run phases one after another, all in this process (and process group).
+    """Run phases one after another, all in this process (and process group), which claim the folder of them all.
 
     Args:
         configs: of :func:`phase_configs`.  With ``resume``, a finished phase is not run again.
@@ -198,9 +198,15 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     Raises:
         ConfigError: ``only`` is unknown, or follows a phase that has not finished; or the model of a later phase
             cannot be built, which is tried before the first phase trains.
+        RunError: another process trains in the folder.
     """
     if only is not None and only not in configs:
         raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
+    with one_run(Path(next(iter(configs.values())).work_dir).parent):
+        return _train_phases(configs, only)
+
+
+def _train_phases(configs: Mapping[str, Config], only: str | None) -> Runner:
     done_before = {name: finished_checkpoint(cfg) if cfg.get('resume') else None for name, cfg in configs.items()}
     waiting = [] if only else [name for name in configs if done_before[name] is None][1:]
     runner = None

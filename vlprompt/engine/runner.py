@@ -47,7 +47,7 @@ from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.resume_state import restore_state, resume_file
-from vlprompt.engine.saving import save_checkpoint, stop_training
+from vlprompt.engine.saving import save_checkpoint, save_state, stop_training
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
@@ -236,6 +236,10 @@ class PromptRunner(Runner):
             raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
         progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch)) | (meta or {})
         save_checkpoint(self, out_dir, filename, self._config_text, progress, save_optimizer, save_param_scheduler)
+
+    def save_state(self, out_dir: str, filename: str, meta: dict[str, Any], schedules: bool) -> None:
+        """Write the file to resume from alone, see :func:`~vlprompt.engine.saving.save_state`; in all processes."""
+        save_state(self, out_dir, filename, self._config_text, meta, schedules)
 
     # ------------------------------------------------------------------------------------------------- training
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
+from torch import Tensor
 
 from vlprompt.engine.checkpoint import RESUME_FILE, describe_run, trained_state, write_checkpoint
 from vlprompt.engine.finite import broken_tensors
@@ -46,10 +47,29 @@ def save_checkpoint(
     checkpoint = _content(runner, config, progress, f'{filename} was not written')
     write_checkpoint(checkpoint, Path(folder) / filename)
     if state:
-        rest = resume_state(runner, gradients)
-        if not schedules:
-            rest.pop('param_schedulers', None)
-        write_checkpoint(checkpoint | rest | dict(checkpoint=filename), Path(folder) / RESUME_FILE)
+        _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
+
+
+def save_state(
+    runner: Runner, folder: str | Path, filename: str, config: str, progress: dict[str, Any], schedules: bool = True
+) -> None:
+    """Write the file to resume from alone.  All processes must call this.
+
+    Args:
+        runner: in training.
+        folder: for the file.
+        filename: of the checkpoint with the same tensors; the file itself, :data:`RESUME_FILE`, where there is none.
+        config: of the runner, as Python code.
+        progress: epoch, iteration and whatever else goes into ``meta``.
+        schedules: with the state of the schedules in it.
+
+    Raises:
+        NonFiniteError: a tensor is NaN or infinite; nothing is written.
+    """
+    gradients = pending_gradients(bare_model(runner))
+    if is_main_process():
+        checkpoint = _content(runner, config, progress, 'the state was not saved')
+        _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
 
 
 def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> None:
@@ -64,13 +84,8 @@ def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> N
     Raises:
         Stopped: always.
     """
-    gradients = pending_gradients(bare_model(runner))
-    if is_main_process():
-        progress = dict(epoch=runner.epoch, iter=iteration)
-        checkpoint = _content(runner, config, progress, 'the state was not saved')
-        # It is no checkpoint of an epoch, so it names itself as the newest.
-        state = resume_state(runner, gradients) | dict(checkpoint=RESUME_FILE)
-        write_checkpoint(checkpoint | state, Path(runner.work_dir) / RESUME_FILE)
+    # It is no checkpoint of an epoch, so it names itself as the newest.
+    save_state(runner, runner.work_dir, RESUME_FILE, config, dict(epoch=runner.epoch, iter=iteration))
     barrier()  # nobody ends before it is written
     message = (
         f'Interrupted by {Signals(signal).name} after iteration {iteration}. The state is saved in {runner.work_dir}; '
@@ -78,6 +93,21 @@ def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> N
     )
     runner.logger.warning(message)
     raise Stopped(message if is_main_process() else '', signal)
+
+
+def _write_state(
+    runner: Runner,
+    checkpoint: dict[str, Any],
+    gradients: dict[str, Tensor],
+    folder: Path,
+    filename: str,
+    schedules: bool,
+) -> None:
+    """Write the file to resume from, with the content of a checkpoint, which it names ``filename``."""
+    state = resume_state(runner, gradients)
+    if not schedules:
+        state.pop('param_schedulers', None)
+    write_checkpoint(checkpoint | state | dict(checkpoint=filename), folder / RESUME_FILE)
 
 
 def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str) -> dict[str, Any]:

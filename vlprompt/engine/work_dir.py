@@ -28,6 +28,12 @@ LOCK_FILE = '.training'
 _HELD: dict[Path, IO[str]] = {}
 """Folders that this process has claimed, with the open lock file."""
 
+_RUN: list[Path] = []
+"""The folder of :func:`one_run`, in its block."""
+
+_KEPT: set[Path] = set()
+"""Folders that were claimed in the block of :func:`one_run`."""
+
 _HOST = re.sub(r'[^\w-]', '-', socket.gethostname()) or 'host'
 _DAY = 24 * 3600
 
@@ -36,13 +42,17 @@ def claim(folder: str | Path) -> None:
     """Claim a folder for a training of this process; :func:`release` ends it, or the end of the process does.
 
     A second claim of the same process is accepted.  Where the file system has no locks, a line in the log says so.
+    In a block of :func:`one_run`, its folder is claimed too.
 
     Raises:
         RunError: another process trains in this folder.
     """
-    folder = Path(folder).resolve()
-    if folder in _HELD:
-        return
+    for single in (*_RUN, Path(folder).resolve()):
+        if single not in _HELD:
+            _lock(single)
+
+
+def _lock(folder: Path) -> None:
     file = open(folder / LOCK_FILE, 'a+', encoding='utf-8')  # noqa: SIM115  (open as long as the lock is held)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: data workers do not inherit it
@@ -62,14 +72,36 @@ def claim(folder: str | Path) -> None:
     file.write(f'process {os.getpid()} on {socket.gethostname()}, started {started} by {shlex.join(sys.argv)}\n')
     file.flush()
     _HELD[folder] = file
+    if _RUN:
+        _KEPT.add(folder)
 
 
 def release(folder: str | Path) -> None:
-    """Give up a folder that this process has claimed."""
-    file = _HELD.pop(Path(folder).resolve(), None)
+    """Give up a folder that this process has claimed; if it was in a block of :func:`one_run`, that does so."""
+    folder = Path(folder).resolve()
+    file = None if folder in _KEPT else _HELD.pop(folder, None)
     if file is not None:
         file.truncate(0)
         file.close()
+
+
+@contextmanager
+def one_run(folder: str | Path) -> Iterator[None]:
+    """A block whose trainings, one after another, are one run in a folder, as are the phases of a config and a test.
+
+    The first :func:`claim` in it claims ``folder`` too, and what is claimed in it stays so to its end.  (Processes of a
+    distributed run that claim nothing hold nothing.)  A block within a block belongs to the outer one.
+    """
+    if _RUN:
+        yield
+        return
+    _RUN.append(Path(folder).resolve())
+    try:
+        yield
+    finally:
+        _RUN.clear()
+        while _KEPT:
+            release(_KEPT.pop())
 
 
 # --------------------------------------------------------------------------------------------------------------- files

@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
+from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -24,7 +25,8 @@ class CheckpointHook(_CheckpointHook):
 
     * a checkpoint is removed after its successor was written, not before, the best one too, so there is one at every
       moment, and ``last_checkpoint`` always names a file that exists;
-    * the state to resume from is written again after a validation; a run that was killed before repeats the validation
+    * the state to resume from is written again after a validation of a checkpoint, and whenever there is a new best
+      one, which writes no other checkpoint than itself; a run that was killed before repeats the validation
       when it is resumed (:class:`~vlprompt.engine.hooks.resuming.ResumeHook`);
     * ``save_best`` without validation, or by a metric that does not exist, is an error.
 
@@ -59,27 +61,38 @@ class CheckpointHook(_CheckpointHook):
         runner.message_hub.update_info(VALIDATED, runner.iter)
         step = runner.epoch if self.by_epoch else runner.iter
         replaced = self._save_best_checkpoint(runner, metrics or {}) if self.save_best else None
-        if self._saved_step is not None and (replaced is not None or self._saved_step == step):
+        saved = self._saved_step == step
+        if saved or replaced is not None:
+            self._save_state(runner, Path(self.last_ckpt).name if saved else RESUME_FILE, replaced or ())
+
+    def _save_state(self, runner: Runner, filename: str, replaced: Iterable[str]) -> None:
+        """Write the state after a validation, then remove the best checkpoints that it has replaced.
+
+        Args:
+            runner: in training.
+            filename: of the checkpoint with the tensors of this step, or of the state itself.
+            replaced: names of the best checkpoints.
+        """
+        if self._saved_step is not None and self.save_optimizer:
+            runner.message_hub.update_info(OUTDATED, list(replaced))
             meta = dict(epoch=runner.epoch, iter=runner.iter)
-            self._save_checkpoint_with_step(runner, step, meta, replaced or ())
+            runner.save_state(self.out_dir, filename, meta, self.save_param_scheduler)
+            self._finish_saving(runner)
         elif is_main_process():  # there is no state that names them
-            for name in replaced or ():
+            for name in replaced:
                 Path(self.out_dir, name).unlink(missing_ok=True)
 
-    def _save_checkpoint_with_step(
-        self, runner: Runner, step: int, meta: dict[str, Any], replaced: Iterable[str] = ()
-    ) -> None:
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Write a checkpoint, then name it as the last one, then remove those that it makes superfluous.
 
         Args:
             runner: in training.
             step: epoch or iteration, for its name.
             meta: progress of the training.
-            replaced: names of further files to remove.
         """
         hub = runner.message_hub
         filename = self.filename_tmpl.format(step)
-        outdated = list(replaced)
+        outdated: list[str] = []
         if self.max_keep_ckpts > 0:
             kept = [*(other for other in self.keep_ckpt_ids if other != step), step]
             outdated += [self.filename_tmpl.format(other) for other in kept[: -self.max_keep_ckpts]]
