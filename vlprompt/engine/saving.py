@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
+from torch import Tensor
 
 from vlprompt.engine.checkpoint import RESUME_FILE, describe_run, trained_state, write_checkpoint
 from vlprompt.engine.finite import broken_tensors
@@ -40,7 +41,7 @@ def save_checkpoint(
     Raises:
         NonFiniteError: a tensor is NaN or infinite; nothing is written.
     """
-    gradients = pending_gradients(bare_model(runner)) if state else {}
+    gradients = _gather_state(runner) if state else {}
     if not is_main_process():
         return
     checkpoint = _content(runner, config, progress, f'{filename} was not written')
@@ -64,7 +65,7 @@ def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> N
     Raises:
         Stopped: always.
     """
-    gradients = pending_gradients(bare_model(runner))
+    gradients = _gather_state(runner)
     if is_main_process():
         progress = dict(epoch=runner.epoch, iter=iteration)
         checkpoint = _content(runner, config, progress, 'the state was not saved')
@@ -78,6 +79,14 @@ def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> N
     )
     runner.logger.warning(message)
     raise Stopped(message if is_main_process() else '', signal)
+
+
+def _gather_state(runner: Runner) -> dict[str, Tensor]:
+    """What the processes must put together before the first one writes it: returns the accumulated gradients, and calls
+    ``before_save_state(runner)`` of the hooks that have it, in all processes.
+    """
+    runner.call_hook('before_save_state')
+    return pending_gradients(bare_model(runner))
 
 
 def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str) -> dict[str, Any]:
