@@ -6,24 +6,29 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
+from torch import distributed as dist
 from torch import nn
 
 from tests.conftest import ROOT, free_port
 from tests.interruption import Interrupted
+from tests.two_processes import in_two_processes
 from vlprompt.apis import runs
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine import runner as runner_module
 from vlprompt.engine import saving as saving_module
 from vlprompt.engine.checkpoint import RESUME_FILE
-from vlprompt.engine.hooks import CheckpointHook
+from vlprompt.engine.hooks import CheckpointHook, ResumeHook, resuming
 from vlprompt.engine.hooks import checkpoint as checkpoint_module
+from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.engine.phases import finished_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, optimizer_types, parse_config
+from vlprompt.engine.resume_state import load_gradients
 from vlprompt.engine.stop import StopRequest
 from vlprompt.engine.work_dir import LOCK_FILE
 from vlprompt.errors import CheckpointError, ConfigError, RunError, Stopped
@@ -245,6 +250,41 @@ def test_accumulated_gradients_survive_a_stop(project, work_dir):
     assert torch.equal(*contexts)
 
 
+def test_accumulated_gradients_need_their_parameters(project, work_dir):
+    runner = project.run(work_dir)
+    for gradients in (dict(elsewhere=torch.ones(1)), {'prompt.context': torch.ones(1)}):
+        with pytest.raises(CheckpointError, match=r'a.pth holds accumulated gradients of (elsewhere|prompt.context),'):
+            load_gradients(runner.bare_model, gradients, 'a.pth')
+
+
+@pytest.mark.slow
+def test_accumulated_gradients_survive_a_stop_of_two_processes(project, tmp_path):
+    """Four batches an update; stopped after the sixth batch, two of which wait for their update."""
+    options = dict(optim_wrapper__accumulative_counts=4, train_dataloader__batch_size=2, launcher='pytorch')
+
+    def interrupted():
+        runner = project.run(tmp_path / 'parts', **options)
+        if dist.get_rank() == 1:
+            runner.register_hook(At('before_train_iter', 5, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        with pytest.raises(Stopped):
+            runner.train()
+
+    for number, train in enumerate(
+        (
+            interrupted,
+            lambda: project.run(tmp_path / 'parts', resume=True, **options).train() and None,
+            lambda: project.run(tmp_path / 'whole', **options).train() and None,
+        )
+    ):
+        (tmp_path / f'{number}').mkdir()
+        in_two_processes(train, tmp_path / f'{number}')
+        if train is interrupted:
+            state = read_checkpoint(tmp_path / 'parts' / RESUME_FILE)
+            assert (state['meta']['iter'], set(state['gradients'])) == (6, {'prompt.context'})
+    parts, whole = (read_checkpoint(tmp_path / f / 'epoch_4.pth')['state_dict'] for f in ('parts', 'whole'))
+    torch.testing.assert_close(parts['prompt.context'], whole['prompt.context'], rtol=1e-5, atol=1e-6)
+
+
 def test_a_second_signal_is_final_unless_it_is_the_first_again(monkeypatch):
     request, sent, now = StopRequest(), [], [100.0]
     monkeypatch.setattr(time, 'monotonic', lambda: now[0])
@@ -277,6 +317,18 @@ def test_data_workers_outlive_a_signal_to_the_whole_group_and_leave_no_orphans(p
         os.killpg(process.pid, 0)
 
 
+def test_processes_ask_each_other_every_ten_iterations_and_at_the_end_of_an_epoch(monkeypatch):
+    """Since the answer has to be read from the device."""
+    asked = []
+    monkeypatch.setattr(resuming, 'is_distributed', lambda: True)
+    monkeypatch.setattr(resuming, 'all_reduce', lambda number, operation: asked.append(runner.iter))
+    runner = SimpleNamespace(stop_request=StopRequest(), train_dataloader=range(23))
+    for runner.train_loop in (EpochTrainLoop.__new__(EpochTrainLoop), object()):
+        for runner.iter in range(46):
+            ResumeHook().after_train_iter(runner, runner.iter % 23)
+    assert asked == [9, 19, 22, 29, 39, 45] + [9, 19, 29, 39]
+
+
 @pytest.mark.slow
 def test_all_processes_stop_after_the_same_iteration(project, tmp_path):
     """Two processes, of which one is asked to end; both save, and the run goes on as if nothing had happened."""
@@ -295,8 +347,8 @@ def test_all_processes_stop_after_the_same_iteration(project, tmp_path):
 
     stopped = run(tmp_path / 'stopped')
     assert stopped.returncode != 0
-    assert 'Interrupted by SIGTERM after iteration 5' in stopped.stderr + stopped.stdout
-    assert read_checkpoint(tmp_path / 'stopped' / RESUME_FILE)['meta']['iter'] == 5
+    assert 'Interrupted by SIGTERM after iteration 6' in stopped.stderr + stopped.stdout
+    assert read_checkpoint(tmp_path / 'stopped' / RESUME_FILE)['meta']['iter'] == 6, 'the last of the epoch'
     for arguments in ((tmp_path / 'stopped', '--resume'), (tmp_path / 'whole',)):
         finished = run(*arguments, '--cfg-options', 'custom_hooks=[]')
         assert finished.returncode == 0, finished.stderr[-2000:]

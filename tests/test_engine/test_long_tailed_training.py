@@ -9,15 +9,16 @@ from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
-from tests.interruption import Interrupted
+from tests.interruption import Interrupted, SignallingHook
 from tests.two_processes import in_two_processes
 from vlprompt.apis import init_model, runs
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.hooks import resuming
 from vlprompt.engine.hooks.prompt_usage import usage_statistics
 from vlprompt.engine.hooks.start_from_features import choose_per_class
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import CheckpointError, ConfigError, Stopped
 
 COUNTS = (6, 3, 2)
 CONFIG = """
@@ -180,6 +181,43 @@ def test_phase_2_resumes_where_it_was(project, tmp_path):
     whole, parts = (state(tmp_path / name / 'groups/epoch_2.pth') for name in ('whole', 'parts'))
     assert 'tuner.pool.mean_query' in whole
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_usage_of_both_processes_survives_a_stop_within_an_epoch(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, 'AGREEMENT', 1)  # otherwise these epochs stop at their end
+    train_phases(dict(shared=configs(project, tmp_path)['shared']))
+
+    def run(name, resume=False, interrupt=False):
+        pool = {f'phases__groups__model__tuner__pool__{key}': value for key, value in dict(center=True, topk=1).items()}
+        cfg = configs(project, tmp_path, resume=resume, train_dataloader__batch_size=2, **pool)['groups']
+        cfg.work_dir, cfg.launcher, cfg.experiment_name = str(tmp_path / name), 'pytorch', f'{name} {resume}'
+        runner = runs.build_runner(cfg)
+        if interrupt:
+            runner.register_hook(SignallingHook(iteration=4, rank=1))
+            with pytest.raises(Stopped):
+                runner.train()
+        else:
+            runner.train()
+
+    for number, arguments in enumerate(
+        (dict(name='whole'), dict(name='parts', interrupt=True), dict(name='parts', resume=True))
+    ):
+        (tmp_path / f'{number}').mkdir()
+        in_two_processes(lambda arguments=arguments: run(**arguments), tmp_path / f'{number}')
+    usages = []
+    for name in ('whole', 'parts'):
+        logs = sorted((tmp_path / name).glob('*/vis_data/scalars.json'))
+        lines = [json.loads(line) for log in logs for line in log.open()]
+        usages.append([(line['step'], line['keys_used'], line['key_entropy']) for line in lines if 'loss' in line])
+    assert [step for step, *_ in usages[0]] == [1, 2, 3, 4, 5, 6]
+    assert usages[1] == usages[0]
+    whole, parts = (
+        read_checkpoint(tmp_path / name / 'resume.pth')['message_hub']['runtime_info']['prompt_usage']
+        for name in ('whole', 'parts')
+    )
+    assert torch.equal(whole, parts)
+    assert whole.sum() == 2 * 3 * 4, 'processes, steps and images of both streams'
 
 
 def test_keys_and_centre_from_the_training_images(project, tmp_path):

@@ -140,6 +140,26 @@ def test_fillings_are_left_out(seeded, tmp_path, gather):
     assert sum(losses) / 2 == pytest.approx(sum(sums) / 7, rel=1e-5)
 
 
+def test_a_last_batch_of_which_one_process_has_a_filling_alone(seeded, tmp_path):
+    """Both meet in every step, and the mean of their gradients is that of the one sample that is left."""
+    model = learner()
+    features, labels = features_of(0)[0][:2], torch.tensor([3, -1])
+
+    def member():
+        wrapped = DistributedDataParallel(Losses(copy.deepcopy(model)), broadcast_buffers=False)
+        own = slice(dist.get_rank(), dist.get_rank() + 1)
+        loss = wrapped(features[own], labels[own])
+        loss.backward()
+        return loss.item(), wrapped.module.model.prompt.context.grad
+
+    (first, gradient), (second, same) = in_two_processes(member, tmp_path)
+    expected = Losses(model)(features[:1], labels[:1])
+    expected.backward()
+    assert (first / 2, second) == (pytest.approx(expected.item()), 0)
+    for found in (gradient, same):
+        torch.testing.assert_close(found, model.prompt.context.grad)
+
+
 def test_a_batch_of_fillings_alone(seeded):
     model = learner()
     losses = model(features_of(0)[0][:1], torch.tensor([-1]), mode='loss')

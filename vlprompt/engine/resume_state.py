@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.dist import all_reduce
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint, to_plain_va
 from vlprompt.engine.resume_changes import check_optimizer, describe_changes, optimizer_types
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError
+from vlprompt.messages import enumerate_names
 
 VALIDATED = 'validated_iteration'
 """Entry of the message hub: the iteration after which the last finished validation ran."""
@@ -111,11 +113,26 @@ def pending_gradients(model: nn.Module) -> dict[str, Tensor]:
     return gradients
 
 
-def load_gradients(model: nn.Module, gradients: Mapping[str, Tensor]) -> None:
-    """Inverse of :func:`pending_gradients`."""
-    for name, parameter in model.named_parameters():
-        if name in gradients:
-            parameter.grad = gradients[name].to(parameter)
+def load_gradients(model: nn.Module, gradients: Mapping[str, Tensor], filename: str) -> None:
+    """Inverse of :func:`pending_gradients`.
+
+    Args:
+        model: without the wrapper for distributed training, as there.
+        gradients: by name of the parameter.
+        filename: where they come from, for messages.
+
+    Raises:
+        CheckpointError: the model has no such parameters, or of other shapes.
+    """
+    parameters = dict(model.named_parameters())
+    strange = [n for n, gradient in gradients.items() if n not in parameters or parameters[n].shape != gradient.shape]
+    if strange:
+        raise CheckpointError(
+            f'{filename} holds accumulated gradients of {enumerate_names(strange)}, which this run does not have '
+            'in that shape: resume with the config of the interrupted run'
+        )
+    for name, gradient in gradients.items():
+        parameters[name].grad = gradient.to(parameters[name])
 
 
 def _dump(scheduler: Any) -> dict[str, Any]:
@@ -150,7 +167,8 @@ def restore_state(
         schedules: restore the schedules.
 
     Raises:
-        CheckpointError: it was trained with another seed or optimizer, or does not say how far.
+        CheckpointError: it was trained with another seed or optimizer, does not say how far, or holds gradients of
+            parameters that the model does not have.
     """
     meta = checkpoint['meta']
     if meta.get('seed') not in (None, runner.seed):
@@ -179,7 +197,8 @@ def restore_state(
         if changes := describe_changes(runner, config, checkpoint):
             runner.logger.warning(changes)
         runner.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        load_gradients(runner.model, checkpoint.get('gradients', {}))
+        bare = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        load_gradients(bare, checkpoint.get('gradients', {}), filename)
     if schedules and runner.param_schedulers is not None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         _load_schedulers(runner.param_schedulers, checkpoint['param_schedulers'])

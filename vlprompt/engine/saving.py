@@ -41,7 +41,7 @@ def save_checkpoint(
     Raises:
         NonFiniteError: a tensor is NaN or infinite; nothing is written.
     """
-    gradients = pending_gradients(bare_model(runner)) if state else {}
+    gradients = _gather_state(runner) if state else {}
     if not is_main_process():
         return
     checkpoint = _content(runner, config, progress, f'{filename} was not written')
@@ -66,7 +66,7 @@ def save_state(
     Raises:
         NonFiniteError: a tensor is NaN or infinite; nothing is written.
     """
-    gradients = pending_gradients(bare_model(runner))
+    gradients = _gather_state(runner)
     if is_main_process():
         checkpoint = _content(runner, config, progress, 'the state was not saved')
         _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
@@ -108,6 +108,14 @@ def _write_state(
     if not schedules:
         state.pop('param_schedulers', None)
     write_checkpoint(checkpoint | state | dict(checkpoint=filename), folder / RESUME_FILE)
+
+
+def _gather_state(runner: Runner) -> dict[str, Tensor]:
+    """What the processes must put together before the first one writes it: returns the accumulated gradients, and calls
+    ``before_save_state(runner)`` of the hooks that have it, in all processes.
+    """
+    runner.call_hook('before_save_state')
+    return pending_gradients(bare_model(runner))
 
 
 def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str) -> dict[str, Any]:

@@ -43,9 +43,14 @@ class PromptUsageHook(Hook):
         if pool is not None:
             loop, hub = runner.train_loop, runner.message_hub
             within_epoch = getattr(loop, 'batches', loop.iter) > 0
-            if within_epoch and runner.rank == 0:  # resumed; the counts of the first process until then
+            if within_epoch and runner.rank == 0:  # resumed; the counts of all processes until then
                 self._carried = hub.get_info(_USAGE)
-            hub.update_info(_USAGE, pool.usage)  # stored with the rest of it when the run is saved
+
+    def before_save_state(self, runner: Runner) -> None:
+        """Put the counts of all processes where the file to resume from has them."""
+        pool = _pool(runner)
+        if pool is not None:
+            runner.message_hub.update_info(_USAGE, _of_all_processes(pool))
 
     def before_train_epoch(self, runner: Runner) -> None:
         pool = _pool(runner)
@@ -97,9 +102,13 @@ def _usage_in_training(runner: Runner) -> dict[str, float]:
     pool = _pool(runner)
     if pool is None:
         return {}
+    return usage_statistics(_of_all_processes(pool))
+
+
+def _of_all_processes(pool: PromptPool) -> Tensor:
     usage = pool.usage.clone()
     all_reduce(usage)
-    return usage_statistics(usage)
+    return usage
 
 
 def _pool(runner: Runner) -> PromptPool | None:

@@ -13,13 +13,17 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from vlprompt.engine.resume_state import VALIDATED, validation_due
 from vlprompt.registry import HOOKS
 
+AGREEMENT = 10
+"""Iterations after which processes of a distributed run ask each other whether to stop: it waits for the device."""
+
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
     """What a run needs to be interrupted and resumed without a trace.
 
     * A run that was asked to end by a signal (:mod:`vlprompt.engine.stop`) saves its state after the iteration, of
-      training or of validation, and ends.  Processes of a distributed run do so after the same one of training.
+      training or of validation, and ends.  Processes of a distributed run do so after the same one of training: they
+      ask each other in every 10th (:data:`AGREEMENT`) and in the last of an epoch.
     * A resumed run first repeats a validation that its checkpoint was due for and that was not finished, so that its
       log and its best checkpoint are those of a run that was not interrupted.
 
@@ -42,11 +46,16 @@ class ResumeHook(Hook):
             runner.val_loop.run()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._stop_if_asked(runner, in_training=True)
+        if not is_distributed() or self.every_n_train_iters(runner, AGREEMENT) or self._ends_epoch(runner, batch_idx):
+            self._stop_if_asked(runner, in_training=True)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if not is_distributed():  # whose processes may have different numbers of batches
             self._stop_if_asked(runner, in_training=False)
+
+    def _ends_epoch(self, runner: Runner, batch_idx: int) -> bool:
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        return by_epoch and self.end_of_epoch(runner.train_dataloader, batch_idx)
 
     def _stop_if_asked(self, runner: Runner, in_training: bool) -> None:
         if runner.stop_request is None:  # not in training

@@ -141,11 +141,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         text = self.text_features(labels.clamp(min=0))
         if self.gather:
             features, text, labels = (gather_batch(values) for values in (features, text, labels))
-        real = labels >= 0
-        features, text, labels = features[real], text[real], labels[real]
-        if not len(labels):  # all of this process's samples fill up
-            return dict(loss_i2t=text.sum(), loss_t2i=text.sum())
-        share = 1.0 if self.gather else process_weight(len(labels), labels.device)
+        share = 1.0 if self.gather else process_weight((labels >= 0).sum(), labels.device)
         return dict(
             loss_i2t=share * supervised_contrastive(features, text, labels, labels, half=self.official),
             loss_t2i=share * supervised_contrastive(text, features, labels, labels, half=self.official),
