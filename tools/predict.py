@@ -284,7 +284,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     paths = list(files_of(args.images))
     if args.out.exists() and not args.out.is_dir():
-        raise FileExistsError(f'--out {args.out} is a file, not a folder')
+        raise ConfigError(f'--out {args.out} is a file, not a folder')
     args.class_names = names_of(args.class_names)
     model = build_model(args)
     if hasattr(model, 'describe'):

@@ -296,7 +296,7 @@ class TestWhatShapesDoNotTell:
 
     def test_broken_config_of_open_clip(self, openai_state, tmp_path):
         path = write('state dict', openai_state, tmp_path)
-        for text in ('{', '{}', '{"model_cfg": {"vision_cfg": {}}}', '[1]'):
+        for text in ('{', '{}', '{"model_cfg": {"vision_cfg": {}}}', '[1]', '[' * 100_000):
             (tmp_path / 'open_clip_config.json').write_text(text)
             with pytest.raises(ValueError, match=r'open_clip_config\.json: not a config of open_clip'):
                 build_clip(weights=path)

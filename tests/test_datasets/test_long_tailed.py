@@ -9,6 +9,7 @@ import pytest
 from data_trees import save_image
 
 from tools.dataset_converters import check_dataset, unpack_cifar100
+from vlprompt.apis.command_line import call
 from vlprompt.clip.classnames import imagenet_wnids, resolve_class_names
 from vlprompt.datasets import LongTailedDataset, presets
 from vlprompt.datasets.classification.readers.imbalanced import exponential_counts, keep_images
@@ -253,6 +254,34 @@ def archive(tmp_path):
     with tarfile.open(file, 'w:gz') as stream:
         stream.add(folder, folder.name)
     return file, pixels
+
+
+def _truncate(file, folder):
+    file.write_bytes(file.read_bytes()[:-2000])
+    return file
+
+
+def _no_archive(file, folder):
+    file.write_text('404: not found')
+    return file
+
+
+def _damage(file, folder):
+    (folder / 'train').write_bytes((folder / 'train').read_bytes()[:50])
+    return folder
+
+
+def _of_cifar10(file, folder):
+    (folder / 'meta').write_bytes(pickle.dumps(dict(label_names=['cat'])))
+    return folder
+
+
+@pytest.mark.parametrize('spoil', [_truncate, _no_archive, _damage, _of_cifar10])
+def test_a_file_that_is_not_the_archive_ends_in_one_message(archive, tmp_path, spoil):
+    source = spoil(archive[0], tmp_path / 'cifar-100-python')
+    with pytest.raises(SystemExit, match=f'^DataError: {source} is damaged or not the archive of CIFAR-100: .+$'):
+        call(lambda: unpack_cifar100.main([str(source), '--out', str(tmp_path / 'cifar100')]))
+    assert not (tmp_path / 'cifar100').exists()
 
 
 def test_the_archive_becomes_a_long_tailed_dataset(archive, tmp_path, capsys):

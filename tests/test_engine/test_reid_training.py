@@ -1,6 +1,8 @@
 """Both phases of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from vlprompt.engine.feature_loop import EpochOrder, FeatureDataset
 from vlprompt.engine.features import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.errors import Stopped
+from vlprompt.models.reid.prompt_learner import IdentityPromptLearner
 
 SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit.py'
 ARCH = dict(MICRO['vit'], transformer_layers=1)
@@ -174,6 +178,27 @@ def test_resumes_anywhere(project, trained, tmp_path, phase, iteration):
     train_phases(configs(project, tmp_path, resume=True))
     for path in ('prompts/epoch_2.pth', 'finetune/epoch_2.pth'):
         assert same(state(tmp_path / path), state(project / 'whole' / path)), path
+
+
+@pytest.mark.parametrize(('batch', 'seen'), [(1, 1), (4, 4)], ids=['between batches', 'after the last'])
+def test_a_signal_in_the_pass_over_the_images_ends_the_run_before_its_first_iteration(
+    project, tmp_path, monkeypatch, batch, seen
+):
+    passed, features = [], IdentityPromptLearner.image_features
+
+    def image_features(model, images):
+        passed.append(len(images))
+        if len(passed) == batch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return features(model, images)
+
+    monkeypatch.setattr(IdentityPromptLearner, 'image_features', image_features)
+    options = dict(phases__prompts__train_cfg__store=str(tmp_path / 'store'))
+    with pytest.raises(Stopped, match='Interrupted by SIGTERM before the first iteration') as stopped:
+        train_phases(configs(project, tmp_path / 'run', **options))
+    assert stopped.value.exit_code == 143
+    assert len(passed) == seen
+    assert not list((tmp_path / 'run').rglob('*.pth'))
 
 
 def test_second_stage_from_a_saved_file(project, trained, tmp_path):

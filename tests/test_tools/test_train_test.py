@@ -9,13 +9,15 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 from tests.conftest import ROOT, free_port
-from tests.interruption import claim_elsewhere
+from tests.interruption import Interrupted, claim_elsewhere
 from tests.tiny_project import TinyProject
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import read_checkpoint
@@ -66,6 +68,22 @@ def test_train_test_and_test_again(project, tool, tmp_path):
 
     tool('test.py', project.config, 'none', '--work-dir', 'untrained', '--tta')
     assert set(json.loads((tmp_path / 'untrained' / runs.METRICS_FILE).read_text())) == set(after_training)
+
+
+def test_metrics_of_a_test_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+    runner = SimpleNamespace(test=lambda: {'accuracy/top1': np.float32(50), 'table': 'x'}, work_dir=tmp_path)
+    runs.run_test(runner)
+    before = (tmp_path / runs.METRICS_FILE).read_text()
+    assert json.loads(before) == {'accuracy/top1': 50}
+
+    def power_off(path, text):
+        path.open('w').write(text[:5])
+        raise Interrupted
+
+    monkeypatch.setattr(Path, 'write_text', power_off)
+    with pytest.raises(Interrupted):
+        runs.run_test(runner)
+    assert (tmp_path / runs.METRICS_FILE).read_text() == before
 
 
 def test_the_folder_is_held_until_the_test_after_training_is_done(project, tool, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError
 
 METRICS_FILE = 'test_metrics.json'
@@ -134,7 +135,8 @@ def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, floa
     metrics = runner.test()
     if is_main_process():
         plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
-        Path(folder or runner.work_dir, METRICS_FILE).write_text(json.dumps(plain, indent=2) + '\n')
+        with written_whole(Path(folder or runner.work_dir, METRICS_FILE)) as file:
+            file.write_text(json.dumps(plain, indent=2) + '\n')
     return metrics
 
 

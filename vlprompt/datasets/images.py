@@ -94,11 +94,6 @@ class Listing(NamedTuple):
     others: Counter[str]
 
 
-def is_image(name: str | Path) -> bool:
-    """Whether the name is that of an image; hidden files do not count."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not Path(name).name.startswith('.')
-
-
 def list_images(folder: str | Path) -> Listing:
     """The images in a folder and in its sub-folders at any depth, without hidden ones; links are followed.
 

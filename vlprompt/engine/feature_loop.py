@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from signal import Signals
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from vlprompt.clip.weights import state_sha256
 from vlprompt.datasets.samplers.epoch import epoch_order
 from vlprompt.engine.features import FeatureStore, compute_features, dataset_sha256
 from vlprompt.engine.loops import EpochTrainLoop
+from vlprompt.errors import Stopped
 from vlprompt.registry import LOOPS
 
 
@@ -122,9 +125,37 @@ class FeatureTrainLoop(EpochTrainLoop):
         self.dtype = torch.float16 if half else torch.float32
 
     def run(self) -> nn.Module:
-        """Compute or read the features, then train."""
+        """Compute or read the features, then train.
+
+        Raises:
+            Stopped: a signal asked the training to end before its first iteration.  There is no state to save.
+        """
         self.dataloader.dataset.features = self._features()
+        asked = max(int(number) for number in all_gather(torch.tensor(self._signal())))
+        if asked:
+            self._stop(asked)
         return super().run()
+
+    def _signal(self) -> int:
+        """Number of the signal that has asked this process to end; 0 for none."""
+        request = self.runner.stop_request
+        return (request.signal or 0) if request is not None else 0
+
+    def _stop(self, number: int) -> None:
+        message = (
+            f'Interrupted by {Signals(number).name} before the first iteration, while features were computed. What was '
+            f'saved in {self.runner.work_dir} before stays; --resume continues the training.'
+        )
+        self.runner.logger.warning(message)
+        raise Stopped(message if self.runner.rank == 0 else '', number)
+
+    def _image_features(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """``dict(image (B, D))`` of a batch.  One process ends between two batches; several do after the pass, since
+        they may have different numbers of batches.
+        """
+        if self.runner.world_size == 1 and (asked := self._signal()):
+            self._stop(asked)
+        return dict(image=model.image_features(batch['inputs']).float())
 
     def _features(self) -> Tensor:
         """(N, D) features of the images, in the order of their dataset."""
@@ -149,7 +180,7 @@ class FeatureTrainLoop(EpochTrainLoop):
             if all(all_gather(torch.tensor(int(found is not None)))):  # all processes or none: the pass is shared
                 return found
         found = compute_features(
-            lambda batch: dict(image=model.image_features(batch['inputs']).float()),
+            partial(self._image_features, model),
             model,
             dataset,
             self.images.batch_size,

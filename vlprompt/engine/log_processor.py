@@ -59,7 +59,7 @@ def mean_of_processes(values: dict[str, Any]) -> dict[str, Any]:
 
 def keep_eta_positive(hub: MessageHub) -> None:
     """Epochs may differ in length (PK batches), so there can be more steps than the first epoch suggested."""
-    if (hub.get_info('eta') if 'eta' in hub.runtime_info else 0) < 0:
+    if hub.get_info('eta', 0) < 0:
         hub.update_info('eta', 0.0)
 
 

@@ -14,6 +14,9 @@ import numpy as np
 SAMPLE = 4096
 """Bytes that are read from the middle and from the end of a file before two files are compared as a whole."""
 
+BLOCK = 1 << 20
+"""Bytes of a file that are hashed at a time."""
+
 WORKERS, CHUNK = 16, 64
 
 
@@ -104,8 +107,11 @@ def _sample(path: str, size: int) -> bytes | str:
 
 
 def _digest(path: str) -> bytes | None:
+    digest = hashlib.sha256()
     try:
         with open(path, 'rb') as file:
-            return hashlib.file_digest(file, 'sha256').digest()
+            while block := file.read(BLOCK):
+                digest.update(block)
+        return digest.digest()
     except OSError:
         return None
