@@ -7,8 +7,9 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 
+from tests.two_processes import in_two_processes
 from vlprompt.alignment.sinkhorn import sinkhorn
-from vlprompt.engine import read_checkpoint
+from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.finite import describe_batch, files_of_batch, largest_size, non_finite
 from vlprompt.errors import NonFiniteError
@@ -101,7 +102,7 @@ def test_a_few_batches_may_be_left_out(project, work_dir, what):
     assert not torch.equal(seen[8][0], seen[9][0])
     assert runner.message_hub.get_info('skipped_batches') == 2
 
-    with pytest.raises(NonFiniteError, match=r'1 such batches were left out before, as many as skip=1 allows'):
+    with pytest.raises(NonFiniteError, match=r'1 such updates were left out before, as many as skip=1 allows'):
         poisoned(project, work_dir / 'less', 7, what, last=8, default_hooks__non_finite__skip=1).train()
 
 
@@ -145,15 +146,76 @@ def test_an_error_within_the_step_is_explained(project, work_dir):
     assert str(error.value).count('.png') == 4
 
 
-def test_accumulated_gradients_fail_together(project, work_dir):
+def test_accumulated_gradients_fail_together(project, work_dir, monkeypatch):
     with pytest.raises(NonFiniteError, match='iteration 8: loss_extra is nan'):
         poisoned(project, work_dir, 7, 'loss', optim_wrapper__accumulative_counts=3).train()
     runner = poisoned(
         project, work_dir / 'skip', 7, 'loss', optim_wrapper__accumulative_counts=3, default_hooks__non_finite__skip=2
     )
+    lines = []
+    monkeypatch.setattr(runner.logger, 'warning', lines.append)
     runner.train()
-    assert runner.message_hub.get_info('skipped_batches') == 2, 'the batch, and the update that holds its gradient'
+    assert runner.message_hub.get_info('skipped_batches') == 1
+    (line,) = (line for line in lines if 'Left out' in line)
+    assert 'iteration 8: loss_extra is nan' in line
+    assert line.count('.png') == 4, 'of the batch with this loss, not of the one with the update'
     assert not non_finite(runner.model.state_dict())
+
+
+def test_a_gradient_that_fails_names_all_batches_of_its_update(project, work_dir):
+    with pytest.raises(NonFiniteError, match=r'iteration 9: the gradient .*; 3 batches since the last update') as error:
+        poisoned(project, work_dir, 7, 'gradient', optim_wrapper__accumulative_counts=3).train()
+    assert str(error.value).count('.png') == 8
+    assert 'and 4 more' in str(error.value)
+
+
+@pytest.mark.slow
+def test_processes_fail_together(project, work_dir, tmp_path):
+    """A loss of one process is NaN in the first of three batches of an update."""
+
+    class Poison(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if (runner.iter, runner.rank) == (6, 1):
+                normal = runner.bare_model.parse_losses
+                runner.bare_model.parse_losses = lambda losses: normal(
+                    {name: value * math.nan if 'loss' in name else value for name, value in losses.items()}
+                )
+            elif runner.rank == 1 and runner.iter == 7:
+                del runner.bare_model.parse_losses
+
+    def member():
+        runner = project.run(
+            work_dir, launcher='pytorch', train_dataloader__batch_size=2, optim_wrapper__accumulative_counts=3
+        )
+        runner.register_hook(Poison())
+        with pytest.raises(NonFiniteError) as error:
+            runner.train()
+        return runner.iter, str(error.value)
+
+    (iteration, first), (same, second) = in_two_processes(member, tmp_path)
+    assert (iteration, same) == (8, 8)
+    assert 'iteration 9: the gradient is not finite' in first
+    assert 'iteration 7: loss' in second
+
+
+@pytest.mark.parametrize(('point', 'files'), [('before_val_iter', 6), ('after_val_epoch', 0)])
+def test_an_error_in_a_validation_names_its_own_batch(project, work_dir, point, files):
+    class Fail(Hook):
+        pass
+
+    def fail(self, runner, batch_idx=1, *args, **kwargs):
+        if batch_idx == 1:
+            raise FloatingPointError('out of range')
+
+    setattr(Fail, point, fail)
+    cfg = load_config(project.config)
+    runner = project.run(work_dir, val_cfg={}, val_dataloader=cfg.test_dataloader, val_evaluator=cfg.test_evaluator)
+    runner.register_hook(Fail())
+    with pytest.raises(NonFiniteError, match=r'^validation after iteration 3: out of range[;.]') as error:
+        runner.train()
+    text = str(error.value)
+    assert 'with learning rate' not in text
+    assert text.count('.png') == text.count(f'{project.root}/data/test') == files
 
 
 def test_mixed_precision_and_clipping_are_looked_at_too(project, work_dir):

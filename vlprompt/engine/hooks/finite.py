@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import Any
 
 import torch
+from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
@@ -33,16 +35,21 @@ class NonFiniteHook(Hook):
     after it.  So nothing waits for the device that would not wait anyway.
 
     Args:
-        skip: number of batches of a run that may be left out: their update is dropped, a warning names their files,
-            and training goes on.  Above 0 every gradient is read before its update, which then waits for the backward
-            pass.  With gradient accumulation a whole update is left out.
+        skip: number of updates of a run that may be left out: a warning names the files of their batches, and training
+            goes on.  Above 0 every gradient is read before its update, which then waits for the backward pass.  With
+            gradient accumulation an update has several batches.
+
+    A loss that is not finite in a batch without update (gradient accumulation) waits for the update if it may be left
+    out, or if there are other processes, which notice it then: all end after the same iteration.
 
     Raises:
         NonFiniteError: from the training.
     """
 
     batch: Any = None
-    """The batch at hand, for an error that comes from within the step."""
+    """The batch at hand, of training or validation, for an error that comes from within the step."""
+    validating: bool = False
+    """Whether the training pauses for a validation."""
     priority = 'HIGH'  # after the hook that reads the losses, before those that log and save
 
     def __init__(self, skip: int = 0) -> None:
@@ -52,6 +59,8 @@ class NonFiniteHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._sizes: list[Tensor] = []  # (2,) each: largest weight and gradient of an update
+        self._files: list[list[str]] = []  # of every batch since the last update
+        self._failures: list[str] = []  # of these batches
         self._without_update = 0
         hub = runner.message_hub
         self._skipped = hub.get_info('skipped_batches') if 'skipped_batches' in hub.runtime_info else 0
@@ -59,7 +68,16 @@ class NonFiniteHook(Hook):
             wrapper.optimizer.register_step_pre_hook(self._before_update)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self.batch, self.validating = data_batch, False
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.batch, self.validating = None, True
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self.batch = data_batch
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.batch = None  # what fails from here on is the metric
 
     def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """Called by every optimizer; keeps the sizes of weights and gradients, and drops a bad update if it may."""
@@ -81,13 +99,23 @@ class NonFiniteHook(Hook):
         sizes = torch.stack(self._sizes).amax(0).tolist() if self._sizes else (0.0, 0.0)  # NaN if any is
         self._count_updates(runner, bool(self._sizes))
         self._sizes.clear()
-        if all(map(math.isfinite, (*losses.values(), *sizes))):
-            return
-        problem = describe_failure(runner, losses, *sizes, data_batch)
-        runner.logger.error(f'Not finite at iteration {runner.iter + 1}: {files_of_batch(data_batch)}')
-        if not self.skip:
-            raise NonFiniteError(f'{problem} {_what_stays(runner)} {_REMEDY}')
-        self._skip(runner, problem)
+        self._files.append(files_of_batch(data_batch))
+        loss_fails = not all(map(math.isfinite, losses.values()))
+        if loss_fails or not (self._failures or all(map(math.isfinite, sizes))):
+            suspects = self._files[-1:] if loss_fails else self._files
+            source = describe_batch(data_batch) if len(suspects) == 1 else _describe_batches(suspects)
+            self._failures.append(describe_failure(runner, losses, *sizes, source))
+            runner.logger.error(f'Not finite at iteration {runner.iter + 1}: {list(chain(*suspects))}')
+        ends_update = any(wrapper.should_update() for wrapper in _wrappers(runner))
+        others_notice_later = self.skip or is_distributed()
+        if self._failures and (ends_update or not others_notice_later):
+            problem = ' '.join(self._failures)
+            if not self.skip:
+                raise NonFiniteError(f'{problem} {_what_stays(runner)} {_REMEDY}')
+            self._skip(runner, problem)
+        if ends_update:
+            self._files.clear()
+            self._failures.clear()
 
     def after_train(self, runner: Runner) -> None:
         if broken := broken_tensors(bare_model(runner)):
@@ -97,7 +125,7 @@ class NonFiniteHook(Hook):
             )
 
     def _skip(self, runner: Runner, problem: str) -> None:
-        """Count a batch that was left out."""
+        """Count an update that was left out."""
         if broken := broken_tensors(bare_model(runner)):  # such as batch statistics, which no update changes
             raise NonFiniteError(
                 f'{problem} It cannot be left out, since {enumerate_names(broken)} {_are(broken)} not finite any more. '
@@ -105,12 +133,12 @@ class NonFiniteHook(Hook):
             )
         if self._skipped == self.skip:
             raise NonFiniteError(
-                f'{problem} {self.skip} such batches were left out before, as many as skip={self.skip} allows. '
+                f'{problem} {self.skip} such updates were left out before, as many as skip={self.skip} allows. '
                 f'{_what_stays(runner)} {_REMEDY}'
             )
         self._skipped += 1
         runner.message_hub.update_info('skipped_batches', self._skipped)
-        runner.logger.warning(f'{problem} Left out, the {self._skipped}. of at most {self.skip} batches.')
+        runner.logger.warning(f'{problem} Left out, the {self._skipped}. of at most {self.skip} updates.')
 
     def _count_updates(self, runner: Runner, updated: bool) -> None:
         """Raise if a loss scaler leaves out every update."""
@@ -127,12 +155,12 @@ class NonFiniteHook(Hook):
 
 _REMEDY = (
     'Lower the learning rate (optim_wrapper.optimizer.lr), clip gradients '
-    '(optim_wrapper.clip_grad.max_norm=1), look at the files, or leave out a few such batches: '
+    '(optim_wrapper.clip_grad.max_norm=1), look at the files, or leave out a few such updates: '
     'default_hooks.non_finite.skip=N.'
 )
 
 
-def describe_failure(runner: Runner, losses: dict[str, float], weight: float, gradient: float, batch: Any) -> str:
+def describe_failure(runner: Runner, losses: dict[str, float], weight: float, gradient: float, source: str) -> str:
     """Sentences about a training step that failed.
 
     Args:
@@ -140,7 +168,7 @@ def describe_failure(runner: Runner, losses: dict[str, float], weight: float, gr
         losses: by name; those that are not finite are named.
         weight: largest absolute value of the trained weights before the update.
         gradient: the same of the gradients.
-        batch: of the data loader.
+        source: the batch, or batches, in words.
     """
     terms = {name: value for name, value in losses.items() if not math.isfinite(value)}
     if len(terms) > 1:
@@ -157,20 +185,29 @@ def describe_failure(runner: Runner, losses: dict[str, float], weight: float, gr
     return (
         f'iteration {runner.iter + 1}: {", ".join(parts)}'
         + (f' (finite: {", ".join(finite)})' if finite else '')
-        + f', with learning rate {_rates(runner)}; {describe_batch(batch)}.'
+        + f', with learning rate {_rates(runner)}; {source}.'
     )
+
+
+def _describe_batches(files: list[list[str]]) -> str:
+    """The files of the batches of an update."""
+    names = enumerate_names(list(chain(*files)), 8)
+    return f'{len(files)} batches since the last update' + (f', files: {names}' if names else '')
 
 
 def explain_failure(runner: Runner, error: FloatingPointError) -> NonFiniteError:
-    """The error of a training in which an operation met NaN or infinity, before there was a loss."""
+    """The error of a training, or of a validation in it, in which an operation met NaN or infinity before there was a
+    loss.
+    """
     hook = next((hook for hook in runner.hooks if isinstance(hook, NonFiniteHook)), None)
-    batch = f'; {describe_batch(hook.batch)}' if hook is not None else ''
+    batch = f'; {describe_batch(hook.batch)}' if hook is not None and hook.batch is not None else ''
+    if hook is not None and hook.validating:
+        where, rates = f'validation after iteration {runner.iter}', ''
+    else:
+        where, rates = f'iteration {runner.iter + 1}', f', with learning rate {_rates(runner)}'
     broken = broken_tensors(bare_model(runner))
     cause = f' The update before it broke {enumerate_names(broken, 3)}.' if broken else ''
-    return NonFiniteError(
-        f'iteration {runner.iter + 1}: {error}, with learning rate {_rates(runner)}{batch}.{cause} '
-        f'{_what_stays(runner)} {_REMEDY}'
-    )
+    return NonFiniteError(f'{where}: {error}{rates}{batch}.{cause} {_what_stays(runner)} {_REMEDY}')
 
 
 def _value(runner: Runner, name: str, value: Tensor) -> float:
