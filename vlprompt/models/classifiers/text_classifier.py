@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vlprompt.alignment import Alignment
 from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
@@ -49,7 +50,8 @@ class TextClassifier(Classifier):
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: no class names, or one too long for the context; visual prompts for a ResNet.
+        ValueError: no class names, or one too long for the context; visual prompts for a ResNet; a form of local
+            features (``clip.vision.local``) that the alignment does not read.
     """
 
     open_vocabulary = True
@@ -75,6 +77,7 @@ class TextClassifier(Classifier):
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.visual = None if visual is None else self._build_visual(visual)
         self.alignment = MODELS.build(alignment)
+        self._check_local()
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
         self._text_cache = FeatureCache()
         self.freeze(trainable)
@@ -91,6 +94,18 @@ class TextClassifier(Classifier):
         if getattr(MODELS.get(visual['type']), 'needs_text', False):
             sizes['prompt'] = self.prompt
         return MODELS.build(visual, default_args=sizes)
+
+    def _check_local(self) -> None:
+        """Raise if a form of local features, or their marginals, have no effect or no meaning."""
+        kind = type(self.alignment).__name__
+        sets = getattr(self.visual, 'sets', None)
+        if not self.alignment.needs_local:
+            refuse_unread_local(self.clip.visual, f'{kind} compares global features alone')
+        elif sets is not None:
+            reason = f'with visual.sets={sets} the local features are the class features of the sets'
+            refuse_unread_local(self.clip.visual, reason)
+            if getattr(self.alignment, 'needs_saliency', False):
+                raise ValueError(f"TextClassifier: {reason}, which have no marginals='class_token'")
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -112,7 +127,9 @@ class TextClassifier(Classifier):
         tokens = None
         if self.visual is not None:
             tokens = self.visual(self.prompt) if self.visual.needs_text else self.visual()
-        return self.clip.encode_image(inputs, local=self.alignment.needs_local, maps=False, prompts=tokens)
+        needs = self.alignment
+        saliency = getattr(needs, 'needs_saliency', False)
+        return self.clip.encode_image(inputs, needs.needs_local, maps=False, prompts=tokens, saliency=saliency)
 
     def text_features(self, features: ClipFeatures | None = None) -> Tensor:
         """Text features, not normalised.
