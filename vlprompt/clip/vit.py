@@ -41,9 +41,9 @@ class VisionTransformer(nn.Module):
     **Sets.** With M sets the patches are embedded once and the blocks run M times, in one batch. The class features of
     the M passes are then the local features, and their mean is the global one (PLOT++).
 
-    **Local features.** With ``local`` other than ``'native'`` the last block is run in another form for the patch tokens
-    (MaskCLIP, SCLIP, ClearCLIP, NACLIP, see :mod:`vlprompt.clip.local_tokens`).  Only ``ClipFeatures.local`` changes:
-    the class feature and all maps stay CLIP's own.
+    **Local features.** With ``local`` other than ``'native'`` the last block is run in another form for the patch
+    tokens (MaskCLIP, SCLIP, ClearCLIP, NACLIP, see :mod:`vlprompt.clip.local_tokens`).  Only ``ClipFeatures.local``
+    changes: the class feature and all maps stay CLIP's own.
 
     Args:
         patch_size: side of a patch in pixels.
@@ -65,8 +65,8 @@ class VisionTransformer(nn.Module):
             :class:`~vlprompt.clip.local_tokens.LocalForm`.
 
     Raises:
-        ValueError: ``out_indices`` that do not ascend within the blocks, or a form of local features that does not exist
-            or is given without a joint space.
+        ValueError: ``out_indices`` that do not ascend within the blocks, or a form of local features that does not
+            exist or is given without a joint space.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class VisionTransformer(nn.Module):
         self.transformer.reset_parameters()
 
     def use_local(self, local: str | Mapping[str, Any]) -> None:
-        """Compute local features in another form from now on, see :func:`~vlprompt.clip.local_tokens.find_local_form`."""
+        """Compute local features in another form from now on: a name or a dict, as in the constructor."""
         form = find_local_form(local)
         if self.embed_dim is None and not form.native:
             raise ValueError(f'local={local!r}: this ViT has no joint space, and so no local features in it')
@@ -262,7 +262,8 @@ class VisionTransformer(nn.Module):
         Args:
             images: normalised images.
             local: also compute the N = h * w local features (``ln_post`` and projection of the patch
-                tokens, in the tower's form). With neither ``local`` nor ``maps`` the last block computes the class token only.
+                tokens, in the tower's form). With neither ``local`` nor ``maps`` the last block computes the class
+                token only.
             maps: also return the patch tokens after the blocks of ``out_indices`` as maps.
             prompts: visual prompts, see the class.
             class_offset: see :meth:`embed`.
@@ -282,7 +283,7 @@ class VisionTransformer(nn.Module):
                 raise ValueError('there are no feature maps of several sets of visual prompts; pass maps=False')
             if saliency:
                 raise ValueError(
-                    'local features of several sets of visual prompts are no places: they have no saliency'
+                    'local features of several sets of visual prompts have no saliency: they are no places'
                 )
             return self._of_sets(self.encode(tokens, prompts, queries=1)[0], prompts.sets)
         if saliency or (local and not self._form.native):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -106,6 +107,12 @@ class TextClassifier(Classifier):
             refuse_unread_local(self.clip.visual, reason)
             if getattr(self.alignment, 'needs_saliency', False):
                 raise ValueError(f"TextClassifier: {reason}, which have no marginals='class_token'")
+
+    @property
+    def local_form(self) -> str | dict[str, Any] | None:
+        """Form of the local features that the alignment reads; None if it reads none, or those of sets."""
+        reads = self.alignment.needs_local and getattr(self.visual, 'sets', None) is None
+        return self.clip.visual.local if reads else None
 
     @property
     def class_names(self) -> tuple[str, ...]:
