@@ -87,6 +87,7 @@ _DESCRIPTION = dict(
     class_names=((list, tuple), 'a list of names'),
     data_arguments=(Mapping, 'a dictionary'),
     geometry=(Mapping, 'a dictionary with grid and stride'),
+    local=((str, Mapping), 'a name or a dictionary'),
 )
 
 
