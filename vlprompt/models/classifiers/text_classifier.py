@@ -128,15 +128,21 @@ class TextClassifier(Classifier):
         self._text_cache.clear()
         return super().train(mode)
 
-    def image_features(self, inputs: Tensor) -> ClipFeatures:
-        """Features of normalised images (B, 3, H, W) under the visual prompt, as the alignment needs them."""
+    def image_features(self, inputs: Tensor, local: bool = False) -> ClipFeatures:
+        """Features of normalised images (B, 3, H, W) under the visual prompt.
+
+        Args:
+            inputs: the images.
+            local: also local features that the alignment does not read.
+        """
         self.warn_of_other_size(inputs, self.clip.visual)
         tokens = None
         if self.visual is not None:
             tokens = self.visual(self.prompt) if self.visual.needs_text else self.visual()
         needs = self.alignment
         saliency = getattr(needs, 'needs_saliency', False)
-        return self.clip.encode_image(inputs, needs.needs_local, maps=False, prompts=tokens, saliency=saliency)
+        local = local or needs.needs_local
+        return self.clip.encode_image(inputs, local, maps=False, prompts=tokens, saliency=saliency)
 
     def text_features(self, features: ClipFeatures | None = None) -> Tensor:
         """Text features, not normalised.
