@@ -99,6 +99,7 @@ def test_miou_of_the_best_names():
 def test_mass_of_a_plan():
     uniform = torch.full((3, 4, 2), 1 / 8)
     assert measured(plan=uniform)['mass_in_object'] == pytest.approx(1)
+    assert measured(plan=uniform)['best_prompt'] == pytest.approx(1)
     assert measured(plan=uniform)['plan_spread'] == pytest.approx(1)
     plan = torch.zeros(3, 4, 2)
     plan[0, 0] = 0.5  # all mass of name 0 in cell 0, which it fills
@@ -108,12 +109,14 @@ def test_mass_of_a_plan():
     area = (1.25 / 4 + 0.5 / 4) / 2
     inside = (1 + 0.5 * 0.5 + 0.125 * 0.5) / 2
     assert found['mass_in_object'] == pytest.approx(inside / area)
+    best = (1 + 0.5) / 2  # both prompts of name 0; of name 1 the first, half of whose cell is the object
+    assert found['best_prompt'] == pytest.approx(best / area)
     assert found['plan_spread'] == pytest.approx((0 + (0 + 1) / 2) / 2)
 
 
 def test_mass_and_spread_of_one_plan():
     plan = torch.tensor([[0.25, 0.0], [0.25, 0.0], [0.0, 0.5], [0.0, 0.0]])
-    assert mass_inside(plan, torch.tensor([1, 0.5, 0, 0])) == pytest.approx(0.375)
+    assert mass_inside(plan, torch.tensor([1, 0.5, 0, 0])) == pytest.approx((0.375, 0.75))
     torch.testing.assert_close(spread_of_prompts(plan), torch.tensor([math.log(2) / math.log(4), 0]))
     assert spread_of_prompts(torch.ones(1, 2) / 2).tolist() == [1, 1]
 

@@ -51,7 +51,7 @@ def test_table_and_pictures(tmp_path, capsys):
 def test_plans_are_measured_too(capsys):
     local_features.main([PLOT, 'none', '--data', 'few-shot', '--images', '12', '--local', 'native', 'value'])
     out = capsys.readouterr().out
-    assert '| mass in object | spread of prompts |' in out
+    assert '| mass in object | of the best prompt | spread of prompts |' in out
     assert '12 images with 12 named objects of `few-shot`' in out
 
 

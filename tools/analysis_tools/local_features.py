@@ -84,7 +84,11 @@ COLUMNS = {
     'pointing': '{pointing:.1f}',
     'mIoU': '{miou:.1f}',
 }
-PLAN_COLUMNS = {'mass in object': '{mass_in_object:.3f}', 'spread of prompts': '{plan_spread:.4f}'}
+PLAN_COLUMNS = {
+    'mass in object': '{mass_in_object:.2f}',
+    'of the best prompt': '{best_prompt:.2f}',
+    'spread of prompts': '{plan_spread:.4f}',
+}
 
 
 def load_data(args: argparse.Namespace) -> NamedObjects:

@@ -58,9 +58,14 @@ def points_at(scores: Tensor, share: Tensor) -> bool:
     return bool(share[scores.argmax()] >= ON_OBJECT)
 
 
-def mass_inside(plan: Tensor, share: Tensor) -> float:
-    """Mass of a plan (N, P) that lies on an object with the shares (N,); the plan sums to 1."""
-    return float((plan.sum(-1) * share).sum())
+def mass_inside(plan: Tensor, share: Tensor) -> tuple[float, float]:
+    """Mass on an object with the shares (N,): of a plan (N, P) that sums to 1, and of the prompt that has most there.
+
+    The former is the sum over prompts, which the marginals of the cells fix: with uniform ones it is the share of the
+    image that the object covers, whatever the transport does.  The latter is a share of the prompt's own mass.
+    """
+    inside = share @ plan
+    return float(inside.sum()), float((inside / plan.sum(0)).max())
 
 
 def spread_of_prompts(plan: Tensor) -> Tensor:
@@ -91,8 +96,10 @@ class LocalFeatureMeasures:
       any cell; ``pointing_chance`` is that of a random cell;
     * ``miou``: mean over names of intersection / union of the best names with the masks, in percent, over the pixels
       of named objects;
-    * ``mass_in_object``: mass of the transport plan of the object's name inside of it / share of the image that it
-      covers (1: no better than uniform); and ``plan_spread``, :func:`spread_of_prompts`, if plans are given.
+    * if plans are given, of the transport plan of the object's name: ``mass_in_object``, its mass inside of the object
+      divided by the share of the image that the object covers (1 for uniform marginals); ``best_prompt``, the same of
+      the prompt with most of its mass there (1: no better than uniform); ``plan_spread``, mean
+      :func:`spread_of_prompts`.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -122,12 +129,12 @@ class LocalFeatureMeasures:
         self.images += 1
         self.items += len(present)
         self._add('pooled', float(int(scores.mean(0).argmax()) in present))
-        margin, best = margins(scores), scores.argmax(-1)
+        margin, nearest = margins(scores), scores.argmax(-1)
         for k in present:
             share = shares[:, k]
             inside = share >= INSIDE
-            self._add('cells', *(best == k).float().tolist())
-            self._add('cells_inside', *(best == k)[inside].float().tolist())
+            self._add('cells', *(nearest == k).float().tolist())
+            self._add('cells_inside', *(nearest == k)[inside].float().tolist())
             self._add('margin_in', *margin[inside, k].tolist())
             self._add('margin_out', *margin[~inside, k].tolist())
             if (share >= ON_OBJECT).any():
@@ -135,7 +142,9 @@ class LocalFeatureMeasures:
                 self._add('pointing_chance', float((share >= ON_OBJECT).float().mean()))
             if plan is not None:
                 own = plan[k].detach().float().cpu()
-                self._add('mass', mass_inside(own, share))
+                whole, best_prompt = mass_inside(own, share)
+                self._add('mass', whole)
+                self._add('best_prompt', best_prompt)
                 self._add('area', float(share.mean()))
                 self._add('plan_spread', float(spread_of_prompts(own).mean()))
         self._add_pixels(best_names(scores, grid, tuple(mask.shape)), mask)
@@ -166,5 +175,9 @@ class LocalFeatureMeasures:
         occurring = self._union > 0
         found['miou'] = 100 * float((self._intersection[occurring] / self._union[occurring]).mean())
         if 'mass' in mean:
-            found |= dict(mass_in_object=mean['mass'] / mean['area'], plan_spread=mean['plan_spread'])
+            found |= {
+                'mass_in_object': mean['mass'] / mean['area'],
+                'best_prompt': mean['best_prompt'] / mean['area'],
+                'plan_spread': mean['plan_spread'],
+            }
         return found
