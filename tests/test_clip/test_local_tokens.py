@@ -271,6 +271,8 @@ def test_option_of_the_tower_by_name_or_fields():
         ('vit', dict(attention='kk', sigma=0), 'sigma must be a positive number'),
         ('vit', dict(attention='kk', sigma='5'), 'sigma must be a positive number'),
         ('vit', dict(attention='kk', reduced=1), 'reduced must be True or False'),
+        ('vit', ['kk'], r"local=\['kk'\]: a ViT has native"),
+        ('vit', None, 'local=None: a ViT has native'),
         ('rn', 'naclip', "local='naclip': the attention pool of a ResNet has 'native' and 'value'"),
         ('rn', dict(attention='value'), "'native' and 'value'"),
     ],

@@ -101,7 +101,7 @@ def find_local_form(local: str | Mapping[str, Any]) -> LocalForm:
         if unknown := sorted(set(local) - set(known)):
             raise ValueError(f'local: unknown keys {unknown} for a ViT; there are {", ".join(known)}')
         return LocalForm(**local)
-    if local not in PUBLISHED:
+    if not isinstance(local, str) or local not in PUBLISHED:
         raise ValueError(
             f'local={local!r}: a ViT has {", ".join(PUBLISHED)}, or a dict(attention=..., reduced=..., sigma=...); '
             "'value' alone is an option of a ResNet"
