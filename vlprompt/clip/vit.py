@@ -222,8 +222,8 @@ class VisionTransformer(nn.Module):
         x, outputs = run_blocks(blocks, x, entries[:last], before, reference=reference, keep_prompts=entry is None)
         x = x if entry is None else join_prompts(x, entry)
         whole = last in out_indices
-        tokens = run_last_block(block, x, grid, self._form, self._bias, whole, saliency)
-        return tokens, (*outputs, tokens.native) if whole else outputs
+        after = run_last_block(block, x, grid, self._form, self._bias, whole, saliency)
+        return after, (*outputs, after.native) if whole else outputs
 
     def _enter(self, tokens: Tensor, prompts: VisualTokens | None) -> tuple[Tensor, list[Entry]]:
         """Tokens after ``ln_pre``, once for each set, and the checked prompts of the blocks."""
