@@ -84,12 +84,12 @@ def test_images_are_fitted_to_cells():
         (['--data', 'scenes', '--split', 'val'], 'no effect on --data scenes'),
         (['--data', 'nowhere'], 'nowhere'),
         (['--data', 'scenes', '--images', '12', '--local', 'value'], 'a ViT has native, maskclip'),
-        (['--data', 'scenes', '--images', '12', '--local', 'kk', '--out', '.', '--objects', 'cat'], 'cat are no names'),
+        (['--data', 'scenes', '--images', '12', '--out', 'OUT', '--objects', 'cat'], 'cat are no names'),
     ],
 )
-def test_mistakes(options, message):
+def test_mistakes(options, message, tmp_path):
     with pytest.raises((ConfigError, ValueError, FileNotFoundError), match=message):
-        local_features.main([VIT, 'none', *options])
+        local_features.main([VIT, 'none', *(str(tmp_path) if option == 'OUT' else option for option in options)])
 
 
 def test_forms_on_the_command_line(capsys):

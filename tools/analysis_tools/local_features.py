@@ -152,11 +152,7 @@ def draw(model: nn.Module, images: list[NamedImage], forms: list, args: argparse
 
 def chosen_images(data: NamedObjects, cell: int, size: int, args: argparse.Namespace) -> list[NamedImage]:
     """Images to draw, spread evenly over those with a wanted object."""
-    names = set(args.objects or data.names)
-    if unknown := sorted(names - set(data.names)):
-        raise ConfigError(
-            f'--objects: {", ".join(unknown)} are no names of the data; these are {", ".join(data.names)}'
-        )
+    names = args.objects or data.names
     ids = [k for k, name in enumerate(data.names) if name in names]
     found = [image for image in fitted(data, cell, size) if any((image.mask == k).any() for k in ids)]
     return [found[index] for index in runs.evenly_spaced(len(found), args.pictures)] if found else []
@@ -165,6 +161,8 @@ def chosen_images(data: NamedObjects, cell: int, size: int, args: argparse.Names
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     data = load_data(args)
+    if unknown := sorted(set(args.objects or ()) - set(data.names)):
+        raise ConfigError(f'--objects: {", ".join(unknown)} are no names of the data; they are {", ".join(data.names)}')
     model = model_from(args, class_names=data.names)
     check_model(model, args.config)
     forms = args.local or list(forms_of(model))
