@@ -24,10 +24,11 @@ from torch import Tensor
 
 from vlprompt.clip import CLIP, build_clip, tokenize
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding, unpack
+from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.datasets.generated import SCENE_CLASSES, generate, pretraining_options
 from vlprompt.datasets.generated.tasks import FEW_SHOT_OPTIONS, labelled_images
 from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, RARE_STYLES, SHAPES
-from vlprompt.tensor_files import read_tensors
+from vlprompt.files import read_json
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -89,7 +90,7 @@ def captioned_scenes(args: argparse.Namespace, size: int) -> tuple[np.ndarray, l
         images.flush()
         texts.write_text(json.dumps(captions))
         print(f'drew {args.scenes} scenes in {time.time() - start:.0f} s', flush=True)
-    return np.load(pixels, mmap_mode='r'), json.loads(texts.read_text())
+    return np.load(pixels, mmap_mode='r'), read_json(texts)
 
 
 def tokenize_all(captions: list[list[str]]) -> tuple[Tensor, Tensor]:

@@ -91,3 +91,11 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
+
+
+class Images(list):
+    """A dataset for hooks: a length and what is known about it."""
+
+    def __init__(self, count, **metainfo):
+        super().__init__(range(count))
+        self.metainfo = metainfo

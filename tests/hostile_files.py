@@ -6,8 +6,10 @@ import gzip
 import io
 import os
 import pickle
+import pickletools
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -307,6 +309,181 @@ def npz_of_objects(path, marker):
     buffer = io.BytesIO()
     np.savez(buffer, a=np.array([Reduce(os.system, touch(marker))], dtype=object))
     path.write_bytes(buffer.getvalue())
+
+
+def shared(depth: int, leaf: bytes) -> bytes:
+    """The opcodes that push a pair of the same pair of the same pair ..., 2^depth leaves in few bytes."""
+    out = leaf
+    for level in range(depth):
+        out += b'q' + bytes([level]) + b'0h' + bytes([level]) + b'h' + bytes([level]) + b'\x86'
+    return out
+
+
+def module(attributes: bytes) -> bytes:
+    return b'c__torch__\nM\n)\x81' + attributes
+
+
+@hostile
+def quantized_storage(path, marker):
+    kind = b'(' + text('storage') + b'ctorch\nquint8\n' + text('0') + text('cpu') + number(4) + b'tQ'
+    archive(path, dump(tensor(kind, 0, (4,), (1,))), {'data/0': bytes(4)})
+
+
+@hostile
+def storage_of_bits(path, marker):
+    kind = b'(' + text('storage') + b'ctorch\nbits8\n' + text('0') + text('cpu') + number(4) + b'tQ'
+    archive(path, dump(tensor(kind, 0, (4,), (1,))), {'data/0': bytes(4)})
+
+
+@hostile
+def import_of_a_part_of_torch(path, marker):
+    archive(path, dump(b'ctorch\n_inductor\n'))
+
+
+@hostile
+def laughs_as_a_device(path, marker):
+    archive(path, dump(call('torch', 'device', shared(28, text('x' * 8)))))
+
+
+@hostile
+def laughs_as_a_size(path, marker):
+    archive(path, dump(call('torch', 'Size', b'(' + shared(28, text('x' * 8)) + b't')))
+
+
+@hostile
+def laughs_as_a_type(path, marker):
+    archive(path, dump(call('numpy', 'dtype', shared(28, text('x' * 8)))))
+
+
+@hostile
+def laughs_that_are_called(path, marker):
+    archive(path, dump(shared(28, text('x' * 8)) + b')R'))
+
+
+@hostile
+def text_that_is_encoded_again_and_again(path, marker):
+    again = b''.join(b'c_codecs\nencode\nh\xff\x85Ra' for _ in range(3000))
+    archive(path, dump(text('x' * 1_000_000) + b'q\xff0]' + again))
+
+
+@hostile
+def array_that_is_swapped_again_and_again(path, marker):
+    data = b'B' + struct.pack('<I', 1_000_000) + bytes(1_000_000) + b'q\x000'
+    swapped = b'(K\x03' + text('>') + b'NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb'
+    kind = call('numpy', 'dtype', text('f4'), b'\x89', b'\x88') + swapped + b'q\x010'
+    array = call('numpy.core.multiarray', '_reconstruct', b'cnumpy\nndarray\n', numbers(0), b'C\x01b')
+    one = array + b'(K\x01' + numbers(250_000) + b'h\x01\x89h\x00tba'
+    archive(path, dump(data + kind + b']' + one * 3000))
+
+
+@hostile
+def array_that_is_filled_twice(path, marker):
+    kind = call('numpy', 'dtype', text('f4'), b'\x89', b'\x88') + b'q\x01'
+    array = call('numpy.core.multiarray', '_reconstruct', b'cnumpy\nndarray\n', numbers(0), b'C\x01b')
+    data = b'B' + struct.pack('<I', 900) + b'A' * 900
+    body = kind + b'0' + array + b'q\x02(K\x01' + numbers(225) + b'h\x01\x89' + data + b'tb'
+    archive(path, dump(body + b'\x98h\x02(K\x01' + numbers(1) + b'h\x01\x89C\x04BBBBtb0'))
+
+
+@hostile
+def lists_deeper_than_they_look(path, marker):
+    out = b']r\x00\x00\x00\x000'
+    for level in range(1, 5000):
+        out += b'](j' + struct.pack('<I', level - 1) + b'er' + struct.pack('<I', level) + b'0'
+    archive(path, dump(out + b'](' + b''.join(b'j' + struct.pack('<I', n) for n in reversed(range(5000))) + b'e'))
+
+
+@hostile
+def meta_that_holds_itself(path, marker):
+    archive(path, b'\x80\x02}' + text('meta') + b'}q\x00' + text('vlprompt') + b'h\x00ss.')
+
+
+@hostile
+def torchscript_that_holds_itself(path, marker):
+    archive(path, module(b'q\x00}' + text('a') + b'h\x00sb.'), {'constants.pkl': b''})
+
+
+@hostile
+def torchscript_of_shared_modules(path, marker):
+    out = module(b'}b')
+    for level in range(40):
+        twice = b'h' + bytes([level]) + b's' + text('b') + b'h' + bytes([level])
+        out += b'q' + bytes([level]) + b'0' + module(b'}' + text('a') + twice + b'sb')
+    archive(path, out + b'.', {'constants.pkl': b''})
+
+
+@hostile
+def torchscript_without_a_module(path, marker):
+    archive(path, b'}.', {'constants.pkl': b''})
+
+
+@hostile
+def records_inside_of_each_other(path, marker):
+    data, entries, names = bytes(1_000_000), [], [f'archive/data/{i}' for i in range(200)]
+
+    def head(name: str, content: bytes) -> bytes:
+        sizes = zlib.crc32(content), len(content), len(content), len(name), 0
+        return struct.pack('<IHHHHHIIIHH', 0x04034B50, 20, 0, 0, 0, 0, *sizes) + name.encode()
+
+    for name in reversed(names):
+        entries.append((name, zlib.crc32(data), len(data), len(head(name, data))))
+        data = head(name, data) + data
+    tensors = b''.join(
+        text(name) + tensor(storage('ByteStorage', name.rsplit('/', 1)[1], size), 0, (1,), (1,)) + b's'
+        for name, _, size, _ in entries
+    )
+    content = b'\x80\x02}' + text('state_dict') + b'}' + tensors + b's.'
+    out = head('archive/data.pkl', content) + content
+    places, offset = {}, len(out)
+    for name, _, _, length in reversed(entries):
+        places[name], offset = offset, offset + length
+    out += data
+    directory = b''
+    listed = [('archive/data.pkl', zlib.crc32(content), len(content), 0)]
+    for name, crc, size, place in listed + [(n, crc, size, places[n]) for n, crc, size, _ in entries]:
+        sizes = crc, size, size, len(name), 0, 0, 0, 0, 0, place
+        directory += struct.pack('<IHHHHHHIIIHHHHHII', 0x02014B50, 20, 20, 0, 0, 0, 0, *sizes) + name.encode()
+    count = len(names) + 1
+    path.write_bytes(
+        out + directory + struct.pack('<IHHHHIIH', 0x06054B50, 0, 0, count, count, len(directory), len(out), 0)
+    )
+
+
+@hostile
+def legacy_keys_that_are_numbers(path, marker):
+    torch.save({'state_dict': {'a': torch.zeros(2)}}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    stream = io.BytesIO(content)
+    for _ in range(4):
+        list(pickletools.genops(stream))
+    start = stream.tell()
+    (key,) = pickle.load(stream)
+    path.write_bytes(content[:start] + pickle.dumps([int(key)], 2) + content[stream.tell() :])
+
+
+@hostile
+def legacy_with_an_array_in_place_of_a_number(path, marker):
+    path.write_bytes(pickle.dumps(np.zeros(3), 2) * 5)
+
+
+def header(path: Path, content: bytes) -> None:
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('features.npy', b'\x93NUMPY\x01\x00' + struct.pack('<H', len(content)) + content)
+
+
+@hostile
+def npz_with_an_endless_header(path, marker):
+    header(path, b"{'descr': '<f4', 'fortran_order': False, 'shape': (3L,), \n(((( \n")
+
+
+@hostile
+def npz_with_an_odd_header(path, marker):
+    header(path, b'{[1]: 2}\n')
+
+
+@hostile
+def npz_with_a_header_of_signs(path, marker):
+    header(path, b'-' * 9000 + b'1\n')
 
 
 # --------------------------------------------------------------------------------------------------- accidents, devices

@@ -1,6 +1,9 @@
 """Options that all tools share, and the models that they name."""
 
 import argparse
+import io
+import os
+import sys
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ import torch
 from vlprompt.apis import command_line, model_from
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
+from vlprompt.registry import MODELS
 
 CONFIG = 'coop_micro-vit'
 
@@ -69,3 +73,22 @@ def test_a_tool_parses_and_checks_only_when_it_is_run(monkeypatch):
     with pytest.raises(SystemExit, match='two mmcv'):
         before_imports(lambda: seen.append('parsed'), '__main__')
     assert seen == ['parsed', 'checked']
+
+
+def test_names_of_any_bytes_are_printed(monkeypatch, tmp_path):
+    """As a terminal in UTF-8 has it, which cannot show bytes of another encoding."""
+    names = [os.fsdecode(b'M\xe4rz.png'), 'M\u00e4rz.png']
+    shown = dict(utf_8=b'M\\udce4rz.png M\xc3\xa4rz.png\n', ascii=b'M\\udce4rz.png M\\xe4rz.png\n')
+    for encoding, expected in shown.items():
+        written = io.BytesIO()
+        stream = io.TextIOWrapper(written, encoding=encoding)
+        monkeypatch.setattr(sys, 'stdout', stream)
+        command_line.call(lambda: print(*names, flush=True))
+        assert written.getvalue() == expected
+
+
+def test_a_type_that_no_registry_has_is_one_line():
+    with pytest.raises(KeyError) as error:
+        MODELS.build(dict(type='NoSuchModel'))
+    message = command_line.user_message(error.value)
+    assert message.startswith('ConfigError: NoSuchModel is not in the vlprompt::model registry: check its spelling')

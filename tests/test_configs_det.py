@@ -11,6 +11,7 @@ from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.engine import PatternOptimWrapperConstructor, load_config
 from vlprompt.engine.config_files import config_names
+from vlprompt.errors import ConfigError
 
 CONFIGS = sorted((ROOT / 'configs' / 'denseclip_det').glob('*.py'))
 PUBLISHED = [p for p in CONFIGS if p.stem.endswith('1x_coco') and 'clip-' in p.stem]
@@ -214,3 +215,17 @@ def test_holds_the_published_recipe(path):
         assert ('vit' in path.stem) or (backbone.score_concat.stage, backbone.clip.image_size) == (3, 1344)
         assert ('official' in path.stem) == (backbone.clip.vision.get('interpolation') == 'crop')
         assert ('official' in path.stem) == (not model.get('initialise', True))
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'suggestion'),
+    [
+        ('model.bbox_head.type', 'RetinaHeadd', 'RetinaHead'),
+        ('model.bbox_head.type', 'mmdet.RetinaHeadd', 'RetinaHead'),
+        ('model.bbox_head.loss_cls.type', 'FocalLos', 'FocalLoss'),
+        ('train_dataloader.dataset.type', 'RepeatDatasett', 'RepeatDataset'),
+    ],
+)
+def test_misspelt_types_of_mmdet_are_named(option, value, suggestion):
+    with pytest.raises(ConfigError, match=f"{option}='{value}' is not registered. Did you mean '{suggestion}'"):
+        load_config('retinanet_denseclip-micro-rn_fpn_600i_scenes-128x128', {option: value})

@@ -44,7 +44,7 @@ def composed(line):
 def test_the_page_has_the_examples():
     assert set(FILES) == {
         *('my_run.py', 'longer.py', 'my_method.py', 'vehicles.py'),
-        *('from_bases.py', 'python_style.py', 'installed.py'),
+        *('from_bases.py', 'python_style.py', 'installed.py', 'with_tensorboard.py'),
     }
     assert len(RUNS) == 8
     assert len(MISTAKES) == 7
@@ -60,6 +60,8 @@ def test_files_and_commands_mean_the_same(folder):
     assert [load_config('my_method.py', dict(shots=k)).train_cfg.max_epochs for k in (16, 4)] == [200, 100]
     assert load_config('my_method.py', dict(dataset='sun397', shots=1)).train_cfg.max_epochs == 50
     assert composed('from_bases.py').model == composed('python_style.py').model
+    backends = composed('with_tensorboard.py --dataset dtd --shots 4').visualizer.vis_backends
+    assert [backend.type for backend in backends] == ['LocalVisBackend', 'TensorboardVisBackend']
 
 
 def test_configs_of_an_installed_package(folder, monkeypatch):

@@ -44,6 +44,14 @@ def test_the_package_itself_is_cheap():
     assert not packages & {'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 
 
+def test_the_folder_around_a_checkout_is_no_trap(tmp_path):
+    """There, Python finds the checkout first, and then the package, on the path that an editable install extends."""
+    assert 'package-dir = { "" = "." }' in (ROOT / 'pyproject.toml').read_text(), 'without it setuptools does not'
+    (tmp_path / 'vlprompt').symlink_to(ROOT)
+    code = 'import sys; sys.path[:0] = sys.argv[1:]; import vlprompt; print(vlprompt.__version__)'
+    subprocess.run([sys.executable, '-c', code, tmp_path, ROOT], cwd=tmp_path, check=True)
+
+
 def test_a_classification_run_imports_only_what_it_needs():
     packages, printed = imported_by(LOOK_UP)
     assert {'torch', 'mmengine', 'vlprompt'} <= packages

@@ -6,7 +6,6 @@ Runs the same tools a user would type, prints every command, and ends with a tab
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from vlprompt.apis.command_line import call
 from vlprompt.compat.environment import check_environment
+from vlprompt.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = Path('data/scenes')  # where the configs look
@@ -93,7 +93,7 @@ class Demo:
 
         log = self.timed(method, command, self.options('test'))
         method.parameters = int(re.search(r' trained: ([\d,]+) in', log)[1].replace(',', ''))
-        method.accuracy = json.loads((work_dir / METRICS_FILE).read_text())['accuracy/top1']
+        method.accuracy = read_json(work_dir / METRICS_FILE)['accuracy/top1']
 
     def draw(self) -> None:
         tools = 'tools/analysis_tools'
@@ -195,7 +195,7 @@ def is_complete(folder: Path) -> bool:
     split = folder / 'split_scenes.json'
     if not split.is_file():
         return False
-    images = {path for items in json.loads(split.read_text()).values() for path, *_ in items}
+    images = {path for items in read_json(split).values() for path, *_ in items}
     return all((folder / 'images' / path).is_file() for path in images)
 
 

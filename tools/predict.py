@@ -8,7 +8,8 @@ python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py none a.jpg \
 With a checkpoint the classes are those that it was trained on; --dataset gives the classes only where CHECKPOINT is
 'none', and one with other classes than the checkpoint's is an error.
 --class-names gives other classes to a model whose classes are only text (zero-shot CLIP, CoOp, PLOT with shared
-contexts); for a model with a trained head it only names its classes, if neither config nor checkpoint does.
+contexts); for a model with a trained head it only names its classes, if neither config nor checkpoint does. A single
+FILE.txt holds one name per line.
 
 Images are files, or folders that are searched at any depth. Prints a line per image and writes to --out
 
@@ -17,7 +18,8 @@ Images are files, or folders that are searched at any depth. Prints a line per i
 * a picture of every image, with its 100 best objects, unless --no-pictures is given;
 * masks/*.png, for segmentation: the class index of every pixel.
 
-Unreadable images are skipped and listed at the end, with an error.
+Images that cannot be read or predicted are left out and listed at the end, with exit status 1. Images are turned
+upright by their EXIF orientation, unless --cfg-options load_image.exif_orientation=False is given.
 For re-identification use tools/analysis_tools/extract_features.py and show_rank_list.py.
 """
 
@@ -41,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--top-k', type=positive, default=5, help='classes listed of each image, by classifiers')
     parser.add_argument('--score', type=float, default=0.3, help='objects below it are left out, by detectors')
-    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, see above')
+    parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, or one text file; see above')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
     parser.add_argument('--batch-size', type=positive, default=1, help='images per batch, which must be of one size')
     parser.add_argument('--workers', type=int, default=0, help='processes that load images')
@@ -55,8 +57,12 @@ from mmengine.structures import BaseDataElement as DataSample
 from PIL import Image
 from torch import nn
 
-from vlprompt.apis import find_images, load_files, model_from, predict_images, runs
+from vlprompt.apis import find_images, load_files, model_from, predict_sound, runs
+from vlprompt.apis.inference import pipeline_of
+from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.exif import applies_exif
+from vlprompt.datasets.images import numbered_name
 from vlprompt.engine.data_arguments import shipped_names
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
@@ -70,6 +76,7 @@ from vlprompt.visualization import (
     objects_of,
     read_image,
     save_figure,
+    title_of,
 )
 from vlprompt.visualization.figures import shorten
 
@@ -86,8 +93,8 @@ def files_of(images: list[Path]) -> Iterator[Path]:
     for path in images:
         if path.is_dir():
             yield from find_images(path)
-        elif path.is_file():
-            yield path
+        elif path.exists():
+            yield path  # what is no regular file is left out later, as in folders
         else:
             raise FileNotFoundError(f'no image or folder at {path}')
 
@@ -119,6 +126,13 @@ def check_dataset_option(args: argparse.Namespace, model: nn.Module) -> None:
         )
 
 
+def names_of(given: list[str] | None) -> list[str] | None:
+    """The names of ``--class-names``; a single ``*.txt`` is a file with one name per line."""
+    if given is not None and len(given) == 1 and given[0].endswith('.txt'):
+        return read_class_names(given[0])
+    return given
+
+
 def name_classes(model: nn.Module, names: list[str] | None) -> list[str]:
     """Names of the model's classes, after setting other ones if requested.
 
@@ -148,39 +162,6 @@ def number_of_classes(model: nn.Module) -> int | None:
         except AttributeError:
             continue
     return None
-
-
-def predictions(
-    model: nn.Module, paths: list[Path], args: argparse.Namespace, broken: list[Path]
-) -> Iterator[DataSample]:
-    """Predictions of the readable images; the others are reported at once and added to ``broken``."""
-    while paths:
-        done = 0
-        try:
-            for sample in predict_images(model, paths, args.batch_size, args.workers):
-                yield sample
-                done += 1
-            return
-        except OSError:  # of a file in the batch after the last one that came
-            unreadable = find_unreadable(model, paths[done : done + args.batch_size])
-            if not unreadable:
-                raise
-        for path, problem in unreadable.items():
-            print(f'{path}: skipped ({problem})', flush=True)
-        broken += unreadable
-        paths = [path for path in paths[done:] if path not in unreadable]
-
-
-def find_unreadable(model: nn.Module, paths: list[Path]) -> dict[Path, OSError]:
-    """The images that cannot be loaded, and why."""
-    problems = {}
-    images = load_files(model, paths)
-    for number, path in enumerate(paths):
-        try:
-            images[number]
-        except OSError as error:
-            problems[path] = error
-    return problems
 
 
 class Report(ABC):
@@ -230,7 +211,7 @@ class SegmentationReport(Report):
 
     def record(self, sample: DataSample) -> dict[str, Any]:
         mask = sample.pred_sem_seg.data[0].cpu().numpy()
-        path = self.args.out / 'masks' / f'{sample.number:06d}_{Path(sample.img_path).stem}.png'
+        path = self.args.out / 'masks' / numbered_name(sample.number, sample.img_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask.astype(np.uint8 if len(self.classes) <= 256 else np.uint16)).save(path)
         labels, counts = np.unique(mask, return_counts=True)
@@ -245,7 +226,7 @@ class SegmentationReport(Report):
         image = fit_longest_side(image)
         palette = self.palette or voc_palette(len(self.classes))
         shown = Segmentation(sample.pred_sem_seg.data[0].cpu().numpy(), self.classes, palette)
-        save_figure(draw_segmentation(image, shown.resized(image.shape[:2]), Path(sample.img_path).name), path)
+        save_figure(draw_segmentation(image, shown.resized(image.shape[:2]), title_of(sample.img_path, 1)), path)
 
 
 class ObjectReport(Report):
@@ -274,7 +255,17 @@ class ObjectReport(Report):
             heading = f'{heading}, best of {len(found.labels)}'
         panel = {heading: found.last(MAX_DRAWN)}
         palette = self.palette or voc_palette(len(self.classes) + 1)[1:]
-        save_figure(draw_objects(image, panel, self.classes, palette, Path(sample.img_path).name), path)
+        save_figure(draw_objects(image, panel, self.classes, palette, title_of(sample.img_path, 1)), path)
+
+
+def draw(report: Report, sample: DataSample, upright: bool) -> None:
+    """Write the picture of an image as the model saw it, or say why there is none."""
+    try:
+        image = read_image(sample.img_path, upright)
+    except OSError as error:  # it has changed since
+        print(f'{sample.img_path}: no picture ({error})', flush=True)
+    else:
+        report.draw(sample, image, report.args.out / numbered_name(sample.number, sample.img_path))
 
 
 def run_lengths(mask: np.ndarray) -> dict[str, Any]:
@@ -292,28 +283,37 @@ REPORTS = {'pred_score': ClassReport, 'pred_sem_seg': SegmentationReport, 'pred_
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     paths = list(files_of(args.images))
+    if args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f'--out {args.out} is a file, not a folder')
+    args.class_names = names_of(args.class_names)
     model = build_model(args)
     if hasattr(model, 'describe'):
         raise ConfigError(f'{args.config}: for re-identification use tools/analysis_tools/extract_features.py')
     classes = name_classes(model, args.class_names)
+    upright = applies_exif(pipeline_of(model))
     args.out.mkdir(parents=True, exist_ok=True)
-    report, records, broken = None, [], []
+    report, records, odd = None, [], []
+
+    def left_out(path: str, error: Exception) -> None:
+        print(f'{path}: left out ({error})', flush=True)
+        odd.append(path)
+
     try:
-        for number, sample in enumerate(predictions(model, paths, args, broken)):
+        samples = predict_sound(model, load_files(model, paths), args.batch_size, args.workers, left_out)
+        for number, sample in enumerate(samples):
             report = report or next(REPORTS[key] for key in REPORTS if key in sample)(classes, model.dataset_meta, args)
             sample.set_metainfo(dict(number=number))
             record = report.record(sample)
             print(f'{sample.img_path}: {report.line(record)}', flush=True)
             records.append(dict(image=sample.img_path, **record))
             if not args.no_pictures:
-                name = f'{number:06d}_{Path(sample.img_path).stem}.png'
-                report.draw(sample, read_image(sample.img_path), args.out / name)
+                draw(report, sample, upright)
     finally:  # what ends the run loses nothing of the images before
         target = args.out / 'predictions.json'
         target.write_text(json.dumps(dict(config=args.config, classes=classes, images=records), indent=1))
         print(f'{len(records)} of {len(paths)} images: {target}')
-    if broken:
-        sys.exit(f'{len(broken)} of {len(paths)} images cannot be read: {", ".join(map(str, broken))}')
+    if odd:
+        sys.exit(f'{len(odd)} of {len(paths)} images are left out: {", ".join(odd)}')
 
 
 if __name__ == '__main__':

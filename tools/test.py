@@ -40,6 +40,7 @@ from vlprompt.apis import runs
 from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, read_checkpoint
 from vlprompt.engine.phases import phase_of
 from vlprompt.engine.processes import leave_process_group
+from vlprompt.errors import ConfigError
 
 
 def main() -> None:
@@ -52,6 +53,8 @@ def main() -> None:
     cfg.start_from, cfg.load_from = None, load_from
     cfg.train_cfg = cfg.val_cfg = None  # so that no training data are needed
     cfg.resume = False
+    if args.other_classes and load_from is None:
+        raise ConfigError('--other-classes has no effect: no checkpoint is given')
     cfg.other_classes = args.other_classes or cfg.get('other_classes', False)
     tta_model = runs.use_tta(cfg) if args.tta else None
     if args.out:

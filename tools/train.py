@@ -40,20 +40,18 @@ from mmengine.config import Config
 
 from vlprompt.apis import runs
 from vlprompt.engine.processes import leave_process_group
-from vlprompt.errors import ConfigError
+from vlprompt.engine.work_dir import one_run
+from vlprompt.errors import ConfigError, Stopped
 
 
 def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     """Put the options of this tool into a config."""
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        runs.use_resume(cfg, None if args.resume == 'auto' else args.resume)
     if args.amp:
         runs.use_amp(cfg)
     if args.auto_scale_lr:
         runs.scale_lr(cfg)
-    if args.no_validate:
-        runs.without_validation(cfg)
     if args.deterministic:
         runs.use_deterministic(cfg)
 
@@ -64,14 +62,21 @@ def main() -> None:
     configs = runs.configs_by_phase(cfg, args)
     if args.resume not in (None, 'auto') and len(configs) > 1 and args.phase is None:
         raise ConfigError(f'--resume {args.resume}: resume a run of several phases with --work-dir and plain --resume')
-    for name, single in configs.items():
-        if args.phase in (None, name):
-            apply_options(single, args)
+    chosen = [single for name, single in configs.items() if args.phase in (None, name)]
+    for single in chosen:
+        apply_options(single, args)
+    if args.no_validate:
+        runs.without_validation(chosen)
     if args.test:
         runs.try_test_set(configs, args.phase)
-    runner = runs.train(configs, args.phase)
-    if args.test:
-        runs.run_test(runner, cfg.work_dir)
+    try:
+        with one_run(cfg.work_dir):  # nobody else trains there until its test is done
+            runner = runs.train(configs, args.phase)
+            if args.test:
+                runs.run_test(runner, cfg.work_dir)
+    except Stopped as stopped:
+        leave_process_group(stopped.exit_code)
+        raise
     leave_process_group()
 
 

@@ -24,3 +24,10 @@ def enumerate_names(names: Iterable[str], limit: int = 8) -> str:
     names = list(names)
     shown = ', '.join(map(str, names[:limit]))
     return shown if len(names) <= limit else f'{shown} and {len(names) - limit} more'
+
+
+def printable(text: str) -> str:
+    r"""The text with escapes such as ``\udce4`` for what cannot be printed: control characters, and bytes of file names
+    that are not UTF-8.
+    """
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)

@@ -10,10 +10,13 @@ default_hooks = dict(
     progress=dict(type='vlprompt.ProgressHook'),
     start_from_features=dict(type='vlprompt.StartFromFeaturesHook', images_per_class=100),
     iteration_seed=dict(type='vlprompt.IterationSeedHook'),
+    # Ends a training whose loss, gradient or weights are NaN or infinite; skip: so many batches are left out instead.
+    non_finite=dict(type='vlprompt.NonFiniteHook', skip=0),
+    resuming=dict(type='vlprompt.ResumeHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The newest checkpoint only; official recipes test the last epoch.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
+    checkpoint=dict(type='vlprompt.CheckpointHook', interval=1, max_keep_ckpts=1),
 )
 
 log_processor = dict(

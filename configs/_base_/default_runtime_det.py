@@ -6,7 +6,6 @@ custom_imports = dict(imports=['vlprompt.models.detectors', 'vlprompt.datasets.d
 
 default_hooks = dict(
     logger=dict(interval=50),
-    visualization=dict(type='DetVisualizationHook'),
     num_classes=dict(type='NumClassCheckHook'),  # of baselines, whose heads say it themselves
 )
 log_processor = dict(window_size=50)

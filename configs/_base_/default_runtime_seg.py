@@ -7,7 +7,6 @@ custom_imports = dict(imports=['vlprompt.models.segmentors', 'vlprompt.datasets.
 default_hooks = dict(
     logger=dict(interval=50, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=8000),
-    visualization=dict(type='SegVisualizationHook'),
 )
 log_processor = dict(window_size=50, by_epoch=False)
 visualizer = dict(type='SegLocalVisualizer', name='visualizer')

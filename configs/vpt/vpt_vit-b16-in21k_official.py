@@ -14,7 +14,7 @@ model = dict(
     head=dict(dropout=0.0, init='vpt'),
 )
 train_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeShorterSide', size=256, interpolation='bilinear'),
     dict(type='vlprompt.PaddedRandomCrop', size=(224, 224), padding=0),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import resource
@@ -114,6 +115,9 @@ def _child(folder: Path, tool: str, arguments: list[str]) -> None:
         with open(folder / 'output', 'wb') as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
+        sys.stdout, sys.stderr = (  # not those of pytest
+            io.TextIOWrapper(io.FileIO(fd, 'w', closefd=False), line_buffering=True) for fd in (1, 2)
+        )
         signal.alarm(SECONDS)
         used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY,) * 2)

@@ -98,8 +98,8 @@ for _name, (_change, _refused) in (
     add('checkpoints, test', _name, _test, rf'(epoch_1\.pth|checkpoint).*{_refused}|{_refused}.*epoch_1')
 
 RESUME = {
-    'without an epoch': (content(lambda c: c['meta'].pop('epoch') and None), 'epoch'),
-    'without an optimizer': (content(lambda c: c.pop('optimizer') and None), 'optimizer'),
+    'without an epoch': (content(lambda c: c['meta'].pop('epoch')), 'how far its training was'),
+    'without an optimizer': (content(lambda c: c.pop('optimizer')), 'no state of an optimizer'),
     'another seed': (content(lambda c: c['meta'].update(seed=7)), '--seed 7'),
     'another optimizer': (
         content(

@@ -74,7 +74,7 @@ CSV = {
     ),
     'CSV with an unknown class': (
         csv(changed(1, 'train/apple/1.png', 'aple', 'train')),
-        r"images\.csv:3: label 'aple' is not one",
+        r"3 classes, the data 4 \(only in the data: 'aple'\)",
         None,
     ),
     'CSV with a number beyond the classes': (
@@ -84,10 +84,14 @@ CSV = {
     ),
     'CSV with a negative number': (
         csv(changed(1, 'train/apple/1.png', '-1', 'train')),
-        r"images\.csv:3: label '-1'",
+        r"3 classes, the data 4 \(only in the data: '-1'\)",
         None,
     ),
-    'CSV with a raised two': (csv(changed(1, 'train/apple/1.png', '²', 'train')), r"images\.csv:3: label '²'", None),
+    'CSV with a raised two': (
+        csv(changed(1, 'train/apple/1.png', '²', 'train')),
+        r"only in the data: '²'",
+        None,
+    ),
     'CSV with a path twice': (csv([*ROWS, ROWS[0]]), r'lists .*0\.png.* twice', None),
     'CSV with a missing image': (
         csv(changed(1, 'train/apple/9.png', 'apple', 'train')),
@@ -101,7 +105,7 @@ CSV = {
     'CSV without test images': (csv([row for row in ROWS if row[2] == 'train']), None, RIGHT),
     'CSV without a class in training': (
         csv([row for row in ROWS if row[1:] != ('cup', 'train')]),
-        r"no image of class 'cup'",
+        r"3 classes, the data 2 \(only in the model: 'cup'\)",
         None,
     ),
 }
@@ -127,8 +131,8 @@ for _name, (_content, _refused, _says) in TXT.items():
 JSON = {
     'JSON as it should be': (split_json(), None, RIGHT),
     'JSON with a byte order mark': ('\ufeff' + split_json(), None, RIGHT),
-    'JSON that ends early': (split_json()[:-20], r'split\.json: not valid JSON', None),
-    'JSON that is empty': ('', r'split\.json: not valid JSON', None),
+    'JSON that ends early': (split_json()[:-20], r'split\.json:1: not valid JSON', None),
+    'JSON that is empty': ('', r'split\.json:1: not valid JSON', None),
     'JSON with other keys': ('{"training": []}', r'split\.json: expected an object with the keys train', None),
     'JSON that is a list': ('[1, 2]', r'split\.json: expected an object', None),
     'JSON with empty splits': ('{"train": [], "test": []}', r'split\.json: all splits are empty', None),
@@ -183,7 +187,7 @@ for _name, (_content, _refused, _says) in JSON.items():
     add('split files', _name, _make, _refused, _says)
 
 
-# --------------------------------------------------------------------------------------------------------------- folders
+# ---------------------------------------------------------------------------------------------------------- folders
 
 
 def folders(name: str, change, refused: str | None, says: str | None = None, test: bool = False) -> None:
@@ -213,7 +217,7 @@ def _same_image(data):
     (data / 'test/apple/0.png').write_bytes((data / 'train/apple/0.png').read_bytes())
 
 
-folders('as they should be', lambda data: None, None, r'train: 12 images of 3 classes \(4 to 4 each\)')
+folders('as they should be', lambda data: None, None, r'train: 12 images of 3 classes \(4 to 4 each, 4 shots\)')
 folders('a class without images', lambda data: _remove(data / 'train/cup'), "no image of class 'cup'")
 folders(
     'another class in the test',
@@ -262,7 +266,7 @@ def _(folder):
     return train(folder, f'model.class_names={folder}/names.txt')
 
 
-@case('class names', 'a name twice', refused='apple')
+@case('class names', 'a name twice', says=r"Class names follow .* 1 of 3 differ \('apple' -> 'boat'\)")
 def _(folder):
     project(folder)
     (folder / 'names.txt').write_bytes(b'apple\napple\ncup')

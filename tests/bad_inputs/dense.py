@@ -79,7 +79,7 @@ def _foreign(root):
 
 def _palette(root):
     image = Image.fromarray(mask(root), 'P')
-    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0] + [0] * (3 * 253))
     image.save(root / 'masks/train/0.png')
 
 
@@ -154,7 +154,9 @@ def write_coco(root, change=lambda content: None) -> None:
         file.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def coco(name, change, refused, says=None) -> None:
+def coco(name, change, refused, says=None, problem=None) -> None:
+    """A case of an annotation file; ``problem``: what the checker calls a problem although it can be trained on."""
+
     def make(folder):
         write_coco(folder / 'mine', change)
         config = [
@@ -179,8 +181,8 @@ def coco(name, change, refused, says=None) -> None:
         'COCO, check_dataset',
         name,
         check,
-        refused and f'PROBLEM: .*({refused})|check_dataset.*({refused})',
-        None if refused else '0 problems',
+        (refused or problem) and f'PROBLEM: .*({refused or problem})|check_dataset.*({refused or problem})',
+        None if refused or problem else '0 problems',
     )
 
 
@@ -195,7 +197,7 @@ def _copies(content):
 def _corners(content):
     for annotation in content['annotations']:
         x, y, w, h = annotation['bbox']
-        annotation['bbox'] = [x + 30, y + 30, x + 30 + w, y + 30 + h]
+        annotation['bbox'] = [x + 20, y + 20, x + 20 + w, y + 20 + h]
 
 
 coco('as it should be', lambda content: None, None, TRAINED)
@@ -204,7 +206,7 @@ coco('a negative box', box(4, 8, -16, 16), 'annotation 10: its bbox .* is empty'
 coco('three numbers', box(4, 8, 16), 'annotation 10: its bbox')
 coco('text in a box', box(4, 8, '16', 16), 'annotation 10: its bbox')
 coco('a box outside', box(100, 8, 16, 16), 'annotation 10: its bbox .* outside')
-coco('x1, y1, x2, y2', _corners, None, 'x1, y1, x2, y2')
+coco('x1, y1, x2, y2', _corners, None, 'x1, y1, x2, y2', problem='x1, y1, x2, y2')
 coco('an unknown image', lambda content: content['annotations'][0].update(image_id=9), 'there is no image 9')
 coco('an unknown category', lambda content: content['annotations'][0].update(category_id=9), 'there is no category 9')
 coco(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-
 from tests.bad_inputs.case import case
 from tests.bad_inputs.few_shot import project, train
 
 
-@case('runs', 'the work dir is a file', refused=r'run')
+@case('runs', 'the work dir is a file', refused=r'/run is a file where a folder is needed: choose another folder')
 def _(folder):
     project(folder)
     (folder / 'run').write_text('here')
     return train(folder)
 
 
-@case('runs', 'the work dir cannot be written', refused=r'run|proc')
+@case('runs', 'the work dir cannot be written', refused=r'^(FileNotFoundError|PermissionError): .*/proc/run')
 def _(folder):
     project(folder)
     return [*train(folder)[:2], '--work-dir', '/proc/run']

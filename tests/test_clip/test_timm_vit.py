@@ -1,12 +1,15 @@
 """timm's vision transformers: same weights, same features and gradients; prompts as keys and values only."""
 
+import numpy as np
 import pytest
 import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer as TimmViT
 
+from vlprompt.clip import timm_vit as timm_module
 from vlprompt.clip.timm_vit import build_timm_vit, from_timm_names
 from vlprompt.clip.visual_prompts import PromptChoice, run_blocks
+from vlprompt.errors import CheckpointError
 
 SHAPE = dict(width=64, layers=3, heads=2, patch_size=16, image_size=64)
 
@@ -112,8 +115,79 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
 
     create_model = timm.create_model
     monkeypatch.setattr(timm, 'create_model', unreachable)
+    monkeypatch.setattr(timm_module, 'require_hub', lambda: None)
     with pytest.raises(FileNotFoundError, match=r'huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k .*no route'):
         build_timm_vit('vit_tiny_patch16_224.augreg_in21k', weights='pretrained')
+
+
+def test_a_cached_file_needs_no_network(monkeypatch, tmp_path):
+    """Its tensors are given to timm, which treats them as those of a download."""
+    name, create_model = 'vit_tiny_patch16_224.augreg_in21k', timm.create_model
+    expected = create_model(name, num_classes=0).state_dict()
+    torch.save(expected, tmp_path / 'model.bin')
+    monkeypatch.setattr(timm_module, 'hub_file', lambda repository, *names: tmp_path / 'model.bin')
+    monkeypatch.setattr(timm_module, 'require_hub', lambda: pytest.fail('no network is needed'))
+    visual, source = build_timm_vit(name, weights='pretrained')
+    assert source.name == f'timm:{name}'
+    assert torch.equal(visual.state_dict()['class_embedding'], expected['cls_token'].reshape(-1))
+
+
+def google_arrays(model):
+    """The arrays of a plain ViT of timm as Google's ``.npz`` files name and shape them; as many as timm reads."""
+    state = {name: value.double().numpy() for name, value in model.state_dict().items()}
+    width, heads = state['cls_token'].shape[-1], model.blocks[0].attn.num_heads
+    arrays = {
+        'embedding/kernel': state['patch_embed.proj.weight'].transpose(2, 3, 1, 0),
+        'embedding/bias': state['patch_embed.proj.bias'],
+        'cls': state['cls_token'],
+        'Transformer/posembed_input/pos_embedding': state['pos_embed'],
+        'Transformer/encoder_norm/scale': state['norm.weight'],
+        'Transformer/encoder_norm/bias': state['norm.bias'],
+    }
+    for i in range(len(model.blocks)):
+        ours, theirs = f'blocks.{i}.', f'Transformer/encoderblock_{i}/'
+        for norm, number in (('norm1', 0), ('norm2', 2)):
+            arrays[f'{theirs}LayerNorm_{number}/scale'] = state[f'{ours}{norm}.weight']
+            arrays[f'{theirs}LayerNorm_{number}/bias'] = state[f'{ours}{norm}.bias']
+        attention = f'{theirs}MultiHeadDotProductAttention_1/'
+        for j, part in enumerate(('query', 'key', 'value')):
+            rows = slice(j * width, (j + 1) * width)
+            arrays[f'{attention}{part}/kernel'] = state[f'{ours}attn.qkv.weight'][rows].T.reshape(width, heads, -1)
+            arrays[f'{attention}{part}/bias'] = state[f'{ours}attn.qkv.bias'][rows].reshape(heads, -1)
+        arrays[f'{attention}out/kernel'] = state[f'{ours}attn.proj.weight'].T.reshape(heads, -1, width)
+        arrays[f'{attention}out/bias'] = state[f'{ours}attn.proj.bias']
+        for j, layer in enumerate(('mlp.fc1', 'mlp.fc2')):
+            arrays[f'{theirs}MlpBlock_3/Dense_{j}/kernel'] = state[f'{ours}{layer}.weight'].T
+            arrays[f'{theirs}MlpBlock_3/Dense_{j}/bias'] = state[f'{ours}{layer}.bias']
+    return arrays
+
+
+@pytest.mark.parametrize('kind', ['npz', 'cached'])
+def test_what_timm_reads_itself_is_sound(monkeypatch, tmp_path, kind):
+    """A damaged file is named, and tensors that are not finite are no weights."""
+    name = 'vit_tiny_patch16_224.augreg_in21k'
+    model = timm.create_model(name, num_classes=0)
+    path = tmp_path / ('vit.npz' if kind == 'npz' else 'model.bin')
+    monkeypatch.setattr(timm_module, 'hub_file', lambda repository, *names: path)
+
+    def write():
+        np.savez(path, **google_arrays(model)) if kind == 'npz' else torch.save(model.state_dict(), path)
+
+    def build():
+        return build_timm_vit(name, weights=path if kind == 'npz' else 'pretrained')[0]
+
+    write()
+    assert torch.equal(build().state_dict()['class_embedding'], model.cls_token.detach().reshape(-1))
+    with torch.no_grad():
+        model.blocks[3].mlp.fc1.weight[0, 0] = torch.nan
+    write()
+    with pytest.raises(
+        CheckpointError, match=rf'{path}: 1 tensors hold NaN or infinity \(.*blocks\.3\.mlp\.fc1\.weight'
+    ):
+        build()
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(CheckpointError, match=rf'{path}'):
+        build()
 
 
 class TestPromptsAsKeysAndValues:

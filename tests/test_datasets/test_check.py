@@ -7,7 +7,7 @@ import pytest
 from data_trees import CLASSES, make_split_json, make_tree
 
 from vlprompt.datasets.build_reader import build_classification_reader
-from vlprompt.datasets.classification.check import check_dataset
+from vlprompt.datasets.checks.report import check_reader
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters' / 'check_dataset.py'
 
@@ -22,9 +22,10 @@ def tool():
 
 def test_all_is_well(tmp_path, tool, capsys):
     make_split_json(tmp_path / 'split.json', tmp_path)
-    report = check_dataset(build_classification_reader(tmp_path, ann_file='split.json'))
+    report = check_reader(build_classification_reader(tmp_path, ann_file='split.json'))
     assert report.problems == []
-    assert {split: count.total() for split, count in report.counts.items()} == dict(train=12, val=9, test=6)
+    assert {part.name: len(part.paths) for part in report.facts.parts} == dict(train=12, val=9, test=6)
+    assert report.facts.lines[0] == 'train: 12 images of 3 classes (4 to 4 each)'
     assert tool.main(['--data-root', str(tmp_path), '--ann-file', 'split.json']) == 0
     out = capsys.readouterr().out
     assert f'    2  {CLASSES[2]}          4         3         2' in out
@@ -47,8 +48,8 @@ def test_every_problem_is_listed_by_name(tmp_path, tool, capsys):
     for text in (
         f'missing: {tmp_path / train[0]}',
         f'unreadable: {tmp_path / train[1]}: ',
-        f'leak: {test[0]} in test is the same file as {train[2]} in train',
-        f'leak: {train[4]} is in train and in test',
+        f'leak: 1 image of test is in train too (the same bytes): {test[0]} = {train[2]}',
+        f'leak: 1 image of test is in train too (the same path): {train[4]}',
         f"{content['val'][0][0]!r}: label 1 ('first_class') is not one of the 3 classes",
     ):
         assert any(text in problem for problem in problems), text
@@ -56,9 +57,9 @@ def test_every_problem_is_listed_by_name(tmp_path, tool, capsys):
 
 def test_label_gaps_and_missing_files_are_problems(tmp_path):
     (tmp_path / 'split.json').write_text(json.dumps({'train': [['a.jpg', 0, 'a'], ['b.jpg', 2, 'b']]}))
-    (problem,) = check_dataset(build_classification_reader(tmp_path, ann_file='split.json')).problems
+    (problem,) = check_reader(build_classification_reader(tmp_path, ann_file='split.json')).problems
     assert '1 never occur' in problem
-    (problem,) = check_dataset(build_classification_reader(tmp_path, dataset='dtd')).problems
+    (problem,) = check_reader(build_classification_reader(tmp_path, dataset='dtd')).problems
     assert 'split_zhou_DescribableTextures.json does not exist' in problem
 
 
@@ -73,9 +74,7 @@ def test_a_config_names_its_data(tmp_path, tool, capsys):
     )
     assert tool.main([str(config)]) == 1
     out = capsys.readouterr().out
-    assert 'imagenet: 3 classes' in out
-    assert 'imagenet-adversarial: 3 classes' in out
-    assert (
-        'n00000001/0.JPEG in test is the same file as images/train/n00000001/0.JPEG in train'
-        not in out.split('imagenet-adversarial')[1]
-    )
+    imagenet, adversarial = out.split(f'{tmp_path / "imagenet-adversarial"}\n')
+    assert imagenet.startswith(f'{tmp_path / "imagenet"}\n')
+    assert 'images/val/n00000001/0.JPEG = images/train/n00000001/0.JPEG' in imagenet
+    assert 'leak' not in adversarial  # nothing is compared across sources

@@ -98,7 +98,7 @@ def samples(found):
     for image_id, objects in found:
         boxes = torch.tensor(np.array([b for _, b, _ in objects]), dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        masks = np.stack([box_mask(b) for _, b, _ in objects]).astype(bool)
+        masks = np.array([box_mask(b) for _, b, _ in objects]).astype(bool).reshape(-1, SIDE, SIDE)
         predicted = InstanceData(
             bboxes=boxes,
             scores=torch.tensor([s for *_, s in objects]),
@@ -134,6 +134,21 @@ def test_ap_is_pycocotools(folder, kind):
     expected = {f'coco/{kind}_{name}': round(float(v), 3) for name, v in zip(names, evaluation.stats[:6], strict=True)}
     assert ours == pytest.approx(expected, abs=1e-9)
     assert 0.1 < ours[f'coco/{kind}_mAP'] < 0.9
+
+
+@pytest.mark.parametrize('from_file', [False, True])
+def test_nothing_found_is_ap_0(folder, from_file):
+    """Where pycocotools fails and mmdet reports no AP; sizes without objects keep pycocotools' -1."""
+    MMLogger.get_instance('test_ap')
+    with contextlib.redirect_stdout(io.StringIO()):
+        source = dict(ann_file=str(folder / 'train.json')) if from_file else {}
+        metric = CocoInstancesMetric(metric=['bbox', 'segm'], classwise=True, **source)
+        metric.dataset_meta = dataset(folder).metainfo
+        metric.process({}, list(samples([(image, []) for image, _ in detections(folder)])))
+        found = metric.evaluate(8)
+    assert {found[f'coco/{kind}_{name}'] for kind in ('bbox', 'segm') for name in ('mAP', 'mAP_50', 'mAP_s')} == {0.0}
+    assert found['coco/bbox_mAP_l'] == -1.0
+    assert [found[f'coco/{name}_precision'] for name in CLASSES] == [0, 0, 0]
 
 
 def test_labels_follow_the_file_or_the_config(folder):
@@ -216,3 +231,11 @@ def test_data_of_which_nothing_is_left(folder, tmp_path):
     options = variant(folder, tmp_path / 'a.json', lambda a: a.update(category_id=IDS['cat']))
     with pytest.raises(CocoError, match=r'leaves none of 8 images: .* of the classes bird'):
         dataset(folder, classes=['bird'], **options)
+
+
+def test_images_that_are_filtered_out_are_counted(folder):
+    data = dataset(folder, test_mode=False, filter_cfg=dict(filter_empty_gt=True, min_size=SIDE))
+    (note,) = data.notes()
+    assert note.startswith(f"{folder}/train.json: images without an object, or smaller than filter_cfg={{'filter_empty")
+    assert note.endswith('are left out: 2')
+    assert dataset(folder).notes() == []

@@ -165,7 +165,7 @@ def test_broken_images_take_their_annotations_with_them(change, message, write):
 @pytest.mark.parametrize(
     ('data', 'message'),
     [
-        ('{"images": [', 'is no JSON file'),
+        ('{"images": [', 'not valid JSON'),
         ('[]', 'no list "images"'),
         (dict(images=[], annotations=[]), 'no list "categories"'),
         (dict(content(), categories=[dict(id=1)]), 'category at position 0'),
@@ -189,3 +189,14 @@ def test_wrong_arguments(write, tmp_path):
         read_coco(tmp_path / 'none.json')
     with pytest.raises(ValueError, match='broken must be one of'):
         read_coco(**source, broken='drop')
+
+
+@pytest.mark.parametrize('broken', ['error', 'skip'])
+def test_several_entries_of_one_file_are_an_error_that_is_never_skipped(tmp_path, broken):
+    names = ['a.png', 'b.png', 'x/../a.png', './b.png', 'c.png', 'a.png']
+    images = [dict(id=i + 1, file_name=name, width=9, height=9) for i, name in enumerate(names)]
+    file = tmp_path / 'a.json'
+    file.write_text(json.dumps(dict(images=images, annotations=[], categories=[dict(id=1, name='cat')])))
+    message = r"a\.json: images 1, 3 and 6 are the same file 'a\.png', and so are the entries of 1 more files\. Give"
+    with pytest.raises(CocoError, match=message):
+        read_coco(file, broken=broken)

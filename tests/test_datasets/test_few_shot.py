@@ -112,3 +112,11 @@ def test_a_long_tailed_text_list(realdata):
     root = realdata / 'cifar100_lt_if50'
     train = FewShotDataset(str(root), ann_file='{split}.txt', classes='classnames.txt')
     assert (len(train), max(train.class_counts), min(train.class_counts)) == (3795, 150, 3)
+
+
+@pytest.mark.parametrize('shots', [None, 2])
+def test_an_unknown_split_is_an_error(tmp_path, shots):
+    """It must not draw from another one, such as the validation split."""
+    make_split_json(tmp_path / 'split.json', tmp_path)
+    with pytest.raises(ValueError, match="split must be one of train, val, test; got 'trian'"):
+        FewShotDataset(str(tmp_path), ann_file='split.json', split='trian', shots=shots)

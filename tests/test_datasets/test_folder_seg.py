@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import DefaultScope
+from mmseg.evaluation import IoUMetric
 from PIL import Image
 
-from vlprompt.datasets import LoadImageFile
+from vlprompt.datasets import LoadImageFile, SeededDataset
 from vlprompt.datasets.dense.folder_seg import FolderSegDataset, LoadMask
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.engine import load_config
+from vlprompt.registry import DATASETS
 
 NAMES = ['background', 'cat', 'dog']
 PIPELINE = [dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask'), dict(type='PackSegInputs')]
@@ -157,3 +161,88 @@ def test_camvid(realdata):
     assert len(data) == 80
     assert data.metainfo['classes'][:2] == ['sky', 'building']
     assert data[0]['inputs'].shape == (3, 240, 320)
+
+
+def test_zero_may_be_unlabelled(root, mask):
+    """Masks as in ADE20K: classes count from 1; what is predicted and measured counts from 0."""
+    shifted = np.where(mask == 255, 0, mask + 1).astype(np.uint8)
+    shifted[5, 5] = 255
+    for name in ('train/b', 'train/in/a', 'val/c'):
+        write(root, f'masks/{name}.png', shifted)
+    expected = mask.copy()
+    expected[5, 5] = 255
+    data = FolderSegDataset(str(root), split='val', reduce_zero_label=True, pipeline=PIPELINE)
+    truth = data[0]['data_samples'].gt_sem_seg.data
+    assert np.array_equal(truth[0], expected)
+    assert data.metainfo['classes'] == NAMES
+    assert data.metainfo['palette'] == voc_palette(4)[1:], 'the colours of the ids in the files'
+
+    metric = IoUMetric(iou_metrics=['mIoU'])
+    metric.dataset_meta = data.metainfo
+    for wrong in (0, 1):
+        prediction = truth.clone()
+        prediction[truth == 255] = 0
+        prediction[0, 0, 1:4] = torch.where(torch.tensor(wrong) == 1, 2, prediction[0, 0, 1:4])
+        sample = dict(pred_sem_seg=dict(data=prediction), gt_sem_seg=dict(data=truth), img_path='c.jpg')
+        metric.process({}, [sample])
+        measured = metric.evaluate(size=1)
+        right = (prediction == truth).sum() / (truth != 255).sum()
+        assert measured['aAcc'] == pytest.approx(100 * float(right), abs=0.01)
+        assert (measured['mIoU'] == 100) == (wrong == 0)
+
+
+def test_ids_that_count_from_1_are_told(root, mask):
+    hint = 'If 0 is unlabelled and the classes are 1 to K, set reduce_zero_label=True in the datasets'
+    for unlabelled in (0, 1):
+        write(root, 'masks/val/c.png', np.where(mask == 255, unlabelled, mask + 1).astype(np.uint8))
+        with pytest.raises(
+            ValueError, match=rf'c\.png holds the ids 3, but there are 3 classes: ids are 0 to 2.*{hint}'
+        ):
+            FolderSegDataset(str(root), split='val', pipeline=PIPELINE)[0]
+    write(root, 'masks/val/c.png', np.where(mask == 2, 4, mask).astype(np.uint8))
+    with pytest.raises(ValueError, match=r'holds the ids 4, .* and 255 where nothing is labelled$'):
+        FolderSegDataset(str(root), split='val', pipeline=PIPELINE)[0]
+    with pytest.raises(ValueError, match=r'ids 4, .* ids are 1 to 3, and 0 or 255 where nothing is labelled$'):
+        FolderSegDataset(str(root), split='val', reduce_zero_label=True, pipeline=PIPELINE)[0]
+    with pytest.raises(
+        ValueError, match=r"ignore_index=0 is the id of class 'background'.* set reduce_zero_label=True$"
+    ):
+        FolderSegDataset(str(root), ignore_index=0)
+    with pytest.raises(ValueError, match=r"ignore_index=3 is the id of class 'dog'; .* 0 or 4 to 255$"):
+        FolderSegDataset(str(root), reduce_zero_label=True, ignore_index=3)
+    assert len(FolderSegDataset(str(root), reduce_zero_label=True, ignore_index=0)) == 2
+
+
+def test_one_option_of_the_config_sets_it_everywhere(root, mask):
+    write(root, 'masks/val/c.png', np.where(mask == 255, 0, mask + 1).astype(np.uint8))
+    options = dict(dataset='seg_folder', data_root=str(root), reduce_zero_label=True)
+    cfg = load_config('denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128', options)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataset = loader.dataset.get('dataset', loader.dataset)
+        assert dataset.reduce_zero_label is True
+    sample = DATASETS.build(cfg.test_dataloader.dataset)[0]['data_samples']
+    assert set(np.unique(sample.gt_sem_seg.data)) == {0, 1, 2, 255}
+
+
+def test_an_image_that_cannot_be_resized_is_named(root):
+    write(root, 'images/val/c.jpg', np.zeros((1, 3000, 3), np.uint8))
+    write(root, 'masks/val/c.png', np.zeros((1, 3000), np.uint8))
+    pipeline = [PIPELINE[0], dict(type='Resize', scale=(512, 128), keep_ratio=True), *PIPELINE[1:]]
+    dataset = FolderSegDataset(str(root), split='val', pipeline=pipeline)
+    for reader in (dataset, SeededDataset(dataset)):
+        with pytest.raises(ValueError, match=rf'^image {root}/images/val/c\.jpg: '):
+            reader[0]
+
+
+def test_files_that_are_left_out_are_counted(root, mask):
+    assert FolderSegDataset(str(root)).notes() == []
+    write(root, 'masks/train/in/z.png', mask)
+    for name in ('a.heic', 'in/b.heic', 'notes.txt', '.hidden.heic'):
+        (root / 'images/train' / name).touch()
+    write(root, 'images/train/.checkpoints/b.jpg', np.full((6, 8, 3), 90, np.uint8))
+    data = FolderSegDataset(str(root))
+    assert data.notes() == [
+        f'{root}/images/train: 2 files .heic are left out',
+        f'{root}/masks/train: masks without an image are left out: 1, the first is in/z.png',
+    ]
+    assert len(data) == 2

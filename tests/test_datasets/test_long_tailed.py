@@ -9,6 +9,7 @@ import pytest
 from data_trees import save_image
 
 from tools.dataset_converters import check_dataset, unpack_cifar100
+from vlprompt.apis.command_line import call
 from vlprompt.clip.classnames import imagenet_wnids, resolve_class_names
 from vlprompt.datasets import LongTailedDataset, presets
 from vlprompt.datasets.classification.readers.imbalanced import exponential_counts, keep_images
@@ -255,6 +256,34 @@ def archive(tmp_path):
     return file, pixels
 
 
+def _truncate(file, folder):
+    file.write_bytes(file.read_bytes()[:-2000])
+    return file
+
+
+def _no_archive(file, folder):
+    file.write_text('404: not found')
+    return file
+
+
+def _damage(file, folder):
+    (folder / 'train').write_bytes((folder / 'train').read_bytes()[:50])
+    return folder
+
+
+def _of_cifar10(file, folder):
+    (folder / 'meta').write_bytes(pickle.dumps(dict(label_names=['cat'])))
+    return folder
+
+
+@pytest.mark.parametrize('spoil', [_truncate, _no_archive, _damage, _of_cifar10])
+def test_a_file_that_is_not_the_archive_ends_in_one_message(archive, tmp_path, spoil):
+    source = spoil(archive[0], tmp_path / 'cifar-100-python')
+    with pytest.raises(SystemExit, match=f'^DataError: {source} is damaged or not the archive of CIFAR-100: .+$'):
+        call(lambda: unpack_cifar100.main([str(source), '--out', str(tmp_path / 'cifar100')]))
+    assert not (tmp_path / 'cifar100').exists()
+
+
 def test_the_archive_becomes_a_long_tailed_dataset(archive, tmp_path, capsys):
     file, pixels = archive
     unpack_cifar100.main([str(file), '--out', str(tmp_path / 'cifar100')])
@@ -307,7 +336,7 @@ def test_check_dataset_describes_the_tail(tmp_path, capsys):
     assert 'note: training images per class: 3 to 1, imbalance ratio 3' in out
     assert 'note: classes by training images, convention lpt: 0 many, 0 medium, 2 few' in out
     assert f'PROBLEM: missing: {tmp_path}/train/cat/0.jpg' in out
-    assert 'leak: test/cat/9.jpg in test is the same file as train/cat/1.jpg in train' in out
+    assert 'leak: 1 image of test is in train too (the same bytes): test/cat/9.jpg = train/cat/1.jpg' in out
     assert out.endswith('2 problems\n')
 
 

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 from data_trees import CLASSES, save_image
@@ -44,7 +45,7 @@ def test_inconsistent_json_is_an_error_that_names_the_place(tmp_path, change, sp
 
 
 def test_json_syntax_error_names_the_line(tmp_path):
-    with pytest.raises(ValueError, match=r'split\.json: not valid JSON: .*line 2'):
+    with pytest.raises(ValueError, match=r'split\.json:2: not valid JSON: '):
         read_json(tmp_path, '{"train":\n oops}')
 
 
@@ -162,3 +163,42 @@ def test_missing_benchmark_files_say_what_goes_where(tmp_path, dataset):
     with pytest.raises(FileNotFoundError, match=r'does not exist\. .*(CoOp|official archive|generate_world)') as error:
         build_reader(tmp_path, dataset=dataset).read('test')
     assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize('imbalance', [None, 2])
+def test_a_huge_label_takes_no_room(tmp_path, imbalance):
+    (tmp_path / 'split.json').write_text(json.dumps({'train': [['a.jpg', 0, 'a'], ['b.jpg', 10**12, 'b']]}))
+    tracemalloc.start()
+    reader = build_reader(tmp_path, ann_file='split.json', imbalance=imbalance, task='long_tailed')
+    message = r'labels run up to 1000000000000 but 1, 2, 3, 4, 5 and 999999999994 more never occur'
+    with pytest.raises(ValueError, match=message):
+        reader.read('train')
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+def test_images_in_sub_folders_of_a_class_are_read(tmp_path):
+    """Like torchvision's ImageFolder; the order of files directly in a class stays that of their names."""
+    for name in ('b.jpg', 'a.JPG', 'web.jfif', 'x.avif', 'more/deep/c.png', 'a/z.webp', 'note.txt', '.ipynb/d.png'):
+        path = tmp_path / 'train/cat' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / 'train/cat/loop').symlink_to(tmp_path / 'train/cat')
+    items = build_reader(tmp_path).read('train')
+    names = ['a.JPG', 'a/z.webp', 'b.jpg', 'more/deep/c.png', 'web.jfif', 'x.avif']
+    assert sorted(item.path.removeprefix('train/cat/') for item in items) == names
+
+
+def test_a_class_of_other_files_only_says_what_there_is(tmp_path):
+    (tmp_path / 'train/cat').mkdir(parents=True)
+    for name in ('a.heic', 'b.heic', 'c'):
+        (tmp_path / 'train/cat' / name).touch()
+    with pytest.raises(ValueError, match=r"no image of class 'cat', only 2 files \.heic and 1 file without suffix"):
+        build_reader(tmp_path).read('train')
+
+
+def test_one_image_under_two_spellings_is_listed_twice(tmp_path):
+    content = {'train': [['a.jpg', 0, 'a'], ['x/../a.jpg', 0, 'a']]}
+    (tmp_path / 'split.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"lists 'x/\.\./a\.jpg' twice, once as 'a\.jpg'"):
+        build_reader(tmp_path, ann_file='split.json').read('train')

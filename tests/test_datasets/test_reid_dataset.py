@@ -104,7 +104,10 @@ def test_veri_viewpoints(tmp_path):
     test = ReIDDataset(str(folder), 'veri', split='test')
     assert test.metainfo['num_views'] == 8
     assert len(test) == len(entries('query')) - 1 + len(entries('gallery')) - 1
-    assert test.reader.notes() == [f'{folder}: 1 images of query have no viewpoint and are left out']
+    assert test.notes() == [
+        f'{folder}: images without a viewpoint are left out: 1 of query',
+        f'{folder}: images of identity -1 (junk) are left out: 1 of gallery',
+    ]
     views = dict(zip(names, (number % 8 for number in range(len(names))), strict=True))
     assert all(views[Path(path).name] == view for path, view in infos(test, 'img_path', 'viewid'))
     (folder / 'keypoint_train.txt').write_text('a.jpg 1 2 9')
@@ -150,6 +153,17 @@ def test_a_table_for_each_split_with_numbers(tmp_path):
         ('path,id,camera,split\na.png,3,1,test\n', r"images.csv:2: split 'test' is not 'train', 'query' or 'gallery'"),
         ('path,id,camera,split\na.png,3,1,train\na.png,3,1,train\n', r"split 'train' lists 'a.png' twice"),
         ('path,id,camera,split\na.png,3,1,query\n', r"has no split 'train', only query"),
+        ('path,id,camera,split\na.png,-2,1,train\n', r"images.csv:2: id '-2' is neither a name nor a whole number"),
+        ('path,id,camera,split\na.png,1.0,1,train\n', r"images.csv:2: id '1.0' is neither a name nor a whole number"),
+        (f'path,id,camera,split\na.png,{"9" * 5000},1,train\n', r"images.csv:2: id: '999.* has 5000 digits"),
+        (
+            'path,id,camera,split\na.png,1,-1,train\n',
+            r"images.csv:2: camera '-1' is neither a name nor a whole number from 0 on",
+        ),
+        (
+            'path,id,camera,view,split\na.png,1,1,0.5,train\n',
+            r"images.csv:2: view '0.5' is neither a name nor a whole number",
+        ),
     ],
 )
 def test_mistakes_in_tables(tmp_path, content, message):
@@ -175,6 +189,58 @@ def test_mistakes_in_folders(tmp_path):
     (tmp_path / 'query' / '0001_c7s1.jpg').touch()
     with pytest.raises(ValueError, match=r"'query/0001_c7s1.jpg': camera 7 of a dataset with 6"):
         ReIDDataset(str(tmp_path), 'market1501', split='query')
+
+
+JUNK = {
+    'market': dict.fromkeys(
+        ('bounding_box_train/0002_c1.png', 'bounding_box_train/-1_c1.png', 'bounding_box_train/-1_c2.png'), None
+    ),
+    'csv': {'images.csv': 'path,id,camera,split\na.png,2,1,train\nb.png,-1,1,train\nc.png,-1,2,train\n'},
+    'csv of names': {'images.csv': 'path,id,camera,split\na.png,ann,1,train\nb.png,-1,1,train\nc.png,-1,2,train\n'},
+    'msmt17': {'list_train.txt': 'a_000_01_x.jpg 2\nb_000_01_x.jpg -1\nc_000_02_x.jpg -1\n', 'list_val.txt': ''},
+    'vehicleid': {'train_test_split/train_list.txt': 'a 2\nb -1\nc -1\n'},
+}
+
+
+@pytest.mark.parametrize('layout', JUNK)
+def test_junk_is_left_out_and_counted_in_every_layout(tmp_path, layout):
+    for name, content in JUNK[layout].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content or '')
+    known = dict(dataset=layout) if layout in ('msmt17', 'vehicleid') else {}
+    data = ReIDDataset(str(tmp_path), ann_file='images.csv' if 'csv' in layout else None, **known)
+    assert len(data) == data.metainfo['num_ids'] == 1
+    (note,) = data.notes()
+    assert note.endswith(': images of identity -1 (junk) are left out: 2 of train')
+
+
+@pytest.mark.parametrize(
+    ('layout', 'place'), [('market', '-2_c1.png'), ('msmt17', 'list_train.txt:2'), ('vehicleid', 'train_list.txt:2')]
+)
+def test_other_negative_identities_are_errors_in_every_layout(tmp_path, layout, place):
+    for name, content in JUNK[layout].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name.replace('-1_c1', '-2_c1')).write_text((content or '').replace('-1', '-2', 1))
+    known = dict(dataset=layout) if layout != 'market' else {}
+    with pytest.raises(ValueError, match=rf"{place}: identity '-2' is not a whole number from 0 on, or -1 for junk"):
+        ReIDDataset(str(tmp_path), **known)
+
+
+def test_images_in_folders_of_a_split_are_read_and_other_files_counted(tmp_path):
+    for name in ('0002_c1.png', 'more/0003_c2.JFIF', 'more/0003_c1.heic', 'Thumbs.db', '.0004_c1.png'):
+        path = tmp_path / 'bounding_box_train' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    data = ReIDDataset(str(tmp_path))
+    assert infos(data, 'pid', 'camid') == [(2, 0), (3, 1)]
+    assert data.notes() == [f'{tmp_path}: files .heic are left out: 1 of train']
+
+
+def test_a_camera_of_a_name_makes_no_room_for_itself(tmp_path):
+    (tmp_path / 'query').mkdir()
+    (tmp_path / 'query' / '0001_c999999999.jpg').touch()
+    with pytest.raises(ValueError, match='camera 999999999 is not a number from 1 to 10000'):
+        ReIDDataset(str(tmp_path), split='query')
 
 
 def test_contradicting_arguments(tmp_path):

@@ -16,6 +16,7 @@ from vlprompt.datasets.transforms import (
     RandomResizedCrop,
     ResizeShorterSide,
 )
+from vlprompt.errors import ImageSizeError
 
 BICUBIC = T.InterpolationMode.BICUBIC
 
@@ -51,6 +52,17 @@ def test_every_colour_mode_becomes_rgb(tmp_path, mode):
     path = tmp_path / ('a.tif' if mode == 'CMYK' else 'a.png')
     Image.new(mode, (5, 4)).save(path)
     assert run(path, LoadImage(), PackClassification())['inputs'].shape == (3, 4, 5)
+
+
+def test_a_line_of_pixels_is_named_and_not_blown_up(tmp_path):
+    for size, fails in (((1, 60_000), True), ((3000, 2), False)):
+        Image.new('L', size).save(tmp_path / 'line.png')
+        steps = LoadImage(), ResizeShorterSide(64), CenterCrop(64), PackClassification()
+        if fails:
+            with pytest.raises(ImageSizeError, match=r'line\.png is 1 x 60000 pixels, too elongated to be'):
+                run(tmp_path / 'line.png', *steps)
+        else:
+            assert run(tmp_path / 'line.png', *steps)['inputs'].shape == (3, 64, 64)
 
 
 def test_sample_rng_seeds_all_three_and_restores_them():

@@ -195,3 +195,23 @@ def test_suggestions():
     assert did_you_mean('nctx', ['prompt.n_ctx', 'lr']) == " Did you mean 'prompt.n_ctx'?"
     assert did_you_mean('zzz', ['prompt.n_ctx']) == ''
     assert enumerate_names('abcd', limit=2) == 'a, b and 2 more'
+
+
+@pytest.mark.parametrize(
+    ('files', 'message'),
+    [
+        ({'a': 'x = 1\ny = = 2\n'}, r'a.py, line 2: invalid syntax'),
+        ({'a': "_base_ = './b.py'\n", 'b': 'x = 1\ny = = 2\n'}, r'b.py, line 2: invalid syntax'),
+        ({'a': 'x = 1\ny = unknown\n'}, r"a.py, line 2: NameError: name 'unknown' is not defined"),
+        ({'a': "_base_ = './b.py'\n", 'b': 'x = 1 / 0\n'}, r'b.py, line 1: ZeroDivisionError'),
+        ({'a': "custom_imports = dict(imports=['no_such_package'])\n"}, r'a.py: ImportError: .*no_such_package'),
+        ({'a': "_base_ = './a.py'\n"}, r'a.py inherits itself'),
+        ({'a': "_base_ = './b.py'\n", 'b': "x = '\u00e9'\n"}, r'b.py is not UTF-8 text'),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_named_with_its_line(tmp_path, files, message):
+    for name, text in files.items():
+        (tmp_path / f'{name}.py').write_bytes(text.encode('latin-1'))
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(tmp_path / 'a.py')
+    assert '\n' not in str(error.value)

@@ -1,5 +1,7 @@
 """Values of the wrong type or range are errors that name the key."""
 
+import math
+
 import pytest
 
 from tests.conftest import ROOT
@@ -27,6 +29,24 @@ from vlprompt.errors import ConfigError
         ('train_dataloader.dataset.pipeline.1.scale', 3, 'a list'),
         ('param_scheduler.0.T_max', 0, 'a positive whole number or None'),
         ('auto_scale_lr.base_batch_size', True, 'a positive whole number'),
+        ('optim_wrapper.optimizer.lr', math.nan, 'a finite number, at least 0'),
+        ('optim_wrapper.optimizer.lr', math.inf, 'a finite number, at least 0'),
+        ('optim_wrapper.optimizer.momentum', math.nan, 'a finite number, at least 0'),
+        ('optim_wrapper.accumulative_counts', 0, 'a positive whole number'),
+        ('optim_wrapper.clip_grad', 5, 'a dict, such as dict(max_norm=1), or None'),
+        ('optim_wrapper.clip_grad.max_norm', -1, 'a positive number'),
+        ('default_hooks.checkpoint.interval', 0, 'a whole number other than 0'),
+        ('default_hooks.checkpoint.max_keep_ckpts', 0, 'a positive whole number, or -1 for all'),
+        ('default_hooks.checkpoint.save_best', 5, 'a metric, a list of metrics, or None'),
+        ('default_hooks.checkpoint.filename_tmpl', 'model.pth', "a name with '{}' for the epoch or iteration, or None"),
+        ('default_hooks.non_finite.skip', -1, 'a whole number, at least 0'),
+        ('train_dataloader.persistent_workers', 'yes', 'True or False'),
+        ('train_dataloader.prefetch_factor', 0, 'a positive whole number or None'),
+        ('train_dataloader.dataset.pipeline.1.size', 0, 'a positive whole number of pixels, or two'),
+        ('log_processor.window_size', 0, 'a positive whole number'),
+        ('resume', 'work_dirs/x', 'True or False'),
+        ('load_from', 5, 'a path, or None'),
+        ('log_level', 'LOUD', 'DEBUG, INFO, WARNING or ERROR'),
     ],
 )
 def test_values_of_the_wrong_type_or_range_are_errors(option, value, wanted):

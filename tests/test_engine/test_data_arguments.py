@@ -38,7 +38,7 @@ def test_names_come_from_the_folders_and_each_dataset_is_built_once(project, tmp
     runner = project.run(tmp_path, train_cfg__max_epochs=1)
     assert runner.bare_model.class_names == CLASSES
     runner.train()
-    assert built_datasets == ['train']
+    assert built_datasets == ['train', 'test'], 'the test set is compared with the training set'
     assert runner.train_loop.dataloader.dataset.metainfo['classes'] == list(CLASSES)
     saved = init_model(project.config, tmp_path / 'epoch_1.pth')
     assert saved.class_names == CLASSES

@@ -9,14 +9,16 @@ from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT
-from tests.interruption import Interrupted
+from tests.interruption import Interrupted, SignallingHook
+from tests.two_processes import in_two_processes
 from vlprompt.apis import init_model, runs
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.hooks import resuming
 from vlprompt.engine.hooks.prompt_usage import usage_statistics
 from vlprompt.engine.hooks.start_from_features import choose_per_class
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import CheckpointError, ConfigError, Stopped
 
 COUNTS = (6, 3, 2)
 CONFIG = """
@@ -113,6 +115,45 @@ def test_two_phases_in_one_go(project, tmp_path):
         init_model(project / 'lpt.py', tmp_path / 'shared/epoch_2.pth', phase='groups')
 
 
+@pytest.mark.slow
+def test_two_processes_train_as_one(project, tmp_path):
+    """Without noise and dropout: weights and logged numbers to 1e-5, and the test of five images, each counted once."""
+
+    def run(name, processes):
+        options = {
+            'model__head__dropout': 0.0,
+            'model__loss__balanced__noise': 0.0,
+            'model__loss__uniform__noise': 0.0,
+            'train_dataloader__batch_size': 4 // processes,
+        }
+        made = configs(project, tmp_path / name, **options)
+        for single in made.values():
+            single.launcher = 'none' if processes == 1 else 'pytorch'
+            single.experiment_name = f'{name} {single.phase}'
+        return runs.run_test(train_phases(made), tmp_path / name)
+
+    lists = project / 'test.txt'
+    content = lists.read_text()
+    lists.write_text('\n'.join(content.splitlines()[:5]))
+    try:
+        expected = run('one', 1)
+        assert {'lpt/keys_used', 'lpt/key_entropy', 'shot/overall'} <= set(expected)
+        for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
+            assert metrics == pytest.approx(expected, abs=1e-5)
+    finally:
+        lists.write_text(content)
+    names = ('loss', 'accuracy', 'accuracy_uniform', 'keys_used', 'key_entropy', 'stream_weight')
+    for phase in ('shared', 'groups'):
+        one, two = (state(tmp_path / name / phase / 'epoch_2.pth') for name in ('one', 'two'))
+        torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
+        logs = [next((tmp_path / name / phase).glob('*/vis_data/scalars.json')) for name in ('one', 'two')]
+        ours, theirs = ([json.loads(line) for line in log.open() if '"loss"' in line] for log in logs)
+        assert len(ours) == len(theirs) == 6
+        for first, second in zip(ours, theirs, strict=True):
+            for name in set(names) & set(first):
+                assert second[name] == pytest.approx(first[name], rel=1e-4), name
+
+
 def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):
     with pytest.raises(ConfigError, match=r"phase 'groups': .*topk=5 must be from 1 to size=4"):
         train_phases(configs(project, tmp_path, phases__groups__model__tuner__pool__topk=5))
@@ -140,6 +181,43 @@ def test_phase_2_resumes_where_it_was(project, tmp_path):
     whole, parts = (state(tmp_path / name / 'groups/epoch_2.pth') for name in ('whole', 'parts'))
     assert 'tuner.pool.mean_query' in whole
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_usage_of_both_processes_survives_a_stop_within_an_epoch(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, 'AGREEMENT', 1)  # otherwise these epochs stop at their end
+    train_phases(dict(shared=configs(project, tmp_path)['shared']))
+
+    def run(name, resume=False, interrupt=False):
+        pool = {f'phases__groups__model__tuner__pool__{key}': value for key, value in dict(center=True, topk=1).items()}
+        cfg = configs(project, tmp_path, resume=resume, train_dataloader__batch_size=2, **pool)['groups']
+        cfg.work_dir, cfg.launcher, cfg.experiment_name = str(tmp_path / name), 'pytorch', f'{name} {resume}'
+        runner = runs.build_runner(cfg)
+        if interrupt:
+            runner.register_hook(SignallingHook(iteration=4, rank=1))
+            with pytest.raises(Stopped):
+                runner.train()
+        else:
+            runner.train()
+
+    for number, arguments in enumerate(
+        (dict(name='whole'), dict(name='parts', interrupt=True), dict(name='parts', resume=True))
+    ):
+        (tmp_path / f'{number}').mkdir()
+        in_two_processes(lambda arguments=arguments: run(**arguments), tmp_path / f'{number}')
+    usages = []
+    for name in ('whole', 'parts'):
+        logs = sorted((tmp_path / name).glob('*/vis_data/scalars.json'))
+        lines = [json.loads(line) for log in logs for line in log.open()]
+        usages.append([(line['step'], line['keys_used'], line['key_entropy']) for line in lines if 'loss' in line])
+    assert [step for step, *_ in usages[0]] == [1, 2, 3, 4, 5, 6]
+    assert usages[1] == usages[0]
+    whole, parts = (
+        read_checkpoint(tmp_path / name / 'resume.pth')['message_hub']['runtime_info']['prompt_usage']
+        for name in ('whole', 'parts')
+    )
+    assert torch.equal(whole, parts)
+    assert whole.sum() == 2 * 3 * 4, 'processes, steps and images of both streams'
 
 
 def test_keys_and_centre_from_the_training_images(project, tmp_path):

@@ -1,6 +1,7 @@
 """Phases: their configs, the hand-over between them, and resuming between and inside them, against an unbroken run."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,12 +12,13 @@ from mmengine.registry import RUNNERS
 from torch import nn
 
 from tests.conftest import ROOT, free_port
-from tests.interruption import Interrupted
+from tests.interruption import Interrupted, claim_elsewhere
 from tests.tiny_project import TinyProject
 from vlprompt.apis import runs
-from vlprompt.engine import load_config
+from vlprompt.engine import load_config, phases
 from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
+from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.start_from import hand_over
 from vlprompt.errors import CheckpointError, ConfigError
 
@@ -109,6 +111,14 @@ def test_a_later_phase_must_say_what_it_takes_over():
         phase_configs(cfg)
 
 
+def test_missing_data_of_a_later_phase_stop_the_first(project, tmp_path):
+    made = configs(project, tmp_path)
+    made['second'].train_dataloader.dataset.data_root = '/nowhere'
+    with pytest.raises(FileNotFoundError, match='/nowhere'):
+        train_phases(made)
+    assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
+
+
 def test_unknown_keys_of_a_phase(project):
     with pytest.raises(ConfigError, match=r"phase 'first' of .*\n.*train_cfg.max_epoch'"):
         load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})
@@ -133,11 +143,33 @@ def test_runs_and_resumes_between_and_inside(project, tmp_path):
     train_phases(again)
     assert torch.equal(context(tmp_path / 'broken/second/epoch_3.pth'), expected)
 
+    # As if the first phase had been killed between writing its last checkpoint and removing the one before.
+    first = tmp_path / 'broken/first'
+    shutil.copy(first / 'epoch_2.pth', first / 'epoch_1.pth')
+    (first / 'last_checkpoint').write_text(str(first / 'epoch_1.pth'))
     before = (tmp_path / 'broken/second/epoch_3.pth').stat().st_mtime_ns
     runner = train_phases(configs(project, tmp_path / 'broken', resume=True))
     assert (tmp_path / 'broken/second/epoch_3.pth').stat().st_mtime_ns == before
+    assert [file.name for file in first.glob('epoch_*.pth')] == ['epoch_2.pth']
+    assert (first / 'last_checkpoint').read_text() == str(first / 'epoch_2.pth')
     runner.load_or_resume()
     assert torch.equal(runner.model.prompt.context, expected)
+
+
+def test_nobody_else_trains_in_the_folder_from_the_first_phase_to_the_last(project, tmp_path, monkeypatch):
+    folders = [tmp_path, tmp_path / 'first', tmp_path / 'second']
+    refused = []
+
+    def note(*_):
+        refused.append([bool(claim_elsewhere(folder)) for folder in folders if folder.is_dir()])
+
+    train = PromptRunner.train
+    monkeypatch.setattr(PromptRunner, 'train', lambda runner: (note(), train(runner)))
+    monkeypatch.setattr(phases, 'barrier', note)  # after each phase
+    options = dict(phases__first__train_cfg__max_epochs=1, phases__second__train_cfg__max_epochs=1)
+    train_phases(configs(project, tmp_path, **options))
+    assert refused == [[True] * 2] * 2 + [[True] * 3] * 2
+    assert not any(claim_elsewhere(folder) for folder in folders)
 
 
 def test_one_phase(project, tmp_path):

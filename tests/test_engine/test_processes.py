@@ -27,14 +27,19 @@ def test_workers_get_their_cores(monkeypatch, cores, expected):
     assert chosen == [expected], 'what the user set is obeyed'
 
 
-def test_a_run_has_its_threads_before_it_logs_anything(monkeypatch):
-    """What only writes the log changes nothing about the process."""
+def test_a_run_has_its_threads_and_its_data_before_it_logs_anything(monkeypatch):
     calls = []
     monkeypatch.setattr(runner, 'leave_cores_to_workers', lambda cfg: calls.append(('threads', cfg)))
     monkeypatch.setattr(Runner, 'setup_env', lambda self, env_cfg: calls.append(('environment', env_cfg)))
-    monkeypatch.setattr(Runner, '_log_env', lambda self, env_cfg: None)
+    logger = SimpleNamespace(info=lambda text: None, handlers=[])
+    monkeypatch.setattr(Runner, 'build_logger', lambda self: logger)
+    monkeypatch.setattr(runner, 'shorten_terminal', lambda logger: None)
+    monkeypatch.setattr(runner, 'take_package_log', lambda logger: None)
+    monkeypatch.setattr(runner, 'check_data', lambda self: calls.append(('data', self)))
+    monkeypatch.setattr(Runner, '_log_env', lambda self, env_cfg: calls.append(('log', env_cfg)))
     run = runner.PromptRunner.__new__(runner.PromptRunner)
-    run._distributed, run.cfg, run.logger = False, LOADERS, SimpleNamespace(info=lambda text: None)
+    run._distributed, run.cfg, run._train_loop = False, LOADERS, None
     run.setup_env({})
+    run.build_logger()
     run._log_env({})
-    assert calls == [('environment', {}), ('threads', LOADERS)]
+    assert calls == [('environment', {}), ('threads', LOADERS), ('data', run), ('log', {})]

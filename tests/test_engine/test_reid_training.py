@@ -1,6 +1,8 @@
 """Both phases of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -11,16 +13,19 @@ from PIL import Image
 
 from tests.conftest import MICRO, ROOT
 from tests.interruption import Interrupted
+from tests.two_processes import in_two_processes
 from vlprompt.apis import init_model, runs
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
 from vlprompt.datasets import ReIDDataset
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
-from vlprompt.engine.feature_loop import EpochOrder
+from vlprompt.engine.feature_loop import EpochOrder, FeatureDataset
 from vlprompt.engine.features import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.errors import Stopped
+from vlprompt.models.reid.prompt_learner import IdentityPromptLearner
 
 SHIPPED = ROOT / 'configs/clipreid/clipreid_micro-vit.py'
 ARCH = dict(MICRO['vit'], transformer_layers=1)
@@ -116,6 +121,56 @@ def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(p
 
 
 @pytest.mark.slow
+def test_two_processes_train_as_one(project, tmp_path):
+    """With ``model.gather``, all weights, statistics and logged losses of both phases, and the test, to 1e-5.
+
+    15 training and 9 test images are left, so that one process fills up; every image counts once.
+    """
+
+    def run(name, processes):
+        options = {
+            'model__gather': True,
+            'phases__prompts__train_dataloader__batch_size': 8 // processes,
+            'phases__finetune__train_dataloader__batch_size': 8 // processes,
+            'phases__finetune__train_dataloader__sampler': dict(batch_size=8 // processes, instances=2),
+            'phases__prompts__train_cfg__store': None,
+            'phases__finetune__train_cfg__max_epochs': 4,
+            'default_hooks__logger__interval': 1,
+        }
+        made = configs(project, tmp_path / name, **options)
+        for single in made.values():
+            single.launcher = 'none' if processes == 1 else 'pytorch'
+            single.optim_wrapper.optimizer = dict(type='SGD', lr=0.01)  # Adam would enlarge rounding errors
+            single.experiment_name = f'{name} {single.phase}'
+        runner = train_phases(made)
+        return runs.run_test(runner, tmp_path / name)
+
+    names = ('bounding_box_train/0002_c1s1_000000_00.png', 'bounding_box_test/0011_c2s1_000001_00.png')
+    removed = {project / 'data' / name: (project / 'data' / name).read_bytes() for name in names}
+    for path in removed:
+        path.unlink()
+    try:
+        expected = run('one', 1)
+        for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
+            assert metrics == pytest.approx(expected, abs=1e-5)
+    finally:
+        for path, content in removed.items():
+            path.write_bytes(content)
+    for path in ('prompts/epoch_2.pth', 'finetune/epoch_4.pth'):
+        one, two = state(tmp_path / 'one' / path), state(tmp_path / 'two' / path)
+        torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
+        ours, theirs = (losses(tmp_path / name / path) for name in ('one', 'two'))
+        assert len(ours) >= 4
+        assert theirs == pytest.approx(ours, rel=1e-4)
+
+
+def losses(checkpoint):
+    """The logged loss of every step of the run that wrote a checkpoint."""
+    (log,) = checkpoint.parent.glob('*/vis_data/scalars.json')
+    return [step['loss'] for step in map(json.loads, log.open()) if 'loss' in step]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(('phase', 'iteration'), [('prompts', 5), ('finetune', 5)])
 def test_resumes_anywhere(project, trained, tmp_path, phase, iteration):
     broken = configs(project, tmp_path)
@@ -126,6 +181,27 @@ def test_resumes_anywhere(project, trained, tmp_path, phase, iteration):
     train_phases(configs(project, tmp_path, resume=True))
     for path in ('prompts/epoch_2.pth', 'finetune/epoch_2.pth'):
         assert same(state(tmp_path / path), state(project / 'whole' / path)), path
+
+
+@pytest.mark.parametrize(('batch', 'seen'), [(1, 1), (4, 4)], ids=['between batches', 'after the last'])
+def test_a_signal_in_the_pass_over_the_images_ends_the_run_before_its_first_iteration(
+    project, tmp_path, monkeypatch, batch, seen
+):
+    passed, features = [], IdentityPromptLearner.image_features
+
+    def image_features(model, images):
+        passed.append(len(images))
+        if len(passed) == batch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return features(model, images)
+
+    monkeypatch.setattr(IdentityPromptLearner, 'image_features', image_features)
+    options = dict(phases__prompts__train_cfg__store=str(tmp_path / 'store'))
+    with pytest.raises(Stopped, match='Interrupted by SIGTERM before the first iteration') as stopped:
+        train_phases(configs(project, tmp_path / 'run', **options))
+    assert stopped.value.exit_code == 143
+    assert len(passed) == seen
+    assert not list((tmp_path / 'run').rglob('*.pth'))
 
 
 def test_second_stage_from_a_saved_file(project, trained, tmp_path):
@@ -164,7 +240,15 @@ def test_order_of_epochs():
         order.rank, order.processes = rank, 3
         shares += list(order)
         assert len(list(order)) == len(order) == 4
-    assert sorted(shares) == sorted([*range(10), *first[:2]])
+    assert sorted(shares) == sorted([*range(10), 10 + first[0], 10 + first[1]]), 'two fillings, marked as such'
+
+
+def test_fillings_have_no_label():
+    data = FeatureDataset(torch.tensor([5, 6, 7]), {})
+    data.features = torch.arange(3.0)[:, None]
+    batch = data.__getitems__([2, 0, 3 + 1])
+    assert batch['inputs'].flatten().tolist() == [2, 0, 1]
+    assert batch['data_samples'].tolist() == [7, 5, -1]
 
 
 def test_the_remaining_time_is_never_negative():

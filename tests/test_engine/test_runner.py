@@ -54,6 +54,13 @@ def test_the_checkpoint_of_plot_stays_below_200_kilobytes(finished, tmp_path):
     assert 4 * 16 * 512 * 4 < (tmp_path / 'plot.pth').stat().st_size < 200_000
 
 
+def test_the_log_file_takes_names_of_any_bytes(project, tmp_path):
+    runner = project.run(tmp_path)
+    runner.logger.warning('image M\udce4rz Käfer 甲虫.png')
+    (log,) = tmp_path.glob('*/*.log')
+    assert 'image M\\udce4rz Käfer 甲虫.png' in log.read_text(encoding='utf-8')
+
+
 def test_training_moved_the_context_and_nothing_else(finished, project, tmp_path):
     runner = project.run(tmp_path, load_from=str(finished / 'epoch_4.pth'))
     frozen = {n: p.clone() for n, p in runner.model.named_parameters() if not p.requires_grad}
@@ -98,7 +105,7 @@ def test_a_run_can_be_resumed_to_go_on_longer(finished, project, work_dir):
 
 def test_only_the_newest_checkpoint_can_be_resumed(finished, project, work_dir):
     assert resume_file(finished) == resume_file(finished / 'epoch_4.pth') == str(finished / RESUME_FILE)
-    with pytest.raises(CheckpointError, match=r'resume from .*epoch_4.pth; or start a new run'):
+    with pytest.raises(CheckpointError, match=r'resume from \S*finished0; or start a new run'):
         resume_file(finished / 'epoch_2.pth')
     with pytest.raises(FileNotFoundError, match='nothing to resume'):
         resume_file(work_dir.parent)
@@ -119,7 +126,7 @@ def test_other_classes_are_refused_unless_asked_for(finished, project, work_dir,
     shutil.copytree(project.root / 'data' / 'test', tmp_path / 'other' / 'test')
     (tmp_path / 'other' / 'test' / 'apple').rename(tmp_path / 'other' / 'test' / 'dog')
     names = ['boat', 'cup', 'dog']
-    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=names)
+    options = dict(load_from=str(finished / 'epoch_4.pth'), model__class_names=names, train_cfg=None)
     with pytest.raises(ConfigError, match=r"class 0 is 'boat' in the model but 'apple' in the data"):
         project.run(work_dir, **options).test()
     options['test_dataloader__dataset__data_root'] = str(tmp_path / 'other')

@@ -10,6 +10,7 @@ import torch
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader
 
+from tests.conftest import Images
 from vlprompt.engine import PredictionImageHook
 from vlprompt.engine.log_processor import images_per_step, peak_memory_mb
 from vlprompt.engine.processes import init_cpu_process_group
@@ -64,8 +65,8 @@ def test_flip_averages_an_image_and_its_mirror_image():
 
 def test_predictions_are_drawn_into_right_and_wrong(tmp_path):
     hook = PredictionImageHook(tmp_path, top_k=2)
-    dataset = SimpleNamespace(metainfo=dict(classes=('cat', 'dog')))
-    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset), rank=0, world_size=1)
+    data = Images(2, classes=('cat', 'dog'))
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=data), rank=0, world_size=1)
     hook.before_test(runner)
     scores = torch.tensor([[0.9, 0.1], [0.8, 0.2]])
     samples = [

@@ -127,6 +127,8 @@ def test_what_cannot_be_ranked_is_an_error():
         RetrievalMetric().calculate(features, pids, camids, is_query)
     with pytest.raises(ValueError, match="'remove' or 'keep', got 'drop'"):
         RetrievalMetric(same_camera='drop')
+    with pytest.raises(ValueError, match='own_files'):
+        RetrievalMetric(own_files='drop')
 
 
 def test_nearest_images_with_equal_distances(monkeypatch):
@@ -138,3 +140,50 @@ def test_nearest_images_with_equal_distances(monkeypatch):
     assert np.array_equal(positions, order)
     assert np.array_equal(values, np.take_along_axis(distances, order, 1))
     assert np.array_equal(largest, distances.max(1))
+
+
+# ---------------------------------------------------------------------------------------------------------- own files
+
+
+def reid_sample(feature, pid, camid, role, path):
+    sample = ReIDSample(metainfo=dict(role=role, img_path=str(path)), pid=pid, camid=camid)
+    return sample.set_feature(torch.tensor(feature)).to_dict()
+
+
+@pytest.mark.parametrize('how', ['copy', 'link', 'same path'])
+def test_the_own_file_of_a_query_is_no_answer(tmp_path, how):
+    """Without copies in the gallery the first query is answered wrongly, the second rightly: rank-1 is 50 %."""
+    for name in ('q1', 'q2', 'g1', 'g2', 'g3'):
+        (tmp_path / name).write_text(f'image {name}')
+    if how == 'copy':
+        (tmp_path / 'copy').write_text('image q1')
+    elif how == 'link':
+        (tmp_path / 'copy').symlink_to(tmp_path / 'q1')
+    own = tmp_path / ('q1' if how == 'same path' else 'copy')
+    samples = [
+        reid_sample([1.0, 0.0], 7, 0, 'query', tmp_path / 'q1'),
+        reid_sample([0.0, 1.0], 8, 0, 'query', tmp_path / 'q2'),
+        reid_sample([0.6, 0.8], 7, 1, 'gallery', tmp_path / 'g1'),
+        reid_sample([0.9, 0.1], 8, 1, 'gallery', tmp_path / 'g2'),
+        reid_sample([0.1, 0.9], 8, 1, 'gallery', tmp_path / 'g3'),
+        reid_sample([1.0, 0.0], 7, 1, 'gallery', own),
+    ]
+    for same_camera in ('keep', 'remove'):
+        metric = RetrievalMetric(topk=[1], same_camera=same_camera)
+        metric.process(None, samples)
+        assert metric.evaluate(6)['reid/rank1'] == 50
+    for same_camera in ('keep', 'remove'):
+        metric = RetrievalMetric(topk=[1], same_camera=same_camera, own_files='keep')
+        metric.process(None, samples)
+        assert metric.evaluate(6)['reid/rank1'] == 100, 'as published code has it'
+    strangers = [dict(sample, img_path=f'{i}') for i, sample in enumerate(samples)]
+    metric.process(None, strangers)
+    assert metric.evaluate(6)['reid/rank1'] == 100, 'were it another image'
+
+
+def test_a_gallery_of_nothing_but_own_files_has_no_answer(tmp_path):
+    (tmp_path / 'a').write_text('image')
+    metric = RetrievalMetric(topk=[1], same_camera='keep')
+    metric.process(None, [reid_sample([1.0, 0.0], 7, 0, role, tmp_path / 'a') for role in ('query', 'gallery')])
+    with pytest.raises(ValueError, match='no query has another image of its identity in the gallery'):
+        metric.evaluate(2)

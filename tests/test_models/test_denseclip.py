@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from tests.conftest import MICRO
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
 from vlprompt.engine.data_arguments import missing_arguments
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import CheckpointError, ConfigError, ImageSizeError
 from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.models.segmentors import DenseCLIP
 
@@ -104,6 +104,19 @@ def test_modes():
     resized = torch.nn.functional.interpolate(logits, size=(64, 64), mode='bilinear')
     for row, sample in zip(resized, samples, strict=True):
         assert torch.equal(sample.pred_sem_seg.data[0], row.argmax(0))
+
+
+def test_images_that_are_too_small_are_named():
+    model = build().eval()
+    images, samples = batch()
+    for name, sample in zip('ab', samples, strict=True):
+        sample.set_metainfo(dict(img_path=f'{name}.jpg', ori_shape=(4, 64), img_shape=(4, 64)))
+    message = r'^a\.jpg, b\.jpg: images of 4x64 pixels are smaller than one cell of 32$'
+    for mode in ('predict', 'loss'):
+        with pytest.raises(ImageSizeError, match=message):
+            model(images[..., :4, :], samples, mode=mode)
+    with pytest.raises(ImageSizeError, match=r'^images of 4x64'):
+        model(images[..., :4, :])
 
 
 def views(sizes):

@@ -38,6 +38,30 @@ def test_contrast_survives_large_logits_and_half_precision_rounds():
     assert 0 < abs(half - full) < 0.02
 
 
+@pytest.mark.parametrize('half', [False, True])
+def test_contrast_leaves_out_what_is_labelled_minus_one(half):
+    """Without selecting rows, whose number would have to be read from the device."""
+    torch.manual_seed(0)
+    labels = torch.tensor([0, -1, 1, 0, -1])
+    real = labels >= 0
+    gradients = []
+    for chosen in (slice(None), real):
+        anchors, others = (torch.randn(5, 4, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+        anchors.requires_grad_(), others.requires_grad_()
+        loss = supervised_contrastive(anchors[chosen], others[chosen], labels[chosen], labels[chosen], half=half)
+        loss.backward()
+        gradients.append((loss.detach(), anchors.grad, others.grad))
+    torch.testing.assert_close(*gradients)
+    assert not gradients[0][1][~real].any()
+
+    nothing = torch.full((5,), -1)
+    anchors = torch.randn(5, 4, requires_grad=True)
+    loss = supervised_contrastive(anchors, others.detach(), nothing, nothing, half=half)
+    loss.backward()
+    assert loss.item() == 0
+    assert not anchors.grad.any()
+
+
 def test_contrast_of_nothing():
     with pytest.raises(ValueError, match='batch is empty'):
         supervised_contrastive(A[:0], K[:0], Y[:0], Y[:0])

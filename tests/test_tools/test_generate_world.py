@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tools.dataset_converters import generate_world
+from vlprompt.apis.command_line import call
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets import LongTailedDataset
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
@@ -128,3 +129,9 @@ def test_runs_in_a_process_that_has_used_the_threads_of_opencv(tmp_path):
     assert cv2.getNumThreads() == 4
     assert (tmp_path / 'images' / 'val' / '0000.png').is_file()
     cv2.setNumThreads(threads)
+
+
+def test_a_full_disk_ends_in_one_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, 'imwrite', lambda *arguments: False)
+    with pytest.raises(SystemExit, match=r'^RunError: could not write .*\.png: check that the folder is writable'):
+        call(lambda: generate(tmp_path))

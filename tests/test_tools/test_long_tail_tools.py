@@ -116,9 +116,9 @@ def test_accuracy_along_the_tail(tmp_path, capsys):
     (tmp_path / 'lpt' / 'shot_accuracy.json').write_text(json.dumps(other))
     with pytest.raises(ValueError, match='different training data'):
         plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
-    for content, message in (('[1]', 'is no shot_accuracy.json'), ('{', 'is not JSON')):
+    for content, message in (('[1]', 'is no shot_accuracy.json'), ('{', 'not valid JSON')):
         (tmp_path / 'lpt' / 'shot_accuracy.json').write_text(content)
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ValueError, match=message):
             plot_long_tail.main([*files, '--out', str(tmp_path / 'tail.png')])
 
 

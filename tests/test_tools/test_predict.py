@@ -1,6 +1,7 @@
 """tools/predict.py on every task: what it prints and writes is what the model predicts."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,11 +16,13 @@ from tests.conftest import MICRO, ROOT
 from tests.tiny_project import TinyProject
 from tools import predict
 from vlprompt.apis import find_images, init_model, predict_images
+from vlprompt.apis.command_line import call
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import describe_model, trained_state, write_checkpoint
 from vlprompt.errors import ConfigError
 from vlprompt.registry import MODELS
 
+PIPELINE = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
 CLIP = dict(arch=dict(MICRO['rn'], _delete_=True), weights=None, image_size=64)
 
 
@@ -135,12 +138,63 @@ def test_broken_images_are_left_out_and_named(config, photographs, tmp_path, cap
     first.write_text('no image')
     second.write_bytes((photographs / '0.png').read_bytes()[:2000])
     options = ['--batch-size', batch_size, '--out', tmp_path / 'out']
-    with pytest.raises(SystemExit, match=rf'^2 of 5 images cannot be read: {first}, {second}$'):
+    with pytest.raises(SystemExit, match=rf'^2 of 5 images are left out: {first}, {second}$'):
         run(config, 'none', first, photographs, second, photographs / '0.png', *options)
     images = json.loads((tmp_path / 'out' / 'predictions.json').read_text())['images']
     assert [Path(image['image']).name for image in images] == ['0.png', '1.png', '0.png']
     assert images[0] == images[2]
-    assert capsys.readouterr().out.startswith(f'{first}: skipped (image {first} cannot be read: ')
+    assert capsys.readouterr().out.startswith(f'{first}: left out (image {first} cannot be read: ')
+
+
+def odd_folder(folder, good):
+    """Three good images, one of them with the longest name, one with odd bytes; and what cannot be predicted."""
+    folder.mkdir()
+    for name in ('a.png', f'b{"b" * 248}_.png', 'c_M\udce4rz $x^$.png'):
+        (folder / name).write_bytes(good.read_bytes())
+    (folder / 'empty.png').touch()
+    os.mkfifo(folder / 'pipe.png')
+    (folder / 'link.png').symlink_to('/dev/zero')
+    (folder / 'lost.png').symlink_to(folder / 'nowhere')
+    (folder / 'text.png').write_text('<html>')
+    (folder / 'half.png').write_bytes(good.read_bytes()[:2000])
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(folder / 'float.png', 'TIFF')
+    Image.new('1', (14000, 13000)).save(folder / 'huge.png')
+    return {'empty', 'pipe', 'link', 'lost', 'text', 'half', 'float', 'huge'}
+
+
+@pytest.mark.parametrize('options', [[], ['--batch-size', 4, '--workers', 1]])
+def test_odd_images_never_end_a_folder(config, photographs, tmp_path, capsys, options):
+    odd = odd_folder(tmp_path / 'in', photographs / '0.png')
+    arguments = [config, 'none', tmp_path / 'in', '--out', tmp_path / 'out', *options]
+    with pytest.raises(SystemExit, match=r'^8 of 11 images are left out: ') as stopped:
+        call(lambda: run(*arguments))
+    assert {Path(name).stem for name in str(stopped.value).split(': ', 1)[1].split(', ')} == odd
+    images = json.loads((tmp_path / 'out' / 'predictions.json').read_text())['images']
+    assert [os.fsencode(image['image']) for image in images] == [
+        os.fsencode(path) for path in find_images(tmp_path / 'in') if path.stem not in odd
+    ]
+    assert images[0]['classes'] == images[1]['classes'] == images[2]['classes']
+    pictures = sorted(path.name for path in (tmp_path / 'out').glob('*.png'))
+    assert pictures == ['000000_a.png', f'000001_{"b" * 244}.png', '000002_c_M\udce4rz $x^$.png']
+    printed = capsys.readouterr().out
+    assert 'c_M\\udce4rz $x^$.png: ' in printed
+    for name in odd:
+        assert f'{tmp_path}/in/{name}.png: left out (image {tmp_path}/in/{name}.png ' in printed
+
+
+def test_a_pipe_among_files_is_left_out(config, photographs, tmp_path):
+    os.mkfifo(tmp_path / 'pipe.png')
+    with pytest.raises(SystemExit, match=r'^1 of 2 images are left out: .*pipe\.png$'):
+        run(config, 'none', tmp_path / 'pipe.png', photographs / '0.png', '--out', tmp_path / 'out', '--no-pictures')
+
+
+def test_class_names_of_a_file(project, tmp_path):
+    image = project.root / 'data' / 'test' / 'cup' / '0.png'
+    (tmp_path / 'names.txt').write_bytes(b'\xef\xbb\xbfred_cup\nteapot\n')
+    images = run(
+        project.config, 'none', image, '--out', tmp_path, '--no-pictures', '--class-names', tmp_path / 'names.txt'
+    )
+    assert {entry['name'] for entry in images[0]['classes']} == {'red cup', 'teapot'}
 
 
 def test_objects_in_words():
@@ -153,6 +207,9 @@ def test_objects_in_words():
 def test_mistakes(project, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no image or folder at nowhere\.png'):
         run(project.config, 'none', 'nowhere.png', '--out', tmp_path)
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match=r'^ConfigError: --out .*file is a file, not a folder$'):
+        call(lambda: run(project.config, 'none', project.root / 'data' / 'test', '--out', tmp_path / 'file'))
     with pytest.raises(SystemExit):
         run(project.config, 'none', project.root, '--top-k', 0, '--out', tmp_path)
     with pytest.raises(ConfigError, match="there is no phase 'groups'"):
@@ -166,7 +223,7 @@ def test_re_identification_has_its_own_tools(photographs, tmp_path):
         run(config, 'none', photographs, '--out', tmp_path, *options)
 
 
-def test_segmentation(photographs, tmp_path):
+def test_segmentation(photographs, tmp_path, capsys):
     with DefaultScope.overwrite_default_scope('mmseg'):
         config = shrunk(
             'denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py',
@@ -185,6 +242,13 @@ def test_segmentation(photographs, tmp_path):
         images = run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names)
         torch.manual_seed(0)
         samples = list(predict_images(init_model(config), find_images(photographs)))
+        Image.new('RGB', (640, 4)).save(tmp_path / 'flat.png')
+        arguments = [config, 'none', tmp_path / 'flat.png', photographs, '--class-names', *names]
+        with pytest.raises(SystemExit, match=r'^1 of 3 images are left out: .*flat\.png$'):
+            run(*arguments, '--out', tmp_path / 'odd')
+        assert f'{tmp_path}/flat.png: left out (' in capsys.readouterr().out
+        kept = json.loads((tmp_path / 'odd' / 'predictions.json').read_text())['images']
+        assert [image['shares'] for image in kept] == [image['shares'] for image in images]
     for image, sample in zip(images, samples, strict=True):
         mask = np.asarray(Image.open(tmp_path / 'out' / image['mask']))
         expected = sample.pred_sem_seg.data[0].numpy()
@@ -194,7 +258,7 @@ def test_segmentation(photographs, tmp_path):
     assert len(list((tmp_path / 'out').glob('*.png'))) == 2
 
 
-def test_instances(photographs, tmp_path):
+def test_instances(photographs, tmp_path, capsys):
     from pycocotools import mask as coco_mask
 
     with DefaultScope.overwrite_default_scope('mmdet'):
@@ -217,6 +281,10 @@ def test_instances(photographs, tmp_path):
         images = run(config, 'none', photographs, '--score', 0, '--out', tmp_path / 'out')
         with pytest.raises(ConfigError, match=r'was trained for .* and no others'):
             run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *'klmnopqrst')
+        Image.new('RGB', (3000, 1)).save(tmp_path / 'line.png')
+        with pytest.raises(SystemExit, match=r'^1 of 3 images are left out: .*line\.png$'):
+            run(config, 'none', tmp_path / 'line.png', photographs, '--out', tmp_path / 'odd')
+        assert f'{tmp_path}/line.png: left out (image {tmp_path}/line.png: ' in capsys.readouterr().out
     for image in images:
         scores = [found['score'] for found in image['objects']]
         assert len(scores) == 5

@@ -1,6 +1,7 @@
 """Rank lists, descriptors of a folder and cross-dataset tests, on a small built-in world and a micro tower."""
 
 import json
+import os
 
 import pytest
 
@@ -59,6 +60,23 @@ def test_features_of_a_folder(project, tmp_path):
         extract_features.main([str(project / 'sie.py'), 'none', *common])
     extract_features.main([str(project / 'sie.py'), 'none', *common, '--camera', '2'])
     extract_features.main([str(project / 'sie.py'), 'none', *common, '--cfg-options', 'model.sie.at_test=mean'])
+
+
+def test_features_of_a_folder_with_odd_images(project, tmp_path, capsys):
+    source = sorted((project / 'data' / 'scenes_reid' / 'query').iterdir())[:3]
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for name, path in zip('ace', source, strict=True):
+        (folder / f'{name}.png').write_bytes(path.read_bytes())
+    (folder / 'b.png').write_text('no image')
+    os.mkfifo(folder / 'd.png')
+    arguments = [str(project / 'plain.py'), 'none', str(folder), '--out', str(tmp_path / 'features.npz')]
+    with pytest.raises(SystemExit, match=rf'^2 of 5 images are left out: {folder}/b\.png, {folder}/d\.png$'):
+        extract_features.main([*arguments, '--workers', '0', '--batch-size', '2'])
+    assert RetrievalIndex.load(tmp_path / 'features.npz').names == ['a.png', 'c.png', 'e.png']
+    assert (
+        f'{folder}/d.png: left out (image {folder}/d.png cannot be read: it is a named pipe' in capsys.readouterr().out
+    )
 
 
 def test_several_datasets_in_one_command(project, tmp_path, capsys):

@@ -9,14 +9,19 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from tests.conftest import ROOT, free_port
+from tests.interruption import Interrupted, claim_elsewhere
 from tests.tiny_project import TinyProject
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import read_checkpoint
+from vlprompt.errors import ConfigError
 
 TOOLS = sorted(p for p in (ROOT / 'tools').rglob('*.py'))
 
@@ -65,16 +70,70 @@ def test_train_test_and_test_again(project, tool, tmp_path):
     assert set(json.loads((tmp_path / 'untrained' / runs.METRICS_FILE).read_text())) == set(after_training)
 
 
+def test_metrics_of_a_test_appear_whole_or_not_at_all(tmp_path, monkeypatch):
+    runner = SimpleNamespace(test=lambda: {'accuracy/top1': np.float32(50), 'table': 'x'}, work_dir=tmp_path)
+    runs.run_test(runner)
+    before = (tmp_path / runs.METRICS_FILE).read_text()
+    assert json.loads(before) == {'accuracy/top1': 50}
+
+    def power_off(path, text):
+        path.open('w').write(text[:5])
+        raise Interrupted
+
+    monkeypatch.setattr(Path, 'write_text', power_off)
+    with pytest.raises(Interrupted):
+        runs.run_test(runner)
+    assert (tmp_path / runs.METRICS_FILE).read_text() == before
+
+
+def test_the_folder_is_held_until_the_test_after_training_is_done(project, tool, tmp_path, monkeypatch):
+    refused = []
+    monkeypatch.setattr(runs, 'run_test', lambda runner, folder: refused.append(claim_elsewhere(folder)))
+    tool('train.py', project.config, '--test', '--cfg-options', 'train_cfg.max_epochs=1')
+    folder = tmp_path / 'work_dirs' / 'tiny'
+    assert f'another training uses {folder}' in refused[0]
+    assert claim_elsewhere(folder) == ''
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['--cfg-options', 'model.nctx=4'], "ConfigError: .*'model.nctx'.*'model.prompt.n_ctx'"),
         (['--resume', 'nowhere'], 'FileNotFoundError: checkpoint nowhere does not exist'),
         (['--data-root', 'nowhere'], 'FileNotFoundError: .*nowhere'),
+        (['--no-validate'], '--no-validate has no effect: the config has no validation'),
+        (
+            ['--test', '--cfg-options', 'test_cfg=None', 'test_dataloader=None', 'test_evaluator=None'],
+            '--test: the config has no test set',
+        ),
+        (['--work-dir', __file__], f'FileExistsError: {__file__} is a file where a folder is needed'),
+        (['--cfg-options', 'default_hooks.checkpoint.save_best=auto'], 'save_best.*has no effect'),
     ],
 )
 def test_a_mistake_ends_in_one_message(project, tool, arguments, message):
     assert re.search(message, tool('train.py', project.config, *arguments).replace('\n', ' '))
+
+
+def test_a_first_run_with_resume_starts_as_without_it(project, tool, tmp_path):
+    """The same command is run after every interruption, so ``load_from`` acts as long as there is nothing to resume."""
+    options = ['--cfg-options', 'train_cfg.max_epochs=1', 'optim_wrapper.optimizer.lr=0', 'param_scheduler=None']
+    tool('train.py', project.config, '--work-dir', 'first', '--seed', 2, *options)
+    start = tmp_path / 'first' / 'epoch_1.pth'
+    for _ in range(2):
+        tool('train.py', project.config, '--work-dir', 'second', '--resume', *options, f'load_from={start}')
+    contexts = [
+        read_checkpoint(path)['state_dict']['prompt.context']
+        for path in (start, start.parent.parent / 'second' / 'epoch_1.pth')
+    ]
+    assert torch.equal(*contexts)
+    assert len(list((tmp_path / 'second').glob('2*'))) == 2
+
+
+def test_options_of_a_test_have_an_effect_or_are_errors(project, tool):
+    assert '--other-classes has no effect' in tool('test.py', project.config, '--other-classes')
+    cfg = Config(dict(default_scope='mmdet'))
+    with pytest.raises(ConfigError, match='--tta: the config has no tta_pipeline'):
+        runs.use_tta(cfg)
 
 
 def test_optional_arguments_may_follow_options(project, tool, capsys):
@@ -118,7 +177,7 @@ def test_interrupting_ends_in_one_message():
 def test_mistakes_at_other_tools_end_in_one_message(project, tool, tmp_path):
     torch.save({'conv1.weight': torch.zeros(1)}, tmp_path / 'x.pth')
     message = tool('model_converters/official.py', 'coop', 'x.pth', 'y.pth')
-    assert message.startswith('CheckpointError: x.pth: coop: the checkpoint has no "ctx"; it holds conv1.weight.')
+    assert message.startswith('CheckpointError: x.pth: coop: the checkpoint has no ctx; it holds conv1.weight.')
     message = tool('dataset_converters/check_dataset.py', '--dataset', 'caltech')
     assert message.startswith("check_dataset.py: unknown dataset 'caltech'; one of imagenet, caltech101")
 

@@ -80,7 +80,7 @@ def test_errors_name_the_place(tmp_path, work_dir):
         read_run(tmp_path / 'nowhere')
     broken = write(tmp_path / 'broken', '1', step(1, 1, 1.0))
     broken.write_text(broken.read_text() + '{"lr": 1')
-    with pytest.raises(ValueError, match=r'scalars.json, line 2'):
+    with pytest.raises(ValueError, match=r'scalars.json:2: '):
         read_run(tmp_path / 'broken')
     write(tmp_path / 'test', '1', {'accuracy/top1': 1.0, 'step': 0})
     with pytest.raises(ValueError, match='no training was logged'):

@@ -9,8 +9,11 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.structures import BaseDataElement, InstanceData
 from PIL import Image
 
+from tests.conftest import Images
+from vlprompt.datasets import LoadImageFile
 from vlprompt.engine.hooks import DetectionImageHook
 from vlprompt.visualization import Objects, draw_objects, objects_of, paint_objects, read_image
+from vlprompt.visualization.figures import new_figure
 
 PALETTE = [(255, 0, 0), (0, 0, 255)]
 
@@ -90,10 +93,8 @@ def test_images_are_turned_as_the_pipelines_turn_them(tmp_path):
 def test_the_hook_writes_every_nth_image(tmp_path):
     Image.new('RGB', (30, 20)).save(tmp_path / 'a.png')
     hook = DetectionImageHook(str(tmp_path / 'out'), interval=2)
-    meta = dict(classes=('cat', 'dog'), palette=PALETTE)
-    runner = SimpleNamespace(
-        test_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo=meta)), rank=0, world_size=1
-    )
+    data = Images(3, classes=('cat', 'dog'), palette=PALETTE)
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=data), rank=0, world_size=1)
     empty = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), scores=torch.zeros(0))
     sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / 'a.png')), pred_instances=empty)
     hook.before_test(runner)
@@ -101,3 +102,35 @@ def test_the_hook_writes_every_nth_image(tmp_path):
     assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['000000_a.png', '000002_a.png']
     with pytest.raises(ValueError, match='interval'):
         DetectionImageHook('x', interval=0)
+
+
+@pytest.mark.parametrize('name', ['b' * 251 + '.png', 'M\udce4rz $x^$\n.png', 'line.png'])
+def test_the_hook_draws_whatever_the_file_is_called(tmp_path, name):
+    Image.new('RGB', (3000, 1) if name == 'line.png' else (30, 20)).save(tmp_path / name, 'PNG')
+    hook = DetectionImageHook(str(tmp_path / 'out'))
+    meta = dict(classes=('cat', 'dog'), palette=PALETTE)
+    dataset = Images(5, **meta)
+    hook.before_test(SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset), rank=0, world_size=1))
+    boxes = InstanceData(bboxes=torch.tensor([[1.0, 0, 9, 1]]), labels=torch.tensor([1]), scores=torch.tensor([0.9]))
+    sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / name)), pred_instances=boxes)
+    hook.after_test_iter(SimpleNamespace(rank=0, world_size=1), 0, {}, [sample])
+    (picture,) = (tmp_path / 'out').iterdir()
+    assert picture.name.startswith(f'000000_{name[:200].removesuffix(".png")}')
+    assert max(Image.open(picture).size) < 2000
+
+
+@pytest.mark.parametrize('upright', [True, False])
+def test_the_hook_draws_the_pixels_that_the_pipeline_loads(tmp_path, upright, monkeypatch):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.new('RGB', (30, 20)).save(tmp_path / 'a.jpg', exif=exif)
+    hook = DetectionImageHook(str(tmp_path / 'out'))
+    steps = SimpleNamespace(transforms=[LoadImageFile(exif_orientation=upright)])
+    dataset = Images(1, classes=('cat',), palette=PALETTE)
+    dataset.pipeline = steps
+    shapes = []
+    monkeypatch.setattr(hook, 'draw', lambda sample, image, title: shapes.append(image.shape) or new_figure(1, 1))
+    hook.before_test(SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset), rank=0, world_size=1))
+    sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / 'a.jpg')))
+    hook.after_test_iter(SimpleNamespace(rank=0, world_size=1), 0, {}, [sample])
+    assert shapes == [(30, 20, 3) if upright else (20, 30, 3)]

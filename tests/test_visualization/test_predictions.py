@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import Images
 from vlprompt.engine import PredictionImageHook
 from vlprompt.structures import ClassificationSample
 from vlprompt.visualization.predictions import MARGIN, NEUTRAL, PANEL_WIDTH, RIGHT, WRONG, draw_prediction
@@ -48,8 +49,7 @@ def test_scores_must_fit():
 
 
 def test_hook_sorts_into_right_and_wrong(tmp_path):
-    dataset = SimpleNamespace(metainfo=dict(classes=NAMES))
-    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset), world_size=1, rank=0)
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=Images(3, classes=NAMES)), world_size=1, rank=0)
     samples = [
         ClassificationSample(metainfo=dict(img_path=f'/x/{i}.jpg')).set_pred_score(torch.tensor([0.1, 0.2, 0.7]))
         for i in range(4)
@@ -61,3 +61,15 @@ def test_hook_sorts_into_right_and_wrong(tmp_path):
     hook.after_test_iter(runner, 0, dict(inputs=torch.zeros(3, 3, 8, 8, dtype=torch.uint8)), samples[:3])
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.png'))
     assert written == ['right/000000_0.png', 'unlabelled/000002_2.png', 'wrong/000001_1.png']
+
+
+def test_hook_draws_no_image_twice(tmp_path):
+    """The second of two processes has images 1 and 3 of three: the first once more, to fill up."""
+    runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=Images(3, classes=NAMES)), world_size=2, rank=1)
+    samples = [
+        ClassificationSample(metainfo=dict(img_path=f'/x/{i}.jpg')).set_pred_score(torch.ones(3)) for i in (1, 0)
+    ]
+    hook = PredictionImageHook(tmp_path)
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, dict(inputs=torch.zeros(2, 3, 8, 8, dtype=torch.uint8)), samples)
+    assert [path.name for path in tmp_path.rglob('*.png')] == ['000001_1.png']

@@ -85,11 +85,7 @@ class GeneratedImages(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         scene = generate(seed=1, index=index, size=128, **pretraining_options())
-        results = dict(img=Image.fromarray(scene.image), img_path=f'scene {index}', ori_shape=scene.image.shape[:2])
-        for transform in self.transforms.transforms:
-            if type(transform).__name__ != 'LoadImage':
-                results = transform(results)
-        return results
+        return self.transforms(dict(img=Image.fromarray(scene.image), img_path=f'scene {index}'))
 
 
 def reference_images(source: str, count: int, model: nn.Module) -> Dataset:

@@ -37,6 +37,7 @@ from mmengine.registry import init_default_scope
 
 from vlprompt.apis import runs
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.images import numbered_name
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
@@ -47,6 +48,7 @@ from vlprompt.visualization import (
     draw_segmentation,
     objects_of,
     save_figure,
+    title_of,
 )
 
 
@@ -61,8 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     for index in runs.evenly_spaced(len(dataset), args.number):
         knows_epochs = hasattr(dataset, 'seed')
         sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]
-        figure, name = draw(sample, dataset.metainfo, reads_bgr(cfg))
-        print(save_figure(figure, Path(args.out, f'{index:06d}_{name}.png')))
+        figure, path = draw(sample, dataset.metainfo, reads_bgr(cfg))
+        print(save_figure(figure, Path(args.out, numbered_name(index, path))))
 
 
 def reads_bgr(cfg: Config) -> bool:
@@ -70,25 +72,23 @@ def reads_bgr(cfg: Config) -> bool:
     return bool((cfg.get('model', {}).get('data_preprocessor') or {}).get('bgr_to_rgb', False))
 
 
-def draw(sample: dict[str, Any], meta: dict[str, Any], bgr: bool) -> tuple[Figure, str]:
-    """A packed sample as a picture, and the name of its file without folder and suffix."""
+def draw(sample: dict[str, Any], meta: dict[str, Any], bgr: bool) -> tuple[Figure, Path]:
+    """A packed sample as a picture, and the path of its image."""
     truth = sample['data_samples']
     image = np.ascontiguousarray(sample['inputs'].numpy().transpose(1, 2, 0))
     image = np.ascontiguousarray(image[..., ::-1]) if bgr else image
     path = Path(truth.get('img_path') or 'image')
-    title = str(Path(*path.parts[-3:]))
+    title = title_of(path)
     classes = [readable(name) for name in meta.get('classes') or ()]
     if 'gt_instances' in truth:
-        return draw_objects(
-            image, {'objects': objects_of(truth.gt_instances)}, classes, meta['palette'], title
-        ), path.stem
+        return draw_objects(image, {'objects': objects_of(truth.gt_instances)}, classes, meta['palette'], title), path
     if 'gt_sem_seg' in truth:
         mask = truth.gt_sem_seg.data[0].numpy()
         palette = meta.get('palette') or voc_palette(len(classes))
-        return draw_segmentation(image, Segmentation(None, classes, palette, mask), title), path.stem
+        return draw_segmentation(image, Segmentation(None, classes, palette, mask), title), path
     label = int(truth.gt_label) if 'gt_label' in truth else None
     what = 'no label' if label is None else classes[label] if label < len(classes) else f'label {label}'
-    return draw_image(image, what, title), path.stem
+    return draw_image(image, what, title), path
 
 
 if __name__ == '__main__':

@@ -6,10 +6,11 @@ python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b1
 The file holds ``features`` (N, D) float32, not normalised, and ``names``, the N paths below the folder;
 ``vlprompt.apis.RetrievalIndex.load`` reads it. Images go through the config's test pipeline. A model with side
 information needs their camera: give --camera, or use the mean of all cameras with
---cfg-options model.sie.at_test=mean.
+--cfg-options model.sie.at_test=mean. Images that cannot be read are left out and listed at the end, with exit status 1.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from vlprompt.apis.command_line import add_model_options, before_imports, call
@@ -36,13 +37,21 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
     paths = find_images(args.folder)
+    odd = []
+
+    def left_out(path: str, error: Exception) -> None:
+        print(f'{path}: left out ({error})', flush=True)
+        odd.append(path)
+
     images = person_files(model, paths, camid=args.camera - 1)
-    samples = describe_images(model, images, args.batch_size, args.workers)
-    index = RetrievalIndex(
-        stack_descriptors(samples).features, [path.relative_to(args.folder).as_posix() for path in paths]
-    )
-    index.save(args.out)
-    print(f'{args.out}: {len(index)} descriptors of length {index.features.shape[1]}')
+    samples = describe_images(model, images, args.batch_size, args.workers, left_out)
+    if samples:
+        names = [Path(sample.img_path).relative_to(args.folder).as_posix() for sample in samples]
+        index = RetrievalIndex(stack_descriptors(samples).features, names)
+        index.save(args.out)
+        print(f'{args.out}: {len(index)} descriptors of length {index.features.shape[1]}')
+    if odd:
+        sys.exit(f'{len(odd)} of {len(paths)} images are left out: {", ".join(odd)}')
 
 
 if __name__ == '__main__':

@@ -9,7 +9,6 @@ work_dirs/<config>_<dataset>[/<seed>][/<phase>]/<time>/; such a run is named aft
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 
@@ -35,6 +34,7 @@ before_imports(parse_args, __name__)
 
 from vlprompt.errors import ConfigError
 from vlprompt.evaluation import shot_groups
+from vlprompt.files import read_json, read_text
 from vlprompt.visualization import draw_long_tail, save_figure
 
 TIME = re.compile(r'\d{8}_\d{6}')
@@ -59,16 +59,13 @@ def is_part(folder: Path) -> bool:
     """Whether the folder belongs to a phase, according to the config in it, or to a seed of run_seeds.py."""
     phase = re.compile(rf'^phase = {folder.name!r}$', re.MULTILINE)
     return SEED.fullmatch(folder.name) is not None or any(
-        phase.search(config.read_text(encoding='utf-8')) for config in folder.glob('*.py')
+        phase.search(read_text(config)) for config in folder.glob('*.py')
     )
 
 
 def read_run(file: Path) -> dict:
     """The content of a shot_accuracy.json."""
-    try:
-        run = json.loads(file.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ConfigError(f'{file} is not JSON: {error}') from error
+    run = read_json(file)
     if not isinstance(run, dict) or 'per_class' not in run:
         raise ConfigError(f'{file} is no shot_accuracy.json: it has no per_class')
     return run

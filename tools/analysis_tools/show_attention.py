@@ -31,7 +31,7 @@ import torch
 from vlprompt.apis import load_files, model_from, runs
 from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS
-from vlprompt.visualization import save_figure
+from vlprompt.visualization import save_figure, title_of
 from vlprompt.visualization.gradient_maps import draw_gradient_maps, gradient_maps
 
 
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> None:
     paths = [Path(sample.img_path) for sample in batch['data_samples']]
     pictures = [image.permute(1, 2, 0).numpy() for image in batch['inputs']]
     order = list(range(count, len(paths))) + list(range(count))
-    captions = [('query: ' if i >= count else '') + paths[i].stem for i in order]
-    title = f'agreement with {paths[-1].name}' if queries else "each image's own descriptor"
+    captions = [('query: ' if i >= count else '') + title_of(paths[i].stem) for i in order]
+    title = f'agreement with {title_of(paths[-1].name)}' if queries else "each image's own descriptor"
     print(save_figure(draw_gradient_maps([pictures[i] for i in order], maps[order], captions, title), args.out))
 
 

@@ -32,14 +32,13 @@ before_imports(parse_args, __name__)
 
 import numpy as np
 import torch
-from PIL import Image
 
 from vlprompt.apis import describe_images, model_from, stack_descriptors
+from vlprompt.datasets.exif import applies_exif
 from vlprompt.evaluation import euclidean_rows
 from vlprompt.evaluation.reranking import rerank_rows
 from vlprompt.registry import DATASETS
-from vlprompt.structures import ReIDSample
-from vlprompt.visualization import RankList, draw_rank_lists, rank_lists
+from vlprompt.visualization import RankList, draw_rank_lists, rank_lists, read_image
 
 
 def choose(lists: list[RankList], count: int, order: str) -> list[RankList]:
@@ -49,11 +48,6 @@ def choose(lists: list[RankList], count: int, order: str) -> list[RankList]:
     if order == 'best':
         return lists[: -count - 1 : -1]
     return [lists[i] for i in np.unique(np.linspace(0, len(lists) - 1, count).round().astype(int))]
-
-
-def read(sample: ReIDSample) -> np.ndarray:
-    with Image.open(sample.img_path) as image:
-        return np.asarray(image.convert('RGB'))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,10 +61,12 @@ def main(argv: list[str] | None = None) -> None:
     lists = rank_lists(rows, own, others, args.top_k, not args.keep_same_camera)
     chosen = choose(lists, args.queries, args.order)
 
+    upright = applies_exif(loader.dataset.pipeline)
     lines, captions = [], []
     for ranked in chosen:
         found = [gallery[position] for position in ranked.gallery]
-        lines.append((ranked, read(query[ranked.query]), [read(sample) for sample in found]))
+        pictures = [read_image(sample.img_path, upright) for sample in (query[ranked.query], *found)]
+        lines.append((ranked, pictures[0], pictures[1:]))
         wanted = query[ranked.query]
         captions.append(
             (f'{wanted.pid} c{wanted.camid + 1}  AP {100 * ranked.ap:.0f}', [f'{s.pid} c{s.camid + 1}' for s in found])

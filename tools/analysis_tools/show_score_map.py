@@ -44,7 +44,9 @@ from mmengine.structures import BaseDataElement as DataSample
 from torch import Tensor, nn
 
 from vlprompt.apis import load_files, model_from, runs
-from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.dense.palette import mask_palette, voc_palette
+from vlprompt.datasets.exif import applies_exif
+from vlprompt.datasets.images import numbered_name
 from vlprompt.engine.config_check import resolve
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
@@ -57,6 +59,7 @@ from vlprompt.visualization import (
     paint_objects,
     read_image,
     save_figure,
+    title_of,
 )
 
 SCORE = 0.3
@@ -102,7 +105,9 @@ def palette_of(cfg: Config, num_classes: int) -> list:
     if cfg.default_scope == 'mmdet':
         return voc_palette(num_classes + 1)[1:]
     palette = cfg.test_dataloader.dataset.get('palette') or test_set_class(cfg).METAINFO.get('palette')
-    return palette if palette and len(palette) == num_classes else voc_palette(num_classes)
+    if palette and len(palette) == num_classes:
+        return palette
+    return mask_palette(num_classes, bool(option_of(cfg, 'reduce_zero_label')))
 
 
 def score_maps(model: nn.Module, inputs: Tensor, names: list[str] | None) -> Tensor:
@@ -161,7 +166,7 @@ def main(argv: list[str] | None = None) -> None:
         scores = without_padding(scores, tuple(inputs.shape[-2:]), tuple(predicted.img_shape[:2]))
 
         path = Path(predicted.img_path)
-        image = read_image(path)
+        image = read_image(path, applies_exif(model.cfg.test_dataloader.dataset.pipeline))
         segmentation, pictures = None, []
         if 'pred_instances' in predicted:
             pictures, present = detection_panels(predicted, image, palette)
@@ -172,9 +177,9 @@ def main(argv: list[str] | None = None) -> None:
             present = present or scores.amax(dim=(1, 2)).topk(min(4, len(classes))).indices.tolist()
             scores = scores[present]
         names = args.class_names or [classes[k] for k in present]
-        title = str(Path(*path.parts[-3:]))
+        title = title_of(path)
         figure = draw_score_maps(fit_longest_side(image), scores, names, segmentation, title, args.stretch, pictures)
-        print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
+        print(save_figure(figure, Path(args.out, numbered_name(number, path, digits=3))))
 
 
 if __name__ == '__main__':

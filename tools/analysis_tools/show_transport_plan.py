@@ -38,6 +38,7 @@ from mmengine.config import Config
 from torch import nn
 
 from vlprompt.apis import load_files, model_from, runs
+from vlprompt.datasets.images import numbered_name
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
@@ -46,6 +47,7 @@ from vlprompt.visualization import (
     deviation_limit,
     draw_transport_plans,
     save_figure,
+    title_of,
     to_uint8_image,
 )
 
@@ -103,9 +105,8 @@ def main(argv: list[str] | None = None) -> None:
 
     limit = deviation_limit([row.plan for _, _, rows in figures for row in rows])
     for number, (path, image, rows) in enumerate(figures):
-        title = str(Path(*path.parts[-3:]))
-        figure = draw_transport_plans(image, rows, title, limit, args.stretch)
-        print(save_figure(figure, Path(args.out, f'{number:03d}_{path.stem}.png')))
+        figure = draw_transport_plans(image, rows, title_of(path), limit, args.stretch)
+        print(save_figure(figure, Path(args.out, numbered_name(number, path, digits=3))))
 
 
 if __name__ == '__main__':

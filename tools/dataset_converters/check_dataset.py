@@ -1,6 +1,6 @@
-"""Check a dataset: counts per split, missing and unreadable images, leaks, label gaps.
+"""Check a dataset: counts, missing and unreadable files, shared images, and what a run would warn of.
 
-Classification or re-identification: a supported dataset, your own data, or the data of a config:
+A supported dataset, your own data, or the data of a config:
 
     python tools/dataset_converters/check_dataset.py --dataset caltech101                    # in data/caltech-101
     python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
@@ -11,17 +11,24 @@ Classification or re-identification: a supported dataset, your own data, or the 
     python tools/dataset_converters/check_dataset.py --long-tailed --data-root data/mine --ann-file '{split}.txt'
     python tools/dataset_converters/check_dataset.py --dataset market1501
     python tools/dataset_converters/check_dataset.py --reid --data-root data/mine          # in Market-1501's layout
+    python tools/dataset_converters/check_dataset.py --dataset seg_folder --data-root data/mine   # images and masks
+    python tools/dataset_converters/check_dataset.py --dataset coco_json --data-root data/mine    # boxes, perhaps masks
+    python tools/dataset_converters/check_dataset.py --dataset ade20k
 
-Counts are per class, or, for re-identification, identities, images and cameras per split. For imbalanced training
-images, the imbalance ratio and the many-, medium- and few-shot classes are printed.
+Counts are per class (images, pixels or boxes), or, for re-identification, identities, images and cameras per split. For
+imbalanced training images, the imbalance ratio and the many-, medium- and few-shot classes are printed.
 
-Every image is opened. The exit code is 1 if there is a problem.
+Every image and every mask is opened. The exit code is 1 if there is a problem.
 """
 
 import argparse
+import copy
+import importlib
 import sys
+from collections.abc import Iterator
 from functools import partial
 from inspect import signature
+from typing import Any
 
 from vlprompt.apis.command_line import before_imports
 
@@ -44,13 +51,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 before_imports(parse_args, __name__)
 
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from vlprompt.apis import runs
 from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader
-from vlprompt.datasets.classification.check import check_dataset
+from vlprompt.datasets.checks.identities import SearchRules
+from vlprompt.datasets.checks.report import Report, check_datasets, check_reader
 from vlprompt.datasets.presets import PRESETS
 from vlprompt.datasets.reader import Reader
-from vlprompt.datasets.reid.check import check_reid
-from vlprompt.datasets.reid.readers.base import ReIDReader
 from vlprompt.engine import load_config
+from vlprompt.engine.compose import compose
+from vlprompt.engine.config_files import CONFIGS, config_names
+from vlprompt.engine.data_checks import LOOPS, search_rules
+from vlprompt.engine.phases import phase_configs
 
 LAYOUTS = dict(folder=None, list='{split}.txt', split_json='split.json', csv='images.csv')
 """Layout of your own data -> its ``ann_file``."""
@@ -62,59 +76,115 @@ BUILDERS = dict(
 )
 """Type of a dataset -> function that builds its reader from some of its arguments."""
 
+DENSE = dict(
+    seg=('mmseg', 'vlprompt.datasets.dense.folder_seg'),
+    det=('mmdet', 'vlprompt.datasets.dense.coco_instances'),
+)
+"""Task -> scope of its datasets, and the module that registers those of this package."""
 
-def readers(args: argparse.Namespace) -> list[Reader]:
-    """One reader per dataset that the arguments name."""
-    if args.config is None:
-        if args.dataset in LAYOUTS:
-            args.reid |= args.dataset == 'csv'
-            args.dataset, args.ann_file = None, args.ann_file or LAYOUTS[args.dataset]
-        if args.reid or args.dataset in PRESETS['reid']:
-            return [build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)]
-        only_long_tailed = args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']
-        reader = build_classification_reader(
-            args.data_root,
-            args.dataset,
-            args.ann_file,
-            args.data_prefix,
-            args.classes,
-            imbalance=args.imbalance,
-            split_seed=args.split_seed,
-            task='long_tailed' if args.long_tailed or only_long_tailed else 'few_shot',
-        )
-        return [reader]
-    options = dict(dataset=args.dataset, data_root=args.data_root)
-    config = load_config(args.config, {key: value for key, value in options.items() if value is not None})
-    unique = {}
-    for loader in ('train_dataloader', 'test_dataloader'):
-        dataset = (config.get(loader) or {}).get('dataset')
-        if dataset is not None:
-            kind = dataset.type.rpartition('.')[2]
-            if kind not in BUILDERS:
-                raise SystemExit(
-                    f'{args.config}: this tool checks data for classification and re-identification; masks and '
-                    'annotations in the form of COCO are checked when a run reads them'
-                )
-            keys = signature(BUILDERS[kind]).parameters
-            reader = BUILDERS[kind](**{key: dataset[key] for key in keys if key in dataset})
-            unique.setdefault(reader.source, reader)
-    if not unique:
-        raise SystemExit(f'{args.config} has neither a train_dataloader nor a test_dataloader with a dataset')
-    return list(unique.values())
+
+def reports(args: argparse.Namespace) -> Iterator[Report]:
+    """One report for each source of data that the arguments name.
+
+    Raises:
+        ValueError: an unknown dataset, or arguments that contradict each other.
+    """
+    if args.config is not None:
+        options = dict(dataset=args.dataset, data_root=args.data_root)
+        cfg = load_config(args.config, {key: value for key, value in options.items() if value is not None})
+        yield from reports_of_config(cfg, args.config, args.workers)
+        return
+    for task, (scope, module) in DENSE.items():
+        if args.dataset in config_names(CONFIGS / '_base_' / 'datasets' / task):
+            importlib.import_module(module)
+            options = {} if args.data_root is None else dict(data_root=args.data_root)
+            cfg = compose(Config(dict(task=task, dataset=args.dataset, default_scope=scope)), options)
+            yield from reports_of_config(cfg, f'dataset {args.dataset!r}', args.workers)
+            return
+    yield check_reader(reader_of(args), workers=args.workers)
+
+
+def reader_of(args: argparse.Namespace) -> Reader:
+    """The reader of a dataset for classification or re-identification that the arguments name."""
+    if args.dataset in LAYOUTS:
+        args.reid |= args.dataset == 'csv'
+        args.dataset, args.ann_file = None, args.ann_file or LAYOUTS[args.dataset]
+    if args.reid or args.dataset in PRESETS['reid']:
+        return build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)
+    only_long_tailed = args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']
+    return build_classification_reader(
+        args.data_root,
+        args.dataset,
+        args.ann_file,
+        args.data_prefix,
+        args.classes,
+        imbalance=args.imbalance,
+        split_seed=args.split_seed,
+        task='long_tailed' if args.long_tailed or only_long_tailed else 'few_shot',
+    )
+
+
+def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
+    """The reports on the data of a config, of all its phases."""
+    sources: dict[str, tuple[Reader, int | None, SearchRules]] = {}
+    dense: dict[str, Any] = {}
+    listed: list[Config] = []
+    for single in phase_configs(cfg).values() if cfg.get('phases') else [cfg]:
+        init_default_scope(single.get('default_scope') or 'mmengine')
+        for loop in LOOPS:
+            dataset = (single.get(f'{loop}_dataloader') or {}).get('dataset')
+            if dataset is None:
+                continue
+            bases = [node for node in runs.datasets_of(dataset) if not _wraps(node)]
+            if all(str(base.type).rpartition('.')[2] in BUILDERS for base in bases):
+                for base in bases:
+                    reader = _reader_of_dataset(base)
+                    rules = search_rules(single.get('test_evaluator'))
+                    sources.setdefault(str(reader.source), (reader, base.get('shots'), rules))
+            elif loop not in dense and dataset not in listed:
+                listed.append(dataset)  # the test set is often the validation set
+                dense[loop] = build_dataset(dataset)
+    if not sources and not dense:
+        raise SystemExit(f'{name} has no data loader with a dataset')
+    for reader, shots, rules in sources.values():
+        yield check_reader(reader, shots, rules, workers)
+    if dense:
+        try:
+            yield check_datasets(dense, workers)
+        except TypeError as error:  # of a dataset that this package does not know
+            raise SystemExit(f'{name}: this tool cannot check it: {error}') from None
+
+
+def _wraps(dataset: Config) -> bool:
+    return 'datasets' in dataset or ('dataset' in dataset and not isinstance(dataset.dataset, str | None))
+
+
+def _reader_of_dataset(dataset: Config) -> Reader:
+    build = BUILDERS[dataset.type.rpartition('.')[2]]
+    return build(**{key: dataset[key] for key in signature(build).parameters if key in dataset})
+
+
+def build_dataset(dataset: Config) -> Any:
+    """The dataset of a config, with broken entries skipped and listed; or the error that it cannot be read."""
+    dataset = copy.deepcopy(dataset)
+    for node in runs.datasets_of(dataset):
+        if str(node.type).endswith('CocoInstances'):
+            node.broken = 'skip'
+    try:
+        return DATASETS.build(dataset)
+    except (ValueError, OSError) as error:
+        return error
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    problems = 0
     try:
-        found = readers(args)
+        for report in reports(args):
+            print(report)
+            problems += len(report.problems)
     except (ValueError, FileNotFoundError) as error:  # an unknown benchmark, arguments that contradict each other
         sys.exit(f'check_dataset.py: {error}')
-    problems = 0
-    for reader in found:
-        check = check_reid if isinstance(reader, ReIDReader) else check_dataset
-        report = check(reader, args.workers)
-        print(report)
-        problems += len(report.problems)
     return int(problems > 0)
 
 

@@ -35,7 +35,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import before_imports
+from vlprompt.apis.command_line import before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -100,12 +100,13 @@ from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGM
 from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_content, detection_scene
 from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
 from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
+from vlprompt.errors import RunError
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write (H, W, 3) RGB or (H, W) pixels, uint8."""
     if not cv2.imwrite(str(path), pixels[..., ::-1] if pixels.ndim == 3 else pixels):
-        raise OSError(f'could not write {path}: check that the folder is writable and the disk not full')
+        raise RunError(f'could not write {path}: check that the folder is writable and the disk not full')
 
 
 def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int) -> float:
@@ -273,4 +274,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    call(main)

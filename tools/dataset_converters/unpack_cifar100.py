@@ -8,18 +8,23 @@ depends on the order of the images, the same images are kept as by code that rea
 """
 
 import argparse
+import gzip
 import hashlib
 import io
 import pickle
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from vlprompt.apis.command_line import call
+from vlprompt.errors import DataError
 
-MEMBERS = ('meta', 'train', 'test')
+MEMBERS = dict(meta='fine_label_names', train='fine_labels', test='fine_labels')
+"""Files of the archive, with an entry that each has."""
+
 MD5 = 'eb9058c3a382ffc7106e4002c42a8d85'
 
 
@@ -31,22 +36,36 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def read_archive(source: Path) -> dict[str, dict[str, Any]]:
-    """The pickled dicts ``meta``, ``train`` and ``test``; only arrays and plain values are built from them."""
-    if source.is_dir():
-        content = {name: (source / name).read_bytes() for name in MEMBERS}
-    else:
-        with tarfile.open(source) as archive:
-            files = {Path(member.name).name: member for member in archive if member.isfile()}
-            missing = [name for name in MEMBERS if name not in files]
-            if missing:
-                raise FileNotFoundError(f'{source} has no {", ".join(missing)}; is it cifar-100-python.tar.gz?')
-            content = {name: archive.extractfile(files[name]).read() for name in MEMBERS}
-    from vlprompt.inert_pickle import InertUnpickler  # takes seconds, which --help need not wait for
+    """The pickled dicts ``meta``, ``train`` and ``test``; only arrays and plain values are built from them.
+
+    Raises:
+        DataError: it is damaged, or something else.
+        FileNotFoundError: one of them is missing.
+    """
+    from vlprompt.clip.inert_pickle import InertUnpickler  # takes seconds, which --help need not wait for
 
     try:
-        return {name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in content.items()}
-    except pickle.UnpicklingError as error:
-        raise ValueError(f'{source} is damaged or not the archive of CIFAR-100: {error}') from error
+        content = {
+            name: InertUnpickler(io.BytesIO(data), encoding='latin1').load() for name, data in _members(source).items()
+        }
+        if missing := [name for name, key in MEMBERS.items() if key not in content[name]]:
+            raise pickle.UnpicklingError(f'no {MEMBERS[missing[0]]} in {missing[0]}')
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, pickle.UnpicklingError, TypeError) as error:
+        reason = str(error).partition('\n')[0].rstrip(':') or type(error).__name__
+        raise DataError(f'{source} is damaged or not the archive of CIFAR-100: {reason}') from error
+    return content
+
+
+def _members(source: Path) -> dict[str, bytes]:
+    """The files of the archive, or of the folder, by name."""
+    if source.is_dir():
+        return {name: (source / name).read_bytes() for name in MEMBERS}
+    with tarfile.open(source) as archive:
+        files = {Path(member.name).name: member for member in archive if member.isfile()}
+        missing = [name for name in MEMBERS if name not in files]
+        if missing:
+            raise FileNotFoundError(f'{source} has no {", ".join(missing)}; is it cifar-100-python.tar.gz?')
+        return {name: archive.extractfile(files[name]).read() for name in MEMBERS}
 
 
 def write_split(data: dict[str, Any], names: list[str], split: str, out: Path) -> int:

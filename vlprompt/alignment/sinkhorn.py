@@ -62,7 +62,7 @@ def sinkhorn(
 
     Raises:
         ValueError: unknown method, ``eps`` or ``max_iters`` not positive, or ``rows`` of another size.
-        FloatingPointError: the plan is not finite (``eps`` too small for the dtype: use ``'log'``).
+        FloatingPointError: the plan is not finite (``eps`` too small for the dtype: use ``'log'``), or the cost is not.
     """
     if method not in METHODS:
         raise ValueError(f'sinkhorn: method must be one of {METHODS}, got {method!r}')
@@ -76,6 +76,11 @@ def sinkhorn(
     else:
         plan, iterations, errors = _scaling(cost, eps, max_iters, tol if method == 'legacy' else None, rows)
     if not torch.isfinite(plan).all():
+        if not torch.isfinite(cost).all():
+            raise FloatingPointError(
+                'sinkhorn: the cost is not finite, so features of the images or of the text are not: the weights have '
+                'diverged in training, or their checkpoint is broken'
+            )
         raise FloatingPointError(
             f"sinkhorn: the plan is not finite with eps={eps} in {dtype}; raise eps or use method='log'"
         )

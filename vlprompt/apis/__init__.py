@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset, predict_images
+    from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset, predict_images, predict_sound
     from vlprompt.apis.model import init_model, model_from
     from vlprompt.apis.retrieval import RetrievalIndex, describe_images, person_files, stack_descriptors
     from vlprompt.datasets.images import find_images
@@ -28,6 +28,7 @@ _HOMES = {
     'person_files': 'vlprompt.apis.retrieval',
     'predict_dataset': 'vlprompt.apis.inference',
     'predict_images': 'vlprompt.apis.inference',
+    'predict_sound': 'vlprompt.apis.inference',
     'stack_descriptors': 'vlprompt.apis.retrieval',
 }
 
@@ -44,6 +45,7 @@ __all__ = [
     'person_files',
     'predict_dataset',
     'predict_images',
+    'predict_sound',
     'stack_descriptors',
 ]
 

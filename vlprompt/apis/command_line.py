@@ -6,6 +6,7 @@ imports answers ``--help`` at once.
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import traceback
@@ -16,8 +17,9 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from vlprompt.apis.faults import explain_fault
 from vlprompt.compat.environment import check_environment
-from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
+from vlprompt.errors import ERRORS, Stopped
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -149,13 +151,25 @@ def before_imports(parse_args: Callable[[], Any], name: str) -> None:
         call(check_environment)
 
 
+def print_any_name() -> None:
+    """From now on print escapes for what the terminal cannot show, such as bytes of file names that are not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # tests and notebooks have others
+            stream.reconfigure(errors='backslashreplace')
+
+
 def call(main: Callable[[], Any]) -> None:
-    """Run a tool; user errors end it with one message instead of a traceback."""
+    """Run a tool; errors of the user and of the machine end it with one message instead of a traceback."""
+    print_any_name()
     try:
         main()
+    except Stopped as stopped:
+        if str(stopped):
+            print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit('Interrupted. Saved files remain; --resume continues the training.')
-    except (ValueError, OSError, EnvironmentProblem) as error:
+    except Exception as error:
         message = user_message(error)
         if message is None:
             raise
@@ -163,10 +177,15 @@ def call(main: Callable[[], Any]) -> None:
 
 
 def user_message(error: Exception) -> str | None:
-    """The message for the user about a missing file or an error raised by this package; None for other errors.
+    """The message for the user about a fault of the machine (:mod:`~vlprompt.apis.faults`), a missing file or an error
+    raised by this package; None for other errors.
 
     An error from a data worker arrives with the worker's traceback as its text, whose last line is the message.
     """
+    if fault := explain_fault(error):
+        return fault
+    if isinstance(error, KeyError) and (unknown := re.match(r'\S+ is not in the \S+ registry', str(error.args[0]))):
+        return f'ConfigError: {unknown.group()}: check its spelling, or name its module in custom_imports of the config'
     lines = str(error).strip().splitlines()
     if any(line.startswith('Original Traceback') for line in lines):
         origin = [line for line in lines if line.lstrip().startswith('File "')][-1].split('"')[1]
@@ -174,5 +193,7 @@ def user_message(error: Exception) -> str | None:
     else:
         origin = traceback.extract_tb(error.__traceback__)[-1].filename
         message = f'{type(error).__name__}: {error}'
-    named = isinstance(error, (ConfigError, CheckpointError, EnvironmentProblem, FileNotFoundError))
-    return message if named or Path(origin).is_relative_to(PACKAGE) else None
+    if isinstance(error, (*ERRORS, FileNotFoundError)):
+        return message
+    ours = isinstance(error, (ValueError, OSError, FloatingPointError)) and Path(origin).is_relative_to(PACKAGE)
+    return message if ours else None

@@ -1,55 +1,134 @@
-"""Predictions of any model for image files without annotation."""
+"""Predictions of any model for images without annotation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement
-from torch import nn
-from torch.utils.data import Dataset
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
 
+from vlprompt.datasets.images import find_images, naming_image
 from vlprompt.engine.features import image_loader
-from vlprompt.errors import ConfigError
+from vlprompt.errors import CheckpointError, ConfigError
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that need annotations."""
+
+
+LOADERS = ('LoadImage', 'LoadImageFile')
+"""This package's steps that load images, and take decoded ones too."""
+
+ImageSource = str | os.PathLike | np.ndarray | Image.Image
+"""An image file, a folder of images, an array (H, W, 3) or (H, W), or a PIL image."""
 
 
 class ImageFiles(Dataset):
     """Images without annotation, through the test pipeline of a config.
 
     Args:
-        paths: of the images.
+        images: files and PIL images; the latter are called ``image <position>``.
         pipeline: transforms of the test set, which begin with loading; those that read annotations are skipped.
         info: further entries for every image that a dataset would provide, such as ``camid``.
     """
 
-    def __init__(self, paths: Sequence[str | Path], pipeline: Sequence[dict], **info: Any) -> None:
-        self.paths = [str(path) for path in paths]
+    def __init__(self, images: Sequence[str | Path | Image.Image], pipeline: Sequence[dict], **info: Any) -> None:
+        self.images = list(images)
         self.pipeline = Compose([step for step in pipeline if not step['type'].endswith(ANNOTATION_LOADERS)])
         self.info = info
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
+
+    def path(self, index: int) -> str:
+        """The file of an image, or ``image <position>``."""
+        image = self.images[index]
+        return f'image {index}' if isinstance(image, Image.Image) else str(image)
 
     def __getitem__(self, index: int) -> dict:
-        return self.pipeline(dict(img_path=self.paths[index], sample_idx=index, img_id=index, **self.info))
+        image = self.images[index]
+        decoded = dict(img=image) if isinstance(image, Image.Image) else {}
+        source = dict(img_path=self.path(index), **decoded)
+        with naming_image(lambda: source):
+            return self.pipeline(dict(**source, sample_idx=index, img_id=index, **self.info))
 
 
-def load_files(model: nn.Module, paths: Sequence[str | Path], **info: Any) -> ImageFiles:
-    """:class:`ImageFiles` as the test set of a model's config would load them.
+def images_of(images: ImageSource | Sequence[ImageSource]) -> list[Path | Image.Image]:
+    """Files and PIL images, in the order given; those of a folder, at any depth, are sorted by path.
 
     Raises:
-        ConfigError: the config has no test set with a pipeline.
+        FileNotFoundError: a folder without images.
+        TypeError: something else, such as an array of floats.
+    """
+    single = isinstance(images, (str, os.PathLike, np.ndarray, Image.Image, Tensor))
+    found: list[Path | Image.Image] = []
+    for image in [images] if single else images:
+        if isinstance(image, (str, os.PathLike)):
+            path = Path(image)
+            found += find_images(path) if path.is_dir() else [path]
+        elif isinstance(image, np.ndarray):
+            found.append(_picture(image))
+        elif isinstance(image, Image.Image):
+            found.append(image)
+        else:
+            raise TypeError(
+                f'an image is a file, a folder, a NumPy array or a PIL image, not {type(image).__name__}; normalised '
+                'tensors are given to the model: model(images)'
+            )
+    return found
+
+
+def _picture(array: np.ndarray) -> Image.Image:
+    colours = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
+    if not array.size or not (colours or grey):
+        raise TypeError(
+            'an array must be (H, W, 3) uint8, in the order RGB, or (H, W) uint8 or uint16 for grey, got '
+            f'{array.shape} {array.dtype}'
+        )
+    return Image.fromarray(array)
+
+
+def load_files(model: nn.Module, images: ImageSource | Sequence[ImageSource], **info: Any) -> ImageFiles:
+    """:class:`ImageFiles` as the test set of a model's config would load them.
+
+    Args:
+        model: as :func:`~vlprompt.apis.init_model` returns it.
+        images: as for :func:`predict_images`.
+        info: as for :class:`ImageFiles`.
+
+    Raises:
+        ConfigError: the config has no test set with a pipeline, or one that loads files only, for a decoded image.
+        FileNotFoundError, TypeError: as for :func:`images_of`.
+    """
+    pipeline = pipeline_of(model)
+    found = images_of(images)
+    takes_decoded = any(step['type'].rsplit('.', 1)[-1] in LOADERS for step in pipeline)
+    if not takes_decoded and any(isinstance(image, Image.Image) for image in found):
+        raise ConfigError(
+            f'test_dataloader.dataset.pipeline: {pipeline[0]["type"]} reads files only; arrays and PIL images need '
+            "'vlprompt.LoadImage' (classifiers, re-identification) or 'vlprompt.LoadImageFile'"
+        )
+    return ImageFiles(found, pipeline, **info)
+
+
+def pipeline_of(model: nn.Module) -> list[dict]:
+    """The pipeline of the test set of a model's config.
+
+    Raises:
+        ConfigError: there is none.
     """
     pipeline = ((model.cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline')
     if not pipeline:
         raise ConfigError('test_dataloader.dataset.pipeline: the config does not say how images are loaded')
-    return ImageFiles(paths, pipeline, **info)
+    return pipeline
 
 
 @torch.no_grad()
@@ -68,24 +147,91 @@ def predict_dataset(
         yield from model.test_step(batch)
 
 
-def predict_images(
-    model: nn.Module, paths: Sequence[str | Path], batch_size: int = 1, num_workers: int = 0
+ODD = (OSError, ValueError, RuntimeError, MemoryError)
+"""Errors that an image may cause, by its file, its size or its pixels."""
+
+
+def predict_sound(
+    model: nn.Module,
+    images: ImageFiles,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    left_out: Callable[[str, Exception], Any] = lambda path, error: None,
 ) -> Iterator[BaseDataElement]:
-    """Predictions for image files, one by one, in the order of ``paths``.
+    """Predictions of all images that have one, in their order: an odd image does not end a folder.
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
-        paths: of the images.
+        images: as :func:`load_files` gives them.
+        batch_size: images per batch, see :func:`predict_dataset`.
+        num_workers: processes that load images.
+        left_out: called with the path of an image that cannot be read or predicted, and the error.
+
+    Raises:
+        Exception: that of the first odd image if none can be predicted and one of them can be read, so that model or
+            config are to blame; a mistake in the config; or an error of a batch whose images are sound one by one.
+    """
+    left, predicted = list(range(len(images))), 0
+    failures: list[Exception] = []
+    while left:
+        done = 0
+        try:
+            for sample in predict_dataset(model, Subset(images, left), batch_size, num_workers):
+                predicted, done = predicted + 1, done + 1
+                yield sample
+            return
+        except (ConfigError, CheckpointError):
+            raise
+        except ODD:  # of an image in the batch after the last one that came
+            odd = _odd_images(model, images, left[done : done + batch_size])
+            if not odd:
+                raise
+        for position, error in odd.items():
+            left_out(images.path(position), error)
+        failures += [error for error in odd.values() if not isinstance(error, OSError)]
+        left = [position for position in left[done:] if position not in odd]
+    if failures and not predicted:
+        raise failures[0]
+
+
+def _odd_images(model: nn.Module, images: ImageFiles, positions: Sequence[int]) -> dict[int, Exception]:
+    """The images that cannot be predicted alone, and why."""
+    odd: dict[int, Exception] = {}
+    for position in positions:
+        try:
+            next(predict_dataset(model, Subset(images, [position])))
+        except ODD as error:
+            odd[position] = error
+    return odd
+
+
+def predict_images(
+    model: nn.Module, images: ImageSource | Sequence[ImageSource], batch_size: int = 1, num_workers: int = 0
+) -> Iterator[BaseDataElement]:
+    """Predictions for images, one by one, in their order.
+
+    Args:
+        model: as :func:`~vlprompt.apis.init_model` returns it.
+        images: one or several of: image files; folders, whose images at any depth are taken; NumPy arrays (H, W, 3)
+            uint8 in the order RGB, as Pillow and matplotlib have it (OpenCV's are ``array[..., ::-1]``), or (H, W)
+            uint8 or uint16 for grey; PIL images.
         batch_size: images per batch, see :func:`predict_dataset`.
         num_workers: processes that load images.
 
     Yields:
         The task's data sample: ``pred_score`` (K,) and ``pred_label`` of classifiers, ``pred_sem_seg.data`` (1, H, W)
-        of segmentors, ``pred_instances`` of detectors in pixels of the file, ``feature`` (D,) in re-identification.
+        of segmentors, ``pred_instances`` of detectors in pixels of the image, ``feature`` (D,) in re-identification.
+        ``img_path`` is the file, or ``image <position>``.
+
+    Raises:
+        FileNotFoundError, OSError: an image cannot be read; the message names it.
+        ValueError: an image that the pipeline cannot transform; the message names it.
+        TypeError: not an image.
 
     Example:
         >>> model = init_model('configs/plot/plot_rn50.py', 'work_dirs/plot/epoch_200.pth')
         >>> for sample in predict_images(model, ['a.jpg', 'b.jpg']):
         ...     print(sample.img_path, model.dataset_meta['classes'][int(sample.pred_label)])
+        >>> sample = next(predict_images(model, cv2.imread('a.jpg')[..., ::-1]))
     """
-    return predict_dataset(model, load_files(model, paths), batch_size, num_workers)
+    return predict_dataset(model, load_files(model, images), batch_size, num_workers)

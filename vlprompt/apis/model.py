@@ -15,8 +15,10 @@ from torch import nn
 
 from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
-from vlprompt.engine.checkpoint import load_trained, load_whole, read_checkpoint
+from vlprompt.engine.build import build_model
+from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_check import require_model
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -26,7 +28,6 @@ from vlprompt.engine.data_arguments import (
 )
 from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.models.agreement import agree_on_class_names
-from vlprompt.registry import MODELS
 
 
 def init_model(
@@ -64,6 +65,7 @@ def init_model(
         torch.Size([1, 100])
     """
     cfg = load_config(config, cfg_options)
+    require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
@@ -72,7 +74,8 @@ def init_model(
         cfg.model.class_names = class_names
     model = _build(cfg, about.get('class_names') or class_names, arguments_of_checkpoint(content))
     if content is not None:
-        _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
+        with naming_checkpoint(checkpoint):
+            _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
         if class_names is not None:
             model.set_class_names(class_names)
     model.cfg = cfg
@@ -111,7 +114,7 @@ def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]
             names = resolve_class_names(names or names_of_config(cfg))
             known = known | arguments_of_data(dict(classes=names))
         described = completed(cfg.model, missing, known)
-    model = MODELS.build(described)
+    model = build_model(described)
     if names and getattr(model, 'class_names', names) is None:
         model.set_class_names(names)
     return model

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset
+from vlprompt.apis.inference import ImageFiles, ImageSource, load_files, predict_dataset, predict_sound
+from vlprompt.clip.tensor_files import describe_content, read_tensors
 from vlprompt.evaluation.ranking import Descriptors, euclidean_rows, nearest
+from vlprompt.evaluation.same_files import same_files
 from vlprompt.structures import ReIDSample
-from vlprompt.tensor_files import describe_content, read_tensors
 
 
-def person_files(model: nn.Module, paths: Sequence[str | Path], camid: int = -1) -> ImageFiles:
-    """Image files for a re-identifier: of unknown identity, all from one camera.
+def person_files(model: nn.Module, images: ImageSource | Sequence[ImageSource], camid: int = -1) -> ImageFiles:
+    """Images for a re-identifier: of unknown identity, all from one camera.
 
     Args:
         model: a re-identifier, as :func:`~vlprompt.apis.init_model` returns it.
-        paths: of the images.
+        images: as for :func:`~vlprompt.apis.predict_images`.
         camid: the camera, counted from 0; -1: unknown.
     """
-    return load_files(model, paths, pid=-1, camid=camid, viewid=0, role='gallery')
+    return load_files(model, images, pid=-1, camid=camid, viewid=0, role='gallery')
 
 
-def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, num_workers: int = 0) -> list[ReIDSample]:
+def describe_images(
+    model: nn.Module,
+    dataset: Dataset,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    left_out: Callable[[str, Exception], Any] | None = None,
+) -> list[ReIDSample]:
     """The samples of a dataset, each with its descriptor as ``feature`` (D,) float32 on the CPU.
 
     Args:
@@ -36,12 +43,18 @@ def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, nu
         dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset` or :func:`person_files`.
         batch_size: images per batch.
         num_workers: processes that load images.
+        left_out: called with path and error of an image of :func:`person_files` that cannot be read or described, which
+            is then left out; None: it ends the pass.
 
     Raises:
         TypeError: the model predicts no descriptors.
     """
     samples = []
-    for sample in predict_dataset(model, dataset, batch_size, num_workers):
+    if left_out is None:
+        predicted = predict_dataset(model, dataset, batch_size, num_workers)
+    else:
+        predicted = predict_sound(model, dataset, batch_size, num_workers, left_out)
+    for sample in predicted:
         if 'feature' not in sample:
             raise TypeError(f'{type(model).__name__} predicts no descriptors; use a model for re-identification')
         samples.append(sample.set_feature(sample.feature.float().cpu()))
@@ -49,9 +62,10 @@ def describe_images(model: nn.Module, dataset: Dataset, batch_size: int = 64, nu
 
 
 def stack_descriptors(samples: Sequence[ReIDSample]) -> Descriptors:
-    """Features (N, D), identities and cameras (N,) of samples."""
+    """Features (N, D), identities, cameras and files (N,) of samples."""
     pids, camids = (torch.tensor([getattr(sample, key) for sample in samples]) for key in ('pid', 'camid'))
-    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids)
+    files = torch.from_numpy(same_files([sample.img_path for sample in samples]).numbers)
+    return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids, files)
 
 
 class Neighbours(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,16 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
-from mmengine.registry import DATASETS, RUNNERS, init_default_scope
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
+from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
+from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError
 
 METRICS_FILE = 'test_metrics.json'
@@ -117,11 +119,15 @@ def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
 
 
 def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> None:
-    """Read the lists of the test set, so that mistakes in them show before training."""
+    """Read and check the test set, so that mistakes in it show before training.
+
+    Raises:
+        ConfigError: there is none.
+    """
     cfg = configs[phase or list(configs)[-1]]
-    if cfg.get('test_dataloader'):
-        init_default_scope(cfg.get('default_scope') or 'mmengine')
-        DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+    if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
+        raise ConfigError('--test: the config has no test set (test_dataloader, test_evaluator and test_cfg=dict())')
+    check_test_set(cfg)
 
 
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
@@ -129,7 +135,8 @@ def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, floa
     metrics = runner.test()
     if is_main_process():
         plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
-        Path(folder or runner.work_dir, METRICS_FILE).write_text(json.dumps(plain, indent=2) + '\n')
+        with written_whole(Path(folder or runner.work_dir, METRICS_FILE)) as file:
+            file.write_text(json.dumps(plain, indent=2) + '\n')
     return metrics
 
 
@@ -151,8 +158,8 @@ def use_deterministic(cfg: Config) -> None:
 
 
 def scale_lr(cfg: Config) -> None:
-    """Scale the learning rate by (batch size x processes) / ``auto_scale_lr.base_batch_size``."""
-    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+    """Scale the learning rate by (batch size x accumulated batches x processes) / ``auto_scale_lr.base_batch_size``."""
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ConfigError(
             '--auto-scale-lr: the config does not say for which batch size its learning rate is meant; '
             'add auto_scale_lr = dict(base_batch_size=...)'
@@ -160,17 +167,39 @@ def scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def without_validation(cfg: Config) -> None:
-    """Train without validation."""
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+def use_resume(cfg: Config, path: str | None) -> None:
+    """Resume from ``path``, or from the work directory; if nothing is there yet, the run starts as without resuming."""
+    if path is not None:
+        cfg.resume, cfg.load_from = True, path
+    elif Path(cfg.work_dir, RESUME_FILE).is_file() or cfg.get('load_from') is None:
+        cfg.resume, cfg.load_from = True, None
+
+
+def without_validation(configs: Sequence[Config]) -> None:
+    """Train all phases without validation, and without the best checkpoint that it would choose.
+
+    Raises:
+        ConfigError: none of them validates.
+    """
+    if all(cfg.get('val_cfg') is None for cfg in configs):
+        raise ConfigError('--no-validate has no effect: the config has no validation (val_cfg)')
+    for cfg in configs:
+        if (cfg.get('default_hooks') or {}).get('checkpoint'):
+            cfg.default_hooks.checkpoint.pop('save_best', None)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
 
 def use_tta(cfg: Config) -> dict[str, Any]:
     """Put the config's ``tta_pipeline`` into the test set and return its ``tta_model``.
 
     A config with neither (classification) keeps its pipeline: the model computes the mirror image itself.
+
+    Raises:
+        ConfigError: one with neither whose predictions are no scores of whole images.
     """
     if 'tta_pipeline' not in cfg:
+        if (cfg.get('default_scope') or 'vlprompt') != 'vlprompt':
+            raise ConfigError(f'--tta: the config has no tta_pipeline and tta_model, which {cfg.default_scope} needs')
         return dict(type='vlprompt.FlipTTAModel')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     return dict(cfg.tta_model)

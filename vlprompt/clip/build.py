@@ -19,6 +19,7 @@ from vlprompt.clip.architectures import (
     open_clip_name,
 )
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS, read_builtin
+from vlprompt.clip.download import open_clip_file
 from vlprompt.clip.model import CLIP, ClipSource
 from vlprompt.clip.weights import (
     WeightOptions,
@@ -28,6 +29,7 @@ from vlprompt.clip.weights import (
     state_sha256,
     to_internal_names,
 )
+from vlprompt.errors import DownloadError
 
 _logger = logging.getLogger(__name__)
 
@@ -144,7 +146,7 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
 
     Raises:
         ValueError: open_clip has no such tag for this architecture; the message lists its tags.
-        FileNotFoundError: the download failed; the message says which file to fetch and how to use it.
+        DownloadError: the download failed; the message says which file to fetch and how to use it.
     """
     from open_clip import pretrained
 
@@ -154,14 +156,10 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
         raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
     quick_gelu = bool(config.get('quick_gelu', False))
     try:
-        path = pretrained.download_pretrained(config)
+        return open_clip_file(config), quick_gelu
     except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(
-            f'could not download the weights {tag!r} of {model_name}. On a machine with network access, fetch '
-            f'{_places(config)}, copy the file here and pass its path: weights="/path/to/file", '
-            f'quick_gelu={quick_gelu}. The reason was: {error}'
-        ) from error
-    return Path(path), quick_gelu
+        options = dict(weights='/path/to/file', quick_gelu=quick_gelu)
+        raise DownloadError(f'the weights {tag!r} of {model_name}', _places(config), options, tag, error) from error
 
 
 def _places(config: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vlprompt.tensor_files import read_tensors
+from vlprompt.clip.tensor_files import read_tensors
 
 BUILTIN_WEIGHTS = ('scenes',)
 """Names of the shipped weights, see the model card in ``vlprompt/clip/pretrained``."""

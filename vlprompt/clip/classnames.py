@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from vlprompt.files import read_lines
+from vlprompt.messages import enumerate_names
+
 FOLDER = Path(__file__).parent / 'data' / 'classnames'
 
 FEW_SHOT_DATASETS = (
@@ -96,7 +99,8 @@ def check_class_names(model_names: Sequence[str], dataset_names: Sequence[str], 
         what: name of the comparison in messages, e.g. ``'test_dataloader'``.
 
     Raises:
-        ValueError: the number of classes or a name differs; the message names the first difference.
+        ValueError: the number of classes or a name differs; the message names the first difference, or the names that
+            only one of them has.
     """
     ours, theirs = list(map(_as_prompted, model_names)), list(map(_as_prompted, dataset_names))
     if ours == theirs:
@@ -105,13 +109,20 @@ def check_class_names(model_names: Sequence[str], dataset_names: Sequence[str], 
         'The data decides: set model.class_names to its names (a list or a text file, one name per line), or '
         "make the subsets agree, e.g. model.class_names='dtd:base' with subset='base' in the dataset."
     )
-    for label, (our, their) in enumerate(zip(ours, theirs, strict=False)):
-        if our != their:
-            raise ValueError(
-                f'{what}: class {label} is {model_names[label]!r} in the model but {dataset_names[label]!r} '
-                f'in the data ({len(ours)} and {len(theirs)} classes). {advice}'
-            )
-    raise ValueError(f'{what}: the model has {len(ours)} classes, the data {len(theirs)}. {advice}')
+    if len(ours) != len(theirs):
+        only = _only_in('model', model_names, theirs) + _only_in('data', dataset_names, ours)
+        raise ValueError(f'{what}: the model has {len(ours)} classes, the data {len(theirs)}{only}. {advice}')
+    label = next(i for i, (our, their) in enumerate(zip(ours, theirs, strict=True)) if our != their)
+    raise ValueError(
+        f'{what}: class {label} is {model_names[label]!r} in the model but {dataset_names[label]!r} in the data '
+        f'({len(ours)} classes). {advice}'
+    )
+
+
+def _only_in(where: str, names: Sequence[str], others: Sequence[str]) -> str:
+    """Part of a message: the names that are not among ``others``."""
+    only = [repr(name) for name in names if _as_prompted(name) not in set(others)]
+    return f' (only in the {where}: {enumerate_names(only, 5)})' if only else ''
 
 
 def _as_prompted(name: str) -> str:
@@ -139,12 +150,12 @@ def read_class_names(file: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it contains no name.
+        ValueError: it contains no name, or is not UTF-8 text.
     """
     path = Path(file)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f'class names file {path} does not exist (looked in {Path.cwd()})')
-    names = [line.strip() for line in path.read_text(encoding='utf-8-sig').splitlines() if line.strip()]
+    names = [line for _, line in read_lines(path, 'class names file')]
     if not names:
         raise ValueError(f'class names file {path} holds no name')
     return names
@@ -152,4 +163,4 @@ def read_class_names(file: str | Path) -> list[str]:
 
 def _read_lines(path: Path) -> list[str]:
     """Lines of a shipped list without its comment line."""
-    return [line for line in path.read_text(encoding='utf-8').splitlines() if not line.startswith('#')]
+    return [line for _, line in read_lines(path) if not line.startswith('#')]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.local_tokens import class_attention
 from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.errors import ImageSizeError
 
 PoolForm = Literal['native', 'value']
 
@@ -259,7 +260,7 @@ class ModifiedResNet(nn.Module):
         """
         if min(images.shape[-2:]) < self.total_stride:
             height, width = images.shape[-2:]
-            raise ValueError(f'images of {height}x{width} pixels are smaller than one cell of {self.total_stride}')
+            raise ImageSizeError(f'images of {height}x{width} pixels are smaller than one cell of {self.total_stride}')
         stages = self.stages(images.to(self.conv1.weight.dtype))
         pool, last, attention = self.attnpool, stages[-1], None
         queries = local and self.local == 'native'

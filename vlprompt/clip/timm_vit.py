@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.build import FILE_SUFFIXES
+from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import resize_position_embedding
+from vlprompt.clip.tensor_files import find_state, read_tensors, require_finite
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
-from vlprompt.tensor_files import read_tensors
+from vlprompt.errors import DownloadError
 
 PRETRAINED = 'pretrained'
 """The ``weights`` that timm offers for a name, downloaded or from its cache."""
@@ -64,7 +66,8 @@ def build_timm_vit(
         The trunk in eval mode, fp32, on the CPU, and the source of its weights (None if random).
 
     Raises:
-        ValueError: a name that timm does not have, not a plain ViT with a class token, or weights that do not fit.
+        ValueError: a name that timm does not have, not a plain ViT with a class token, or weights that do not fit or
+            are not finite.
         FileNotFoundError: the file is missing, or the download failed.
     """
     if (name is None) == (arch is None):
@@ -148,6 +151,13 @@ def _timm_model(name: str, **options: Any) -> nn.Module:
         return timm.create_model(name, num_classes=0)
 
 
+def _timm_repository(name: str) -> str:
+    """Where on huggingface.co timm's weights of a name are."""
+    import timm
+
+    return timm.get_pretrained_cfg(name).hf_hub_id or f'timm/{name}'
+
+
 def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
     """Arguments of our :class:`VisionTransformer`, read from timm's module."""
     block = model.blocks[0] if hasattr(model, 'blocks') else None
@@ -178,24 +188,45 @@ def _shape_of(model: nn.Module, name: str) -> dict[str, Any]:
 
 
 def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str]:
-    """State dict in timm's naming, and its name."""
+    """State dict in timm's naming, and its name.
+
+    timm converts ``.npz``, which it reads itself, and the tensors of a cached file, which it is given; a download it
+    fetches and reads, with ``weights_only``.  So no code in a file runs.  Errors name files, and the result is finite.
+
+    Raises:
+        CheckpointError: a damaged file, or tensors that hold NaN or infinity.
+        DownloadError: the weights of a name are neither cached nor can be fetched.
+    """
     path = Path(weights).expanduser()
     if path.suffix in FILE_SUFFIXES:
         return read_state_dict(path), f'file:{path.name}'
     if name is None:
         raise ValueError(f'weights={str(weights)!r} is not a weight file; other weights need the name of a timm model')
     if path.suffix == '.npz':
-        read_tensors(path)  # with errors that name the file, before timm reads it
+        read_tensors(path)
         model = _timm_model(name, pretrained=False)
         model.load_pretrained(str(path))
-        return model.state_dict(), f'file:{path.name}'
+        return _finite(model, str(path)), f'file:{path.name}'
     if weights != PRETRAINED:
         raise ValueError(f'weights={str(weights)!r} must be {PRETRAINED!r} or a file ending in {FILE_SUFFIXES} or .npz')
+    repository = _timm_repository(name)
     try:
-        return _timm_model(name, pretrained=True).state_dict(), f'timm:{name}'
+        cached = hub_file(repository, 'model.safetensors', 'pytorch_model.bin')
+        if cached is None:
+            require_hub()
+            overlay = {}
+        else:
+            overlay = dict(pretrained_cfg_overlay=dict(state_dict=find_state(read_tensors(cached), cached)))
+        model = _timm_model(name, pretrained=True, **overlay)
     except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(
-            f'could not download the weights of {name} from timm. On a machine with network access fetch '
-            f'https://huggingface.co/timm/{name} (model.safetensors), copy the file here and pass its path: '
-            f'weights="/path/to/model.safetensors". The reason was: {error}'
-        ) from error
+        places = f'https://huggingface.co/{repository} (model.safetensors)'
+        options = dict(weights='/path/to/model.safetensors')
+        raise DownloadError(f'the weights of {name} from timm', places, options, PRETRAINED, error) from error
+    return _finite(model, f'the weights of {name}' if cached is None else str(cached)), f'timm:{name}'
+
+
+def _finite(model: nn.Module, source: str) -> dict[str, Tensor]:
+    """The state dict of a model, which :func:`require_finite` has passed."""
+    state = model.state_dict()
+    require_finite(state, state, source)
+    return state

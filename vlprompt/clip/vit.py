@@ -13,6 +13,7 @@ from vlprompt.clip.layers import LayerNorm, Transformer
 from vlprompt.clip.local_tokens import LastTokens, NeighbourBias, find_local_form, run_last_block
 from vlprompt.clip.position import Interpolation, resize_position_embedding
 from vlprompt.clip.visual_prompts import Entry, VisualTokens, check_prompts, join_prompts, run_blocks
+from vlprompt.errors import ImageSizeError
 
 
 def default_out_indices(layers: int) -> tuple[int, ...]:
@@ -144,7 +145,7 @@ class VisionTransformer(nn.Module):
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) patches of an image of that size; pixels that do not fill a patch are dropped."""
         if min(height, width) < self.patch_size:
-            raise ValueError(f'images of {height}x{width} pixels are smaller than one patch of {self.patch_size}')
+            raise ImageSizeError(f'images of {height}x{width} pixels are smaller than one patch of {self.patch_size}')
         return tuple((side - self.patch_size) // self.patch_stride + 1 for side in (height, width))
 
     def embed(self, images: Tensor, class_offset: Tensor | None = None) -> tuple[Tensor, tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.position import Interpolation, resize_position_embedding
-from vlprompt.tensor_files import find_state, is_script, read_tensors, require_finite
+from vlprompt.clip.tensor_files import find_state, is_script, read_tensors, require_finite
+from vlprompt.files import read_json
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
 """Entries that OpenAI stores at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
@@ -75,7 +75,7 @@ def read_options(path: str | Path) -> WeightOptions:
     file = path.with_name(OPTIONS_FILE)
     if file.is_file():
         try:
-            model = json.loads(file.read_text(encoding='utf-8-sig'))['model_cfg']
+            model = read_json(file)['model_cfg']
             return WeightOptions(
                 str(file),
                 bool(model.get('quick_gelu', False)),

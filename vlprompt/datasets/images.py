@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
-import numpy as np
 from PIL import Image
+
+from vlprompt.datasets.exif import Orientation
+from vlprompt.datasets.pixels import decode_image, decode_rgb, to_rgb
+from vlprompt.files import read_bytes
 
 T = TypeVar('T')
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm', '.pgm', '.pbm')
-"""Suffixes of image files, in lower case; other files in a dataset's folders are ignored."""
+IMAGE_SUFFIXES = (
+    *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.gif', '.webp', '.avif'),
+    *('.tif', '.tiff', '.ppm', '.pgm', '.pbm', '.pnm'),
+)
+"""Suffixes of image files, in lower case; other files in a dataset's folders are left out, and counted."""
 
-UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error)
-"""Errors that decoders raise on damaged files."""
-
-
-def decode_rgb(content: bytes) -> Image.Image:
-    """An RGB PIL image, not rotated by EXIF orientation."""
-    with Image.open(io.BytesIO(content)) as image:
-        return image.convert('RGB')
-
-
-def decode_bgr(content: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 BGR, rotated according to EXIF orientation, as OpenCV does.
-
-    Raises:
-        ValueError: not an image.
-    """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    if image is None:
-        raise ValueError('it is empty, damaged or not an image')
-    return image
-
-
-def decode_indices(content: bytes) -> np.ndarray:
-    """(H, W) of a grey or palette image, (H, W, channels) of others; the stored values, not colours."""
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image)
+COMPANIONS = ('.txt', '.md', '.json', '.csv', '.xml', '.db', '.ini')
+"""Suffixes of files that lie beside images and are none: not counted as left out."""
 
 
 def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what: str = 'image') -> T:
@@ -49,33 +34,108 @@ def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what
 
     Args:
         path: the file.
-        decode: function of the bytes, such as :func:`decode_rgb`.
+        decode: function of the bytes, such as :func:`~vlprompt.datasets.pixels.decode_rgb`.
         what: name of the file in messages.
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file cannot be read or decoded; the message names it.
+        OSError: it is no regular file, or cannot be read or decoded; the message names it.
+        MemoryError: the process has too little memory for it.
+    """
+    content = read_bytes(path, what)
+    try:
+        return decode(content)
+    except MemoryError:  # says nothing about the file
+        raise
+    except Exception as error:  # damaged bytes lead decoders to errors of any kind
+        known = isinstance(error, (OSError, ValueError, SyntaxError))
+        raise OSError(f'{what} {path} cannot be read: {error if known else repr(error)}') from error
+
+
+def load_sample_image(results: Mapping[str, Any], exif_orientation: bool) -> tuple[Image.Image, Orientation]:
+    """The RGB image of a sample, and its EXIF orientation.
+
+    It is ``img`` if that is a PIL image already, else the file ``img_path``.
+
+    Raises:
+        FileNotFoundError, OSError: as for :func:`load_image`.
+    """
+    if isinstance(image := results.get('img'), Image.Image):
+        try:
+            return to_rgb(image, exif_orientation)
+        except ValueError as error:
+            raise OSError(f'{results.get("img_path", "image")} cannot be used: {error}') from error
+    return load_image(results['img_path'], partial(decode_image, exif_orientation=exif_orientation))
+
+
+@contextmanager
+def naming_image(sample: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+    """Errors that an image causes in its transforms name it.
+
+    Args:
+        sample: gives the entries of the dataset for the image, ``img_path`` among them; called after an error.
+
+    Raises:
+        ValueError: OpenCV failed, or a ValueError was raised inside whose message names neither image nor mask.
     """
     try:
-        return decode(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{what} {path} does not exist') from None
-    except UNDECODABLE as error:
-        raise OSError(f'{what} {path} cannot be read: {error}') from error
+        yield
+    except (ValueError, cv2.error) as error:
+        info = sample()
+        if any(info[key] in str(error) for key in ('img_path', 'seg_map_path') if key in info):
+            raise
+        raise ValueError(f'image {info["img_path"]}: {error}') from error
 
 
-def is_image(path: Path) -> bool:
-    """Whether the name is that of an image; hidden files do not count."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
+class Listing(NamedTuple):
+    """Files of a folder: paths of its images relative to it, sorted, and how many others there are by suffix."""
+
+    images: list[str]
+    others: Counter[str]
 
 
-def image_files(folder: Path) -> list[str]:
-    """Names of the images in a folder, sorted."""
-    return sorted(entry.name for entry in folder.iterdir() if is_image(entry))
+def list_images(folder: str | Path) -> Listing:
+    """The images in a folder and in its sub-folders at any depth, without hidden ones; links are followed.
+
+    Sorted folder by folder, so that the order of images directly in the folder is that of their names.  ``others`` has
+    no hidden files and no :data:`COMPANIONS`.
+    """
+    images, others = [], Counter[str]()
+    for path in _walk(str(folder), '', ()):
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix in IMAGE_SUFFIXES:
+            images.append(path)
+        elif suffix not in COMPANIONS:
+            others[suffix] += 1
+    return Listing(sorted(images, key=lambda path: path.split('/')), others)
+
+
+def _walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Relative paths of the files that are not hidden; ``above``: the folders around, in which a link may end."""
+    status = os.stat(folder)
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith('.'):
+                continue
+            if entry.is_dir():
+                yield from _walk(entry.path, f'{below}{entry.name}/', (*above, here))
+            else:
+                yield below + entry.name
+
+
+def count_suffixes(others: Counter[str]) -> str:
+    """``'5 files .heic and 2 files without suffix'``, the most frequent first; empty if there are none."""
+    shown = [f'{count} file{"s" * (count > 1)} {suffix or "without suffix"}' for suffix, count in others.most_common()]
+    return ' and '.join([', '.join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def find_images(folder: str | Path) -> list[Path]:
     """All images below a folder, at any depth, sorted by path.
+
+    What has the name of an image but is a broken link or no regular file is among them, and an error when it is read.
 
     Raises:
         FileNotFoundError: the folder does not exist or holds none.
@@ -83,7 +143,23 @@ def find_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'image folder {folder} does not exist')
-    paths = sorted(path for path in folder.rglob('*') if is_image(path) and path.is_file())
-    if not paths:
-        raise FileNotFoundError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)})')
-    return paths
+    images, others = list_images(folder)
+    if not images:
+        besides = f', only {count_suffixes(others)}' if others else ''
+        raise FileNotFoundError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)}){besides}')
+    return [folder / path for path in images]
+
+
+LONGEST_NAME = 255
+"""Bytes in the name of a file on common file systems."""
+
+
+def numbered_name(number: int, path: str | Path, digits: int = 6) -> str:
+    """Name of a picture of an image: ``'<number>_<name of the file without suffix>.png'``.
+
+    It is shortened to what a file system takes; the number, filled up with zeros to ``digits``, tells pictures apart.
+    """
+    stem = Path(path).stem
+    while len(os.fsencode(name := f'{number:0{digits}}_{stem}.png')) > LONGEST_NAME:
+        stem = stem[:-1]
+    return name

@@ -47,3 +47,7 @@ class ListedDataset(EpochSeededDataset):
             test_mode=split != 'train',
             lazy_init=lazy_init,
         )
+
+    def notes(self) -> list[str]:
+        """What the reader left out of the splits that were read, and other remarks."""
+        return self.reader.notes()

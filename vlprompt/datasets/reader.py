@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import posixpath
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class Reader(ABC):
@@ -27,6 +25,8 @@ class Reader(ABC):
         self.source = source
         self.image_root = image_root
         self.hint = hint
+        self.left_out: dict[str, dict[str, int]] = {}
+        """Reason -> split -> number of entries or files that were left out when the split was read."""
 
     @property
     @abstractmethod
@@ -36,6 +36,10 @@ class Reader(ABC):
     @abstractmethod
     def load(self, split: str) -> list:
         """The items of an existing split, unchecked."""
+
+    def select(self, items: Sequence, split: str) -> list:
+        """The items that count, by default all; others are reported to :meth:`leave_out`."""
+        return list(items)
 
     @abstractmethod
     def check(self, items: Sequence, split: str) -> None:
@@ -53,7 +57,7 @@ class Reader(ABC):
         if split not in self.splits:
             found = f'only {", ".join(self.splits)}' if self.splits else 'nor any other'
             raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {self.hint}'.strip())
-        items = self.load(split)
+        items = self.select(self.load(split), split)
         self.check(items, split)
         return items
 
@@ -61,9 +65,23 @@ class Reader(ABC):
         """The file or folder of a split, for messages."""
         return str(self.source)
 
+    def leave_out(self, split: str, reason: str, count: int) -> None:
+        """Record that ``count`` entries of a split are left out; 0 for none."""
+        self.left_out.setdefault(reason, {})[split] = count
+
+    def leave_out_files(self, split: str, others: Mapping[str, int]) -> None:
+        """Record files of a split that are no images, by their suffix."""
+        for suffix, count in others.items():
+            self.leave_out(split, f'files {suffix or "without suffix"}', count)
+
     def notes(self) -> list[str]:
-        """Remarks on reading the data, such as skipped images."""
-        return []
+        """Remarks on reading the data: one line for every reason to leave something out."""
+        lines = []
+        for reason, counts in self.left_out.items():
+            shown = [f'{count} of {split}' for split, count in counts.items() if count]
+            if shown:
+                lines.append(f'{self.source}: {reason} are left out: {", ".join(shown)}')
+        return lines
 
     def altered_files(self) -> list[str]:
         """One line for each file that differs from its published md5 sum; most readers know no sums."""
@@ -80,70 +98,15 @@ def check_paths(items: Sequence, split: str, source: str) -> None:
     """Raise a ValueError if a split is empty or lists an image twice."""
     if not items:
         raise ValueError(f'{source}: split {split!r} is empty')
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for item in items:
-        if item.path in seen:
-            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice; remove one of the entries')
-        seen.add(item.path)
+        path = posixpath.normpath(item.path)
+        if path in seen:
+            other = '' if seen[path] == item.path else f', once as {seen[path]!r}'
+            raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice{other}; remove one of the entries')
+        seen[path] = item.path
 
 
 def first_existing(folder: str | Path, *names: str) -> str:
     """The first of ``names`` that exists in ``folder``; if none does, the first one, for messages."""
     return next((name for name in names if Path(folder, name).exists()), names[0])
-
-
-def read_text(file: Path) -> str:
-    """The content of a UTF-8 text file, with or without byte order mark; a ValueError names file and line otherwise."""
-    try:
-        return file.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b'\n') + 1
-        raise ValueError(f'{file}:{line}: not UTF-8 text; save the file in this encoding') from error
-
-
-def read_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """``('<file>:<line number>', line)`` of every line of a text file that is not blank, without surrounding spaces."""
-    for number, line in enumerate(read_text(file).splitlines(), 1):
-        if line.strip():
-            yield f'{file}:{number}', line.strip()
-
-
-def read_table(
-    file: Path, required: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """``('<file>:<line number>', column -> field)`` of every row of a CSV file; the first line names the columns.
-
-    Args:
-        file: the file.
-        required: columns that must exist, with a field in every row.
-        optional: columns that may exist; named in messages.
-
-    Raises:
-        ValueError: a missing column, a row of another length, or an empty required field.
-    """
-    table = csv.DictReader(io.StringIO(read_text(file), newline=''))
-    columns = table.fieldnames or []
-    missing = [name for name in required if name not in columns]
-    if missing:
-        more = f' and, if you have them, {" and ".join(optional)}' if optional else ''
-        raise ValueError(
-            f'{file}:1: no column {", ".join(map(repr, missing))}; the first line must name the columns '
-            f'{", ".join(required)}{more}'
-        )
-    for record in table:
-        place = f'{file}:{table.line_num}'
-        if None in record or None in record.values():
-            raise ValueError(f'{place}: expected {len(columns)} fields ({", ".join(columns)})')
-        fields = {name: value.strip() for name, value in record.items()}
-        empty = [name for name in required if not fields[name]]
-        if empty:
-            raise ValueError(f'{place}: field {empty[0]!r} is empty')
-        yield place, fields
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file; a ValueError names an invalid file."""
-    try:
-        return json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{file}: not valid JSON: {error}') from error

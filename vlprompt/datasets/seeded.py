@@ -12,6 +12,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
+from vlprompt.datasets.images import naming_image
 from vlprompt.registry import DATASETS
 
 
@@ -82,7 +83,8 @@ class EpochSeededDataset(EpochSeeded, BaseDataset):
         return super().__getitem__(index)
 
     def load_sample(self, index: int) -> dict:
-        return self.prepare_data(index)
+        with naming_image(lambda: self.get_data_info(index)):
+            return self.prepare_data(index)
 
 
 @DATASETS.register_module()
@@ -115,4 +117,5 @@ class SeededDataset(EpochSeeded):
         return len(self.dataset)
 
     def load_sample(self, index: int) -> dict:
-        return self.dataset[index]
+        with naming_image(lambda: self.dataset.get_data_info(index)):
+            return self.dataset[index]

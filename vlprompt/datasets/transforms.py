@@ -8,27 +8,40 @@ from mmcv.transforms import BaseTransform
 from torchvision import transforms as T
 from torchvision.transforms import functional as F
 
-from vlprompt.datasets.images import load_image
+from vlprompt.datasets.images import load_sample_image
+from vlprompt.errors import ImageSizeError
 from vlprompt.registry import TRANSFORMS
 from vlprompt.structures import ClassificationSample
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``img_path`` as an RGB PIL image, not rotated by EXIF orientation.
+    """Read ``img_path`` as an RGB PIL image; see :mod:`vlprompt.datasets.pixels` for the rule.
 
-    Adds ``img`` and ``ori_shape`` (H, W).
+    Adds ``img``, ``exif`` (its :class:`~vlprompt.datasets.exif.Orientation`) and ``ori_shape`` (H, W).  A PIL image
+    that is ``img`` already is used instead of the file.
+
+    Args:
+        exif_orientation: turn the image upright by its EXIF orientation; False: pixels as they are stored, as in the
+            official code of CoOp and CLIP-ReID.
 
     Raises:
         FileNotFoundError: there is no such file.
-        OSError: the file cannot be decoded; the message names it.
+        OSError: it is no regular file, or cannot be decoded; the message names it.
     """
 
+    def __init__(self, exif_orientation: bool = True) -> None:
+        self.exif_orientation = exif_orientation
+
     def transform(self, results: dict) -> dict:
-        image = load_image(results['img_path'])
+        image, results['exif'] = load_sample_image(results, self.exif_orientation)
         results['img'] = image
         results['ori_shape'] = (image.height, image.width)
         return results
+
+
+LARGEST = 178_956_970
+"""Pixels of the largest image, the limit above which Pillow refuses to open a file."""
 
 
 class ImageTransform(BaseTransform):
@@ -82,10 +95,24 @@ class ResizeShorterSide(ImageTransform):
     Args:
         size: in pixels.
         interpolation: ``'bicubic'`` or ``'bilinear'``.
+
+    Raises:
+        ImageSizeError: the result would have more pixels than Pillow takes as safe, as for a line of pixels.
     """
 
     def __init__(self, size: int, interpolation: str = 'bicubic') -> None:
         super().__init__(T.Resize(size, interpolation=T.InterpolationMode(interpolation)))
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        short, long = sorted(results['img'].size)
+        if self.size * (self.size * long // short) > LARGEST:
+            width, height = results['img'].size
+            raise ImageSizeError(
+                f'{results.get("img_path", "an image")} is {width} x {height} pixels, too elongated to be resized to '
+                f'{self.size} pixels on the shorter side; crop it'
+            )
+        return super().transform(results)
 
 
 @TRANSFORMS.register_module()

@@ -1,21 +1,27 @@
 """Running experiments: the runner and its checkpoints, hooks, optimizer constructor and schedules."""
 
+from vlprompt.compat.messages import silence_untrue
+from vlprompt.compat.pretrained import read_pretrained_safely
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
 from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
 from vlprompt.engine.hooks import (
+    CheckpointHook,
     DataHook,
     DetectionImageHook,
     IterationSeedHook,
+    NonFiniteHook,
     PredictionImageHook,
     ProgressHook,
     PromptUsageHook,
+    ResumeHook,
     SegmentationImageHook,
     StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
+from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.engine.optimizer import AutocastOptimWrapper, PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedules import (
@@ -27,20 +33,27 @@ from vlprompt.engine.schedules import (
     follow_training_length,
 )
 
+read_pretrained_safely()
+silence_untrue()  # runs and tools import this package before mmseg or mmdet
+
 __all__ = [
     'AutocastOptimWrapper',
+    'CheckpointHook',
     'DataHook',
     'DetectionImageHook',
+    'EpochTrainLoop',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
+    'NonFiniteHook',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
     'ProgressHook',
     'PromptLogProcessor',
     'PromptRunner',
     'PromptUsageHook',
+    'ResumeHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
     'WarmupCosineLR',

@@ -9,6 +9,8 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
          local='native' or ... or None,         # form of the local features, for models that read them
          geometry=dict(grid, stride) or None)   # of the patches, for models of one image size
 
+A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
+
 Everything needed to resume training is in a separate file, :data:`RESUME_FILE`.  Models without a
 ``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
 """
@@ -18,9 +20,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import mmengine
 import numpy as np
@@ -32,10 +35,11 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
 from vlprompt.clip.architectures import describe_image_tower
+from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.engine.data_arguments import arguments_of_model
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
-from vlprompt.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.version import __version__
 
 RESUME_FILE = 'resume.pth'
@@ -56,7 +60,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Returns:
         The dictionary in the file.  Objects of foreign classes, such as a pickled scheduler, are replaced by
-        :class:`~vlprompt.inert_pickle.InertObject`.
+        :class:`~vlprompt.clip.inert_pickle.InertObject`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -70,7 +74,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             except CheckpointError as error:
                 raise CheckpointError(str(error).replace(str(local), path)) from error
     else:
-        content = read_tensors(path)
+        content = read_tensors(path, 'checkpoint')
     if isinstance(content, ScriptTensors):
         raise CheckpointError(
             f'{path} is a TorchScript archive, as OpenAI publishes CLIP: it holds base weights, not a checkpoint. '
@@ -88,6 +92,7 @@ _DESCRIPTION = dict(
     data_arguments=(Mapping, 'a dictionary'),
     geometry=(Mapping, 'a dictionary with grid and stride'),
     local=((str, Mapping), 'a name or a dictionary'),
+    not_needed=((list, tuple), 'a list of names'),
 )
 
 
@@ -110,18 +115,40 @@ def _check_description(content: Mapping[str, Any], path: str) -> None:
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
-    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one.
+
+    Raises:
+        OSError: with the file's name, for example on a full disk, of which torch says nothing.
+    """
+    stream = None
+    with written_whole(path) as temporary:
+        try:
+            with open(temporary, 'wb') as file:
+                stream = _Stream(file)
+                torch.save(content, stream)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:
+            cause = (stream and stream.error) or error
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+class _Stream:
+    """A file that remembers the error of a write, since torch replaces it by one of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.flush = file.flush
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def to_plain_values(value: Any) -> Any:
@@ -153,6 +180,15 @@ def to_plain_values(value: Any) -> Any:
 
 
 # ----------------------------------------------------------------------------------------------------- compatibility
+
+
+@contextmanager
+def naming_checkpoint(path: str | Path) -> Iterator[None]:
+    """A CheckpointError raised inside names the file."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise (error if str(path) in str(error) else CheckpointError(f'{path}: {error}')) from error.__cause__
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
@@ -210,7 +246,11 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         state = {name: tensor for name, tensor in state.items() if name not in left_out}
     converted = about is not None and 'base' not in about
     # A converted checkpoint may hold no towers, and then cannot fill in those of a model built on random ones.
-    if converted and describe_model(model)['base'] is None and (towers := _absent_towers(model, required, state)):
+    if (
+        converted
+        and describe_model(model)['base'] is None
+        and (towers := _absent_towers(model, required, state) | required.intersection(about.get('not_needed') or ()))
+    ):
         message = f'The towers keep their random weights: set {_base_option(model)}.'
         print_log(message, 'current', logging.WARNING)
         required -= towers

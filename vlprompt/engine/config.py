@@ -42,11 +42,16 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
 
 
 def _read(path: Path) -> Config:
-    """``Config.fromfile`` with the file's name in its errors."""
+    """``Config.fromfile`` with the name of the file, this one or one that it inherits, in its errors."""
     try:
         return Config.fromfile(path)
     except SyntaxError as error:
-        raise ConfigError(f'{path}, line {error.lineno}: {error.msg}') from error
+        mark = ' (a byte order mark; save the file as UTF-8 without one)' if 'U+FEFF' in error.msg else ''
+        raise ConfigError(f'{_place(error, path)[0]}, line {error.lineno}: {error.msg}{mark}') from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f'{_place(error, path)[0]} is not UTF-8 text; save it in this encoding') from error
+    except RecursionError as error:
+        raise ConfigError(f'{path} inherits itself, directly or through others (_base_)') from error
     except FileNotFoundError as error:
         base = Path(error.filename or str(error))
         hint = did_you_mean(base.stem, config_names(base.parent)) if base.parent.is_dir() else ''
@@ -59,14 +64,24 @@ def _read(path: Path) -> Config:
         if 'Duplicate key' in str(error):
             hint = " Bases must not share keys; a dataset is no base but a value: dataset = 'dtd'."
         raise ConfigError(f'{path}: {error.args[0]}.{hint}') from error
-    except ImportError as error:
-        first = str(error).partition(', the current sys.path')[0]
-        raise ConfigError(f'{path}: {first}. Correct custom_imports, or add its folder to PYTHONPATH') from error
-    except (TypeError, NameError, ArithmeticError, AttributeError, ValueError, AssertionError) as error:
-        # a config is Python, which may fail in any of these ways
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        place = f', line {lines[-1]}' if lines else ''
-        raise ConfigError(f'{path}{place}: {error}') from error
+    except Exception as error:  # a config is Python code, which may raise any
+        file, line = _place(error, path)
+        where = f', line {line}' if line else ''
+        text, _, search_path = str(error).partition(', the current sys.path')
+        if search_path:  # of mmengine, about custom_imports
+            text += '. Correct custom_imports, or add its folder to PYTHONPATH'
+        raise ConfigError(f'{file}{where}: {type(error).__name__}: {" ".join(text.split())}') from error
+
+
+def _place(error: BaseException, path: Path) -> tuple[Path, int | None]:
+    """The config file that mmengine was reading when an error came, and the line if its code raised it."""
+    file = path
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == '_file2dict':
+            file = Path(frame.f_locals['filename'])
+        elif Path(frame.f_code.co_filename) == file:
+            return file, line
+    return file, None
 
 
 def _check_phases(cfg: Config) -> None:

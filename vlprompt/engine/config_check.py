@@ -122,6 +122,12 @@ def _child(registry: Registry, scope: str) -> Registry:
     return registry if child is None else child  # an empty registry is falsy
 
 
+def _is_registered(name: str, scope: str) -> bool:
+    """Whether any registry of a loaded package has a type of this name."""
+    found = vars(sys.modules[f'{scope}.registry']).values()
+    return any(name in registry.module_dict for registry in found if isinstance(registry, Registry))
+
+
 # Arguments of Runner.__init__, and further keys that the runner, the tools or the loops read from the config.
 RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}) | {
     'runner_type',
@@ -174,12 +180,6 @@ def check_config(cfg: Config) -> None:
     Raises:
         ConfigError: lists every problem with the closest existing keys.
     """
-    if not isinstance(cfg.get('model'), Mapping) or 'type' not in cfg.model:
-        what = 'defines no model' if 'model' not in cfg else f'has model={cfg.model!r}'
-        raise ConfigError(
-            f'{cfg.filename or "config"} {what}; expected model=dict(type=...), which a config usually inherits: '
-            "_base_ = 'vlprompt::coop/coop_rn50.py'"
-        )
     checker = _Checker(cfg.get('default_scope') or 'mmengine')
     for key in sorted(cfg):
         if key in RUNNER_KEYS:
@@ -196,6 +196,16 @@ def check_config(cfg: Config) -> None:
         raise ConfigError(f'{cfg.filename or "config"}:\n  ' + '\n  '.join(checker.other))
 
 
+def require_model(cfg: Config) -> None:
+    """Raise a ConfigError if a config describes no model."""
+    if not isinstance(cfg.get('model'), Mapping) or 'type' not in cfg.model:
+        what = f'has model={cfg.model!r}' if 'model' in cfg else 'defines no model'
+        raise ConfigError(
+            f'{cfg.filename or "config"} {what}; expected model=dict(type=...), which a config usually inherits: '
+            "_base_ = 'vlprompt::coop/coop_rn50.py'"
+        )
+
+
 class _Checker:
     """Walks a config, collecting problems and every dotted key that would be valid."""
 
@@ -206,6 +216,8 @@ class _Checker:
         self.known: list[str] = []
 
     def visit_top(self, key: str, value: Any) -> None:
+        if (wanted := wrong_by_name(key, value)) is not None:
+            self.other.append(f'{key}={value!r} must be {wanted}')
         if key.endswith('_dataloader') and isinstance(value, Mapping):
             self._check_keys(key, value, _DATALOADER_KEYS, 'a data loader')
             self._visit_children(key, value, None)
@@ -247,7 +259,7 @@ class _Checker:
         candidates = [registry, TASK_UTILS, EVALUATOR]
         target = resolve(node['type'], candidates, scope)
         if target is None and isinstance(node['type'], str):
-            self._check_type(path, node['type'], candidates)
+            self._check_type(path, node['type'], candidates, scope)
         if target is not None:
             self._check_constructor(path, node, target, registry)
         self._visit_children(path, node, registry, target)
@@ -273,20 +285,25 @@ class _Checker:
             if wanted is not None:
                 self.other.append(f'{path}.{key}={value!r} must be {wanted}')
 
-    def _check_type(self, path: str, name: str, candidates: list[Registry]) -> None:
+    def _check_type(self, path: str, name: str, candidates: list[Registry], scope: str) -> None:
         """Report a type that no registry knows, if it is one of ours or looks like a misspelt known one.
 
         Others may belong to a registry that only their builder knows, which raises its own error.
         """
-        hint = did_you_mean(name.removeprefix('vlprompt.'), known_types(candidates))
-        if name.startswith('vlprompt.') or (hint and self.default_scope == 'vlprompt' and '.' not in name):
+        prefix, _, bare = name.rpartition('.')
+        scope = prefix or scope
+        if f'{scope}.registry' not in sys.modules or _is_registered(bare, scope):
+            return
+        hint = did_you_mean(bare, known_types([_child(registry, scope) for registry in candidates]))
+        if hint or prefix == 'vlprompt':
             self.other.append(f'{path}.type={name!r} is not registered.{hint}')
 
     def _check_constructor(self, path: str, node: Mapping, target: Any, registry: Registry) -> None:
         names, takes_more = accepted_arguments(target)
         names |= EXTRA_KEYS.get(registry.name, set()) | EXTRA_KEYS.get(path.rpartition('.')[2], set())
         self.known += [f'{path}.{name}' for name in sorted(names)]
-        if not takes_more or target is CheckpointHook:  # forwards unknown keys to the runner, ours accepts none
+        saves = inspect.isclass(target) and issubclass(target, CheckpointHook)
+        if not takes_more or saves:  # it forwards unknown keys to the runner, ours accepts none
             self._check_keys(path, node, names, target.__name__)
 
     def _check_keys(self, path: str, node: Mapping, allowed: Iterable[str], owner: str) -> None:

@@ -33,32 +33,64 @@ _COUNT = ('a whole number, at least 0', lambda value: is_whole(value) and value 
 _COUNT_OR_NONE = ('a whole number, at least 0, or None', lambda value: value is None or _COUNT[1](value))
 _STEP = ('a whole number other than 0', lambda value: is_whole(value) and value != 0)
 _RATE = ('a finite number, at least 0', lambda value: is_number(value) and 0 <= value < math.inf)
-_DICTS = (
-    'a list of dicts, in a config file',
-    lambda value: isinstance(value, (list, tuple)) and all(isinstance(v, Mapping) for v in value),
-)
-_SWITCH = ('True or False', lambda value: isinstance(value, bool))
+_POSITIVE_RATE = ('a positive number', lambda value: is_number(value) and 0 < value < math.inf)
+_YES_NO = ('True or False', lambda value: isinstance(value, bool))
+_PATH_OR_NONE = ('a path, or None', lambda value: value is None or isinstance(value, str))
+_KEPT = ('a positive whole number, or -1 for all', lambda value: is_whole(value) and (value > 0 or value == -1))
+
+
+def _is_size(value: Any) -> bool:
+    sides = value if isinstance(value, (list, tuple)) else [value]
+    return len(sides) in (1, 2) and all(map(_POSITIVE[1], sides))
+
+
+_SIZE = ('a positive whole number of pixels, or two', _is_size)
 
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     batch_size=_POSITIVE,
     base_batch_size=_POSITIVE,
     num_workers=_COUNT,
-    persistent_workers=_SWITCH,
-    pin_memory=_SWITCH,
-    drop_last=_SWITCH,
     accumulative_counts=_POSITIVE,
     max_epochs=_POSITIVE,
     max_iters=_POSITIVE,
     val_begin=_COUNT,
     val_interval=_POSITIVE,
     interval=_STEP,  # of the CheckpointHook -1: never
+    max_keep_ckpts=_KEPT,
     shots=_POSITIVE_OR_NONE,
     seed=_COUNT_OR_NONE,
     lr=_RATE,
     weight_decay=_RATE,
     momentum=_RATE,
     T_max=_POSITIVE_OR_NONE,
-    vis_backends=_DICTS,
+    warmup_epochs=_COUNT,
+    max_norm=_POSITIVE_RATE,
+    window_size=_POSITIVE,
+    save_begin=_COUNT,
+    skip=_COUNT,
+    size=_SIZE,
+    timeout=('a number of seconds, at least 0', _RATE[1]),
+    prefetch_factor=_POSITIVE_OR_NONE,
+    persistent_workers=_YES_NO,
+    pin_memory=_YES_NO,
+    drop_last=_YES_NO,
+    shuffle=_YES_NO,
+    by_epoch=_YES_NO,
+    save_last=_YES_NO,
+    save_optimizer=_YES_NO,
+    deterministic=_YES_NO,
+    resume=_YES_NO,
+    load_from=_PATH_OR_NONE,
+    work_dir=_PATH_OR_NONE,
+    out_dir=_PATH_OR_NONE,
+    clip_grad=('a dict, such as dict(max_norm=1), or None', lambda value: value is None or isinstance(value, Mapping)),
+    save_best=('a metric, a list of metrics, or None', lambda value: value is None or isinstance(value, (str, list))),
+    filename_tmpl=(
+        "a name with '{}' for the epoch or iteration, or None",
+        lambda value: value is None or (isinstance(value, str) and '{}' in value),
+    ),
+    launcher=('none, pytorch, slurm or mpi', ('none', 'pytorch', 'slurm', 'mpi').__contains__),
+    log_level=('DEBUG, INFO, WARNING or ERROR', ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL').__contains__),
 )
 """Keys outside of models whose values are always checked: a description of valid values, and the test."""
 

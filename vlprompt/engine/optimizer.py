@@ -11,7 +11,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
@@ -127,6 +127,28 @@ def _describe(groups: list[dict[str, Any]], model: nn.Module) -> str:
         members = enumerate_names([names[id(p)] for p in group['params']], limit=3)
         lines.append(f'  {count:,} numbers in {len(group["params"])} tensors ({options}): {members}')
     return '\n'.join(lines)
+
+
+def scale_rates(optim_wrapper: OptimWrapper | OptimWrapperDict, batch_size: int, processes: int, base: int) -> None:
+    """Scale all learning rates linearly to the effective batch, whose gradients are accumulated before an update.
+
+    Args:
+        optim_wrapper: of a training whose schedules are not built yet.
+        batch_size: of the loader of a process.
+        processes: of the training.
+        base: effective batch for which the rates of the config are meant.
+    """
+    wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+    for wrapper in wrappers:
+        accumulated = wrapper._accumulative_counts
+        factor = batch_size * accumulated * processes / base
+        print_log(
+            f'Learning rate x {factor:g}: batch size {batch_size} x {accumulated} accumulated x {processes} processes, '
+            f'for a rate that is meant for {base}',
+            logger='current',
+        )
+        for group in wrapper.optimizer.param_groups:
+            group['lr'] *= factor
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -35,16 +35,19 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier
+from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
-from mmengine.registry import MODELS, RUNNERS, init_default_scope
+from mmengine.registry import DATASETS, RUNNERS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
+from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
+from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.engine.schedules import follow_training_length
+from vlprompt.engine.work_dir import one_run, remove_leftovers
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
@@ -163,19 +166,27 @@ class PhasedRunner:
 
 
 def finished_checkpoint(cfg: Config) -> Path | None:
-    """The last checkpoint of a run that has reached ``max_epochs`` or ``max_iters`` in its folder, or None."""
+    """The last checkpoint of a run that has reached ``max_epochs`` or ``max_iters`` in its folder, or None.
+
+    A run that was cut off in its last validation has not finished.
+    """
     path = Path(cfg.work_dir, RESUME_FILE)
     if not path.is_file():
         return None
     content = read_checkpoint(path)
     goals = [('epoch', cfg.train_cfg.get('max_epochs')), ('iter', cfg.train_cfg.get('max_iters'))]
     reached = [content['meta'][unit] >= goal for unit, goal in goals if goal is not None]
+    info = content['message_hub']['runtime_info']
+    validates = cfg.get('val_cfg') is not None and all(
+        goal >= cfg.train_cfg.get('val_begin', 1) for _, goal in goals if goal is not None
+    )
+    missed = validates and info.get(VALIDATED) != content['meta']['iter']
     checkpoint = path.with_name(content['checkpoint'])
-    return checkpoint if reached and all(reached) and checkpoint.is_file() else None
+    return checkpoint if reached and all(reached) and not missed and checkpoint.is_file() else None
 
 
 def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runner:
-    """Run phases one after another, all in this process (and process group).
+    """Run phases one after another, all in this process (and process group), which claim the folder of them all.
 
     Args:
         configs: of :func:`phase_configs`.  With ``resume``, a finished phase is not run again.
@@ -187,9 +198,15 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     Raises:
         ConfigError: ``only`` is unknown, or follows a phase that has not finished; or the model of a later phase
             cannot be built, which is tried before the first phase trains.
+        RunError: another process trains in the folder.
     """
     if only is not None and only not in configs:
         raise ConfigError(f'there is no phase {only!r}; phases of the config: {", ".join(configs)}')
+    with one_run(Path(next(iter(configs.values())).work_dir).parent):
+        return _train_phases(configs, only)
+
+
+def _train_phases(configs: Mapping[str, Config], only: str | None) -> Runner:
     done_before = {name: finished_checkpoint(cfg) if cfg.get('resume') else None for name, cfg in configs.items()}
     waiting = [] if only else [name for name in configs if done_before[name] is None][1:]
     runner = None
@@ -202,12 +219,13 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
             print_log(f'Phase {number} of {len(configs)}: {name}, in {cfg.work_dir}', logger='current')
         else:
             print_log(f'Phase {number} of {len(configs)}: {name} has finished before ({done})', logger='current')
+            _tidy(cfg.work_dir, done)
             cfg.merge_from_dict(dict(resume=False, load_from=str(done), start_from=None))
         if done is None or name == (only or list(configs)[-1]):
             del runner  # its model and optimizer, before the next are built
             gc.collect()
             runner = RUNNERS.build(cfg)
-            _try_models(waiting, configs, runner)
+            _try_phases(waiting, configs, runner)
             waiting = []
         if done is None:
             runner.train()
@@ -215,20 +233,30 @@ def train_phases(configs: Mapping[str, Config], only: str | None = None) -> Runn
     return runner
 
 
-def _try_models(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
-    """Build and discard the models of the phases after ``runner``, so that mistakes show before training.
+def _tidy(folder: str, checkpoint: Path) -> None:
+    """Make up for what a finished phase has not done if it was killed in its last moments."""
+    if is_main_process():
+        info = read_checkpoint(Path(folder, RESUME_FILE))['message_hub']['runtime_info']
+        last = checkpoint.with_name(Path(info.get('last_ckpt') or checkpoint).name)
+        finish_saving(folder, last, info.get(OUTDATED) or ())
+        remove_leftovers(folder)
 
-    Their data arguments come from the data that ``runner`` is about to train on.
+
+def _try_phases(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
+    """Build and discard training sets and models of the phases after ``runner``, so that mistakes show before training.
+
+    The models' data arguments come from the data that ``runner`` is about to train on.
     """
     for name in names:
         cfg = copy.deepcopy(configs[name])
         scope = cfg.get('default_scope') or 'mmengine'
         init_default_scope(scope)
         try:
+            DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset))
             if missing := missing_arguments(cfg.model, scope):
                 cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
             with torch.random.fork_rng(devices=[]):  # the runner's random numbers do not depend on the trial
-                MODELS.build(cfg.model)
+                build_model(cfg.model)
         except (ValueError, TypeError) as error:
             raise ConfigError(f'phase {name!r}: {error}') from error
 

@@ -55,8 +55,9 @@ def cpu_only() -> bool:
     return not torch.cuda.is_available()
 
 
-def leave_process_group() -> None:
-    """End a process of a distributed run once all have come here; nothing is done without a process group.
+def leave_process_group(code: int = 0) -> None:
+    """End a process of a distributed run with an exit code once all have come here; nothing is done without a process
+    group.
 
     The interpreter is left without its usual clean-up: threads of gloo that still run at that point may abort a process
     after all its work (``terminate called without an active exception``), and its launcher would report a failure.
@@ -67,7 +68,7 @@ def leave_process_group() -> None:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
 
 
 def leave_cores_to_workers(cfg: Mapping[str, Any]) -> None:

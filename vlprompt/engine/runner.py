@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import logging
+import os
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, master_only
+from mmengine.dist import is_distributed, is_main_process
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
+from vlprompt.datasets.samplers.epoch import batch_size_of
+from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
-    describe_run,
     load_trained,
     load_whole,
+    naming_checkpoint,
     read_checkpoint,
-    trained_state,
-    write_checkpoint,
 )
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_check import require_model
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
@@ -32,10 +40,19 @@ from vlprompt.engine.data_arguments import (
     completed,
     missing_arguments,
 )
+from vlprompt.engine.data_checks import check_data
+from vlprompt.engine.hooks.finite import explain_failure
+from vlprompt.engine.logs import shorten_terminal, take_package_log
+from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
-from vlprompt.engine.resume_state import restore_state, resume_file, resume_state
+from vlprompt.engine.resume_state import restore_state, resume_file
+from vlprompt.engine.saving import save_checkpoint, save_state, stop_training
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
+from vlprompt.engine.vis_backends import check_backends, start_backends
+from vlprompt.engine.work_dir import claim, release, remove_leftovers
+from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
 
 LOOP_PARTS = dict(
@@ -57,10 +74,17 @@ class PromptRunner(Runner):
       and a description of the model (:mod:`~vlprompt.engine.checkpoint`).  Loading checks base weights,
       classes and every tensor.  A model without that method is stored whole; for a test it must fit the
       checkpoint, for training it loads the tensors that fit, as in mmengine;
+    * the data loaders are built and the data checked first of all (:mod:`~vlprompt.engine.data_checks`), so that
+      mistakes in them show at once, above any other output;
     * model arguments that follow the data (:mod:`~vlprompt.engine.data_arguments`) come from the dataset of the run's
-      own first data loader, which is built before the model if the config leaves them out;
+      own first data loader;
+    * the terminal shows neither the environment nor the whole config, which are in the log file
+      (:mod:`~vlprompt.engine.logs`);
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
+    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), saves its state when a signal asks it to
+      end (:mod:`~vlprompt.engine.stop`), and ends with an error when it has diverged
+      (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not finite are never saved;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
@@ -68,11 +92,14 @@ class PromptRunner(Runner):
 
     loaded_names: frozenset[str] = frozenset()
     """Names of the tensors that came from ``load_from`` and ``start_from``."""
+    stop_request: StopRequest | None = None
+    """Whether the training was asked to end; None outside of a training."""
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> PromptRunner | PhasedRunner:
         """Build the runner of a config, composed or not; for one with ``phases``, a runner of all phases."""
         cfg = load_config(cfg)
+        require_model(cfg)
         if cfg.get('phases'):
             return PhasedRunner(cfg)
         cfg.work_dir = work_dir_of(cfg)
@@ -87,6 +114,9 @@ class PromptRunner(Runner):
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
+        if self._train_loop is not None and is_main_process():
+            claim(self.work_dir)
+            remove_leftovers(self.work_dir)
         leave_cores_to_workers(self.cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
@@ -94,9 +124,13 @@ class PromptRunner(Runner):
 
         Class names always come from the data; they are compared with the checkpoint when it is loaded.
         """
-        missing = [] if isinstance(model, nn.Module) else missing_arguments(model, self.default_scope.scope_name)
+        if isinstance(model, nn.Module):
+            return model
+        if self._train_loop is not None:
+            require_initial_weights(model)
+        missing = missing_arguments(model, self.default_scope.scope_name)
         if not missing:
-            return super().build_model(model)
+            return build_model(model, super().build_model)
         known = {}
         if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
@@ -105,29 +139,30 @@ class PromptRunner(Runner):
         shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
         if shown:
             self.logger.info(f'Following the data: {shown}')
-        return super().build_model(completed(model, missing, known))
+        return build_model(completed(model, missing, known), super().build_model)
 
     @property
     def metainfo(self) -> dict[str, Any]:
-        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set.
+        """``metainfo`` of the dataset of this run: the training set, else the validation set, else the test set."""
+        loaders = (self.data_loader(loop) for loop in LOOP_PARTS)
+        return next((dict(getattr(own.dataset, 'metainfo', {})) for own in loaders if own is not None), {})
 
-        Builds the data loader if necessary, and keeps it for the loop.
-        """
-        for loop in ('train', 'val', 'test'):
-            loader = getattr(self, f'_{loop}_dataloader')
-            if loader is not None:
-                different = self._randomness_cfg.get('diff_rank_seed', False)
-                loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
-                setattr(self, f'_{loop}_dataloader', loader)
-                return dict(getattr(loader.dataset, 'metainfo', {}))
-        return {}
+    def data_loader(self, loop: str) -> DataLoader | None:
+        """The data loader of ``'train'``, ``'val'`` or ``'test'``, built on first use and kept for the loop."""
+        loader = getattr(self, f'_{loop}_dataloader')
+        if loader is not None and not isinstance(loader, DataLoader):
+            different = self._randomness_cfg.get('diff_rank_seed', False)
+            loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
+            setattr(self, f'_{loop}_dataloader', loader)
+        return loader
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training, unless nothing is trained; on CPUs without device ids and with plain batch
         norm, since only GPUs synchronise statistics.
         """
-        if self.distributed and not any(p.requires_grad for p in model.parameters()):
-            return model.to(get_device())
+        alone = not self.distributed and not any(type(m).__name__ == 'SyncBatchNorm' for m in model.modules())
+        if alone or (self.distributed and not any(p.requires_grad for p in model.parameters())):
+            return model.to(get_device())  # without mmengine's message about batch norms that are not there
         if self.distributed and cpu_only():
             model = revert_sync_batchnorm(model)
             self.cfg.sync_bn = None
@@ -136,7 +171,33 @@ class PromptRunner(Runner):
             model_wrapper_cfg = defaults | (model_wrapper_cfg or {}) | dict(device_ids=None)
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Mmengine's logger, whose terminal shows less than its file; and the data, before anything is logged or built.
+
+        The file takes messages with any characters, such as odd bytes of file names.
+        """
+        self.logger = super().build_logger(*args, **kwargs)
+        shorten_terminal(self.logger)
+        take_package_log(self.logger)
+        for handler in self.logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
+        source = self.cfg.get('load_from')
+        if source is not None and not Path(source).exists():
+            raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
+        check_data(self)
+        return self.logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """The visualizer of mmengine, with backends that have been tried."""
+        check_backends(visualizer)
+        built = super().build_visualizer(visualizer)
+        if is_main_process():  # the others write nothing
+            start_backends(built)
+        return built
+
     def _log_env(self, env_cfg: dict) -> None:
+        """Log environment, packages and config."""
         super()._log_env(env_cfg)
         self.logger.info('Packages:\n' + '\n'.join(f'    {k}: {v}' for k, v in environment_report().items()))
 
@@ -152,7 +213,6 @@ class PromptRunner(Runner):
         """The config as Python code, cached since formatting takes half a second."""
         return self.cfg.pretty_text
 
-    @master_only
     def save_checkpoint(
         self,
         out_dir: str,
@@ -166,23 +226,104 @@ class PromptRunner(Runner):
     ) -> None:
         """Write the checkpoint and, unless ``save_optimizer`` is off, the file to resume from beside it.
 
-        Called by mmengine's ``CheckpointHook``, which defines the arguments.
+        Called by :class:`~vlprompt.engine.hooks.CheckpointHook`, in all processes; mmengine defines the arguments.
 
         Raises:
             ValueError: a remote ``out_dir``.
+            NonFiniteError: a tensor is NaN or infinite; nothing is written.
         """
         if file_client_args or backend_args or '://' in str(out_dir):
             raise ValueError(f'checkpoints are written to local folders only, got out_dir={out_dir}')
-        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
-        about = describe_run(self, self.bare_model, self._config_text, progress | (meta or {}))
-        checkpoint = dict(meta=about, state_dict=trained_state(self.bare_model))
-        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        write_checkpoint(checkpoint, Path(out_dir) / filename)
-        if save_optimizer:
-            state = resume_state(self)
-            if not save_param_scheduler:
-                state.pop('param_schedulers', None)
-            write_checkpoint(checkpoint | state | dict(checkpoint=filename), Path(out_dir) / RESUME_FILE)
+        progress = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch)) | (meta or {})
+        save_checkpoint(self, out_dir, filename, self._config_text, progress, save_optimizer, save_param_scheduler)
+
+    def save_state(self, out_dir: str, filename: str, meta: dict[str, Any], schedules: bool) -> None:
+        """Write the file to resume from alone, see :func:`~vlprompt.engine.saving.save_state`; in all processes."""
+        save_state(self, out_dir, filename, self._config_text, meta, schedules)
+
+    # ------------------------------------------------------------------------------------------------- training
+
+    def train(self) -> nn.Module:
+        """Train, see mmengine's ``Runner.train``.
+
+        Raises:
+            NonFiniteError: the training has diverged.
+            Stopped: a signal asked it to end; its state is saved.
+        """
+        try:
+            with stop_on_signals() as self.stop_request:
+                return super().train()
+        except FloatingPointError as error:
+            raise explain_failure(self, error) from error
+        except RuntimeError as error:
+            if self.stop_request.signal and 'DataLoader worker' in str(error):  # the signal ended it, too
+                raise Stopped(
+                    f'Stopped by a signal, which ended a data worker too. What was saved in {self.work_dir} stays; '
+                    '--resume continues from there.',
+                    self.stop_request.signal,
+                ) from error
+            raise
+        finally:
+            self.stop_request = None
+            release(self.work_dir)
+
+    def stop(self, signal: int, in_training: bool) -> None:
+        """Save the state between two iterations and end the training.
+
+        Args:
+            signal: number of the signal that asked for it.
+            in_training: whether an iteration of training has just ended, whose number is not counted yet.
+
+        Raises:
+            Stopped: always.
+        """
+        stop_training(self, self._config_text, signal, self.iter + in_training)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; by epochs, one that can begin in the middle of an epoch."""
+        if isinstance(loop, Mapping):
+            loop = dict(loop)
+            by_epoch = loop.pop('by_epoch', True) if 'type' not in loop else False
+            if by_epoch or loop.get('type') == 'EpochBasedTrainLoop':
+                loop['type'] = 'vlprompt.EpochTrainLoop'
+            elif 'type' not in loop:
+                loop['by_epoch'] = False
+        return super().build_train_loop(loop)
+
+    @staticmethod
+    def build_dataloader(
+        dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """Build a loader; its workers live on when a signal asks the training to end.  Without workers, options of
+        workers have no effect.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        dataloader = copy.deepcopy(dataloader)
+        if not dataloader.get('num_workers'):
+            for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
+                dataloader.pop(option, None)
+        return shield_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
+        own = dict(
+            non_finite=dict(type='vlprompt.NonFiniteHook'),
+            resuming=dict(type='vlprompt.ResumeHook'),
+            checkpoint=dict(type='vlprompt.CheckpointHook', interval=1),
+        )
+        hooks = own | dict(hooks or {})
+        if (hooks['checkpoint'] or {}).get('type') == 'CheckpointHook':
+            hooks['checkpoint'] = dict(hooks['checkpoint'], type='vlprompt.CheckpointHook')
+        of_mmengine = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+        # mmengine removes its own where a config has None.
+        super().register_default_hooks({k: v for k, v in hooks.items() if v is not None or k in of_mmengine})
+
+    def scale_lr(self, optim_wrapper: OptimWrapper | OptimWrapperDict, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rates to the batch size, see :func:`~vlprompt.engine.optimizer.scale_rates`."""
+        if (auto_scale_lr or {}).get('enable'):
+            size = batch_size_of(self.data_loader('train'))
+            scale_rates(optim_wrapper, size, self.world_size, auto_scale_lr['base_batch_size'])
 
     def load_checkpoint(
         self,
@@ -198,10 +339,11 @@ class PromptRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        if hasattr(self.bare_model, 'trained_state_dict'):
-            load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
-        else:
-            load_whole(self.bare_model, checkpoint, strict or not isinstance(self._train_loop, BaseLoop))
+        with naming_checkpoint(filename):
+            if hasattr(self.bare_model, 'trained_state_dict'):
+                load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
+            else:
+                load_whole(self.bare_model, checkpoint, strict or not isinstance(self._train_loop, BaseLoop))
         self._has_loaded = True
         self.logger.info(f'Loaded checkpoint {filename}')
         return checkpoint
@@ -246,5 +388,5 @@ class PromptRunner(Runner):
         """
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
-        restore_state(self, checkpoint, filename, resume_optimizer, resume_param_scheduler)
+        restore_state(self, checkpoint, filename, self._config_text, resume_optimizer, resume_param_scheduler)
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')

@@ -9,10 +9,10 @@ from pathlib import Path
 from mmengine.logging import print_log
 from torch import nn
 
+from vlprompt.clip.tensor_files import find_state, require_finite
 from vlprompt.engine.checkpoint import RESUME_FILE, check_base, read_checkpoint
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean
-from vlprompt.tensor_files import find_state, require_finite
 
 
 def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | None = None) -> list[str]:

@@ -18,15 +18,24 @@ DistanceRows = Callable[[int, int], Tensor]
 
 
 class Descriptors(NamedTuple):
-    """N images: features (N, D) float, identities (N,) and cameras (N,) int64."""
+    """N images.
+
+    Attributes:
+        features: (N, D) float.
+        pids: (N,) int64 identities.
+        camids: (N,) int64 cameras.
+        files: (N,) int64, equal for files of the same content, see :mod:`~vlprompt.evaluation.same_files`; None: all
+            differ.
+    """
 
     features: Tensor
     pids: Tensor
     camids: Tensor
+    files: Tensor | None = None
 
     def take(self, index: Tensor) -> Descriptors:
         """The images at ``index``, a mask or positions."""
-        return Descriptors(*(field[index] for field in self))
+        return Descriptors(*(None if field is None else field[index] for field in self))
 
 
 def draw_gallery(pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -35,6 +44,16 @@ def draw_gallery(pids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     chosen = np.zeros(len(pids), bool)
     chosen[order[np.unique(pids[order], return_index=True)[1]]] = True
     return chosen
+
+
+def no_answer(other_camera: bool = True) -> str:
+    """The message that no query has a right image in the gallery, from another camera or at all."""
+    if not other_camera:
+        return 'no query has another image of its identity in the gallery'
+    return (
+        'no query has an image of its identity from another camera in the gallery; if cameras are unknown, '
+        "use RetrievalMetric(same_camera='keep')"
+    )
 
 
 class QueryScores(NamedTuple):
@@ -60,10 +79,7 @@ class QueryScores(NamedTuple):
         """
         valid = self.matches > 0
         if not valid.any():
-            raise ValueError(
-                'no query has an image of its identity from another camera in the gallery; if cameras are unknown, '
-                "use RetrievalMetric(same_camera='keep')"
-            )
+            raise ValueError(no_answer())
         first = self.first[valid]
         percent = {'mAP': self.ap[valid].mean(), 'mINP': self.inp[valid].mean()}
         percent |= {f'rank{k}': (first <= k).double().mean() for k in topk}
@@ -83,13 +99,27 @@ def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> Di
     return rows
 
 
-def without_same_camera(rows: DistanceRows, query: Descriptors, gallery: Descriptors) -> DistanceRows:
-    """The same distances, infinite if query and gallery image share identity and camera."""
+def counted_rows(
+    rows: DistanceRows, query: Descriptors, gallery: Descriptors, remove_same_camera: bool = True
+) -> DistanceRows:
+    """The same distances, infinite for gallery images that do not count in the ranking of a query.
+
+    That is the query's own file or a copy of it and, with ``remove_same_camera``, images of the query's identity from
+    the query's camera.
+    """
+    compare_files = query.files is not None and gallery.files is not None
+    if not compare_files and not remove_same_camera:
+        return rows
 
     def counted(first: int, last: int) -> Tensor:
-        same_id = query.pids[first:last, None] == gallery.pids
-        same_camera = query.camids[first:last, None] == gallery.camids
-        return rows(first, last).masked_fill(same_id & same_camera, torch.inf)
+        distances = rows(first, last)
+        if remove_same_camera:
+            same_id = query.pids[first:last, None] == gallery.pids
+            same_camera = query.camids[first:last, None] == gallery.camids
+            distances = distances.masked_fill(same_id & same_camera, torch.inf)
+        if compare_files:
+            distances = distances.masked_fill(query.files[first:last, None] == gallery.files, torch.inf)
+        return distances
 
     return counted
 
@@ -113,11 +143,10 @@ def score_queries(
     Args:
         rows: gives the distances of some queries, called for :data:`CELLS` pairs at a time.
         query: Q images; their features are not used.
-        gallery: G images; their features are not used.
+        gallery: G images; their features are not used.  Copies of the query's own file are ignored.
         remove_same_camera: ignore images of the query's identity from the query's camera.
     """
-    if remove_same_camera:
-        rows = without_same_camera(rows, query, gallery)
+    rows = counted_rows(rows, query, gallery, remove_same_camera)
     total, size = len(query.pids), len(gallery.pids)
     step = max(1, CELLS // max(1, size))
     chunks = ((first, min(first + step, total)) for first in range(0, total, step))

@@ -16,8 +16,10 @@ from vlprompt.evaluation.ranking import (
     QueryScores,
     draw_gallery,
     euclidean_rows,
+    no_answer,
     score_queries,
 )
+from vlprompt.evaluation.same_files import same_files
 from vlprompt.registry import METRICS
 
 
@@ -26,10 +28,11 @@ class RetrievalMetric(BaseMetric):
     r"""Retrieval of images of the same identity from a gallery, in percent.
 
     Features are scaled to unit length as a whole and compared by squared Euclidean distance.  Gallery images with the
-    identity *and* the camera of the query are excluded from its ranking, and queries without any other right image
-    from the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the
-    share of queries with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images;
-    formulae in :func:`~vlprompt.evaluation.ranking.score_queries`.
+    identity *and* the camera of the query are excluded from its ranking; so is the query's own file, or a copy of it,
+    whatever its identity and camera, unless ``own_files='keep'``.  Queries without any other right image are excluded
+    from the means.  ``mAP`` is the mean of the (non-interpolated) average precision, ``rank<k>`` the share of queries
+    with a right image among the first k, ``mINP`` the mean of R / rank of the last of R right images; formulae in
+    :func:`~vlprompt.evaluation.ranking.score_queries`.
 
     Memory is that of the features plus a constant: distances and rankings of all queries never exist at once.
 
@@ -38,6 +41,8 @@ class RetrievalMetric(BaseMetric):
     Args:
         topk: the k of ``rank<k>``.
         same_camera: ``'remove'`` or ``'keep'`` images of the query's identity from the query's camera.
+        own_files: ``'remove'`` or ``'keep'`` gallery images that are the query's own file, or hold the same bytes.
+            Published code keeps them, so its numbers on data with copies need ``'keep'``.
         normalize: scale features to unit length.
         rerank: arguments of :func:`~vlprompt.evaluation.reranking.rerank_rows`, ``dict()`` for the paper's; None: no
             re-ranking.
@@ -61,6 +66,7 @@ class RetrievalMetric(BaseMetric):
         self,
         topk: Sequence[int] = (1, 5, 10),
         same_camera: str = 'remove',
+        own_files: str = 'remove',
         normalize: bool = True,
         rerank: Mapping[str, float] | None = None,
         repeats: int = 0,
@@ -70,31 +76,47 @@ class RetrievalMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if same_camera not in ('remove', 'keep'):
-            raise ValueError(f"same_camera must be 'remove' or 'keep', got {same_camera!r}")
+        for name, value in (('same_camera', same_camera), ('own_files', own_files)):
+            if value not in ('remove', 'keep'):
+                raise ValueError(f"{name} must be 'remove' or 'keep', got {value!r}")
         self.topk = tuple(topk)
         self.same_camera = same_camera
+        self.own_files = own_files
         self.normalize = normalize
         self.rerank = rerank
         self.repeats = repeats
         self.seed = seed
         self.device = device
+        self._compared: tuple[tuple[str, ...], np.ndarray] = ((), np.empty(0, np.int64))
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep descriptor, identity, camera and role of every image; ``feature`` is (D,)."""
         for sample in data_samples:
             feature = sample['feature'].detach().to('cpu', torch.float32).numpy()
-            self.results.append((feature, sample['pid'], sample['camid'], sample['role'] == 'query'))
+            role, path = sample['role'] == 'query', sample.get('img_path')
+            self.results.append((feature, sample['pid'], sample['camid'], role, path))
 
-    def compute_metrics(self, results: list[tuple[np.ndarray, int, int, bool]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[np.ndarray, int, int, bool, str | None]]) -> dict[str, float]:
         """The metrics of all images; logs the number of queries without a right image."""
         if not results:
             raise ValueError('RetrievalMetric: no image was evaluated')
-        features, pids, camids, is_query = zip(*results, strict=True)
-        return self.calculate(torch.from_numpy(np.stack(features)), pids, camids, is_query)
+        features, pids, camids, is_query, paths = zip(*results, strict=True)
+        files = None if self.own_files == 'keep' or None in paths else self._numbers_of(paths)
+        return self.calculate(torch.from_numpy(np.stack(features)), pids, camids, is_query, files)
+
+    def _numbers_of(self, paths: tuple[str, ...]) -> np.ndarray:
+        """Numbers of the files, compared once for the images of all validations."""
+        if paths != self._compared[0]:
+            self._compared = paths, same_files(paths).numbers
+        return self._compared[1]
 
     def calculate(
-        self, features: Tensor, pids: Sequence[int], camids: Sequence[int], is_query: Sequence[bool]
+        self,
+        features: Tensor,
+        pids: Sequence[int],
+        camids: Sequence[int],
+        is_query: Sequence[bool],
+        files: Sequence[int] | None = None,
     ) -> dict[str, float]:
         """The same numbers from descriptors, without a runner.
 
@@ -103,13 +125,15 @@ class RetrievalMetric(BaseMetric):
             pids: (N,) identities.
             camids: (N,) cameras.
             is_query: (N,) whether an image is a query.
+            files: (N,) numbers, equal for copies of one file; None: there are no copies.  Not used if these are kept.
 
         Raises:
             ValueError: a feature is not finite, or query or gallery is empty.
         """
         if not features.isfinite().all():
             raise ValueError('RetrievalMetric: a feature is not finite, so images cannot be ranked')
-        labels = (torch.as_tensor(values, device=self.device) for values in (pids, camids))
+        files = None if self.own_files == 'keep' else files
+        labels = (None if v is None else torch.as_tensor(v, device=self.device) for v in (pids, camids, files))
         images = Descriptors(features.to(self.device), *labels)
         if not self.repeats:
             return self._evaluate(images, torch.as_tensor(is_query, device=self.device).bool())
@@ -127,6 +151,8 @@ class RetrievalMetric(BaseMetric):
         if not len(query.pids) or not len(gallery.pids):
             raise ValueError(f'RetrievalMetric: {len(query.pids)} query and {len(gallery.pids)} gallery images')
         scores = self._score(euclidean_rows, query, gallery, normalize=self.normalize)
+        if not scores.matches.any():
+            raise ValueError(no_answer(self._removes_same_camera))
         self._report_unanswerable(scores, query)
         metrics = scores.metrics(self.topk)
         if self.rerank is not None:
@@ -140,15 +166,19 @@ class RetrievalMetric(BaseMetric):
         self, make: Callable[..., DistanceRows], query: Descriptors, gallery: Descriptors, **options
     ) -> QueryScores:
         rows = make(query.features, gallery.features, **options)
-        remove = self.same_camera == 'remove' and not self.repeats
-        return score_queries(rows, query, gallery, remove)
+        return score_queries(rows, query, gallery, self._removes_same_camera)
+
+    @property
+    def _removes_same_camera(self) -> bool:
+        return self.same_camera == 'remove' and not self.repeats
 
     def _report_unanswerable(self, scores: QueryScores, query: Descriptors) -> None:
         without = query.pids.cpu()[scores.matches == 0]
         if len(without) and not self.repeats:
             pids = without.unique().tolist()
             names = ', '.join(map(str, pids[:10])) + (f' and {len(pids) - 10} more' if len(pids) > 10 else '')
+            other = ' from another camera' if self._removes_same_camera else ''
             MMLogger.get_current_instance().warning(
-                f'{len(without)} of {len(query.pids)} queries have no image of their identity from another camera in '
-                f'the gallery and are left out; identities {names}'
+                f'{len(without)} of {len(query.pids)} queries have no image of their identity{other} in the gallery '
+                f'and are left out of the means; identities {names}'
             )

@@ -4,7 +4,7 @@ Plain functions on tensors and arrays that return figures or images; ``tools/ana
 """
 
 from vlprompt.visualization.curves import Run, draw_curves, read_run, read_runs
-from vlprompt.visualization.figures import read_image, save_figure, to_uint8_image
+from vlprompt.visualization.figures import read_image, save_figure, title_of, to_uint8_image
 from vlprompt.visualization.heatmaps import overlay_heatmap, to_grid
 from vlprompt.visualization.long_tail import draw_long_tail, draw_projection, draw_prompt_usage
 from vlprompt.visualization.nearest_words import (
@@ -73,6 +73,7 @@ __all__ = [
     'save_figure',
     'spacing_note',
     'table_spacing',
+    'title_of',
     'to_grid',
     'to_uint8_image',
     'words_to_json',

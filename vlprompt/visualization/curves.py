@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vlprompt.files import read_lines
 from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
 
 SCALARS = 'vis_data/scalars.json'
@@ -105,11 +106,11 @@ def read_runs(path: str | Path) -> list[Run]:
 def _read_records(file: Path) -> list[dict]:
     """One record per line; those without a step, such as the results of a test run, are dropped."""
     records = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for place, line in read_lines(file):
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f'{file}, line {number}: {error}') from error
+            raise ValueError(f'{place}: {error}') from error
         if 'step' in record:
             records.append(record)
     return records

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 from torch import Tensor
+
+from vlprompt.datasets.images import load_image
+from vlprompt.datasets.pixels import decode_image
+from vlprompt.messages import printable
 
 # Okabe & Ito's colours, which most colour-blind readers can distinguish; dark ones first.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#999999')
@@ -29,10 +32,28 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB, rotated according to EXIF orientation, as by OpenCV in the pipelines."""
-    with Image.open(path) as file:
-        return np.asarray(ImageOps.exif_transpose(file).convert('RGB'))
+def read_image(path: str | Path, exif_orientation: bool = True) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB, by the rule of the pipelines: :mod:`vlprompt.datasets.pixels`.
+
+    Args:
+        path: the file.
+        exif_orientation: turn it upright; give what the pipeline does
+            (:func:`~vlprompt.datasets.exif.applies_exif`), so that masks and boxes fit the picture.
+
+    Raises:
+        FileNotFoundError, OSError: as for :func:`~vlprompt.datasets.images.load_image`.
+    """
+    return np.asarray(load_image(path, lambda content: decode_image(content, exif_orientation)[0]))
+
+
+def panel_height(image: np.ndarray, width: float) -> float:
+    """Height of a panel of ``width`` for an image (H, W, 3): in proportion, unless the image is a line of pixels."""
+    return width * min(max(image.shape[0] / image.shape[1], 0.1), 4)
+
+
+def title_of(path: str | Path, parts: int = 3) -> str:
+    """The last parts of a path as text for a figure, in which matplotlib finds no formula."""
+    return printable(str(Path(*Path(path).parts[-parts:]))).replace('$', r'\$')
 
 
 def to_uint8_image(images: Tensor, mean: Tensor, std: Tensor) -> np.ndarray:

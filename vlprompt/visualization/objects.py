@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vlprompt.visualization.figures import new_figure, shorten
+from vlprompt.visualization.figures import new_figure, panel_height, shorten
 from vlprompt.visualization.segmentation import borders, fit_longest_side
 
 PANEL = 4.2
@@ -86,7 +86,7 @@ def draw_objects(
     small = fit_longest_side(image)
     scale = small.shape[1] / image.shape[1]
     head = 0.35 * bool(title) + 0.05
-    height = head + PANEL * small.shape[0] / small.shape[1] + 0.35
+    height = head + panel_height(small, PANEL) + 0.35
     figure = new_figure(len(panels) * PANEL, height)
     figure.set_layout_engine('constrained', rect=(0, 0, 1, 1 - head / height), w_pad=0.04, h_pad=0.04)
     figure.text(0.1 / (len(panels) * PANEL), 1 - 0.22 / height, title, size=11, weight='bold', va='center')

@@ -48,7 +48,9 @@ def draw_prediction(
     first_row = 0 if true is None else 1
     height = max(height, 2 * MARGIN + LINE * (len(shown) + first_row), image.shape[0])
     picture = Image.fromarray(image)
-    picture = picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.BICUBIC)
+    scale = min(height / picture.height, 4 * height / picture.width)  # of a line of pixels the whole length is shown
+    size = [max(1, round(pixels * scale)) for pixels in picture.size]
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
 
     canvas = Image.new('RGB', (picture.width + PANEL_WIDTH, height), 'white')
     canvas.paste(picture)

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from vlprompt.evaluation.ranking import (
     Descriptors,
     DistanceRows,
+    counted_rows,
     nearest,
     score_queries,
-    without_same_camera,
 )
 from vlprompt.visualization.predictions import NEUTRAL, RIGHT, TEXT, WRONG, write
 
@@ -61,7 +61,7 @@ def rank_lists(
             'no query has an image of its identity from another camera in the gallery; if cameras are unknown, count '
             'all images with remove_same_camera=False (--keep-same-camera)'
         )
-    counted = without_same_camera(rows, query, gallery) if remove_same_camera else rows
+    counted = counted_rows(rows, query, gallery, remove_same_camera)
     size = len(gallery.pids)
     positions, distances, _ = nearest(counted, len(query.pids), size, min(k, size))
     lists = []
@@ -107,4 +107,6 @@ def draw_rank_lists(
 
 def _thumbnail(image: np.ndarray) -> Image.Image:
     picture = Image.fromarray(image)
-    return picture.resize((max(1, round(picture.width * HEIGHT / picture.height)), HEIGHT), Image.Resampling.BICUBIC)
+    scale = min(HEIGHT / picture.height, 4 * HEIGHT / picture.width)  # of a line of pixels the whole length is shown
+    size = [max(1, round(pixels * scale)) for pixels in picture.size]
+    return picture.resize(size, Image.Resampling.BICUBIC)

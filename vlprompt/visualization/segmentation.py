@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 from torch import Tensor
 
-from vlprompt.visualization.figures import MUTED, new_figure, shorten
+from vlprompt.visualization.figures import MUTED, new_figure, panel_height, shorten
 from vlprompt.visualization.heatmaps import overlay_heatmap, to_grey
 
 COLUMNS = 4
@@ -97,7 +97,8 @@ def fit_longest_side(image: np.ndarray, side: int = 640) -> np.ndarray:
     scale = side / max(image.shape[:2])
     if scale >= 1:
         return image
-    return np.asarray(Image.fromarray(image).resize((round(image.shape[1] * scale), round(image.shape[0] * scale))))
+    size = [max(1, round(pixels * scale)) for pixels in (image.shape[1], image.shape[0])]
+    return np.asarray(Image.fromarray(image).resize(size))
 
 
 def draw_image(image: np.ndarray, caption: str, title: str = '') -> Figure:
@@ -194,7 +195,7 @@ def _grid(
     per_line = max(2, int(1.7 * columns))
     head, foot = 0.35 * bool(title) + 0.05, 0.24 * math.ceil(len(classes) / per_line) + 0.1
     width = columns * PANEL + 0.9 * bar
-    height = head + foot + rows * (PANEL * image.shape[0] / image.shape[1] + 0.5)
+    height = head + foot + rows * (panel_height(image, PANEL) + 0.5)
     figure = new_figure(width, height)
     figure.set_layout_engine(
         'constrained', rect=(0, foot / height, 1, 1 - (head + foot) / height), w_pad=0.04, h_pad=0.04

@@ -3,7 +3,7 @@
 phases = dict(
     prompts=dict(
         model=dict(
-            _keep_=['clip', 'data_preprocessor'],
+            _keep_=['clip', 'data_preprocessor', 'gather'],
             type='vlprompt.IdentityPromptLearner',
             prompt=dict(type='vlprompt.IdentityPrompt', n_ctx=4),
             data_preprocessor=dict(type='vlprompt.CachedFeaturePreprocessor'),

@@ -136,8 +136,12 @@ def describe_clip_reid(state: State, num_views: int | None = None) -> dict[str, 
 
 @describer('clip-reid-prompts')
 def describe_clip_reid_prompts(state: State) -> dict[str, Any]:
-    """The number of identities; the noun of the prompts is not in a checkpoint."""
-    return dict(data_arguments=dict(num_ids=len(state['prompt_learner.cls_ctx'])))
+    """The number of identities; the noun of the prompts is not in a checkpoint, which holds it as embedded words.
+
+    The embedding of other words, the one part of the text tower that is missing, is not needed.
+    """
+    num_ids = len(state['prompt_learner.cls_ctx'])
+    return dict(data_arguments=dict(num_ids=num_ids), not_needed=['clip.text.token_embedding.weight'])
 
 
 def _geometry(state: State) -> dict[str, Any] | None:

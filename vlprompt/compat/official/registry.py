@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from vlprompt.clip.tensor_files import find_state, require_finite
 from vlprompt.messages import enumerate_names
-from vlprompt.tensor_files import find_state, require_finite
 
 State = dict[str, Tensor]
 Converter = Callable[[State], State]

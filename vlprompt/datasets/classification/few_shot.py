@@ -95,17 +95,16 @@ class FewShotDataset(ClassificationDataset):
         return self.samples(items)
 
     def _draw(self) -> list[Item]:
-        read = self.reader.read
+        items = self.reader.read(self.split)
         draws_val = self.dataset is None or find_preset('few_shot', self.dataset).draw_val
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
-            return read(self.split)
-        if self.split == 'train':
-            items = read('train')
-            drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
-            message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
-            print_log(message, logger='current')
-            return drawn
-        return draw_few_shot(read('train'), read('val'), self.shots, self.seed)[1]
+            return items
+        if self.split == 'val':
+            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed)[1]
+        drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
+        message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
+        print_log(message, logger='current')
+        return drawn
 
     def __repr__(self) -> str:
         self.full_init()

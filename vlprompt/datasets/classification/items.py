@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from vlprompt.datasets.reader import check_paths
@@ -42,11 +43,12 @@ def names_by_label(items: Sequence[Item], source: str) -> list[str]:
         raise ValueError(f'{source}: no entry, so no class')
     if min(names) < 0:
         raise ValueError(f'{source}: label {min(names)} ({names[min(names)]!r}) is negative; labels are 0..C-1')
-    missing = sorted(set(range(max(names))) - set(names))
+    missing = list(islice((label for label in range(max(names)) if label not in names), 5))  # the labels may be huge
     if missing:
+        more = max(names) + 1 - len(names) - len(missing)
         raise ValueError(
-            f'{source}: labels run up to {max(names)} but {enumerate_names(missing, 5)} never occur; '
-            'number the classes 0..C-1 without gaps'
+            f'{source}: labels run up to {max(names)} but {", ".join(map(str, missing))}'
+            f'{f" and {more} more" if more else ""} never occur; number the classes 0..C-1 without gaps'
         )
     return [names[label] for label in range(len(names))]
 

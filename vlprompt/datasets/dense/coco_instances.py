@@ -14,9 +14,11 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
+from pycocotools.coco import COCO as PlainCOCO
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
 from vlprompt.datasets.dense.palette import voc_palette
+from vlprompt.datasets.images import naming_image
 from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, METRICS
 
@@ -51,6 +53,7 @@ class CocoInstances(CocoDataset):
 
     Attributes:
         skipped: one line for every skipped entry.
+        filtered_out: number of images that ``filter_cfg`` leaves out.
 
     Raises:
         FileNotFoundError: no such annotation file.
@@ -88,6 +91,7 @@ class CocoInstances(CocoDataset):
         if len(palette) != len(names):
             raise ValueError(f'CocoInstances: {len(names)} classes, but {len(palette)} colours in palette')
         self.skipped: list[str] = []
+        self.filtered_out = 0
         metainfo = dict(classes=tuple(names), palette=[tuple(colour) for colour in palette], coco=self._source)
         super().__init__(
             data_root=data_root, ann_file=ann_file, data_prefix=dict(data_prefix), metainfo=metainfo, **kwargs
@@ -115,7 +119,22 @@ class CocoInstances(CocoDataset):
                 f'{self.ann_file}: filter_cfg={self.filter_cfg} leaves none of {len(self.data_list)} images: none is '
                 f'large enough and has an object of the classes {", ".join(self.metainfo["classes"])}'
             )
+        self.filtered_out = len(self.data_list) - len(kept)
         return kept
+
+    def prepare_data(self, idx: int) -> dict:
+        """Sample ``idx`` through the pipeline, whose errors name the image."""
+        with naming_image(lambda: self.get_data_info(idx)):
+            return super().prepare_data(idx)
+
+    def notes(self) -> list[str]:
+        """Images that ``filter_cfg`` leaves out; broken entries were listed when the file was read."""
+        if not self.filtered_out:
+            return []
+        return [
+            f'{self.ann_file}: images without an object, or smaller than filter_cfg={self.filter_cfg} allows, are left '
+            f'out: {self.filtered_out}'
+        ]
 
     def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
         tiny = [f'annotation {a["id"]}: its bbox is {a["bbox"]}' for a in annotations if min(a['bbox'][2:]) < 1]
@@ -133,31 +152,44 @@ class CocoInstances(CocoDataset):
             print_log('\n'.join(text), logger='current', level=logging.WARNING)
 
 
+class CocoAnnotations(COCO):
+    """pycocotools' index, which is otherwise built from a path, of annotations in memory, even of none.
+
+    Args:
+        content: of an annotation file.
+    """
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        super().__init__()
+        self.dataset = content
+        self.createIndex()
+        self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
+
+    def loadRes(self, results: Any) -> PlainCOCO:
+        """Index of detections.  pycocotools fails if there are none, and mmdet then reports no AP at all."""
+        return super().loadRes(results) if len(results) else CocoAnnotations(dict(self.dataset, annotations=[]))
+
+
 def _api_of(content: dict[str, Any]) -> Callable[[str], COCO]:
-    """Replacement for pycocotools' index, which mmdet builds from a path, for annotations in memory."""
-
-    def make(_: str | None = None) -> COCO:
-        api = COCO()
-        api.dataset = content
-        api.createIndex()
-        api.img_ann_map, api.cat_img_map = api.imgToAnns, api.catToImgs
-        return api
-
-    return make
+    """Replacement for the class that mmdet calls with a path."""
+    return lambda _: CocoAnnotations(content)
 
 
 @METRICS.register_module()
 class CocoInstancesMetric(CocoMetric):
-    """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds.
+    """mmdet's ``CocoMetric`` against the annotations that a :class:`CocoInstances` holds, or those of a file.
 
-    The metric gets them from the dataset; broken entries that the dataset skipped are not evaluated.
+    Broken entries that the dataset skipped are not evaluated.  If nothing was detected in any image, AP is 0.
 
     Args:
-        **kwargs: of mmdet's ``CocoMetric`` except ``ann_file``.
+        ann_file: of another dataset; None: the annotations of the :class:`CocoInstances`.
+        **kwargs: of mmdet's ``CocoMetric``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(ann_file=None, **kwargs)
+    def __init__(self, ann_file: str | None = None, **kwargs: Any) -> None:
+        super().__init__(ann_file=ann_file, **kwargs)
+        if self._coco_api is not None:
+            self._coco_api = CocoAnnotations(self._coco_api.dataset)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Record the predictions of a batch.
@@ -169,9 +201,9 @@ class CocoInstancesMetric(CocoMetric):
             source = (self.dataset_meta or {}).get('coco')
             if source is None:
                 raise ValueError(
-                    "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one use "
-                    "dict(type='CocoMetric', ann_file=...)"
+                    "CocoInstancesMetric needs a dataset of type 'vlprompt.CocoInstances'; for another one give "
+                    'ann_file=...'
                 )
             content, _ = read_coco(**source)
-            self._coco_api = _api_of(content)()
+            self._coco_api = CocoAnnotations(content)
         super().process(data_batch, data_samples)

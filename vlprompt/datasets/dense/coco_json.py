@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
+
+from vlprompt.files import read_json
 
 BROKEN = ('error', 'skip')
 FARTHEST = 1e6
@@ -49,13 +51,15 @@ def read_coco(
         CocoError: not JSON, one of the three lists is missing, duplicate categories or a missing one of
             ``classes``, or a broken entry with ``broken='error'``: a box that is empty, not finite or entirely outside
             the image; a mask that is empty, malformed or of another size; an unknown image or category; a missing
-            field, a number used twice, a missing image file.
+            field, a number used twice, a missing image file.  Also, whatever ``broken`` says, several entries of one
+            image file: leaving all but one out would drop boxes of the image.
     """
     if broken not in BROKEN:
         raise ValueError(f'broken must be one of {BROKEN}, got {broken!r}')
     content = _load(Path(ann_file))
     checker = _Checker(Path(ann_file), broken)
     categories = checker.categories(content['categories'], classes)
+    checker.refuse_copies(content['images'])
     images = checker.keep('image', content['images'], lambda image: _image_problem(image, image_folder))
     wanted = {category['id'] for category in categories}
     others = {category['id'] for category in content['categories']} - wanted
@@ -81,12 +85,10 @@ def category_names(ann_file: str | Path) -> list[str]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f'annotation file {path} does not exist')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CocoError(f'{path} is no JSON file: {error}') from error
+        content = read_json(path, 'annotation file')
+    except ValueError as error:
+        raise CocoError(str(error)) from error
     for key in ('images', 'annotations', 'categories'):
         if not isinstance(content, Mapping) or not isinstance(content.get(key), list):
             raise CocoError(f'{path} is not in COCO\'s form: it has no list "{key}"')
@@ -120,6 +122,23 @@ class _Checker:
             else:
                 self.skipped.append(f'{name}: {problem}')
         return kept
+
+    def refuse_copies(self, entries: Sequence[Any]) -> None:
+        """Raise if several image entries name the same file, so that each has only some of its objects."""
+        numbers: dict[str, list[Any]] = {}
+        for entry in entries:
+            if isinstance(entry, Mapping) and isinstance(entry.get('file_name'), str):
+                numbers.setdefault(posixpath.normpath(entry['file_name']), []).append(entry.get('id'))
+        copies = {name: found for name, found in numbers.items() if len(found) > 1}
+        if copies:
+            name, found = next(iter(copies.items()))
+            others = f', and so are the entries of {len(copies) - 1} more files' if len(copies) > 1 else ''
+            more = f' and {len(found) - 5} more' if len(found) > 5 else ''
+            listed = ', '.join(map(str, found[:5])) if more else f'{", ".join(map(str, found[:-1]))} and {found[-1]}'
+            raise CocoError(
+                f'{self.path}: images {listed}{more} are the same file {name!r}{others}. Give an image one entry, and '
+                'its id to all of its annotations'
+            )
 
     def categories(self, entries: list, classes: Sequence[str] | None) -> list[dict]:
         """The categories of ``classes`` in that order; a mistake in them cannot be skipped."""

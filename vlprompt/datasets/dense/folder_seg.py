@@ -13,8 +13,11 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 
 from vlprompt.clip.classnames import resolve_class_names
-from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.datasets.images import decode_indices, find_images, load_image
+from vlprompt.datasets.dense.load_annotations import CheckedLoadAnnotations  # noqa: F401  registered for configs
+from vlprompt.datasets.dense.mask_size import require_mask_of_image, require_one_channel
+from vlprompt.datasets.dense.palette import mask_palette
+from vlprompt.datasets.images import count_suffixes, find_images, list_images, load_image, naming_image
+from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import first_existing
 from vlprompt.registry import DATASETS, TRANSFORMS
 
@@ -32,6 +35,8 @@ class FolderSegDataset(BaseSegDataset):
         └── masks/<split>/a.png      one channel: class ids 0 ... K - 1, ``ignore_index`` where nothing is labelled;
                                      or annotations/<split>/a.png
 
+    With ``reduce_zero_label``, as in ADE20K's files, the ids are 1 ... K, and 0 is unlabelled too.
+
     Load samples with :class:`~vlprompt.datasets.LoadImageFile` and :class:`LoadMask`, whose errors name the file.
 
     Args:
@@ -41,10 +46,12 @@ class FolderSegDataset(BaseSegDataset):
         masks: name of the folder of the masks; None: ``masks``, or ``annotations`` if there is none.
         class_names: K names, or a text file, relative to ``data_root`` unless absolute; None: ``classnames.txt``, or
             ``classes.txt`` if there is none.
-        palette: K RGB colours for pictures; by default those of PASCAL VOC's masks.
+        palette: K RGB colours for pictures; by default those of PASCAL VOC's masks for the ids in the files.
         pipeline: transforms.
         ignore_index: id of unlabelled pixels in the files; :class:`LoadMask` turns it into 255, which heads, losses
             and metrics ignore.
+        reduce_zero_label: 0 in the files is unlabelled too, and the classes are 1 ... K, as in ADE20K;
+            :class:`LoadMask` turns them into the labels 0 ... K - 1, which predictions have as well.
         test_mode: as in mmengine's ``BaseDataset``.
         indices: use only these samples, or the first n.
         lazy_init: do not list the files yet.
@@ -64,6 +71,7 @@ class FolderSegDataset(BaseSegDataset):
         palette: Sequence[Sequence[int]] | None = None,
         pipeline: Sequence[dict | Callable] = (),
         ignore_index: int = 255,
+        reduce_zero_label: bool = False,
         test_mode: bool = False,
         indices: int | Sequence[int] | None = None,
         lazy_init: bool = False,
@@ -73,14 +81,17 @@ class FolderSegDataset(BaseSegDataset):
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
         names = resolve_class_names(class_names)
-        if len(names) > UNLABELLED:
-            raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {UNLABELLED}')
-        if 0 <= ignore_index < len(names):
+        first, last = int(reduce_zero_label), len(names) - 1 + reduce_zero_label
+        if last >= UNLABELLED:
+            room = UNLABELLED - first
+            raise ValueError(f'FolderSegDataset: {len(names)} classes, but 8-bit masks have room for {room}')
+        if first <= ignore_index <= last:
+            zero = '' if ignore_index else '; if 0 is unlabelled and the classes are 1 to K, set reduce_zero_label=True'
             raise ValueError(
-                f'FolderSegDataset: ignore_index={ignore_index} is the id of class {names[ignore_index]!r}; unlabelled '
-                f'pixels need an id of their own, {len(names)} to 255'
+                f'FolderSegDataset: ignore_index={ignore_index} is the id of class {names[ignore_index - first]!r}; '
+                f'unlabelled pixels need an id of their own, {"0 or " * first}{last + 1} to 255{zero}'
             )
-        palette = voc_palette(len(names)) if palette is None else [list(colour) for colour in palette]
+        palette = mask_palette(len(names), reduce_zero_label) if palette is None else [list(c) for c in palette]
         if len(palette) != len(names):
             raise ValueError(f'FolderSegDataset: {len(names)} class names, but {len(palette)} colours in palette')
         super().__init__(
@@ -89,6 +100,7 @@ class FolderSegDataset(BaseSegDataset):
             metainfo=dict(classes=names, palette=palette),
             pipeline=list(pipeline),
             ignore_index=ignore_index,
+            reduce_zero_label=reduce_zero_label,
             test_mode=test_mode,
             indices=indices,
             lazy_init=lazy_init,
@@ -110,19 +122,62 @@ class FolderSegDataset(BaseSegDataset):
                 seg_map_path=str(masks / name.with_suffix('.png')),
                 num_classes=len(self.metainfo['classes']),
                 ignore_index=self.ignore_index,
-                reduce_zero_label=False,
+                reduce_zero_label=self.reduce_zero_label,
                 seg_fields=[],
             )
             for name in names
         ]
+
+    def prepare_data(self, idx: int) -> dict:
+        """Sample ``idx`` through the pipeline, whose errors name the image."""
+        with naming_image(lambda: self.get_data_info(idx)):
+            return super().prepare_data(idx)
+
+    def notes(self) -> list[str]:
+        """Files that are left out: others than images, and masks without an image."""
+        images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
+        found, others = list_images(images)
+        lines = [f'{images}: {count_suffixes(others)} are left out'] if others else []
+        wanted = {str(Path(name).with_suffix('')) for name in found}
+        unused = [name for name in list_images(masks).images if str(Path(name).with_suffix('')) not in wanted]
+        if unused:
+            lines.append(f'{masks}: masks without an image are left out: {len(unused)}, the first is {unused[0]}')
+        return lines
+
+    @staticmethod
+    def read_labels(info: dict) -> np.ndarray:
+        """The mask of a sample, (H, W) uint8: 0 ... K - 1, and 255 where nothing is labelled.
+
+        Args:
+            info: the sample's entry, of :meth:`get_data_info`.
+
+        Raises:
+            OSError, ValueError: as :class:`LoadMask`, sizes aside.
+        """
+        path = info['seg_map_path']
+        mask = load_image(path, decode_indices, 'mask')
+        require_one_channel(mask, path)
+        classes, ignored, reduced = (info[key] for key in ('num_classes', 'ignore_index', 'reduce_zero_label'))
+        first, last = int(reduced), classes - 1 + reduced
+        foreign = np.setdiff1d(np.unique(mask), [*range(last + 1), ignored])
+        if len(foreign):
+            hint = ''
+            if not reduced and foreign.tolist() == [classes]:
+                hint = '. If 0 is unlabelled and the classes are 1 to K, set reduce_zero_label=True in the datasets'
+            raise ValueError(
+                f'mask {path} holds the ids {", ".join(map(str, foreign[:10]))}{", ..." * (len(foreign) > 10)}, but '
+                f'there are {classes} classes: ids are {first} to {last}, and {"0 or " * first}{ignored} where nothing '
+                f'is labelled{hint}'
+            )
+        unlabelled = (mask == ignored) | (mask < first)
+        return np.where(unlabelled, UNLABELLED, mask.astype(np.int32) - first).astype(np.uint8)
 
 
 @TRANSFORMS.register_module()
 class LoadMask(BaseTransform):
     """Read ``seg_map_path`` as ``gt_seg_map`` (H, W) uint8 and check it against the image and the classes.
 
-    Comes after the image; the dataset must provide ``num_classes`` and ``ignore_index``, as
-    :class:`FolderSegDataset` does.  Pixels of ``ignore_index`` become 255.
+    Comes after the image, in a pipeline of :class:`FolderSegDataset`.  Pixels that are not labelled become 255.
 
     Raises:
         OSError: the file cannot be decoded.
@@ -131,29 +186,8 @@ class LoadMask(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        path = results['seg_map_path']
-        mask = load_image(path, decode_indices, 'mask')
-        self._check(mask, path, results)
-        results['gt_seg_map'] = np.where(mask == results['ignore_index'], UNLABELLED, mask).astype(np.uint8)
+        labels = FolderSegDataset.read_labels(results)
+        require_mask_of_image(labels, results)
+        results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
         return results
-
-    @staticmethod
-    def _check(mask: np.ndarray, path: str, results: dict) -> None:
-        if mask.ndim != 2:
-            raise ValueError(
-                f'mask {path} has {mask.shape[-1]} channels; it must have one, the class id of every pixel. '
-                'Save it as 8-bit grey or palette PNG'
-            )
-        if mask.shape != tuple(results['ori_shape']):
-            (h, w), (rows, columns) = mask.shape, results['ori_shape']
-            raise ValueError(
-                f'mask {path} is {w} x {h} pixels, but its image {results["img_path"]} is {columns} x {rows}'
-            )
-        classes, ignored = results['num_classes'], results['ignore_index']
-        foreign = np.setdiff1d(np.unique(mask), [*range(classes), ignored])
-        if len(foreign):
-            raise ValueError(
-                f'mask {path} holds the ids {", ".join(map(str, foreign[:10]))}{", ..." * (len(foreign) > 10)}, but '
-                f'there are {classes} classes: ids are 0 to {classes - 1}, and {ignored} where nothing is labelled'
-            )

@@ -15,3 +15,8 @@ def voc_palette(count: int) -> list[list[int]]:
         [sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8)) for channel in range(3)]
         for index in range(count)
     ]
+
+
+def mask_palette(count: int, reduce_zero_label: bool = False) -> list[list[int]]:
+    """``count`` colours of PASCAL VOC for the ids of classes in mask files, which may begin with 1."""
+    return voc_palette(count + reduce_zero_label)[int(reduce_zero_label) :]

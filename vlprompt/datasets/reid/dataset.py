@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from mmengine.logging import MMLogger
-
 from vlprompt.datasets.build_reader import build_reid_reader
 from vlprompt.datasets.listed import ListedDataset
 from vlprompt.registry import DATASETS
@@ -71,8 +69,6 @@ class ReIDDataset(ListedDataset):
             num_views=self.reader.num_views,
             noun=self.reader.noun,
         )
-        for note in self.reader.notes():
-            MMLogger.get_current_instance().warning(note)
         data_list = [
             dict(
                 img_path=str(self.reader.image_root / item.path),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from vlprompt.datasets.seeded import EpochSeeded
 from vlprompt.registry import DATA_SAMPLERS
@@ -53,7 +53,7 @@ class EpochSampler(EpochIndices):
     """One epoch after another, in indices that carry the epoch.
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of
-    it, so R processes with batch size b see, step by step, the global batches of one process with R * b.
+    it, so the batches of R processes with batch size b are together, step by step, those of one process with R * b.
     If R does not divide the size of the dataset, the last batch of some processes is one sample shorter, as
     :class:`DropRaggedBatchSampler` expects, which gives all processes equally many batches.
 
@@ -61,7 +61,8 @@ class EpochSampler(EpochIndices):
         dataset, shuffle, seed: see :class:`EpochIndices`.
         pad: give all processes equally many samples by repeating the first few of an epoch at its end, as mmengine's
             ``DefaultSampler`` does.  Loaders that keep the last batch need it, since processes step together, and so
-            do batch samplers that sort samples, for example by aspect ratio.
+            do batch samplers that sort samples, for example by aspect ratio.  The repeats, at most one a process, are
+            trained on like all others; metrics leave them out in an evaluation.
 
     Raises:
         TypeError: ``dataset`` does not decode the epoch from the index.
@@ -124,3 +125,8 @@ class DropRaggedBatchSampler(Sampler):
 
     def __len__(self) -> int:
         return max(1, self.sampler.global_size // (self.batch_size * self.sampler.world_size))
+
+
+def batch_size_of(loader: DataLoader) -> int:
+    """Images of a full batch in one process; a loader with a batch sampler leaves the number to it."""
+    return getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1

@@ -14,7 +14,8 @@ class InfiniteEpochSampler(EpochIndices):
     """An endless sequence of epochs, in indices that carry the epoch.
 
     The order of an epoch depends on (seed, epoch) only.  Process r of R takes positions r, r + R, r + 2R, ... of the
-    endless stream, so R processes with batch size b see, step by step, the global batches of one process with R * b.
+    endless stream, so the batches of R processes with batch size b are together, step by step, those of one process
+    with R * b.
 
     Args:
         dataset, shuffle, seed: see :class:`~vlprompt.datasets.samplers.epoch.EpochIndices`.

@@ -55,9 +55,10 @@ class PKSampler(Sampler):
     """Yield batches of P identities x K images in indices that carry the epoch, ``epoch * len(dataset) + i``.
 
     The order of an epoch (:func:`draw_pk`) depends on (seed, epoch) only, so a resumed run continues exactly.
-    With R processes a global batch has R * P identities; each process takes the P of its own, so R processes with batch
-    size b see, step by step, the global batches of one process with R * b.  All batches are full, and epochs differ
-    slightly in length: ``len`` is that of the current one.
+    With R processes a global batch has R * P identities, of which each process takes P with their images: the batches
+    of all processes together are, step by step, those of one process with R * b.  A loss that compares images sees only
+    those of its process, unless the model gathers them (``gather`` of :class:`~vlprompt.models.ReIdentifier`).  All
+    batches are full, and epochs differ slightly in length: ``len`` is that of the current one.
 
     Args:
         dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset`.

@@ -1,18 +1,24 @@
 """Hooks of the runner."""
 
+from vlprompt.engine.hooks.checkpoint import CheckpointHook
 from vlprompt.engine.hooks.data import DataHook, ProgressHook
+from vlprompt.engine.hooks.finite import NonFiniteHook
 from vlprompt.engine.hooks.images import DetectionImageHook, PredictionImageHook, SegmentationImageHook
 from vlprompt.engine.hooks.iteration_seed import IterationSeedHook
 from vlprompt.engine.hooks.prompt_usage import PromptUsageHook
+from vlprompt.engine.hooks.resuming import ResumeHook
 from vlprompt.engine.hooks.start_from_features import StartFromFeaturesHook
 
 __all__ = [
+    'CheckpointHook',
     'DataHook',
     'DetectionImageHook',
     'IterationSeedHook',
+    'NonFiniteHook',
     'PredictionImageHook',
     'ProgressHook',
     'PromptUsageHook',
+    'ResumeHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
 ]

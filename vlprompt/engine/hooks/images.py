@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from vlprompt.datasets.exif import applies_exif
+from vlprompt.datasets.images import numbered_name
 from vlprompt.prompts import readable
 from vlprompt.registry import HOOKS
 
@@ -35,11 +37,12 @@ class PredictionImageHook(Hook):
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
-        self._seen = 0
+        self._seen, self._images = 0, len(runner.test_dataloader.dataset)
         classes = runner.test_dataloader.dataset.metainfo.get('classes')
         if classes is None:
             raise ValueError(
-                'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with'
+                'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with. '
+                'Re-identification is drawn by tools/analysis_tools/show_rank_list.py'
             )
         self._classes = [readable(name) for name in classes]
 
@@ -49,7 +52,7 @@ class PredictionImageHook(Hook):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
-            if number % self.interval == 0:
+            if number < self._images and number % self.interval == 0:  # not the samplers' repeats
                 self._write(image, sample, number)
 
     def _write(self, image: Tensor, sample: Any, number: int) -> None:
@@ -57,7 +60,7 @@ class PredictionImageHook(Hook):
 
         true = int(sample.gt_label) if 'gt_label' in sample else None
         folder = 'unlabelled' if true is None else 'right' if true == int(sample.pred_label) else 'wrong'
-        target = self.out_dir / folder / f'{number:06d}_{Path(str(sample.get("img_path") or "image")).stem}.png'
+        target = self.out_dir / folder / numbered_name(number, sample.get('img_path') or 'image')
         target.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.ascontiguousarray(image.cpu().numpy().transpose(1, 2, 0))
         draw_prediction(pixels, sample.pred_score.cpu(), self._classes, true, self.top_k).save(target)
@@ -82,26 +85,27 @@ class DenseImageHook(Hook):
         self._seen = 0
 
     def before_test(self, runner: Runner) -> None:
-        self._seen = 0
-        meta = runner.test_dataloader.dataset.metainfo
+        dataset = runner.test_dataloader.dataset
+        self._seen, self._images = 0, len(dataset)
+        meta = dataset.metainfo
+        self._upright = applies_exif(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
         self._classes, self._palette = list(meta['classes']), meta['palette']
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Any], outputs: Sequence[Any]
     ) -> None:
-        from vlprompt.visualization import save_figure  # training needs none
+        from vlprompt.visualization import read_image, save_figure, title_of  # training needs none
 
         for sample in outputs:
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
-            if number % self.interval == 0:
-                path = Path(sample.img_path)
-                figure = self.draw(sample, path, str(Path(*path.parts[-3:])))
-                save_figure(figure, self.out_dir / f'{number:06d}_{path.stem}.png')
+            if number < self._images and number % self.interval == 0:  # not the samplers' repeats
+                figure = self.draw(sample, read_image(sample.img_path, self._upright), title_of(sample.img_path))
+                save_figure(figure, self.out_dir / numbered_name(number, sample.img_path))
 
     @abstractmethod
-    def draw(self, sample: Any, path: Path, title: str) -> Any:
-        """The figure of a predicted data sample, whose image lies at ``path``."""
+    def draw(self, sample: Any, image: np.ndarray, title: str) -> Any:
+        """The figure of a predicted data sample of ``image`` (H, W, 3) uint8 RGB, as its pipeline loads it."""
 
 
 @HOOKS.register_module()
@@ -121,28 +125,23 @@ class DetectionImageHook(DenseImageHook):
         super().__init__(out_dir, interval)
         self.score = score
 
-    def draw(self, sample: Any, path: Path, title: str) -> Any:
-        from vlprompt.visualization import draw_objects, objects_of, read_image  # training needs none
+    def draw(self, sample: Any, image: np.ndarray, title: str) -> Any:
+        from vlprompt.visualization import draw_objects, objects_of  # training needs none
 
         panels = {f'predicted, {100 * self.score:.0f} % and more': objects_of(sample.pred_instances).above(self.score)}
         if 'bboxes' in sample.get('gt_instances', ()):
             panels['ground truth'] = objects_of(sample.gt_instances)
-        return draw_objects(read_image(path), panels, self._classes, self._palette, title)
+        return draw_objects(image, panels, self._classes, self._palette, title)
 
 
 @HOOKS.register_module()
 class SegmentationImageHook(DenseImageHook):
     """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``."""
 
-    def draw(self, sample: Any, path: Path, title: str) -> Any:
-        from vlprompt.visualization import (  # training needs none
-            Segmentation,
-            draw_segmentation,
-            fit_longest_side,
-            read_image,
-        )
+    def draw(self, sample: Any, image: np.ndarray, title: str) -> Any:
+        from vlprompt.visualization import Segmentation, draw_segmentation, fit_longest_side  # training needs none
 
-        image = fit_longest_side(read_image(path))
+        image = fit_longest_side(image)
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
         prediction = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
         shown = Segmentation(prediction, self._classes, self._palette, truth).resized(image.shape[:2])

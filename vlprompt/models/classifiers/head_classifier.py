@@ -173,14 +173,14 @@ class HeadClassifier(Classifier):
         return self.head(self.feature(inputs)[0])
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
-        """Losses, a mean over the batches of all processes, and scalars for the log."""
+        """Losses and scalars for the log, of which all processes together have the mean over all images."""
         if self.text is not None and self.class_names is None:
             raise ValueError("head.start='text' needs class names: set model.class_names, or train on data with names")
         target = labels_of(data_samples, inputs.device)
         feature, terms = self.feature(inputs)
         losses = self.loss_cls.terms(self.head(feature), target, terms.losses)
         share = process_weight(len(target), target.device)
-        return {name: value * share if name.startswith('loss') else value for name, value in losses.items()}
+        return {name: value * share for name, value in losses.items()}
 
     def predict(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None

@@ -168,15 +168,17 @@ class TextClassifier(Classifier):
         return self.align(inputs).logits
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Tensor]:
-        """Cross-entropy, a mean over the batches of all processes; auxiliary losses; scalars for the log."""
+        """Cross-entropy, auxiliary losses and scalars for the log, of which all processes together have the mean over
+        all images.
+        """
         aligned = self.align(inputs)
         target = labels_of(data_samples, inputs.device)
-        cross_entropy = nn.functional.cross_entropy(aligned.logits.float(), target)
-        losses = {'loss_cls': cross_entropy * process_weight(len(target), target.device)}
+        losses = dict(loss_cls=nn.functional.cross_entropy(aligned.logits.float(), target))
         for auxiliary in self.auxiliary_losses:
             losses[f'loss_{auxiliary.name}'] = auxiliary(aligned.text)
         losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100
-        return losses | aligned.log
+        share = process_weight(len(target), target.device)
+        return {name: value * share for name, value in (losses | aligned.log).items()}
 
     def predict(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None

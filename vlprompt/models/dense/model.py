@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from vlprompt.clip import ClipSource
+from vlprompt.errors import ImageSizeError
+from vlprompt.messages import enumerate_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.dense.backbone import TextGuidedBackbone
 from vlprompt.models.dense.class_names import dense_class_names
@@ -56,10 +58,17 @@ class TextGuidedModel(PromptTunedMixin):
         """(B, K, h, w) cosine of every cell of the dense embedding to every class; normalised images (B, 3, H, W)."""
         return self.backbone.match(inputs).scores
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As in mmseg or mmdet; releases text and scores of the batch afterwards."""
+    def forward(self, inputs: Tensor, data_samples: Sequence[Any] | None = None, mode: str = 'tensor') -> Any:
+        """As in mmseg or mmdet; releases text and scores of the batch afterwards.
+
+        Raises:
+            ImageSizeError: images that are smaller than a cell of the trunk; the message names their files.
+        """
         try:
-            return super().forward(*args, **kwargs)
+            return super().forward(inputs, data_samples, mode)
+        except ImageSizeError as error:
+            files = [sample.img_path for sample in data_samples or () if 'img_path' in sample]
+            raise ImageSizeError(f'{enumerate_names(files)}: {error}' if files else str(error)) from error
         finally:
             self.backbone.matched = None
 

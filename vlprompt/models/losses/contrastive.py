@@ -22,8 +22,8 @@ def supervised_contrastive(
     Args:
         anchors: (A, D) features.
         others: (K, D) features of the other modality.
-        anchor_labels: (A,) long.
-        other_labels: (K,) long; every anchor's label must be among them.
+        anchor_labels: (A,) long; anchors labelled -1 are left out of the mean, which is 0 without any other.
+        other_labels: (K,) long; every anchor's label must be among them.  Features labelled -1 are left out.
         half: compute products, exponentials and sums in float16, as the published code does; else in float32.
 
     Returns:
@@ -37,10 +37,13 @@ def supervised_contrastive(
     dtype = torch.float16 if half else torch.float32
     with torch.autocast(anchors.device.type, enabled=False):
         scores = anchors.to(dtype) @ others.to(dtype).T
+        scores = scores.masked_fill(other_labels < 0, torch.finfo(dtype).min)
         if half:  # the steps of the published code, each rounded
             scores = scores - scores.max(1, keepdim=True).values.detach()
             log_probability = scores - scores.exp().sum(1, keepdim=True).log()
         else:
             log_probability = scores.log_softmax(1)
-        positive = (anchor_labels[:, None] == other_labels).float()
-        return -((positive * log_probability).sum(1) / positive.sum(1)).mean()
+        real = anchor_labels >= 0
+        positive = (anchor_labels[:, None] == other_labels) & real[:, None]
+        own = log_probability.float().masked_fill(~positive, 0).sum(1) / positive.sum(1).masked_fill(~real, 1)
+        return -own.sum() / real.sum().clamp(min=1)  # selecting rows instead would wait for the device

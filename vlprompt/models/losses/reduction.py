@@ -7,15 +7,15 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 
-def process_weight(size: int, device: torch.device) -> Tensor | float:
-    """Factor for a loss that is the mean over ``size`` local samples.
+def process_weight(size: int | Tensor, device: torch.device) -> Tensor | float:
+    """Factor for a loss, or a number for the log, that is the mean over ``size`` local samples.
 
-    Distributed training averages gradients over processes.  That is the mean over all samples only if every process
-    has equally many, which the last batch of an epoch may violate.  Multiplying the local mean by
-    ``size * processes / total`` makes it exact.
+    Distributed training averages gradients over processes, and the log averages numbers.  That is the mean over all
+    samples only if every process has equally many, which the last batch of an epoch may violate.  Multiplying the local
+    mean by ``size * processes / total`` makes it exact.
 
     Args:
-        size: samples in this process's batch.
+        size: samples in this process's batch; a scalar tensor if only the device knows.
         device: where the sum over processes is taken.
 
     Returns:
@@ -24,6 +24,7 @@ def process_weight(size: int, device: torch.device) -> Tensor | float:
     processes = get_world_size()
     if processes == 1:
         return 1.0
-    total = torch.tensor(float(size), device=device)
+    own = torch.as_tensor(size, dtype=torch.float32, device=device)
+    total = own.clone()
     all_reduce(total)
-    return size * processes / total
+    return own * processes / total.clamp(min=1)

@@ -12,7 +12,9 @@ from vlprompt.clip import build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.feature_cache import FeatureCache
+from vlprompt.models.gather import gather_batch
 from vlprompt.models.losses.contrastive import supervised_contrastive
+from vlprompt.models.losses.reduction import process_weight
 from vlprompt.models.preprocessors import ClipPreprocessor
 from vlprompt.models.reid.levels import feature_levels
 from vlprompt.registry import MODELS
@@ -28,7 +30,8 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
     Flow of a step::
 
         once:     images -> clip.visual -> joint features (N, D), kept by the training loop
-        loss:     features (B, D) --------------------------------+-> contrast image to text, text to image
+        loss:     features (B, D) --------------------------------+-> contrast image to text, text to image (``gather``:
+                                                                  |   with the batches of all processes)
                   identities of the batch -> prompt -> clip.text -+
         tensor:   images -> joint features (B, D)
         predict:  the same as ``feature`` of the samples: the untrained image tower
@@ -45,6 +48,9 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         noun: what the pictures show; if left out, that of the training data.
         prompt: config of the prompt.
         official: contrast in half precision, as published; otherwise in float32.
+        gather: contrast the batches of all processes together, so that R processes with batch size b train as one with
+            R b does; otherwise each contrasts its own batch, which makes the task easier.  Nothing changes in a single
+            process.
         data_preprocessor: config of the preprocessor of images.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
@@ -62,6 +68,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         noun: str | None = None,
         prompt: ConfigType | None = None,
         official: bool = False,
+        gather: bool = False,
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
@@ -76,7 +83,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         self.clip = build_clip(**clip)
         refuse_unread_local(self.clip.visual, 'an IdentityPromptLearner reads global features alone')
         self.num_ids, self.noun = num_ids, noun
-        self.official = official
+        self.official, self.gather = official, gather
         prompt = prompt or dict(type='vlprompt.IdentityPrompt')
         self.prompt = MODELS.build(prompt, default_args=dict(num_ids=num_ids, noun=noun, text=self.clip.text))
         self.register_buffer('prototypes', torch.zeros(num_ids, self.clip.embed_dim))
@@ -112,7 +119,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         """
         Args:
             inputs: (B, 3, H, W) normalised images; for ``mode='loss'`` (B, D) joint features.
-            data_samples: for ``mode='loss'`` (B,) training labels, else B samples.
+            data_samples: for ``mode='loss'`` (B,) training labels, -1 of samples to leave out; else B samples.
             mode: ``'tensor'`` -> (B, D); ``'loss'`` -> dict of losses; ``'predict'`` -> data samples.
         """
         if mode == 'tensor':
@@ -127,11 +134,19 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         raise ValueError(f"IdentityPromptLearner: mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def loss(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Contrast of B image features (B, D) with the texts of their identities (B,), both ways."""
-        text = self.text_features(labels)
+        """Contrast of image features with the texts of their identities, both ways; the mean over all processes.
+
+        Args:
+            features: (B, D).
+            labels: (B,); samples labelled -1 only fill up the batch and are left out.
+        """
+        text = self.text_features(labels.clamp(min=0))
+        if self.gather:
+            features, text, labels = (gather_batch(values) for values in (features, text, labels))
+        share = 1.0 if self.gather else process_weight((labels >= 0).sum(), labels.device)
         return dict(
-            loss_i2t=supervised_contrastive(features, text, labels, labels, half=self.official),
-            loss_t2i=supervised_contrastive(text, features, labels, labels, half=self.official),
+            loss_i2t=share * supervised_contrastive(features, text, labels, labels, half=self.official),
+            loss_t2i=share * supervised_contrastive(text, features, labels, labels, half=self.official),
         )
 
 

@@ -14,6 +14,7 @@ from vlprompt.clip import ClipSource, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.gather import gather_batch
 from vlprompt.models.losses.triplet import batch_hard_triplet
 from vlprompt.models.reid.heads import IdentityHead
 from vlprompt.models.reid.levels import FeatureLevels, feature_levels, level_channels
@@ -34,6 +35,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     Flow::
 
         images, cameras -> visual -> last, final, joint                             (three levels of global features)
+                                                                                    (``gather``: those of all processes)
         loss:     final -> head, joint -> head_proj    -> identity loss, twice      (batch norm, classifier)
                   last, final, joint                   -> triplet loss, three times
                   joint x prototypes                   -> image-to-text loss        (CLIP-ReID only)
@@ -63,6 +65,10 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         descriptor: ``'before'`` or ``'after'`` the batch norms.  The parts are not normalised separately, so the longer
             one weighs more in a cosine.
         official: round to half precision in the losses as the published code does; otherwise they are in float32.
+        gather: compute batch norms, triplets and all other losses on the features of all processes together, so that R
+            processes with batch size b train a ViT as one process with R b does; otherwise each has hard examples and
+            batch statistics of its own batch.  Batch norms inside a ResNet are not part of this (``sync_bn``).
+            Nothing changes in a single process.
         frozen: patterns of parameters that are not trained, besides the biases of the batch norms.
         data_preprocessor: config of the preprocessor.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
@@ -89,6 +95,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         margin: float = 0.3,
         descriptor: str = 'before',
         official: bool = False,
+        gather: bool = False,
         frozen: Sequence[str] = (),
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
@@ -104,7 +111,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         self.num_ids, self.num_cameras, self.num_views = num_ids, num_cameras, num_views
         self.weights = WEIGHTS | dict(weights or {})
         self.label_smoothing, self.margin = label_smoothing, margin
-        self.descriptor, self.official = descriptor, official
+        self.descriptor, self.official, self.gather = descriptor, official, gather
         _, final, joint = level_channels(self.visual)
         self.head = IdentityHead(final, num_ids)
         self.head_proj = IdentityHead(joint, num_ids)
@@ -178,6 +185,8 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
             raise ValueError('ReIdentifier: training needs model.num_ids')
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
         levels = self.levels(inputs, data_samples)
+        if self.gather:
+            labels, levels = gather_batch(labels), FeatureLevels(*map(gather_batch, levels))
         scores = self.head(levels.final)
         terms = dict(
             id=lambda: self._cross_entropy(scores, labels),

@@ -6,7 +6,7 @@ metrics = ['bbox']  # with masks also 'segm'; the method's
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 class_names = None  # of models that read them; None: they follow the files
 num_classes = None  # of heads without text; None: it follows the files
-load_image = dict(type='LoadImageFromFile')  # mmdet's
+load_image = dict(type='vlprompt.LoadImageFile')  # exif_orientation=False: pixels as stored, not turned upright
 load_objects = dict(type='LoadAnnotations', with_bbox=True, with_mask='${masks}')
 
 train_pipeline = [

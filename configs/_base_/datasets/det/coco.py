@@ -23,7 +23,7 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type='CocoMetric',
+    type='vlprompt.CocoInstancesMetric',
     ann_file='${data_root}/annotations/instances_val2017.json',
     metric='${metrics}',
     format_only=False,

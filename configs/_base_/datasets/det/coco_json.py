@@ -3,7 +3,6 @@
 _base_ = './_shared.py'
 
 data_root = 'data/mine'
-load_image = dict(type='vlprompt.LoadImageFile')
 classes = None  # all categories of the annotation files, or a list of some of them in the order of the labels
 
 _files = dict(type='vlprompt.CocoInstances', classes='${classes}', masks='${masks}', broken='error')

@@ -6,17 +6,18 @@ crop_scale = (
 )  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
 shots = 16  # training images per class, --shots
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
+load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
 subset = 'all'  # 'base' or 'new': the first or the second half of the classes
 templates = 'a photo of a {}.'  # zero-shot classification: one template, a list, or a name of vlprompt.clip.templates
 
 train_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale='${crop_scale}'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]
 test_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeShorterSide', size='${image_size}'),
     dict(type='vlprompt.CenterCrop', size='${image_size}'),
     dict(type='vlprompt.PackClassification'),

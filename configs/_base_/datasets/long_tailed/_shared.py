@@ -5,9 +5,10 @@ resize_size = 256  # pixels before the center crop of a test
 crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
 crop_interpolation = 'bilinear'  # of the random crop
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
+load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
 
 train_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(
         type='vlprompt.RandomResizedCrop',
         size='${image_size}',
@@ -18,7 +19,7 @@ train_pipeline = [
     dict(type='vlprompt.PackClassification'),
 ]
 test_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     # The aspect ratio is not kept.
     dict(type='vlprompt.ResizeImage', size=('${resize_size}', '${resize_size}'), interpolation='bilinear'),
     dict(type='vlprompt.CenterCrop', size='${image_size}'),
@@ -26,18 +27,18 @@ test_pipeline = [
 ]
 # For recipes with other transforms: pipeline='${short_side_pipeline}'.
 short_side_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeShorterSide', size='${resize_size}', interpolation='bilinear'),
     dict(type='vlprompt.CenterCrop', size='${image_size}'),
     dict(type='vlprompt.PackClassification'),
 ]
 whole_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
     dict(type='vlprompt.PackClassification'),
 ]
 whole_flip_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),

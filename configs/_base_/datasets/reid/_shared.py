@@ -3,9 +3,10 @@
 image_size = (256, 128)  # height and width in pixels
 crop_padding = 10  # pixels around an image before the random crop
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
+load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
 
 train_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeImage', size='${image_size}', interpolation='bicubic'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PaddedRandomCrop', size='${image_size}', padding='${crop_padding}'),
@@ -13,7 +14,7 @@ train_pipeline = [
     dict(type='vlprompt.PackReIDInputs'),
 ]
 test_pipeline = [
-    dict(type='vlprompt.LoadImage'),
+    '${load_image}',
     dict(type='vlprompt.ResizeImage', size='${image_size}', interpolation='bilinear'),
     dict(type='vlprompt.PackReIDInputs'),
 ]

@@ -5,7 +5,8 @@ tta_scale = '${test_scale}'  # --tta uses six multiples of it
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 class_names = None  # of models that read them; None: they follow the files
 num_classes = None  # of heads without text; None: it follows the files
-load_image, load_mask = dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')  # mmseg's
+load_image = dict(type='vlprompt.LoadImageFile')  # exif_orientation=False: pixels as stored, not turned upright
+load_mask = dict(type='vlprompt.CheckedLoadAnnotations')  # mmseg's, which compares the sizes of mask and image
 
 train_pipeline = [
     '${load_image}',

@@ -3,8 +3,10 @@
 _base_ = './_shared.py'
 
 data_root = 'data/mine'
-load_image, load_mask = dict(type='vlprompt.LoadImageFile'), dict(type='vlprompt.LoadMask')
+load_mask = dict(type='vlprompt.LoadMask')
+reduce_zero_label = False  # True: in the masks 0 is unlabelled and the classes are 1 to K
 
-train_dataloader = dict(dataset=dict(dataset=dict(type='vlprompt.FolderSegDataset', split='train')))
-val_dataloader = dict(dataset=dict(type='vlprompt.FolderSegDataset', split='val'))
+_files = dict(type='vlprompt.FolderSegDataset', reduce_zero_label='${reduce_zero_label}')
+train_dataloader = dict(dataset=dict(dataset=dict(**_files, split='train')))
+val_dataloader = dict(dataset=dict(**_files, split='val'))
 test_dataloader = val_dataloader

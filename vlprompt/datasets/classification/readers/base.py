@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from vlprompt.datasets.classification.items import SPLITS, Item, check_split
-from vlprompt.datasets.images import image_files
+from vlprompt.datasets.images import count_suffixes, list_images
 from vlprompt.datasets.reader import Reader
 
 
@@ -29,18 +30,36 @@ class SplitReader(Reader):
     def check(self, items: Sequence[Item], split: str) -> None:
         check_split(items, self.classes, split, self.source_of(split))
 
+    def items_of_folders(
+        self, folder: str, split: str, names: Mapping[str, str], labels: Mapping[str, int]
+    ) -> list[Item]:
+        """The images of a folder per class, those in sub-folders of a class too.
+
+        Args:
+            folder: below the image root; holds a folder for each class.
+            split: its name, for the count of files that are left out.
+            names: name of a folder -> class name, in the order of the items.
+            labels: name of a folder -> label.
+
+        Raises:
+            ValueError: a folder without an image.
+        """
+        items: list[Item] = []
+        others = Counter[str]()
+        for key, name in names.items():
+            found, rest = list_images(self.image_root / folder / key)
+            if not found:
+                besides = f', only {count_suffixes(rest)}' if rest else ''
+                raise ValueError(f'{self.image_root / folder / key}: no image of class {name!r}{besides}')
+            others += rest
+            items += [Item(f'{folder}/{key}/{file}', labels[key], name) for file in found]
+        self.leave_out_files(split, others)
+        return items
+
 
 def class_folders(folder: Path) -> list[str]:
     """Sorted names of the sub-folders, without hidden ones."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
-
-
-def images_of_class(folder: Path, name: str) -> list[str]:
-    """Names of the images in the folder of class ``name``; a ValueError if there are none."""
-    files = image_files(folder)
-    if not files:
-        raise ValueError(f'{folder}: no image of class {name!r}')
-    return files
 
 
 def index_of(classes: Sequence[str]) -> dict[str, int]:

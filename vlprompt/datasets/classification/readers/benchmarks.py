@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.classification.items import Item
-from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, images_of_class, index_of
-from vlprompt.datasets.reader import read_lines
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, index_of
+from vlprompt.files import read_lines
 
 
 class WnidReader(SplitReader):
@@ -77,14 +77,11 @@ class WnidReader(SplitReader):
     def load(self, split: str) -> list[Item]:
         base = self.folders[split]
         labels = index_of(self._keys)
-        items: list[Item] = []
-        for key in class_folders(self.require(self.source / base)):
+        keys = class_folders(self.require(self.source / base))
+        for key in keys:
             if key not in labels:
                 raise ValueError(f'{self.source / base / key}: not one of the {len(labels)} classes')
-            name = self.classes[labels[key]]
-            files = images_of_class(self.source / base / key, name)
-            items += [Item(f'{base}/{key}/{file}', labels[key], name) for file in files]
-        return items
+        return self.items_of_folders(base, split, {key: self.classes[labels[key]] for key in keys}, labels)
 
 
 class AircraftReader(SplitReader):

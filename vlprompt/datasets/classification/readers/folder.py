@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vlprompt.datasets.classification.items import SPLITS, Item
-from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, images_of_class, index_of
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, index_of
 from vlprompt.messages import enumerate_names
 
 
@@ -13,7 +13,8 @@ class FolderReader(SplitReader):
     """Reads ``<root>/<split>/<class name>/<image>``.
 
     The label of a class is its position among the sorted folder names of the training split (or of the test split
-    if there is none), or in ``classes``.  Files are sorted; files that are not images are ignored.
+    if there is none), or in ``classes``.  Files are sorted; images in sub-folders of a class are read too, files that
+    are not images are left out and counted.
 
     Args:
         source: the root folder.
@@ -44,13 +45,11 @@ class FolderReader(SplitReader):
 
     def load(self, split: str) -> list[Item]:
         folder, labels = self.source / split, index_of(self.classes)
-        items: list[Item] = []
-        for name in class_folders(folder):
+        names = class_folders(folder)
+        for name in names:
             if name not in labels:
                 raise ValueError(
                     f'{folder / name}: {name!r} is not a class; the classes are '
                     f'{"those given" if self.given else "the folders of the training split"}'
                 )
-            files = images_of_class(folder / name, name)
-            items += [Item(f'{split}/{name}/{file}', labels[name], name) for file in files]
-        return items
+        return self.items_of_folders(split, split, {name: name for name in names}, labels)

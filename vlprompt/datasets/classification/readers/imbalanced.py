@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,12 +40,18 @@ class ImbalancedReader(SplitReader):
     def load_classes(self) -> list[str]:
         return self.reader.classes
 
+    def notes(self) -> list[str]:
+        return self.reader.notes()
+
     def load(self, split: str) -> list[Item]:
         items = self.reader.load(split)
         if split != 'train':
             return items
+        if not items:
+            return items  # an error of the check that follows
+        largest = max(Counter(item.label for item in items).values())
+        counts = exponential_counts(largest, len(self.classes), self.ratio)
         labels = np.array([item.label for item in items])
-        counts = exponential_counts(int(np.bincount(labels).max()), len(self.classes), self.ratio)
         try:
             kept = keep_images(labels, counts, self.seed)
         except ValueError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.classification.readers.base import SplitReader
-from vlprompt.datasets.reader import read_json
+from vlprompt.files import read_json
 
 FILES = dict(train='train2018.json', val='val2018.json', test='val2018.json')
 

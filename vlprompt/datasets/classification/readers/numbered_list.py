@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.classification.readers.text_list import ListReader, Row
+from vlprompt.files import read_bytes, whole_number
 from vlprompt.messages import enumerate_names
 
 
@@ -51,7 +52,7 @@ class NumberedListReader(ListReader):
         problems = []
         for split, published in self.md5.items():
             file = self._file(split)
-            found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() if file.exists() else published
+            found = hashlib.md5(read_bytes(file), usedforsecurity=False).hexdigest() if file.exists() else published
             if found != published:
                 problems.append(f'{file}: not the published list (md5 {found}, published {published}); get it again')
         return problems
@@ -94,9 +95,7 @@ class NumberedListReader(ListReader):
         return super().load_classes()
 
     def _item(self, row: Row, labels: dict[str, int]) -> Item:
-        if self.takes_numbers and row.label.isdecimal() and int(row.label) < len(self.classes):
-            return self._numbered(row)
-        return super()._item(row, labels)
+        return self._numbered(row) or super()._item(row, labels)
 
     def _translate(self, label: int, folders: list[str]) -> str:
         file = self._file('train')
@@ -113,5 +112,5 @@ def _folders_by_label(rows: list[Row]) -> dict[int, list[str]]:
     """The distinct folders of the images of a label."""
     folders: dict[int, dict[str, None]] = {}
     for row in rows:
-        folders.setdefault(int(row.label), {})[PurePosixPath(row.path).parent.name] = None
+        folders.setdefault(whole_number(row.label, row.place), {})[PurePosixPath(row.path).parent.name] = None
     return {label: list(found) for label, found in folders.items()}

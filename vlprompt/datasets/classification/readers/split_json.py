@@ -6,7 +6,7 @@ from functools import cached_property
 
 from vlprompt.datasets.classification.items import SPLITS, Item, names_by_label
 from vlprompt.datasets.classification.readers.base import SplitReader
-from vlprompt.datasets.reader import read_json
+from vlprompt.files import read_json
 
 
 class JsonReader(SplitReader):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from vlprompt.datasets.classification.items import SPLITS, Item
 from vlprompt.datasets.classification.readers.base import SplitReader, index_of
 from vlprompt.datasets.images import IMAGE_SUFFIXES
-from vlprompt.datasets.reader import read_lines, read_table
+from vlprompt.files import read_lines, read_table, split_fields, whole_number
 from vlprompt.messages import enumerate_names
 
 
@@ -90,16 +89,18 @@ class ListReader(SplitReader):
     def _item(self, row: Row, labels: dict[str, int]) -> Item:
         if row.label in labels:
             return Item(row.path, labels[row.label], row.label)
-        if self.takes_numbers and row.label.isdecimal() and int(row.label) < len(self.classes):
-            return self._numbered(row)
+        if (item := self._numbered(row)) is not None:
+            return item
         numbers = f', nor a number 0..{len(self.classes) - 1}' if self.takes_numbers else ''
         raise ValueError(
             f'{row.place}: label {row.label!r} is not one of the {len(self.classes)} classes '
             f'({enumerate_names(map(repr, self.classes), 5)}){numbers}'
         )
 
-    def _numbered(self, row: Row) -> Item:
-        return Item(row.path, int(row.label), self.classes[int(row.label)])
+    def _numbered(self, row: Row) -> Item | None:
+        """The item of a row whose label is a position in the class names."""
+        label = whole_number(row.label, row.place) if self.takes_numbers else None
+        return None if label is None or label >= len(self.classes) else Item(row.path, label, self.classes[label])
 
     def _of_split(self, split: str) -> list[Row]:
         rows = self._rows(split if self.per_split else self.only_split)
@@ -136,7 +137,7 @@ def _text_rows(file: Path) -> Iterator[Row]:
     for place, line in read_lines(file):
         words = line.rsplit(maxsplit=1)
         commas = ',' in words[-1] or (',' in line and PurePath(words[0]).suffix.lower() not in IMAGE_SUFFIXES)
-        fields = next(csv.reader([line])) if commas else words
+        fields = split_fields(line, place) if commas else words
         if len(fields) not in (2, 3):
             raise ValueError(f"{place}: expected 'path label', 'path,label' or 'path,label,split', found {line!r}")
         if fields[0].strip().isdecimal() and PurePath(fields[1].strip()).suffix.lower() in IMAGE_SUFFIXES:

@@ -29,6 +29,9 @@ class TransferReader(SplitReader):
     def altered_files(self) -> list[str]:
         return self.readers['train'].altered_files() + self.readers['test'].altered_files()
 
+    def notes(self) -> list[str]:
+        return self.readers['train'].notes() + self.readers['test'].notes()
+
     def load(self, split: str) -> list[Item]:
         reader = self.readers[split]
         if len(reader.classes) != len(self.classes):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vlprompt.datasets.reader import read_lines
-from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader
+from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader, read_identity
 from vlprompt.evaluation.ranking import draw_gallery
+from vlprompt.files import read_lines, whole_number
 
 
 class MSMT17Reader(ReIDReader):
@@ -37,13 +37,13 @@ class MSMT17Reader(ReIDReader):
         items = []
         for file in self.LISTS[split]:
             for place, path, pid in read_pairs(self.require(self.source / file)):
-                camera = Path(path).name.split('_')[2:3]
-                if not camera or not camera[0].isdigit():
+                camera = whole_number(''.join(Path(path).name.split('_')[2:3]), place)
+                if not camera:
                     raise ValueError(
-                        f'{place}: the third field of the file name must be the camera, as in '
+                        f'{place}: the third field of the file name must be the camera, counted from 1, as in '
                         f'0000/0000_000_01_0303morning_0015_0.jpg, got {path!r}'
                     )
-                items.append(ReIDItem(f'{folder}/{path}', pid, int(camera[0]) - 1))
+                items.append(ReIDItem(f'{folder}/{path}', pid, camera - 1))
         return items
 
 
@@ -59,6 +59,8 @@ class VehicleIDReader(ReIDReader):
         test_size: identities of the test list: 800, 1600 or 2400.
         **kwargs: those of :class:`~vlprompt.datasets.reid.readers.base.ReIDReader`.
     """
+
+    cameras_known = False
 
     def __init__(self, source: Path, test_size: int = 800, **kwargs) -> None:
         super().__init__(source, source, **kwargs)
@@ -87,6 +89,6 @@ def read_pairs(file: Path) -> Iterator[tuple[str, str, int]]:
     """
     for place, line in read_lines(file):
         name, _, pid = line.rpartition(' ')
-        if not name or not pid.isdigit():
-            raise ValueError(f"{place}: {line!r} is not '<path> <identity>' with a number as identity")
-        yield place, name.strip(), int(pid)
+        if not name:
+            raise ValueError(f"{place}: {line!r} is not '<path> <identity>'")
+        yield place, name.strip(), read_identity(pid, place)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from vlprompt.datasets.reader import read_lines
 from vlprompt.datasets.reid.readers.base import ReIDItem, ReIDReader, read_named_folder
+from vlprompt.files import read_lines, whole_number
 
 FOLDERS = dict(train='bounding_box_train', query='query', gallery='bounding_box_test')
 VERI_FOLDERS = dict(train='image_train', query='image_query', gallery='image_test')
@@ -15,7 +15,7 @@ VERI_FOLDERS = dict(train='image_train', query='image_query', gallery='image_tes
 class MarketReader(ReIDReader):
     """A folder per split, with images called ``<identity>_c<camera>...``.
 
-    Identity -1 (detections that show nobody in full) is skipped; identity 0 (people who are in no other split) stays
+    Identity -1 (detections that show nobody in full) is left out; identity 0 (people who are in no other split) stays
     in the gallery as a distractor.
 
     Args:
@@ -36,7 +36,9 @@ class MarketReader(ReIDReader):
         return tuple(split for split, folder in self.folders.items() if (self.source / folder).is_dir())
 
     def load(self, split: str) -> list[ReIDItem]:
-        return read_named_folder(self.source / self.folders[split], self.folders[split])
+        items, others = read_named_folder(self.source / self.folders[split], self.folders[split])
+        self.leave_out_files(split, others)
+        return items
 
 
 class VeRiReader(MarketReader):
@@ -52,7 +54,6 @@ class VeRiReader(MarketReader):
 
     def __init__(self, source: Path, **kwargs) -> None:
         super().__init__(source, VERI_FOLDERS, **kwargs)
-        self._left_out: dict[str, int] = {}
 
     @cached_property
     def views(self) -> dict[str, int] | None:
@@ -73,24 +74,20 @@ class VeRiReader(MarketReader):
         labelled = [
             item._replace(viewid=self.views[name]) for item in items if (name := Path(item.path).name) in self.views
         ]
-        self._left_out[split] = len(items) - len(labelled)
+        self.leave_out(split, 'images without a viewpoint', len(items) - len(labelled))
         return labelled
 
     def notes(self) -> list[str]:
-        if self.views is None:
-            return [f'{self.source}: no {" and ".join(self.KEYPOINTS)}, so every image has viewpoint 0']
-        return [
-            f'{self.source}: {count} images of {split} have no viewpoint and are left out'
-            for split, count in self._left_out.items()
-            if count
-        ]
+        without = [f'{self.source}: no {" and ".join(self.KEYPOINTS)}, so every image has viewpoint 0']
+        return super().notes() + (without if self.views is None else [])
 
 
 def _read_views(file: Path) -> dict[str, int]:
     views: dict[str, int] = {}
     for place, line in read_lines(file):
         fields = line.split()
-        if len(fields) < 2 or not fields[-1].isdigit() or int(fields[-1]) > 7:
+        view = whole_number(fields[-1], place)
+        if len(fields) < 2 or view is None or view > 7:
             raise ValueError(f'{place}: a line must end with a viewpoint from 0 to 7, got {line!r}')
-        views[Path(fields[0].replace('\\', '/')).name] = int(fields[-1])
+        views[Path(fields[0].replace('\\', '/')).name] = view
     return views

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from vlprompt.datasets.reader import read_table
-from vlprompt.datasets.reid.readers.base import SPLITS, ReIDItem, ReIDReader
+from vlprompt.datasets.reid.readers.base import JUNK, SPLITS, ReIDItem, ReIDReader, is_junk
+from vlprompt.files import read_table, whole_number
+
+NUMBERED = ('id', 'camera', 'view')
+
+SIGNED_OR_FRACTION = re.compile(r'[+-]\d+|[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?|nan', re.IGNORECASE)
+"""Numbers that are no identity, camera or viewpoint, such as those of a spreadsheet with empty cells: 3.0, nan."""
 
 
 class _Row(NamedTuple):
@@ -17,13 +23,18 @@ class _Row(NamedTuple):
     camera: str
     view: str
 
+    @property
+    def is_junk(self) -> bool:
+        return is_junk(self.id)
+
 
 class TableReader(ReIDReader):
     """CSV files with the columns ``path``, ``id``, ``camera`` and optionally ``view`` and ``split``.
 
     Identities, cameras and viewpoints may be numbers or names, with the same meaning in all splits.  Cameras and
     viewpoints are numbered from 0 in sorted order (numbers by value), and so are identities, unless all of them are
-    numbers, which are kept.  If cameras are unknown, give every image its own camera.
+    numbers, which are kept.  Numbers are whole and not negative; identity -1 is junk and left out.  If
+    cameras are unknown, give every image its own camera.
 
     Args:
         source: one file with a column ``split`` (train, query, gallery), or ``.../{split}.csv`` for a file per split.
@@ -31,7 +42,8 @@ class TableReader(ReIDReader):
         **kwargs: those of :class:`~vlprompt.datasets.reid.readers.base.ReIDReader`.
 
     Raises:
-        ValueError: a missing column or an empty field; the message names file, line and field.
+        ValueError: a missing column, an empty field, or a number that is negative, a fraction or longer than 18 digits;
+            the message names file, line and field.
     """
 
     REQUIRED = ('path', 'id', 'camera')
@@ -50,9 +62,9 @@ class TableReader(ReIDReader):
         return tuple(split for split in SPLITS if split in found)
 
     def load(self, split: str) -> list[ReIDItem]:
-        pids, cameras, views = (self._numbers[field] for field in ('id', 'camera', 'view'))
+        pids, cameras, views = (self._numbers[field] for field in NUMBERED)
         return [
-            ReIDItem(row.path, pids[row.id], cameras[row.camera], views[row.view])
+            ReIDItem(row.path, JUNK if row.is_junk else pids[row.id], cameras[row.camera], views[row.view])
             for row in self._rows
             if row.split == split
         ]
@@ -68,20 +80,31 @@ class TableReader(ReIDReader):
             role = fields['split'] if split == 'all' else split
             if role not in SPLITS:
                 raise ValueError(f"{place}: split {role!r} is not 'train', 'query' or 'gallery'")
-            rows.append(_Row(role, fields['path'], fields['id'], fields['camera'], fields.get('view') or '0'))
+            row = _Row(role, fields['path'], fields['id'], fields['camera'], fields.get('view') or '0')
+            self._check_numbers(row, place)
+            rows.append(row)
         return rows
+
+    @staticmethod
+    def _check_numbers(row: _Row, place: str) -> None:
+        for field in NUMBERED:
+            value = getattr(row, field)
+            whole_number(value, f'{place}: {field}')
+            if SIGNED_OR_FRACTION.fullmatch(value) and not (field == 'id' and row.is_junk):
+                raise ValueError(f'{place}: {field} {value!r} is neither a name nor a whole number from 0 on')
 
     @cached_property
     def _numbers(self) -> dict[str, dict[str, int]]:
         """Number of every identity, camera and viewpoint by its spelling in the files."""
         numbers = {}
-        for field in ('id', 'camera', 'view'):
-            values = sorted({getattr(row, field) for row in self._rows}, key=_by_value)
+        for field in NUMBERED:
+            rows = self._rows if field != 'id' else [row for row in self._rows if not row.is_junk]
+            values = sorted({getattr(row, field) for row in rows}, key=_by_value)
             numbers[field] = {value: number for number, value in enumerate(values)}
-            if field == 'id' and all(value.isdigit() for value in values):
+            if field == 'id' and all(value.isdecimal() for value in values):
                 numbers[field] = {value: int(value) for value in values}
         return numbers
 
 
 def _by_value(text: str) -> tuple[bool, int, str]:
-    return (not text.isdigit(), int(text) if text.isdigit() else 0, text)
+    return (not text.isdecimal(), int(text) if text.isdecimal() else 0, text)

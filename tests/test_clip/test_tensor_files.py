@@ -22,12 +22,12 @@ from tests.hostile_files import FILES
 from vlprompt.apis import RetrievalIndex
 from vlprompt.apis.command_line import user_message
 from vlprompt.clip import build_clip
+from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors
 from vlprompt.compat.official import convert
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint, write_checkpoint
 from vlprompt.engine.features import FeatureStore
 from vlprompt.engine.start_from import hand_over
 from vlprompt.errors import CheckpointError
-from vlprompt.tensor_files import ScriptTensors, find_state, read_tensors
 
 
 class Tiny(nn.Module):
@@ -61,7 +61,7 @@ READERS = dict(
 )
 
 
-def in_a_child(function, path, seconds=20, memory=2**31) -> str:
+def in_a_child(function, path, seconds=20, memory=2**29) -> str:
     """What the tools would print about an error of ``function(path)``, from a forked process that may crash."""
     readable, writable = os.pipe()
     pid = os.fork()
@@ -222,7 +222,7 @@ def test_state_dicts_under_several_names():
 
 
 def test_inert_pickles_of_python_2():
-    from vlprompt.inert_pickle import InertUnpickler
+    from vlprompt.clip.inert_pickle import InertUnpickler
 
     content = (
         b"}(S'data'\ncnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I2\ntcnumpy\ndtype\n"

@@ -1,8 +1,8 @@
 """The one function that reads files of tensors: weights, checkpoints, states to resume, stored features.
 
 It knows the two forms of ``torch.save``, TorchScript archives, safetensors and NumPy's ``.npz``, which it tells apart
-by their bytes.  Nothing in a file is ever executed (:mod:`vlprompt.inert_pickle`), sizes are compared with the file
-before memory is reserved, and the sums of zip archives reveal flipped bytes.
+by their bytes.  Nothing in a file is ever executed (:mod:`vlprompt.clip.inert_pickle`), sizes are compared with the
+file before memory is reserved, and the sums of zip archives reveal flipped bytes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from vlprompt.clip.inert_pickle import InertObject, InertUnpickler
 from vlprompt.errors import CheckpointError
-from vlprompt.inert_pickle import InertObject, InertUnpickler
 from vlprompt.messages import enumerate_names
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -49,14 +49,15 @@ class ScriptTensors(dict):
     """Parameters and buffers of a TorchScript archive by name, as ``state_dict()`` of the module would give them."""
 
 
-def read_tensors(path: str | os.PathLike) -> Any:
+def read_tensors(path: str | os.PathLike, what: str = 'file') -> Any:
     """The content of a file of tensors, on the CPU, without running any code that it carries.
 
     Args:
         path: a file of ``torch.save``, a TorchScript archive, safetensors, or ``.npz`` with numbers or text.
+        what: what it is, for the message if it does not exist.
 
     Returns:
-        What was saved, with :class:`~vlprompt.inert_pickle.InertObject` in place of objects other than tensors,
+        What was saved, with :class:`~vlprompt.clip.inert_pickle.InertObject` in place of objects other than tensors,
         arrays, containers and plain values; parameters are plain tensors without gradient.  Of a TorchScript archive a
         :class:`ScriptTensors`, of an ``.npz`` a dict of arrays.
 
@@ -68,18 +69,37 @@ def read_tensors(path: str | os.PathLike) -> Any:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise FileNotFoundError(f'{path} does not exist (working directory: {os.getcwd()})') from None
+        raise FileNotFoundError(f'{what} {path} does not exist (working directory: {os.getcwd()})') from None
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
     if not stat.S_ISREG(mode):
         raise CheckpointError(f'{path} is {"a folder" if stat.S_ISDIR(mode) else "no regular file"}, not a file')
     try:
         with open(path, 'rb') as file:
-            return _read(file, path.stat().st_size)
+            return read_stream(file, path.stat().st_size, str(path))
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
+
+
+def read_stream(file: BinaryIO, size: int, source: str) -> Any:
+    """:func:`read_tensors` of an opened file.
+
+    Args:
+        file: at its beginning.
+        size: of the file in bytes.
+        source: its name, for messages.
+
+    Raises:
+        CheckpointError: as of :func:`read_tensors`.
+    """
+    try:
+        return _read(file, size)
+    except (MemoryError, OSError):
+        raise
     except (_Damaged, pickle.UnpicklingError) as error:
-        raise CheckpointError(f'{path} cannot be read: {error}') from error
+        raise CheckpointError(f'{source} cannot be read: {error}') from error
+    except Exception as error:  # damaged bytes lead decoders to errors of any kind
+        raise CheckpointError(f'{source} cannot be read: it is damaged ({type(error).__name__})') from error
 
 
 def is_script(path: str | os.PathLike) -> bool:
@@ -129,7 +149,7 @@ class _Records:
             self.archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, IndexError) as error:
             raise _Damaged(f'it is damaged or incomplete, perhaps a broken download ({error})') from error
-        self.size = size
+        self.left = size
         self.entries = {info.filename: info for info in self.archive.infolist()}
 
     def names(self, ending: str) -> list[str]:
@@ -141,7 +161,8 @@ class _Records:
             raise _Damaged(f'it is incomplete: there is no {name} in it')
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise _Damaged(f'{name} in it is compressed or encrypted, which torch.save never does')
-        if info.file_size != info.compress_size or info.file_size > self.size:
+        self.left -= info.file_size
+        if info.file_size != info.compress_size or self.left < 0:  # records may lie inside of each other
             raise _Damaged(f'the size of {name} in it is wrong')
         data = bytearray()
         try:
@@ -174,7 +195,7 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
         return data
 
     try:
-        content = InertUnpickler(io.BytesIO(records.read(found[0])), load_storage).load()
+        content = InertUnpickler(io.BytesIO(records.read(found[0])), load_storage, size=size).load()
     except pickle.UnpicklingError as error:
         raise _reason(error) from error
     return _script_tensors(content) if f'{folder}constants.pkl' in records.entries else content
@@ -187,9 +208,14 @@ def _reason(error: pickle.UnpicklingError) -> Exception:
 
 def _script_tensors(module: Any) -> ScriptTensors:
     """The tensors among the attributes of a scripted module and of those inside of it."""
-    tensors, todo = ScriptTensors(), [('', module)]
+    if not isinstance(module, InertObject):
+        raise _Damaged('it is a TorchScript archive without a module')
+    tensors, todo, seen = ScriptTensors(), [('', module)], set[int]()
     while todo:
         prefix, node = todo.pop()
+        if id(node) in seen:
+            raise _Damaged(f'its module {prefix[:100]!r} stands in several places')
+        seen.add(id(node))
         for name, value in (node.state if isinstance(node.state, dict) else {}).items():
             if isinstance(value, Tensor):
                 tensors[f'{prefix}{name}'] = value
@@ -215,7 +241,7 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
     """Pickles of a magic number, a version, the machine, the content and the keys of storages, then their bytes."""
 
     def load(**options: Any) -> Any:
-        return InertUnpickler(file, **options).load()
+        return InertUnpickler(file, size=size, **options).load()
 
     storages: dict[str, tuple[bytearray, int]] = {}
     reserved = 0
@@ -229,21 +255,25 @@ def _read_legacy(file: BinaryIO, size: int) -> Any:
         return storages[key][0]
 
     try:
-        if load() != _LEGACY_MAGIC:
+        if not _is_number(load(), _LEGACY_MAGIC):
             raise _Damaged('it is a pickle that torch.save did not write')
-        if load() != _LEGACY_VERSION:
+        if not _is_number(load(), _LEGACY_VERSION):
             raise _Damaged('it was written by an unknown version of torch.save')
         load()
         content, keys = load(load_storage=load_storage), load()
     except pickle.UnpicklingError as error:
         raise _reason(error) from error
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise _Damaged('it is damaged: it lacks storages')
     for key in keys:
         data, count = storages[key]
         if int.from_bytes(file.read(8), 'little') != count or file.readinto(data) != len(data):
             raise _Damaged('it is incomplete or damaged: its tensors end too early')
     return content
+
+
+def _is_number(value: Any, wanted: int) -> bool:
+    return type(value) is int and value == wanted
 
 
 # --------------------------------------------------------------------------------------------------------- state dicts
@@ -307,7 +337,11 @@ def describe_content(content: Any) -> str:
 
 def non_finite(state: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that hold NaN or infinity."""
-    return [name for name, t in state.items() if t.is_floating_point() and not bool(t.isfinite().all())]
+    return [name for name, t in state.items() if _may_be_nan(t) and not bool(t.isfinite().all())]
+
+
+def _may_be_nan(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def require_finite(state: Mapping[str, Tensor], names: Iterable[str], source: str) -> None:

@@ -24,7 +24,26 @@ MAX_EXPANDED = 2**24
 MAX_DEPTH = 100
 """Deepest nesting of containers; what walks through them recursively needs a bound."""
 
+LEAST_BUDGET = 2**24
+"""Bytes that a pickle of any size may expand to; see :class:`InertUnpickler`."""
+
 _SCALARS = (str, bytes, int, float, bool, type(None))
+
+_DTYPES = {
+    name: getattr(torch, name)
+    for name in (
+        *('bool', 'uint8', 'int8', 'int16', 'int32', 'int64', 'uint16', 'uint32', 'uint64'),
+        *('float16', 'bfloat16', 'float32', 'float64', 'complex64', 'complex128'),
+    )
+}
+"""Names of the plain element types; torch has others, whose tensors need more than bytes."""
+
+_STORAGES = {
+    **dict(Untyped='uint8', Byte='uint8', Char='int8', Short='int16', Int='int32', Long='int64', Half='float16'),
+    **dict(Float='float32', Double='float64', Bool='bool', BFloat16='bfloat16'),
+    **dict(ComplexFloat='complex64', ComplexDouble='complex128'),
+}
+"""Beginning of the name of a storage -> its elements."""
 
 
 class InertObject:
@@ -69,7 +88,7 @@ class Storage:
 
 def _whole(numbers: Any) -> tuple[int, ...]:
     if not isinstance(numbers, tuple) or not all(type(n) is int and 0 <= n < 2**62 for n in numbers):
-        raise pickle.UnpicklingError(f'a tensor has the sizes or strides {numbers!r}')
+        raise pickle.UnpicklingError('a tensor or array has impossible sizes')
     return numbers
 
 
@@ -101,7 +120,7 @@ def _parameter(data: Any, *_: Any) -> Tensor:
 def _with_attributes(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
     """A tensor with Python attributes, which are dropped."""
     if function not in (_tensor, _parameter) or not isinstance(arguments, tuple):
-        raise pickle.UnpicklingError(f'a tensor of an unknown kind, {kind!r}')
+        raise pickle.UnpicklingError('a tensor of an unknown kind')
     return function(*arguments)
 
 
@@ -113,7 +132,8 @@ class ArrayType:
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or code[:1] not in 'biufcSU' or not code[1:].isdecimal() or len(code) > 8:
-            raise pickle.UnpicklingError(f'an array of the type {code!r}; only numbers and text are read')
+            shown = repr(code[:8]) if isinstance(code, str) else 'no text'
+            raise pickle.UnpicklingError(f'an array of the type {shown}; only numbers and text are read')
         self.code, self.order = code, '='
 
     def set_order(self, state: Any) -> None:
@@ -127,7 +147,9 @@ class ArrayType:
 
 
 class Array(np.ndarray):
-    """An array that is filled by :func:`_fill`."""
+    """An array that is filled once, by :func:`_fill`."""
+
+    filled = False
 
 
 def _new_array(*_: Any) -> Array:
@@ -136,6 +158,8 @@ def _new_array(*_: Any) -> Array:
 
 def _fill(array: Array, state: Any) -> None:
     _, shape, kind, fortran, data = state
+    if array.filled:
+        raise pickle.UnpicklingError('an array is filled twice')
     if not isinstance(kind, ArrayType) or not isinstance(data, (bytes, str)):
         raise pickle.UnpicklingError('an array does not hold plain numbers')
     data = data.encode('latin1') if isinstance(data, str) else data  # of Python 2, read as latin1
@@ -143,9 +167,10 @@ def _fill(array: Array, state: Any) -> None:
     if len(shape) > 32 or math.prod(shape) * dtype.itemsize != len(data):
         raise pickle.UnpicklingError(f'an array of shape {tuple(shape)} does not fit its {len(data)} bytes')
     np.ndarray.__setstate__(array, (1, shape, dtype, bool(fortran), data))
+    array.filled = True
 
 
-def _scalar(kind: Any, data: Any = None) -> Any:
+def _scalar(kind: Any, data: Any) -> Any:
     if not isinstance(kind, ArrayType) or not isinstance(data, (bytes, str)):
         raise pickle.UnpicklingError('a number of NumPy is damaged')
     data = data.encode('latin1') if isinstance(data, str) else data
@@ -177,14 +202,10 @@ def _default(*_: Any) -> defaultdict:
     return defaultdict(None)
 
 
-def _encode(text: Any, encoding: Any = 'latin1', *_: Any) -> bytes:
+def _encode(text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding not in ('latin1', 'utf-8', 'ascii'):
         raise pickle.UnpicklingError('a text is damaged')
     return text.encode(encoding)
-
-
-def _device(*names: Any) -> str:
-    return ':'.join(map(str, names))
 
 
 _ARRAY_MODULES = ('numpy.core.multiarray', 'numpy._core.multiarray')
@@ -192,8 +213,6 @@ _BUILT: dict[tuple[str, str], Any] = {
     ('collections', 'OrderedDict'): _ordered,
     ('collections', 'defaultdict'): _default,
     ('torch', 'Size'): _size,
-    ('torch', 'device'): _device,
-    ('torch.serialization', '_get_layout'): lambda *names: str(names),
     ('torch._utils', '_rebuild_tensor'): _tensor,
     ('torch._utils', '_rebuild_tensor_v2'): _tensor,
     ('torch._utils', '_rebuild_parameter'): _parameter,
@@ -201,22 +220,9 @@ _BUILT: dict[tuple[str, str], Any] = {
     ('torch._tensor', '_rebuild_from_type_v2'): _with_attributes,
     ('numpy', 'dtype'): ArrayType,
     **{(module, '_reconstruct'): _new_array for module in _ARRAY_MODULES},
-    **{(module, 'scalar'): _scalar for module in _ARRAY_MODULES},
-    ('_codecs', 'encode'): _encode,
     **{(module, 'set'): _set for module in ('builtins', '__builtin__')},
 }
 """What a file names -> what is called instead.  Anything else becomes an :class:`InertObject`."""
-
-
-def storage_type(name: str) -> torch.dtype | None:
-    """The elements of ``torch.<name>``, such as ``FloatStorage``; None if it is no storage."""
-    if not name.endswith('Storage'):
-        return None
-    old = dict(Untyped='uint8', Byte='uint8', Char='int8', Short='int16', Int='int32', Long='int64', Half='float16')
-    old |= dict(Float='float32', Double='float64', Bool='bool', BFloat16='bfloat16')
-    old |= dict(ComplexFloat='complex64', ComplexDouble='complex128')
-    code = old.get(name.removesuffix('Storage'))
-    return None if code is None else getattr(torch, code)
 
 
 def _key(key: Any) -> Any:
@@ -236,6 +242,8 @@ class InertUnpickler(pickle._Unpickler):
         file: the pickle.
         load_storage: ``load_storage(dtype, key, count)`` reads the bytes of a tensor's storage; None: there are none.
         encoding: of the byte strings of Python 2.
+        size: of the file in bytes.  What is made of its bytes, which a pickle may name again and again, takes at most
+            four times as many, or :data:`LEAST_BUDGET`.
     """
 
     def __init__(
@@ -243,10 +251,14 @@ class InertUnpickler(pickle._Unpickler):
         file: io.BufferedIOBase,
         load_storage: Callable[[torch.dtype, str, int], bytearray] | None = None,
         encoding: str = 'ASCII',
+        size: int = 0,
     ) -> None:
         super().__init__(file, encoding=encoding)
         self._load_storage = load_storage
         self._storages: dict[str, Storage] = {}
+        self._budget = max(4 * size, LEAST_BUDGET)
+        self._built = {**_BUILT, ('_codecs', 'encode'): self._encode}
+        self._built |= {(module, 'scalar'): self._scalar for module in _ARRAY_MODULES}
 
     def load(self) -> Any:
         """The object in the pickle.
@@ -259,20 +271,34 @@ class InertUnpickler(pickle._Unpickler):
         except pickle.UnpicklingError:
             raise
         except Exception as error:  # a damaged pickle makes the methods of the unpickler fail in any way
-            raise pickle.UnpicklingError(f'{type(error).__name__}: {str(error)[:200]}') from error
-        _check_depth(content)
+            text = str(error)[:200] if all(isinstance(part, (str, int)) for part in error.args) else ''
+            raise pickle.UnpicklingError(f'{type(error).__name__}: {text}') from error
+        _check_nesting(content)
         return content
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _BUILT:
-            return _BUILT[module, name]
+        if (module, name) in self._built:
+            return self._built[module, name]
         if module in ('torch', 'torch.storage'):
-            dtype = getattr(torch, name, None) if name.isidentifier() else None
-            if isinstance(dtype, torch.dtype):
-                return dtype
-            if storage_type(name) is not None:
-                return storage_type(name)
+            if name in _DTYPES:
+                return _DTYPES[name]
+            if name.endswith('Storage') and name.removesuffix('Storage') in _STORAGES:
+                return _DTYPES[_STORAGES[name.removesuffix('Storage')]]
         return type('InertObject', (InertObject,), {'origin': f'{module}.{name}'})
+
+    def _spend(self, data: Any) -> None:
+        """Count bytes or characters that are about to be copied."""
+        self._budget -= len(data) if isinstance(data, (bytes, str)) else 0
+        if self._budget < 0:
+            raise pickle.UnpicklingError('its content expands to many times its size')
+
+    def _encode(self, text: Any, encoding: Any = 'latin1', *_: Any) -> bytes:
+        self._spend(text)
+        return _encode(text, encoding)
+
+    def _scalar(self, kind: Any, data: Any = None) -> Any:
+        self._spend(data)
+        return _scalar(kind, data)
 
     def persistent_load(self, pid: Any) -> Storage:
         """``('storage', type, key, location, count, ...)``; a storage that several tensors share is read once."""
@@ -284,7 +310,7 @@ class InertUnpickler(pickle._Unpickler):
             (count,) = _whole((count,))
             self._storages[key] = Storage(dtype, self._load_storage(dtype, key, count))
         if self._storages[key].dtype != dtype:
-            raise pickle.UnpicklingError(f'storage {key} has two types')
+            raise pickle.UnpicklingError(f'storage {key[:20]} has two types')
         return self._storages[key]
 
     # ------------------------------------------------------------------------------------------------------- opcodes
@@ -295,6 +321,7 @@ class InertUnpickler(pickle._Unpickler):
         """Set the state of an array, of its type, or of a placeholder; that of other objects is dropped."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Array):
+            self._spend(state[4] if isinstance(state, tuple) and len(state) == 5 else b'')
             _fill(target, state)
         elif isinstance(target, ArrayType):
             target.set_order(state)
@@ -305,18 +332,18 @@ class InertUnpickler(pickle._Unpickler):
 
     def load_reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack[-1]
-        self.stack[-1] = _call(function, arguments)
+        self.stack[-1] = self._call(function, arguments)
 
     def load_newobj(self) -> None:
         arguments, cls = self.stack.pop(), self.stack.pop()
-        self.append(_call(cls, arguments))
+        self.append(self._call(cls, arguments))
 
     def load_newobj_ex(self) -> None:
         self.stack.pop()  # keyword arguments
         self.load_newobj()
 
     def _instantiate(self, cls: Any, arguments: Any) -> None:  # of the opcodes INST and OBJ
-        self.append(_call(cls, tuple(arguments)))
+        self.append(self._call(cls, tuple(arguments)))
 
     def load_setitem(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -340,8 +367,16 @@ class InertUnpickler(pickle._Unpickler):
     def load_frozenset(self) -> None:
         self.append(frozenset(map(_key, self.pop_mark())))
 
-    def load_bytearray8(self) -> None:
-        raise pickle.UnpicklingError('it holds a bytearray')  # whose length would be reserved unread
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError('it holds a buffer')  # reserved unread, or shared with an array
+
+    def _call(self, function: Any, arguments: Any) -> Any:
+        if not isinstance(arguments, tuple):
+            raise pickle.UnpicklingError('an object is built from something other than a list of values')
+        inert = isinstance(function, type) and issubclass(function, (InertObject, ArrayType))
+        if inert or any(function is known for known in self._built.values()):
+            return function(*arguments)
+        raise pickle.UnpicklingError(f'a {type(function).__name__} is called, which builds no data')
 
     dispatch |= {
         pickle.BUILD[0]: load_build,
@@ -353,28 +388,36 @@ class InertUnpickler(pickle._Unpickler):
         pickle.DICT[0]: load_dict,
         pickle.ADDITEMS[0]: load_additems,
         pickle.FROZENSET[0]: load_frozenset,
-        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.BYTEARRAY8[0]: _refuse,
+        pickle.NEXT_BUFFER[0]: _refuse,
+        pickle.READONLY_BUFFER[0]: _refuse,
     }
 
 
-def _call(function: Any, arguments: Any) -> Any:
-    if not isinstance(arguments, tuple):
-        raise pickle.UnpicklingError('an object is built from something other than a list of values')
-    inert = isinstance(function, type) and issubclass(function, (InertObject, ArrayType))
-    if inert or any(function is known for known in _BUILT.values()):
-        return function(*arguments)
-    raise pickle.UnpicklingError(f'{function!r} is called, which builds no data')
-
-
-def _check_depth(content: Any) -> None:
-    """Raise if containers are nested too deeply."""
-    todo, seen = [(content, 0)], set()
+def _check_nesting(content: Any) -> None:
+    """Raise if containers hold themselves, or are nested too deeply: others walk through them recursively."""
+    heights: dict[int, int] = {}
+    above: set[int] = set()
+    todo = [(content, False)]
     while todo:
-        node, depth = todo.pop()
-        if not isinstance(node, (dict, list, tuple, InertObject)) or id(node) in seen:
-            continue
-        if depth > MAX_DEPTH:
-            raise pickle.UnpicklingError(f'its content is nested more than {MAX_DEPTH} levels deep')
-        seen.add(id(node))
-        children = node.values() if isinstance(node, dict) else node
-        todo += [(child, depth + 1) for child in ((node.state,) if isinstance(node, InertObject) else children)]
+        node, done = todo.pop()
+        children = _children(node)
+        if done:
+            above.discard(id(node))
+            heights[id(node)] = 1 + max((heights.get(id(child), 0) for child in children), default=0)
+            if heights[id(node)] > MAX_DEPTH:
+                raise pickle.UnpicklingError(f'its content is nested more than {MAX_DEPTH} levels deep')
+        elif id(node) in above:
+            raise pickle.UnpicklingError('its content holds itself')
+        elif children and id(node) not in heights:
+            above.add(id(node))
+            todo.append((node, True))
+            todo += [(child, False) for child in children]
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    if isinstance(node, (list, tuple)):
+        return list(node)
+    return [node.state] if isinstance(node, InertObject) else []

@@ -1,0 +1,68 @@
+"""Building the model of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner.checkpoint import get_torchvision_models
+from torch import hub, nn
+
+from vlprompt.clip.download import require_answer
+from vlprompt.errors import DownloadError
+from vlprompt.registry import MODELS
+
+
+def build_model(model: Mapping[str, Any], build: Callable[[Any], nn.Module] = MODELS.build) -> nn.Module:
+    """Build a model from its config, complete with the arguments that follow the data.
+
+    Args:
+        model: the config's ``model``.
+        build: what builds it.
+
+    Raises:
+        DownloadError: weights cannot be downloaded; the message has the options of the command line to give instead.
+    """
+    try:
+        return build(model)
+    except DownloadError as error:
+        keys = list(keys_of_weights(model, error.wanted))
+        raise (error.in_config(keys) if keys else error) from error.__cause__
+
+
+def require_initial_weights(model: Mapping[str, Any]) -> None:
+    """Try the servers of ``init_cfg=dict(type='Pretrained')`` in the config of a model that is to be trained.
+
+    mmengine downloads when training starts, after everything else, and waits for minutes.
+
+    Raises:
+        DownloadError: a file is not in torch's cache and its server does not answer.
+    """
+    for key, part in parts_of(model):
+        checkpoint = str(part.get('checkpoint'))
+        url = checkpoint
+        if checkpoint.startswith('torchvision://'):
+            url = get_torchvision_models().get(checkpoint.removeprefix('torchvision://'), '')
+        if part.get('type') != 'Pretrained' or not url.startswith(('http://', 'https://')):
+            continue
+        if not Path(hub.get_dir(), 'checkpoints', url.rpartition('/')[2]).is_file():
+            try:
+                require_answer(url)
+            except ConnectionError as error:
+                options = dict(checkpoint='/path/to/file')
+                raise DownloadError(f'the weights {checkpoint}', url, options, checkpoint, error, [key]) from error
+
+
+def keys_of_weights(model: Mapping[str, Any], wanted: str) -> Iterator[str]:
+    """Dotted keys of all parts of a config with ``weights=wanted``."""
+    return (key for key, part in parts_of(model) if part.get('weights') == wanted)
+
+
+def parts_of(node: Any, key: str = 'model') -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The config and all dicts inside of it, each with its dotted key."""
+    if isinstance(node, Mapping):
+        yield key, node
+    inner = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for name, value in inner:
+        yield from parts_of(value, f'{key}.{name}')

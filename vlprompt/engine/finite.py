@@ -1,0 +1,57 @@
+"""Numbers that are NaN or infinite: which tensors hold them, which losses are, and which files a batch came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from vlprompt.clip.tensor_files import non_finite
+from vlprompt.engine.checkpoint import trained_state
+from vlprompt.messages import enumerate_names
+
+
+def broken_tensors(model: nn.Module, state: Mapping[str, Tensor] | None = None) -> list[str]:
+    """Names of the trained tensors of a model that hold NaN or infinity.
+
+    Args:
+        model: its ``unset_tensors`` may hold NaN until a run fills them.
+        state: its trained tensors, if they are at hand.
+    """
+    unset = getattr(model, 'unset_tensors', ())
+    state = trained_state(model) if state is None else state
+    return non_finite({name: tensor for name, tensor in state.items() if name not in unset})
+
+
+def largest_size(tensors: Iterable[Tensor]) -> Tensor:
+    """Scalar: the largest absolute value, NaN or infinite if any value is; without reading it from the device."""
+    dense = [tensor.detach() for tensor in tensors]
+    return get_total_norm([t.coalesce().values() if t.is_sparse else t for t in dense], norm_type=float('inf'))
+
+
+def files_of_batch(batch: Any) -> list[str]:
+    """Image files of a training batch, in its order; empty if its samples do not name any, as stored features do not.
+
+    Args:
+        batch: as the data loader returns it, ``dict(inputs, data_samples)`` or a list of such.
+    """
+    if isinstance(batch, Mapping):
+        return files_of_batch(batch.get('data_samples', ()))
+    if isinstance(batch, (list, tuple)):
+        return [file for item in batch for file in files_of_batch(item)]
+    file = getattr(batch, 'img_path', None)
+    return [] if file is None else [str(file)]
+
+
+def describe_batch(batch: Any, limit: int = 8) -> str:
+    """The files of a batch, or its labels where features stand in for images."""
+    if files := files_of_batch(batch):
+        return f'files of the batch: {enumerate_names(files, limit)}'
+    labels = batch.get('data_samples') if isinstance(batch, Mapping) else None
+    if isinstance(labels, Tensor):
+        return f'a batch of {len(labels)} stored features with labels {enumerate_names(labels.tolist(), limit)}'
+    if isinstance(labels, Sequence):
+        return f'a batch of {len(labels)} samples, which do not name their files'
+    return 'a batch that does not name its files'

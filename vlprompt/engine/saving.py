@@ -1,0 +1,134 @@
+"""What a runner writes: checkpoints, and the state of a training that is asked to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.runner import Runner
+from torch import Tensor
+
+from vlprompt.engine.checkpoint import RESUME_FILE, describe_run, trained_state, write_checkpoint
+from vlprompt.engine.finite import broken_tensors
+from vlprompt.engine.hooks.data import bare_model
+from vlprompt.engine.resume_state import pending_gradients, resume_state
+from vlprompt.errors import NonFiniteError, Stopped
+from vlprompt.messages import enumerate_names
+
+
+def save_checkpoint(
+    runner: Runner,
+    folder: str | Path,
+    filename: str,
+    config: str,
+    progress: dict[str, Any],
+    state: bool,
+    schedules: bool,
+) -> None:
+    """Write a checkpoint and, if asked to, the file to resume from beside it.  All processes must call this.
+
+    Args:
+        runner: in training.
+        folder: for the files.
+        filename: of the checkpoint.
+        config: of the runner, as Python code.
+        progress: epoch, iteration and whatever else goes into ``meta``.
+        state: also write the file to resume from.
+        schedules: with the state of the schedules in it.
+
+    Raises:
+        NonFiniteError: a tensor is NaN or infinite; nothing is written.
+    """
+    gradients = _gather_state(runner) if state else {}
+    if not is_main_process():
+        return
+    checkpoint = _content(runner, config, progress, f'{filename} was not written')
+    write_checkpoint(checkpoint, Path(folder) / filename)
+    if state:
+        _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
+
+
+def save_state(
+    runner: Runner, folder: str | Path, filename: str, config: str, progress: dict[str, Any], schedules: bool = True
+) -> None:
+    """Write the file to resume from alone.  All processes must call this.
+
+    Args:
+        runner: in training.
+        folder: for the file.
+        filename: of the checkpoint with the same tensors; the file itself, :data:`RESUME_FILE`, where there is none.
+        config: of the runner, as Python code.
+        progress: epoch, iteration and whatever else goes into ``meta``.
+        schedules: with the state of the schedules in it.
+
+    Raises:
+        NonFiniteError: a tensor is NaN or infinite; nothing is written.
+    """
+    gradients = _gather_state(runner)
+    if is_main_process():
+        checkpoint = _content(runner, config, progress, 'the state was not saved')
+        _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
+
+
+def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> None:
+    """Write the file to resume from between two iterations and end the training.  All processes must call this.
+
+    Args:
+        runner: in training.
+        config: of the runner, as Python code.
+        signal: number of the signal that asked for it.
+        iteration: number of iterations that are done.
+
+    Raises:
+        Stopped: always.
+    """
+    # It is no checkpoint of an epoch, so it names itself as the newest.
+    save_state(runner, runner.work_dir, RESUME_FILE, config, dict(epoch=runner.epoch, iter=iteration))
+    barrier()  # nobody ends before it is written
+    message = (
+        f'Interrupted by {Signals(signal).name} after iteration {iteration}. The state is saved in {runner.work_dir}; '
+        '--resume continues the training.'
+    )
+    runner.logger.warning(message)
+    raise Stopped(message if is_main_process() else '', signal)
+
+
+def _write_state(
+    runner: Runner,
+    checkpoint: dict[str, Any],
+    gradients: dict[str, Tensor],
+    folder: Path,
+    filename: str,
+    schedules: bool,
+) -> None:
+    """Write the file to resume from, with the content of a checkpoint, which it names ``filename``."""
+    state = resume_state(runner, gradients)
+    if not schedules:
+        state.pop('param_schedulers', None)
+    write_checkpoint(checkpoint | state | dict(checkpoint=filename), folder / RESUME_FILE)
+
+
+def _gather_state(runner: Runner) -> dict[str, Tensor]:
+    """What the processes must put together before the first one writes it: returns the accumulated gradients, and calls
+    ``before_save_state(runner)`` of the hooks that have it, in all processes.
+    """
+    runner.call_hook('before_save_state')
+    return pending_gradients(bare_model(runner))
+
+
+def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str) -> dict[str, Any]:
+    """What a checkpoint holds; a NonFiniteError begins with ``refusal``."""
+    model = bare_model(runner)
+    progress = dict(batches=getattr(runner.train_loop, 'batches', 0), processes=runner.world_size) | progress
+    checkpoint = dict(meta=describe_run(runner, model, config, progress), state_dict=trained_state(model))
+    if broken := broken_tensors(model, checkpoint['state_dict']):
+        raise NonFiniteError(
+            f'{refusal}, since after iteration {progress["iter"]} {len(broken)} of {len(checkpoint["state_dict"])} '
+            f'trained tensors hold NaN or infinity ({enumerate_names(broken, 3)}): the training has diverged. What was '
+            f'saved in {runner.work_dir} before stays. Lower the learning rate (optim_wrapper.optimizer.lr), or clip '
+            'gradients (optim_wrapper.clip_grad.max_norm=1)'
+        )
+    runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    return checkpoint

@@ -1,0 +1,156 @@
+"""The folder of a run: one training at a time in it, files that appear whole or not at all, no leftovers of dead runs.
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from mmengine.logging import print_log
+
+from vlprompt.errors import RunError
+
+LOCK_FILE = '.training'
+"""Locked by the training that uses a folder; holds a line about it.  The file stays, the lock dies with the process."""
+
+_HELD: dict[Path, IO[str]] = {}
+"""Folders that this process has claimed, with the open lock file."""
+
+_RUN: list[Path] = []
+"""The folder of :func:`one_run`, in its block."""
+
+_KEPT: set[Path] = set()
+"""Folders that were claimed in the block of :func:`one_run`."""
+
+_HOST = re.sub(r'[^\w-]', '-', socket.gethostname()) or 'host'
+_DAY = 24 * 3600
+
+
+def claim(folder: str | Path) -> None:
+    """Claim a folder for a training of this process; :func:`release` ends it, or the end of the process does.
+
+    A second claim of the same process is accepted.  Where the file system has no locks, a line in the log says so.
+    In a block of :func:`one_run`, its folder is claimed too.
+
+    Raises:
+        RunError: another process trains in this folder.
+    """
+    for single in (*_RUN, Path(folder).resolve()):
+        if single not in _HELD:
+            _lock(single)
+
+
+def _lock(folder: Path) -> None:
+    file = open(folder / LOCK_FILE, 'a+', encoding='utf-8')  # noqa: SIM115  (open as long as the lock is held)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: data workers do not inherit it
+    except OSError as error:
+        file.seek(0)
+        other = file.read().strip()
+        file.close()
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            print_log(f'{folder} cannot be locked ({error.strerror}): start no second training in it.', 'current')
+            return
+        raise RunError(
+            f'another training uses {folder}: {other or "it has not said which"}. '
+            'Choose another folder with --work-dir, or wait until it has ended'
+        ) from None
+    file.truncate(0)
+    started = time.strftime('%Y-%m-%d %H:%M:%S')
+    file.write(f'process {os.getpid()} on {socket.gethostname()}, started {started} by {shlex.join(sys.argv)}\n')
+    file.flush()
+    _HELD[folder] = file
+    if _RUN:
+        _KEPT.add(folder)
+
+
+def release(folder: str | Path) -> None:
+    """Give up a folder that this process has claimed; if it was in a block of :func:`one_run`, that does so."""
+    folder = Path(folder).resolve()
+    file = None if folder in _KEPT else _HELD.pop(folder, None)
+    if file is not None:
+        file.truncate(0)
+        file.close()
+
+
+@contextmanager
+def one_run(folder: str | Path) -> Iterator[None]:
+    """A block whose trainings, one after another, are one run in a folder, as are the phases of a config and a test.
+
+    The first :func:`claim` in it claims ``folder`` too, and what is claimed in it stays so to its end.  (Processes of a
+    distributed run that claim nothing hold nothing.)  A block within a block belongs to the outer one.
+    """
+    if _RUN:
+        yield
+        return
+    _RUN.append(Path(folder).resolve())
+    try:
+        yield
+    finally:
+        _RUN.clear()
+        while _KEPT:
+            release(_KEPT.pop())
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """The name of a temporary file beside ``path``, which replaces it at the end of the block.
+
+    A process that is killed half-way leaves the old file, or none, never a broken one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{_HOST}.{os.getpid()}.tmp')
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path) -> list[Path]:
+    """Remove temporary files of :func:`written_whole` whose processes have died, and return them.
+
+    Those of another host belong to a dead process if this one has claimed the folder, or if they are a day old.
+    """
+    folder = Path(folder)
+    claimed = folder.resolve() in _HELD
+    removed = []
+    for file in folder.glob('.*.tmp'):
+        match = re.fullmatch(r'\..+\.([\w-]+)\.(\d+)\.tmp', file.name)
+        if match is None:
+            continue
+        host, process = match.group(1), int(match.group(2))
+        try:
+            old = time.time() - file.stat().st_mtime > _DAY
+            if (not _is_alive(process)) if host == _HOST else (claimed or old):
+                file.unlink()
+                removed.append(file)
+        except FileNotFoundError:  # its process has just finished
+            continue
+    return removed
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True

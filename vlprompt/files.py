@@ -1,0 +1,174 @@
+"""Reading files: only regular ones, text as UTF-8, and numbers in text; errors name the file and the line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+DIGITS = 18
+"""Largest number of digits of a whole number in text: what fits into 64 bits whatever the digits are."""
+
+
+def read_bytes(path: str | Path, what: str = 'file') -> bytes:
+    """The content of a regular file.
+
+    Nothing else is opened: reading a named pipe or a device may never end.
+
+    Args:
+        path: the file.
+        what: what it is, for messages.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it is a folder, a pipe, a device or a socket, or cannot be read; the message names it.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(f'it is {kind_of_file(mode)}, not a regular file')
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{what} {path} does not exist') from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise OSError(f'{what} {path} cannot be read: {getattr(error, "strerror", None) or error}') from error
+
+
+def kind_of_file(mode: int) -> str:
+    """In words, what ``st_mode`` of a file that is not a regular one says that it is."""
+    kinds = {
+        stat.S_IFDIR: 'a folder',
+        stat.S_IFIFO: 'a named pipe',
+        stat.S_IFSOCK: 'a socket',
+        stat.S_IFCHR: 'a device',
+        stat.S_IFBLK: 'a device',
+    }
+    return kinds.get(stat.S_IFMT(mode), 'a special file')
+
+
+def read_text(file: str | Path, what: str = 'file') -> str:
+    r"""The content of a UTF-8 text file, with or without byte order mark; lines end with ``'\n'``.
+
+    Raises:
+        FileNotFoundError, OSError: as for :func:`read_bytes`.
+        ValueError: it is not UTF-8, or contains a NUL character; the message names file, line and remedy.
+    """
+    content = read_bytes(file, what)
+    try:
+        text = content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        utf16 = content.startswith((b'\xff\xfe', b'\xfe\xff'))
+        line = content[: error.start].count(b'\n') + 1
+        found = 'it is UTF-16' if utf16 else f'byte 0x{content[error.start]:02x} is not'
+        raise ValueError(
+            f"{file}:{line}: not UTF-8 text ({found}); save the file in this encoding ('CSV UTF-8' in Excel)"
+        ) from error
+    if '\0' in text:
+        line = text[: text.index('\0')].count('\n') + 1
+        raise ValueError(f'{file}:{line}: there is a NUL character, which text has not; save the file as UTF-8 text')
+    return text.replace('\r\n', '\n').replace('\r', '\n')
+
+
+def read_lines(file: str | Path, what: str = 'file') -> Iterator[tuple[str, str]]:
+    """``('<file>:<line number>', line)`` of every line of a text file that is not blank, without surrounding spaces.
+
+    Lines end at line feeds and carriage returns alone, as in editors.
+    """
+    for number, line in enumerate(read_text(file, what).split('\n'), 1):
+        if line.strip():
+            yield f'{file}:{number}', line.strip()
+
+
+def read_table(
+    file: str | Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """``('<file>:<line number>', column -> field)`` of every row of a CSV file; the first line names the columns.
+
+    Args:
+        file: the file.
+        required: columns that must exist, with a field in every row.
+        optional: columns that may exist; named in messages.
+
+    Raises:
+        ValueError: a missing or repeated column, a row of another length, an empty required field, or a field longer
+            than :func:`csv.field_size_limit`.
+    """
+    rows = _rows(read_text(file), lambda line: f'{file}:{line}')
+    columns = [name.strip() for name in next(rows, (1, []))[1]]
+    missing = [name for name in required if name not in columns]
+    if missing:
+        more = f' and, if you have them, {" and ".join(optional)}' if optional else ''
+        other = '; fields are separated by commas, not semicolons' if any(';' in name for name in columns) else ''
+        raise ValueError(
+            f'{file}:1: no column {", ".join(map(repr, missing))}; the first line must name the columns '
+            f'{", ".join(required)}{more}{other}'
+        )
+    twice = [name for name in (*required, *optional) if columns.count(name) > 1]
+    if twice:
+        raise ValueError(f'{file}:1: {columns.count(twice[0])} columns are called {twice[0]!r}; remove all but one')
+    for line, values in rows:
+        if len(values) != len(columns):
+            raise ValueError(f'{file}:{line}: expected {len(columns)} fields ({", ".join(columns)})')
+        fields = {name: value.strip() for name, value in zip(columns, values, strict=True)}
+        empty = [name for name in required if not fields[name]]
+        if empty:
+            raise ValueError(f'{file}:{line}: field {empty[0]!r} is empty')
+        yield f'{file}:{line}', fields
+
+
+def split_fields(line: str, place: str) -> list[str]:
+    """The fields of one line in CSV's form; a ValueError begins with ``place``."""
+    return next(_rows(line, lambda _: place), (1, []))[1]
+
+
+def _rows(text: str, place: Callable[[int], str]) -> Iterator[tuple[int, list[str]]]:
+    """Number of the first line, and fields, of every row in CSV's form that is not empty."""
+    rows = csv.reader(io.StringIO(text, newline=''))
+    while True:
+        first = rows.line_num + 1
+        try:
+            fields = next(rows, None)
+        except csv.Error as error:
+            raise ValueError(f'{place(first)}: {error}; is a quotation mark not closed?') from error
+        if fields is None:
+            return
+        if fields:
+            yield first, fields
+
+
+def read_json(file: str | Path, what: str = 'file') -> Any:
+    """The content of a JSON file; a ValueError names an invalid file, and the line where the parser says it."""
+    text = read_text(file, what)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{file}:{error.lineno}: not valid JSON: {error}') from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets thousands deep
+        raise ValueError(f'{file}: not valid JSON: {error}') from error
+
+
+def whole_number(text: str, place: str) -> int | None:
+    """The number that a text of decimal digits stands for; None for any other text, also negative numbers.
+
+    Args:
+        text: the text.
+        place: file and line, for the message.
+
+    Raises:
+        ValueError: more digits than 64 bits hold.
+    """
+    if not text.isdecimal():
+        return None
+    digits = text.lstrip('0') or '0'
+    if len(digits) > DIGITS:
+        raise ValueError(f'{place}: {shortened(text)!r} has {len(digits)} digits; a number has at most {DIGITS}')
+    return int(digits)
+
+
+def shortened(text: str, length: int = 40) -> str:
+    """The text, or its beginning with an ellipsis if it has more than ``length`` characters."""
+    return text if len(text) <= length else f'{text[: length - 3]}...'
