@@ -14,6 +14,7 @@ from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state, write_checkpoint
 from vlprompt.models import HeadClassifier, TextClassifier
+from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
 from vlprompt.structures import ClassificationSample, ReIDSample
 
@@ -58,6 +59,24 @@ def belong(prompt: str, alignment: str, tower: str, visual: str) -> bool:
 
 TEXT_ROWS = [row for row in product(PROMPTS, ALIGNMENTS, TOWERS, VISUALS) if belong(*row)]
 
+LOCALS = {
+    'rn': ('value',),
+    'vit': ('maskclip', 'maskclip_full', 'sclip', 'clearclip', 'kk', 'naclip'),
+}
+MARGINALS = {
+    'uniform': {},
+    'class-token': dict(marginals='class_token'),
+    'text': dict(marginals='text', marginal_temperature=0.1),
+}
+SALIENT = (('native', 'class-token'), ('native', 'text'))
+LOCAL_ROWS = [
+    (alignment, tower, visual, *rest)
+    for alignment, tower, visual in product(('uniform', 'transport'), TOWERS, ('none', 'shallow', 'deep'))
+    for rest in [*((local, 'uniform') for local in LOCALS[tower]), *SALIENT, (LOCALS[tower][-1], 'class-token')]
+    if belong('contexts', alignment, tower, visual)
+]
+"""Forms of local features and marginals; those of several sets are no places, so they have neither."""
+
 TRUNKS = {
     'clip': dict(clip=dict(arch=MICRO['vit'])),
     'timm': dict(timm=dict(arch=dict(width=32, layers=2, heads=2, patch_size=16, image_size=64))),
@@ -82,6 +101,7 @@ HEAD_ROWS = list(product(TUNERS, HEADS, TRUNKS))
 DUAL_STREAMS = dict(type='vlprompt.DualStreamLoss', balanced=dict(type='vlprompt.AGCLLoss'))
 DUAL_STREAM_ROWS = list(product(('vpt-deep', 'pool'), HEADS, TRUNKS))
 DENSE_ROWS = list(product(('post', 'pre'), ('rn', 'vit-of-four-blocks')))
+DENSE_LOCAL_ROWS = [('rn', 'value'), *(('vit-of-four-blocks', local) for local in LOCALS['vit'])]
 VISION = {'rn': dict(last_stride=1, interpolation='bilinear'), 'vit': dict(interpolation='bilinear')}
 
 
@@ -97,13 +117,15 @@ def base(tmp_path_factory):
     return arguments
 
 
-def text_classifier(base, prompt: str, alignment: str, tower: str, visual: str) -> TextClassifier:
+def text_classifier(
+    base, prompt: str, alignment: str, tower: str, visual: str, local: str = 'native', marginals: str = 'uniform'
+) -> TextClassifier:
     trainable = ['prompt.*'] if prompt != 'templates' else []
     return TextClassifier(
-        clip=base[tower],
+        clip=dict(base[tower], vision=dict(local=local)),
         class_names=NAMES,
         prompt=PROMPTS[prompt],
-        alignment=ALIGNMENTS[alignment],
+        alignment=ALIGNMENTS[alignment] | MARGINALS[marginals],
         visual=VISUALS[visual],
         trainable=trainable + (['visual.*'] if visual != 'none' else []),
     )
@@ -123,13 +145,13 @@ def head_classifier(tuner: str, head: str, trunk: str, loss: dict | None = None)
     return model
 
 
-def segmentor(base, prompting: str, tower: str) -> torch.nn.Module:
+def segmentor(base, prompting: str, tower: str, local: str = 'native') -> torch.nn.Module:
     from vlprompt.models.segmentors import DenseCLIP  # with mmseg, whose import takes seconds
 
     return DenseCLIP(
         backbone=dict(
             type='vlprompt.TextGuidedBackbone',
-            clip=dict(base[tower], vision=dict(interpolation='bilinear')),
+            clip=dict(base[tower], vision=dict(interpolation='bilinear', local=local)),
             trunk=dict(type='vlprompt.ClipTrunk', joint=True),
             matching=dict(
                 prompt=dict(type='vlprompt.ContextPrompt', n_ctx=3, ending=''),
@@ -239,6 +261,11 @@ def test_text_classifier(row, base, tmp_path):
     check(lambda: text_classifier(base, *row), tmp_path)
 
 
+@pytest.mark.parametrize('row', LOCAL_ROWS, ids='-'.join)
+def test_text_classifier_on_other_local_features(row, base, tmp_path):
+    check(lambda: text_classifier(base, 'contexts', *row), tmp_path)
+
+
 @pytest.mark.parametrize('row', HEAD_ROWS, ids='-'.join)
 def test_head_classifier(row, tmp_path):
     check(lambda: head_classifier(*row), tmp_path)
@@ -253,6 +280,17 @@ def test_head_classifier_of_two_streams(row, tmp_path):
 def test_segmentor(row, base, tmp_path):
     with DefaultScope.overwrite_default_scope('mmseg'):
         check(lambda: segmentor(base, *row), tmp_path, lambda model, images: model.score_map(images), masks)
+
+
+@pytest.mark.parametrize('row', DENSE_LOCAL_ROWS, ids='-'.join)
+def test_segmentor_on_other_local_features(row, base, tmp_path):
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        images = torch.randn(2, 3, 64, 64)
+        native, other = segmentor(base, 'post', row[0]), segmentor(base, 'post', *row)
+        other.load_state_dict(native.state_dict())
+        with torch.no_grad():
+            assert (native.eval().score_map(images) - other.eval().score_map(images)).abs().max() > 1e-3
+        check(lambda: segmentor(base, 'post', *row), tmp_path, lambda model, images: model.score_map(images), masks)
 
 
 @pytest.mark.parametrize('tower', TOWERS)
@@ -273,9 +311,20 @@ def test_identity_prompt_learner(tower, base, tmp_path):
 
 @pytest.mark.parametrize('row', [row for row in TEXT_ROWS if row[1:3] == ('transport', 'vit')], ids='-'.join)
 def test_text_classifier_under_autocast(row, base):
+    under_autocast(lambda: text_classifier(base, *row))
+
+
+@pytest.mark.parametrize(
+    'row', [row for row in LOCAL_ROWS if row[0] == 'transport' and row[2] != 'shallow'], ids='-'.join
+)
+def test_other_local_features_under_autocast(row, base):
+    under_autocast(lambda: text_classifier(base, 'contexts', *row))
+
+
+def under_autocast(build) -> None:
     """Towers in bf16, alignment and loss in fp32; parameters and their gradients stay fp32."""
     torch.manual_seed(0)
-    images, model = torch.randn(4, 3, 64, 64), text_classifier(base, *row).train()
+    images, model = torch.randn(4, 3, 64, 64), build().train()
     exact = model(images, samples(), mode='loss')['loss_cls']
     with torch.autocast('cpu', dtype=torch.bfloat16):
         rough = model(images, samples(), mode='loss')['loss_cls']
@@ -320,6 +369,40 @@ def test_what_does_not_belong_in_a_head_classifier(parts, message):
     arguments = dict(TRUNKS['clip'], head=HEADS['linear'], loss=dict(type='vlprompt.AGCLLoss'), trainable=['head.*'])
     with pytest.raises(ValueError, match=message):
         HeadClassifier(**{**arguments, 'class_names': NAMES, **parts})
+
+
+UNREAD = {
+    'cosine': lambda base: text_classifier(base, 'context', 'cosine', 'vit', 'none', 'naclip'),
+    'sets': lambda base: text_classifier(base, 'contexts', 'transport', 'vit', 'sets', 'naclip'),
+    'head': lambda base: HeadClassifier(
+        head=HEADS['linear'],
+        loss=dict(type='vlprompt.AGCLLoss'),
+        trainable=['head.*'],
+        class_names=NAMES,
+        clip=with_form(base, 'vit', 'naclip'),
+    ),
+    'people': lambda base: ReIdentifier(with_form(base, 'rn', 'value'), num_ids=3),
+    'identities': lambda base: IdentityPromptLearner(with_form(base, 'vit', 'kk'), num_ids=3, noun='person'),
+    'plain trunk': lambda base: ClipTrunk(with_form(base, 'rn', 'value')),
+    "another trunk's pool": lambda base: AttentionPooledTrunk(
+        dict(type='vlprompt.ClipTrunk', clip=base['rn']), build_clip(**with_form(base, 'rn', 'value'))
+    ),
+}
+
+
+def with_form(base, tower: str, local: str) -> dict:
+    return dict(base[tower], vision=dict(local=local))
+
+
+@pytest.mark.parametrize('case', UNREAD)
+def test_forms_of_local_features_that_nothing_reads(case, base):
+    with pytest.raises(ValueError, match=r'clip\.vision\.local=.* has no effect: .*Leave it out'):
+        UNREAD[case](base)
+
+
+def test_places_of_sets_have_no_saliency(base):
+    with pytest.raises(ValueError, match=r"visual\.sets=3 .* which have no marginals='class_token'"):
+        text_classifier(base, 'contexts', 'transport', 'vit', 'sets', 'native', 'class-token')
 
 
 def test_local_alignment_without_local_tokens(base):

@@ -111,6 +111,83 @@ def test_missing_local_tokens_and_bad_arguments_are_named(features, text):
         CosineAlignment('sum')
 
 
+MARGINALS = {
+    'class_token': dict(marginals='class_token'),
+    'text': dict(marginals='text', marginal_temperature=0.2),
+}
+
+
+def mass_by_hand(kind, features, similarity):
+    """(B, M)."""
+    if kind == 'class_token':
+        return features.saliency
+    best = similarity.detach().amax(dim=(1, 3)) / 0.2
+    return best.exp() / best.exp().sum(1, keepdim=True)
+
+
+@pytest.fixture
+def salient(features):
+    features.saliency = torch.rand(B, H * W).softmax(1)
+    return features
+
+
+@pytest.mark.parametrize('kind', MARGINALS)
+def test_marginals_by_saliency(salient, text, kind):
+    similarity = loops(salient, text)
+    mass = mass_by_hand(kind, salient, similarity)
+    uniform = UniformAlignment(**MARGINALS[kind])(salient, text, SCALE)
+    weighted = (mass[:, None, :, None] * similarity).sum((2, 3)) / P
+    torch.testing.assert_close(uniform.logits, 10 * weighted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(uniform.plan.sum(-1), mass[:, None].expand(B, K, -1))
+
+    transport = TransportAlignment(max_iters=200, **MARGINALS[kind])(salient, text, SCALE)
+    torch.testing.assert_close(transport.plan.sum(-1), mass[:, None].expand(B, K, -1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(transport.plan.sum(-2), torch.full((B, K, P), 1 / P), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(transport.logits, 10 * (transport.plan * similarity).sum((2, 3)), atol=1e-5, rtol=1e-5)
+    one = TransportAlignment(**MARGINALS[kind])(salient, text[:1], SCALE).logits
+    torch.testing.assert_close(one, UniformAlignment(**MARGINALS[kind])(salient, text[:1], SCALE).logits)
+
+
+@pytest.mark.parametrize('kind', MARGINALS)
+def test_marginals_are_constants_for_the_gradient(salient, text, kind):
+    """dz/dS = T also with given marginals; nothing flows through the saliency."""
+    salient.saliency.requires_grad_()
+    salient.local.requires_grad_()
+    aligned = TransportAlignment(**MARGINALS[kind])(salient, text, SCALE)
+    gradient, local = torch.autograd.grad(aligned.logits.sum(), [text, salient.local])
+    lengths = salient.local.detach().norm(dim=-1, keepdim=True)
+    image, unit = F.normalize(salient.local.detach(), dim=-1), F.normalize(text.detach(), dim=-1)
+    towards = 10 * torch.einsum('bkmp,bmd->pkd', aligned.plan, image)
+    tangent = towards - (towards * unit).sum(-1, keepdim=True) * unit
+    torch.testing.assert_close(gradient, tangent / text.detach().norm(dim=-1, keepdim=True), atol=1e-5, rtol=1e-4)
+    towards = 10 * torch.einsum('bkmp,pkd->bmd', aligned.plan, unit)
+    tangent = towards - (towards * image).sum(-1, keepdim=True) * image
+    torch.testing.assert_close(local, tangent / lengths, atol=1e-5, rtol=1e-4)
+    assert not aligned.plan.requires_grad
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(marginals='saliency'), "marginals must be one of uniform, class_token, text, got 'saliency'"),
+        (dict(marginals='text'), 'needs a marginal_temperature > 0, such as 0.1, got None'),
+        (dict(marginals='text', marginal_temperature=0.0), 'marginal_temperature > 0'),
+        (dict(marginal_temperature=0.1), "no effect on marginals='uniform'"),
+        (dict(marginals='class_token', marginal_temperature=0.1), "no effect on marginals='class_token'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('alignment', [UniformAlignment, TransportAlignment])
+def test_marginals_that_do_not_exist_or_lack_a_temperature(alignment, arguments, message):
+    with pytest.raises(ValueError, match=f'{alignment.__name__}: .*{message}'):
+        alignment(**arguments)
+
+
+def test_marginals_without_saliency_are_named(features, text):
+    with pytest.raises(ValueError, match='saliency=True'):
+        TransportAlignment(marginals='class_token')(features, text, SCALE)
+
+
 @pytest.mark.parametrize(
     ('argument', 'message'),
     [
@@ -133,14 +210,19 @@ def test_numbers_that_no_solver_takes_are_named(argument, message):
         CosineAlignment('logits'),
         UniformAlignment(0.5),
         TransportAlignment(global_weight=1.0),
+        TransportAlignment(marginals='class_token'),
+        UniformAlignment(marginals='text', marginal_temperature=0.5),
     ],
-    ids=['features', 'logits', 'uniform', 'transport'],
+    ids=['features', 'logits', 'uniform', 'transport', 'class token', 'text'],
 )
-def test_text_of_each_image_is_the_loop_over_images(features, alignment):
+def test_text_of_each_image_is_the_loop_over_images(salient, alignment):
+    features = salient
     text = torch.randn(B, P, K, D)
     aligned = alignment(features, text, SCALE)
     for b in range(B):
-        image = ClipFeatures(features.cls[b : b + 1], features.local[b : b + 1], (), (H, W))
+        image = ClipFeatures(
+            features.cls[b : b + 1], features.local[b : b + 1], (), (H, W), features.saliency[b : b + 1]
+        )
         expected = alignment(image, text[b], SCALE)
         torch.testing.assert_close(aligned.logits[b], expected.logits[0], atol=1e-5, rtol=1e-5)
         if expected.plan is not None:

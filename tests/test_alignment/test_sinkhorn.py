@@ -15,13 +15,15 @@ def random_cost(*shape, seed=0, dtype=torch.float64):
     return torch.rand(shape, generator=generator, dtype=dtype)
 
 
-def exact_cost(cost: np.ndarray) -> float:
-    """Unregularised optimal transport between uniform marginals, as a linear programme."""
+def exact_cost(cost: np.ndarray, mass: np.ndarray | None = None) -> float:
+    """Unregularised optimal transport from the ``mass`` of the rows, by default 1 / m, to equal ones of the columns, as
+    a linear programme."""
     m, n = cost.shape
+    mass = np.full(m, 1 / m) if mass is None else mass
     rows = np.kron(np.eye(m), np.ones((1, n)))
     columns = np.kron(np.ones((1, m)), np.eye(n))
     constraints = np.concatenate([rows, columns])
-    marginals = np.concatenate([np.full(m, 1 / m), np.full(n, 1 / n)])
+    marginals = np.concatenate([mass, np.full(n, 1 / n)])
     return linprog(cost.reshape(-1), A_eq=constraints, b_eq=marginals, method='highs').fun
 
 
@@ -72,6 +74,46 @@ def test_small_eps_approaches_the_linear_programme():
         gaps.append((plan * cost).sum().item() - exact)
     assert gaps[0] > gaps[1] > gaps[2] > -1e-9
     assert gaps[2] < 1e-3
+
+
+def test_small_eps_approaches_the_linear_programme_with_given_row_marginals():
+    cost, mass = random_cost(6, 5, seed=3), torch.tensor([0.4, 0.3, 0.05, 0.05, 0.2, 0.0], dtype=torch.float64)
+    exact = exact_cost(cost.numpy(), mass.numpy())
+    assert abs(exact - exact_cost(cost.numpy())) > 0.01
+    gaps = []
+    for eps in (0.1, 0.02, 0.004):
+        plan = sinkhorn(cost, eps, 'log', max_iters=20000, dtype=torch.float64, rows=mass).plan
+        torch.testing.assert_close(plan.sum(-1), mass, atol=1e-4, rtol=0)
+        gaps.append((plan * cost).sum().item() - exact)
+    assert gaps[0] > gaps[1] > gaps[2] > -1e-9
+    assert gaps[2] < 1e-3
+
+
+@pytest.mark.parametrize('method', ['fixed', 'log', 'legacy'])
+def test_row_marginals_of_a_batch(method):
+    cost, mass = random_cost(3, 4, 7, 5), random_cost(3, 1, 7, seed=1)
+    mass = mass / mass.sum(-1, keepdim=True)
+    solve = dict(method=method, max_iters=500, tol=1e-12, dtype=torch.float64)
+    plan = sinkhorn(cost, 0.1, **solve, rows=mass).plan
+    torch.testing.assert_close(plan.sum(-1), mass.expand(3, 4, 7), atol=1e-8, rtol=0)
+    torch.testing.assert_close(plan.sum(-2), torch.full((3, 4, 5), 0.2, dtype=torch.float64), atol=1e-12, rtol=0)
+    one = sinkhorn(cost[1, 2], 0.1, **solve, rows=mass[1, 0]).plan
+    torch.testing.assert_close(plan[1, 2], one, atol=1e-8, rtol=0)
+    uniform = sinkhorn(cost, 0.1, **solve, rows=torch.full((7,), 1 / 7, dtype=torch.float64)).plan
+    torch.testing.assert_close(uniform, sinkhorn(cost, 0.1, **solve).plan, atol=1e-12, rtol=0)
+
+
+def test_repeated_rows_with_half_the_mass_are_one_row():
+    """A plan does not depend on how the mass of equal tokens is divided."""
+    cost = random_cost(3, 4)
+    twice = sinkhorn(cost[[0, 0, 1, 2]], 0.1, max_iters=300, rows=torch.tensor([0.1, 0.4, 0.2, 0.3])).plan
+    once = sinkhorn(cost, 0.1, max_iters=300, rows=torch.tensor([0.5, 0.2, 0.3])).plan
+    torch.testing.assert_close(torch.stack([twice[0] + twice[1], twice[2], twice[3]]), once, atol=1e-6, rtol=0)
+
+
+def test_row_marginals_of_another_number_are_named():
+    with pytest.raises(ValueError, match='rows have 3 marginals, the cost 4 rows'):
+        sinkhorn(random_cost(4, 2), rows=torch.full((3,), 1 / 3))
 
 
 def test_four_by_four_optimum_is_the_best_permutation():

@@ -41,6 +41,20 @@ def test_crop_is_the_upper_left_part():
     assert out.flatten().tolist() == [0, 1, 2, 3, 5, 6, 7]
 
 
+def test_legacy_bicubic_samples_with_a_scale_a_little_too_large(seeded):
+    """Cell i of n' reads the place (i + 0.5) n / (n' + 0.1) - 0.5."""
+    positions, target = torch.randn(1 + 12, 5), (6, 3)
+    out = resize_position_embedding(positions, (4, 3), target, 'bicubic_legacy')
+    places = [(torch.arange(new) + 0.5) * old / (new + 0.1) - 0.5 for new, old in zip(target, (4, 3), strict=True)]
+    y, x = (2 * place / (old - 1) - 1 for place, old in zip(places, (4, 3), strict=True))
+    where = torch.stack(torch.meshgrid(y, x, indexing='ij')[::-1], -1)[None]
+    grid = positions[1:].T.reshape(1, 5, 4, 3)
+    expected = F.grid_sample(grid, where, 'bicubic', padding_mode='border', align_corners=True)
+    assert out[0].equal(positions[0])
+    torch.testing.assert_close(out[1:], expected[0].flatten(1).T, rtol=1e-4, atol=1e-5)
+    assert not out.allclose(resize_position_embedding(positions, (4, 3), target), atol=0.05)
+
+
 def test_same_grid_is_untouched():
     positions = torch.randn(5, 3)
     assert resize_position_embedding(positions, (2, 2), (2, 2)) is positions

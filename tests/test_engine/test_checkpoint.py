@@ -46,6 +46,21 @@ def test_round_trip_through_a_file(tmp_path):
     assert torch.equal(model.context, other.context)
 
 
+@pytest.mark.parametrize(
+    ('theirs', 'ours', 'warned'),
+    [('kk', 'native', True), ('kk', 'kk', False), (None, 'kk', False), (dict(attention='qq'), None, False)],
+)
+def test_other_local_features_are_named_but_not_refused(theirs, ours, warned, monkeypatch):
+    said = []
+    monkeypatch.setattr('vlprompt.engine.checkpoint.print_log', lambda text, *args, **kwargs: said.append(text))
+    model, other = Prompt(), Prompt()
+    model.local_form, other.local_form = theirs, ours
+    load_trained(other, checkpoint_of(model))
+    assert torch.equal(model.context, other.context)
+    expected = "trained on local features of the form 'kk', the model has 'native': set model.clip.vision.local"
+    assert [expected in text for text in said] == [True] * warned
+
+
 def test_whole_models_must_fit_unless_they_are_trained_on(tmp_path):
     """A detector of mmdet, say, tested with a checkpoint of other classes would keep a random head."""
     model, same, other = nn.Linear(3, 2), nn.Linear(3, 2), nn.Linear(3, 4)
@@ -252,6 +267,7 @@ def test_checkpoints_that_are_not_finite_are_refused():
         (dict(vlprompt=dict(base='x')), r"\['base'\] is a str, not a dictionary with name and sha256"),
         (dict(vlprompt=dict(base=dict(name='x'))), r"\['base'\] must have name and sha256"),
         (dict(vlprompt=dict(geometry=3)), r"\['geometry'\] is a int"),
+        (dict(vlprompt=dict(local=3)), r"\['local'\] is a int"),
     ],
 )
 def test_odd_descriptions_are_errors(tmp_path, meta, message):

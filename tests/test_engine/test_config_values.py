@@ -56,6 +56,11 @@ def test_values_of_the_wrong_type_or_range_are_errors(option, value, wanted):
     assert wanted is None or f'must be {wanted}' in str(error.value)
 
 
+def test_one_of_several_words_is_listed():
+    with pytest.raises(ConfigError, match="marginals='saliency' must be one of 'uniform', 'class_token', 'text'"):
+        load_config('plot_micro-rn', {'model.alignment.marginals': 'saliency'})
+
+
 @pytest.mark.parametrize(
     ('option', 'value'),
     [

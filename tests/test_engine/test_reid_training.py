@@ -106,7 +106,10 @@ def test_both_stages(project, trained):
 
 def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(project, trained):
     (stored,) = (project / 'store').glob('*.pth')
-    features = torch.load(stored, weights_only=True)['features']
+    content = torch.load(stored, weights_only=True)
+    features, key = content['features'], json.loads(content['key'])
+    options = dict(stride=16, grid=[4, 2], heads=1, interpolation='bilinear', local='native')
+    assert key['tower'] == options, 'what else features depend on'
     clip = build_clip(weights=project / 'base.pt', image_size=(64, 32), vision=dict(interpolation='bilinear'))
     images = sorted((project / 'data/bounding_box_train').iterdir())
     pixels = [np.array(Image.open(path).resize((32, 64), Image.BILINEAR)) for path in images]

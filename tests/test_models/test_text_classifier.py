@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vlprompt.engine.checkpoint import describe_model
 from vlprompt.models import TextClassifier, VarietyLoss
 from vlprompt.structures import ClassificationSample
 
@@ -151,6 +152,33 @@ def test_what_a_checkpoint_holds(micro_rn, tmp_path):
     model = build(micro_rn, clip=dict(arch=micro_rn, weights=str(path)))
     assert list(model.trained_state_dict()) == ['prompt.context']
     assert model.base_source.sha256
+
+
+def test_local_features_of_another_form_meet_the_text(micro_arch, images):
+    local = 'value' if micro_arch['vision_patch_size'] is None else 'naclip'
+    native, other = (
+        build(dict(micro_arch)).eval(),
+        build(micro_arch, clip=dict(arch=micro_arch, vision=dict(local=local))),
+    )
+    other.eval().load_state_dict(native.state_dict())
+    with torch.no_grad():
+        a, b = native.align(images), other.align(images)
+        features = other.clip.encode_image(images)
+        expected = F.normalize(features.local, dim=-1) @ F.normalize(other.text_features(), dim=-1).mean(0).t()
+    assert (native.local_form, other.local_form) == ('native', local)
+    torch.testing.assert_close(b.maps.flatten(2).transpose(1, 2), expected)
+    assert not a.logits.allclose(b.logits, atol=1e-2)
+    assert describe_model(other)['local'] == local
+
+
+@pytest.mark.parametrize('kind', ['UniformAlignment', 'TransportAlignment'])
+def test_marginals_follow_the_towers_attention(micro_arch, images, kind):
+    model = build(micro_arch, alignment=dict(type=f'vlprompt.{kind}', marginals='class_token')).eval()
+    with torch.no_grad():
+        saliency = model.clip.encode_image(images, saliency=True).saliency
+        plan = model.align(images).plan
+    assert plan.shape[1] == 3
+    torch.testing.assert_close(plan.sum(-1), saliency[:, None].expand(-1, 3, -1), atol=1e-4, rtol=1e-3)
 
 
 def test_class_names_are_checked(micro_rn):

@@ -1,6 +1,6 @@
-"""Entropic optimal transport between uniform marginals (Cuturi, 2013), solver only.
+"""Entropic optimal transport (Cuturi, 2013), solver only.
 
-For a cost ``C (..., M, N)`` and uniform marginals ``mu = 1/M``, ``nu = 1/N`` the plan
+For a cost ``C (..., M, N)``, row marginals ``mu`` (by default ``1/M``) and column marginals ``nu = 1/N`` the plan
 
     T* = argmin_T <T, C> - eps * H(T)    s.t.  T 1 = mu,  T^T 1 = nu
 
@@ -43,6 +43,7 @@ def sinkhorn(
     max_iters: int = 20,
     tol: float = 1e-2,
     dtype: torch.dtype = torch.float32,
+    rows: Tensor | None = None,
 ) -> SinkhornResult:
     """Solve entropic transport problems that share a shape, all at once and without gradient.
 
@@ -56,20 +57,24 @@ def sinkhorn(
         max_iters: iterations (``fixed``, ``log``) or their upper limit (``legacy``).
         tol: threshold of ``legacy``; absolute, so it depends on the scale of the kernel.
         dtype: dtype of the iteration and of the returned plan.
+        rows: (..., M) row marginals mu, non-negative, each summing to 1, with the batch axes of ``cost`` or ones that
+            broadcast to them; None: 1 / M.
 
     Raises:
-        ValueError: unknown method, ``eps`` or ``max_iters`` not positive.
+        ValueError: unknown method, ``eps`` or ``max_iters`` not positive, or ``rows`` of another size.
         FloatingPointError: the plan is not finite (``eps`` too small for the dtype: use ``'log'``), or the cost is not.
     """
     if method not in METHODS:
         raise ValueError(f'sinkhorn: method must be one of {METHODS}, got {method!r}')
     if eps <= 0 or max_iters < 1:
         raise ValueError(f'sinkhorn: eps and max_iters must be positive, got eps={eps}, max_iters={max_iters}')
-    cost = cost.to(dtype)
+    if rows is not None and rows.shape[-1] != cost.shape[-2]:
+        raise ValueError(f'sinkhorn: rows have {rows.shape[-1]} marginals, the cost {cost.shape[-2]} rows')
+    cost, rows = cost.to(dtype), None if rows is None else rows.to(dtype)
     if method == 'log':
-        plan, iterations, errors = _log_domain(cost, eps, max_iters), max_iters, ()
+        plan, iterations, errors = _log_domain(cost, eps, max_iters, rows), max_iters, ()
     else:
-        plan, iterations, errors = _scaling(cost, eps, max_iters, tol if method == 'legacy' else None)
+        plan, iterations, errors = _scaling(cost, eps, max_iters, tol if method == 'legacy' else None, rows)
     if not torch.isfinite(plan).all():
         if not torch.isfinite(cost).all():
             raise FloatingPointError(
@@ -82,18 +87,21 @@ def sinkhorn(
     return SinkhornResult(plan, iterations, errors)
 
 
-def _scaling(cost: Tensor, eps: float, max_iters: int, tol: float | None) -> tuple[Tensor, int, tuple[float, ...]]:
+def _scaling(
+    cost: Tensor, eps: float, max_iters: int, tol: float | None, rows: Tensor | None
+) -> tuple[Tensor, int, tuple[float, ...]]:
     """The iteration on ``r (..., M)`` and ``c (..., N)``; stops early only when ``tol`` is given."""
     m, n = cost.shape[-2:]
     kernel = torch.exp(-cost / eps)
     r = torch.ones_like(cost[..., 0])
     c = torch.ones_like(cost[..., 0, :])
+    mu = 1 / m if rows is None else rows
     errors = []
     iterations = 0
     while iterations < max_iters:
         iterations += 1
         previous = r
-        r = (1 / m) / torch.matmul(kernel, c.unsqueeze(-1)).squeeze(-1)
+        r = mu / torch.matmul(kernel, c.unsqueeze(-1)).squeeze(-1)
         c = (1 / n) / torch.matmul(r.unsqueeze(-2), kernel).squeeze(-2)
         if tol is not None:
             errors.append((r - previous).abs().mean().item())
@@ -102,11 +110,11 @@ def _scaling(cost: Tensor, eps: float, max_iters: int, tol: float | None) -> tup
     return r.unsqueeze(-1) * kernel * c.unsqueeze(-2), iterations, tuple(errors)
 
 
-def _log_domain(cost: Tensor, eps: float, max_iters: int) -> Tensor:
+def _log_domain(cost: Tensor, eps: float, max_iters: int, rows: Tensor | None) -> Tensor:
     """The same iteration on ``log r`` and ``log c``."""
     m, n = cost.shape[-2:]
     log_kernel = -cost / eps
-    log_mu, log_nu = -math.log(m), -math.log(n)
+    log_mu, log_nu = -math.log(m) if rows is None else rows.log(), -math.log(n)
     log_c = torch.zeros_like(cost[..., 0, :])
     for _ in range(max_iters):
         log_r = log_mu - torch.logsumexp(log_kernel + log_c.unsqueeze(-2), dim=-1)

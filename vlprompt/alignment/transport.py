@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlprompt.alignment.base import Alignment, inner_products
+from vlprompt.alignment.marginals import Marginals, check_marginals, token_marginals
 from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, sinkhorn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
@@ -25,24 +26,51 @@ class LocalAlignment(nn.Module):
     The prompt mean of the global term is over *unnormalised* text features, as published.  The plan is a
     constant for the gradient, which by the envelope theorem is exact at the optimum: dz/dS = T.
 
+    Every prompt has the mass 1 / N, every token the mass ``mu_m``: 1 / M as published, or by saliency, which spares
+    the background (:func:`~vlprompt.alignment.marginals.token_marginals`).  These too are constants.
+
     Args:
         global_weight: weight of the global logits; the published code adds them (weight 1) for ImageNet only.
+        marginals: mass of the tokens: ``'uniform'``; ``'class_token'``, the attention of the tower's global token;
+            ``'text'``, a softmax of the best cosine with any text.
+        marginal_temperature: of ``'text'``; *divides* the cosines.
+
+    Raises:
+        ValueError: unknown marginals, or a temperature that is missing, not positive or not read.
     """
 
     needs_local = True
 
-    def __init__(self, global_weight: float = 0.0) -> None:
+    def __init__(
+        self, global_weight: float = 0.0, marginals: Marginals = 'uniform', marginal_temperature: float | None = None
+    ) -> None:
         super().__init__()
+        check_marginals(type(self).__name__, marginals, marginal_temperature)
         self.global_weight = global_weight
+        self.marginals, self.marginal_temperature = marginals, marginal_temperature
 
-    def plan(self, similarity: Tensor) -> Tensor:
-        """(B, K, M, N) similarity -> (B, K, M, N) plan that sums to 1 for every image and class."""
+    @property
+    def needs_saliency(self) -> bool:
+        """Whether the features must have the attention of the global token."""
+        return self.marginals == 'class_token'
+
+    def plan(self, similarity: Tensor, mass: Tensor | None) -> Tensor:
+        """The plan, which sums to 1 for every image and class.
+
+        Args:
+            similarity: (B, K, M, N).
+            mass: (B, M) of the tokens, sum 1; None: 1 / M.
+
+        Returns:
+            (B, K, M, N).
+        """
         raise NotImplementedError(f'{type(self).__name__} must define plan()')
 
     def forward(self, features: ClipFeatures, text: Tensor, logit_scale: Tensor) -> Alignment:
         """
         Args:
-            features: ``local (B, M, D)`` and, with a global weight, ``cls (B, D)``; not normalised.
+            features: ``local (B, M, D)`` and, with a global weight, ``cls (B, D)``; not normalised. For
+                ``marginals='class_token'`` also ``saliency (B, M)``.
             text: (P, K, D) text features of N = P prompts, or (B, P, K, D) of each image, not normalised.
             logit_scale: scalar that *multiplies* the similarities.
 
@@ -50,7 +78,7 @@ class LocalAlignment(nn.Module):
             Alignment with logits, maps, plan and the mean relative plan entropy under ``plan_entropy``.
 
         Raises:
-            ValueError: the features have no local tokens.
+            ValueError: the features have no local tokens, or no saliency that the marginals need.
         """
         if features.local is None:
             raise ValueError(f'{type(self).__name__} needs local tokens; encode the image with local=True')
@@ -58,7 +86,8 @@ class LocalAlignment(nn.Module):
             local, text = F.normalize(features.local.float(), dim=-1), text.float()
             prompts = F.normalize(text, dim=-1)
             similarity = torch.einsum('bmd,pkd->bkmp' if text.dim() == 3 else 'bmd,bpkd->bkmp', local, prompts)
-            plan = self.plan(similarity.detach())
+            mass = token_marginals(self.marginals, features, similarity, self.marginal_temperature)
+            plan = self.plan(similarity.detach(), mass)
             score = (plan * similarity).sum((2, 3))
             logits = logit_scale * score
             if self.global_weight:
@@ -69,16 +98,19 @@ class LocalAlignment(nn.Module):
         return Alignment(logits, maps, plan, log={'plan_entropy': plan_entropy(plan).mean()})
 
     def extra_repr(self) -> str:
-        return f'global_weight={self.global_weight}'
+        temperature = f', marginal_temperature={self.marginal_temperature}' if self.marginals == 'text' else ''
+        return f'global_weight={self.global_weight}, marginals={self.marginals!r}{temperature}'
 
 
 @MODELS.register_module()
 class UniformAlignment(LocalAlignment):
-    """The uniform plan ``T = 1 / (MN)``: every token meets every prompt (PLOT's "M" ablation)."""
+    """The plan without transport ``T = mu_m / N``: every token meets every prompt (PLOT's "M" ablation: 1 / (MN))."""
 
-    def plan(self, similarity: Tensor) -> Tensor:
+    def plan(self, similarity: Tensor, mass: Tensor | None) -> Tensor:
         m, n = similarity.shape[-2:]
-        return similarity.new_full((1, 1, 1, 1), 1 / (m * n)).expand_as(similarity)
+        if mass is None:
+            return similarity.new_full((1, 1, 1, 1), 1 / (m * n)).expand_as(similarity)
+        return (mass / n)[:, None, :, None].expand_as(similarity)
 
 
 @MODELS.register_module()
@@ -90,10 +122,10 @@ class TransportAlignment(LocalAlignment):
             prediction independent of its batch; ``'legacy'`` is the published batch-wide stop.
         dtype: name of the dtype the plan is solved in, e.g. ``'float32'``; the published code uses
             ``'float16'`` on a GPU.
-        global_weight: see :class:`LocalAlignment`.
+        global_weight, marginals, marginal_temperature: see :class:`LocalAlignment`.
 
     Raises:
-        ValueError: unknown method or dtype, ``eps`` not positive, ``max_iters`` below 1 or ``tol`` negative.
+        ValueError: unknown marginals, method or dtype, ``eps`` not positive, ``max_iters`` below 1 or ``tol`` negative.
     """
 
     def __init__(
@@ -104,8 +136,10 @@ class TransportAlignment(LocalAlignment):
         tol: float = 1e-2,
         dtype: str = 'float32',
         global_weight: float = 0.0,
+        marginals: Marginals = 'uniform',
+        marginal_temperature: float | None = None,
     ) -> None:
-        super().__init__(global_weight)
+        super().__init__(global_weight, marginals, marginal_temperature)
         if method not in METHODS:
             raise ValueError(f'TransportAlignment: method must be one of {METHODS}, got {method!r}')
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
@@ -120,8 +154,9 @@ class TransportAlignment(LocalAlignment):
         self.eps, self.method, self.max_iters, self.tol = eps, method, max_iters, tol
         self.dtype = getattr(torch, dtype)
 
-    def plan(self, similarity: Tensor) -> Tensor:
-        result = sinkhorn(1 - similarity, self.eps, self.method, self.max_iters, self.tol, self.dtype)
+    def plan(self, similarity: Tensor, mass: Tensor | None) -> Tensor:
+        rows = None if mass is None else mass.unsqueeze(1)
+        result = sinkhorn(1 - similarity, self.eps, self.method, self.max_iters, self.tol, self.dtype, rows)
         return result.plan.to(similarity.dtype)
 
     def extra_repr(self) -> str:

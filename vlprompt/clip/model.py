@@ -33,6 +33,13 @@ class ClipSource:
     sha256: str
 
 
+VISION_OPTIONS = {
+    ModifiedResNet: ('interpolation', 'last_stride', 'local'),
+    VisionTransformer: ('drop_path', 'interpolation', 'local', 'out_indices', 'patch_stride'),
+}
+"""Image tower -> its options beside those that follow from the architecture."""
+
+
 class CLIP(nn.Module):
     """Image and text tower with CLIP's initialisation; :func:`~vlprompt.clip.build_clip` adds weights.
 
@@ -43,9 +50,12 @@ class CLIP(nn.Module):
         quick_gelu: OpenAI's activation instead of GELU, in both towers.
         image_size: pixels (side, or (H, W)) that determine the size of the image tower's position embedding,
             if it differs from the architecture's.
-        vision: further options of the image tower: ``interpolation`` for both, ``last_stride`` for
-            :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride``, ``out_indices`` and ``drop_path`` for
-            :class:`~vlprompt.clip.VisionTransformer`.
+        vision: further options of the image tower: ``interpolation`` and ``local`` (the form of local features) for
+            both, ``last_stride`` for :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride``, ``out_indices`` and
+            ``drop_path`` for :class:`~vlprompt.clip.VisionTransformer`.
+
+    Raises:
+        ValueError: an option that this kind of image tower does not have, or a wrong value of one.
 
     Attributes:
         visual: the image tower.
@@ -66,6 +76,12 @@ class CLIP(nn.Module):
         self.arch = arch = find_architecture(arch)
         self.source: ClipSource | None = None
         self.quick_gelu = quick_gelu
+        tower = VisionTransformer if arch.is_vit else ModifiedResNet
+        if unknown := sorted(set(vision or {}) - set(VISION_OPTIONS[tower])):
+            raise ValueError(
+                f'clip.vision has {", ".join(unknown)}, but the options of {arch.name}, a {tower.__name__}, are '
+                f'{", ".join(VISION_OPTIONS[tower])}'
+            )
         size = arch.image_size if image_size is None else image_size
         size = (size, size) if isinstance(size, int) else tuple(size)
         common = dict(
@@ -98,7 +114,12 @@ class CLIP(nn.Module):
         return self.arch.embed_dim
 
     def encode_image(
-        self, images: Tensor, local: bool = True, maps: bool = True, prompts: VisualTokens | None = None
+        self,
+        images: Tensor,
+        local: bool = True,
+        maps: bool = True,
+        prompts: VisualTokens | None = None,
+        saliency: bool = False,
     ) -> ClipFeatures:
         """Features of normalised images (B, 3, H, W) of any size.
 
@@ -107,6 +128,7 @@ class CLIP(nn.Module):
             local: also compute the local features.
             maps: also return the stage maps.
             prompts: visual prompts, for a :class:`~vlprompt.clip.VisionTransformer`.
+            saliency: also return the attention of the global token to the cells.
 
         Returns:
             ClipFeatures, nothing normalised.
@@ -115,10 +137,10 @@ class CLIP(nn.Module):
             ValueError: visual prompts for a ResNet.
         """
         if prompts is None:
-            return self.visual(images, local=local, maps=maps)
+            return self.visual(images, local=local, maps=maps, saliency=saliency)
         if not self.arch.is_vit:
             raise ValueError(f'visual prompts need a vision transformer; {self.arch.name} is a ResNet')
-        return self.visual(images, local=local, maps=maps, prompts=prompts)
+        return self.visual(images, local=local, maps=maps, prompts=prompts, saliency=saliency)
 
     def encode_text(self, text: PromptTokens | Tensor, reference: bool = False) -> Tensor:
         """Text features in the joint space, not normalised.

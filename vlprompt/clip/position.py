@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Interpolation = Literal['bicubic', 'bilinear', 'crop']
+Interpolation = Literal['bicubic', 'bilinear', 'crop', 'bicubic_legacy']
 
 
 def resize_position_embedding(
@@ -24,7 +24,9 @@ def resize_position_embedding(
             image size, so that a model resized there gives the same features here. It is smooth and skips no
             positions when shrinking. ``'bilinear'`` (no antialiasing) is used by DenseCLIP and CLIP-ReID. Both
             sample with ``align_corners=False``. ``'crop'`` takes the upper left part, which keeps the spacing of
-            positions, as DenseCLIP's published detectors do; it cannot grow.
+            positions, as DenseCLIP's published detectors do; it cannot grow. ``'bicubic_legacy'`` is not antialiased
+            and samples with the scale (h' + 0.1) / h, so at slightly wrong places, as the published code of DINO,
+            SCLIP and NACLIP does.
 
     Returns:
         (1 + h' * w', C) in the dtype of ``positions``; the tensor itself when the grids are equal.
@@ -45,9 +47,13 @@ def resize_position_embedding(
             )
         grid = positions[1:].unflatten(0, source)[: target[0], : target[1]]
         return torch.cat([positions[:1], grid.flatten(0, 1)])
-    if mode not in ('bicubic', 'bilinear'):
-        raise ValueError(f"interpolation must be 'bicubic', 'bilinear' or 'crop', got {mode!r}")
+    if mode not in ('bicubic', 'bilinear', 'bicubic_legacy'):
+        raise ValueError(f"interpolation must be 'bicubic', 'bilinear', 'crop' or 'bicubic_legacy', got {mode!r}")
     grid = positions[1:].float().T.reshape(1, -1, *source)
-    grid = F.interpolate(grid, size=target, mode=mode, align_corners=False, antialias=mode == 'bicubic')
+    if mode == 'bicubic_legacy':
+        scale = tuple((new + 0.1) / old for new, old in zip(target, source, strict=True))
+        grid = F.interpolate(grid, scale_factor=scale, mode='bicubic', recompute_scale_factor=False)
+    else:
+        grid = F.interpolate(grid, size=target, mode=mode, align_corners=False, antialias=mode == 'bicubic')
     grid = grid.flatten(2)[0].T.to(positions.dtype)
     return torch.cat([positions[:1], grid])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.local_tokens import class_attention
 from vlprompt.clip.position import Interpolation, resize_position_embedding
 from vlprompt.errors import ImageSizeError
+
+PoolForm = Literal['native', 'value']
 
 
 class Bottleneck(nn.Module):
@@ -97,6 +101,25 @@ class AttentionPool2d(nn.Module):
             (B, 1 + h * w, D), the global feature first, then the cells in row-major order; with
             ``local=False`` the global feature alone, (B, 1, D).
         """
+        return self._attend(*self._project(x, local))
+
+    def with_saliency(self, x: Tensor, local: bool = True) -> tuple[Tensor, Tensor]:
+        """Pooled features as from :meth:`forward`, and (B, h * w) the attention of the mean token to the cells.
+
+        The attention is the mean over heads, without the part to the mean token itself, scaled to sum 1.
+        """
+        q, k, v = self._project(x, local)
+        return self._attend(q, k, v), class_attention(q, k, x.shape[-2] * x.shape[-1])
+
+    def values(self, x: Tensor) -> Tensor:
+        """(B, h * w, D) the cells of x (B, C, h, w) on the value path: ``c_proj(v_proj(x))``, without attention.
+
+        Positions, queries and keys are left out (MaskCLIP, Zhou et al., ECCV 2022, Eq. 2).
+        """
+        return self.c_proj(self.v_proj(x.flatten(2).transpose(1, 2)))
+
+    def _project(self, x: Tensor, local: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, of the mean token alone unless ``local``, keys and values (B, heads, tokens, C / heads)."""
         grid = x.shape[-2:]
         tokens = x.flatten(2).transpose(1, 2)
         tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
@@ -109,6 +132,9 @@ class AttentionPool2d(nn.Module):
             proj(t).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for proj, t in ((self.q_proj, queries), (self.k_proj, tokens), (self.v_proj, tokens))
         )
+        return q, k, v
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return self.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -125,6 +151,8 @@ class ModifiedResNet(nn.Module):
         last_stride: stride of the fourth stage: 2, or 1 for the finer last map used in
             re-identification (same weights, since the stride is a pool).
         interpolation: how to resize the position embedding to another grid.
+        local: form of the local features: ``'native'``, every cell a query of the attention pool (PLOT, DenseCLIP);
+            ``'value'``, the pool without its attention, :meth:`AttentionPool2d.values` (MaskCLIP).
     """
 
     def __init__(
@@ -136,8 +164,10 @@ class ModifiedResNet(nn.Module):
         heads: int | None = None,
         last_stride: int = 2,
         interpolation: Interpolation = 'bicubic',
+        local: PoolForm = 'native',
     ) -> None:
         super().__init__()
+        self.use_local(local)
         if last_stride not in (1, 2):
             raise ValueError(f'last_stride must be 1 or 2, got {last_stride}')
         self.embed_dim = embed_dim
@@ -170,6 +200,31 @@ class ModifiedResNet(nn.Module):
         """(h, w) of the position embedding."""
         return self.attnpool.grid_size
 
+    def use_local(self, local: PoolForm) -> None:
+        """Compute local features in another form from now on.
+
+        Raises:
+            ValueError: a form that a ResNet does not have.
+        """
+        if local not in get_args(PoolForm):
+            raise ValueError(
+                f"local={local!r}: the attention pool of a ResNet has 'native' and 'value' (its value path, MaskCLIP); "
+                'other forms need the queries, keys and blocks of a ViT'
+            )
+        self.local: PoolForm = local
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What features depend on besides the weights, as plain values."""
+        pool = self.attnpool
+        return dict(
+            stride=self.total_stride,
+            grid=list(pool.grid_size),
+            heads=pool.heads,
+            interpolation=pool.interpolation,
+            local=self.local,
+        )
+
     def _silence_branches(self) -> None:
         """Start every residual branch at zero, as CLIP does."""
         for module in self.modules():
@@ -190,7 +245,7 @@ class ModifiedResNet(nn.Module):
         x3 = self.layer3(x2)
         return x1, x2, x3, self.layer4(x3)
 
-    def forward(self, images: Tensor, local: bool = True, maps: bool = True) -> ClipFeatures:
+    def forward(self, images: Tensor, local: bool = True, maps: bool = True, saliency: bool = False) -> ClipFeatures:
         """Encode normalised images (B, 3, H, W) of any size from 32 pixels up.
 
         Args:
@@ -198,6 +253,7 @@ class ModifiedResNet(nn.Module):
             local: also compute the N = h * w local features; otherwise attention pooling runs for the
                 global query only.
             maps: also return the outputs of the 4 stages.
+            saliency: also return the attention of the pool's mean token to the cells.
 
         Returns:
             ClipFeatures, nothing normalised.
@@ -206,10 +262,17 @@ class ModifiedResNet(nn.Module):
             height, width = images.shape[-2:]
             raise ImageSizeError(f'images of {height}x{width} pixels are smaller than one cell of {self.total_stride}')
         stages = self.stages(images.to(self.conv1.weight.dtype))
-        pooled = self.attnpool(stages[-1], local=local)
+        pool, last, attention = self.attnpool, stages[-1], None
+        queries = local and self.local == 'native'
+        if saliency:
+            pooled, attention = pool.with_saliency(last, local=queries)
+        else:
+            pooled = pool(last, local=queries)
+        cells = pooled[:, 1:] if queries else pool.values(last) if local else None
         return ClipFeatures(
             cls=pooled[:, 0],
-            local=pooled[:, 1:] if local else None,
+            local=cells,
             maps=stages if maps else (),
-            grid=tuple(stages[-1].shape[-2:]),
+            grid=tuple(last.shape[-2:]),
+            saliency=attention,
         )

@@ -111,6 +111,7 @@ def run_blocks(
     queries: int | None = None,
     adapters: Sequence[nn.Module] | None = None,
     reference: bool = False,
+    keep_prompts: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run blocks one after another; prompt tokens are removed from the output.
 
@@ -122,6 +123,7 @@ def run_blocks(
         queries: compute only that many first tokens in the last block.
         adapters: one branch parallel to the MLP of each block.
         reference: run all tokens through all computations.
+        keep_prompts: prompt tokens flow on beyond these blocks and stay in the output, after the L tokens.
 
     Returns:
         (B, L or queries, width) after the last block, and (B, L, width) after each block of ``out_indices``.
@@ -131,25 +133,25 @@ def run_blocks(
     outputs = []
     for index, block in enumerate(blocks):
         adapter = None if adapters is None else adapters[index]
-        needed = (queries or length) if index == last and not reference else None
-        flows = index < last and entries[index + 1] is None
+        needed = (queries or length) if index == last and not (reference or keep_prompts) else None
+        flows = entries[index + 1] is None if index < last else keep_prompts
         if index < last and not flows and not reference and x.shape[1] > length:
             needed = length  # tokens of a prompt that ends here
         if entries[index] is None:
             x = block(x, needed, adapter=adapter)
         elif flows or reference:
-            x = block(_join(x[:, :length], prompts_of(entries[index])), needed, adapter=adapter)
+            x = block(join_prompts(x[:, :length], entries[index]), needed, adapter=adapter)
         else:
             extra = [_keys_values(block, prompt) for prompt in prompts_of(entries[index])]
             x = block(x[:, :length], queries if index == last else None, extra=extra, adapter=adapter)
         if index in out_indices:
             outputs.append(x[:, :length])
-    return x[:, : queries or length], tuple(outputs)
+    return x if keep_prompts else x[:, : queries or length], tuple(outputs)
 
 
-def _join(x: Tensor, prompts: tuple[Prompt, ...]) -> Tensor:
-    """(B, L, width) followed by the prompts' tokens."""
-    tokens = [prompt.tokens() if isinstance(prompt, PromptChoice) else prompt for prompt in prompts]
+def join_prompts(x: Tensor, entry: Entry) -> Tensor:
+    """(B, L, width) followed by the tokens of an entry."""
+    tokens = [prompt.tokens() if isinstance(prompt, PromptChoice) else prompt for prompt in prompts_of(entry)]
     return torch.cat([x, *(t.to(x.dtype).expand(len(x), -1, -1) for t in tokens)], dim=1)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.layers import LayerNorm, Transformer
+from vlprompt.clip.local_tokens import LastTokens, NeighbourBias, find_local_form, run_last_block
 from vlprompt.clip.position import Interpolation, resize_position_embedding
-from vlprompt.clip.visual_prompts import VisualTokens, check_prompts, run_blocks
+from vlprompt.clip.visual_prompts import Entry, VisualTokens, check_prompts, join_prompts, run_blocks
 from vlprompt.errors import ImageSizeError
 
 
@@ -40,6 +42,10 @@ class VisionTransformer(nn.Module):
     **Sets.** With M sets the patches are embedded once and the blocks run M times, in one batch. The class features of
     the M passes are then the local features, and their mean is the global one (PLOT++).
 
+    **Local features.** With ``local`` other than ``'native'`` the last block is run in another form for the patch
+    tokens (MaskCLIP, SCLIP, ClearCLIP, NACLIP, see :mod:`vlprompt.clip.local_tokens`).  Only ``ClipFeatures.local``
+    changes: the class feature and all maps stay CLIP's own.
+
     Args:
         patch_size: side of a patch in pixels.
         width: token width.
@@ -56,6 +62,12 @@ class VisionTransformer(nn.Module):
         pre_norm: layer norm before the first block (CLIP).
         norm_eps: epsilon of all layer norms (CLIP 1e-5, timm 1e-6).
         patch_bias: bias of the patch embedding (timm).
+        local: form of the local features: a published name or a dict of the fields of
+            :class:`~vlprompt.clip.local_tokens.LocalForm`.
+
+    Raises:
+        ValueError: ``out_indices`` that do not ascend within the blocks, or a form of local features that does not
+            exist or is given without a joint space.
     """
 
     def __init__(
@@ -74,6 +86,7 @@ class VisionTransformer(nn.Module):
         pre_norm: bool = True,
         norm_eps: float = 1e-5,
         patch_bias: bool = False,
+        local: str | Mapping[str, Any] = 'native',
     ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
@@ -86,6 +99,8 @@ class VisionTransformer(nn.Module):
         if outside or list(self.out_indices) != sorted(set(self.out_indices)):
             raise ValueError(f'out_indices {self.out_indices} must ascend within 0..{layers - 1}')
         self.stage_channels = (width,) * len(self.out_indices)
+        self.use_local(local)
+        self._bias = NeighbourBias()
         self.image_size = tuple(image_size)
         self.grid_size = self.grid_of(*image_size)
         self.conv1 = nn.Conv2d(3, width, patch_size, stride=self.patch_stride, bias=patch_bias)
@@ -102,6 +117,30 @@ class VisionTransformer(nn.Module):
             if parameter is not None:
                 nn.init.normal_(parameter, std=self.width**-0.5)
         self.transformer.reset_parameters()
+
+    def use_local(self, local: str | Mapping[str, Any]) -> None:
+        """Compute local features in another form from now on: a name or a dict, as in the constructor."""
+        form = find_local_form(local)
+        if self.embed_dim is None and not form.native:
+            raise ValueError(f'local={local!r}: this ViT has no joint space, and so no local features in it')
+        self._form = form
+
+    @property
+    def local(self) -> str | dict[str, Any]:
+        """The form of the local features: its published name, or its fields."""
+        return self._form.spelled
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What features depend on besides the weights, as plain values."""
+        block = self.transformer.resblocks[0]
+        return dict(
+            stride=self.patch_stride,
+            grid=list(self.grid_size),
+            heads=block.attn.heads,
+            interpolation=self.interpolation,
+            local=self.local,
+        )
 
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) patches of an image of that size; pixels that do not fill a patch are dropped."""
@@ -149,14 +188,52 @@ class VisionTransformer(nn.Module):
             ``out_indices``. Residual stream, prompts removed, no ``ln_post``. With M sets M * B instead of B, the first
             set's images first.
         """
-        blocks, x = self.transformer.resblocks, self.ln_pre(tokens)
-        entries = [] if prompts is None else prompts.entries(self.ln_pre, len(tokens))
-        check_prompts(entries, len(blocks), self.width)
+        blocks = self.transformer.resblocks
+        x, entries = self._enter(tokens, prompts)
         if queries is not None and len(blocks) - 1 in out_indices:
             raise ValueError('the output of the last block is requested, so all of its tokens must be computed')
+        return run_blocks(blocks, x, entries, out_indices, queries, reference=reference)
+
+    def encode_local(
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        prompts: VisualTokens | None = None,
+        out_indices: Sequence[int] = (),
+        saliency: bool = False,
+        reference: bool = False,
+    ) -> tuple[LastTokens, tuple[Tensor, ...]]:
+        """As :meth:`encode`, the last block natively for the class token and in the form ``local`` for the patches.
+
+        If the last block's output is asked for by ``out_indices``, the patches are computed natively too.
+
+        Args:
+            tokens: (B, 1 + h * w, width) from :meth:`embed`.
+            grid: (h, w).
+            prompts: visual prompts; in the last block they are keys and values alone.
+            out_indices: blocks whose (native) output tokens are returned too.
+            saliency: also return the class token's attention to the patches.
+            reference: see :meth:`encode`.
+        """
+        *blocks, block = self.transformer.resblocks
+        last = len(blocks)
+        x, entries = self._enter(tokens, prompts)
+        entry = entries[last] if len(entries) > last else None
+        before = [index for index in out_indices if index < last]
+        x, outputs = run_blocks(blocks, x, entries[:last], before, reference=reference, keep_prompts=entry is None)
+        x = x if entry is None else join_prompts(x, entry)
+        whole = last in out_indices
+        after = run_last_block(block, x, grid, self._form, self._bias, whole, saliency)
+        return after, (*outputs, after.native) if whole else outputs
+
+    def _enter(self, tokens: Tensor, prompts: VisualTokens | None) -> tuple[Tensor, list[Entry]]:
+        """Tokens after ``ln_pre``, once for each set, and the checked prompts of the blocks."""
+        x = self.ln_pre(tokens)
+        entries = [] if prompts is None else prompts.entries(self.ln_pre, len(tokens))
+        check_prompts(entries, len(self.transformer.resblocks), self.width)
         if prompts is not None and prompts.sets is not None:
             x = x.repeat(prompts.sets, 1, 1)
-        return run_blocks(blocks, x, entries, out_indices, queries, reference=reference)
+        return x, entries
 
     def project(self, tokens: Tensor) -> Tensor:
         """(..., width) -> (..., D): ``ln_post``, then the projection into the joint space."""
@@ -179,30 +256,39 @@ class VisionTransformer(nn.Module):
         maps: bool = True,
         prompts: VisualTokens | None = None,
         class_offset: Tensor | None = None,
+        saliency: bool = False,
     ) -> ClipFeatures:
         """Encode normalised images (B, 3, H, W) of any size from one patch up.
 
         Args:
             images: normalised images.
             local: also compute the N = h * w local features (``ln_post`` and projection of the patch
-                tokens). With neither ``local`` nor ``maps`` the last block computes the class token only.
+                tokens, in the tower's form). With neither ``local`` nor ``maps`` the last block computes the class
+                token only.
             maps: also return the patch tokens after the blocks of ``out_indices`` as maps.
             prompts: visual prompts, see the class.
             class_offset: see :meth:`embed`.
+            saliency: also return the class token's attention to the patches in the last block.
 
         Returns:
             ClipFeatures, nothing normalised. With M sets ``cls`` is the mean of the M class features, which are the
             local features, ``local (B, M, D)`` with the grid (1, M).
 
         Raises:
-            ValueError: maps of several sets are requested.
+            ValueError: maps or saliency of several sets are requested.
         """
         tokens, grid = self.embed(images, class_offset)
         out_indices = self.out_indices if maps else ()
         if prompts is not None and prompts.sets is not None:
             if out_indices:
                 raise ValueError('there are no feature maps of several sets of visual prompts; pass maps=False')
+            if saliency:
+                raise ValueError(
+                    'local features of several sets of visual prompts have no saliency: they are no places'
+                )
             return self._of_sets(self.encode(tokens, prompts, queries=1)[0], prompts.sets)
+        if saliency or (local and not self._form.native):
+            return self._of_form(tokens, grid, local, prompts, out_indices, saliency)
         last = len(self.transformer.resblocks) - 1
         queries = None if local or last in out_indices else 1
         x, outputs = self.encode(tokens, prompts, out_indices, queries)
@@ -212,6 +298,26 @@ class VisionTransformer(nn.Module):
             local=projected[:, 1:] if local else None,
             maps=tuple(self.to_map(output, grid) for output in outputs),
             grid=grid,
+        )
+
+    def _of_form(
+        self,
+        tokens: Tensor,
+        grid: tuple[int, int],
+        local: bool,
+        prompts: VisualTokens | None,
+        out_indices: Sequence[int],
+        saliency: bool,
+    ) -> ClipFeatures:
+        """Features with the class token and the patches computed apart in the last block."""
+        x, outputs = self.encode_local(tokens, grid, prompts, out_indices, saliency)
+        projected = self.project(torch.cat([x.native[:, :1], x.patches], dim=1) if local else x.native[:, :1])
+        return ClipFeatures(
+            cls=projected[:, 0],
+            local=projected[:, 1:] if local else None,
+            maps=tuple(self.to_map(output, grid) for output in outputs),
+            grid=grid,
+            saliency=x.saliency,
         )
 
     def _of_sets(self, cls: Tensor, sets: int) -> ClipFeatures:

@@ -6,6 +6,7 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
     dict(base=dict(name, sha256) or None,   # weights of the frozen towers, None if they were random
          class_names=[...] or None, trained_keys=[...], model='TextClassifier',
          data_arguments=dict(...),              # number of identities and the like, for models that need it
+         local='native' or ... or None,         # form of the local features, for models that read them
          geometry=dict(grid, stride) or None)   # of the patches, for models of one image size
 
 A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
@@ -90,6 +91,7 @@ _DESCRIPTION = dict(
     class_names=((list, tuple), 'a list of names'),
     data_arguments=(Mapping, 'a dictionary'),
     geometry=(Mapping, 'a dictionary with grid and stride'),
+    local=((str, Mapping), 'a name or a dictionary'),
     not_needed=((list, tuple), 'a list of names'),
 )
 
@@ -205,6 +207,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         trained_keys=list(trained_state(model)),
         model=type(model).__name__,
         data_arguments=arguments_of_model(model),
+        local=getattr(model, 'local_form', None),
         geometry=getattr(model, 'geometry', None),
     )
 
@@ -235,6 +238,7 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         check_base(model, checkpoint)
     if about is not None and not other_classes:
         _check_classes(model, about)
+    _compare_local(model, about)
     required = set(model.trained_state_dict())
     if other_classes:
         left_out = _without_class_tensors(model, state)
@@ -356,6 +360,19 @@ def _check_classes(model: nn.Module, about: Mapping[str, Any]) -> None:
         'Set model.class_names to those of the checkpoint, or, to evaluate the prompts on other classes '
         '(base-to-new, cross-dataset), set other_classes=True in the config or pass --other-classes to tools/test.py.'
     )
+
+
+def _compare_local(model: nn.Module, about: Mapping[str, Any] | None) -> None:
+    """Warn if what was learned met another form of local features than the model's; the tensors fit all the same."""
+    theirs, ours = (about or {}).get('local'), getattr(model, 'local_form', None)
+    if theirs is not None and ours is not None and theirs != ours:
+        option = f'{_base_option(model).removesuffix("weights")}vision.local'
+        print_log(
+            f'The checkpoint was trained on local features of the form {theirs!r}, the model has {ours!r}: set '
+            f'{option} unless this is meant.',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _geometry_hint(model: nn.Module, about: Mapping[str, Any] | None) -> str:

@@ -156,6 +156,8 @@ def _readable(hint: Any) -> str:
     names = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 'a string', type(None): 'None'}
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return ' or '.join(_readable(argument) for argument in typing.get_args(hint))
+    if typing.get_origin(hint) is typing.Literal:
+        return 'one of ' + ', '.join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint) in (list, tuple, Sequence):
         inner = typing.get_args(hint)
         return 'a list' + (f' of {_readable(inner[0]).removeprefix("a ")}s' if inner and inner[0] in names else '')

@@ -168,7 +168,7 @@ class FeatureTrainLoop(EpochTrainLoop):
                 self.store,
                 dict(
                     weights=state_sha256(model.clip.visual.state_dict()),
-                    stride=getattr(model.clip.visual, 'patch_stride', None) or model.clip.visual.total_stride,
+                    tower=model.clip.visual.options,
                     quick_gelu=model.clip.quick_gelu,
                     mean=preprocessor.mean.flatten().tolist(),
                     std=preprocessor.std.flatten().tolist(),

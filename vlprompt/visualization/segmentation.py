@@ -161,7 +161,7 @@ def draw_score_maps(
             (f'{shorten(name, 22)}\n{low:.3f} … {high:.3f}', overlay_heatmap(grey, values, norm, SCORE_COLOURS, 0.6))
         )
     _fill(axes[columns:], maps)
-    label = "cosine similarity, each name's own range" if stretch else 'cosine similarity'
+    label = "cosine similarity, each map's own range" if stretch else 'cosine similarity'
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1) if stretch else common, SCORE_COLOURS),
         ax=list(axes[columns:]),

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipFeatures
+from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.resnet import AttentionPool2d
 from vlprompt.registry import MODELS
 
@@ -42,6 +43,7 @@ class AttentionPooledTrunk(BaseModule):
 
     def __init__(self, trunk: Mapping[str, Any], clip: CLIP, image_size: int = 512, heads: int | None = None) -> None:
         super().__init__()
+        refuse_unread_local(clip.visual, "the local features are those of this trunk's own attention pool")
         self.trunk = MODELS.build(dict(trunk))
         maps = _blank_maps(self.trunk)
         self.channels = tuple(m.shape[1] for m in maps)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipFeatures, VisionTransformer, build_clip
+from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.backbones.feature_pyramid import FeaturePyramid
 from vlprompt.registry import MODELS
 
@@ -44,6 +45,8 @@ class ClipTrunk(nn.Module):
     ) -> None:
         super().__init__()
         self.visual = (clip if isinstance(clip, CLIP) else build_clip(**clip)).visual
+        if not joint:
+            refuse_unread_local(self.visual, 'without joint=True the trunk has no local features')
         self.joint, self.official = joint, official
         self.is_vit = isinstance(self.visual, VisionTransformer)
         if len(self.visual.stage_channels) != 4:

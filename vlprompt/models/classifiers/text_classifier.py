@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
 from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
@@ -49,7 +51,8 @@ class TextClassifier(Classifier):
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: no class names, or one too long for the context; visual prompts for a ResNet.
+        ValueError: no class names, or one too long for the context; visual prompts for a ResNet; a form of local
+            features (``clip.vision.local``) that the alignment does not read.
     """
 
     open_vocabulary = True
@@ -75,6 +78,7 @@ class TextClassifier(Classifier):
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.visual = None if visual is None else self._build_visual(visual)
         self.alignment = MODELS.build(alignment)
+        self._check_local()
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
         self._text_cache = FeatureCache()
         self.freeze(trainable)
@@ -92,6 +96,24 @@ class TextClassifier(Classifier):
             sizes['prompt'] = self.prompt
         return MODELS.build(visual, default_args=sizes)
 
+    def _check_local(self) -> None:
+        """Raise if a form of local features, or their marginals, have no effect or no meaning."""
+        kind = type(self.alignment).__name__
+        sets = getattr(self.visual, 'sets', None)
+        if not self.alignment.needs_local:
+            refuse_unread_local(self.clip.visual, f'{kind} compares global features alone')
+        elif sets is not None:
+            reason = f'with visual.sets={sets} the local features are the class features of the sets'
+            refuse_unread_local(self.clip.visual, reason)
+            if getattr(self.alignment, 'needs_saliency', False):
+                raise ValueError(f"TextClassifier: {reason}, which have no marginals='class_token'")
+
+    @property
+    def local_form(self) -> str | dict[str, Any] | None:
+        """Form of the local features that the alignment reads; None if it reads none, or those of sets."""
+        reads = self.alignment.needs_local and getattr(self.visual, 'sets', None) is None
+        return self.clip.visual.local if reads else None
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The K class names, in the order of the logits."""
@@ -106,13 +128,21 @@ class TextClassifier(Classifier):
         self._text_cache.clear()
         return super().train(mode)
 
-    def image_features(self, inputs: Tensor) -> ClipFeatures:
-        """Features of normalised images (B, 3, H, W) under the visual prompt, as the alignment needs them."""
+    def image_features(self, inputs: Tensor, local: bool = False) -> ClipFeatures:
+        """Features of normalised images (B, 3, H, W) under the visual prompt.
+
+        Args:
+            inputs: the images.
+            local: also local features that the alignment does not read.
+        """
         self.warn_of_other_size(inputs, self.clip.visual)
         tokens = None
         if self.visual is not None:
             tokens = self.visual(self.prompt) if self.visual.needs_text else self.visual()
-        return self.clip.encode_image(inputs, local=self.alignment.needs_local, maps=False, prompts=tokens)
+        needs = self.alignment
+        saliency = getattr(needs, 'needs_saliency', False)
+        local = local or needs.needs_local
+        return self.clip.encode_image(inputs, local, maps=False, prompts=tokens, saliency=saliency)
 
     def text_features(self, features: ClipFeatures | None = None) -> Tensor:
         """Text features, not normalised.

@@ -34,6 +34,12 @@ class TextGuidedModel(PromptTunedMixin):
         return self.backbone.matching.class_names
 
     @property
+    def local_form(self) -> str | dict[str, Any] | None:
+        """Form of the local features that are matched with text; None for a trunk that is not CLIP's."""
+        tower = getattr(self.backbone.trunk, 'visual', None)
+        return None if tower is None else tower.local
+
+    @property
     def base_source(self) -> ClipSource | None:
         """Source of CLIP's weights; None for random ones."""
         return self.backbone.source

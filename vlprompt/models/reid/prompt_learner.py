@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from vlprompt.clip import build_clip
+from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.gather import gather_batch
@@ -80,6 +81,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
                 'model.noun=person'
             )
         self.clip = build_clip(**clip)
+        refuse_unread_local(self.clip.visual, 'an IdentityPromptLearner reads global features alone')
         self.num_ids, self.noun = num_ids, noun
         self.official, self.gather = official, gather
         prompt = prompt or dict(type='vlprompt.IdentityPrompt')

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlprompt.clip import ClipSource, build_clip
+from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.gather import gather_batch
@@ -105,6 +106,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         if descriptor not in ('before', 'after'):
             raise ValueError(f"ReIdentifier: descriptor must be 'before' or 'after', got {descriptor!r}")
         towers = build_clip(**clip)
+        refuse_unread_local(towers.visual, 'a ReIdentifier reads global features alone')
         self.visual, self._source = towers.visual, towers.source
         self.num_ids, self.num_cameras, self.num_views = num_ids, num_cameras, num_views
         self.weights = WEIGHTS | dict(weights or {})
