@@ -12,7 +12,7 @@ import numpy as np
 from vlprompt.datasets.generated.classes import SCENE_CLASSES, SEGMENTATION_CLASSES
 from vlprompt.datasets.generated.render import Scene
 from vlprompt.datasets.generated.tasks import class_scene, few_shot_scene, segmentation_scene
-from vlprompt.datasets.images import decode_bgr, load_image
+from vlprompt.datasets.images import load_image
 from vlprompt.evaluation.local_features import UNNAMED
 
 BACKGROUND = 'background'
@@ -107,7 +107,7 @@ class _Folder(Sequence):
 
 def load_oriented(path: str | Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an image file, rotated according to EXIF orientation."""
-    return np.ascontiguousarray(load_image(path, decode_bgr)[..., ::-1])
+    return np.array(load_image(path))
 
 
 def _without(mask: np.ndarray, background: int | None) -> np.ndarray:
