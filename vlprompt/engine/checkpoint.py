@@ -193,8 +193,12 @@ def naming_checkpoint(path: str | Path) -> Iterator[None]:
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """Tensors that a checkpoint of ``model`` must hold: detached, on the CPU, each with storage of its own size."""
-    state = model.trained_state_dict() if hasattr(model, 'trained_state_dict') else model.state_dict()
-    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in _saved_tensors(model).items()}
+
+
+def _saved_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of ``model`` that its checkpoints hold, not copied."""
+    return model.trained_state_dict() if hasattr(model, 'trained_state_dict') else model.state_dict()
 
 
 def describe_model(model: nn.Module) -> dict[str, Any]:
@@ -204,7 +208,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
     return dict(
         base=None if source is None else dict(name=source.name, sha256=source.sha256),
         class_names=None if names is None else list(names),
-        trained_keys=list(trained_state(model)),
+        trained_keys=list(_saved_tensors(model)),
         model=type(model).__name__,
         data_arguments=arguments_of_model(model),
         local=getattr(model, 'local_form', None),

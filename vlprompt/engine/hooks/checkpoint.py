@@ -41,7 +41,7 @@ class CheckpointHook(_CheckpointHook):
         if self.save_best and runner.val_loop is None:
             raise ConfigError(
                 f'default_hooks.checkpoint.save_best={self.save_best} has no effect, since the run has no validation: '
-                'set val_dataloader, val_evaluator and val_cfg=dict(), or save_best=None'
+                'set val_dataloader, val_evaluator and val_cfg.type=ValLoop, or save_best=None'
             )
         super().before_train(runner)
         self._in_training = True

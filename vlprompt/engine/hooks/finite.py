@@ -62,8 +62,7 @@ class NonFiniteHook(Hook):
         self._files: list[list[str]] = []  # of every batch since the last update
         self._failures: list[str] = []  # of these batches
         self._without_update = 0
-        hub = runner.message_hub
-        self._skipped = hub.get_info('skipped_batches') if 'skipped_batches' in hub.runtime_info else 0
+        self._skipped = runner.message_hub.get_info('skipped_batches', 0)
         for wrapper in _wrappers(runner):
             wrapper.optimizer.register_step_pre_hook(self._before_update)
 
@@ -223,8 +222,7 @@ def _rates(runner: Runner) -> str:
 
 
 def _what_stays(runner: Runner) -> str:
-    hub = runner.message_hub
-    last = hub.get_info('last_ckpt') if 'last_ckpt' in hub.runtime_info else None
+    last = runner.message_hub.get_info('last_ckpt')
     return f'The last checkpoint is {last}.' if last else 'No checkpoint was saved before.'
 
 
