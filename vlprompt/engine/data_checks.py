@@ -187,11 +187,21 @@ def _check_model(model: Any, loader: DataLoader, loop: str) -> None:
     what = f'{type(loader.dataset).__name__} of {loop}_dataloader'
     head = model.get('decode_head')
     number = head.get('num_classes') if isinstance(head, Mapping) else None
-    if isinstance(number, int) and number != len(names):
-        raise ConfigError(f'model.decode_head.num_classes={number}, but {what} has {len(names)} classes')
+    if isinstance(number, int):
+        check_number_of_classes(number, names, what)
     listed = model.get('class_names')
     if isinstance(listed, (list, tuple)):
         try:
             check_class_names(listed, names, what)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+
+
+def check_number_of_classes(number: int, names: Sequence[str], what: str) -> None:
+    """Check that the decode head of a segmentor has ``number`` classes, one for each of a dataset's ``names``.
+
+    Raises:
+        ConfigError: it has not; the message names the dataset as ``what``.
+    """
+    if number != len(names):
+        raise ConfigError(f'model.decode_head.num_classes={number}, but {what} has {len(names)} classes')

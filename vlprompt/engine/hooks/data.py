@@ -7,6 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from vlprompt.engine.data_checks import check_number_of_classes
 from vlprompt.errors import ConfigError
 from vlprompt.registry import HOOKS
 
@@ -61,8 +62,8 @@ def bare_model(runner: Runner) -> nn.Module:
 def _check_number_of_classes(model: nn.Module, metainfo: dict, what: str) -> None:
     number = getattr(getattr(model, 'decode_head', None), 'num_classes', None)
     names = metainfo.get('classes')
-    if None not in (number, names) and number != len(names):
-        raise ConfigError(f'model.decode_head.num_classes={number}, but {what} has {len(names)} classes')
+    if None not in (number, names):
+        check_number_of_classes(number, names, what)
 
 
 def _check_imbalance(cfg: dict) -> None:
