@@ -30,7 +30,7 @@ def test_keys_of_nested_parts():
 
 @pytest.mark.parametrize('checkpoint', ['torchvision://resnet50', 'https://example.org/nothing-of-this-name.pth'])
 def test_initial_weights_are_tried_before_the_model_is_built(offline, monkeypatch, tmp_path, checkpoint):
-    monkeypatch.setattr(build.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path))
     model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=checkpoint)), neck=dict(init_cfg=None))
     key = r'--cfg-options model\.backbone\.init_cfg\.checkpoint=/path'
     with pytest.raises(DownloadError, match=rf'could not download the weights {checkpoint}\. .*{key}.*no network'):

@@ -287,37 +287,21 @@ class VisionTransformer(nn.Module):
                     'local features of several sets of visual prompts have no saliency: they are no places'
                 )
             return self._of_sets(self.encode(tokens, prompts, queries=1)[0], prompts.sets)
-        if saliency or (local and not self._form.native):
-            return self._of_form(tokens, grid, local, prompts, out_indices, saliency)
-        last = len(self.transformer.resblocks) - 1
-        queries = None if local or last in out_indices else 1
-        x, outputs = self.encode(tokens, prompts, out_indices, queries)
+        attention = None
+        if saliency or (local and not self._form.native):  # class token and patches apart in the last block
+            last, outputs = self.encode_local(tokens, grid, prompts, out_indices, saliency)
+            x = torch.cat([last.native[:, :1], last.patches], dim=1) if local else last.native
+            attention = last.saliency
+        else:
+            queries = None if local or len(self.transformer.resblocks) - 1 in out_indices else 1
+            x, outputs = self.encode(tokens, prompts, out_indices, queries)
         projected = self.project(x if local else x[:, :1])
         return ClipFeatures(
             cls=projected[:, 0],
             local=projected[:, 1:] if local else None,
             maps=tuple(self.to_map(output, grid) for output in outputs),
             grid=grid,
-        )
-
-    def _of_form(
-        self,
-        tokens: Tensor,
-        grid: tuple[int, int],
-        local: bool,
-        prompts: VisualTokens | None,
-        out_indices: Sequence[int],
-        saliency: bool,
-    ) -> ClipFeatures:
-        """Features with the class token and the patches computed apart in the last block."""
-        x, outputs = self.encode_local(tokens, grid, prompts, out_indices, saliency)
-        projected = self.project(torch.cat([x.native[:, :1], x.patches], dim=1) if local else x.native[:, :1])
-        return ClipFeatures(
-            cls=projected[:, 0],
-            local=projected[:, 1:] if local else None,
-            maps=tuple(self.to_map(output, grid) for output in outputs),
-            grid=grid,
-            saliency=x.saliency,
+            saliency=attention,
         )
 
     def _of_sets(self, cls: Tensor, sets: int) -> ClipFeatures:

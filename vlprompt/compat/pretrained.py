@@ -27,6 +27,12 @@ def load_file(file: str | os.PathLike | io.BufferedIOBase, map_location: Any = N
     return read_tensors(file)
 
 
+def cached_file(url: str, model_dir: str | None = None, file_name: str | None = None) -> Path:
+    """Where torch's cache has, or would have, the file of a URL, as ``torch.hub`` names it."""
+    folder = model_dir or os.path.join(hub.get_dir(), 'checkpoints')
+    return Path(folder, file_name or os.path.basename(urlparse(url).path))
+
+
 def load_url(
     url: str,
     model_dir: str | None = None,
@@ -36,10 +42,9 @@ def load_url(
     file_name: str | None = None,
 ) -> Any:
     """Tensors of a file that is downloaded into torch's cache, unless it is there, as ``torch.hub`` does."""
-    folder = Path(model_dir or os.path.join(hub.get_dir(), 'checkpoints'))
-    file = folder / (file_name or os.path.basename(urlparse(url).path))
+    file = cached_file(url, model_dir, file_name)
     if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         match = hub.HASH_REGEX.search(file.name) if check_hash else None
         hub.download_url_to_file(url, str(file), match[1] if match else None, progress=progress)
     return read_tensors(file)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.runner.checkpoint import get_torchvision_models
-from torch import hub, nn
+from torch import nn
 
 from vlprompt.clip.download import require_answer
+from vlprompt.compat.pretrained import cached_file
 from vlprompt.errors import DownloadError
 from vlprompt.registry import MODELS
 
@@ -46,7 +46,7 @@ def require_initial_weights(model: Mapping[str, Any]) -> None:
             url = get_torchvision_models().get(checkpoint.removeprefix('torchvision://'), '')
         if part.get('type') != 'Pretrained' or not url.startswith(('http://', 'https://')):
             continue
-        if not Path(hub.get_dir(), 'checkpoints', url.rpartition('/')[2]).is_file():
+        if not cached_file(url).is_file():
             try:
                 require_answer(url)
             except ConnectionError as error:

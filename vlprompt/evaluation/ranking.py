@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.messages import enumerate_names
+
 CELLS = 2**24
 """Distances that are processed together: 64 MB in float32, with a few copies at a time."""
 
@@ -56,6 +58,15 @@ def no_answer(other_camera: bool = True) -> str:
     )
 
 
+def some_unanswered(pids: Sequence[int], total: int, other_camera: bool = True) -> str:
+    """The message that the queries of these identities, some of ``total``, have no right image in the gallery."""
+    other = ' from another camera' if other_camera else ''
+    return (
+        f'{len(pids)} of {total} queries have no image of their identity{other} in the gallery and are left out of the '
+        f'means; identities {enumerate_names(sorted(set(pids)), 10)}'
+    )
+
+
 class QueryScores(NamedTuple):
     """Scores of Q queries in a ranked gallery.
 
@@ -71,15 +82,15 @@ class QueryScores(NamedTuple):
     ap: Tensor
     inp: Tensor
 
-    def metrics(self, topk: Sequence[int]) -> dict[str, float]:
+    def metrics(self, topk: Sequence[int], other_camera: bool = True) -> dict[str, float]:
         """``mAP``, ``mINP`` and ``rank<k>`` in percent: means over the queries that have a right image.
 
         Raises:
-            ValueError: no query has one.
+            ValueError: no query has one; the message says whether it had to be from another camera.
         """
         valid = self.matches > 0
         if not valid.any():
-            raise ValueError(no_answer())
+            raise ValueError(no_answer(other_camera))
         first = self.first[valid]
         percent = {'mAP': self.ap[valid].mean(), 'mINP': self.inp[valid].mean()}
         percent |= {f'rank{k}': (first <= k).double().mean() for k in topk}

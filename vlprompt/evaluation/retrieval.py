@@ -16,8 +16,8 @@ from vlprompt.evaluation.ranking import (
     QueryScores,
     draw_gallery,
     euclidean_rows,
-    no_answer,
     score_queries,
+    some_unanswered,
 )
 from vlprompt.evaluation.same_files import same_files
 from vlprompt.registry import METRICS
@@ -151,10 +151,8 @@ class RetrievalMetric(BaseMetric):
         if not len(query.pids) or not len(gallery.pids):
             raise ValueError(f'RetrievalMetric: {len(query.pids)} query and {len(gallery.pids)} gallery images')
         scores = self._score(euclidean_rows, query, gallery, normalize=self.normalize)
-        if not scores.matches.any():
-            raise ValueError(no_answer(self._removes_same_camera))
+        metrics = scores.metrics(self.topk, self._removes_same_camera)
         self._report_unanswerable(scores, query)
-        metrics = scores.metrics(self.topk)
         if self.rerank is not None:
             from vlprompt.evaluation.reranking import rerank_rows  # imported here: it needs SciPy
 
@@ -173,12 +171,8 @@ class RetrievalMetric(BaseMetric):
         return self.same_camera == 'remove' and not self.repeats
 
     def _report_unanswerable(self, scores: QueryScores, query: Descriptors) -> None:
-        without = query.pids.cpu()[scores.matches == 0]
-        if len(without) and not self.repeats:
-            pids = without.unique().tolist()
-            names = ', '.join(map(str, pids[:10])) + (f' and {len(pids) - 10} more' if len(pids) > 10 else '')
-            other = ' from another camera' if self._removes_same_camera else ''
+        without = query.pids.cpu()[scores.matches == 0].tolist()
+        if without and not self.repeats:
             MMLogger.get_current_instance().warning(
-                f'{len(without)} of {len(query.pids)} queries have no image of their identity{other} in the gallery '
-                f'and are left out of the means; identities {names}'
+                some_unanswered(without, len(query.pids), self._removes_same_camera)
             )

@@ -47,10 +47,7 @@ def draw_prediction(
         shown[-1] = true
     first_row = 0 if true is None else 1
     height = max(height, 2 * MARGIN + LINE * (len(shown) + first_row), image.shape[0])
-    picture = Image.fromarray(image)
-    scale = min(height / picture.height, 4 * height / picture.width)  # of a line of pixels the whole length is shown
-    size = [max(1, round(pixels * scale)) for pixels in picture.size]
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    picture = scaled_to_height(image, height)
 
     canvas = Image.new('RGB', (picture.width + PANEL_WIDTH, height), 'white')
     canvas.paste(picture)
@@ -81,3 +78,11 @@ def write(
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
     draw.text(place, text, fill=colour, font=font, anchor=anchor)
+
+
+def scaled_to_height(image: np.ndarray, height: int) -> Image.Image:
+    """An image (H, W, 3) uint8 of that height, but at most four times as wide: a line of pixels is shown as a whole."""
+    picture = Image.fromarray(image)
+    scale = min(height / picture.height, 4 * height / picture.width)
+    size = [max(1, round(pixels * scale)) for pixels in picture.size]
+    return picture.resize(size, Image.Resampling.BICUBIC)

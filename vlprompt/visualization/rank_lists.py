@@ -16,7 +16,7 @@ from vlprompt.evaluation.ranking import (
     nearest,
     score_queries,
 )
-from vlprompt.visualization.predictions import NEUTRAL, RIGHT, TEXT, WRONG, write
+from vlprompt.visualization.predictions import NEUTRAL, RIGHT, TEXT, WRONG, scaled_to_height, write
 
 HEIGHT, FRAME, GAP, LINE = 160, 4, 8, 18
 
@@ -84,7 +84,7 @@ def draw_rank_lists(
         captions: text below the query and below each gallery image.
         title: first line.
     """
-    thumbnails = [[_thumbnail(image) for image in (query, *found)] for _, query, found in rows]
+    thumbnails = [[scaled_to_height(image, HEIGHT) for image in (query, *found)] for _, query, found in rows]
     columns = max(map(len, thumbnails))
     cell = max(image.width for line in thumbnails for image in line) + 2 * FRAME + GAP
     step = HEIGHT + 2 * FRAME + LINE + GAP
@@ -103,10 +103,3 @@ def draw_rank_lists(
             place = (left, top + HEIGHT + 2 * FRAME + LINE // 2)
             write(draw, place, caption, TEXT if colour == NEUTRAL else colour, size=11)
     return canvas
-
-
-def _thumbnail(image: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(image)
-    scale = min(HEIGHT / picture.height, 4 * HEIGHT / picture.width)  # of a line of pixels the whole length is shown
-    size = [max(1, round(pixels * scale)) for pixels in picture.size]
-    return picture.resize(size, Image.Resampling.BICUBIC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import Any
 
 from torch import Tensor
@@ -49,9 +50,11 @@ def describe(method: str, checkpoint: dict, **options: Any) -> dict[str, Any]:
     Raises:
         KeyError, ValueError: as of :func:`convert`, or an option that the method does not take.
     """
-    if options and method != 'clip-reid':
-        raise ValueError(f'{method}: takes no {", ".join(options)}')
-    return DESCRIBERS[method](find_state(checkpoint, method), **options) if method in DESCRIBERS else {}
+    function = DESCRIBERS.get(method)
+    taken = () if function is None else signature(function).parameters
+    if refused := [name for name in options if name not in taken]:
+        raise ValueError(f'{method}: takes no {", ".join(refused)}')
+    return {} if function is None else function(find_state(checkpoint, method), **options)
 
 
 def convert(method: str, checkpoint: dict) -> State:

@@ -19,7 +19,7 @@ from vlprompt.datasets.checks.identities import (
 from vlprompt.datasets.checks.lists import check_list
 from vlprompt.datasets.checks.masks import MaskCounts, check_masks, count_masks
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
-from vlprompt.datasets.dense.mask_size import misfit
+from vlprompt.datasets.dense.mask_size import misfit, misfit_of_annotations
 
 MOST_MASKS = 200
 """A run reads so many masks of a split before it trains, evenly spaced if there are more."""
@@ -167,11 +167,8 @@ def _of_opened(facts: Facts, opened: Opened) -> Iterator[Finding]:
             for path, size in zip(part.paths, part.sizes.astype(int).tolist(), strict=True):
                 found = opened.sizes.get(path)
                 if found is not None and found != tuple(size):
-                    yield Finding(
-                        Level.ERROR,
-                        f'image {path} is {found[0]} x {found[1]} pixels, but its annotations are for {size[0]} x '
-                        f'{size[1]}{opened.orientation(path).explains(found, tuple(size))}',
-                    )
+                    message = misfit_of_annotations(path, found, tuple(size), opened.orientation(path))
+                    yield Finding(Level.ERROR, message)
         for number, (height, width) in facts.masks[i].shapes.items() if i in facts.masks else ():
             found = opened.sizes.get(part.paths[number])
             if found is not None and found != (width, height):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vlprompt.datasets.checks.findings import Finding, Level, counted
 from vlprompt.datasets.checks.parts import IdentityPart
-from vlprompt.evaluation.ranking import no_answer
+from vlprompt.evaluation.ranking import no_answer, some_unanswered
 from vlprompt.messages import enumerate_names
 
 
@@ -75,12 +75,7 @@ def check_queries(
     if len(alone) == len(query.pids):
         yield Finding(Level.ERROR, no_answer(other_camera))
         return
-    other = ' from another camera' if other_camera else ''
-    yield Finding(
-        Level.NOTE,
-        f'{len(alone)} of {len(query.pids)} queries have no image of their identity{other} in the gallery and are left '
-        f'out of the means; identities {_listed({query.pids[i] for i in alone})}',
-    )
+    yield Finding(Level.NOTE, some_unanswered([query.pids[i] for i in alone], len(query.pids), other_camera))
 
 
 def unanswerable(

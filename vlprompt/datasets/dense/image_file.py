@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmcv.transforms import BaseTransform
 
+from vlprompt.datasets.dense.mask_size import misfit_of_annotations
 from vlprompt.datasets.exif import warn_if_ambiguous
 from vlprompt.datasets.images import load_sample_image
 from vlprompt.datasets.pixels import to_bgr
@@ -35,10 +36,7 @@ class LoadImageFile(BaseTransform):
         image, exif = load_sample_image(results, self.exif_orientation)
         given = (results.get('width', image.width), results.get('height', image.height))
         if given != image.size:
-            raise ValueError(
-                f'image {path} is {image.width} x {image.height} pixels, but its annotations are for '
-                f'{given[0]} x {given[1]}{exif.explains(image.size, given)}'
-            )
+            raise ValueError(misfit_of_annotations(path, image.size, given, exif))
         if 'seg_map_path' in results or 'instances' in results:
             warn_if_ambiguous(path, image.size, exif)
         results['img'], results['exif'] = to_bgr(image), exif

@@ -1,4 +1,4 @@
-"""The one comparison of a mask with its image."""
+"""The one comparison of masks and boxes with their image."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def misfit(mask: str, size: tuple[int, int], image: str, image_size: tuple[int, 
     return (
         f'mask {mask} is {size[0]} x {size[1]} pixels, but its image {image} is {image_size[0]} x {image_size[1]}'
         f'{exif.explains(image_size, size)}'
+    )
+
+
+def misfit_of_annotations(image: str, size: tuple[int, int], given: tuple[int, int], exif: Orientation) -> str:
+    """The message about annotations for an image of another size; sizes are widths and heights."""
+    return (
+        f'image {image} is {size[0]} x {size[1]} pixels, but its annotations are for {given[0]} x {given[1]}'
+        f'{exif.explains(size, given)}'
     )
 
 
