@@ -51,8 +51,7 @@ def call(module: str, name: str, *arguments: bytes) -> bytes:
 
 
 def storage(kind: str = 'FloatStorage', key: str = '0', count: int = 4) -> bytes:
-    number = b'\x8a\x08' + struct.pack('<q', count)
-    return b'(' + text('storage') + f'ctorch\n{kind}\n'.encode() + text(key) + text('cpu') + number + b'tQ'
+    return b'(' + text('storage') + f'ctorch\n{kind}\n'.encode() + text(key) + text('cpu') + number(count) + b'tQ'
 
 
 def number(value: int) -> bytes:
@@ -325,14 +324,12 @@ def module(attributes: bytes) -> bytes:
 
 @hostile
 def quantized_storage(path, marker):
-    kind = b'(' + text('storage') + b'ctorch\nquint8\n' + text('0') + text('cpu') + number(4) + b'tQ'
-    archive(path, dump(tensor(kind, 0, (4,), (1,))), {'data/0': bytes(4)})
+    archive(path, dump(tensor(storage('quint8'), 0, (4,), (1,))), {'data/0': bytes(4)})
 
 
 @hostile
 def storage_of_bits(path, marker):
-    kind = b'(' + text('storage') + b'ctorch\nbits8\n' + text('0') + text('cpu') + number(4) + b'tQ'
-    archive(path, dump(tensor(kind, 0, (4,), (1,))), {'data/0': bytes(4)})
+    archive(path, dump(tensor(storage('bits8'), 0, (4,), (1,))), {'data/0': bytes(4)})
 
 
 @hostile

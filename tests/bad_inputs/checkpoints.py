@@ -48,13 +48,6 @@ def content(change):
     return apply
 
 
-def flip(path):
-    data = bytearray(path.read_bytes())
-    position = data.find(b'FB') + 2000
-    data[position % len(data)] ^= 0xFF
-    path.write_bytes(data)
-
-
 def cut(share):
     return lambda path: path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 

@@ -11,7 +11,7 @@ CLASSES = names()
 ROWS = [(f'{split}/{name}/{i}.png', name, split) for split in ('train', 'test') for name in CLASSES for i in range(4)]
 
 
-def listed(kind: str, write, refused: str | None, says: str | None = None, task: str = 'few-shot') -> None:
+def listed(kind: str, write, refused: str | None, says: str | None = None) -> None:
     """A case of an annotation file: ``write(folder)`` returns its name and content."""
 
     def make(folder):

@@ -43,7 +43,7 @@ def table(name, change, refused, says=None) -> None:
         write(root)
         content = change([list(row) for row in ROWS])
         if isinstance(content, list):
-            content = 'path,id,camera,split\n' + ''.join(','.join(map(str, row)) + '\n' for row in content)
+            content = text(content)
         (root / 'images.csv').write_bytes(content if isinstance(content, bytes) else content.encode())
         return command(folder, 'csv')
 

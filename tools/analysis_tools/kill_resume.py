@@ -225,7 +225,7 @@ def validations(folder: Path) -> dict[str, dict[str, float]]:
     """Values of all validations in the logs of a run, by phase and step; of a repeated one the last."""
     found = {}
     for log in sorted(folder.rglob('vis_data/*.json')):
-        if log.name in ('config.py', 'scalars.json'):
+        if log.name == 'scalars.json':
             continue
         for line in log.read_text().splitlines():
             values = json.loads(line)

@@ -129,6 +129,11 @@ def _describe(groups: list[dict[str, Any]], model: nn.Module) -> str:
     return '\n'.join(lines)
 
 
+def wrappers_by_name(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, OptimWrapper]:
+    """All optimizer wrappers of a run; a single one has the name ``''``."""
+    return dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {'': wrapper}
+
+
 def scale_rates(optim_wrapper: OptimWrapper | OptimWrapperDict, batch_size: int, processes: int, base: int) -> None:
     """Scale all learning rates linearly to the effective batch, whose gradients are accumulated before an update.
 
@@ -138,8 +143,7 @@ def scale_rates(optim_wrapper: OptimWrapper | OptimWrapperDict, batch_size: int,
         processes: of the training.
         base: effective batch for which the rates of the config are meant.
     """
-    wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-    for wrapper in wrappers:
+    for wrapper in wrappers_by_name(optim_wrapper).values():
         accumulated = wrapper._accumulative_counts
         factor = batch_size * accumulated * processes / base
         print_log(

@@ -11,6 +11,7 @@ from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
+from vlprompt.engine.optimizer import wrappers_by_name
 from vlprompt.errors import CheckpointError
 
 COMPARED = ('model', 'train_dataloader', 'train_cfg', 'param_scheduler', 'optim_wrapper', 'auto_scale_lr')
@@ -22,7 +23,7 @@ _EQUIVALENT = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memo
 
 def optimizer_types(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, str]:
     """Class of every optimizer by its name; a single one has the name ``''``."""
-    return {name: type(single.optimizer).__name__ for name, single in _wrappers(wrapper).items()}
+    return {name: type(single.optimizer).__name__ for name, single in wrappers_by_name(wrapper).items()}
 
 
 def check_optimizer(wrapper: OptimWrapper | OptimWrapperDict, checkpoint: Mapping[str, Any], filename: str) -> None:
@@ -43,7 +44,7 @@ def check_optimizer(wrapper: OptimWrapper | OptimWrapperDict, checkpoint: Mappin
             f'--cfg-options load_from={filename} without --resume'
         )
     types = checkpoint.get('optimizer_types') or {}
-    for name, single in _wrappers(wrapper).items():
+    for name, single in wrappers_by_name(wrapper).items():
         state, kind = stored.get(name) if name else stored, type(single.optimizer).__name__
         theirs = types.get(name, kind)
         sizes = [len(group['params']) for group in (state or {}).get('param_groups', ())]
@@ -89,7 +90,7 @@ def describe_changes(runner: Runner, config: str, checkpoint: Mapping[str, Any])
 
 def _kept_options(wrapper: OptimWrapper | OptimWrapperDict, stored: Mapping[str, Any]) -> Iterator[str]:
     """Options of the optimizers whose stored values replace those of the config."""
-    for name, single in _wrappers(wrapper).items():
+    for name, single in wrappers_by_name(wrapper).items():
         state = stored[name] if name else stored
         seen: dict[str, None] = {}
         for ours, theirs in zip(single.optimizer.param_groups, state['param_groups'], strict=True):
@@ -174,10 +175,6 @@ def _same(old: Any, new: Any) -> bool:
     if isinstance(old, float) and isinstance(new, float):
         return math.isclose(old, new, rel_tol=1e-12) or (math.isnan(old) and math.isnan(new))
     return old == new
-
-
-def _wrappers(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, OptimWrapper]:
-    return dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {'': wrapper}
 
 
 def _spell_groups(sizes: list[int]) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from mmengine.dist import all_reduce
 from mmengine.logging import HistoryBuffer, MessageHub
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 
@@ -197,8 +196,7 @@ def restore_state(
         if changes := describe_changes(runner, config, checkpoint):
             runner.logger.warning(changes)
         runner.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        bare = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        load_gradients(bare, checkpoint.get('gradients', {}), filename)
+        load_gradients(runner.bare_model, checkpoint.get('gradients', {}), filename)
     if schedules and runner.param_schedulers is not None:
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
         _load_schedulers(runner.param_schedulers, checkpoint['param_schedulers'])

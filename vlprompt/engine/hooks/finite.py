@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vlprompt.engine.finite import broken_tensors, describe_batch, files_of_batch, largest_size
 from vlprompt.engine.hooks.data import bare_model
+from vlprompt.engine.optimizer import wrappers_by_name
 from vlprompt.errors import NonFiniteError
 from vlprompt.messages import enumerate_names
 from vlprompt.registry import HOOKS
@@ -227,8 +228,7 @@ def _what_stays(runner: Runner) -> str:
 
 
 def _wrappers(runner: Runner) -> list[OptimWrapper]:
-    wrapper = runner.optim_wrapper
-    return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return list(wrappers_by_name(runner.optim_wrapper).values())
 
 
 def _are(names: list[str]) -> str:
