@@ -68,7 +68,7 @@ def main() -> None:
     if args.no_validate:
         runs.without_validation(chosen)
     if args.test:
-        runs.try_test_set(configs, args.phase)
+        runs.use_test(configs, args.phase)
     try:
         with one_run(cfg.work_dir):  # nobody else trains there until its test is done
             runner = runs.train(configs, args.phase)

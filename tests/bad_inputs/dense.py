@@ -132,7 +132,7 @@ masks('rotated by EXIF', _exif, 'EXIF')
 # ---------------------------------------------------------------------------------------------------------------- COCO
 
 
-def write_coco(root, change=lambda content: None) -> None:
+def write_coco(root, change=lambda content: None, changed='train') -> None:
     for split in ('train', 'val'):
         content = dict(
             images=[dict(id=i, file_name=f'{i}.png', width=SIZE[0], height=SIZE[1]) for i in (1, 2)],
@@ -147,18 +147,20 @@ def write_coco(root, change=lambda content: None) -> None:
         )
         for i in (1, 2):
             picture(root / f'images/{split}/{i}.png', seed=i + 10 * (split == 'val'))
-        if split == 'train':
+        if split == changed:
             change(content)
         file = root / f'annotations/instances_{split}.json'
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def coco(name, change, refused, says=None, problem=None) -> None:
-    """A case of an annotation file; ``problem``: what the checker calls a problem although it can be trained on."""
+def coco(name, change, refused, says=None, problem=None, changed='train') -> None:
+    """A case of an annotation file, that of the split ``changed``; ``problem``: what the checker calls a problem
+    although it can be trained on.
+    """
 
     def make(folder):
-        write_coco(folder / 'mine', change)
+        write_coco(folder / 'mine', change, changed)
         config = [
             'train',
             DETECTOR,
@@ -169,12 +171,12 @@ def coco(name, change, refused, says=None, problem=None) -> None:
             '--work-dir',
             folder / 'run',
         ]
-        return [*config, '--no-validate', '--cfg-options', *SMALL]
+        return [*config, *(['--no-validate'] if changed == 'train' else []), '--cfg-options', *SMALL]
 
     add('COCO', name, make, refused, says)
 
     def check(folder):
-        write_coco(folder / 'mine', change)
+        write_coco(folder / 'mine', change, changed)
         return ['check', '--dataset', 'coco_json', '--data-root', folder / 'mine']
 
     add(
@@ -221,6 +223,19 @@ coco(
 )
 coco('an image id twice', lambda content: content['images'][1].update(id=1), r'image.*1')
 coco('an image id as text', lambda content: content['images'][1].update(id='2'), 'id')
+coco('another order in val', lambda content: content['categories'].reverse(), None, TRAINED, changed='val')
+coco(
+    'a category more in val',
+    lambda content: content['categories'].append(dict(id=9, name='cow')),
+    r"instances_val\.json: its categories are not those of .*it adds 'cow'.*classes='\[cat,dog\]'",
+    changed='val',
+)
+coco(
+    'another name in val',
+    lambda content: content['categories'][1].update(name='wolf'),
+    "it lacks 'dog' and adds 'wolf'",
+    changed='val',
+)
 coco('another size', lambda content: content['images'][0].update(width=99), r'1\.png is 64 x 64 pixels')
 coco('a missing file', lambda content: content['images'][0].update(file_name='9.png'), r'9\.png does not exist')
 coco('several entries of a file', _copies, r'1 and 2 .*same|same file')

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from data_trees import CLASSES, make_split_json, make_tree
+from data_trees import CLASSES, make_split_json, make_tree, save_image
 
 from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.checks.report import check_reader
@@ -78,3 +78,18 @@ def test_a_config_names_its_data(tmp_path, tool, capsys):
     assert imagenet.startswith(f'{tmp_path / "imagenet"}\n')
     assert 'images/val/n00000001/0.JPEG = images/train/n00000001/0.JPEG' in imagenet
     assert 'leak' not in adversarial  # nothing is compared across sources
+    assert 'labels do not mean' not in adversarial  # a benchmark has classes of its own
+
+
+def test_classes_of_your_own_sources_are_compared(tmp_path, tool, capsys):
+    for split, names in dict(train=('cat', 'dog'), test=('cat', 'cow')).items():
+        for number, name in enumerate(names):
+            save_image(tmp_path / split / split / name / '0.jpg', seed=number + 2 * (split == 'test'))
+    base = TOOL.parents[2] / 'configs/coop/coop_rn50.py'
+    train, test = (dict(dataset=dict(data_root=str(tmp_path / split))) for split in ('train', 'test'))
+    config = tmp_path / 'config.py'
+    lines = [f'_base_ = {str(base)!r}', "dataset, val_dataloader, val_evaluator = 'folder', None, None"]
+    config.write_text('\n'.join([*lines, f'train_dataloader = {train}', f'test_dataloader = {test}']))
+    assert tool.main([str(config)]) == 1
+    problem = "test: labels do not mean the classes of train: class 1 is 'dog' in train but 'cow' in test (2 classes)"
+    assert f'PROBLEM: {problem}' in capsys.readouterr().out

@@ -182,6 +182,19 @@ def test_every_mistake_in_annotations_is_listed(objects, capsys):
     assert size == f'image {objects}/images/train/2.png is 40 x 36 pixels, but its annotations are for 41 x 36'
 
 
+def test_categories_of_both_files_are_compared_by_name(objects, capsys):
+    change(objects, 'val', lambda content: content['categories'].reverse())
+    code, lines = check(capsys, '--dataset', 'coco_json', '--data-root', objects)
+    assert code == 0
+    assert '    0  cat           3         1' in lines
+    change(objects, 'val', lambda content: content['categories'].append(dict(id=3, name='cow')))
+    code, lines = check(capsys, '--dataset', 'coco_json', '--data-root', objects)
+    assert code == 1
+    assert problems(lines)[0].startswith(
+        f'val: {objects}/annotations/val.json: its categories are not those of {objects}'
+    )
+
+
 def test_corners_and_copies_of_entries(objects, capsys):
     change(objects, 'train', lambda content: [a.update(bbox=[20, 10, 30, 30]) for a in content['annotations']])
     change(objects, 'val', lambda content: content['images'].append(dict(content['images'][0], id=7)))

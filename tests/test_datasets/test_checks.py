@@ -438,3 +438,30 @@ def test_coco_of_any_package_has_boxes(tmp_path):
     (part,) = parts_of(RepeatDataset(data, times=2), 'train')
     assert part.boxes.tolist() == [[10, 20, 40, 60]]
     assert part.counts() == 'train: 1 image with 1 box of 1 class (1 to 1 each)'
+
+
+def test_labels_of_mmdet_follow_the_order_of_the_file(tmp_path):
+    """Its dataset takes the n-th category of the file for the n-th of ``metainfo.classes``, whatever the names."""
+    from mmdet.datasets import CocoDataset
+
+    content = dict(
+        images=[dict(id=1, file_name='a.png', width=200, height=100)],
+        annotations=[dict(id=1, image_id=1, category_id=3, bbox=[10, 20, 30, 40], area=1200, iscrowd=0)],
+        categories=[dict(id=3, name='cat'), dict(id=4, name='dog')],
+    )
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+
+    def labels(**metainfo):
+        options = dict(ann_file=str(tmp_path / 'a.json'), data_prefix=dict(img='im/'), pipeline=[])
+        return parts_of(CocoDataset(**options, metainfo=metainfo or None), 'train')[0].labels.tolist()
+
+    assert labels(classes=('cat', 'dog')) == [0]
+    message = (
+        r"a\.json: its categories are cat, dog, but metainfo\.classes of CocoDataset are dog, cat: .*CocoInstances'"
+    )
+    with pytest.raises(ValueError, match=message):
+        labels(classes=('dog', 'cat'))
+    with pytest.raises(ValueError, match='are cat, cow'):
+        labels(classes=('cat', 'cow'))
+    with pytest.raises(ValueError, match=r'are person, bicycle, .* and 70 more'):
+        labels()

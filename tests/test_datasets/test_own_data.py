@@ -9,6 +9,7 @@ from reid_trees import make_market, make_table
 
 from vlprompt.datasets import FewShotDataset, LongTailedDataset, ReIDDataset
 from vlprompt.datasets.dense.coco_instances import CocoInstances
+from vlprompt.datasets.dense.coco_json import CocoError
 from vlprompt.datasets.dense.folder_seg import FolderSegDataset
 from vlprompt.datasets.presets import PRESETS
 
@@ -130,6 +131,42 @@ def test_detection_takes_its_classes_from_the_file(tmp_path, file):
     assert Path(dataset.get_data_info(0)['img_path']) == tmp_path / 'images/train/a.jpg'
     with pytest.raises(FileNotFoundError, match=r'annotations/instances_val\.json does not exist'):
         CocoInstances(str(tmp_path), split='val')
+
+
+def test_splits_of_a_detection_share_the_labels_of_the_training_file(tmp_path):
+    """Categories are matched by name; their order and ids may differ between the files, the names may not."""
+
+    def write(split, *categories):
+        save_image(tmp_path / f'images/{split}/a.jpg', size=(40, 36))
+        box = dict(id=1, image_id=1, category_id=categories[0][0], bbox=[1, 2, 10, 20])
+        content = dict(
+            images=[dict(id=1, file_name='a.jpg', width=40, height=36)],
+            categories=[dict(id=number, name=name) for number, name in categories],
+            annotations=[box],
+        )
+        (tmp_path / 'annotations').mkdir(exist_ok=True)
+        (tmp_path / f'annotations/{split}.json').write_text(json.dumps(content))
+
+    write('train', (4, 'dog'), (2, 'cat'), (3, 'fat owl'))
+    write('val', (1, 'fat owl'), (9, 'cat'), (4, 'dog'))
+    val = CocoInstances(str(tmp_path), split='val')
+    assert val.metainfo['classes'] == ('dog', 'cat', 'fat owl')
+    assert val.get_data_info(0)['instances'][0]['bbox_label'] == 2
+    own = CocoInstances(str(tmp_path), ann_file='annotations/val.json', data_prefix=dict(img='images/val'))
+    assert own.metainfo['classes'] == ('fat owl', 'cat', 'dog'), 'a file that is named is no part of the layout'
+    write('val', (1, 'dog'), (2, 'wolf'), (3, 'fat owl'))
+    message = (
+        r"val\.json: its categories are not those of .*train\.json: it lacks 'cat' and adds 'wolf'\. List the same "
+        r"names in \"categories\" of both files, .*--cfg-options classes='\[dog,fat owl\]'"
+    )
+    with pytest.raises(CocoError, match=message):
+        CocoInstances(str(tmp_path), split='val')
+    chosen = CocoInstances(str(tmp_path), split='val', classes=['dog', 'fat owl'])
+    assert len(chosen.get_data_info(0)['instances']) == 1
+    with pytest.raises(ValueError, match=r'metainfo has no effect; give classes=\[\.\.\.\]'):
+        CocoInstances(str(tmp_path), metainfo=dict(classes=['cat']))
+    with pytest.raises(CocoError, match=r"train\.json: classes names 'cat' twice"):
+        len(CocoInstances(str(tmp_path), classes=['cat', 'cat']))
 
 
 def test_without_a_folder_the_supported_datasets_lie_below_data_and_your_own_nowhere(tmp_path, monkeypatch):

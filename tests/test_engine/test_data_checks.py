@@ -37,6 +37,7 @@ def start(tmp_path, monkeypatch):
         train_cfg=None,
         sampler=None,
         launcher='none',
+        test_after_training=False,
         **datasets,
     ):
         name = f'data{next(_RUNS)}'
@@ -61,7 +62,7 @@ def start(tmp_path, monkeypatch):
             else:
                 cfg |= {f'{loop}_cfg': {}, f'{loop}_evaluator': evaluator or dict(type='vlprompt.Accuracy')}
         with DefaultScope.overwrite_default_scope(scope):
-            runner = PromptRunner(cfg=dict(cfg), **cfg)
+            runner = PromptRunner(cfg=cfg | dict(test_after_training=test_after_training), **cfg)
         (log,) = (tmp_path / name).glob('*/*.log')
         lines = [line.partition(' - mmengine - ')[2] for line in log.read_text().splitlines()]
         return runner, [
@@ -281,6 +282,64 @@ def test_a_test_after_the_training_is_tried_before(tmp_path):
         check_test_set(Config(dict(default_scope='vlprompt', test_dataloader=loader, test_evaluator=metric)))
     metric['same_camera'] = 'keep'
     check_test_set(Config(dict(default_scope='vlprompt', test_dataloader=loader, test_evaluator=[metric])))
+
+
+def test_the_check_before_a_training_takes_the_test_after_it_seriously(tmp_path, start):
+    root = folders(tmp_path / 'd', train=dict(cat=[1, 2], dog=[3, 4]), test=dict(cat=[5], dog=[6]))
+    data = dict(type='vlprompt.FewShotDataset', data_root=root)
+    test = dict(data, split='test')
+    with pytest.raises(FileNotFoundError, match="has no split 'val'"):
+        start(train=data, test=dict(data, split='val'), test_after_training=True)
+    _, lines = start(train=data, test=test, test_after_training=True)
+    assert [line.split(':')[0] for line in lines] == ['INFO - train', 'INFO - test']
+
+
+def test_which_test_set_is_checked_before_which_phase(monkeypatch):
+    from mmengine.config import Config
+
+    from vlprompt.apis import runs
+
+    checked = []
+    monkeypatch.setattr(runs, 'check_test_set', checked.append)
+
+    def phase(root):
+        return Config(dict(test_cfg={}, test_dataloader=dict(dataset=dict(data_root=root))))
+
+    same = dict(a=phase('x'), b=phase('x'))
+    runs.use_test(same)
+    assert [cfg.test_after_training for cfg in same.values()] == [True, True]
+    assert not checked, 'the runner of the first phase does it'
+    others = dict(a=phase('y'), b=phase('x'))
+    runs.use_test(others)
+    assert [cfg.test_after_training for cfg in others.values()] == [False, True]
+    assert checked == [others['b']]
+    with pytest.raises(ConfigError, match='--test: the config has no test set'):
+        runs.use_test(dict(a=Config(dict(test_cfg=None))))
+
+
+# ---------------------------------------------------------------------------------------------- classes of all splits
+
+
+@pytest.mark.parametrize(
+    ('classes', 'difference'),
+    [
+        (['dog', 'cat'], r"class 0 is 'cat' in train but 'dog' in {} \(2 classes, the same in another order\)"),
+        (['cat', 'cow', 'dog'], r"train has 2 classes, {} 3 \(only in {}: 'cow'\)"),
+    ],
+)
+def test_labels_of_all_splits_mean_the_classes_of_the_training(tmp_path, start, classes, difference):
+    root = folders(tmp_path / 'd', train=dict(cat=[1, 2], dog=[3, 4]), test=dict(cat=[5], dog=[6]))
+    data = dict(type='FewShotDataset', data_root=root)
+    other = dict(data, split='test', classes=classes)
+    advice = r'Give both the same names in the same order, by classes=\[\.\.\.\] of the datasets'
+    with pytest.raises(
+        DataError, match=f'^val: labels do not mean the classes of train: {difference}. {advice}'.format('val', 'val')
+    ):
+        start(train=data, val=other, test=dict(data, split='test'))
+    with pytest.raises(DataError, match=difference.format('test', 'test')):
+        start(train=data, test=other, test_after_training=True)
+    _, lines = start(train=data, test=other)
+    assert re.search('^WARNING - test: labels do not mean', '\n'.join(lines), re.M), 'training itself needs no test'
 
 
 def test_the_metric_says_which_images_count():

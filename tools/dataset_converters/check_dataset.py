@@ -56,7 +56,9 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from vlprompt.apis import runs
 from vlprompt.datasets.build_reader import build_classification_reader, build_reid_reader
+from vlprompt.datasets.checks.classes import check_same_classes
 from vlprompt.datasets.checks.identities import SearchRules
+from vlprompt.datasets.checks.parts import ClassPart, Part
 from vlprompt.datasets.checks.report import Report, check_datasets, check_reader
 from vlprompt.datasets.presets import PRESETS
 from vlprompt.datasets.reader import Reader
@@ -126,7 +128,7 @@ def reader_of(args: argparse.Namespace) -> Reader:
 
 def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
     """The reports on the data of a config, of all its phases."""
-    sources: dict[str, tuple[Reader, int | None, SearchRules]] = {}
+    sources: dict[str, tuple[Reader, int | None, SearchRules, bool]] = {}
     dense: dict[str, Any] = {}
     listed: list[Config] = []
     for single in phase_configs(cfg).values() if cfg.get('phases') else [cfg]:
@@ -140,14 +142,22 @@ def reports_of_config(cfg: Config, name: str, workers: int) -> Iterator[Report]:
                 for base in bases:
                     reader = _reader_of_dataset(base)
                     rules = search_rules(single.get('test_evaluator'))
-                    sources.setdefault(str(reader.source), (reader, base.get('shots'), rules))
+                    own = base.get('dataset') is None  # a benchmark may have classes of its own
+                    sources.setdefault(str(reader.source), (reader, base.get('shots'), rules, own))
             elif loop not in dense and dataset not in listed:
                 listed.append(dataset)  # the test set is often the validation set
                 dense[loop] = build_dataset(dataset)
     if not sources and not dense:
         raise SystemExit(f'{name} has no data loader with a dataset')
-    for reader, shots, rules in sources.values():
-        yield check_reader(reader, shots, rules, workers)
+    trained: Part | None = None
+    for reader, shots, rules, own in sources.values():
+        report = check_reader(reader, shots, rules, workers)
+        parts = [part for part in report.facts.parts if isinstance(part, ClassPart)]
+        for part in parts if own and trained is not None else ():
+            if not part.training:
+                report.facts.add(check_same_classes(trained, part))
+        trained = trained or next((part for part in parts if part.training), None)  # the loop of training comes first
+        yield report
     if dense:
         try:
             yield check_datasets(dense, workers)

@@ -118,16 +118,24 @@ def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:
     return train_phases(configs, phase)
 
 
-def try_test_set(configs: Mapping[str, Config], phase: str | None = None) -> None:
-    """Read and check the test set, so that mistakes in it show before training.
+def use_test(configs: Mapping[str, Config], phase: str | None = None) -> None:
+    """Prepare a test after the training: the check of the data before it takes the test set as seriously as the others.
+
+    A test set that not all runners would check, since phases have others, is checked here.
 
     Raises:
         ConfigError: there is none.
+        DataError, ValueError, OSError: as for :func:`~vlprompt.engine.data_checks.check_test_set`.
     """
-    cfg = configs[phase or list(configs)[-1]]
+    chosen = [configs[phase]] if phase else list(configs.values())
+    cfg = chosen[-1]
     if not cfg.get('test_dataloader') or cfg.get('test_cfg') is None:
         raise ConfigError('--test: the config has no test set (test_dataloader, test_evaluator and test_cfg=dict())')
-    check_test_set(cfg)
+    for single in chosen:
+        same = single.get('test_cfg') is not None and single.get('test_dataloader') == cfg.test_dataloader
+        single.test_after_training = same
+    if not all(single.test_after_training for single in chosen):
+        check_test_set(cfg)
 
 
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:

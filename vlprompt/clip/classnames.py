@@ -102,27 +102,39 @@ def check_class_names(model_names: Sequence[str], dataset_names: Sequence[str], 
         ValueError: the number of classes or a name differs; the message names the first difference, or the names that
             only one of them has.
     """
-    ours, theirs = list(map(_as_prompted, model_names)), list(map(_as_prompted, dataset_names))
+    difference = compare_class_names(model_names, dataset_names, 'the model', 'the data')
+    if difference is not None:
+        raise ValueError(
+            f'{what}: {difference}. The data decides: set model.class_names to its names (a list or a text file, one '
+            "name per line), or make the subsets agree, e.g. model.class_names='dtd:base' with subset='base' in the "
+            'dataset.'
+        )
+
+
+def compare_class_names(first: Sequence[str], second: Sequence[str], one: str, other: str) -> str | None:
+    """What differs between two lists of class names, compared as in prompts, in words; None if they are equal.
+
+    Args:
+        first: K names in label order.
+        second: C names in label order.
+        one: whose the first are, such as ``'the model'``.
+        other: whose the second are.
+    """
+    ours, theirs = list(map(_as_prompted, first)), list(map(_as_prompted, second))
     if ours == theirs:
-        return
-    advice = (
-        'The data decides: set model.class_names to its names (a list or a text file, one name per line), or '
-        "make the subsets agree, e.g. model.class_names='dtd:base' with subset='base' in the dataset."
-    )
+        return None
     if len(ours) != len(theirs):
-        only = _only_in('model', model_names, theirs) + _only_in('data', dataset_names, ours)
-        raise ValueError(f'{what}: the model has {len(ours)} classes, the data {len(theirs)}{only}. {advice}')
+        only = _only_in(one, first, theirs) + _only_in(other, second, ours)
+        return f'{one} has {len(ours)} classes, {other} {len(theirs)}{only}'
     label = next(i for i, (our, their) in enumerate(zip(ours, theirs, strict=True)) if our != their)
-    raise ValueError(
-        f'{what}: class {label} is {model_names[label]!r} in the model but {dataset_names[label]!r} in the data '
-        f'({len(ours)} classes). {advice}'
-    )
+    order = ', the same in another order' if sorted(ours) == sorted(theirs) else ''
+    return f'class {label} is {first[label]!r} in {one} but {second[label]!r} in {other} ({len(ours)} classes{order})'
 
 
 def _only_in(where: str, names: Sequence[str], others: Sequence[str]) -> str:
     """Part of a message: the names that are not among ``others``."""
     only = [repr(name) for name in names if _as_prompted(name) not in set(others)]
-    return f' (only in the {where}: {enumerate_names(only, 5)})' if only else ''
+    return f' (only in {where}: {enumerate_names(only, 5)})' if only else ''
 
 
 def _as_prompted(name: str) -> str:

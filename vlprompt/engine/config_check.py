@@ -141,6 +141,7 @@ RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cf
     'tta_model',
     'tta_pipeline',
     'other_classes',
+    'test_after_training',
     'phases',
     'phase',
     'start_from',

@@ -31,9 +31,9 @@ EMPTY = 'need at least one array to concatenate'
 def check_data(runner: Runner) -> None:
     """Log the counts of the run's datasets and one warning for everything that is odd.
 
-    The datasets are those of the loops of the run.  A training also compares with the test set of its config, as far as
-    this can be read.  Of several processes all build the data loaders, but only the first examines files; its error is
-    that of all.
+    The datasets are those of the loops of the run, and the test set of a training with ``test_after_training`` in its
+    config.  Any other training also compares with the test set of its config, as far as this can be read.  Of several
+    processes all build the data loaders, but only the first examines files; its error is that of all.
 
     Args:
         runner: a :class:`~vlprompt.engine.runner.PromptRunner` that has no model yet.
@@ -43,11 +43,13 @@ def check_data(runner: Runner) -> None:
         ConfigError: the config of the model contradicts the data.
     """
     training = runner._train_loop is not None
+    only_compared = training and not runner.cfg.get('test_after_training')
     tests_like_validation = training and _dataset_of(runner._val_dataloader) == _dataset_of(runner._test_dataloader)
     loaders: dict[str, DataLoader] = {}
     for loop in LOOPS:
-        extra = training and loop == 'test'
-        if getattr(runner, f'_{loop}_dataloader') is None or (extra and tests_like_validation):
+        extra = only_compared and loop == 'test'
+        known = training and loop == 'test' and tests_like_validation
+        if getattr(runner, f'_{loop}_dataloader') is None or known:
             continue
         try:
             loaders[loop] = runner.data_loader(loop)
@@ -60,7 +62,7 @@ def check_data(runner: Runner) -> None:
             continue
         if not extra:
             _check_model(runner.cfg.get('model'), loaders[loop], loop)
-    _in_first_process(lambda: _examine(runner, loaders, training))
+    _in_first_process(lambda: _examine(runner, loaders, training, only_compared))
 
 
 def _in_first_process(check: Callable[[], None]) -> None:
@@ -80,12 +82,12 @@ def _in_first_process(check: Callable[[], None]) -> None:
         raise DataError(told[0])
 
 
-def _examine(runner: Runner, loaders: Mapping[str, DataLoader], training: bool) -> None:
-    """Read files, and log what is found; loaders of a training's test set are only compared with."""
+def _examine(runner: Runner, loaders: Mapping[str, DataLoader], training: bool, only_compared: bool) -> None:
+    """Read files, and log what is found; ``only_compared``: the test set is not used by this run."""
     parts: list[Part] = []
     own: list[int] = []
     for loop, loader in loaders.items():
-        extra = training and loop == 'test'
+        extra = only_compared and loop == 'test'
         try:
             found = parts_of(loader.dataset, loop)
         except TypeError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from vlprompt.clip.classnames import compare_class_names
 from vlprompt.datasets.checks.findings import Finding, Level, counted
-from vlprompt.datasets.checks.parts import ClassPart
+from vlprompt.datasets.checks.parts import BoxPart, ClassPart, MaskPart
 from vlprompt.messages import enumerate_names
 
 
@@ -36,6 +37,27 @@ def check_names(part: str, classes: Sequence[str]) -> Iterator[Finding]:
     for name, count in Counter(classes).items():
         if count > 1:
             yield Finding(Level.NOTE, f'{part}: {count} classes are called {name!r}; no prompt can tell them apart')
+
+
+OPTION = {
+    ClassPart: 'classes=[...] of the datasets',
+    MaskPart: 'class_names=[...] of the datasets (metainfo.classes in those of mmseg)',
+    BoxPart: 'classes=[...] of the datasets (metainfo.classes in those of mmdet)',
+}
+"""Kind of a part -> what gives its classes, and their order."""
+
+
+def check_same_classes(
+    train: ClassPart | MaskPart | BoxPart, other: ClassPart | MaskPart | BoxPart
+) -> Iterator[Finding]:
+    """Classes of another part that are not those of the training, label by label, so that predictions mean others."""
+    difference = compare_class_names(train.classes, other.classes, train.name, other.name)
+    if difference is not None:
+        yield Finding(
+            Level.ERROR,
+            f'{other.name}: labels do not mean the classes of {train.name}: {difference}. Give both the same names in '
+            f'the same order, by {OPTION[type(other)]}',
+        )
 
 
 def absent_classes(

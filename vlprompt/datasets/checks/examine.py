@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vlprompt.datasets.checks.boxes import check_boxes
-from vlprompt.datasets.checks.classes import check_classes
+from vlprompt.datasets.checks.classes import check_classes, check_same_classes
 from vlprompt.datasets.checks.files import MOST_FILES, Numbers, Opened, check_shared, number_files, open_images
 from vlprompt.datasets.checks.findings import Finding, Level
 from vlprompt.datasets.checks.identities import (
@@ -114,10 +114,20 @@ def _examine_lists(
             facts.add(check_training(part), i)
         if line:
             facts.lines.append(line)
+    _compare_classes(facts)
     for i, j in _pairs(facts.parts, all_pairs):
         own = None if numbers is None else (numbers.of[i], numbers.of[j])
         facts.add(check_shared(facts.parts[i], facts.parts[j], own, rules.own_files), i, j)
     _examine_identities(facts, numbers, rules)
+
+
+def _compare_classes(facts: Facts) -> None:
+    """Compare the classes of all parts with those of the first part for training."""
+    parts = [(i, part) for i, part in enumerate(facts.parts) if isinstance(part, (ClassPart, MaskPart, BoxPart))]
+    first = next(((i, part) for i, part in parts if part.training), None)
+    for j, part in parts if first is not None else ():
+        if type(part) is type(first[1]) and part.classes and first[1].classes:  # some datasets name none
+            facts.add(check_same_classes(first[1], part), first[0], j)
 
 
 def _pairs(parts: Sequence[Part], all_pairs: bool) -> Iterator[tuple[int, int]]:

@@ -11,11 +11,13 @@ import numpy as np
 
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
 from vlprompt.datasets.classification.readers.base import SplitReader
+from vlprompt.datasets.dense.coco_json import category_names
 from vlprompt.datasets.dense.mask_size import require_one_channel
 from vlprompt.datasets.images import load_image
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import Reader
 from vlprompt.datasets.reid.readers.base import ReIDReader
+from vlprompt.messages import enumerate_names
 
 
 def base_datasets(dataset: Any) -> list[Any]:
@@ -99,10 +101,31 @@ def _parts_of_base(dataset: Any, name: str) -> list[Part]:
         shots = getattr(dataset, 'shots', None)
         return [ClassPart(**common, paths=paths, labels=labels, classes=classes, shots=shots)]
     if 'instances' in first:
+        _require_labels_in_order(dataset, classes)
         return [_box_part(infos, common, classes)]
     if first.get('seg_map_path') is not None:
         return [_mask_part(dataset, list(infos), common, classes)]
     raise TypeError(f'samples of {type(dataset).__name__} have neither a label, nor an identity, boxes or a mask')
+
+
+def _require_labels_in_order(dataset: Any, classes: list[str]) -> None:
+    """Raise a ValueError if mmdet's labels of COCO categories mean others than ``metainfo.classes`` at their position.
+
+    It numbers those of its classes that the file has, in the file's order; ``CocoInstances`` sorts them before.
+    """
+    ids = getattr(dataset, 'cat_ids', None)
+    if ids is None or 'coco' in dataset.metainfo:
+        return
+    usual = list(getattr(dataset, 'METAINFO', {}).get('classes') or ())
+    if len(ids) == len(classes) == len(usual) and classes == usual:
+        return
+    names = category_names(dataset.ann_file)
+    if [name for name in names if name in classes] != classes:
+        raise ValueError(
+            f'{dataset.ann_file}: its categories are {enumerate_names(names, 10)}, but metainfo.classes of '
+            f'{type(dataset).__name__} are {enumerate_names(classes, 10)}: mmdet labels those that it finds in the '
+            "order of the file. List them in this order, or use the type 'vlprompt.CocoInstances' with classes=[...]"
+        )
 
 
 def _image_root(dataset: Any) -> str:

@@ -16,7 +16,7 @@ from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
 from pycocotools.coco import COCO as PlainCOCO
 
-from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco
+from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco, shared_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import naming_image
 from vlprompt.datasets.reader import first_existing
@@ -36,7 +36,8 @@ class CocoInstances(CocoDataset):
         ├── annotations/instances_<split>.json      or annotations/<split>.json
         └── images/<split>/...
 
-    Labels follow the order of ``classes``, or of the file's categories; category ids need not be consecutive.  Boxes
+    Labels follow the order of ``classes``, or of the categories in the training file: those of other splits have the
+    same names, in any order and with any ids, which need not be consecutive.  Boxes
     less than a pixel wide or high, on which mmdet does not train, are named in the log; the metric counts them.
     Measure with :class:`CocoInstancesMetric`, which compares with exactly these annotations.
 
@@ -45,7 +46,9 @@ class CocoInstances(CocoDataset):
         split: name of the split in the default ``ann_file`` and ``data_prefix``.
         ann_file: annotation file, relative to ``data_root`` unless absolute; None: as above.
         data_prefix: ``dict(img=...)``, folder of the images, relative to ``data_root`` unless absolute; None: as above.
-        classes: K names among the categories, in the order of the labels; None: all categories of the file.
+        classes: K names among the categories, in the order of the labels; None: all categories of the file, in the
+            order of ``annotations/instances_train.json`` or ``annotations/train.json`` where ``ann_file`` is None and
+            there is one, else in its own.
         masks: every object needs a mask.
         broken: ``'error'`` on a broken entry, or ``'skip'`` it; the log counts and lists what was skipped.
         palette: K RGB colours for pictures; by default those of PASCAL VOC's masks, without black.
@@ -57,9 +60,10 @@ class CocoInstances(CocoDataset):
 
     Raises:
         FileNotFoundError: no such annotation file.
-        CocoError: see :func:`~vlprompt.datasets.dense.coco_json.read_coco`; also if no image is left, or all boxes
-            are less than a pixel wide or high.
-        ValueError: the numbers of colours and classes differ.
+        CocoError: see :func:`~vlprompt.datasets.dense.coco_json.read_coco` and
+            :func:`~vlprompt.datasets.dense.coco_json.shared_names`; also if no image is left, or all boxes are less
+            than a pixel wide or high.
+        ValueError: the numbers of colours and classes differ; or ``metainfo``, which ``classes`` and ``palette`` are.
     """
 
     def __init__(
@@ -74,15 +78,16 @@ class CocoInstances(CocoDataset):
         palette: Sequence[Sequence[int]] | None = None,
         **kwargs: Any,
     ) -> None:
-        ann_file = ann_file or first_existing(
-            data_root, f'annotations/instances_{split}.json', f'annotations/{split}.json'
-        )
+        if 'metainfo' in kwargs:
+            raise ValueError('CocoInstances: metainfo has no effect; give classes=[...] and palette=[...] themselves')
+        train_file = None if ann_file else Path(data_root, _annotation_file(data_root, 'train'))
+        ann_file = ann_file or _annotation_file(data_root, split)
         data_prefix = data_prefix or dict(img=f'images/{split}')
         # Kept in metainfo for the metric; joining a folder and an absolute path gives the absolute path.
         self._source = dict(
             ann_file=str(Path(data_root, ann_file)),
             image_folder=str(Path(data_root, data_prefix['img'])),
-            classes=list(classes or category_names(Path(data_root, ann_file))),
+            classes=list(classes or _all_names(Path(data_root, ann_file), train_file)),
             masks=masks,
             broken=broken,
         )
@@ -150,6 +155,17 @@ class CocoInstances(CocoDataset):
             more = [f'  and {len(lines) - LISTED} more'] if len(lines) > LISTED else []
             text = [f'{self.ann_file}: {len(lines)} {what}:', *(f'  {line}' for line in lines[:LISTED]), *more]
             print_log('\n'.join(text), logger='current', level=logging.WARNING)
+
+
+def _annotation_file(data_root: str, split: str) -> str:
+    """The annotation file of a split, relative to the folder."""
+    return first_existing(data_root, f'annotations/instances_{split}.json', f'annotations/{split}.json')
+
+
+def _all_names(ann_file: Path, train_file: Path | None) -> list[str]:
+    """All categories of a file, in the order of the training file if there is one."""
+    known = train_file is not None and train_file.is_file()
+    return shared_names(train_file, ann_file) if known else category_names(ann_file)
 
 
 class CocoAnnotations(COCO):

@@ -6,12 +6,14 @@ import math
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
 from vlprompt.files import read_json
+from vlprompt.messages import enumerate_names
 
 BROKEN = ('error', 'skip')
 FARTHEST = 1e6
@@ -48,11 +50,11 @@ def read_coco(
 
     Raises:
         FileNotFoundError: no such file.
-        CocoError: not JSON, one of the three lists is missing, duplicate categories or a missing one of
-            ``classes``, or a broken entry with ``broken='error'``: a box that is empty, not finite or entirely outside
-            the image; a mask that is empty, malformed or of another size; an unknown image or category; a missing
-            field, a number used twice, a missing image file.  Also, whatever ``broken`` says, several entries of one
-            image file: leaving all but one out would drop boxes of the image.
+        CocoError: not JSON, one of the three lists is missing, duplicate categories, ``classes`` with a name twice or
+            one that is no category, or a broken entry with ``broken='error'``: a box that is empty, not finite or
+            entirely outside the image; a mask that is empty, malformed or of another size; an unknown image or
+            category; a missing field, a number used twice, a missing image file.  Also, whatever ``broken`` says,
+            several entries of one image file: leaving all but one out would drop boxes of the image.
     """
     if broken not in BROKEN:
         raise ValueError(f'broken must be one of {BROKEN}, got {broken!r}')
@@ -81,7 +83,40 @@ def category_names(ann_file: str | Path) -> list[str]:
         FileNotFoundError, CocoError: as in :func:`read_coco`.
     """
     path = Path(ann_file)
-    return [category['name'] for category in _Checker(path, 'error').categories(_load(path)['categories'], None)]
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return list(_names_in(path, changed))
+
+
+@lru_cache(maxsize=8)  # the file of a training tells the order of the labels to all splits
+def _names_in(path: Path, changed: int) -> tuple[str, ...]:
+    """The names in a file that was ``changed`` at that time."""
+    return tuple(category['name'] for category in _Checker(path, 'error').categories(_load(path)['categories'], None))
+
+
+def shared_names(train_file: str | Path, ann_file: str | Path) -> list[str]:
+    """Names of the categories in the order of the training file, which are those of another file in any order.
+
+    Raises:
+        FileNotFoundError: as in :func:`read_coco`.
+        CocoError: as in :func:`read_coco`; also if a category is in one of the files only.
+    """
+    names, own = category_names(train_file), category_names(ann_file)
+    differences = [
+        f'{verb} {enumerate_names(map(repr, found), 5)}'
+        for verb, found in (
+            ('lacks', [name for name in names if name not in own]),
+            ('adds', [name for name in own if name not in names]),
+        )
+        if found
+    ]
+    if differences:
+        common = ','.join(name for name in names if name in own)
+        choice = f", or choose those of both: --cfg-options classes='[{common}]'" if common else ''
+        raise CocoError(
+            f'{ann_file}: its categories are not those of {train_file}: it {" and ".join(differences)}. List the same '
+            f'names in "categories" of both files, with or without annotations{choice}'
+        )
+    return names
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -152,10 +187,16 @@ class _Checker:
                 raise CocoError(f'{self.path}: two categories have the {key} {twice[0]!r}')
         if classes is None:
             return [dict(entry) for entry in entries]
+        twice = [name for name, count in Counter(classes).items() if count > 1]
+        if twice:
+            raise CocoError(f'{self.path}: classes names {twice[0]!r} twice; each label needs a category of its own')
         by_name = {entry['name']: dict(entry) for entry in entries}
         absent = [name for name in classes if name not in by_name]
         if absent:
-            raise CocoError(f'{self.path} has no category {absent[0]!r}; it has {", ".join(by_name)}')
+            raise CocoError(
+                f'{self.path} has no category {enumerate_names(map(repr, absent), 5)}; it has {", ".join(by_name)}. '
+                'Correct classes, or add to "categories" what no image shows'
+            )
         return [by_name[name] for name in classes]
 
 
