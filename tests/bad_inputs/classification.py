@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 from tests.bad_inputs.case import add, case
 from tests.bad_inputs.few_shot import names, project, train
@@ -225,7 +226,33 @@ folders(
     "'cap' is not a class",
     test=True,
 )
-folders('no training folder', lambda data: (data / 'train').rename(data / 'training'), 'has no split .train')
+folders(
+    'no training folder',
+    lambda data: (data / 'train').rename(data / 'training'),
+    r'has no split .train.*training with 12 images is not read: rename it to train',
+)
+folders(
+    'a validation folder of another name',
+    lambda data: shutil.copytree(data / 'test', data / 'valid'),
+    None,
+    'WARNING.*valid with 12 images is not read: rename it to val',
+)
+folders(
+    'images beside the classes',
+    lambda data: shutil.copy(data / 'test/apple/0.png', data / 'train/0.png'),
+    None,
+    'WARNING.*images directly in the folder of a split, .*left out: 1 of train',
+)
+folders(
+    'test images without classes',
+    lambda data: [
+        (data / 'test/apple').rename(data / 'x'),
+        shutil.rmtree(data / 'test'),
+        (data / 'x').rename(data / 'test'),
+    ],
+    r'test: there is no folder of a class, but 4 images directly in it',
+    test=True,
+)
 folders('no test folder', lambda data: (data / 'test').rename(data / 'tests'), 'has no split .test', test=True)
 folders('a suffix that is not read', _other_suffix, None, r'1 .*\.heic')
 folders('a nested folder', _nested, None, r'train: 12 images|1 sub-folder')
@@ -236,8 +263,6 @@ folders('one image in training and in test', _same_image, None, r'WARNING.*test/
 
 @case('folders', 'one class', says='WARNING.*(one|1|single) class')
 def _(folder):
-    import shutil
-
     data = project(folder)
     for name in CLASSES[1:]:
         for split in ('train', 'test'):

@@ -122,7 +122,7 @@ def test_missing_masks_and_splits_are_problems(scenes, capsys):
     train, val = problems(lines)[:2]
     assert '1 of 2 images in' in train
     assert train.endswith('masks/train/1.png')
-    assert val == f'val: image folder {scenes}/images/val does not exist'
+    assert val == f'val: {scenes}/images/val does not exist.'
 
 
 def test_the_data_of_a_config_are_found_in_wrappers(scenes, capsys):

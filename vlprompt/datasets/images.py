@@ -110,6 +110,13 @@ def list_images(folder: str | Path) -> Listing:
     return Listing(sorted(images, key=lambda path: path.split('/')), others)
 
 
+def direct_images(folder: str | Path) -> list[str]:
+    """Sorted names of the images directly in a folder, without hidden ones."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith('.') and not entry.is_dir()]
+    return sorted(name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)
+
+
 def _walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
     """Relative paths of the files that are not hidden; ``above``: the folders around, in which a link may end."""
     status = os.stat(folder)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
+
+from vlprompt.datasets.images import list_images
+
+OTHER_WORDS = dict(
+    train=('training', 'trn'),
+    val=('valid', 'validation', 'validate', 'dev', 'eval'),
+    test=('testing',),
+    query=('queries', 'probe'),
+    gallery=('galleries',),
+)
+"""Split -> what it is called elsewhere."""
 
 
 class Reader(ABC):
@@ -56,7 +68,8 @@ class Reader(ABC):
             raise ValueError(f'split must be one of {", ".join(self.SPLITS)}; got {split!r}')
         if split not in self.splits:
             found = f'only {", ".join(self.splits)}' if self.splits else 'nor any other'
-            raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {self.hint}'.strip())
+            advice = ' '.join([*self.unread(split), self.hint]).strip()
+            raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {advice}'.strip())
         items = self.select(self.load(split), split)
         self.check(items, split)
         return items
@@ -64,6 +77,15 @@ class Reader(ABC):
     def source_of(self, split: str) -> str:
         """The file or folder of a split, for messages."""
         return str(self.source)
+
+    def place_of(self, split: str) -> Path | None:
+        """The folder or file that a split alone is read from, if it has one."""
+        return None
+
+    def unread(self, split: str) -> list[str]:
+        """One sentence for each folder or file beside that of a split that may be meant, but is not read."""
+        place = self.place_of(split)
+        return [] if place is None else unread_beside(place, split)
 
     def leave_out(self, split: str, reason: str, count: int) -> None:
         """Record that ``count`` entries of a split are left out; 0 for none."""
@@ -75,8 +97,8 @@ class Reader(ABC):
             self.leave_out(split, f'files {suffix or "without suffix"}', count)
 
     def notes(self) -> list[str]:
-        """Remarks on reading the data: one line for every reason to leave something out."""
-        lines = []
+        """Remarks on reading the data: one line for every reason to leave something out, and for what is not read."""
+        lines = [f'{self.source}: {sentence}' for split in self.SPLITS for sentence in self.unread(split)]
         for reason, counts in self.left_out.items():
             shown = [f'{count} of {split}' for split, count in counts.items() if count]
             if shown:
@@ -105,6 +127,38 @@ def check_paths(items: Sequence, split: str, source: str) -> None:
             other = '' if seen[path] == item.path else f', once as {seen[path]!r}'
             raise ValueError(f'{source}: split {split!r} lists {item.path!r} twice{other}; remove one of the entries')
         seen[path] = item.path
+
+
+def unread_beside(place: Path, split: str) -> list[str]:
+    """One sentence for each folder, or file, whose name differs from that of a split in letter case, or has another
+    word for it: ``Test``, ``valid``, ``instances_valid.json``.
+
+    Args:
+        place: the folder or file that is read.
+        split: its name, such as ``'val'``.
+    """
+    words = [form for word in (split, *OTHER_WORDS.get(split, ())) for form in (word, f'{word}s')]
+    usual = place.name.lower()
+    names = {usual, *(usual.replace(split, word) for word in words), *(word + place.suffix for word in words)}
+    found = sorted(name for name in _names_in(place.parent) if name.lower() in names and name != place.name)
+    sentences = []
+    for path in (place.with_name(name) for name in found):
+        if path.is_dir() == bool(place.suffix) or (place.exists() and path.samefile(place)):
+            continue
+        images = f' with {len(list_images(path).images)} images' if path.is_dir() else ''
+        remedy = 'move its content to' if place.exists() else 'rename it to'
+        sentences.append(f'{path.name}{images} is not read: {remedy} {place.name}.')
+    return sentences
+
+
+def _names_in(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def require_place(place: Path, split: str) -> None:
+    """Raise a FileNotFoundError if the folder or file of a split does not exist; it names those that may be meant."""
+    if not place.exists():
+        raise FileNotFoundError(' '.join([f'{place} does not exist.', *unread_beside(place, split)]))
 
 
 def first_existing(folder: str | Path, *names: str) -> str:

@@ -19,7 +19,7 @@ from pycocotools.coco import COCO as PlainCOCO
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco, shared_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import naming_image
-from vlprompt.datasets.reader import first_existing
+from vlprompt.datasets.reader import first_existing, require_place
 from vlprompt.registry import DATASETS, METRICS
 
 LISTED = 20
@@ -81,8 +81,12 @@ class CocoInstances(CocoDataset):
         if 'metainfo' in kwargs:
             raise ValueError('CocoInstances: metainfo has no effect; give classes=[...] and palette=[...] themselves')
         train_file = None if ann_file else Path(data_root, _annotation_file(data_root, 'train'))
-        ann_file = ann_file or _annotation_file(data_root, split)
-        data_prefix = data_prefix or dict(img=f'images/{split}')
+        if not ann_file:
+            ann_file = _annotation_file(data_root, split)
+            require_place(Path(data_root, ann_file), split)
+        if not data_prefix:
+            data_prefix = dict(img=f'images/{split}')
+            require_place(Path(data_root, data_prefix['img']), split)
         # Kept in metainfo for the metric; joining a folder and an absolute path gives the absolute path.
         self._source = dict(
             ann_file=str(Path(data_root, ann_file)),

@@ -16,9 +16,16 @@ from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.datasets.dense.load_annotations import CheckedLoadAnnotations  # noqa: F401  registered for configs
 from vlprompt.datasets.dense.mask_size import require_mask_of_image, require_one_channel
 from vlprompt.datasets.dense.palette import mask_palette
-from vlprompt.datasets.images import count_suffixes, find_images, list_images, load_image, naming_image
+from vlprompt.datasets.images import (
+    count_suffixes,
+    direct_images,
+    find_images,
+    list_images,
+    load_image,
+    naming_image,
+)
 from vlprompt.datasets.pixels import decode_indices
-from vlprompt.datasets.reader import first_existing
+from vlprompt.datasets.reader import first_existing, require_place, unread_beside
 from vlprompt.registry import DATASETS, TRANSFORMS
 
 UNLABELLED = 255
@@ -94,6 +101,7 @@ class FolderSegDataset(BaseSegDataset):
         palette = mask_palette(len(names), reduce_zero_label) if palette is None else [list(c) for c in palette]
         if len(palette) != len(names):
             raise ValueError(f'FolderSegDataset: {len(names)} class names, but {len(palette)} colours in palette')
+        self.split = split
         super().__init__(
             data_root=data_root,
             data_prefix=dict(img_path=str(Path(images, split)), seg_map_path=str(Path(masks, split))),
@@ -109,6 +117,8 @@ class FolderSegDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """One dict per image: paths, and the ids allowed in its mask."""
         images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
+        for folder in (images, masks) if self.split else ():
+            require_place(folder, self.split)
         names = [path.relative_to(images) for path in find_images(images)]
         missing = [path for name in names if not (path := masks / name.with_suffix('.png')).is_file()]
         if missing:
@@ -134,10 +144,14 @@ class FolderSegDataset(BaseSegDataset):
             return super().prepare_data(idx)
 
     def notes(self) -> list[str]:
-        """Files that are left out: others than images, and masks without an image."""
+        """What is left out: other files than images, images and splits beside that of the dataset, unused masks."""
         images, masks = Path(self.data_prefix['img_path']), Path(self.data_prefix['seg_map_path'])
         found, others = list_images(images)
         lines = [f'{images}: {count_suffixes(others)} are left out'] if others else []
+        if self.split:
+            loose = direct_images(images.parent)
+            lines += [f'{images.parent}: images in no folder of a split are left out: {len(loose)}'] * bool(loose)
+            lines += [f'{images.parent}: {sentence}' for sentence in unread_beside(images, self.split)]
         wanted = {str(Path(name).with_suffix('')) for name in found}
         unused = [name for name in list_images(masks).images if str(Path(name).with_suffix('')) not in wanted]
         if unused:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from vlprompt.datasets.classification.items import SPLITS, Item, check_split
-from vlprompt.datasets.images import count_suffixes, list_images
+from vlprompt.datasets.images import count_suffixes, direct_images, list_images
 from vlprompt.datasets.reader import Reader
 
 
@@ -42,9 +42,11 @@ class SplitReader(Reader):
             labels: name of a folder -> label.
 
         Raises:
-            ValueError: a folder without an image.
+            ValueError: a folder of a class without an image.
         """
         items: list[Item] = []
+        loose = direct_images(self.image_root / folder)
+        self.leave_out(split, 'images directly in the folder of a split, not in that of a class,', len(loose))
         others = Counter[str]()
         for key, name in names.items():
             found, rest = list_images(self.image_root / folder / key)
@@ -58,7 +60,24 @@ class SplitReader(Reader):
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the sub-folders, without hidden ones."""
+    """Sorted names of the folders of the classes of a split, without hidden ones.
+
+    Raises:
+        ValueError: there is none.
+    """
+    names = sub_folders(folder)
+    if not names:
+        loose = direct_images(folder)
+        instead = f', but {len(loose)} images directly in it' if loose else ''
+        raise ValueError(
+            f'{folder}: there is no folder of a class{instead}; images lie in <class name>/<image>. Images without a '
+            'class can be given to tools/predict.py'
+        )
+    return names
+
+
+def sub_folders(folder: Path) -> list[str]:
+    """Sorted names of the folders in a folder, without hidden ones."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
 
 

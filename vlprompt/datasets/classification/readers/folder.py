@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vlprompt.datasets.classification.items import SPLITS, Item
-from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, index_of
+from vlprompt.datasets.classification.readers.base import SplitReader, class_folders, index_of, sub_folders
+from vlprompt.datasets.images import direct_images
 from vlprompt.messages import enumerate_names
 
 
@@ -13,8 +14,8 @@ class FolderReader(SplitReader):
     """Reads ``<root>/<split>/<class name>/<image>``.
 
     The label of a class is its position among the sorted folder names of the training split (or of the test split
-    if there is none), or in ``classes``.  Files are sorted; images in sub-folders of a class are read too, files that
-    are not images are left out and counted.
+    if there is none), or in ``classes``.  Files are sorted; images in sub-folders of a class are read too.  Files that
+    are not images, images in no folder of a class, and folders such as ``valid`` and ``Test`` are left out and counted.
 
     Args:
         source: the root folder.
@@ -31,11 +32,18 @@ class FolderReader(SplitReader):
         self.require(self.source)
         found = tuple(split for split in SPLITS if (self.source / split).is_dir())
         if not found:
-            raise FileNotFoundError(
-                f'{self.source} has none of the folders train, val, test, only '
-                f'{enumerate_names(class_folders(self.source), 5) or "nothing"}. {self.hint}'
-            )
+            found = enumerate_names(sub_folders(self.source), 5) or 'nothing'
+            advice = ' '.join([*(sentence for split in SPLITS for sentence in self.unread(split)), self.hint])
+            raise FileNotFoundError(f'{self.source} has none of the folders train, val, test, only {found}. {advice}')
         return found
+
+    def place_of(self, split: str) -> Path:
+        return self.source / split
+
+    def notes(self) -> list[str]:
+        loose = direct_images(self.source)
+        first = f'{self.source}: images directly in it, not in the folder of a split, are left out: {len(loose)}'
+        return [first] * bool(loose) + super().notes()
 
     def load_classes(self) -> list[str]:
         if self.given is not None:

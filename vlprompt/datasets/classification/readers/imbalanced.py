@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -39,6 +40,9 @@ class ImbalancedReader(SplitReader):
 
     def load_classes(self) -> list[str]:
         return self.reader.classes
+
+    def place_of(self, split: str) -> Path | None:
+        return self.reader.place_of(split)
 
     def notes(self) -> list[str]:
         return self.reader.notes()

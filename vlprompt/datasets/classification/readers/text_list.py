@@ -110,6 +110,9 @@ class ListReader(SplitReader):
         file = self._file(split)
         return str(file) if file.exists() else f'{file} does not exist'
 
+    def place_of(self, split: str) -> Path | None:
+        return self._file(split) if self.per_split else None
+
     def _file(self, split: str) -> Path:
         return Path(str(self.source).replace('{split}', split))
 

@@ -35,6 +35,9 @@ class MarketReader(ReIDReader):
         self.require(self.source)
         return tuple(split for split, folder in self.folders.items() if (self.source / folder).is_dir())
 
+    def place_of(self, split: str) -> Path:
+        return self.source / self.folders[split]
+
     def load(self, split: str) -> list[ReIDItem]:
         items, others = read_named_folder(self.source / self.folders[split], self.folders[split])
         self.leave_out_files(split, others)

@@ -53,8 +53,12 @@ class TableReader(ReIDReader):
         """File of every split, or the one file under ``'all'``."""
         if '{split}' not in str(self.source):
             return dict(all=self.require(self.source))
-        files = {split: Path(str(self.source).replace('{split}', split)) for split in SPLITS}
+        files = {split: self.place_of(split) for split in SPLITS}
         return {split: file for split, file in files.items() if file.is_file()}
+
+    def place_of(self, split: str) -> Path | None:
+        name = str(self.source)
+        return Path(name.replace('{split}', split)) if '{split}' in name else None
 
     @property
     def splits(self) -> tuple[str, ...]:
