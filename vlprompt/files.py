@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ def read_lines(file: str | Path, what: str = 'file') -> Iterator[tuple[str, str]
 
 
 def read_table(
-    file: str | Path, required: Sequence[str], optional: Sequence[str] = ()
+    file: str | Path, required: Sequence[str], optional: Sequence[str] = (), otherwise: str = ''
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """``('<file>:<line number>', column -> field)`` of every row of a CSV file; the first line names the columns.
 
@@ -92,6 +93,7 @@ def read_table(
         file: the file.
         required: columns that must exist, with a field in every row.
         optional: columns that may exist; named in messages.
+        otherwise: what can be done without one of them; ends the message about a missing one.
 
     Raises:
         ValueError: a missing or repeated column, a row of another length, an empty required field, or a field longer
@@ -105,7 +107,7 @@ def read_table(
         other = '; fields are separated by commas, not semicolons' if any(';' in name for name in columns) else ''
         raise ValueError(
             f'{file}:1: no column {", ".join(map(repr, missing))}; the first line must name the columns '
-            f'{", ".join(required)}{more}{other}'
+            f'{", ".join(required)}{more}{other}{otherwise}'
         )
     twice = [name for name in (*required, *optional) if columns.count(name) > 1]
     if twice:
@@ -167,6 +169,30 @@ def whole_number(text: str, place: str) -> int | None:
     if len(digits) > DIGITS:
         raise ValueError(f'{place}: {shortened(text)!r} has {len(digits)} digits; a number has at most {DIGITS}')
     return int(digits)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8: names of files may hold other bytes, and JSON half of a character."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_ODD_NUMBER = re.compile(r'[+-]\d+|[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?|\d+e[+-]\d+|nan|<na>', re.IGNORECASE)
+
+
+def is_odd_number(text: str) -> bool:
+    """Whether a text is a number that numbers nothing, such as those of a table with empty cells: 3.0, -2, nan."""
+    return _ODD_NUMBER.fullmatch(text) is not None
+
+
+WHOLE_NUMBERS = (
+    'a table with empty cells is written with 1.0 for 1 and nan for nothing: fill the cells, and write whole numbers '
+    '(in pandas, astype(int))'
+)
+"""What to do about such numbers, for messages."""
 
 
 def shortened(text: str, length: int = 40) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 from tests.bad_inputs.case import add, case
@@ -85,8 +86,23 @@ CSV = {
     ),
     'CSV with a negative number': (
         csv(changed(1, 'train/apple/1.png', '-1', 'train')),
-        r"3 classes, the data 4 \(only in the data: '-1'\)",
+        r"images\.csv:3: label '-1' is neither a class name nor a whole number",
         None,
+    ),
+    'CSV with numbers of pandas': (
+        csv([(path, f'{CLASSES.index(name)}.0', split) for path, name, split in ROWS]),
+        r"images\.csv:2: label '0\.0' is neither a class name nor a whole number",
+        None,
+    ),
+    'CSV with nan': (
+        csv(changed(1, 'train/apple/1.png', 'nan', 'train')),
+        r"images\.csv:3: label 'nan' is neither",
+        None,
+    ),
+    'CSV without splits': (
+        csv([row[:2] for row in ROWS], head='path,label'),
+        None,
+        r"images\.csv has no column split, .*ann_file='\{split\}\.csv'",
     ),
     'CSV with a raised two': (
         csv(changed(1, 'train/apple/1.png', '²', 'train')),
@@ -256,6 +272,11 @@ folders(
 folders('no test folder', lambda data: (data / 'test').rename(data / 'tests'), 'has no split .test', test=True)
 folders('a suffix that is not read', _other_suffix, None, r'1 .*\.heic')
 folders('a nested folder', _nested, None, r'train: 12 images|1 sub-folder')
+folders(
+    'a class whose name is not UTF-8',
+    lambda data: (data / 'train/cup').rename(data / 'train' / os.fsdecode(b'caf\xe9')),
+    r'train: the name of the folder .caf\\udce9. is not UTF-8',
+)
 folders('hidden files', lambda data: (data / 'train/apple/.DS_Store').write_bytes(b'x'), None, '12 images')
 folders('a text file beside the classes', lambda data: (data / 'train/readme.txt').write_text('x'), None, '12 images')
 folders('one image in training and in test', _same_image, None, r'WARNING.*test/apple/0\.png|WARNING.*same', test=True)

@@ -74,6 +74,8 @@ table('no camera column', lambda rows: text(rows).replace('camera', 'kamera'), r
 table('an empty identity', put(1, 1, ''), r"images\.csv:3: field 'id' is empty")
 table('an unknown split', put(1, 3, 'trian'), r'images\.csv:3: .*trian')
 table('an identity of real numbers', put(1, 1, '1.5'), r'images\.csv:3: .*1\.5')
+table('an identity of pandas', lambda rows: [[a, f'{b}.0', c, d] for a, b, c, d in rows], r'images\.csv:2: id .*astype')
+table('a camera that is nan', put(1, 2, 'nan'), r"images\.csv:3: camera 'nan' is neither")
 table('a negative identity', put(1, 1, '-7'), r'images\.csv:3: .*-7')
 table('junk identity -1', put(1, 1, '-1'), None, r'1 .*-1|-1.*1 ')
 table('a raised two as identity', put(1, 1, '²'), None, 'mAP')

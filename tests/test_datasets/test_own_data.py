@@ -1,6 +1,8 @@
 """Your own data by data_root alone: every layout of every task, and what is said when it is not there."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from data_trees import CLASSES, COUNTS, make_split_json, save_image
 from reid_trees import make_market, make_table
 
 from vlprompt.datasets import FewShotDataset, LongTailedDataset, ReIDDataset
+from vlprompt.datasets.checks.examine import examine
+from vlprompt.datasets.checks.views import parts_of
 from vlprompt.datasets.dense.coco_instances import CocoInstances
 from vlprompt.datasets.dense.coco_json import CocoError
 from vlprompt.datasets.dense.folder_seg import FolderSegDataset
@@ -161,6 +165,57 @@ def test_class_folders_without_splits_are_told_the_layout(tmp_path):
     for kind in (FewShotDataset, LongTailedDataset):
         with pytest.raises(FileNotFoundError, match=message):
             kind(str(tmp_path))
+
+
+@pytest.mark.parametrize('suffix', ['csv', 'txt'])
+def test_a_list_without_splits_is_told_how_to_name_them(tmp_path, suffix):
+    rows = [f'{number}.png,{name}' for number, name in enumerate(CLASSES)]
+    (tmp_path / f'images.{suffix}').write_text('\n'.join(['path,label'] * (suffix == 'csv') + rows))
+    options = dict(data_root=str(tmp_path), ann_file=f'images.{suffix}')
+    advice = rf"images\.{suffix} has no column split, .* a list of its own, ann_file='\{{split\}}\.{suffix}'"
+    with pytest.raises(
+        ValueError, match=rf'without a training split the classes are unknown\. {advice}\. Or, if its images'
+    ):
+        FewShotDataset(**options, split='test')
+    with pytest.raises(FileNotFoundError, match=rf"has no split 'train', only test\. {advice}"):
+        LongTailedDataset(**options, split='test', classes=list(CLASSES))
+    train = parts_of(FewShotDataset(**options), 'train')
+    test = parts_of(FewShotDataset(**options, split='test', classes=list(CLASSES)), 'test')
+    (leak,) = [text for _, text in examine([*train, *test]).findings if text.startswith('leak')]
+    assert re.search(advice, leak)
+    with pytest.raises(
+        FileNotFoundError, match=r"nothing\.csv does not exist\. .*path, label and split .*ann_file='\{split\}\.csv'"
+    ):
+        FewShotDataset(str(tmp_path), ann_file='nothing.csv')
+
+
+@pytest.mark.parametrize('label', ['0.0', '1.0', 'nan', 'NaN', '-1', '1e+06', '<NA>'])
+@pytest.mark.parametrize('kind', [FewShotDataset, LongTailedDataset])
+@pytest.mark.parametrize('form', ['csv', 'txt', 'words.txt'])
+def test_numbers_of_a_table_with_empty_cells_are_no_class_names(tmp_path, label, kind, form):
+    lines = dict(csv=f'path,label\na.png,cat\nb.png,{label}', txt=f'a.png,{label}\nb.png,{label}')
+    (tmp_path / f'a.{form}').write_text(lines.get(form, f'a.png cat\nb.png {label}'))
+    with pytest.raises(
+        ValueError, match=rf'a\.{form}:\d: label .{re.escape(label)}. is neither a class name .*astype\(int\)'
+    ):
+        kind(str(tmp_path), ann_file=f'a.{form}')
+
+
+def test_an_odd_number_that_is_said_to_be_a_class_is_one(tmp_path):
+    (tmp_path / 'a.csv').write_text('path,label\na.png,1.5\nb.png,2.5')
+    assert FewShotDataset(str(tmp_path), ann_file='a.csv', classes=['1.5', '2.5']).metainfo['classes'] == ['1.5', '2.5']
+
+
+@pytest.mark.parametrize('kind', [FewShotDataset, LongTailedDataset])
+def test_folders_whose_names_are_no_text_are_no_classes(tmp_path, kind):
+    odd = tmp_path / 'train' / os.fsdecode(b'caf\xe9')
+    save_image(tmp_path / 'train/tea/0.png')
+    save_image(odd / '0.png')
+    with pytest.raises(ValueError, match=r'train: the name of the folder .caf\\udce9. is not UTF-8, .*rename it'):
+        kind(str(tmp_path))
+    (tmp_path / 'split.json').write_text(json.dumps({'train': [['a.png', 0, 'caf\udce9']]}))
+    with pytest.raises(ValueError, match=r'split\.json: the class name .*udce9. is not UTF-8 text'):
+        kind(str(tmp_path), ann_file='split.json')
 
 
 def test_one_split_file_is_found(tmp_path):

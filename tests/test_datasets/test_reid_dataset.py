@@ -93,6 +93,17 @@ def test_msmt17_trains_on_train_and_val_and_reads_the_camera_of_the_name(tmp_pat
         ReIDDataset(str(tmp_path / 'MSMT17'), 'msmt17', split='test')
 
 
+def test_a_view_that_is_empty_is_no_viewpoint(tmp_path):
+    (tmp_path / 'a.csv').write_text('path,id,camera,view,split\na.png,1,1,2,train\nb.png,1,2,,train\n')
+    with pytest.raises(
+        ValueError, match=r"a\.csv:3: field 'view' is empty; fill it in all rows, or leave the column out"
+    ):
+        ReIDDataset(str(tmp_path), ann_file='a.csv')
+    (tmp_path / 'a.csv').write_text('path,id,camera\na.png,1,1\n')
+    with pytest.raises(ValueError, match=r"a\.csv:1: no column 'split'; .*without a column split, .*'\{split\}\.csv'"):
+        ReIDDataset(str(tmp_path), ann_file='a.csv')
+
+
 def test_veri_viewpoints(tmp_path):
     make_reid_tree('veri', tmp_path)
     folder = tmp_path / 'VeRi'

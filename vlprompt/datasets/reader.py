@@ -68,7 +68,7 @@ class Reader(ABC):
             raise ValueError(f'split must be one of {", ".join(self.SPLITS)}; got {split!r}')
         if split not in self.splits:
             found = f'only {", ".join(self.splits)}' if self.splits else 'nor any other'
-            advice = ' '.join([*self.unread(split), self.hint]).strip()
+            advice = ' '.join([*self.unread(split), self.hint_about_splits()]).strip()
             raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {advice}'.strip())
         items = self.select(self.load(split), split)
         self.check(items, split)
@@ -77,6 +77,10 @@ class Reader(ABC):
     def source_of(self, split: str) -> str:
         """The file or folder of a split, for messages."""
         return str(self.source)
+
+    def hint_about_splits(self) -> str:
+        """How to get a split that is missing; ends the message about it."""
+        return self.hint
 
     def place_of(self, split: str) -> Path | None:
         """The folder or file that a split alone is read from, if it has one."""

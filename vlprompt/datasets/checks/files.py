@@ -70,9 +70,10 @@ def check_shared(
     """
     queries = isinstance(first, IdentityPart) and (first.name, second.name) == ('query', 'gallery')
     end = OWN_FILES[own_files] if queries else ''
+    advice = getattr(first, 'unsplit', '') if first.source == second.source else ''
     paths = shared_paths(first, second)
     if paths:
-        yield _shared(first, second, 'the same path', [second.shown(path) for path in paths], end)
+        yield _shared(first, second, 'the same path', [second.shown(path) for path in paths], end, advice)
     if numbers is None:
         return
     origin = dict(zip(reversed(numbers[0]), reversed(first.paths), strict=True))
@@ -86,11 +87,11 @@ def check_shared(
         yield _shared(first, second, 'the same bytes', copies, end)
 
 
-def _shared(first: Part, second: Part, how: str, names: list[str], end: str) -> Finding:
+def _shared(first: Part, second: Part, how: str, names: list[str], end: str, advice: str = '') -> Finding:
     shown = enumerate_names(names, SHOWN)
     number, many = counted(len(names), 'image'), 'is' if len(names) == 1 else 'are'
     text = f'{number} of {second.name} {many} in {first.name} too ({how}): {shown}{end}'
-    return Finding(Level.PROBLEM, text if end else f'leak: {text}')
+    return Finding(Level.PROBLEM, text if end else f'leak: {text}{advice and f". {advice}"}')
 
 
 # ------------------------------------------------------------------------------------------------------ every image

@@ -55,11 +55,13 @@ class ClassPart(Part):
         labels: (N,) 0 .. K - 1.
         classes: K names.
         shots: images per class that are drawn for training; None: all.
+        unsplit: what to do if another split is read from the same source, which does not tell splits apart.
     """
 
     labels: Sequence[int]
     classes: Sequence[str]
     shots: int | None = None
+    unsplit: str = ''
 
     @cached_property
     def images(self) -> list[int]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, IdentityPart, MaskPart, Part
 from vlprompt.datasets.classification.readers.base import SplitReader
+from vlprompt.datasets.classification.readers.text_list import ListReader
 from vlprompt.datasets.dense.coco_json import category_names
 from vlprompt.datasets.dense.mask_size import require_one_channel
 from vlprompt.datasets.images import load_image
@@ -99,7 +100,8 @@ def _parts_of_base(dataset: Any, name: str) -> list[Part]:
         pairs = [(info['img_path'], info['gt_label']) for info in infos]
         paths, labels = map(list, zip(*pairs, strict=True))
         shots = getattr(dataset, 'shots', None)
-        return [ClassPart(**common, paths=paths, labels=labels, classes=classes, shots=shots)]
+        unsplit = reader.hint_about_splits() if isinstance(reader, ListReader) and reader.is_one_split() else ''
+        return [ClassPart(**common, paths=paths, labels=labels, classes=classes, shots=shots, unsplit=unsplit)]
     if 'instances' in first:
         _require_labels_in_order(dataset, classes)
         return [_box_part(infos, common, classes)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from vlprompt.files import read_json
+from vlprompt.files import is_text, read_json
 from vlprompt.messages import enumerate_names
 
 BROKEN = ('error', 'skip')
@@ -181,6 +181,10 @@ class _Checker:
             sound = isinstance(entry, Mapping) and isinstance(entry.get('id'), int)
             if not sound or not isinstance(entry.get('name'), str) or not entry['name']:
                 raise CocoError(f'{self.path}: category at position {position} has no id (a whole number) or no name')
+            if not is_text(entry['name']):
+                raise CocoError(
+                    f'{self.path}: the name of category {entry["id"]}, {entry["name"]!r}, is not UTF-8 text'
+                )
         for key in ('id', 'name'):
             twice = [value for value, count in Counter(entry[key] for entry in entries).items() if count > 1]
             if twice:

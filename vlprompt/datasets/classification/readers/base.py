@@ -11,6 +11,7 @@ from pathlib import Path
 from vlprompt.datasets.classification.items import SPLITS, Item, check_split
 from vlprompt.datasets.images import count_suffixes, direct_images, list_images
 from vlprompt.datasets.reader import Reader
+from vlprompt.files import is_text
 
 
 class SplitReader(Reader):
@@ -24,8 +25,16 @@ class SplitReader(Reader):
 
     @cached_property
     def classes(self) -> list[str]:
-        """The C class names in label order."""
-        return self.load_classes()
+        """The C class names in label order.
+
+        Raises:
+            ValueError: a name that is no text, since it holds bytes that are not UTF-8.
+        """
+        names = self.load_classes()
+        for name in names:
+            if not is_text(name):
+                raise ValueError(f'{self.source}: the class name {name!r} is not UTF-8 text; rename the class')
+        return names
 
     def check(self, items: Sequence[Item], split: str) -> None:
         check_split(items, self.classes, split, self.source_of(split))
@@ -63,9 +72,14 @@ def class_folders(folder: Path) -> list[str]:
     """Sorted names of the folders of the classes of a split, without hidden ones.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or its name is not UTF-8, so that it is no class name.
     """
     names = sub_folders(folder)
+    for name in names:
+        if not is_text(name):
+            raise ValueError(
+                f'{folder}: the name of the folder {name!r} is not UTF-8, so it is no class name; rename it'
+            )
     if not names:
         loose = direct_images(folder)
         instead = f', but {len(loose)} images directly in it' if loose else ''

@@ -9,8 +9,14 @@ from typing import NamedTuple
 from vlprompt.datasets.classification.items import SPLITS, Item
 from vlprompt.datasets.classification.readers.base import SplitReader, index_of
 from vlprompt.datasets.images import IMAGE_SUFFIXES
-from vlprompt.files import read_lines, read_table, split_fields, whole_number
+from vlprompt.files import WHOLE_NUMBERS, is_odd_number, read_lines, read_table, split_fields, whole_number
 from vlprompt.messages import enumerate_names
+
+ONE_LIST = (
+    '{list} has no column split, so each dataset that reads it takes all of its images: add the column, with train, '
+    "val or test in each row, or give every split a list of its own, ann_file='{{split}}{suffix}'"
+)
+"""Why a list is no training and test set at once, and what to do."""
 
 
 class Row(NamedTuple):
@@ -43,7 +49,10 @@ class ListReader(SplitReader):
     def __init__(
         self, source: Path, image_root: Path, classes: list[str] | None = None, only_split: str = 'train'
     ) -> None:
-        hint = 'It is a list with the columns path, label and optionally split.'
+        hint = (
+            'It is a list with the columns path, label and split (train, val or test), or one of several, named by '
+            f"ann_file='{{split}}{source.suffix}', without the last."
+        )
         super().__init__(source, image_root, hint)
         self.given = classes
         self.only_split = only_split
@@ -69,9 +78,10 @@ class ListReader(SplitReader):
         if self.given is not None:
             return self.given
         if 'train' not in self.splits:
+            alone = 'if its images are all of this split, ' if self.is_one_split() else ''
             raise ValueError(
-                f'{self.source}: without a training split the classes are unknown; give `classes`, a list or a text '
-                'file with one name per line'
+                f'{self.source}: without a training split the classes are unknown. {self.hint_about_splits()} Or, '
+                f'{alone}give `classes`, a list or a text file with one name per line'
             )
         rows = self._of_split('train')
         number = next((row for row in rows if row.label.isdecimal()), None)
@@ -110,6 +120,15 @@ class ListReader(SplitReader):
         file = self._file(split)
         return str(file) if file.exists() else f'{file} does not exist'
 
+    def hint_about_splits(self) -> str:
+        if not self.is_one_split():
+            return self.hint
+        return f'{ONE_LIST.format(list=self.source.name, suffix=self.source.suffix)}.'
+
+    def is_one_split(self) -> bool:
+        """Whether all images of a single list are of the split that it is read as, since it names none."""
+        return not self.per_split and all(row.split is None for row in self._rows(self.only_split))
+
     def place_of(self, split: str) -> Path | None:
         return self._file(split) if self.per_split else None
 
@@ -119,7 +138,15 @@ class ListReader(SplitReader):
     def _rows(self, split: str) -> list[Row]:
         file = self.require(self._file(split))
         if file not in self._cache:
-            self._cache[file] = _read_rows(file)
+            rows = _read_rows(file)
+            named = set(self.given or ())
+            for row in rows:
+                if is_odd_number(row.label) and row.label not in named:
+                    raise ValueError(
+                        f'{row.place}: label {row.label!r} is neither a class name nor a whole number from 0 on; '
+                        f'{WHOLE_NUMBERS}'
+                    )
+            self._cache[file] = rows
         return self._cache[file]
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from vlprompt.datasets.reid.readers.base import JUNK, SPLITS, ReIDItem, ReIDReader, is_junk
-from vlprompt.files import read_table, whole_number
+from vlprompt.files import WHOLE_NUMBERS, is_odd_number, read_table, whole_number
 
 NUMBERED = ('id', 'camera', 'view')
-
-SIGNED_OR_FRACTION = re.compile(r'[+-]\d+|[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?|nan', re.IGNORECASE)
-"""Numbers that are no identity, camera or viewpoint, such as those of a spreadsheet with empty cells: 3.0, nan."""
 
 
 class _Row(NamedTuple):
@@ -80,10 +76,13 @@ class TableReader(ReIDReader):
     def _read(self, file: Path, split: str) -> list[_Row]:
         required = (*self.REQUIRED, 'split') if split == 'all' else self.REQUIRED
         rows = []
-        for place, fields in read_table(file, required, ('view',)):
+        otherwise = f"; without a column split, give a file per split: ann_file='{{split}}{file.suffix}'"
+        for place, fields in read_table(file, required, ('view',), otherwise if split == 'all' else ''):
             role = fields['split'] if split == 'all' else split
             if role not in SPLITS:
                 raise ValueError(f"{place}: split {role!r} is not 'train', 'query' or 'gallery'")
+            if fields.get('view') == '':
+                raise ValueError(f"{place}: field 'view' is empty; fill it in all rows, or leave the column out")
             row = _Row(role, fields['path'], fields['id'], fields['camera'], fields.get('view') or '0')
             self._check_numbers(row, place)
             rows.append(row)
@@ -94,8 +93,10 @@ class TableReader(ReIDReader):
         for field in NUMBERED:
             value = getattr(row, field)
             whole_number(value, f'{place}: {field}')
-            if SIGNED_OR_FRACTION.fullmatch(value) and not (field == 'id' and row.is_junk):
-                raise ValueError(f'{place}: {field} {value!r} is neither a name nor a whole number from 0 on')
+            if is_odd_number(value) and not (field == 'id' and row.is_junk):
+                raise ValueError(
+                    f'{place}: {field} {value!r} is neither a name nor a whole number from 0 on; {WHOLE_NUMBERS}'
+                )
 
     @cached_property
     def _numbers(self) -> dict[str, dict[str, int]]:
