@@ -23,8 +23,8 @@ from vlprompt.clip.download import open_clip_file
 from vlprompt.clip.model import CLIP, ClipSource
 from vlprompt.clip.weights import (
     WeightOptions,
-    read_options,
     read_state_dict,
+    read_weights,
     resize_image_positions,
     state_sha256,
     to_internal_names,
@@ -123,7 +123,8 @@ def _read(
     named_quick = isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX)
     path = Path(weights)
     if path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
-        state, options = to_internal_names(read_state_dict(path)), read_options(path)
+        tensors, options = read_weights(path)
+        state = to_internal_names(tensors)
         if named_quick and options.quick_gelu is False:
             raise ValueError(f'arch {arch!r} has QuickGELU, but {options.source} says GELU: drop {QUICK_GELU_SUFFIX!r}')
         return state, f'file:{path.name}', replace(options, quick_gelu=True) if named_quick else options

@@ -102,14 +102,6 @@ def read_stream(file: BinaryIO, size: int, source: str) -> Any:
         raise CheckpointError(f'{source} cannot be read: it is damaged ({type(error).__name__})') from error
 
 
-def is_script(path: str | os.PathLike) -> bool:
-    """Whether a file is a TorchScript archive, as OpenAI publishes CLIP."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith('/constants.pkl') for name in archive.namelist())
-
-
 class _Damaged(ValueError):
     """Why a file cannot be read."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.position import Interpolation, resize_position_embedding
-from vlprompt.clip.tensor_files import find_state, is_script, read_tensors, require_finite
+from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors, require_finite
 from vlprompt.files import read_json
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
@@ -38,12 +38,18 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: no such file.
         CheckpointError: it is damaged, contains no state dict, or holds NaN or infinity.
     """
+    return _read_file(path)[0]
+
+
+def _read_file(path: str | Path) -> tuple[dict[str, Tensor], bool]:
+    """The tensors of a weight file, and whether it is a TorchScript archive."""
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f'no weight file at {path}')
-    state = find_state(read_tensors(path), path)
+    content = read_tensors(path)
+    state = find_state(content, path)
     require_finite(state, (name for name in state if name.rpartition('.')[2] != 'attn_mask'), str(path))
-    return state
+    return state, isinstance(content, ScriptTensors)
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,20 @@ class WeightOptions:
     transformer_heads: int | None = None
 
 
-def read_options(path: str | Path) -> WeightOptions:
-    """The options of a weight file: from ``open_clip_config.json`` beside it, or by its kind.
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightOptions]:
+    """The tensors of a weight file and its options: from ``open_clip_config.json`` beside it, or by its kind.
 
     Only OpenAI's TorchScript archives are known by their kind: they were trained with QuickGELU.
 
     Raises:
+        FileNotFoundError, CheckpointError: as for :func:`read_state_dict`.
         ValueError: the JSON file is not one of open_clip.
     """
+    state, script = _read_file(path)
+    return state, _read_options(path, script)
+
+
+def _read_options(path: str | Path, script: bool) -> WeightOptions:
     path = Path(path).expanduser()
     file = path.with_name(OPTIONS_FILE)
     if file.is_file():
@@ -84,7 +96,7 @@ def read_options(path: str | Path) -> WeightOptions:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
-    return WeightOptions(str(path), quick_gelu=True if is_script(path) else None)
+    return WeightOptions(str(path), quick_gelu=True if script else None)
 
 
 def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
