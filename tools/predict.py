@@ -18,22 +18,21 @@ Images are files, or folders that are searched at any depth. Prints a line per i
 * a picture of every image, with its 100 best objects, unless --no-pictures is given;
 * masks/*.png, for segmentation: the class index of every pixel.
 
-Images that cannot be read or predicted are left out and listed at the end, with exit status 1. Images are turned
+Images that cannot be read or predicted are left out and listed at the end, with exit status 1; files of folders that
+are no images by their suffix are counted. Images are turned
 upright by their EXIF orientation, unless --cfg-options load_image.exif_orientation=False is given.
 For re-identification use tools/analysis_tools/extract_features.py and show_rank_list.py.
 """
 
 import argparse
 import json
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive, share
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,24 +40,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_model_options(parser)
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
-    parser.add_argument('--top-k', type=positive, default=5, help='classes listed of each image, by classifiers')
-    parser.add_argument('--score', type=float, default=0.3, help='objects below it are left out, by detectors')
+    parser.add_argument('--top-k', type=positive, help='classes listed of each image, by classifiers (default: 5)')
+    parser.add_argument(
+        '--score', type=share, help="objects below it are left out, by detectors (default: 0.3, or the model's own)"
+    )
     parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, or one text file; see above')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
     parser.add_argument('--batch-size', type=positive, default=1, help='images per batch, which must be of one size')
-    parser.add_argument('--workers', type=int, default=0, help='processes that load images')
+    parser.add_argument('--workers', type=natural, default=0, help='processes that load images')
     return parser.parse_intermixed_args(argv)
 
 
 before_imports(parse_args, __name__)
 
 import numpy as np
+from mmengine.config import Config
 from mmengine.structures import BaseDataElement as DataSample
 from PIL import Image
 from torch import nn
 
-from vlprompt.apis import find_images, load_files, model_from, predict_sound, runs
-from vlprompt.apis.inference import pipeline_of
+from vlprompt.apis import load_files, model_from, predict_sound, runs
+from vlprompt.apis.inference import LeftOut, pipeline_of
 from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import applies_exif
@@ -80,33 +82,37 @@ from vlprompt.visualization import (
 )
 from vlprompt.visualization.figures import shorten
 
+DEFAULT_TOP_K, DEFAULT_SCORE = 5, 0.3
+
 MAX_DRAWN = 100
 """Largest number of objects in a picture."""
-
-
-def files_of(images: list[Path]) -> Iterator[Path]:
-    """The files, and those in the folders.
-
-    Raises:
-        FileNotFoundError: neither.
-    """
-    for path in images:
-        if path.is_dir():
-            yield from find_images(path)
-        elif path.exists():
-            yield path  # what is no regular file is left out later, as in folders
-        else:
-            raise FileNotFoundError(f'no image or folder at {path}')
 
 
 def build_model(args: argparse.Namespace) -> nn.Module:
     """The model, for ``--class-names`` if its classes are text alone."""
     cfg = runs.read_config(args)
+    args.score = lower_threshold(cfg, args.score)
     any_names = getattr(MODELS.get((cfg.get('model') or {}).get('type')), 'open_vocabulary', False)
     model = model_from(args, cfg, class_names=args.class_names if any_names else None)
     if args.dataset is not None and args.checkpoint != 'none' and args.class_names is None:
         check_dataset_option(args, model)
     return model
+
+
+def lower_threshold(cfg: Config, score: float | None) -> float | None:
+    """Let a detector find objects with at least this score, and return the score of those that count.
+
+    Objects below the ``score_thr`` of its ``test_cfg`` would be dropped before.  None: 0.3, or that if it is higher.
+    """
+    settings = (cfg.get('model') or {}).get('test_cfg') or {}
+    own = [part for part in (settings, *settings.values()) if isinstance(part, dict) and 'score_thr' in part]
+    if score is None:
+        return max([DEFAULT_SCORE, *(part['score_thr'] for part in own)]) if own else None
+    for part in own:
+        if part['score_thr'] > score:
+            print(f"--score {score:g}: the model's own threshold is lowered to it (score_thr={part['score_thr']:g})")
+            part['score_thr'] = score
+    return score
 
 
 def check_dataset_option(args: argparse.Namespace, model: nn.Module) -> None:
@@ -276,32 +282,44 @@ def run_lengths(mask: np.ndarray) -> dict[str, Any]:
     return dict(size=list(map(int, code['size'])), counts=code['counts'].decode())
 
 
-REPORTS = {'pred_score': ClassReport, 'pred_sem_seg': SegmentationReport, 'pred_instances': ObjectReport}
-"""The task of a model, by the field of its predictions."""
+REPORTS = {'BaseSegmentor': SegmentationReport, 'BaseDetector': ObjectReport}
+"""The task of a model, by its base class in mmseg or mmdet; others are classifiers."""
+
+
+def report_of(model: nn.Module, args: argparse.Namespace) -> type[Report]:
+    """The report for the task of a model.
+
+    Raises:
+        ConfigError: an option of another task.
+    """
+    bases = {base.__name__ for base in type(model).__mro__}
+    kind = next((kind for name, kind in REPORTS.items() if name in bases), ClassReport)
+    for option, value, owner in (('--top-k', args.top_k, ClassReport), ('--score', args.score, ObjectReport)):
+        if value is not None and kind is not owner:
+            task = 'classifiers' if owner is ClassReport else 'detectors'
+            raise ConfigError(f'{option} is for {task} and has no effect on {type(model).__name__}: leave it out')
+    return kind
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    paths = list(files_of(args.images))
+    left_out = LeftOut()
+    paths = left_out.files_of(args.images)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f'--out {args.out} is a file, not a folder')
     args.class_names = names_of(args.class_names)
     model = build_model(args)
     if hasattr(model, 'describe'):
         raise ConfigError(f'{args.config}: for re-identification use tools/analysis_tools/extract_features.py')
-    classes = name_classes(model, args.class_names)
+    kind = report_of(model, args)
+    args.top_k, args.score = args.top_k or DEFAULT_TOP_K, DEFAULT_SCORE if args.score is None else args.score
+    report = kind(name_classes(model, args.class_names), model.dataset_meta, args)
     upright = applies_exif(pipeline_of(model))
     args.out.mkdir(parents=True, exist_ok=True)
-    report, records, odd = None, [], []
-
-    def left_out(path: str, error: Exception) -> None:
-        print(f'{path}: left out ({error})', flush=True)
-        odd.append(path)
-
+    records = []
     try:
         samples = predict_sound(model, load_files(model, paths), args.batch_size, args.workers, left_out)
         for number, sample in enumerate(samples):
-            report = report or next(REPORTS[key] for key in REPORTS if key in sample)(classes, model.dataset_meta, args)
             sample.set_metainfo(dict(number=number))
             record = report.record(sample)
             print(f'{sample.img_path}: {report.line(record)}', flush=True)
@@ -310,10 +328,9 @@ def main(argv: list[str] | None = None) -> None:
                 draw(report, sample, upright)
     finally:  # what ends the run loses nothing of the images before
         target = args.out / 'predictions.json'
-        target.write_text(json.dumps(dict(config=args.config, classes=classes, images=records), indent=1))
+        target.write_text(json.dumps(dict(config=args.config, classes=report.classes, images=records), indent=1))
         print(f'{len(records)} of {len(paths)} images: {target}')
-    if odd:
-        sys.exit(f'{len(odd)} of {len(paths)} images are left out: {", ".join(odd)}')
+    left_out.end()
 
 
 if __name__ == '__main__':

@@ -83,6 +83,50 @@ def test_classes(project, config, tmp_path, capsys):
     assert len(list(tmp_path.glob('*.png'))) == len(images)
 
 
+def test_files_that_are_no_images_are_counted(project, config, photographs, tmp_path, capsys):
+    folder = tmp_path / 'mixed'
+    folder.mkdir()
+    for name in ('a.heic', 'b.HEIC', 'c', 'notes.txt'):
+        (folder / name).write_text('x')
+    (folder / '0.png').write_bytes((photographs / '0.png').read_bytes())
+    assert len(run(config, 'none', folder, '--out', tmp_path / 'out', '--no-pictures')) == 1
+    told = f'{folder}: 2 files .heic and 1 file without suffix are left out, since they are no images'
+    assert told in capsys.readouterr().out.splitlines()
+
+
+def test_options_of_other_tasks_are_errors(config, photographs, tmp_path):
+    with pytest.raises(ConfigError, match='--score is for detectors and has no effect on TextClassifier'):
+        run(config, 'none', photographs, '--out', tmp_path, '--score', 0.1)
+    for model, message in (('BaseSegmentor', '--top-k is for classifiers'), ('BaseDetector', '--top-k')):
+        with pytest.raises(ConfigError, match=message):
+            predict.report_of(type('Model', (type(model, (), {}),), {})(), SimpleNamespace(top_k=3, score=None))
+    kind = predict.report_of(
+        type('Model', (type('BaseDetector', (), {}),), {})(), SimpleNamespace(top_k=None, score=0.1)
+    )
+    assert kind is predict.ObjectReport
+    for option in (('--score', 1.5), ('--score', 'nan'), ('--workers', -1), ('--batch-size', 0)):
+        with pytest.raises(SystemExit):
+            run(config, 'none', photographs, '--out', tmp_path, *option)
+
+
+def test_a_score_below_that_of_the_model_lowers_it(capsys):
+    def thresholds(score, **settings):
+        cfg = Config(dict(model=dict(test_cfg=settings)))
+        return predict.lower_threshold(cfg, score), cfg.model.test_cfg.to_dict()
+
+    rcnn = dict(score_thr=0.05, max_per_img=100)
+    assert thresholds(0.01, rpn=dict(nms_pre=9), rcnn=rcnn) == (
+        0.01,
+        dict(rpn=dict(nms_pre=9), rcnn=rcnn | dict(score_thr=0.01)),
+    )
+    assert "--score 0.01: the model's own threshold is lowered to it (score_thr=0.05)" in capsys.readouterr().out
+    assert thresholds(0.2, score_thr=0.05) == (0.2, dict(score_thr=0.05))
+    assert thresholds(None, score_thr=0.5) == (0.5, dict(score_thr=0.5))
+    assert thresholds(None, score_thr=0.05) == (0.3, dict(score_thr=0.05))
+    assert thresholds(None, mode='whole') == (None, dict(mode='whole')), 'a segmentor'
+    assert not capsys.readouterr().out
+
+
 def test_other_classes(project, tmp_path):
     image = project.root / 'data' / 'test' / 'cup' / '0.png'
     names = ['red_cup', 'tea pot', 'kettle', 'saucer']

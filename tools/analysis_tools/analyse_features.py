@@ -52,8 +52,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from vlprompt.apis import find_images, load_files, model_from, runs
+from vlprompt.apis import load_files, model_from, runs
 from vlprompt.apis.feature_table import FeatureTable, feature_table
+from vlprompt.apis.inference import LeftOut
 from vlprompt.datasets.generated import generate, pretraining_options
 from vlprompt.errors import ConfigError
 from vlprompt.evaluation import ShotAccuracy, shot_groups
@@ -93,7 +94,7 @@ def reference_images(source: str, count: int, model: nn.Module) -> Dataset:
     if source == 'generated':
         return GeneratedImages(count, model.cfg.test_dataloader.dataset.pipeline)
     try:
-        found = find_images(source)
+        found = LeftOut().files_of([Path(source)])
     except FileNotFoundError as error:
         raise FileNotFoundError(f'--reference: there is no image in {source}') from error
     return load_files(model, [found[index] for index in runs.evenly_spaced(len(found), count)])

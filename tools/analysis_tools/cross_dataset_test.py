@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call
+from vlprompt.apis.command_line import add_model_options, before_imports, call, natural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
     parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all datasets')
-    parser.add_argument('--workers', type=int, default=2, help='processes that load images')
+    parser.add_argument('--workers', type=natural, default=2, help='processes that load images')
     return parser.parse_args(argv)
 
 

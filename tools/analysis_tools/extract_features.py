@@ -6,14 +6,14 @@ python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b1
 The file holds ``features`` (N, D) float32, not normalised, and ``names``, the N paths below the folder;
 ``vlprompt.apis.RetrievalIndex.load`` reads it. Images go through the config's test pipeline. A model with side
 information needs their camera: give --camera, or use the mean of all cameras with
---cfg-options model.sie.at_test=mean. Images that cannot be read are left out and listed at the end, with exit status 1.
+--cfg-options model.sie.at_test=mean. Images that cannot be read are left out and listed at the end, with exit status 1;
+files that are no images by their suffix are counted.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call
+from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -21,28 +21,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_model_options(parser)
     parser.add_argument('folder', type=Path, help='images, at any depth')
     parser.add_argument('--out', required=True, metavar='FILE.npz')
-    parser.add_argument('--camera', type=int, default=0, help='camera of the images, counted from 1 (0: unknown)')
-    parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--workers', type=int, default=2, help='processes that load images')
+    parser.add_argument('--camera', type=natural, default=0, help='camera of the images, counted from 1 (0: unknown)')
+    parser.add_argument('--batch-size', type=positive, default=64)
+    parser.add_argument('--workers', type=natural, default=2, help='processes that load images')
     return parser.parse_args(argv)
 
 
 before_imports(parse_args, __name__)
 
 
-from vlprompt.apis import RetrievalIndex, describe_images, find_images, model_from, person_files, stack_descriptors
+from vlprompt.apis import RetrievalIndex, describe_images, model_from, person_files, stack_descriptors
+from vlprompt.apis.inference import LeftOut
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
-    paths = find_images(args.folder)
-    odd = []
-
-    def left_out(path: str, error: Exception) -> None:
-        print(f'{path}: left out ({error})', flush=True)
-        odd.append(path)
-
+    left_out = LeftOut()
+    paths = left_out.files_of([args.folder])
     images = person_files(model, paths, camid=args.camera - 1)
     samples = describe_images(model, images, args.batch_size, args.workers, left_out)
     if samples:
@@ -50,8 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         index = RetrievalIndex(stack_descriptors(samples).features, names)
         index.save(args.out)
         print(f'{args.out}: {len(index)} descriptors of length {index.features.shape[1]}')
-    if odd:
-        sys.exit(f'{len(odd)} of {len(paths)} images are left out: {", ".join(odd)}')
+    left_out.end()
 
 
 if __name__ == '__main__':

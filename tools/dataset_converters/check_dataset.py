@@ -30,7 +30,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-from vlprompt.apis.command_line import before_imports
+from vlprompt.apis.command_line import before_imports, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,7 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--ann-file', help='of your own data: *.json, *.csv or *.txt; without it a folder per class')
     parser.add_argument('--data-prefix', default='', help='folder that image paths are relative to')
     parser.add_argument('--classes', help='text file with one class name per line, for folders and lists')
-    parser.add_argument('--workers', type=int, default=4, help='threads that open images')
+    parser.add_argument('--workers', type=positive, default=4, help='threads that open images')
     return parser.parse_intermixed_args(argv)
 
 

@@ -62,6 +62,22 @@ def positive(value: str) -> int:
     return number
 
 
+def natural(value: str) -> int:
+    """Type of an option that is a number from 0 on, such as one of processes."""
+    number = int(value)
+    if number < 0:
+        raise ArgumentTypeError(f'must be 0 or more, got {value}')
+    return number
+
+
+def share(value: str) -> float:
+    """Type of an option that is a number from 0 to 1."""
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise ArgumentTypeError(f'must be from 0 to 1, got {value}')
+    return number
+
+
 def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
     """Options of every tool that reads a config: the config, its dataset, shots and overrides.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from vlprompt.datasets.images import find_images, naming_image
+from vlprompt.datasets.images import count_suffixes, find_images, list_images, naming_image
 from vlprompt.engine.features import image_loader
 from vlprompt.errors import CheckpointError, ConfigError
 
@@ -192,6 +193,45 @@ def predict_sound(
         left = [position for position in left[done:] if position not in odd]
     if failures and not predicted:
         raise failures[0]
+
+
+class LeftOut:
+    """What a tool leaves out of the images that it is given: told at once, and again at the end.
+
+    An object is the ``left_out`` of :func:`predict_sound`.
+    """
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.total = 0
+
+    def files_of(self, images: Sequence[Path]) -> list[Path]:
+        """The files, and those in the folders; tells how many files of the folders are no images by their suffix.
+
+        Raises:
+            FileNotFoundError: neither file nor folder, or a folder without images.
+        """
+        found: list[Path] = []
+        for path in images:
+            if path.is_dir():
+                found += find_images(path)
+                if others := list_images(path).others:
+                    print(f'{path}: {count_suffixes(others)} are left out, since they are no images', flush=True)
+            elif path.exists():
+                found.append(path)  # what is no regular file is left out later, as in folders
+            else:
+                raise FileNotFoundError(f'no image or folder at {path}')
+        self.total += len(found)
+        return found
+
+    def __call__(self, path: str, error: Exception) -> None:
+        print(f'{path}: left out ({error})', flush=True)
+        self.paths.append(path)
+
+    def end(self) -> None:
+        """End the tool with exit status 1 if an image was left out."""
+        if self.paths:
+            sys.exit(f'{len(self.paths)} of {self.total} images are left out: {", ".join(self.paths)}')
 
 
 def _odd_images(model: nn.Module, images: ImageFiles, positions: Sequence[int]) -> dict[int, Exception]:
