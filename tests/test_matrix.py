@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
-from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.models import HeadClassifier, TextClassifier
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier

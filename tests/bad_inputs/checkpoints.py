@@ -9,7 +9,8 @@ import torch
 
 from tests.bad_inputs.case import Case, add, run
 from tests.bad_inputs.few_shot import project, train
-from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.writing import write_checkpoint
 
 
 @cache

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from vlprompt.apis.command_line import call, user_message
 from vlprompt.apis.faults import explain_fault
-from vlprompt.engine.checkpoint import write_checkpoint
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import NonFiniteError, RunError, Stopped
 
 CASES = [
@@ -125,10 +125,10 @@ def test_a_file_that_cannot_grow_is_named(tmp_path, limit):
 @pytest.mark.skipif(sys.platform != 'linux', reason='/dev/full')
 def test_a_full_disk_is_named(tmp_path):
     (tmp_path / 'full').symlink_to('/dev/full')
-    from vlprompt.engine import checkpoint
+    from vlprompt.engine import writing
 
     with open('/dev/full', 'wb', buffering=0) as file:
-        stream = checkpoint._Stream(file)
+        stream = writing._Stream(file)
         with pytest.raises((OSError, RuntimeError)):
             torch.save(dict(a=torch.ones(1000)), stream)
     assert stream.error.errno == errno.ENOSPC

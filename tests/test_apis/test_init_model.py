@@ -5,7 +5,8 @@ import torch
 
 from tests.conftest import ROOT
 from vlprompt.apis import init_model
-from vlprompt.engine.checkpoint import describe_model, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import describe_model, trained_state
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
 CONFIG = ROOT / 'configs/plot/plot_rn50.py'

@@ -24,9 +24,10 @@ from vlprompt.apis.command_line import user_message
 from vlprompt.clip import build_clip
 from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors
 from vlprompt.compat.official import convert
-from vlprompt.engine.checkpoint import load_trained, read_checkpoint, write_checkpoint
+from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.features import FeatureStore
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
 
 

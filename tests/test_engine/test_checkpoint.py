@@ -11,8 +11,9 @@ from torch import nn
 from tests.conftest import MICRO
 from vlprompt.clip import CLIP
 from vlprompt.engine import load_trained, read_checkpoint
-from vlprompt.engine.checkpoint import describe_model, load_whole, to_plain_values, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import describe_model, load_whole, trained_state
 from vlprompt.engine.runner import PromptRunner
+from vlprompt.engine.writing import to_plain_values, write_checkpoint
 from vlprompt.errors import CheckpointError
 
 BASE = SimpleNamespace(name='RN50 openai', sha256='a' * 64)

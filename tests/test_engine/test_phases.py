@@ -16,10 +16,11 @@ from tests.interruption import Interrupted, claim_elsewhere
 from tests.tiny_project import TinyProject
 from vlprompt.apis import runs
 from vlprompt.engine import load_config, phases
-from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
 PHASES = """

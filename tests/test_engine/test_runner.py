@@ -12,9 +12,10 @@ from tests.tiny_project import CLASSES, CONFIGS
 from vlprompt.apis import init_model
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine import load_config, read_checkpoint
-from vlprompt.engine.checkpoint import RESUME_FILE, write_checkpoint
+from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.hooks.iteration_seed import seed_everything
 from vlprompt.engine.resume_state import resume_file
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
 

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from vlprompt.apis import init_model
 from vlprompt.compat.official import convert
 from vlprompt.compat.official.denseclip import denseclip_names
-from vlprompt.engine.checkpoint import write_checkpoint
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.models.losses.box_text import box_counts
 
 CONFIG = ROOT / 'configs/denseclip_det/retinanet_denseclip-r50_fpn_official_1x_coco.py'

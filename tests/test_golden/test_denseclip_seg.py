@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 from vlprompt.apis import init_model
 from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.compat.official import convert
-from vlprompt.engine.checkpoint import write_checkpoint
+from vlprompt.engine.writing import write_checkpoint
 
 CONFIG = ROOT / 'configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py'
 CASE, LOSS_CASE = 'denseclip/seg_rn50', 'denseclip/seg_rn50_loss'

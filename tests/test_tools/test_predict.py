@@ -18,7 +18,8 @@ from tools import predict
 from vlprompt.apis import find_images, init_model, predict_images
 from vlprompt.apis.command_line import call
 from vlprompt.engine import load_config
-from vlprompt.engine.checkpoint import describe_model, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import describe_model, trained_state
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import ConfigError
 from vlprompt.registry import MODELS
 

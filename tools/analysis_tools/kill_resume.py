@@ -60,8 +60,7 @@ import torch
 from mmengine.config import Config
 
 from vlprompt.apis import runs
-from vlprompt.engine import checkpoint as checkpoints
-from vlprompt.engine import phases, read_checkpoint, work_dir
+from vlprompt.engine import phases, read_checkpoint, work_dir, writing
 from vlprompt.engine import runner as runners
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.config_files import work_dir_of
@@ -114,7 +113,7 @@ class Moments:
 
     def install(self) -> None:
         """Let the functions of the package tell their moments, in this process."""
-        self._around(checkpoints._Stream, 'write', after='half-written')
+        self._around(writing._Stream, 'write', after='half-written')
         self._around(work_dir.os, 'replace', before='before-replace', after='after-replace')
         self._around(runners.PromptRunner, 'save_checkpoint', after='after-checkpoint')
         self._around(ResumeHook, 'after_train_iter', before=('SIGTERM', 'iteration'))

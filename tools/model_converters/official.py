@@ -39,7 +39,8 @@ def parse_args() -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 from vlprompt.compat.official import CONVERTERS, convert, describe
-from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
 PHASES = {'clip-reid': 'finetune', 'clip-reid-prompts': 'prompts'}

@@ -18,29 +18,21 @@ Everything needed to resume training is in a separate file, :data:`RESUME_FILE`.
 from __future__ import annotations
 
 import logging
-import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import mmengine
-import numpy as np
-import torch
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import Tensor, nn
 
 from vlprompt.clip.architectures import describe_image_tower
 from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.engine.data_arguments import arguments_of_model
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
-from vlprompt.version import __version__
 
 RESUME_FILE = 'resume.pth'
 """Name of the file in a work directory from which training resumes."""
@@ -49,7 +41,7 @@ LISTED = 20
 """Number of problems that a message about a checkpoint lists; the others are counted."""
 
 
-# ------------------------------------------------------------------------------------------------ reading and writing
+# ------------------------------------------------------------------------------------------------------------ reading
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -112,71 +104,6 @@ def _check_description(content: Mapping[str, Any], path: str) -> None:
         raise CheckpointError(f"{path}: a name in meta['vlprompt']['class_names'] is no text")
     if base is not None and not all(isinstance(base.get(key), str) for key in ('name', 'sha256')):
         raise CheckpointError(f"{path}: meta['vlprompt']['base'] must have name and sha256")
-
-
-def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
-    """Write atomically: a process killed half-way leaves the old file, or none, never a broken one.
-
-    Raises:
-        OSError: with the file's name, for example on a full disk, of which torch says nothing.
-    """
-    stream = None
-    with written_whole(path) as temporary:
-        try:
-            with open(temporary, 'wb') as file:
-                stream = _Stream(file)
-                torch.save(content, stream)
-                file.flush()
-                os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:
-            cause = (stream and stream.error) or error
-            if not isinstance(cause, OSError):
-                raise
-            raise OSError(cause.errno, cause.strerror, str(path)) from error
-
-
-class _Stream:
-    """A file that remembers the error of a write, since torch replaces it by one of its own."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.flush = file.flush
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-
-def to_plain_values(value: Any) -> Any:
-    """A copy made of tensors, numbers, strings and containers only, which ``weights_only`` loading accepts.
-
-    Arrays become tensors; objects without a plain form become their ``str``.
-    """
-    if isinstance(value, np.generic):  # before float and str, which some of them derive from
-        return value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, np.ndarray):
-        return (
-            torch.from_numpy(value.copy())
-            if value.dtype.kind in 'biuf'
-            else [to_plain_values(v) for v in value.tolist()]
-        )
-    if isinstance(value, Mapping):
-        return {to_plain_values(k): to_plain_values(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return (
-            type(value)(to_plain_values(v) for v in value)
-            if type(value) in (list, tuple)
-            else [to_plain_values(v) for v in value]
-        )
-    return str(value)
 
 
 # ----------------------------------------------------------------------------------------------------- compatibility
@@ -424,32 +351,3 @@ def _other_tower(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     """A sentence about an image tower of another architecture than the model's, or nothing."""
     theirs, ours = describe_image_tower(state), describe_image_tower(model.state_dict())
     return '' if None in (theirs, ours) or theirs == ours else f'it holds {theirs}, the config builds {ours}'
-
-
-def describe_run(runner: Runner, model: nn.Module, config: str, progress: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``meta`` entry of a checkpoint, made of plain values.
-
-    Args:
-        runner: of the training.
-        model: its model, without the wrapper for distributed training.
-        config: its config as Python code.
-        progress: epoch, iteration and whatever else the caller records.
-    """
-    about = describe_model(model)
-    dataset_meta = dict(getattr(runner.train_dataloader.dataset, 'metainfo', {}))
-    if about['class_names'] is not None:
-        dataset_meta.pop('classes', None)  # a thousand names are stored once
-    return to_plain_values(
-        dict(
-            progress,
-            cfg=config,
-            seed=runner.seed,
-            experiment_name=runner.experiment_name,
-            phase=runner.cfg.get('phase'),
-            time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
-            mmengine_version=mmengine.__version__,
-            vlprompt_version=__version__,
-            dataset_meta=dataset_meta,
-            vlprompt=about,
-        )
-    )

@@ -16,7 +16,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
+from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
 
 REPORT_EVERY = 10

@@ -12,9 +12,10 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint, to_plain_values
+from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, describe_changes, optimizer_types
 from vlprompt.engine.work_dir import written_whole
+from vlprompt.engine.writing import to_plain_values
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import enumerate_names
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from signal import Signals
 from typing import Any
 
+import mmengine
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
-from vlprompt.engine.checkpoint import RESUME_FILE, describe_run, trained_state, write_checkpoint
+from vlprompt.engine.checkpoint import RESUME_FILE, describe_model, trained_state
 from vlprompt.engine.finite import broken_tensors
 from vlprompt.engine.hooks.data import bare_model
 from vlprompt.engine.resume_state import pending_gradients, resume_state
+from vlprompt.engine.writing import to_plain_values, write_checkpoint
 from vlprompt.errors import NonFiniteError, Stopped
 from vlprompt.messages import enumerate_names
+from vlprompt.version import __version__
 
 
 def save_checkpoint(
@@ -132,3 +137,32 @@ def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str
         )
     runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
     return checkpoint
+
+
+def describe_run(runner: Runner, model: nn.Module, config: str, progress: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``meta`` entry of a checkpoint, made of plain values.
+
+    Args:
+        runner: of the training.
+        model: its model, without the wrapper for distributed training.
+        config: its config as Python code.
+        progress: epoch, iteration and whatever else the caller records.
+    """
+    about = describe_model(model)
+    dataset_meta = dict(getattr(runner.train_dataloader.dataset, 'metainfo', {}))
+    if about['class_names'] is not None:
+        dataset_meta.pop('classes', None)  # a thousand names are stored once
+    return to_plain_values(
+        dict(
+            progress,
+            cfg=config,
+            seed=runner.seed,
+            experiment_name=runner.experiment_name,
+            phase=runner.cfg.get('phase'),
+            time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+            mmengine_version=mmengine.__version__,
+            vlprompt_version=__version__,
+            dataset_meta=dataset_meta,
+            vlprompt=about,
+        )
+    )
