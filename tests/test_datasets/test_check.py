@@ -55,6 +55,27 @@ def test_every_problem_is_listed_by_name(tmp_path, tool, capsys):
         assert any(text in problem for problem in problems), text
 
 
+@pytest.mark.parametrize(
+    'options',
+    [
+        '--dataset coco_json --data-root . --classes names.txt',
+        '--dataset seg_folder --data-root . --ann-file a.json',
+        '--dataset ade20k --imbalance 10',
+        '--dataset market1501 --split-seed 0',
+        '--reid --data-root . --classes names.txt',
+        '--data-root . --split-seed 3',
+        '--dataset caltech101 --classes names.txt',
+        '--dataset caltech101 --ann-file a.json',
+        'zero-shot_micro-rn --reid',
+    ],
+)
+def test_options_without_effect_are_errors(options, tmp_path, tool, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r'^check_dataset\.py: ') as error:
+        tool.main(options.split())
+    assert options.split('--')[-1].split()[0].replace('-', '_') in str(error.value).replace('-', '_')
+
+
 def test_label_gaps_and_missing_files_are_problems(tmp_path):
     (tmp_path / 'split.json').write_text(json.dumps({'train': [['a.jpg', 0, 'a'], ['b.jpg', 2, 'b']]}))
     (problem,) = check_reader(build_classification_reader(tmp_path, ann_file='split.json')).problems

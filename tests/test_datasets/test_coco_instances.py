@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -239,3 +240,16 @@ def test_images_that_are_filtered_out_are_counted(folder):
     assert note.startswith(f"{folder}/train.json: images without an object, or smaller than filter_cfg={{'filter_empty")
     assert note.endswith('are left out: 2')
     assert dataset(folder).notes() == []
+
+
+def test_images_of_a_split_without_an_entry_are_counted(folder, tmp_path):
+    shutil.copytree(folder / 'images', tmp_path / 'images' / 'train')
+    (tmp_path / 'annotations').mkdir()
+    shutil.copy(folder / 'train.json', tmp_path / 'annotations')
+    assert CocoInstances(str(tmp_path), pipeline=[]).notes() == []
+    (tmp_path / 'images' / 'train' / 'new').mkdir()
+    for name in ('b.png', 'new/a.jpg', 'new/note.txt'):
+        (tmp_path / 'images' / 'train' / name).touch()
+    (note,) = CocoInstances(str(tmp_path), pipeline=[]).notes()
+    assert note.startswith(f'{tmp_path}/images/train: images without a usable entry in {tmp_path}/annotations/train.js')
+    assert note.endswith('are left out: 2, the first is b.png')

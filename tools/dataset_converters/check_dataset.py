@@ -40,10 +40,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--dataset', help="a supported dataset, such as 'caltech101'")
     parser.add_argument('--long-tailed', action='store_true', help='your own data is long-tailed')
     parser.add_argument('--imbalance', type=float, help='of a long-tailed dataset that is cut out of a balanced one')
-    parser.add_argument('--split-seed', type=int, default=0, help='of that draw')
+    parser.add_argument('--split-seed', type=int, help='of that draw (default: 0)')
     parser.add_argument('--reid', action='store_true', help='your own data is for re-identification')
     parser.add_argument('--ann-file', help='of your own data: *.json, *.csv or *.txt; without it a folder per class')
-    parser.add_argument('--data-prefix', default='', help='folder that image paths are relative to')
+    parser.add_argument('--data-prefix', help='folder that image paths are relative to')
     parser.add_argument('--classes', help='text file with one class name per line, for folders and lists')
     parser.add_argument('--workers', type=positive, default=4, help='threads that open images')
     return parser.parse_intermixed_args(argv)
@@ -92,12 +92,14 @@ def reports(args: argparse.Namespace) -> Iterator[Report]:
         ValueError: an unknown dataset, or arguments that contradict each other.
     """
     if args.config is not None:
+        refuse_others(args, 'the data of a config', 'config', 'dataset', 'data_root')
         options = dict(dataset=args.dataset, data_root=args.data_root)
         cfg = load_config(args.config, {key: value for key, value in options.items() if value is not None})
         yield from reports_of_config(cfg, args.config, args.workers)
         return
     for task, (scope, module) in DENSE.items():
         if args.dataset in config_names(CONFIGS / '_base_' / 'datasets' / task):
+            refuse_others(args, f'dataset {args.dataset!r}', 'dataset', 'data_root')
             importlib.import_module(module)
             options = {} if args.data_root is None else dict(data_root=args.data_root)
             cfg = compose(Config(dict(task=task, dataset=args.dataset, default_scope=scope)), options)
@@ -106,22 +108,33 @@ def reports(args: argparse.Namespace) -> Iterator[Report]:
     yield check_reader(reader_of(args), workers=args.workers)
 
 
+def refuse_others(args: argparse.Namespace, what: str, *used: str) -> None:
+    """Raise a ValueError for an option that was given and has no effect on some kind of data."""
+    for name, value in vars(args).items():
+        if value is not None and value is not False and name not in (*used, 'workers'):
+            option = '--' + name.replace('_', '-')
+            raise ValueError(f'{option} has no effect on {what}: leave it out')
+
+
 def reader_of(args: argparse.Namespace) -> Reader:
     """The reader of a dataset for classification or re-identification that the arguments name."""
     if args.dataset in LAYOUTS:
         args.reid |= args.dataset == 'csv'
         args.dataset, args.ann_file = None, args.ann_file or LAYOUTS[args.dataset]
     if args.reid or args.dataset in PRESETS['reid']:
-        return build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix)
+        refuse_others(args, 're-identification', 'reid', 'dataset', 'data_root', 'ann_file', 'data_prefix')
+        return build_reid_reader(args.data_root, args.dataset, args.ann_file, args.data_prefix or '')
+    if args.imbalance is None and args.split_seed is not None:
+        raise ValueError('--split-seed has no effect without --imbalance: leave it out')
     only_long_tailed = args.dataset in PRESETS['long_tailed'] and args.dataset not in PRESETS['few_shot']
     return build_classification_reader(
         args.data_root,
         args.dataset,
         args.ann_file,
-        args.data_prefix,
+        args.data_prefix or '',
         args.classes,
         imbalance=args.imbalance,
-        split_seed=args.split_seed,
+        split_seed=args.split_seed or 0,
         task='long_tailed' if args.long_tailed or only_long_tailed else 'few_shot',
     )
 

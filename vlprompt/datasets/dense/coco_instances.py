@@ -18,7 +18,7 @@ from pycocotools.coco import COCO as PlainCOCO
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco, shared_names
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.datasets.images import naming_image
+from vlprompt.datasets.images import list_images, naming_image
 from vlprompt.datasets.reader import first_existing, require_place
 from vlprompt.registry import DATASETS, METRICS
 
@@ -57,6 +57,7 @@ class CocoInstances(CocoDataset):
     Attributes:
         skipped: one line for every skipped entry.
         filtered_out: number of images that ``filter_cfg`` leaves out.
+        unlisted: images of the split's own folder, in the default ``data_prefix``, without an entry in the file.
 
     Raises:
         FileNotFoundError: no such annotation file.
@@ -84,6 +85,8 @@ class CocoInstances(CocoDataset):
         if not ann_file:
             ann_file = _annotation_file(data_root, split)
             require_place(Path(data_root, ann_file), split)
+        self.unlisted: list[str] = []
+        self._own_folder = not data_prefix
         if not data_prefix:
             data_prefix = dict(img=f'images/{split}')
             require_place(Path(data_root, data_prefix['img']), split)
@@ -114,6 +117,9 @@ class CocoInstances(CocoDataset):
             raise CocoError(f'{self.ann_file}: no image is left of {len(self.skipped)} entries; see above which')
         if not self.test_mode:
             self._warn_of_tiny_boxes(content['annotations'])
+        if self._own_folder:
+            entries = {image['file_name'] for image in content['images']}
+            self.unlisted = [name for name in list_images(self._source['image_folder']).images if name not in entries]
         self.COCOAPI = _api_of(content)
         try:
             return super().load_data_list()
@@ -137,13 +143,19 @@ class CocoInstances(CocoDataset):
             return super().prepare_data(idx)
 
     def notes(self) -> list[str]:
-        """Images that ``filter_cfg`` leaves out; broken entries were listed when the file was read."""
-        if not self.filtered_out:
-            return []
-        return [
-            f'{self.ann_file}: images without an object, or smaller than filter_cfg={self.filter_cfg} allows, are left '
-            f'out: {self.filtered_out}'
-        ]
+        """Images that are left out: by ``filter_cfg``, or without an entry; broken entries were listed on reading."""
+        lines = []
+        if self.filtered_out:
+            lines.append(
+                f'{self.ann_file}: images without an object, or smaller than filter_cfg={self.filter_cfg} allows, are '
+                f'left out: {self.filtered_out}'
+            )
+        if self.unlisted:
+            lines.append(
+                f'{self._source["image_folder"]}: images without a usable entry in {self.ann_file} are left out: '
+                f'{len(self.unlisted)}, the first is {self.unlisted[0]}'
+            )
+        return lines
 
     def _warn_of_tiny_boxes(self, annotations: list[dict]) -> None:
         tiny = [f'annotation {a["id"]}: its bbox is {a["bbox"]}' for a in annotations if min(a['bbox'][2:]) < 1]
