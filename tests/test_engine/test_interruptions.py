@@ -110,6 +110,16 @@ def test_a_validation_that_was_not_finished_comes_first(project, work_dir, whole
     assert finished_checkpoint(cfg) == work_dir / 'epoch_4.pth'
 
 
+def test_the_state_of_a_run_is_no_metric_in_its_log(project, work_dir, whole):
+    """mmengine logs entries of the message hub whose names begin like a loop."""
+    info = read_checkpoint(whole / RESUME_FILE)['message_hub']['runtime_info']
+    assert not [name for name in info if name.startswith(('train', 'val', 'test'))]
+    records = [json.loads(line) for log in whole.glob('*/vis_data/2*.json') for line in log.read_text().splitlines()]
+    validated = [set(record) - {'data_time', 'time', 'step'} for record in records if 'lr' not in record]
+    assert len(validated) == 4
+    assert all(name.startswith('accuracy/') for metrics in validated for name in metrics), validated
+
+
 def test_a_validation_that_was_finished_is_not_repeated(project, work_dir, whole):
     first = project.run(work_dir, **validating(project))
     first.register_hook(At('before_train_epoch', 2, power_off, unit='epoch'))
