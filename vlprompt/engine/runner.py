@@ -49,9 +49,10 @@ from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_co
 from vlprompt.engine.resume_state import restore_state, resume_file
 from vlprompt.engine.saving import save_checkpoint, save_state, stop_training
 from vlprompt.engine.start_from import hand_over
-from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
+from vlprompt.engine.stop import StopRequest, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
 from vlprompt.engine.work_dir import claim, release, remove_leftovers
+from vlprompt.engine.workers import guard_workers
 from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
 
@@ -294,8 +295,8 @@ class PromptRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a loader; its workers live on when a signal asks the training to end.  Without workers, options of
-        workers have no effect.
+        """Build a loader, with workers as :func:`~vlprompt.engine.workers.guard_workers` makes them.  Without workers,
+        options of workers have no effect.
         """
         if isinstance(dataloader, DataLoader):
             return dataloader
@@ -303,7 +304,7 @@ class PromptRunner(Runner):
         if not dataloader.get('num_workers'):
             for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
                 dataloader.pop(option, None)
-        return shield_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+        return guard_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
