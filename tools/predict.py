@@ -18,6 +18,8 @@ Images are files, or folders that are searched at any depth. Prints a line per i
 * a picture of every image, with its 100 best objects, unless --no-pictures is given;
 * masks/*.png, for segmentation: the class index of every pixel.
 
+Results of an earlier prediction in that folder are moved to its folder earlier/<time>.
+
 Images that cannot be read or predicted are left out and listed at the end, with exit status 1. Images are turned
 upright by their EXIF orientation, unless --cfg-options load_image.exif_orientation=False is given.
 For re-identification use tools/analysis_tools/extract_features.py and show_rank_list.py.
@@ -62,9 +64,10 @@ from vlprompt.apis.inference import pipeline_of
 from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import applies_exif
-from vlprompt.datasets.images import numbered_name
+from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.data_arguments import shipped_names
 from vlprompt.errors import ConfigError
+from vlprompt.files import EARLIER, set_aside
 from vlprompt.prompts import readable
 from vlprompt.registry import MODELS
 from vlprompt.visualization import (
@@ -80,19 +83,22 @@ from vlprompt.visualization import (
 )
 from vlprompt.visualization.figures import shorten
 
+PREDICTIONS = 'predictions.json'
 MAX_DRAWN = 100
 """Largest number of objects in a picture."""
 
 
-def files_of(images: list[Path]) -> Iterator[Path]:
-    """The files, and those in the folders.
+def files_of(images: list[Path], out: Path) -> Iterator[Path]:
+    """The files, and those in the folders, except for results in ``out`` if this is one of their own folders.
 
     Raises:
         FileNotFoundError: neither.
     """
     for path in images:
         if path.is_dir():
-            yield from find_images(path)
+            results, searched = out.resolve(), path.resolve()
+            own = results / EARLIER if results == searched else results if results.is_relative_to(searched) else None
+            yield from (file for file in find_images(path) if own is None or not file.resolve().is_relative_to(own))
         elif path.exists():
             yield path  # what is no regular file is left out later, as in folders
         else:
@@ -282,7 +288,7 @@ REPORTS = {'pred_score': ClassReport, 'pred_sem_seg': SegmentationReport, 'pred_
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    paths = list(files_of(args.images))
+    paths = list(files_of(args.images, args.out))
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f'--out {args.out} is a file, not a folder')
     args.class_names = names_of(args.class_names)
@@ -291,6 +297,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config}: for re-identification use tools/analysis_tools/extract_features.py')
     classes = name_classes(model, args.class_names)
     upright = applies_exif(pipeline_of(model))
+    set_aside(args.out, [PREDICTIONS], [numbered_pattern(), 'masks'], keep=args.images)
     args.out.mkdir(parents=True, exist_ok=True)
     report, records, odd = None, [], []
 
@@ -309,7 +316,7 @@ def main(argv: list[str] | None = None) -> None:
             if not args.no_pictures:
                 draw(report, sample, upright)
     finally:  # what ends the run loses nothing of the images before
-        target = args.out / 'predictions.json'
+        target = args.out / PREDICTIONS
         target.write_text(json.dumps(dict(config=args.config, classes=classes, images=records), indent=1))
         print(f'{len(records)} of {len(paths)} images: {target}')
     if odd:

@@ -30,7 +30,7 @@ from vlprompt.engine.phases import finished_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, optimizer_types, parse_config
 from vlprompt.engine.resume_state import load_gradients
 from vlprompt.engine.stop import StopRequest
-from vlprompt.engine.work_dir import LOCK_FILE
+from vlprompt.engine.work_dir import LOCK_FILE, METRICS_FILE
 from vlprompt.errors import CheckpointError, ConfigError, RunError, Stopped
 
 
@@ -131,6 +131,42 @@ def test_a_validation_that_was_finished_is_not_repeated(project, work_dir, whole
     second.train()
     assert seen == [3, 4]
     same(work_dir, whole)
+
+
+def files(folder):
+    """Names of the files that hold what was computed."""
+    return {path.name for path in folder.iterdir() if path.suffix in ('.pth', '.json', '') and path.is_file()} - {
+        LOCK_FILE
+    }
+
+
+def test_a_training_that_begins_anew_sets_aside_an_earlier_one(project, work_dir):
+    project.run(work_dir, train_cfg__max_epochs=2).train()
+    (work_dir / 'best_accuracy_top1_epoch_1.pth').touch()
+    (work_dir / METRICS_FILE).touch()
+    (work_dir / 'base.pth').touch()  # the user's own
+    before = files(work_dir)
+    project.run(work_dir, resume=True, train_cfg__max_epochs=3).train()  # goes on: nothing is moved
+    assert files(work_dir) == before - {'epoch_2.pth'} | {'epoch_3.pth'}
+    project.run(work_dir, train_cfg__max_epochs=1, load_from=str(work_dir / 'epoch_3.pth')).train()
+    assert files(work_dir) == {'epoch_1.pth', 'resume.pth', 'last_checkpoint', 'base.pth'}
+    (target,) = (work_dir / 'earlier').iterdir()
+    assert files(target) == before - {'epoch_2.pth', 'base.pth'} | {'epoch_3.pth'}
+    assert (target / 'last_checkpoint').read_text() == str(target / 'epoch_3.pth')
+    assert len(list(target.glob('2*_*'))) + len(list(work_dir.glob('2*_*'))) >= 2  # logs
+    other = work_dir.with_name('other')
+    other.mkdir()
+    (other / 'epoch_9.pth').touch()
+    project.run(other, resume=True, load_from=str(work_dir), train_cfg__max_epochs=2).train()  # goes on from elsewhere
+    assert files(other) == {'epoch_2.pth', 'resume.pth', 'last_checkpoint'}
+
+
+def test_a_run_that_cannot_begin_leaves_an_earlier_one_alone(project, work_dir):
+    work_dir.mkdir()
+    (work_dir / 'epoch_4.pth').touch()
+    with pytest.raises(CheckpointError):
+        project.run(work_dir, start_from=dict(keys=['prompt.*'], checkpoint=str(work_dir / 'epoch_4.pth'))).train()
+    assert files(work_dir) == {'epoch_4.pth'}
 
 
 @pytest.mark.parametrize('broken', ['epoch_', RESUME_FILE, 'last_checkpoint', 'best_'])

@@ -20,6 +20,7 @@ from vlprompt.engine.checkpoint import read_checkpoint, write_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.work_dir import METRICS_FILE
 from vlprompt.errors import CheckpointError, ConfigError
 
 PHASES = """
@@ -170,6 +171,31 @@ def test_nobody_else_trains_in_the_folder_from_the_first_phase_to_the_last(proje
     train_phases(configs(project, tmp_path, **options))
     assert refused == [[True] * 2] * 2 + [[True] * 3] * 2
     assert not any(claim_elsewhere(folder) for folder in folders)
+
+
+def test_phases_that_begin_anew_set_aside_their_earlier_runs(project, tmp_path):
+    """So that --resume does not take the second phase of an earlier run for that of this one."""
+    for name, file in (('first', 'epoch_2.pth'), ('second', 'epoch_3.pth'), ('second', 'resume.pth'), ('other', 'x')):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text('of an earlier run')
+    (tmp_path / 'second' / 'last_checkpoint').write_text(str(tmp_path / 'second' / 'epoch_3.pth'))
+    (tmp_path / 'second' / '20260101_000000').mkdir()
+    (tmp_path / METRICS_FILE).write_text('{}')
+    with pytest.raises(Interrupted):
+        train_phases(configs(project, tmp_path, custom_hooks=[dict(type='InterruptingHook', iteration=1)]))
+    (target,) = (tmp_path / 'earlier').iterdir()
+    moved = {str(path.relative_to(target)) for path in target.glob('*/*')} | {path.name for path in target.glob('*.*')}
+    assert moved == {
+        'first/epoch_2.pth',
+        'second/epoch_3.pth',
+        'second/resume.pth',
+        'second/last_checkpoint',
+        'second/20260101_000000',
+        METRICS_FILE,
+    }
+    assert (target / 'second/last_checkpoint').read_text() == str(target / 'second/epoch_3.pth')
+    assert list((tmp_path / 'second').iterdir()) == []
+    assert (tmp_path / 'other' / 'x').exists()
 
 
 def test_one_phase(project, tmp_path):

@@ -227,6 +227,8 @@ def _train_phases(configs: Mapping[str, Config], only: str | None) -> Runner:
             runner = RUNNERS.build(cfg)
             _try_phases(waiting, configs, runner)
             waiting = []
+            later = list(configs)[number:]
+            runner.later_phases = tuple(Path(configs[other].work_dir).name for other in later if not done_before[other])
         if done is None:
             runner.train()
             barrier()  # the checkpoint is written by one process and read by all

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, is_main_process
+from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -51,7 +51,7 @@ from vlprompt.engine.saving import save_checkpoint, save_state, stop_training
 from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.stop import StopRequest, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
-from vlprompt.engine.work_dir import claim, release, remove_leftovers
+from vlprompt.engine.work_dir import claim, release, remove_leftovers, set_run_aside
 from vlprompt.engine.workers import guard_workers
 from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
@@ -83,9 +83,10 @@ class PromptRunner(Runner):
       (:mod:`~vlprompt.engine.logs`);
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
-    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), saves its state when a signal asks it to
-      end (:mod:`~vlprompt.engine.stop`), and ends with an error when it has diverged
-      (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not finite are never saved;
+    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), sets aside what an earlier one has left
+      there, unless it goes on from that, saves its state when a signal asks it to end (:mod:`~vlprompt.engine.stop`),
+      and ends with an error when it has diverged (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not
+      finite are never saved;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
@@ -93,6 +94,9 @@ class PromptRunner(Runner):
 
     loaded_names: frozenset[str] = frozenset()
     """Names of the tensors that came from ``load_from`` and ``start_from``."""
+    later_phases: tuple[str, ...] = ()
+    """Folders of the phases, beside that of this run, that begin anew after it."""
+    _resumed_from: Path | None = None
     stop_request: StopRequest | None = None
     """Whether the training was asked to end; None outside of a training."""
 
@@ -352,9 +356,16 @@ class PromptRunner(Runner):
     # ------------------------------------------------------------------------------------------------- resuming
 
     def load_or_resume(self) -> None:
-        """Resume or load according to ``resume``, ``load_from`` and ``start_from`` of the config; at most once."""
-        if self._has_loaded:
-            return
+        """Resume or load according to ``resume``, ``load_from`` and ``start_from`` of the config; at most once.
+
+        Results of an earlier run in the work directory are then set aside, unless the training goes on from them.
+        """
+        if not self._has_loaded:
+            self._load_or_resume()
+        if self.stop_request is not None and self._resumed_from != Path(self.work_dir).resolve():
+            self._set_earlier_run_aside()
+
+    def _load_or_resume(self) -> None:
         if self._resume and (self._load_from is not None or Path(self.work_dir, RESUME_FILE).is_file()):
             self.resume(self._load_from or self.work_dir)
         else:
@@ -366,6 +377,16 @@ class PromptRunner(Runner):
             if self.cfg.get('start_from') is not None:
                 self.loaded_names |= frozenset(hand_over(self.bare_model, **self.cfg.start_from))
         self._has_loaded = True
+
+    def _set_earlier_run_aside(self) -> None:
+        barrier()  # all have loaded what they load, perhaps from there
+        if not is_main_process():
+            return
+        folder = Path(self.work_dir)
+        if self.cfg.get('phase') != folder.name:
+            set_run_aside(folder, keep=[self._log_dir])
+        else:
+            set_run_aside(folder.parent, [folder.name, *self.later_phases], [self._log_dir])
 
     def resume(
         self,
@@ -390,4 +411,5 @@ class PromptRunner(Runner):
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
         restore_state(self, checkpoint, filename, self._config_text, resume_optimizer, resume_param_scheduler)
+        self._resumed_from = Path(filename).resolve().parent
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')
