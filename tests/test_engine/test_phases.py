@@ -120,6 +120,37 @@ def test_missing_data_of_a_later_phase_stop_the_first(project, tmp_path):
     assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
 
 
+MISTAKES = {
+    'no step in an epoch': (
+        dict(train_dataloader__batch_size=50, train_dataloader__drop_last=True),
+        'lower train_data',
+    ),
+    'a sampler of other data': (
+        dict(train_dataloader__sampler=dict(_delete_=True, type='vlprompt.PKSampler')),
+        'PKSampler needs dataset=',
+    ),
+    'a pattern for nothing': (dict(start_from__keys=['promt.context']), "matches no tensor.*Did you mean 'prompt.cont"),
+    'another shape': (dict(model__prompt__n_ctx=5), 'in the checkpoint, the model needs'),
+    'a checkpoint that does not exist': (dict(load_from='lost.pth'), 'lost.pth does not exist'),
+    'a schedule': (dict(param_scheduler=[dict(type='MultiStepLR', gama=1)]), 'gama'),
+    'best of nothing': (dict(default_hooks__checkpoint__save_best='auto'), 'save_best=.*has no effect'),
+    'nothing trained': (dict(optim_wrapper__paramwise_cfg=dict(custom_keys={'lost.*': dict(lr_mult=2)})), 'lost'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_mistakes_in_a_later_phase_stop_the_first(project, tmp_path, mistake):
+    options, message = MISTAKES[mistake]
+    made = configs(project, tmp_path)
+    for key, value in options.items():
+        made['second'].merge_from_dict({key.replace('__', '.'): value})
+    with pytest.raises((ConfigError, CheckpointError, FileNotFoundError), match=message) as error:
+        train_phases(made)
+    if error.type is ConfigError:
+        assert str(error.value).startswith("phase 'second': ")
+    assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
+
+
 def test_unknown_keys_of_a_phase(project):
     with pytest.raises(ConfigError, match=r"phase 'first' of .*\n.*train_cfg.max_epoch'"):
         load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from vlprompt.engine.checkpoint import (
     load_whole,
     naming_checkpoint,
     read_checkpoint,
+    require_checkpoint,
 )
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import require_model
@@ -187,9 +187,7 @@ class PromptRunner(Runner):
         for handler in self.logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
-        source = self.cfg.get('load_from')
-        if source is not None and not Path(source).exists():
-            raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
+        require_checkpoint(self.cfg)
         check_data(self)
         return self.logger
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,16 @@ class CheckpointHook(_CheckpointHook):
     _saved_step: int | None = None
     _in_training = False
 
-    def before_train(self, runner: Runner) -> None:
-        if self.save_best and runner.val_loop is None:
+    def require_validation(self, cfg: Mapping[str, Any]) -> None:
+        """Raise if the best checkpoint is to be chosen in a run, of this config, without validation."""
+        if self.save_best and cfg.get('val_cfg') is None:
             raise ConfigError(
                 f'default_hooks.checkpoint.save_best={self.save_best} has no effect, since the run has no validation: '
                 'set val_dataloader, val_evaluator and val_cfg.type=ValLoop, or save_best=None'
             )
+
+    def before_train(self, runner: Runner) -> None:
+        self.require_validation(runner.cfg)
         super().before_train(runner)
         self._in_training = True
         hub = runner.message_hub
