@@ -141,7 +141,7 @@ def test_results_of_an_earlier_run_are_set_aside_and_named(tmp_path, caplog):
     moved = sorted(str(path.relative_to(target)) for path in target.rglob('*') if path.is_file())
     assert moved == ['a.json', 'b.png', 'log/1', 'part/c.png']
     assert {path.name for path in tmp_path.iterdir()} == {'own.png', 'part', 'notes.txt', 'earlier'}
-    assert f'{tmp_path} held results of an earlier run (a.json, b.png, part/c.png): moved to {target}' in caplog.text
+    assert f'{tmp_path}: 3 results of an earlier run, such as a.json, are moved to {target}' in caplog.text
 
 
 def test_nothing_that_was_set_aside_is_replaced(tmp_path):

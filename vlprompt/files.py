@@ -15,8 +15,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vlprompt.messages import enumerate_names
-
 _log = logging.getLogger(__name__)
 
 DIGITS = 18
@@ -209,14 +207,14 @@ def set_aside(
     found = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.resolve() not in kept]
     if not found:
         return None
-    shown = enumerate_names([str(path.relative_to(folder)) for path in found], 3)
+    number, example = len(found), found[0].relative_to(folder)
     newest = time.strftime('%Y%m%d_%H%M%S', time.localtime(max(path.lstat().st_mtime for path in found)))
-    names = (f'{newest}_{number}' if number else newest for number in count())
+    names = (f'{newest}_{turn}' if turn else newest for turn in count())
     target = next(folder / EARLIER / name for name in names if not (folder / EARLIER / name).exists())
     found += [path for pattern in logs for path in sorted(folder.glob(pattern)) if path.resolve() not in kept]
     for path in found:
         place = target / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         path.rename(place)
-    _log.warning('%s held results of an earlier run (%s): moved to %s', folder, shown, target)
+    _log.warning('%s: %d results of an earlier run, such as %s, are moved to %s', folder, number, example, target)
     return target

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -553,10 +554,38 @@ def test_the_scaled_rate_of_a_shipped_config(project, work_dir):
 
 def test_the_best_checkpoint_needs_a_validation_and_a_metric(project, work_dir):
     with pytest.raises(ConfigError, match=r'save_best.*has no effect, since the run has no validation'):
-        project.run(work_dir, default_hooks__checkpoint__save_best='accuracy/top1').train()
+        project.run(work_dir, default_hooks__checkpoint__save_best='accuracy/top1')
     options = validating(project) | dict(default_hooks__checkpoint__save_best='acc/top1')
     with pytest.raises(ConfigError, match=r"'acc/top1' is none of the metrics.*Did you mean 'accuracy/top1'"):
         project.run(work_dir, **options).train()
+
+
+def test_the_advice_about_the_best_checkpoint_can_be_followed(project, work_dir):
+    """Literally, with what the message says to type."""
+    best = dict(default_hooks__checkpoint__save_best='auto', train_cfg__max_epochs=1)
+    with pytest.raises(ConfigError, match='write val_dataloader and val_evaluator into the config and set '):
+        project.run(work_dir, **best)
+    options = {key: value for key, value in validating(project).items() if key != 'val_cfg'} | best
+    with pytest.raises(ConfigError, match=r'since the run has no validation: set --cfg-options') as error:
+        project.run(work_dir, **options)
+    typed, removed = re.findall(r'[\w.]+=[\w]+', str(error.value).partition('validation:')[2])
+    for given in (typed, removed):
+        key, value = given.split('=')
+        project.run(work_dir, **options | {key.replace('.', '__'): None if value == 'None' else value}).train()
+    assert (work_dir / 'epoch_1.pth').exists()
+    assert not list(work_dir.glob('best_*'))
+    assert list(work_dir.glob('earlier/*/best_*'))
+
+
+@pytest.mark.parametrize('metric', ['shot/few', 'reid/rank1', 'reid/mINP', 'accuracy/top1', 'mIoU', 'coco/bbox_mAP'])
+def test_more_is_better_of_every_metric_here(metric):
+    assert CheckpointHook(save_best=metric).rules == ['greater']
+
+
+def test_the_advice_about_other_metrics_can_be_followed():
+    with pytest.raises(ConfigError, match=r'--cfg-options default_hooks.checkpoint.rule=greater \(or less\)'):
+        CheckpointHook(save_best='my/size')
+    assert CheckpointHook(save_best='my/size', rule='less').rules == ['less']
 
 
 def test_options_of_workers_do_not_hinder_a_loader_without_workers(project, work_dir):

@@ -41,6 +41,7 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
+from vlprompt.engine.hooks.checkpoint import require_validation
 from vlprompt.engine.hooks.finite import explain_failure
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
@@ -108,6 +109,8 @@ class PromptRunner(Runner):
         if cfg.get('phases'):
             return PhasedRunner(cfg)
         cfg.work_dir = work_dir_of(cfg)
+        if cfg.get('train_cfg') is not None:
+            require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))

@@ -15,6 +15,7 @@ from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import require_checkpoint, tensor_shapes
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.data_checks import check_loaders
+from vlprompt.engine.hooks.checkpoint import require_validation
 from vlprompt.engine.start_from import chosen_tensors, hand_over
 from vlprompt.errors import ConfigError
 
@@ -52,6 +53,7 @@ def try_training(runner: Runner, cfg: Config, states: Mapping[str, Shapes]) -> S
 
 def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) -> Shapes:
     require_checkpoint(cfg)
+    require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
     trial = copy.copy(runner)  # whose methods build the parts
     trial.cfg, trial._hooks = cfg, []
     loaders = {}
@@ -79,7 +81,4 @@ def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) 
         trial._val_evaluator = cfg.val_evaluator
         trial.build_val_loop(trial._val_loop)
     trial.register_hooks(cfg.get('default_hooks'), cfg.get('custom_hooks'))
-    for hook in trial.hooks:
-        if hasattr(hook, 'require_validation'):
-            hook.require_validation(cfg)
     return tensor_shapes(trial.model)
