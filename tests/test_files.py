@@ -5,7 +5,16 @@ import socket
 
 import pytest
 
-from vlprompt.files import read_bytes, read_json, read_lines, read_table, read_text, split_fields, whole_number
+from vlprompt.files import (
+    read_bytes,
+    read_json,
+    read_lines,
+    read_table,
+    read_text,
+    set_aside,
+    split_fields,
+    whole_number,
+)
 
 
 @pytest.fixture
@@ -119,3 +128,26 @@ def test_whole_numbers():
     assert [whole_number(text, 'list:1') for text in ('', '-1', '3.0', '²', '1e5', 'cat')] == [None] * 6
     with pytest.raises(ValueError, match=r"^list:1: '1111.*\.\.\.' has 5000 digits; a number has at most 18$"):
         whole_number('1' * 5000, 'list:1')
+
+
+def test_results_of_an_earlier_run_are_set_aside_and_named(tmp_path, caplog):
+    for name in ('a.json', 'b.png', 'own.png', 'part/c.png', 'log/1', 'notes.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert set_aside(tmp_path, ['*.csv'], logs=['log']) is None
+    assert set_aside(tmp_path / 'new', ['*']) is None
+    target = set_aside(tmp_path, ['*.json', '*.png', 'part/*.png'], ['log'], keep=[tmp_path / 'own.png'])
+    assert target.parent == tmp_path / 'earlier'
+    moved = sorted(str(path.relative_to(target)) for path in target.rglob('*') if path.is_file())
+    assert moved == ['a.json', 'b.png', 'log/1', 'part/c.png']
+    assert {path.name for path in tmp_path.iterdir()} == {'own.png', 'part', 'notes.txt', 'earlier'}
+    assert f'{tmp_path}: 3 results of an earlier run, such as a.json, are moved to {target}' in caplog.text
+
+
+def test_nothing_that_was_set_aside_is_replaced(tmp_path):
+    targets = []
+    for text in '123':
+        (tmp_path / 'a').write_text(text)
+        os.utime(tmp_path / 'a', (0, 0))
+        targets.append(set_aside(tmp_path, ['a']))
+    assert [(target / 'a').read_text() for target in targets] == ['1', '2', '3']

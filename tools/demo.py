@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vlprompt.apis.command_line import call
 from vlprompt.compat.environment import check_environment
-from vlprompt.files import read_json
+from vlprompt.files import EARLIER, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = Path('data/scenes')  # where the configs look
@@ -120,7 +120,8 @@ class Demo:
             )
         print(f'\nWritten in {clock(seconds)} minutes, worth opening:')
         for path in sorted(self.out.rglob('*.png')):
-            print(f'  {path}')
+            if EARLIER not in path.parts:
+                print(f'  {path}')
         print('Raw output of every step: ' + str(self.out / 'logs'))
         if self.quick:
             print('\n--quick: one epoch on little data, so the accuracies mean nothing.')

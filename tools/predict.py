@@ -18,6 +18,8 @@ Images are files, or folders that are searched at any depth. Prints a line per i
 * a picture of every image, with its 100 best objects, unless --no-pictures is given;
 * masks/*.png, for segmentation: the class index of every pixel.
 
+Results of an earlier prediction in that folder are moved to its folder earlier/<time>.
+
 Images that cannot be read or predicted are left out and listed at the end, with exit status 1; files of folders that
 are no images by their suffix are counted. Images are turned
 upright by their EXIF orientation, unless --cfg-options load_image.exif_orientation=False is given.
@@ -64,9 +66,10 @@ from vlprompt.apis.inference import LeftOut, pipeline_of
 from vlprompt.clip.classnames import read_class_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import applies_exif
-from vlprompt.datasets.images import numbered_name
+from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.data_arguments import shipped_names
 from vlprompt.errors import ConfigError
+from vlprompt.files import set_aside
 from vlprompt.prompts import readable
 from vlprompt.registry import MODELS
 from vlprompt.visualization import (
@@ -82,6 +85,7 @@ from vlprompt.visualization import (
 )
 from vlprompt.visualization.figures import shorten
 
+PREDICTIONS = 'predictions.json'
 DEFAULT_TOP_K, DEFAULT_SCORE = 5, 0.3
 
 MAX_DRAWN = 100
@@ -304,7 +308,7 @@ def report_of(model: nn.Module, args: argparse.Namespace) -> type[Report]:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     left_out = LeftOut()
-    paths = left_out.files_of(args.images)
+    paths = left_out.files_of(args.images, results=args.out)
     if args.out.exists() and not args.out.is_dir():
         raise ConfigError(f'--out {args.out} is a file, not a folder')
     args.class_names = names_of(args.class_names)
@@ -315,6 +319,7 @@ def main(argv: list[str] | None = None) -> None:
     args.top_k, args.score = args.top_k or DEFAULT_TOP_K, DEFAULT_SCORE if args.score is None else args.score
     report = kind(name_classes(model, args.class_names), model.dataset_meta, args)
     upright = applies_exif(pipeline_of(model))
+    set_aside(args.out, [PREDICTIONS], [numbered_pattern(), 'masks'], keep=args.images)
     args.out.mkdir(parents=True, exist_ok=True)
     records = []
     try:
@@ -327,7 +332,7 @@ def main(argv: list[str] | None = None) -> None:
             if not args.no_pictures:
                 draw(report, sample, upright)
     finally:  # what ends the run loses nothing of the images before
-        target = args.out / 'predictions.json'
+        target = args.out / PREDICTIONS
         target.write_text(json.dumps(dict(config=args.config, classes=report.classes, images=records), indent=1))
         print(f'{len(records)} of {len(paths)} images: {target}')
     left_out.end()

@@ -1,15 +1,22 @@
-"""Reading files: only regular ones, text as UTF-8, and numbers in text; errors name the file and the line."""
+"""Reading files: only regular ones, text as UTF-8, and numbers in text; errors name the file and the line.  Folders of
+results that are used again.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import logging
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 DIGITS = 18
 """Largest number of digits of a whole number in text: what fits into 64 bits whatever the digits are."""
@@ -198,3 +205,42 @@ WHOLE_NUMBERS = (
 def shortened(text: str, length: int = 40) -> str:
     """The text, or its beginning with an ellipsis if it has more than ``length`` characters."""
     return text if len(text) <= length else f'{text[: length - 3]}...'
+
+
+# --------------------------------------------------------------------------------------------------- folders of results
+
+EARLIER = 'earlier'
+"""Folder, in one that is used again, of what was in it before."""
+
+
+def set_aside(
+    folder: str | Path, patterns: Iterable[str], logs: Iterable[str] = (), keep: Iterable[str | Path] = ()
+) -> Path | None:
+    """Move results of an earlier run of a tool to ``<folder>/earlier/<time of the newest of them>``, with a warning.
+
+    Those that the new run does not replace would otherwise be taken for its own.  Anything else in the folder stays.
+
+    Args:
+        folder: that a tool is about to write into; it need not exist.
+        patterns: shell-style names of what the tool writes, relative to the folder.
+        logs: the same for what is moved along with results, and left alone where there are none.
+        keep: files and folders that stay.
+
+    Returns:
+        The folder that they were moved to; None if there were none.
+    """
+    folder, kept = Path(folder), {Path(path).resolve() for path in keep}
+    found = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.resolve() not in kept]
+    if not found:
+        return None
+    number, example = len(found), found[0].relative_to(folder)
+    newest = time.strftime('%Y%m%d_%H%M%S', time.localtime(max(path.lstat().st_mtime for path in found)))
+    names = (f'{newest}_{turn}' if turn else newest for turn in count())
+    target = next(folder / EARLIER / name for name in names if not (folder / EARLIER / name).exists())
+    found += [path for pattern in logs for path in sorted(folder.glob(pattern)) if path.resolve() not in kept]
+    for path in found:
+        place = target / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    _log.warning('%s: %d results of an earlier run, such as %s, are moved to %s', folder, number, example, target)
+    return target

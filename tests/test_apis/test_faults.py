@@ -36,6 +36,13 @@ CASES = [
                      'are out of shared memory.'),
         '/dev/shm.*--shm-size',
     ),
+    (RuntimeError('unable to resize file </torch_1> to the right size: File too large (27)'), 'ulimit -f unlimited'),
+    (RuntimeError('unable to resize file </torch_1> to the right size: No space left on device (28)'), '/dev/shm'),
+    (
+        RuntimeError('unable to open shared memory object </torch_1_2_0> in read-write mode: Too many open files (24)'),
+        r'ulimit -n.*num_workers=0',
+    ),
+    (RuntimeError('received 0 items of ancdata'), 'ulimit -n'),
     (RuntimeError('The server socket has failed to listen. EADDRINUSE'), 'MASTER_PORT'),
 ]  # fmt: skip
 

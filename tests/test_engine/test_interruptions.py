@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from vlprompt.engine.phases import finished_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, optimizer_types, parse_config
 from vlprompt.engine.resume_state import load_gradients
 from vlprompt.engine.stop import StopRequest
-from vlprompt.engine.work_dir import LOCK_FILE
+from vlprompt.engine.work_dir import LOCK_FILE, METRICS_FILE
 from vlprompt.errors import CheckpointError, ConfigError, RunError, Stopped
 
 
@@ -110,6 +111,16 @@ def test_a_validation_that_was_not_finished_comes_first(project, work_dir, whole
     assert finished_checkpoint(cfg) == work_dir / 'epoch_4.pth'
 
 
+def test_the_state_of_a_run_is_no_metric_in_its_log(project, work_dir, whole):
+    """mmengine logs entries of the message hub whose names begin like a loop."""
+    info = read_checkpoint(whole / RESUME_FILE)['message_hub']['runtime_info']
+    assert not [name for name in info if name.startswith(('train', 'val', 'test'))]
+    records = [json.loads(line) for log in whole.glob('*/vis_data/2*.json') for line in log.read_text().splitlines()]
+    validated = [set(record) - {'data_time', 'time', 'step'} for record in records if 'lr' not in record]
+    assert len(validated) == 4
+    assert all(name.startswith('accuracy/') for metrics in validated for name in metrics), validated
+
+
 def test_a_validation_that_was_finished_is_not_repeated(project, work_dir, whole):
     first = project.run(work_dir, **validating(project))
     first.register_hook(At('before_train_epoch', 2, power_off, unit='epoch'))
@@ -121,6 +132,42 @@ def test_a_validation_that_was_finished_is_not_repeated(project, work_dir, whole
     second.train()
     assert seen == [3, 4]
     same(work_dir, whole)
+
+
+def files(folder):
+    """Names of the files that hold what was computed."""
+    return {path.name for path in folder.iterdir() if path.suffix in ('.pth', '.json', '') and path.is_file()} - {
+        LOCK_FILE
+    }
+
+
+def test_a_training_that_begins_anew_sets_aside_an_earlier_one(project, work_dir):
+    project.run(work_dir, train_cfg__max_epochs=2).train()
+    (work_dir / 'best_accuracy_top1_epoch_1.pth').touch()
+    (work_dir / METRICS_FILE).touch()
+    (work_dir / 'base.pth').touch()  # the user's own
+    before = files(work_dir)
+    project.run(work_dir, resume=True, train_cfg__max_epochs=3).train()  # goes on: nothing is moved
+    assert files(work_dir) == before - {'epoch_2.pth'} | {'epoch_3.pth'}
+    project.run(work_dir, train_cfg__max_epochs=1, load_from=str(work_dir / 'epoch_3.pth')).train()
+    assert files(work_dir) == {'epoch_1.pth', 'resume.pth', 'last_checkpoint', 'base.pth'}
+    (target,) = (work_dir / 'earlier').iterdir()
+    assert files(target) == before - {'epoch_2.pth', 'base.pth'} | {'epoch_3.pth'}
+    assert (target / 'last_checkpoint').read_text() == str(target / 'epoch_3.pth')
+    assert len(list(target.glob('2*_*'))) + len(list(work_dir.glob('2*_*'))) >= 2  # logs
+    other = work_dir.with_name('other')
+    other.mkdir()
+    (other / 'epoch_9.pth').touch()
+    project.run(other, resume=True, load_from=str(work_dir), train_cfg__max_epochs=2).train()  # goes on from elsewhere
+    assert files(other) == {'epoch_2.pth', 'resume.pth', 'last_checkpoint'}
+
+
+def test_a_run_that_cannot_begin_leaves_an_earlier_one_alone(project, work_dir):
+    work_dir.mkdir()
+    (work_dir / 'epoch_4.pth').touch()
+    with pytest.raises(CheckpointError):
+        project.run(work_dir, start_from=dict(keys=['prompt.*'], checkpoint=str(work_dir / 'epoch_4.pth'))).train()
+    assert files(work_dir) == {'epoch_4.pth'}
 
 
 @pytest.mark.parametrize('broken', ['epoch_', RESUME_FILE, 'last_checkpoint', 'best_'])
@@ -507,10 +554,38 @@ def test_the_scaled_rate_of_a_shipped_config(project, work_dir):
 
 def test_the_best_checkpoint_needs_a_validation_and_a_metric(project, work_dir):
     with pytest.raises(ConfigError, match=r'save_best.*has no effect, since the run has no validation'):
-        project.run(work_dir, default_hooks__checkpoint__save_best='accuracy/top1').train()
+        project.run(work_dir, default_hooks__checkpoint__save_best='accuracy/top1')
     options = validating(project) | dict(default_hooks__checkpoint__save_best='acc/top1')
     with pytest.raises(ConfigError, match=r"'acc/top1' is none of the metrics.*Did you mean 'accuracy/top1'"):
         project.run(work_dir, **options).train()
+
+
+def test_the_advice_about_the_best_checkpoint_can_be_followed(project, work_dir):
+    """Literally, with what the message says to type."""
+    best = dict(default_hooks__checkpoint__save_best='auto', train_cfg__max_epochs=1)
+    with pytest.raises(ConfigError, match='write val_dataloader and val_evaluator into the config and set '):
+        project.run(work_dir, **best)
+    options = {key: value for key, value in validating(project).items() if key != 'val_cfg'} | best
+    with pytest.raises(ConfigError, match=r'since the run has no validation: set --cfg-options') as error:
+        project.run(work_dir, **options)
+    typed, removed = re.findall(r'[\w.]+=[\w]+', str(error.value).partition('validation:')[2])
+    for given in (typed, removed):
+        key, value = given.split('=')
+        project.run(work_dir, **options | {key.replace('.', '__'): None if value == 'None' else value}).train()
+    assert (work_dir / 'epoch_1.pth').exists()
+    assert not list(work_dir.glob('best_*'))
+    assert list(work_dir.glob('earlier/*/best_*'))
+
+
+@pytest.mark.parametrize('metric', ['shot/few', 'reid/rank1', 'reid/mINP', 'accuracy/top1', 'mIoU', 'coco/bbox_mAP'])
+def test_more_is_better_of_every_metric_here(metric):
+    assert CheckpointHook(save_best=metric).rules == ['greater']
+
+
+def test_the_advice_about_other_metrics_can_be_followed():
+    with pytest.raises(ConfigError, match=r'--cfg-options default_hooks.checkpoint.rule=greater \(or less\)'):
+        CheckpointHook(save_best='my/size')
+    assert CheckpointHook(save_best='my/size', rule='less').rules == ['less']
 
 
 def test_options_of_workers_do_not_hinder_a_loader_without_workers(project, work_dir):

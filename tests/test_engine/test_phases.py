@@ -20,6 +20,7 @@ from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.start_from import hand_over
+from vlprompt.engine.work_dir import METRICS_FILE
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
@@ -120,6 +121,37 @@ def test_missing_data_of_a_later_phase_stop_the_first(project, tmp_path):
     assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
 
 
+MISTAKES = {
+    'no step in an epoch': (
+        dict(train_dataloader__batch_size=50, train_dataloader__drop_last=True),
+        'lower train_data',
+    ),
+    'a sampler of other data': (
+        dict(train_dataloader__sampler=dict(_delete_=True, type='vlprompt.PKSampler')),
+        'PKSampler needs dataset=',
+    ),
+    'a pattern for nothing': (dict(start_from__keys=['promt.context']), "matches no tensor.*Did you mean 'prompt.cont"),
+    'another shape': (dict(model__prompt__n_ctx=5), 'in the checkpoint, the model needs'),
+    'a checkpoint that does not exist': (dict(load_from='lost.pth'), 'lost.pth does not exist'),
+    'a schedule': (dict(param_scheduler=[dict(type='MultiStepLR', gama=1)]), 'gama'),
+    'best of nothing': (dict(default_hooks__checkpoint__save_best='auto'), 'save_best=.*has no effect'),
+    'nothing trained': (dict(optim_wrapper__paramwise_cfg=dict(custom_keys={'lost.*': dict(lr_mult=2)})), 'lost'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_mistakes_in_a_later_phase_stop_the_first(project, tmp_path, mistake):
+    options, message = MISTAKES[mistake]
+    made = configs(project, tmp_path)
+    for key, value in options.items():
+        made['second'].merge_from_dict({key.replace('__', '.'): value})
+    with pytest.raises((ConfigError, CheckpointError, FileNotFoundError), match=message) as error:
+        train_phases(made)
+    if error.type is ConfigError:
+        assert str(error.value).startswith("phase 'second': ")
+    assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
+
+
 def test_unknown_keys_of_a_phase(project):
     with pytest.raises(ConfigError, match=r"phase 'first' of .*\n.*train_cfg.max_epoch'"):
         load_config(project.root / 'phased.py', {'phases.first.train_cfg.max_epoch': 1})
@@ -171,6 +203,31 @@ def test_nobody_else_trains_in_the_folder_from_the_first_phase_to_the_last(proje
     train_phases(configs(project, tmp_path, **options))
     assert refused == [[True] * 2] * 2 + [[True] * 3] * 2
     assert not any(claim_elsewhere(folder) for folder in folders)
+
+
+def test_phases_that_begin_anew_set_aside_their_earlier_runs(project, tmp_path):
+    """So that --resume does not take the second phase of an earlier run for that of this one."""
+    for name, file in (('first', 'epoch_2.pth'), ('second', 'epoch_3.pth'), ('second', 'resume.pth'), ('other', 'x')):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text('of an earlier run')
+    (tmp_path / 'second' / 'last_checkpoint').write_text(str(tmp_path / 'second' / 'epoch_3.pth'))
+    (tmp_path / 'second' / '20260101_000000').mkdir()
+    (tmp_path / METRICS_FILE).write_text('{}')
+    with pytest.raises(Interrupted):
+        train_phases(configs(project, tmp_path, custom_hooks=[dict(type='InterruptingHook', iteration=1)]))
+    (target,) = (tmp_path / 'earlier').iterdir()
+    moved = {str(path.relative_to(target)) for path in target.glob('*/*')} | {path.name for path in target.glob('*.*')}
+    assert moved == {
+        'first/epoch_2.pth',
+        'second/epoch_3.pth',
+        'second/resume.pth',
+        'second/last_checkpoint',
+        'second/20260101_000000',
+        METRICS_FILE,
+    }
+    assert (target / 'second/last_checkpoint').read_text() == str(target / 'second/epoch_3.pth')
+    assert list((tmp_path / 'second').iterdir()) == []
+    assert (tmp_path / 'other' / 'x').exists()
 
 
 def test_one_phase(project, tmp_path):

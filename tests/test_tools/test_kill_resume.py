@@ -1,17 +1,21 @@
 """Real kills of a tiny training, resumed and compared bit for bit; and what the comparison finds."""
 
+import contextlib
 import json
 import math
 import os
 import runpy
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.conftest import ROOT
 from tests.tiny_project import TinyProject
+from vlprompt.errors import RunError
 
 TOOL = ROOT / 'tools' / 'analysis_tools' / 'kill_resume.py'
 MOMENTS = ('half-written', 'after-replace', 'validation', 'after-validation', 'SIGTERM', 'random')
@@ -27,16 +31,52 @@ def test_runs_that_are_killed_equal_the_uninterrupted_one(tmp_path):
     project = TinyProject.create(tmp_path / 'project')
     options = ['--cfg-options', 'train_cfg.max_epochs=2', 'train_dataloader.num_workers=1']
     command = [sys.executable, TOOL, project.config, '--work-dir', 'kills', '--kills', str(len(MOMENTS)), '--moments']
-    run = subprocess.run(
-        [*command, *MOMENTS, *options], cwd=tmp_path, capture_output=True, text=True, env=_environment()
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    with subprocess.Popen(
+        [*command, *MOMENTS, *options],
+        cwd=tmp_path,
+        stdout=(log := open(tmp_path / 'log', 'w')),
+        stderr=log,
+        env=_environment(),
+        start_new_session=True,
+    ) as process:
+        process.wait()
+    output = (tmp_path / 'log').read_text()
+    assert process.returncode == 0, output
+    assert not living(process.pid), 'data workers live on'
     report = (tmp_path / 'kills' / 'kills.md').read_text()
     assert report.count('| identical |') == len(MOMENTS)
-    assert f'{len(MOMENTS)} of {len(MOMENTS)} runs' in run.stdout
+    assert f'{len(MOMENTS)} of {len(MOMENTS)} runs' in output
     again = subprocess.run([*command, *MOMENTS], cwd=tmp_path, capture_output=True, text=True, env=_environment())
     assert again.returncode == 1
     assert 'is not empty: choose another --work-dir' in again.stderr
+
+
+def living(session):
+    """Processes of a session that have not ended."""
+    found = []
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, _, number = status.read_text().rpartition(')')[2].split()[:4]
+            if int(number) == session and state != 'Z':
+                found.append(int(status.parent.name))
+    return found
+
+
+def test_processes_that_outlive_a_training_are_an_error_and_ended(tool, tmp_path, monkeypatch):
+    def leave_one_behind():
+        if os.fork() == 0:
+            (tmp_path / 'left').write_text(str(os.getpid()))
+            time.sleep(60)
+            os._exit(0)
+
+    monkeypatch.setitem(tool['in_child'].__globals__, 'GRACE', 0.5)
+    with pytest.raises(RunError, match=r'live on 0\.5 s after its end with 0: see'):
+        tool['in_child'](leave_one_behind, tmp_path / 'log')
+    left = Path('/proc', (tmp_path / 'left').read_text(), 'stat')
+    deadline = time.monotonic() + 10
+    while left.exists() and ') Z' not in left.read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left.exists() or ') Z' in left.read_text()
 
 
 def _environment():

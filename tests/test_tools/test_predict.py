@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +127,21 @@ def test_a_score_below_that_of_the_model_lowers_it(capsys):
     assert thresholds(None, score_thr=0.05) == (0.3, dict(score_thr=0.05))
     assert thresholds(None, mode='whole') == (None, dict(mode='whole')), 'a segmentor'
     assert not capsys.readouterr().out
+
+
+def test_results_of_an_earlier_prediction_are_set_aside(project, tmp_path):
+    """And not predicted, if they lie in the folder of the images."""
+    images, out = tmp_path / 'images', tmp_path / 'images' / 'predicted'
+    shutil.copytree(project.root / 'data' / 'test' / 'cup', images)
+    run(project.config, 'none', images, '--out', out)
+    (out / 'own.txt').touch()
+    (images / '3.png').unlink()
+    assert len(run(project.config, 'none', images, '--out', out)) == 3
+    assert len(list(out.glob('0*.png'))) == 3
+    (target,) = (out / 'earlier').iterdir()
+    assert len(list(target.glob('0*.png'))) == 4
+    assert len(json.loads((target / 'predictions.json').read_text())['images']) == 4
+    assert (out / 'own.txt').exists()
 
 
 def test_other_classes(project, tmp_path):

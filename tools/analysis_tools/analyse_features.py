@@ -64,6 +64,7 @@ from vlprompt.evaluation.feature_analysis import (
     lda_projection,
     prompt_usage,
 )
+from vlprompt.files import set_aside
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import draw_projection, draw_prompt_usage, save_figure
 
@@ -211,6 +212,7 @@ def main(argv: list[str] | None = None) -> None:
     train = feature_table(model, train_set, args.batch_size, workers)
     test = feature_table(model, test_set, args.batch_size, workers)
     counts = torch.bincount(train.labels, minlength=len(test_set.metainfo['classes'])).tolist()
+    set_aside(args.out, ['analysis.*', 'prompt_usage.png', 'lda.png'])
     args.out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = dict(
         config=args.config,

@@ -37,8 +37,9 @@ from mmengine.registry import init_default_scope
 
 from vlprompt.apis import runs
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.datasets.images import numbered_name
+from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.errors import ConfigError
+from vlprompt.files import set_aside
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import (
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config} has no {args.split}_dataloader')
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     dataset = DATASETS.build(loader.dataset)
+    set_aside(args.out, [numbered_pattern()])
     for index in runs.evenly_spaced(len(dataset), args.number):
         knows_epochs = hasattr(dataset, 'seed')
         sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]

@@ -6,16 +6,19 @@ python tools/analysis_tools/kill_resume.py configs/lpt/lpt_micro-vit.py --moment
 First the config is trained and tested once. Then each kill trains it anew in <work dir>/<N>_<moment>, ends the process
 at that moment, and resumes it to the end. Compared are all tensors of the last and the best checkpoints, the optimizer,
 the schedules, losses and rates in the memory of the log, the values of all validations in the log, and metrics of the
-test; beside that, whether a readable checkpoint and a true last_checkpoint were there after the kill, and that nothing
-is left over in the end. A run without validation gets one on its test set, and the best checkpoint is kept.
+test; beside that, whether a readable checkpoint and a true last_checkpoint were there after the kill, and that neither
+files nor processes are left over in the end. A run without validation gets one on its test set, and the best checkpoint
+is kept.
 
 Prints a table, writes it to <work dir>/kills.md, and exits with 1 if a run differs. Choose a short training.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import sys
@@ -65,10 +68,12 @@ from vlprompt.engine import runner as runners
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.hooks import CheckpointHook, ResumeHook
-from vlprompt.errors import CheckpointError, Stopped
+from vlprompt.errors import CheckpointError, RunError, Stopped
 from vlprompt.evaluation.seeds import aggregate  # noqa: F401  (imports that a child would otherwise repeat)
 
 LOG = 'kill_resume.log'
+GRACE = 30
+"""Seconds in which data workers must end after their training."""
 
 
 # ----------------------------------------------------------------------------------------------------- one training
@@ -140,10 +145,20 @@ class Moments:
 
 
 def in_child(task: Callable[[], None], log: Path, kill_after: float | None = None) -> int:
-    """Run a task in a forked process, which has all imports already; return its exit code, negative for a signal."""
+    """Run a task in a forked process, which has all imports already; return its exit code, negative for a signal.
+
+    The process leads a group, of which nothing is left at the end.
+
+    Raises:
+        RunError: processes that it started, such as data workers, have outlived it by :data:`GRACE` seconds.
+    """
     sys.stdout.flush()
+    living, held = os.pipe()  # all processes of the group hold the one end; the other tells when there are none
     child = os.fork()
     if child == 0:
+        os.setpgid(0, 0)
+        os.close(living)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with open(log, 'a') as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -161,10 +176,19 @@ def in_child(task: Callable[[], None], log: Path, kill_after: float | None = Non
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(held)
+    try:
+        if kill_after is not None:
+            time.sleep(kill_after)
+            os.kill(child, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if not select.select([living], [], [], GRACE)[0]:
+            raise RunError(f'processes of a training live on {GRACE} s after its end with {code}: see {log}')
+        return code
+    finally:  # also if this tool is asked to end
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        os.close(living)
 
 
 def train(args: argparse.Namespace, folder: Path, resume: bool, moments: Moments, counts: Path | None = None) -> None:
@@ -290,6 +314,7 @@ def kill_and_resume(
 
 def main() -> None:
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and end the training first
     root = Path(args.work_dir or f'{work_dir_of(runs.read_config(args))}_kills').resolve()
     if root.is_dir() and any(root.iterdir()):
         sys.exit(f'{root} is not empty: choose another --work-dir or remove it')

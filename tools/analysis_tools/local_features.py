@@ -64,6 +64,7 @@ from vlprompt.apis import model_from, runs
 from vlprompt.apis.local_features import cell_of, check_model, fitted, forms_of, measure_forms, score_named
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.generated.classes import SCENE_CLASSES
+from vlprompt.datasets.images import numbered_pattern
 from vlprompt.datasets.named_objects import (
     NamedImage,
     NamedObjects,
@@ -73,6 +74,7 @@ from vlprompt.datasets.named_objects import (
     segmentation_objects,
 )
 from vlprompt.errors import ConfigError
+from vlprompt.files import set_aside
 from vlprompt.visualization import Segmentation, draw_score_maps, save_figure
 
 IMAGES = 240
@@ -173,6 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     print(text)
     if args.out is None:
         return
+    set_aside(args.out, ['local_features.*'], [numbered_pattern(3)])
     args.out.mkdir(parents=True, exist_ok=True)
     content = dict(config=args.config, checkpoint=args.checkpoint, data=args.data, **about, forms=rows)
     (args.out / 'local_features.json').write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')

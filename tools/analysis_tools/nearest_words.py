@@ -28,6 +28,7 @@ from torch import nn
 
 from vlprompt.apis import model_from
 from vlprompt.errors import ConfigError
+from vlprompt.files import set_aside
 from vlprompt.prompts import ContextPrompt, readable
 from vlprompt.visualization import (
     ContextWords,
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     print(spacing_note(words, spacing))
 
     out = Path(args.out)
+    set_aside(out, ['nearest_words.*'])
     title = f'Nearest words: {Path(args.config).stem}'
     picture = save_figure(draw_words(words, spacing, title), out / 'nearest_words.png')
     text = json.dumps(words_to_json(words, spacing), indent=1, ensure_ascii=False)

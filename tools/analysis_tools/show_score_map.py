@@ -46,9 +46,10 @@ from torch import Tensor, nn
 from vlprompt.apis import load_files, model_from, runs
 from vlprompt.datasets.dense.palette import mask_palette, voc_palette
 from vlprompt.datasets.exif import applies_exif
-from vlprompt.datasets.images import numbered_name
+from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.config_check import resolve
 from vlprompt.errors import ConfigError
+from vlprompt.files import set_aside
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import (
@@ -158,6 +159,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config}: {type(model).__name__} has no score maps; use a model of type DenseCLIP')
     classes = [readable(name) for name in model.class_names]
     palette = palette_of(model.cfg, len(classes))
+    set_aside(args.out, [numbered_pattern(3)], keep=[*(args.images or ()), *(args.masks or ())])
     for number, sample in enumerate(load_samples(args, model, len(classes))):
         batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         predicted = model.test_step(batch)[0]

@@ -38,8 +38,9 @@ from mmengine.config import Config
 from torch import nn
 
 from vlprompt.apis import load_files, model_from, runs
-from vlprompt.datasets.images import numbered_name
+from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.errors import ConfigError
+from vlprompt.files import set_aside
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import (
@@ -103,6 +104,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = class_plans(aligned, 0, model.class_names, true, args.top_k, asked)
         figures.append((Path(annotated.img_path), image, rows))
 
+    set_aside(args.out, [numbered_pattern(3)], keep=args.images or ())
     limit = deviation_limit([row.plan for _, _, rows in figures for row in rows])
     for number, (path, image, rows) in enumerate(figures):
         figure = draw_transport_plans(image, rows, title_of(path), limit, args.stretch)

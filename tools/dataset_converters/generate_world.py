@@ -22,7 +22,8 @@ boxes and masks, some empty images and some crowds, for the splits train and val
 ``bounding_box_test`` with images called ``<identity>_c<camera>s1_<number>_00.png``, ``--size`` pixels high and half as
 wide.
 
-The same arguments always give the same files; existing files are overwritten.
+The same arguments always give the same files. Images and lists of an earlier dataset in the folder are moved to its
+folder earlier/<time>, since readers of folders would take both for one.
 """
 
 import argparse
@@ -101,6 +102,17 @@ from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_conten
 from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
 from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
 from vlprompt.errors import RunError
+from vlprompt.files import set_aside
+
+LISTS = tuple(f'{split}.txt' for split in SPLITS)
+WRITTEN = {
+    'few-shot': ('images', 'split_scenes.json'),
+    'long-tailed': ('images', *LISTS, 'classnames.txt'),
+    'segmentation': ('images', 'masks', 'classnames.txt'),
+    'detection': ('images', 'annotations'),
+    'reid': FOLDERS,
+}
+"""Files and folders of every task."""
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
@@ -270,6 +282,7 @@ def main(argv: list[str] | None = None) -> None:
         'detection': write_detection,
         'reid': write_reid,
     }
+    set_aside(args.out, WRITTEN[args.task])
     writers[args.task](args)
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from vlprompt.apis.command_line import call
 from vlprompt.errors import DataError
+from vlprompt.files import set_aside
 
 MEMBERS = dict(meta='fine_label_names', train='fine_labels', test='fine_labels')
 """Files of the archive, with an entry that each has."""
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f'note: {args.source} is not the published archive (md5 {MD5})')
     content = read_archive(args.source)
     names = content['meta']['fine_label_names']
+    set_aside(args.out, ['train', 'test', 'train.txt', 'test.txt', 'classnames.txt'])
     counts = {split: write_split(content[split], names, split, args.out) for split in ('train', 'test')}
     (args.out / 'classnames.txt').write_text('\n'.join(names) + '\n', encoding='utf-8')
     print(f'{args.out}: {counts["train"]} train, {counts["test"]} test images of {len(names)} classes')

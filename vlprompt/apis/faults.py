@@ -15,6 +15,10 @@ _LESS_MEMORY = (
     'lower train_dataloader.batch_size (with optim_wrapper.accumulative_counts the effective size stays), the image '
     'size, or num_workers of the data loaders, each of which is a process of its own'
 )
+_NO_WORKERS = (
+    'load the data without workers (--cfg-options train_dataloader.num_workers=0, and the same for the other loaders; '
+    'in other tools --workers 0)'
+)
 _GO_ON = 'Files that were saved before are intact; tools/train.py goes on from them with --resume.'
 
 
@@ -44,9 +48,20 @@ FAULTS = (
         'image size, or train in mixed precision (--amp)',
     ),
     Fault(
-        r'No space left on device.*shm|unable to (?:open|allocate|mmap) shared memory|[Bb]us error|insufficient shared',
+        r'shared memory object .*Too many open files|received 0 items of ancdata',
+        'the data workers share more files than may be open',
+        f'raise the limit (ulimit -n 65536), or {_NO_WORKERS}',
+    ),
+    Fault(
+        r'</torch_.*File too large',
+        'a batch of the data workers, which is a file in shared memory, is larger than the limit of the shell',
+        f'raise the limit (ulimit -f unlimited), or {_NO_WORKERS}',
+    ),
+    Fault(
+        r'No space left on device.*shm|</torch_.*No space left on device|unable to (?:open|allocate|mmap) shared '
+        r'memory|[Bb]us error|insufficient shared',
         'the shared memory of the data workers (/dev/shm) is full',
-        'enlarge it (docker run --shm-size 8g), or lower num_workers or batch_size of the data loaders',
+        f'enlarge it (docker run --shm-size 8g), lower num_workers or batch_size of the data loaders, or {_NO_WORKERS}',
     ),
     Fault(
         r'^RuntimeError: DataLoader worker .*(?:exited unexpectedly|killed by signal)',

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Subset
 from vlprompt.datasets.images import count_suffixes, find_images, list_images, naming_image
 from vlprompt.engine.features import image_loader
 from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.files import EARLIER
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that need annotations."""
@@ -205,8 +206,13 @@ class LeftOut:
         self.paths: list[str] = []
         self.total = 0
 
-    def files_of(self, images: Sequence[Path]) -> list[Path]:
+    def files_of(self, images: Sequence[Path], results: Path | None = None) -> list[Path]:
         """The files, and those in the folders; tells how many files of the folders are no images by their suffix.
+
+        Args:
+            images: files and folders.
+            results: folder of the tool's own results, which are no images of the folder that it lies in; if it is
+                itself one of the folders, those that were set aside.
 
         Raises:
             FileNotFoundError: neither file nor folder, or a folder without images.
@@ -214,7 +220,8 @@ class LeftOut:
         found: list[Path] = []
         for path in images:
             if path.is_dir():
-                found += find_images(path)
+                own = _own_results(path, results)
+                found += [file for file in find_images(path) if own is None or not file.resolve().is_relative_to(own)]
                 if others := list_images(path).others:
                     print(f'{path}: {count_suffixes(others)} are left out, since they are no images', flush=True)
             elif path.exists():
@@ -232,6 +239,16 @@ class LeftOut:
         """End the tool with exit status 1 if an image was left out."""
         if self.paths:
             sys.exit(f'{len(self.paths)} of {self.total} images are left out: {", ".join(self.paths)}')
+
+
+def _own_results(folder: Path, results: Path | None) -> Path | None:
+    """Where a folder of images holds results of the tool itself."""
+    if results is None:
+        return None
+    results, folder = results.resolve(), folder.resolve()
+    if results == folder:
+        return results / EARLIER
+    return results if results.is_relative_to(folder) else None
 
 
 def _odd_images(model: nn.Module, images: ImageFiles, positions: Sequence[int]) -> dict[int, Exception]:

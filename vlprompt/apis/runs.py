@@ -21,11 +21,8 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.engine.work_dir import METRICS_FILE, written_whole
 from vlprompt.errors import ConfigError
-
-METRICS_FILE = 'test_metrics.json'
-"""Name of the file in a work directory with the metrics of the last test."""
 
 
 def read_config(args: argparse.Namespace) -> Config:

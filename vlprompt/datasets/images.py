@@ -161,6 +161,11 @@ LONGEST_NAME = 255
 """Bytes in the name of a file on common file systems."""
 
 
+def numbered_pattern(digits: int = 6) -> str:
+    """The shell-style pattern of names of :func:`numbered_name`."""
+    return '[0-9]' * digits + '*_*.png'
+
+
 def numbered_name(number: int, path: str | Path, digits: int = 6) -> str:
     """Name of a picture of an image: ``'<number>_<name of the file without suffix>.png'``.
 

@@ -118,9 +118,21 @@ def naming_checkpoint(path: str | Path) -> Iterator[None]:
         raise (error if str(path) in str(error) else CheckpointError(f'{path}: {error}')) from error.__cause__
 
 
+def require_checkpoint(cfg: Mapping[str, Any]) -> None:
+    """Raise FileNotFoundError if ``load_from`` of a config does not exist."""
+    source = cfg.get('load_from')
+    if source is not None and not Path(source).exists():
+        raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
+
+
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """Tensors that a checkpoint of ``model`` must hold: detached, on the CPU, each with storage of its own size."""
     return {name: tensor.detach().cpu().clone() for name, tensor in _saved_tensors(model).items()}
+
+
+def tensor_shapes(model: nn.Module) -> dict[str, torch.Size]:
+    """Shapes of the tensors that checkpoints of ``model`` hold, by name."""
+    return {name: tensor.shape for name, tensor in _saved_tensors(model).items()}
 
 
 def _saved_tensors(model: nn.Module) -> dict[str, Tensor]:

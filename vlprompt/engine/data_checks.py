@@ -127,6 +127,21 @@ def _report(facts: Facts, own: set[int], logger: Any) -> None:
         raise DataError(errors[0] + more)
 
 
+def check_loaders(cfg: Config, loaders: Mapping[str, DataLoader], processes: int) -> None:
+    """What can be said about the data loaders of a run, by loop, without reading files.
+
+    Raises:
+        DataError: an epoch has no step.
+        ConfigError: the config of the model contradicts the data.
+    """
+    for loop, loader in loaders.items():
+        _check_model(cfg.get('model'), loader, loop)
+    facts = Facts([])
+    _check_batches(facts, loaders['train'], cfg.train_cfg, processes)
+    if errors := facts.of_level(Level.ERROR):
+        raise DataError(errors[0])
+
+
 def check_test_set(cfg: Config) -> None:
     """Read the test set of a config, so that mistakes in it show before training.
 

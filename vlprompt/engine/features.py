@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from vlprompt.engine.checkpoint import read_checkpoint
+from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
 
@@ -28,13 +29,14 @@ def image_loader(dataset: Dataset, batch_size: int, num_workers: int = 0) -> Dat
     """Batches of a dataset in its order, the last one shorter, as ``model.data_preprocessor`` takes them."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=pseudo_collate,
         pin_memory=torch.cuda.is_available(),
     )
+    return guard_workers(loader)
 
 
 @torch.no_grad()

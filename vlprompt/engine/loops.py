@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from vlprompt.engine.stop import shield_workers
+from vlprompt.engine.workers import guard_workers
 from vlprompt.registry import LOOPS
 
 
@@ -54,4 +54,4 @@ def rest_of_epoch(loader: DataLoader, done: int) -> DataLoader:
         multiprocessing_context=loader.multiprocessing_context,
         prefetch_factor=loader.prefetch_factor,
     )
-    return shield_workers(rest)
+    return guard_workers(rest)

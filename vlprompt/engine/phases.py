@@ -33,20 +33,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS, RUNNERS, init_default_scope
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
-from vlprompt.engine.build import build_model
-from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
+from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint, tensor_shapes
 from vlprompt.engine.config_files import work_dir_of
-from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.engine.schedules import follow_training_length
+from vlprompt.engine.trial import try_training
 from vlprompt.engine.work_dir import one_run, remove_leftovers
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
@@ -227,6 +225,8 @@ def _train_phases(configs: Mapping[str, Config], only: str | None) -> Runner:
             runner = RUNNERS.build(cfg)
             _try_phases(waiting, configs, runner)
             waiting = []
+            later = list(configs)[number:]
+            runner.later_phases = tuple(Path(configs[other].work_dir).name for other in later if not done_before[other])
         if done is None:
             runner.train()
             barrier()  # the checkpoint is written by one process and read by all
@@ -243,22 +243,22 @@ def _tidy(folder: str, checkpoint: Path) -> None:
 
 
 def _try_phases(names: Sequence[str], configs: Mapping[str, Config], runner: Runner) -> None:
-    """Build and discard training sets and models of the phases after ``runner``, so that mistakes show before training.
+    """Let the runner try what the phases after its own need, so that mistakes show before training.
 
-    The models' data arguments come from the data that ``runner`` is about to train on.
+    Args:
+        names: the phases that begin anew after that of ``runner``.
+        configs: of all phases.
+        runner: a :class:`~vlprompt.engine.runner.PromptRunner` that has not trained; others try nothing.
+
+    Raises:
+        ConfigError: a value of a phase is wrong, with the name of the phase.
+        ValueError, OSError: its data cannot be read, or its batches cannot be drawn.
     """
+    if not names or not hasattr(runner, 'bare_model'):
+        return
+    states = {configs[runner.cfg.phase].work_dir: tensor_shapes(runner.bare_model)}
     for name in names:
-        cfg = copy.deepcopy(configs[name])
-        scope = cfg.get('default_scope') or 'mmengine'
-        init_default_scope(scope)
-        try:
-            DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset))
-            if missing := missing_arguments(cfg.model, scope):
-                cfg.model = completed(cfg.model, missing, arguments_of_data(runner.metainfo))
-            with torch.random.fork_rng(devices=[]):  # the runner's random numbers do not depend on the trial
-                build_model(cfg.model)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'phase {name!r}: {error}') from error
+        states[configs[name].work_dir] = try_training(runner, configs[name], states)
 
 
 def _check_source(name: str, configs: Mapping[str, Config]) -> None:

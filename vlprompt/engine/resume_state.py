@@ -19,8 +19,10 @@ from vlprompt.engine.writing import to_plain_values
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import enumerate_names
 
-VALIDATED = 'validated_iteration'
-"""Entry of the message hub: the iteration after which the last finished validation ran."""
+VALIDATED = 'last_validation'
+"""Entry of the message hub: the iteration after which the last finished validation ran.
+
+mmengine logs entries whose names begin with ``val`` as metrics of the validation, and so for ``train`` and ``test``."""
 
 OUTDATED = 'outdated_checkpoints'
 """Entry of the message hub: names of the checkpoints that the last one makes superfluous."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import is_distributed, is_main_process
+from mmengine.dist import barrier, is_distributed, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -30,6 +29,7 @@ from vlprompt.engine.checkpoint import (
     load_whole,
     naming_checkpoint,
     read_checkpoint,
+    require_checkpoint,
 )
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import require_model
@@ -41,6 +41,7 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
+from vlprompt.engine.hooks.checkpoint import require_validation
 from vlprompt.engine.hooks.finite import explain_failure
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
@@ -49,9 +50,10 @@ from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_co
 from vlprompt.engine.resume_state import restore_state, resume_file
 from vlprompt.engine.saving import save_checkpoint, save_state, stop_training
 from vlprompt.engine.start_from import hand_over
-from vlprompt.engine.stop import StopRequest, shield_workers, stop_on_signals
+from vlprompt.engine.stop import StopRequest, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
-from vlprompt.engine.work_dir import claim, release, remove_leftovers
+from vlprompt.engine.work_dir import claim, release, remove_leftovers, set_run_aside
+from vlprompt.engine.workers import guard_workers
 from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
 
@@ -82,9 +84,10 @@ class PromptRunner(Runner):
       (:mod:`~vlprompt.engine.logs`);
     * everything else that resuming needs is in one file, ``resume.pth``, replaced with every checkpoint.  Files are
       written atomically;
-    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), saves its state when a signal asks it to
-      end (:mod:`~vlprompt.engine.stop`), and ends with an error when it has diverged
-      (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not finite are never saved;
+    * a training claims its work directory (:mod:`~vlprompt.engine.work_dir`), sets aside what an earlier one has left
+      there, unless it goes on from that, saves its state when a signal asks it to end (:mod:`~vlprompt.engine.stop`),
+      and ends with an error when it has diverged (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not
+      finite are never saved;
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
@@ -92,6 +95,9 @@ class PromptRunner(Runner):
 
     loaded_names: frozenset[str] = frozenset()
     """Names of the tensors that came from ``load_from`` and ``start_from``."""
+    later_phases: tuple[str, ...] = ()
+    """Folders of the phases, beside that of this run, that begin anew after it."""
+    _resumed_from: Path | None = None
     stop_request: StopRequest | None = None
     """Whether the training was asked to end; None outside of a training."""
 
@@ -103,6 +109,8 @@ class PromptRunner(Runner):
         if cfg.get('phases'):
             return PhasedRunner(cfg)
         cfg.work_dir = work_dir_of(cfg)
+        if cfg.get('train_cfg') is not None:
+            require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))
@@ -182,9 +190,7 @@ class PromptRunner(Runner):
         for handler in self.logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
-        source = self.cfg.get('load_from')
-        if source is not None and not Path(source).exists():
-            raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
+        require_checkpoint(self.cfg)
         check_data(self)
         return self.logger
 
@@ -294,8 +300,8 @@ class PromptRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a loader; its workers live on when a signal asks the training to end.  Without workers, options of
-        workers have no effect.
+        """Build a loader, with workers as :func:`~vlprompt.engine.workers.guard_workers` makes them.  Without workers,
+        options of workers have no effect.
         """
         if isinstance(dataloader, DataLoader):
             return dataloader
@@ -303,7 +309,7 @@ class PromptRunner(Runner):
         if not dataloader.get('num_workers'):
             for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
                 dataloader.pop(option, None)
-        return shield_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
+        return guard_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
@@ -351,9 +357,16 @@ class PromptRunner(Runner):
     # ------------------------------------------------------------------------------------------------- resuming
 
     def load_or_resume(self) -> None:
-        """Resume or load according to ``resume``, ``load_from`` and ``start_from`` of the config; at most once."""
-        if self._has_loaded:
-            return
+        """Resume or load according to ``resume``, ``load_from`` and ``start_from`` of the config; at most once.
+
+        Results of an earlier run in the work directory are then set aside, unless the training goes on from them.
+        """
+        if not self._has_loaded:
+            self._load_or_resume()
+        if self.stop_request is not None and self._resumed_from != Path(self.work_dir).resolve():
+            self._set_earlier_run_aside()
+
+    def _load_or_resume(self) -> None:
         if self._resume and (self._load_from is not None or Path(self.work_dir, RESUME_FILE).is_file()):
             self.resume(self._load_from or self.work_dir)
         else:
@@ -365,6 +378,16 @@ class PromptRunner(Runner):
             if self.cfg.get('start_from') is not None:
                 self.loaded_names |= frozenset(hand_over(self.bare_model, **self.cfg.start_from))
         self._has_loaded = True
+
+    def _set_earlier_run_aside(self) -> None:
+        barrier()  # all have loaded what they load, perhaps from there
+        if not is_main_process():
+            return
+        folder = Path(self.work_dir)
+        if self.cfg.get('phase') != folder.name:
+            set_run_aside(folder, keep=[self._log_dir])
+        else:
+            set_run_aside(folder.parent, [folder.name, *self.later_phases], [self._log_dir])
 
     def resume(
         self,
@@ -389,4 +412,5 @@ class PromptRunner(Runner):
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
         restore_state(self, checkpoint, filename, self._config_text, resume_optimizer, resume_param_scheduler)
+        self._resumed_from = Path(filename).resolve().parent
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')

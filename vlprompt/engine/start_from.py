@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import torch
 from mmengine.logging import print_log
 from torch import nn
 
@@ -44,22 +45,9 @@ def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | No
     path = newest_checkpoint(checkpoint)
     content = read_checkpoint(path)
     check_base(model, content)
-    state, known = find_state(content, path), model.state_dict()
-    problems = [
-        f'start_from.keys: {pattern!r} matches no tensor of the checkpoint.{did_you_mean(pattern, state)}'
-        for pattern in keys
-        if not any(fnmatchcase(name, pattern) for name in state)
-    ]
-    carried = [name for name in state if any(fnmatchcase(name, pattern) for pattern in keys)]
-    for name in carried:
-        if name not in known:
-            problems.append(f'{type(model).__name__} has no {name}.{did_you_mean(name, known)}')
-        elif known[name].shape != state[name].shape:
-            shapes = tuple(state[name].shape), tuple(known[name].shape)
-            problems.append(f'{name} has shape {shapes[0]} in the checkpoint, the model needs {shapes[1]}')
+    state = find_state(content, path)
+    carried = chosen_tensors(model, keys, {name: tensor.shape for name, tensor in state.items()}, str(path))
     require_finite(state, carried, str(path))
-    if problems:
-        raise CheckpointError(f'training cannot start from {path}:\n  ' + '\n  '.join(problems[:20]))
     model.load_state_dict({name: state[name] for name in carried}, strict=False)
     left = [name for name in state if name not in set(carried)]
     print_log(
@@ -69,6 +57,36 @@ def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | No
         + (f' and {len(left) - 10} more' if len(left) > 10 else ''),
         logger='current',
     )
+    return carried
+
+
+def chosen_tensors(model: nn.Module, keys: Sequence[str], shapes: Mapping[str, torch.Size], source: str) -> list[str]:
+    """Names of the tensors of a checkpoint that :func:`hand_over` carries over.
+
+    Args:
+        model: to be trained.
+        keys: shell-style patterns.
+        shapes: of the tensors of the checkpoint, by name.
+        source: the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: a pattern that matches nothing, or a tensor that the model lacks or has in another shape.
+    """
+    known = model.state_dict()
+    problems = [
+        f'start_from.keys: {pattern!r} matches no tensor of the checkpoint.{did_you_mean(pattern, shapes)}'
+        for pattern in keys
+        if not any(fnmatchcase(name, pattern) for name in shapes)
+    ]
+    carried = [name for name in shapes if any(fnmatchcase(name, pattern) for pattern in keys)]
+    for name in carried:
+        if name not in known:
+            problems.append(f'{type(model).__name__} has no {name}.{did_you_mean(name, known)}')
+        elif known[name].shape != shapes[name]:
+            both = tuple(shapes[name]), tuple(known[name].shape)
+            problems.append(f'{name} has shape {both[0]} in the checkpoint, the model needs {both[1]}')
+    if problems:
+        raise CheckpointError(f'training cannot start from {source}:\n  ' + '\n  '.join(problems[:20]))
     return carried
 
 

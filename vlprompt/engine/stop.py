@@ -7,13 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from types import FrameType
-from typing import Any
 
 from mmengine.logging import print_log
-from torch.utils.data import DataLoader
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 _SAME_REQUEST = 1.0
@@ -51,40 +48,3 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def shield_workers(loader: DataLoader) -> DataLoader:
-    """Let the data workers of a loader live on when the whole process group is asked to end.
-
-    Otherwise the training could not go on to the end of its iteration.  Only the training itself ends its workers.
-    """
-    if getattr(loader.worker_init_fn, 'func', None) is not _shielded:
-        loader.worker_init_fn = partial(_shielded, init=loader.worker_init_fn)
-    loader._get_iterator = partial(_start, loader._get_iterator)
-    return loader
-
-
-def _start(start: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Start the workers of a loader while SIGTERM is blocked, which they inherit."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        return start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _shielded(worker: int, init: Callable[[int], Any] | None) -> None:
-    """First function of a data worker."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if init is not None:
-        init(worker)
-
-
-def _end_with_parent() -> None:
-    """Wait for a SIGTERM from the parent process and ignore those of others."""
-    parent = os.getppid()
-    while True:
-        if signal.sigwaitinfo({signal.SIGTERM}).si_pid in (parent, os.getppid()):
-            os._exit(0)

@@ -1,4 +1,5 @@
-"""The folder of a run: one training at a time in it, files that appear whole or not at all, no leftovers of dead runs.
+"""The folder of a run: one training at a time in it, files that appear whole or not at all, no leftovers of dead runs,
+and results of an earlier one set aside.
 
 Needs no torch.
 """
@@ -13,7 +14,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ from typing import IO
 from mmengine.logging import print_log
 
 from vlprompt.errors import RunError
+from vlprompt.files import set_aside
 
 LOCK_FILE = '.training'
 """Locked by the training that uses a folder; holds a line about it.  The file stays, the lock dies with the process."""
@@ -144,6 +146,33 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
         except FileNotFoundError:  # its process has just finished
             continue
     return removed
+
+
+METRICS_FILE = 'test_metrics.json'
+"""Name of the file in a work directory with the metrics of the last test."""
+
+RUN_FILES = ('epoch_*.pth', 'iter_*.pth', 'best_*.pth', 'resume.pth', 'last_checkpoint')
+"""What a training leaves in its folder, besides logs."""
+
+LOG_FOLDERS = '[0-9]' * 8 + '_' + '[0-9]' * 6
+"""Names of the folders of logs, the times at which they were begun."""
+
+
+def set_run_aside(folder: str | Path, parts: Iterable[str] = ('',), keep: Iterable[str | Path] = ()) -> Path | None:
+    """:func:`~vlprompt.files.set_aside` of an earlier training, its logs and its test.
+
+    Args:
+        folder: of the run.
+        parts: folders in it that hold a training each, the phases that the new run begins; ``''``: the folder itself.
+        keep: files and folders that stay, such as the log of the new run.
+    """
+    parts = list(parts)
+    results = [str(Path(part, name)) for part in parts for name in RUN_FILES]
+    target = set_aside(folder, [*results, METRICS_FILE], [str(Path(part, LOG_FOLDERS)) for part in parts], keep)
+    for naming in target.rglob('last_checkpoint') if target else ():
+        with written_whole(naming) as file:  # it names the new run's else
+            file.write_text(str(naming.with_name(Path(naming.read_text()).name)))
+    return target
 
 
 def _is_alive(process: int) -> bool:

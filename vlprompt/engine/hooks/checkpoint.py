@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
@@ -17,6 +17,28 @@ from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.registry import HOOKS
 
 _SAVED_STEP = 'saved_step'
+
+
+def require_validation(cfg: Mapping[str, Any], save_best: str | Sequence[str] | None) -> None:
+    """Check that a run can choose its best checkpoint.
+
+    Args:
+        cfg: of the run; that of a phase names it.
+        save_best: metrics to choose by, as in mmengine's ``CheckpointHook``.
+
+    Raises:
+        ConfigError: it has no validation; the message has what to type.
+    """
+    if not save_best or cfg.get('val_cfg') is not None:
+        return
+    phase = f'phases.{cfg["phase"]}.' if cfg.get('phase') else ''
+    metrics = save_best if isinstance(save_best, str) else ','.join(save_best)
+    lacking = [phase + key for key in ('val_dataloader', 'val_evaluator') if cfg.get(key) is None]
+    give = f'write {" and ".join(lacking)} into the config and ' if lacking else ''
+    raise ConfigError(
+        f'{phase}default_hooks.checkpoint.save_best={metrics} has no effect, since the run has no validation: {give}'
+        f'set --cfg-options {phase}val_cfg.type=ValLoop, or choose none: {phase}default_hooks.checkpoint.save_best=None'
+    )
 
 
 @HOOKS.register_module()
@@ -34,15 +56,12 @@ class CheckpointHook(_CheckpointHook):
         ConfigError: see above.
     """
 
+    _default_greater_keys: ClassVar = [*_CheckpointHook._default_greater_keys, 'shot/', 'reid/']  # all of these metrics
     _saved_step: int | None = None
     _in_training = False
 
     def before_train(self, runner: Runner) -> None:
-        if self.save_best and runner.val_loop is None:
-            raise ConfigError(
-                f'default_hooks.checkpoint.save_best={self.save_best} has no effect, since the run has no validation: '
-                'set val_dataloader, val_evaluator and val_cfg.type=ValLoop, or save_best=None'
-            )
+        require_validation(runner.cfg, self.save_best)
         super().before_train(runner)
         self._in_training = True
         hub = runner.message_hub
@@ -113,6 +132,15 @@ class CheckpointHook(_CheckpointHook):
             **self.args,
         )
         self._finish_saving(runner)
+
+    def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError as error:
+            raise ConfigError(
+                f'default_hooks.checkpoint.save_best: whether more or less of {enumerate_names(key_indicators)} is '
+                'better is not known: set --cfg-options default_hooks.checkpoint.rule=greater (or less)'
+            ) from error
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> list[str] | None:
         """Write a best checkpoint for every metric that has improved.

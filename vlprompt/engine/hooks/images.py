@@ -8,19 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from vlprompt.datasets.exif import applies_exif
-from vlprompt.datasets.images import numbered_name
+from vlprompt.datasets.images import numbered_name, numbered_pattern
+from vlprompt.files import set_aside
 from vlprompt.prompts import readable
 from vlprompt.registry import HOOKS
+
+FOLDERS = ('right', 'wrong', 'unlabelled')
+"""Of pictures of classified images."""
+
+
+def _set_pictures_aside(folder: Path, *parts: str) -> None:
+    if is_main_process():
+        set_aside(folder, [str(Path(part, numbered_pattern())) for part in parts])
+    barrier()  # nobody writes before that
 
 
 @HOOKS.register_module()
 class PredictionImageHook(Hook):
     """Write one PNG per test image: ``<out_dir>/<right|wrong>/<number>_<file name>.png``.
+
+    Pictures of an earlier test are set aside.
 
     Args:
         out_dir: folder of the pictures, created if needed.
@@ -45,6 +58,7 @@ class PredictionImageHook(Hook):
                 'Re-identification is drawn by tools/analysis_tools/show_rank_list.py'
             )
         self._classes = [readable(name) for name in classes]
+        _set_pictures_aside(self.out_dir, *FOLDERS)
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Any], outputs: Sequence[Any]
@@ -59,7 +73,8 @@ class PredictionImageHook(Hook):
         from vlprompt.visualization import draw_prediction  # imported here: training needs no matplotlib
 
         true = int(sample.gt_label) if 'gt_label' in sample else None
-        folder = 'unlabelled' if true is None else 'right' if true == int(sample.pred_label) else 'wrong'
+        right, wrong, unlabelled = FOLDERS
+        folder = unlabelled if true is None else right if true == int(sample.pred_label) else wrong
         target = self.out_dir / folder / numbered_name(number, sample.get('img_path') or 'image')
         target.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.ascontiguousarray(image.cpu().numpy().transpose(1, 2, 0))
@@ -67,7 +82,7 @@ class PredictionImageHook(Hook):
 
 
 class DenseImageHook(Hook):
-    """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``.
+    """Write one PNG per test image: ``<out_dir>/<number>_<file name>.png``.  Those of an earlier test are set aside.
 
     Args:
         out_dir: folder of the pictures, created if needed.
@@ -90,6 +105,7 @@ class DenseImageHook(Hook):
         meta = dataset.metainfo
         self._upright = applies_exif(getattr(getattr(dataset, 'pipeline', None), 'transforms', ()))
         self._classes, self._palette = list(meta['classes']), meta['palette']
+        _set_pictures_aside(self.out_dir, '')
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict[str, Any], outputs: Sequence[Any]
