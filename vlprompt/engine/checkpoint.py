@@ -26,7 +26,7 @@ from typing import Any
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from vlprompt.clip.architectures import describe_image_tower
 from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
@@ -122,7 +122,7 @@ def require_checkpoint(cfg: Mapping[str, Any]) -> None:
     """Raise FileNotFoundError if ``load_from`` of a config does not exist."""
     source = cfg.get('load_from')
     if source is not None and not Path(source).exists():
-        raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {os.getcwd()})')
+        raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {Path.cwd()})')
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
@@ -130,7 +130,7 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in _saved_tensors(model).items()}
 
 
-def tensor_shapes(model: nn.Module) -> dict[str, torch.Size]:
+def tensor_shapes(model: nn.Module) -> dict[str, Size]:
     """Shapes of the tensors that checkpoints of ``model`` hold, by name."""
     return {name: tensor.shape for name, tensor in _saved_tensors(model).items()}
 
