@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -14,8 +13,10 @@ from dev.pretraining.corpus import CELL, NONE, Corpus
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+NAMED = 0.5
+"""Share of the objects' phrases that are the name of the shape alone."""
 SEEN = 0.6
-"""Share of a region that a view must show for what is said of it to be true of the view."""
+"""Share of a region that a view must show for what is said of it to be true of the view; a place may be seen less."""
 
 
 @dataclass
@@ -43,16 +44,19 @@ class Batch:
     weights: Tensor
 
 
-def view_matrix(rng: np.random.RandomState, size: int, window: int, mirror: bool) -> np.ndarray:
+def view_matrix(
+    rng: np.random.RandomState, size: int, window: int, mirror: bool, centre: tuple[float, float]
+) -> np.ndarray:
     """(2, 3) affine map from an image of ``size`` pixels to a view of ``window``: zoomed by up to 15 % and mirrored.
 
-    A view as large as the image is shifted by up to 8 %, a smaller one lies anywhere.
+    A view as large as the image is shifted by up to 8 %; a smaller one lies inside of the image, with ``centre`` (x, y
+    in pixels) in its middle half if it can.
     """
     zoom = rng.uniform(0.85, 1.15)
     if window == size:
         shift = rng.uniform(-0.08, 0.08, 2) * size + (1 - zoom) * size / 2
     else:
-        shift = rng.uniform(0, 1, 2) * (window - zoom * size)
+        shift = np.clip(rng.uniform(0.25, 0.75, 2) * window - zoom * np.float64(centre), window - zoom * size, 0)
     flip = -1 if mirror and rng.rand() < 0.5 else 1
     return np.float32([[flip * zoom, 0, shift[0] if flip > 0 else window - 1 - shift[0]], [0, zoom, shift[1]]])
 
@@ -71,7 +75,7 @@ def _view(
     image: np.ndarray, coverage: np.ndarray, rng: np.random.RandomState, window: int, mirror: bool, stride: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels, coverage of regions on the grid of the tower (h * w, R), and how much of each region is seen."""
-    matrix = view_matrix(rng, image.shape[0], window, mirror)
+    matrix = view_matrix(rng, image.shape[0], window, mirror, _middle_of_one(coverage, rng))
     pixels = cv2.warpAffine(image, matrix, (window, window), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     pixels = cv2.convertScaleAbs(pixels, alpha=rng.uniform(0.85, 1.15), beta=rng.uniform(-12, 12))
     moved = move_coverage(coverage, matrix, window).astype(np.float32)
@@ -80,6 +84,14 @@ def _view(
     side = stride // CELL
     grid = moved.reshape(cells // side, side, cells // side, side, -1).mean((1, 3)) / 255
     return pixels, grid.reshape(-1, grid.shape[-1]), seen
+
+
+def _middle_of_one(coverage: np.ndarray, rng: np.random.RandomState) -> tuple[float, float]:
+    """(x, y) in pixels of the middle of one of the regions."""
+    there = np.flatnonzero(coverage.any((0, 1)))
+    cover = coverage[..., there[rng.randint(len(there))]].astype(np.float64)
+    x, y = (CELL * (np.arange(len(cover)) @ cover.sum(axis) / cover.sum() + 0.5) for axis in (0, 1))
+    return x, y
 
 
 class Views:
@@ -113,7 +125,8 @@ class Views:
             mirror = bool(self.mirrors[lines[wanted[0]]]) if whole else True
             image, grid, seen = _view(corpus.images[index], corpus.coverage[index], rng, window, mirror, self.stride)
             pixels.append(image)
-            here = np.flatnonzero((corpus.phrases[index] != NONE) & (seen >= SEEN))
+            there = corpus.phrases[index] != NONE
+            here = np.flatnonzero(there & ((seen >= SEEN) | corpus.places[corpus.truths[index]] & (seen > 0)))
             shown.append(corpus.truths[index, here])
             captions.append(self._caption(index, wanted, here, whole))
             for region in here:
@@ -125,14 +138,15 @@ class Views:
         rows, columns = np.array(regions).T
         lines = np.array(captions)
         images = (torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
-        phrases, truths = corpus.phrases[rows, columns], corpus.truths[rows, columns]
+        truths = corpus.truths[rows, columns]
+        phrases, claims = self._phrases(rows, columns, rng)
         return Batch(
             images,
             chosen,
             np.where(lines >= 0, corpus.captions[chosen, lines], NONE),
             self._captions_true(chosen, lines, shown),
             phrases,
-            self._phrases_true(rows, columns, truths),
+            torch.from_numpy(self.sets[claims] @ (1 - self.sets[truths]).T == 0).T,
             torch.tensor(view),
             torch.from_numpy(np.stack(weights)),
         )
@@ -163,14 +177,15 @@ class Views:
         per_view = per_view.reshape(len(shown), *claims.shape) | (claims == NONE)
         return torch.from_numpy(per_view.all(axis=2))
 
-    def _phrases_true(self, rows: np.ndarray, columns: np.ndarray, truths: np.ndarray) -> Tensor:
-        claimed = self.phrase_claims(rows, columns)
-        return torch.from_numpy(claimed @ (1 - self.sets[truths]).T == 0).T
-
-    def phrase_claims(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """(R, A) attributes that the phrases of some regions claim."""
-        return self.sets[self.corpus.phrase_claims[rows, columns]]
-
-    def stream(self, first: int, last: int, size: int, window: int) -> Iterator[Batch]:
-        """Batches ``first`` to ``last`` - 1."""
-        return (self.batch(number, size, window) for number in range(first, last))
+    def _phrases(
+        self, rows: np.ndarray, columns: np.ndarray, rng: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Texts of regions and the attribute sets that they claim: for some objects, their shape alone."""
+        corpus = self.corpus
+        phrases, claims = corpus.phrases[rows, columns], corpus.phrase_claims[rows, columns]
+        shape = corpus.names[claims]
+        short = (rng.uniform(size=len(rows)) < NAMED) & (shape != NONE)
+        words = corpus.words[claims]
+        which = (rng.uniform(size=len(rows)) * (words != NONE).sum(1)).astype(int)
+        words = words[np.arange(len(rows)), which]
+        return np.where(short, words, phrases), np.where(short, shape, claims)

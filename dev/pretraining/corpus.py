@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 
 from vlprompt.datasets.generated.captions import Attribute
+from vlprompt.datasets.generated.people import PERSON
 from vlprompt.datasets.generated.pretraining import Example, pretraining_example
+from vlprompt.datasets.generated.vocabulary import SHAPES
 from vlprompt.files import read_json
 
 CELL = 8
 """Pixels of a side of the cells in which the coverage of regions is stored."""
-CAPTIONS, CLAIMS, REGIONS = 7, 6, 9
-"""Most captions of an example, things that one of them claims, and regions."""
+CAPTIONS, CLAIMS, REGIONS, WORDS = 7, 6, 9, 3
+"""Most captions of an example, things that one of them claims, regions, and words for a shape."""
 NONE = -1
 
 
@@ -37,6 +39,9 @@ class Corpus:
         truths: (N, REGIONS) attribute sets.
         texts: all different texts.
         sets: (S, A) bool, the A attributes of each attribute set.
+        words: (S, WORDS) texts that name the shape in an attribute set and nothing else, ``NONE`` beyond the last.
+        names: (S,) the attribute set of that shape alone; ``NONE`` for sets without a shape.
+        places: (S,) bool, whether a set says what is behind the objects.
     """
 
     images: np.ndarray
@@ -48,6 +53,9 @@ class Corpus:
     truths: np.ndarray
     texts: list[str]
     sets: np.ndarray
+    words: np.ndarray
+    names: np.ndarray
+    places: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,12 +98,51 @@ def load_corpus(folder: Path, count: int, size: int, seed: int, rare_share: floa
             workers,
         )
     content, arrays = read_json(words), np.load(numbers)
+    names = _name_shapes(content)
     attributes = content['attributes']
     sets = np.zeros((len(content['sets']), len(attributes)), bool)
     for row, members in enumerate(content['sets']):
         sets[row, members] = True
+    places = sets[:, [kind == 'place' for kind, _ in attributes]].any(axis=1)
     maps = (np.load(file, mmap_mode='r') for file in (images, coverage))
-    return Corpus(*maps, **{name: arrays[name] for name in arrays.files}, texts=content['texts'], sets=sets)
+    return Corpus(
+        *maps,
+        **{name: arrays[name] for name in arrays.files},
+        texts=content['texts'],
+        sets=sets,
+        places=places,
+        **names,
+    )
+
+
+def _name_shapes(content: dict[str, list]) -> dict[str, np.ndarray]:
+    """Texts and attribute sets of shapes alone, which are added to the content of a corpus."""
+    texts, sets, attributes = content['texts'], content['sets'], content['attributes']
+    known = dict(zip(texts, range(len(texts)), strict=True))
+    shapes = SHAPES | dict(person=PERSON)
+    alone = {
+        attributes.index([*attribute]): name
+        for attribute in attributes
+        if attribute[0] == 'shape'
+        for name in [attribute[1]]
+    }
+    names, words = {}, np.full((len(sets) + len(alone), WORDS), NONE, np.int32)
+    for attribute, shape in alone.items():
+        names[attribute] = len(sets)
+        sets.append([attribute])
+        for word in shapes[shape]:
+            if word not in known:
+                known[word] = len(texts)
+                texts.append(word)
+        numbers = [known[word] for word in shapes[shape]]
+        words[names[attribute], : len(numbers)] = numbers
+    named = np.full(len(sets), NONE, np.int32)
+    for row, members in enumerate(sets):
+        for attribute in members:
+            if attribute in names:
+                named[row] = names[attribute]
+                words[row] = words[names[attribute]]
+    return dict(words=words, names=named)
 
 
 def _fill(images: Path, coverage: Path, numbers: Path, words: Path, count: int, draw, size: int, workers: int) -> None:

@@ -54,7 +54,7 @@ def test_coverage_moves_with_the_pixels(window):
         mask = (np.hypot(x - centre[0], y - centre[1]) < radius).astype(np.float32)
         coverage = np.zeros((8, 8, REGIONS), np.uint8)
         coverage[..., 4] = 255 * cv2.resize(mask, (8, 8), interpolation=cv2.INTER_AREA)
-        matrix = view_matrix(rng, 64, window, mirror=True)
+        matrix = view_matrix(rng, 64, window, mirror=True, centre=centre)
         expected = (matrix @ (*centre, 1)).tolist()
         if (np.abs(np.subtract(expected, window / 2)) > window / 2 - 2 * CELL).any():
             continue

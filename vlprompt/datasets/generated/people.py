@@ -17,6 +17,7 @@ SHADES = RGB | dict(grey=(128, 130, 134), blond=(214, 182, 112))
 LEGWEAR = dict(trousers=('trousers', 'pants', 'jeans'), shorts=('shorts',), skirt=('skirt',))
 _FILLS = FILLS | dict(banded=('banded', 'horizontally striped'))
 _SHADES = COLOURS | dict(grey=('grey', 'gray'), blond=('blond',))
+PERSON = ('person', 'pedestrian')
 PRINTS = ('star', 'heart', 'circle', 'triangle', 'cross', 'diamond')
 
 
@@ -132,7 +133,7 @@ def name_lower(person: Person, rng: np.random.RandomState) -> Caption:
 
 def describe_person(person: Person, rng: np.random.RandomState, full: bool = False) -> Caption:
     """A noun phrase without an article: hair, clothes and bag, some of them unless ``full``."""
-    words, claims = [pick(rng, ('person', 'pedestrian'))], {('shape', 'person')}
+    words, claims = [pick(rng, PERSON)], {('shape', 'person')}
 
     def mention(chance: float) -> bool:
         return full or rng.rand() < chance
