@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 RESNET_STRIDE = 32
+"""Pixels of a cell of the last map of every published ResNet."""
 HEAD_WIDTH = 64
 """Channels of an attention head in every published CLIP up to width 1024."""
 WIDE_HEADS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
@@ -34,6 +35,7 @@ class Architecture:
         transformer_heads: attention heads of the text tower.
         transformer_layers: blocks of the text tower.
         vision_head_width: channels of an attention head of the image tower.
+        vision_stride: pixels of a cell of a ResNet's last map, 16 or 32; unused by a ViT.
         name: for messages; not part of the comparison.
     """
 
@@ -48,6 +50,7 @@ class Architecture:
     transformer_heads: int
     transformer_layers: int
     vision_head_width: int = HEAD_WIDTH
+    vision_stride: int = RESNET_STRIDE
     name: str = 'custom'
 
     def __post_init__(self) -> None:
@@ -70,7 +73,9 @@ class Architecture:
                 f'architecture {self.name!r}: widths must be multiples of their heads: text {self.transformer_width} '
                 f'with {heads} heads, image {self.vision_attention_width} with heads of {width} channels'
             )
-        unit = self.vision_patch_size or RESNET_STRIDE
+        if self.vision_stride not in (16, RESNET_STRIDE):
+            raise ValueError(f'architecture {self.name!r}: vision_stride must be 16 or 32, got {self.vision_stride!r}')
+        unit = self.cell_size
         if self.image_size % unit:
             raise ValueError(f'architecture {self.name!r}: image_size {self.image_size} is not a multiple of {unit}')
 
@@ -91,8 +96,13 @@ class Architecture:
     @property
     def grid_size(self) -> tuple[int, int]:
         """(h, w) of the position embedding."""
-        side = self.image_size // (self.vision_patch_size or RESNET_STRIDE)
+        side = self.image_size // self.cell_size
         return side, side
+
+    @property
+    def cell_size(self) -> int:
+        """Side in pixels of the square that one local feature stands for."""
+        return self.vision_patch_size or self.vision_stride
 
     def first_difference(self, other: Architecture) -> str | None:
         """Name of the first field in which two architectures differ, or None."""
@@ -103,10 +113,10 @@ class Architecture:
 
 
 def _architecture(
-    name: str, embed_dim: int, image_size: int, vision: tuple, text: tuple[int, int, int]
+    name: str, embed_dim: int, image_size: int, vision: tuple, text: tuple[int, int, int], **options: int
 ) -> Architecture:
     width, heads, layers = text
-    return Architecture(embed_dim, image_size, *vision, 77, 49408, width, heads, layers, name=name)
+    return Architecture(embed_dim, image_size, *vision, 77, 49408, width, heads, layers, **options, name=name)
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -124,9 +134,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         _architecture('ViT-L/14@336px', 768, 336, (24, 1024, 14), (768, 12, 12)),
         _architecture('micro-rn', 128, 128, ((1, 2, 2, 1), 16, None), (128, 2, 3)),
         _architecture('micro-vit', 128, 128, (4, 128, 16), (128, 2, 3)),
+        _architecture('mini-rn', 128, 160, ((1, 2, 2, 1), 16, None), (128, 2, 3), vision_stride=16),
+        _architecture('mini-vit', 128, 160, (6, 128, 16), (128, 2, 3)),
     )
 }
-"""OpenAI's nine published models, and the two small ones that ship with weights in this package."""
+"""OpenAI's nine published models, and the four small ones that ship with weights in this package."""
 
 
 def open_clip_name(name: str) -> str:
@@ -157,7 +169,7 @@ def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
         return found
     given = dict(arch)
     known = {f.name for f in fields(Architecture)}
-    optional = {'name', 'vision_head_width'}
+    optional = {'name', 'vision_head_width', 'vision_stride'}
     unknown, missing = sorted(set(given) - known), sorted(known - optional - set(given))
     if unknown or missing:
         raise ValueError(f'CLIP architecture dict: unknown keys {unknown}, missing keys {missing}')
@@ -176,10 +188,12 @@ def architecture_of(
     name: str = 'weights',
     vision_head_width: int | None = None,
     transformer_heads: int | None = None,
+    vision_stride: int = RESNET_STRIDE,
 ) -> Architecture:
     """Read the architecture from a state dict in this package's naming.
 
-    Everything is in the shapes except the number of heads, and the grid, which is assumed to be square.
+    Everything is in the shapes except the number of heads, the stride of a ResNet, and the grid, which is assumed to be
+    square.
 
     Args:
         state: the state dict.
@@ -187,6 +201,7 @@ def architecture_of(
         vision_head_width: channels of a head of the image tower; None: those of published models, 64 up to a width of
             1024, see :data:`WIDE_HEADS` for larger ones.
         transformer_heads: heads of the text tower; None: those of published models, one per 64 channels.
+        vision_stride: pixels of a cell of a ResNet's last map.
 
     Raises:
         ValueError: not the state dict of a CLIP with a ModifiedResNet or a ViT, or one whose heads are unknown.
@@ -207,7 +222,7 @@ def architecture_of(
         context_length = state['text.positional_embedding'].shape[0]
     except (KeyError, ValueError, IndexError) as error:
         raise ValueError(f'{name}: not the weights of a CLIP, {error} is missing or has an unknown shape') from error
-    positions, unit = shapes.pop('positions'), shapes['vision_patch_size'] or RESNET_STRIDE
+    positions, unit = shapes.pop('positions'), shapes['vision_patch_size'] or vision_stride
     if isqrt(positions) ** 2 != positions:
         raise ValueError(f'{name}: {positions} image positions do not form a square grid')
     channels = shapes['vision_width'] * (1 if is_vit else 32)
@@ -224,6 +239,7 @@ def architecture_of(
         transformer_heads=transformer_heads,
         transformer_layers=_count(state, r'text\.transformer\.resblocks\.(\d+)\.'),
         vision_head_width=min(vision_head_width, channels),
+        vision_stride=RESNET_STRIDE if is_vit else vision_stride,
         name=name,
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vlprompt.clip.architectures import (
     QUICK_GELU_SUFFIX,
+    RESNET_STRIDE,
     Architecture,
     architecture_of,
     find_architecture,
@@ -78,7 +79,8 @@ def build_clip(
 
     wanted = None if arch is None else find_architecture(arch)
     state, name, options = _read(arch, wanted, weights)
-    found = architecture_of(state, name, options.vision_head_width, options.transformer_heads)
+    stride = RESNET_STRIDE if wanted is None else wanted.vision_stride
+    found = architecture_of(state, name, options.vision_head_width, options.transformer_heads, stride)
     if wanted is None:
         wanted = found
         if options.vision_head_width is None:

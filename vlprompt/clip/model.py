@@ -96,6 +96,7 @@ class CLIP(nn.Module):
         if arch.is_vit:
             self.visual = VisionTransformer(patch_size=arch.vision_patch_size, quick_gelu=quick_gelu, **common)
         else:
+            common.setdefault('last_stride', arch.vision_stride // 16)
             self.visual = ModifiedResNet(**common)
         self.text = TextEncoder(
             embed_dim=arch.embed_dim,

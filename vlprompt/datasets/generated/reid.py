@@ -1,6 +1,6 @@
 """The re-identification task: people who walk past several cameras."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -66,6 +66,26 @@ def draw_reid(image: ReIDImage, seed: int = 0, height: int = 128) -> np.ndarray:
         _occlude(scene, place, rng)
     scene = cv2.resize(scene, (height // 2, height), interpolation=cv2.INTER_AREA)
     return place.expose(scene, rng)
+
+
+def draw_walkers(
+    people: Sequence[Person], place: Camera, rng: np.random.RandomState, size: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """People side by side: pixels (size, size, 3) uint8 RGB, and (size, size) bool masks of what is seen of each.
+
+    ``place`` is a camera for images of ``OVERSAMPLING * size`` pixels.
+    """
+    side = OVERSAMPLING * size
+    scene = place.view(rng, side, side)
+    masks: list[np.ndarray] = []
+    for number, person in enumerate(people):
+        before, shift = scene.copy(), (number + 0.5) / len(people) - 0.5
+        _draw(scene, person, place, rng, shift=shift + rng.uniform(-0.08, 0.08))
+        drawn = (scene != before).any(axis=2)
+        masks = [mask & ~drawn for mask in masks] + [drawn]
+    small = (size, size)
+    masks = [cv2.resize(mask.astype(np.uint8), small, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks]
+    return place.expose(cv2.resize(scene, small, interpolation=cv2.INTER_AREA), rng), masks
 
 
 def _draw(scene: np.ndarray, person: Person, place: Camera, rng: np.random.RandomState, shift: float = 0.0) -> None:

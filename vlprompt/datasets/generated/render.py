@@ -1,6 +1,6 @@
 """From a spec to pixels, masks and boxes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,12 +23,14 @@ class SceneObject:
         spec: its attributes (colour, fill, ...).
         mask: (H, W) bool, visible pixels only: masks of one scene never overlap.
         box: (x1, y1, x2, y2) of the mask in pixels, x2 and y2 exclusive.
+        part: (H, W) bool, the pixels of the mask that show the shape's part in ``vocabulary.PARTS``.
     """
 
     label: str
     spec: ObjectSpec
     mask: np.ndarray
     box: tuple[int, int, int, int]
+    part: np.ndarray
 
     @property
     def name(self) -> str:
@@ -85,25 +87,27 @@ def render(spec: SceneSpec) -> Scene:
     size = spec.size
     background = BACKDROPS[spec.background](rng, size).astype(np.float32)
     coverages = [_coverage(item, spec, rng) for item in spec.objects]
-    layers = Layers(size, background, [_layer(*pair, size) for pair in zip(spec.objects, coverages, strict=True)])
+    layers = [layer for pair in zip(spec.objects, coverages, strict=True) for layer in _layers(*pair, size)]
+    layers = Layers(size, background, layers)
     image = _expose(PAINTERS[spec.style](layers, rng), spec.condition)
 
     objects, covered = [], np.zeros((size, size), bool)
-    for item, coverage in zip(reversed(spec.objects), reversed(coverages), strict=True):
+    for item, (coverage, part) in zip(reversed(spec.objects), reversed(coverages), strict=True):
         mask = (coverage > 127) & ~covered
         covered |= mask
         if mask.any():
             x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-            objects.append(SceneObject(item.shape, item, mask, (x, y, x + width, y + height)))
-    return Scene(image, captions(spec, np.random.RandomState([spec.seed, 1])), objects[::-1], spec)
+            objects.append(SceneObject(item.shape, item, mask, (x, y, x + width, y + height), mask & (part > 127)))
+    lines = [caption.text for caption in captions(spec, np.random.RandomState([spec.seed, 1]))]
+    return Scene(image, lines, objects[::-1], spec)
 
 
-def _coverage(item: ObjectSpec, spec: SceneSpec, rng: np.random.RandomState) -> np.ndarray:
+def _coverage(item: ObjectSpec, spec: SceneSpec, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
     return rasterise(item.shape, spec.size, item.centre, item.radius, item.angle, WOBBLE.get(spec.style, 0.0), rng)
 
 
-def _layer(item: ObjectSpec, coverage: np.ndarray, size: int) -> Layer:
-    """Cut the object's window out of the image and compute its pattern."""
+def _layers(item: ObjectSpec, coverages: tuple[np.ndarray, np.ndarray], size: int) -> list[Layer]:
+    """Cut the object's window out of the image and compute its pattern; a part of another colour is a second layer."""
     reach = item.radius * 1.45 + 0.09
     (left, right), (top, bottom) = (
         (max(0, int((middle - reach) * size)), min(size, int((middle + reach) * size) + 1)) for middle in item.centre
@@ -115,17 +119,25 @@ def _layer(item: ObjectSpec, coverage: np.ndarray, size: int) -> Layer:
     u, v = x * cos + y * sin, y * cos - x * sin
     extent = item.radius * size
     period = float(np.clip(0.42 * extent, 0.058 * size, 0.12 * size))
-    rgb = {name: np.float32(RGB[name]) / 255 for name in (item.colour, item.second)}
-    return Layer(
+    whole, part = (coverage[top:bottom, left:right].astype(np.float32) / 255 for coverage in coverages)
+    layer = Layer(
         rows=slice(top, bottom),
         columns=slice(left, right),
-        alpha=coverage[top:bottom, left:right].astype(np.float32) / 255,
+        alpha=whole,
         tone=pattern(item.fill, u, v, period).astype(np.float32),
         u=u / extent,
         v=v / extent,
-        first=rgb[item.colour],
-        second=rgb[item.second],
+        first=_rgb(item.colour),
+        second=_rgb(item.second),
     )
+    if item.part_colour is None:
+        return [layer]
+    colour = _rgb(item.part_colour)
+    return [layer, replace(layer, alpha=part, tone=np.zeros_like(layer.tone), first=colour, second=colour)]
+
+
+def _rgb(colour: str) -> np.ndarray:
+    return np.float32(RGB[colour]) / 255
 
 
 def _expose(image: np.ndarray, condition: str) -> np.ndarray:

@@ -113,6 +113,18 @@ OUTLINES: dict[str, tuple[tuple[Contour, ...], ...]] = {
     ),
 }  # fmt: skip
 
+# Shape -> layers of its part in ``vocabulary.PARTS``.
+PART_LAYERS = {
+    'tree': (0,),
+    'house': (1, 2),
+    'fish': (1,),
+    'butterfly': (4,),
+    'mushroom': (1,),
+    'boat': (2, 3),
+    'cup': (0,),
+    'flower': (6,),
+}
+
 
 @cache
 def _dense(shape: str) -> tuple[tuple[Contour, ...], ...]:
@@ -134,8 +146,8 @@ def rasterise(
     angle: float,
     wobble: float = 0.0,
     rng: np.random.RandomState | None = None,
-) -> np.ndarray:
-    """Coverage of a shape.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage of a shape and of its part.
 
     Args:
         shape: key of ``OUTLINES``.
@@ -147,13 +159,15 @@ def rasterise(
         rng: where the displacement is drawn from.
 
     Returns:
-        (H, W) uint8, 0 outside, 255 inside, between them on the anti-aliased edge.
+        Two (H, W) uint8, 0 outside, 255 inside, between them on the anti-aliased edge: all of the shape, and what is
+        seen of its part in :data:`PART_LAYERS`, which is empty for a shape without one.
     """
     turn = np.deg2rad(angle)
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     phases = rng.uniform(0, 2 * np.pi, (2, 3)) if wobble else None
-    coverage = np.zeros((size, size), np.uint8)
-    for layer in _dense(shape) if wobble else OUTLINES[shape]:
+    coverage, part = np.zeros((2, size, size), np.uint8)
+    layers_of_part = PART_LAYERS.get(shape, ())
+    for number, layer in enumerate(_dense(shape) if wobble else OUTLINES[shape]):
         contours = []
         for contour in layer:
             if wobble:
@@ -161,7 +175,9 @@ def rasterise(
             pixels = (contour @ rotation * radius + centre) * size - 0.5
             contours.append(np.round(pixels * 16).astype(np.int32))
         cv2.fillPoly(coverage, contours, 255, lineType=cv2.LINE_AA, shift=4)
-    return coverage
+        if layers_of_part:
+            cv2.fillPoly(part, contours, 255 * (number in layers_of_part), lineType=cv2.LINE_AA, shift=4)
+    return coverage, part
 
 
 def _shake(contour: Contour, phases: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Specifications of scenes, before any pixel is drawn, and their sampling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from vlprompt.datasets.generated.vocabulary import (
     COMMON_STYLES,
     CONDITIONS,
     FILLS,
+    PARTS,
     RARE_STYLES,
     SHAPES,
     STYLES,
@@ -39,6 +40,7 @@ class ObjectSpec:
         centre: (x, y) in [0, 1].
         radius: half the extent of the object.
         angle: rotation about the centre.
+        part_colour: colour of the shape's part in ``vocabulary.PARTS``; None: that of the rest.
     """
 
     shape: str
@@ -48,6 +50,7 @@ class ObjectSpec:
     centre: tuple[float, float]
     radius: float
     angle: float
+    part_colour: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def sample_spec(
     backgrounds: Sequence[str] = tuple(BACKGROUNDS),
     radius: tuple[float, float] = (0.10, 0.40),
     max_overlap: float = 0.15,
+    parts: float = 0.0,
+    avoid: Collection[tuple[str, str]] = (),
 ) -> SceneSpec:
     """Draw a scene.
 
@@ -97,6 +102,8 @@ def sample_spec(
         radius: smallest and largest radius of an object as a fraction of the side; scenes with n objects use at most
             ``1 / sqrt(n)`` of the largest one (but never less than the smallest).
         max_overlap: how far two objects may reach into each other, as a fraction of the sum of their radii.
+        parts: probability that a part of an object, where its shape has one, has another colour than the rest.
+        avoid: pairs (colour or fill, shape) that no object has.
 
     Raises:
         ValueError: a name that is not in the vocabulary.
@@ -119,18 +126,14 @@ def sample_spec(
     visible = [name for name in colours if name not in CAMOUFLAGE.get(background, ())] or list(colours)
     objects = []
     for centre, extent in _place(rng, count, radius, max_overlap):
-        colour, fill = _choose(rng, visible), _choose(rng, fills)
-        objects.append(
-            ObjectSpec(
-                shape=_choose(rng, shapes),
-                colour=colour,
-                fill=fill,
-                second=colour if fill == 'solid' else _choose(rng, SECOND_TONES.get(colour, DEFAULT_SECOND_TONES)),
-                centre=centre,
-                radius=extent,
-                angle=float(rng.uniform(-20, 20)),
-            )
-        )
+        colour, fill, shape = _choose(rng, visible), _choose(rng, fills), _choose(rng, shapes)
+        while (colour, shape) in avoid or (fill, shape) in avoid:
+            colour, fill, shape = _choose(rng, visible), _choose(rng, fills), _choose(rng, shapes)
+        second = colour if fill == 'solid' else _choose(rng, SECOND_TONES.get(colour, DEFAULT_SECOND_TONES))
+        angle, part = float(rng.uniform(-20, 20)), None
+        if parts and shape in PARTS and rng.rand() < parts:
+            part = _choose(rng, [name for name in COLOURS if name not in (colour, second)])
+        objects.append(ObjectSpec(shape, colour, fill, second, centre, extent, angle, part))
     return SceneSpec(size, style, background, condition, tuple(objects), int(rng.randint(2**31)))
 
 

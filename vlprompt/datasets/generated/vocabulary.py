@@ -27,6 +27,18 @@ SHAPES = {
     'cup': ('cup', 'mug'),
 }
 
+# The part of a shape that may have a colour of its own.
+PARTS = {
+    'tree': ('trunk', 'stem'),
+    'house': ('roof', 'rooftop'),
+    'fish': ('tail', 'fin'),
+    'butterfly': ('body',),
+    'mushroom': ('stalk', 'foot'),
+    'boat': ('sail', 'sails'),
+    'cup': ('handle', 'grip'),
+    'flower': ('centre', 'middle'),
+}
+
 COLOURS = {
     'red': ('red', 'scarlet', 'crimson'),
     'orange': ('orange',),

@@ -1,0 +1,95 @@
+"""What pretraining reports: zero-shot accuracy, and whether local features say where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dev.pretraining.batches import MEAN, STD
+from vlprompt.clip import CLIP
+from vlprompt.datasets.generated import SCENE_CLASSES, generate
+from vlprompt.datasets.generated.pretraining import HELD_OUT
+from vlprompt.datasets.generated.tasks import labelled_images
+from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, RARE_STYLES, SHAPES
+from vlprompt.evaluation.local_features import INSIDE, cell_shares, points_at
+
+SEED = 7001
+TEMPLATE = 'a photo of a {}.'
+UNSEEN = tuple(' '.join(pair) for pair in HELD_OUT)
+SETS = {
+    'shapes': (tuple(SHAPES), dict(styles=COMMON_STYLES)),
+    'compositions': (SCENE_CLASSES, dict(styles=COMMON_STYLES)),
+    'rare styles': (SCENE_CLASSES, dict(styles=RARE_STYLES)),
+    'unseen pairs': (UNSEEN, dict(styles=COMMON_STYLES)),
+}
+"""Name of a set -> its classes and the options of its scenes, which hold one object each."""
+
+
+def normalise(images: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) fp32, CLIP's mean and deviation."""
+    return (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
+
+
+class Evaluation:
+    """Held-out scenes, drawn once.
+
+    Args:
+        size: side of the images in pixels.
+        per_class: scenes of each class.
+        scenes: scenes of several objects.
+    """
+
+    def __init__(self, size: int, per_class: int = 10, scenes: int = 100) -> None:
+        self.sets = {
+            name: labelled_images(classes, per_class, SEED, counts=(1,), size=size, radius=(0.16, 0.4), **options)
+            for name, (classes, options) in SETS.items()
+        }
+        options = dict(styles=COMMON_STYLES, counts=(0, 0.35, 0.4, 0.25), radius=(0.12, 0.5), size=size)
+        self.scenes = [generate(SEED, index, **options) for index in range(scenes)]
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that it asks for."""
+        return [TEMPLATE.format(name) for classes, _ in SETS.values() for name in classes]
+
+    @torch.no_grad()
+    def measure(self, model: CLIP, tokenizer: Callable[[list[str]], Tensor]) -> dict[str, float]:
+        """Percentages: accuracy of each set; pointing and its chance, cells inside of objects that are right."""
+        model.eval()
+        device = next(model.parameters()).device
+
+        def text(names: tuple[str, ...]) -> Tensor:
+            return F.normalize(
+                model.encode_text(tokenizer([TEMPLATE.format(name) for name in names]).to(device)), dim=-1
+            )
+
+        found = {}
+        for name, (images, labels) in self.sets.items():
+            classes = text(SETS[name][0])
+            parts = [
+                F.normalize(model.encode_image(normalise(images[i : i + 50]).to(device), False, False).cls, dim=-1)
+                for i in range(0, len(images), 50)
+            ]
+            found[name] = 100 * float(((torch.cat(parts) @ classes.T).argmax(1).cpu().numpy() == labels).mean())
+        return found | self._local(model, text(tuple(SHAPES)))
+
+    def _local(self, model: CLIP, names: Tensor) -> dict[str, float]:
+        shapes, hits, chance, inside = list(SHAPES), [], [], []
+        for scene in self.scenes:
+            features = model.encode_image(normalise(scene.image[None]).to(names.device), maps=False)
+            scores = (F.normalize(features.local[0], dim=-1) @ names.T).cpu()
+            ids = torch.from_numpy(scene.semantic_mask(shapes)).int() - 1
+            shares = cell_shares(torch.where(ids < 0, 255, ids), features.grid, len(shapes))
+            for label in {shapes.index(item.label) for item in scene.objects}:
+                hits.append(points_at(scores[:, label], shares[:, label]))
+                chance.append(float((shares[:, label] >= 0.25).float().mean()))
+                cells = shares[:, label] >= INSIDE
+                inside += (scores[cells].argmax(1) == label).tolist()
+        return dict(pointing=100 * np.mean(hits), chance=100 * np.mean(chance), inside=100 * np.mean(inside))
+
+    def line(self, model: CLIP, tokenizer: Callable[[list[str]], Tensor]) -> str:
+        return ', '.join(f'{name} {value:.1f}' for name, value in self.measure(model, tokenizer).items())
