@@ -1,6 +1,8 @@
 """Reading files: every encoding and every kind of file that is not text ends in a message with its name."""
 
+import errno
 import os
+import shutil
 import socket
 
 import pytest
@@ -134,6 +136,7 @@ def test_results_of_an_earlier_run_are_set_aside_and_named(tmp_path, caplog):
     for name in ('a.json', 'b.png', 'own.png', 'part/c.png', 'log/1', 'notes.txt'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
+    os.utime(tmp_path / 'log', (0, 0))
     assert set_aside(tmp_path, ['*.csv'], logs=['log']) is None
     assert set_aside(tmp_path / 'new', ['*']) is None
     target = set_aside(tmp_path, ['*.json', '*.png', 'part/*.png'], ['log'], keep=[tmp_path / 'own.png'])
@@ -142,6 +145,49 @@ def test_results_of_an_earlier_run_are_set_aside_and_named(tmp_path, caplog):
     assert moved == ['a.json', 'b.png', 'log/1', 'part/c.png']
     assert {path.name for path in tmp_path.iterdir()} == {'own.png', 'part', 'notes.txt', 'earlier'}
     assert f'{tmp_path}: 3 results of an earlier run, such as a.json, are moved to {target}' in caplog.text
+    (tmp_path / 'd.json').touch()
+    set_aside(tmp_path, ['*.json'])
+    assert f'{tmp_path}: a result of an earlier run, d.json, is moved to ' in caplog.text
+
+
+def test_logs_that_are_newer_than_all_results_stay(tmp_path):
+    """They may be those of a test that runs."""
+    (tmp_path / 'a').touch()
+    os.utime(tmp_path / 'a', (100, 100))
+    for name, since in (('old', 50), ('new', 200)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (since, since))
+    target = set_aside(tmp_path, ['a'], ['old', 'new'])
+    assert {path.name for path in target.iterdir()} == {'a', 'old'}
+    assert (tmp_path / 'new').is_dir()
+
+
+def test_results_move_to_another_disk_and_links_lead_where_they_led(tmp_path, monkeypatch, caplog):
+    def other_disk(source, target):
+        raise OSError(errno.EXDEV, 'Invalid cross-device link', str(source), None, str(target))
+
+    folder = tmp_path / 'run'
+    (folder / 'logs').mkdir(parents=True)
+    (folder / 'logs' / 'a').write_text('log')
+    (folder / 'b.png').write_text('picture')
+    (tmp_path / 'store').write_text('far away')
+    (folder / 'c.png').symlink_to('../store')
+    monkeypatch.setattr(os, 'rename', other_disk)
+    target = set_aside(folder, ['logs', '*.png'])
+    assert {path.name: path.read_text() for path in target.glob('*.png')} == {'b.png': 'picture', 'c.png': 'far away'}
+    assert (target / 'c.png').is_symlink()
+    assert (target / 'logs' / 'a').read_text() == 'log'
+    assert [path.name for path in folder.iterdir()] == ['earlier']
+
+
+def test_a_result_that_cannot_be_moved_is_named(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise PermissionError(errno.EPERM, 'Operation not permitted', str(source))
+
+    (tmp_path / 'a.png').touch()
+    monkeypatch.setattr(shutil, 'move', fail)
+    with pytest.raises(OSError, match=rf'^{tmp_path}/a\.png, a result .* \(Operation not permitted\): move or delete'):
+        set_aside(tmp_path, ['*.png'])
 
 
 def test_nothing_that_was_set_aside_is_replaced(tmp_path):

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -223,24 +224,64 @@ def set_aside(
     Args:
         folder: that a tool is about to write into; it need not exist.
         patterns: shell-style names of what the tool writes, relative to the folder.
-        logs: the same for what is moved along with results, and left alone where there are none.
+        logs: the same for what is moved along with results that are not older; left alone where there are none.
         keep: files and folders that stay.
 
     Returns:
         The folder that they were moved to; None if there were none.
+
+    Raises:
+        OSError: one cannot be moved; those before it are in the folder that is named.
     """
     folder, kept = Path(folder), {Path(path).resolve() for path in keep}
-    found = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.resolve() not in kept]
+
+    def matches(names: Iterable[str]) -> list[Path]:
+        return [path for name in names for path in sorted(folder.glob(name)) if path.resolve() not in kept]
+
+    found = matches(patterns)
     if not found:
         return None
     number, example = len(found), found[0].relative_to(folder)
-    newest = time.strftime('%Y%m%d_%H%M%S', time.localtime(max(path.lstat().st_mtime for path in found)))
-    names = (f'{newest}_{turn}' if turn else newest for turn in count())
-    target = next(folder / EARLIER / name for name in names if not (folder / EARLIER / name).exists())
-    found += [path for pattern in logs for path in sorted(folder.glob(pattern)) if path.resolve() not in kept]
+    newest = max(path.lstat().st_mtime for path in found)
+    found += [path for path in matches(logs) if path.lstat().st_mtime <= newest]
+    target = _new_folder(folder / EARLIER, time.strftime('%Y%m%d_%H%M%S', time.localtime(newest)))
     for path in found:
-        place = target / path.relative_to(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(place)
-    _log.warning('%s: %d results of an earlier run, such as %s, are moved to %s', folder, number, example, target)
+        _move(path, target / path.relative_to(folder))
+    what = f'a result of an earlier run, {example}, is' if number == 1 else (
+        f'{number} results of an earlier run, such as {example}, are'
+    )  # fmt: skip
+    _log.warning('%s: %s moved to %s', folder, what, target)
     return target
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Make a folder of that name, or with a number behind it where there is one."""
+    for turn in count():
+        target = parent / (f'{name}_{turn}' if turn else name)
+        try:
+            target.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise
+        else:
+            return target
+
+
+def _move(path: Path, place: Path) -> None:
+    """Move a file, folder or link, also to another disk; a link leads where it led before.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            place.symlink_to(path.parent.resolve() / path.readlink())
+            path.unlink()
+        else:
+            shutil.move(path, place)
+    except OSError as error:
+        raise OSError(
+            f'{path}, a result of an earlier run, cannot be moved to {place} ({error.strerror or error}): move or '
+            'delete it, or choose another folder'
+        ) from error

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from vlprompt.engine.phases import finished_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, optimizer_types, parse_config
 from vlprompt.engine.resume_state import load_gradients
 from vlprompt.engine.stop import StopRequest
-from vlprompt.engine.work_dir import LOCK_FILE, METRICS_FILE
+from vlprompt.engine.work_dir import LOCK_FILE, METRICS_FILE, set_run_aside
 from vlprompt.errors import CheckpointError, ConfigError, RunError, Stopped
 
 
@@ -149,7 +150,13 @@ def test_a_training_that_begins_anew_sets_aside_an_earlier_one(project, work_dir
     before = files(work_dir)
     project.run(work_dir, resume=True, train_cfg__max_epochs=3).train()  # goes on: nothing is moved
     assert files(work_dir) == before - {'epoch_2.pth'} | {'epoch_3.pth'}
-    project.run(work_dir, train_cfg__max_epochs=1, load_from=str(work_dir / 'epoch_3.pth')).train()
+    own = str(work_dir / 'epoch_3.pth')
+    for options in (dict(load_from=own), dict(start_from=dict(keys=['prompt.*'], checkpoint=str(work_dir)))):
+        with pytest.raises(ConfigError, match=r'is in its own folder, whose files it replaces: choose another one'):
+            project.run(work_dir, train_cfg__max_epochs=1, **options).train()
+    assert files(work_dir) == before - {'epoch_2.pth'} | {'epoch_3.pth'}
+    elsewhere = shutil.copy(own, work_dir.with_name('epoch_3.pth'))
+    project.run(work_dir, train_cfg__max_epochs=1, load_from=str(elsewhere)).train()
     assert files(work_dir) == {'epoch_1.pth', 'resume.pth', 'last_checkpoint', 'base.pth'}
     (target,) = (work_dir / 'earlier').iterdir()
     assert files(target) == before - {'epoch_2.pth', 'base.pth'} | {'epoch_3.pth'}
@@ -165,9 +172,31 @@ def test_a_training_that_begins_anew_sets_aside_an_earlier_one(project, work_dir
 def test_a_run_that_cannot_begin_leaves_an_earlier_one_alone(project, work_dir):
     work_dir.mkdir()
     (work_dir / 'epoch_4.pth').touch()
+    broken = work_dir.with_name('broken.pth')
+    broken.touch()
     with pytest.raises(CheckpointError):
-        project.run(work_dir, start_from=dict(keys=['prompt.*'], checkpoint=str(work_dir / 'epoch_4.pth'))).train()
+        project.run(work_dir, start_from=dict(keys=['prompt.*'], checkpoint=str(broken))).train()
     assert files(work_dir) == {'epoch_4.pth'}
+
+
+def test_a_run_goes_on_although_its_state_is_a_link(project, work_dir, tmp_path):
+    """As data version control leaves it."""
+    project.run(work_dir, train_cfg__max_epochs=1).train()
+    stored = tmp_path / 'store' / 'state'
+    stored.parent.mkdir()
+    (work_dir / RESUME_FILE).rename(stored)
+    (work_dir / RESUME_FILE).symlink_to(stored)
+    project.run(work_dir, resume=True, train_cfg__max_epochs=2).train()
+    assert not (work_dir / 'earlier').exists()
+
+
+def test_an_earlier_run_whose_last_checkpoint_has_no_name_is_set_aside(work_dir):
+    """mmengine's own runner writes that file in place, so a killed one may leave it empty."""
+    work_dir.mkdir()
+    for name in ('epoch_1.pth', 'last_checkpoint'):
+        (work_dir / name).touch()
+    target = set_run_aside(work_dir)
+    assert files(target) == {'epoch_1.pth', 'last_checkpoint'}
 
 
 @pytest.mark.parametrize('broken', ['epoch_', RESUME_FILE, 'last_checkpoint', 'best_'])

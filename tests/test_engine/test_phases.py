@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.conftest import ROOT, free_port
 from tests.interruption import Interrupted, claim_elsewhere
-from tests.tiny_project import TinyProject
+from tests.tiny_project import CLASSES, TinyProject
 from vlprompt.apis import runs
 from vlprompt.engine import load_config, phases
 from vlprompt.engine.checkpoint import read_checkpoint
@@ -135,6 +135,13 @@ MISTAKES = {
     'a checkpoint that does not exist': (dict(load_from='lost.pth'), 'lost.pth does not exist'),
     'a schedule': (dict(param_scheduler=[dict(type='MultiStepLR', gama=1)]), 'gama'),
     'best of nothing': (dict(default_hooks__checkpoint__save_best='auto'), 'save_best=.*has no effect'),
+    'a checkpoint that the phase replaces': (dict(load_from='{work_dir}/epoch_1.pth'), 'is in its own folder'),
+    'no training': (dict(train_cfg=None), 'it has no train_cfg'),
+    'a validation without data': (
+        dict(val_cfg=dict(type='ValLoop'), val_dataloader=None),
+        'phases.second.val_cfg is set, but phases.second.val_dataloader is missing',
+    ),
+    'an unknown model': (dict(model__type='vlprompt.TextClasifier'), 'TextClasifier is not in the'),
     'nothing trained': (dict(optim_wrapper__paramwise_cfg=dict(custom_keys={'lost.*': dict(lr_mult=2)})), 'lost'),
 }
 
@@ -144,11 +151,27 @@ def test_mistakes_in_a_later_phase_stop_the_first(project, tmp_path, mistake):
     options, message = MISTAKES[mistake]
     made = configs(project, tmp_path)
     for key, value in options.items():
+        value = value.format(work_dir=made['second'].work_dir) if isinstance(value, str) else value
         made['second'].merge_from_dict({key.replace('__', '.'): value})
     with pytest.raises((ConfigError, CheckpointError, FileNotFoundError), match=message) as error:
         train_phases(made)
-    if error.type is ConfigError:
-        assert str(error.value).startswith("phase 'second': ")
+    assert str(error.value).startswith("phase 'second': ")
+    assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
+
+
+def test_the_data_of_a_later_phase_has_its_own_classes(project, tmp_path):
+    made = configs(project, tmp_path)
+    for single in made.values():
+        single.model.pop('class_names')
+        single.model.prompt.class_specific = True
+    shutil.copytree(project.root / 'data', tmp_path / 'data')
+    for split in ('train', 'test'):
+        shutil.copytree(tmp_path / 'data' / split / CLASSES[0], tmp_path / 'data' / split / 'zebra')
+    for loop in ('train', 'val', 'test'):
+        if loader := made['second'].get(f'{loop}_dataloader'):
+            loader.dataset.data_root = str(tmp_path / 'data')
+    with pytest.raises(CheckpointError, match=r"(?s)^phase 'second': .*in the checkpoint, the model needs \(2, 4, 4, 32\)"):
+        train_phases(made)
     assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
 
 

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from vlprompt.apis.command_line import user_message
 from vlprompt.engine.features import image_loader
 from vlprompt.engine.loops import rest_of_epoch
 from vlprompt.engine.runner import PromptRunner
-from vlprompt.engine.workers import guard_workers
+from vlprompt.engine.workers import LOOK_EVERY, guard_workers
 
 
 class Unsendable:
@@ -79,6 +80,21 @@ def test_a_batch_beyond_the_limit_of_files_is_explained():
     assert '\n' not in message
     assert 'ulimit -f unlimited' in message
     assert 'train_dataloader.num_workers=0' in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['fork', 'spawn', 'forkserver'])
+def test_workers_live_as_long_as_their_parent_with_every_start_method(method):
+    """With a fork server, the parent of the system is another process."""
+    loader = guard_workers(
+        DataLoader(list(range(40)), num_workers=1, multiprocessing_context=method, collate_fn=slowly, prefetch_factor=1)
+    )
+    assert [batch[0] for batch in loader] == list(range(40))
+
+
+def slowly(samples):
+    time.sleep(LOOK_EVERY / 15)
+    return samples
 
 
 BLOCKED = """

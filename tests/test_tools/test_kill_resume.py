@@ -27,6 +27,7 @@ def tool():
     return runpy.run_path(str(TOOL), run_name='kill_resume')
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks at processes in /proc')
 def test_runs_that_are_killed_equal_the_uninterrupted_one(tmp_path):
     project = TinyProject.create(tmp_path / 'project')
     options = ['--cfg-options', 'train_cfg.max_epochs=2', 'train_dataloader.num_workers=1']
@@ -62,6 +63,7 @@ def living(session):
     return found
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='looks at processes in /proc')
 def test_processes_that_outlive_a_training_are_an_error_and_ended(tool, tmp_path, monkeypatch):
     def leave_one_behind():
         if os.fork() == 0:

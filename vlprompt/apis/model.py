@@ -18,7 +18,6 @@ from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
 from vlprompt.engine.config import load_config
-from vlprompt.engine.config_check import require_model
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -27,6 +26,7 @@ from vlprompt.engine.data_arguments import (
     names_of_config,
 )
 from vlprompt.engine.phases import phase_config, phase_of
+from vlprompt.engine.required import require_model
 from vlprompt.models.agreement import agree_on_class_names
 
 

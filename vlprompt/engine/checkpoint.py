@@ -118,13 +118,6 @@ def naming_checkpoint(path: str | Path) -> Iterator[None]:
         raise (error if str(path) in str(error) else CheckpointError(f'{path}: {error}')) from error.__cause__
 
 
-def require_checkpoint(cfg: Mapping[str, Any]) -> None:
-    """Raise FileNotFoundError if ``load_from`` of a config does not exist."""
-    source = cfg.get('load_from')
-    if source is not None and not Path(source).exists():
-        raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {Path.cwd()})')
-
-
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """Tensors that a checkpoint of ``model`` must hold: detached, on the CPU, each with storage of its own size."""
     return {name: tensor.detach().cpu().clone() for name, tensor in _saved_tensors(model).items()}

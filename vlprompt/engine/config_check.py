@@ -197,16 +197,6 @@ def check_config(cfg: Config) -> None:
         raise ConfigError(f'{cfg.filename or "config"}:\n  ' + '\n  '.join(checker.other))
 
 
-def require_model(cfg: Config) -> None:
-    """Raise a ConfigError if a config describes no model."""
-    if not isinstance(cfg.get('model'), Mapping) or 'type' not in cfg.model:
-        what = f'has model={cfg.model!r}' if 'model' in cfg else 'defines no model'
-        raise ConfigError(
-            f'{cfg.filename or "config"} {what}; expected model=dict(type=...), which a config usually inherits: '
-            "_base_ = 'vlprompt::coop/coop_rn50.py'"
-        )
-
-
 class _Checker:
     """Walks a config, collecting problems and every dotted key that would be valid."""
 

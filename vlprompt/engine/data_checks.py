@@ -28,22 +28,23 @@ EMPTY = 'need at least one array to concatenate'
 """NumPy's message when mmengine's ``BaseDataset`` stores a list without entries."""
 
 
-def check_data(runner: Runner) -> None:
+def check_data(runner: Runner, test_follows: bool = False) -> None:
     """Log the counts of the run's datasets and one warning for everything that is odd.
 
-    The datasets are those of the loops of the run, and the test set of a training with ``test_after_training`` in its
-    config.  Any other training also compares with the test set of its config, as far as this can be read.  Of several
+    The datasets are those of the loops of the run, and the test set of a training that a test follows.  Any other
+    training also compares with the test set of its config, as far as this can be read.  Of several
     processes all build the data loaders, but only the first examines files; its error is that of all.
 
     Args:
         runner: a :class:`~vlprompt.engine.runner.PromptRunner` that has no model yet.
+        test_follows: the test set is used after the training.
 
     Raises:
         DataError: there is nothing to train on or to measure.
         ConfigError: the config of the model contradicts the data.
     """
     training = runner._train_loop is not None
-    only_compared = training and not runner.cfg.get('test_after_training')
+    only_compared = training and not test_follows
     tests_like_validation = training and _dataset_of(runner._val_dataloader) == _dataset_of(runner._test_dataloader)
     loaders: dict[str, DataLoader] = {}
     for loop in LOOPS:

@@ -224,6 +224,7 @@ def _train_phases(configs: Mapping[str, Config], only: str | None) -> Runner:
             gc.collect()
             runner = RUNNERS.build(cfg)
             _try_phases(waiting, configs, runner)
+            gc.collect()  # what was tried, and refers to itself
             waiting = []
             later = list(configs)[number:]
             runner.later_phases = tuple(Path(configs[other].work_dir).name for other in later if not done_before[other])

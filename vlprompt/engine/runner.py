@@ -29,10 +29,8 @@ from vlprompt.engine.checkpoint import (
     load_whole,
     naming_checkpoint,
     read_checkpoint,
-    require_checkpoint,
 )
 from vlprompt.engine.config import load_config
-from vlprompt.engine.config_check import require_model
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
@@ -41,12 +39,19 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
-from vlprompt.engine.hooks.checkpoint import require_validation
 from vlprompt.engine.hooks.finite import explain_failure
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
+from vlprompt.engine.required import (
+    LOOP_PARTS,
+    refuse_own_checkpoint,
+    require_checkpoint,
+    require_model,
+    require_parts,
+    require_validation,
+)
 from vlprompt.engine.resume_state import restore_state, resume_file
 from vlprompt.engine.saving import save_checkpoint, save_state, stop_training
 from vlprompt.engine.start_from import hand_over
@@ -56,13 +61,6 @@ from vlprompt.engine.work_dir import claim, release, remove_leftovers, set_run_a
 from vlprompt.engine.workers import guard_workers
 from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
-
-LOOP_PARTS = dict(
-    train=('train_dataloader', 'optim_wrapper', 'param_scheduler'),
-    val=('val_dataloader', 'val_evaluator'),
-    test=('test_dataloader', 'test_evaluator'),
-)
-"""Config keys that have no meaning without ``<loop>_cfg``."""
 
 
 @RUNNERS.register_module()
@@ -108,6 +106,7 @@ class PromptRunner(Runner):
         require_model(cfg)
         if cfg.get('phases'):
             return PhasedRunner(cfg)
+        require_parts(cfg, *LOOP_PARTS)
         cfg.work_dir = work_dir_of(cfg)
         if cfg.get('train_cfg') is not None:
             require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
@@ -191,7 +190,7 @@ class PromptRunner(Runner):
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(encoding='utf-8', errors='backslashreplace')
         require_checkpoint(self.cfg)
-        check_data(self)
+        check_data(self, self.cfg.pop('test_after_training', False))  # no setting of the training itself
         return self.logger
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
@@ -253,9 +252,12 @@ class PromptRunner(Runner):
         """Train, see mmengine's ``Runner.train``.
 
         Raises:
+            ConfigError: it begins anew from a checkpoint in its own folder.
             NonFiniteError: the training has diverged.
             Stopped: a signal asked it to end; its state is saved.
         """
+        if not self._resume:
+            refuse_own_checkpoint(self.cfg)
         try:
             with stop_on_signals() as self.stop_request:
                 return super().train()
@@ -412,5 +414,5 @@ class PromptRunner(Runner):
         filename = resume_file(filename)
         checkpoint = self.load_checkpoint(filename)
         restore_state(self, checkpoint, filename, self._config_text, resume_optimizer, resume_param_scheduler)
-        self._resumed_from = Path(filename).resolve().parent
+        self._resumed_from = Path(filename).parent.resolve()  # resume.pth itself may be a link
         self.logger.info(f'Resumed from {filename} at epoch {self.epoch}, iteration {self.iter}')

@@ -11,13 +11,13 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from vlprompt.engine.build import build_model
-from vlprompt.engine.checkpoint import require_checkpoint, tensor_shapes
+from vlprompt.engine.build import build_model, require_initial_weights
+from vlprompt.engine.checkpoint import tensor_shapes
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.data_checks import check_loaders
-from vlprompt.engine.hooks.checkpoint import require_validation
+from vlprompt.engine.required import refuse_own_checkpoint, require_checkpoint, require_parts, require_validation
 from vlprompt.engine.start_from import chosen_tensors, hand_over
-from vlprompt.errors import ConfigError
+from vlprompt.errors import CheckpointError, ConfigError
 
 Shapes = Mapping[str, torch.Size]
 """Shapes of tensors by name."""
@@ -45,13 +45,20 @@ def try_training(runner: Runner, cfg: Config, states: Mapping[str, Shapes]) -> S
     try:
         with DefaultScope.overwrite_default_scope(scope), torch.random.fork_rng(devices=[]):
             return _try(runner, copy.deepcopy(cfg), scope, states)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f'phase {cfg.phase!r}: {error}') from error
+    except (CheckpointError, OSError) as error:
+        raise type(error)(f'phase {cfg.phase!r}: {error}') from error
+    except (ValueError, TypeError, LookupError, AssertionError) as error:
+        text = error.args[0] if isinstance(error, KeyError) else error
+        raise ConfigError(f'phase {cfg.phase!r}: {text}') from error
     finally:
         runner.logger.setLevel(level)
 
 
 def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) -> Shapes:
+    require_parts(cfg, 'train', 'val')
+    if cfg.get('train_cfg') is None:
+        raise ConfigError('it has no train_cfg, so it trains nothing')
+    refuse_own_checkpoint(cfg)
     require_checkpoint(cfg)
     require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
     trial = copy.copy(runner)  # whose methods build the parts
@@ -65,8 +72,9 @@ def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) 
             loaders[loop] = trial.data_loader(loop)
     check_loaders(cfg, loaders, runner.world_size)
     model = cfg.model
+    require_initial_weights(model)
     if missing := missing_arguments(model, scope):
-        model = completed(model, missing, arguments_of_data(runner.metainfo))
+        model = completed(model, missing, arguments_of_data(trial.metainfo))
     trial.model = build_model(model)
     start = dict(cfg.get('start_from') or {})
     if (source := start.get('checkpoint')) in states:

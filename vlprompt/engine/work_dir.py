@@ -170,8 +170,9 @@ def set_run_aside(folder: str | Path, parts: Iterable[str] = ('',), keep: Iterab
     results = [str(Path(part, name)) for part in parts for name in RUN_FILES]
     target = set_aside(folder, [*results, METRICS_FILE], [str(Path(part, LOG_FOLDERS)) for part in parts], keep)
     for naming in target.rglob('last_checkpoint') if target else ():
-        with written_whole(naming) as file:  # it names the new run's else
-            file.write_text(str(naming.with_name(Path(naming.read_text()).name)))
+        if name := Path(naming.read_text()).name:  # empty if mmengine's own runner was killed while it wrote
+            with written_whole(naming) as file:  # it names the new run's else
+                file.write_text(str(naming.with_name(name)))
     return target
 
 

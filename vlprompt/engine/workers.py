@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -49,18 +50,23 @@ def _begin(worker: int, init: Callable[[int], Any] | None) -> None:
     """First function of a data worker."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    parent = multiprocessing.parent_process().pid
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(multiprocessing.parent_process(),), daemon=True).start()
     Queue._on_queue_feeder_error = _send_error  # of this process
     if init is not None:
         init(worker)
 
 
-def _end_with_parent(parent: int) -> None:
-    """Wait for the death of the parent process or a SIGTERM from it; ignore those of others."""
+def _end_with_parent(parent: BaseProcess) -> None:
+    """Wait for the death of the parent process or a SIGTERM from it; ignore those of others.
+
+    With the start method ``forkserver``, the parent of the system is the server, which lives as long as this process.
+    """
+    direct = os.getppid() == parent.pid
     while True:
         received = signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY)
-        if os.getppid() != parent or (received is not None and received.si_pid == parent):
+        # A pipe tells is_alive(), of which later siblings that were forked hold copies: with fork, getppid is faster.
+        alive = os.getppid() == parent.pid if direct else parent.is_alive()
+        if not alive or (received is not None and received.si_pid == parent.pid):
             os._exit(0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,34 +11,13 @@ from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
 from vlprompt.engine.checkpoint import RESUME_FILE
+from vlprompt.engine.required import require_validation
 from vlprompt.engine.resume_state import OUTDATED, VALIDATED, finish_saving
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.registry import HOOKS
 
 _SAVED_STEP = 'saved_step'
-
-
-def require_validation(cfg: Mapping[str, Any], save_best: str | Sequence[str] | None) -> None:
-    """Check that a run can choose its best checkpoint.
-
-    Args:
-        cfg: of the run; that of a phase names it.
-        save_best: metrics to choose by, as in mmengine's ``CheckpointHook``.
-
-    Raises:
-        ConfigError: it has no validation; the message has what to type.
-    """
-    if not save_best or cfg.get('val_cfg') is not None:
-        return
-    phase = f'phases.{cfg["phase"]}.' if cfg.get('phase') else ''
-    metrics = save_best if isinstance(save_best, str) else ','.join(save_best)
-    lacking = [phase + key for key in ('val_dataloader', 'val_evaluator') if cfg.get(key) is None]
-    give = f'write {" and ".join(lacking)} into the config and ' if lacking else ''
-    raise ConfigError(
-        f'{phase}default_hooks.checkpoint.save_best={metrics} has no effect, since the run has no validation: {give}'
-        f'set --cfg-options {phase}val_cfg.type=ValLoop, or choose none: {phase}default_hooks.checkpoint.save_best=None'
-    )
 
 
 @HOOKS.register_module()
