@@ -3,11 +3,13 @@
 import argparse
 import io
 import os
+import runpy
 import sys
 
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from vlprompt.apis import command_line, model_from
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
@@ -52,6 +54,28 @@ def test_images_come_from_one_place(capsys):
         with pytest.raises(SystemExit):
             parser.parse_args(mistake)
     assert 'must be at least 1, got 0' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('tool', 'options', 'message'),
+    [
+        ('analysis_tools/browse_dataset.py', [CONFIG, '--out', 'o', '--number', '0'], '--number: must be at least 1'),
+        ('analysis_tools/browse_dataset.py', [CONFIG, '--out', 'o', '--epoch', '-1'], '--epoch: must be 0 or more'),
+        (
+            'analysis_tools/local_features.py',
+            [CONFIG, 'none', '--data', 'scenes', '--pictures', '-1'],
+            '--pictures: must be 0 or more',
+        ),
+        ('analysis_tools/plot_long_tail.py', ['a.json', '--out', 'o', '--window', '0'], '--window: must be at least 1'),
+        ('analysis_tools/run_seeds.py', [CONFIG, '--seeds', '1', '-2'], '--seeds: must be 0 or more'),
+        ('dataset_converters/check_dataset.py', ['--split-seed', '-1'], '--split-seed: must be 0 or more'),
+    ],
+)
+def test_numbers_out_of_range_are_named_at_once(tool, options, message, capsys, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', [tool, *options])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    assert message in capsys.readouterr().err
 
 
 def test_counts_are_positive():

@@ -18,7 +18,8 @@ Images are files, or folders that are searched at any depth. Prints a line per i
 * a picture of every image, with its 100 best objects, unless --no-pictures is given;
 * masks/*.png, for segmentation: the class index of every pixel.
 
-Results of an earlier prediction in that folder are moved to its folder earlier/<time>.
+Results of an earlier prediction in that folder are moved to its folder earlier/<time>. The folder may lie inside of a
+folder of images, which then does not count what is in it, but not be one itself.
 
 Images that cannot be read or predicted are left out and listed at the end, with exit status 1; files of folders that
 are no images by their suffix are counted. Images are turned
@@ -177,6 +178,9 @@ def number_of_classes(model: nn.Module) -> int | None:
 class Report(ABC):
     """Output for one prediction: a line, an entry of predictions.json, a picture."""
 
+    files: tuple[str, ...] = ()
+    """Shell-style names of the files beside predictions.json and pictures."""
+
     def __init__(self, classes: list[str], meta: dict[str, Any], args: argparse.Namespace) -> None:
         self.classes = classes
         self.palette = meta.get('palette')
@@ -218,6 +222,8 @@ class ClassReport(Report):
 
 class SegmentationReport(Report):
     """The class of every pixel."""
+
+    files = (f'masks/{numbered_pattern()}',)
 
     def record(self, sample: DataSample) -> dict[str, Any]:
         mask = sample.pred_sem_seg.data[0].cpu().numpy()
@@ -286,6 +292,13 @@ def run_lengths(mask: np.ndarray) -> dict[str, Any]:
     return dict(size=list(map(int, code['size'])), counts=code['counts'].decode())
 
 
+def write_records(report: Report, records: list[dict[str, Any]]) -> Path:
+    """Write predictions.json, and return its path."""
+    path = report.args.out / PREDICTIONS
+    path.write_text(json.dumps(dict(config=report.args.config, classes=report.classes, images=records), indent=1))
+    return path
+
+
 REPORTS = {'BaseSegmentor': SegmentationReport, 'BaseDetector': ObjectReport}
 """The task of a model, by its base class in mmseg or mmdet; others are classifiers."""
 
@@ -319,9 +332,10 @@ def main(argv: list[str] | None = None) -> None:
     args.top_k, args.score = args.top_k or DEFAULT_TOP_K, DEFAULT_SCORE if args.score is None else args.score
     report = kind(name_classes(model, args.class_names), model.dataset_meta, args)
     upright = applies_exif(pipeline_of(model))
-    set_aside(args.out, [PREDICTIONS], [numbered_pattern(), 'masks'], keep=args.images)
+    set_aside(args.out, [PREDICTIONS], [numbered_pattern(), *kind.files], keep=paths)
     args.out.mkdir(parents=True, exist_ok=True)
     records = []
+    target = write_records(report, records)  # so that a killed run leaves no pictures without it
     try:
         samples = predict_sound(model, load_files(model, paths), args.batch_size, args.workers, left_out)
         for number, sample in enumerate(samples):
@@ -332,8 +346,7 @@ def main(argv: list[str] | None = None) -> None:
             if not args.no_pictures:
                 draw(report, sample, upright)
     finally:  # what ends the run loses nothing of the images before
-        target = args.out / PREDICTIONS
-        target.write_text(json.dumps(dict(config=args.config, classes=report.classes, images=records), indent=1))
+        write_records(report, records)
         print(f'{len(records)} of {len(paths)} images: {target}')
     left_out.end()
 

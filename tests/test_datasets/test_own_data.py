@@ -93,13 +93,13 @@ def test_folders_beside_those_of_the_splits_are_named(tmp_path, kind):
     assert len(data) == 12
     assert data.notes() == [
         f'{tmp_path}: images directly in it, not in the folder of a split, are left out: 1',
-        f'{tmp_path}: training with 1 images is not read: move its content to train.',
-        f'{tmp_path}: valid with 1 images is not read: rename it to val.',
-        f'{tmp_path}: Test with 1 images is not read: move its content to test.',
+        f'{tmp_path}: training with 1 image is not read: move its content to train.',
+        f'{tmp_path}: valid with 1 image is not read: rename it to val.',
+        f'{tmp_path}: Test with 1 image is not read: move its content to test.',
         f'{tmp_path}: images directly in the folder of a split, not in that of a class, are left out: 2 of train',
     ]
     with pytest.raises(
-        FileNotFoundError, match=r"has no split 'val', .*\. valid with 1 images is not read: rename it to val"
+        FileNotFoundError, match=r"has no split 'val', .*\. valid with 1 image is not read: rename it to val"
     ):
         kind(str(tmp_path), split='val')
 
@@ -128,30 +128,30 @@ def test_the_name_of_a_split_that_is_meant_is_found_in_all_layouts(tmp_path):
         ReIDDataset(str(tmp_path), ann_file='{split}.csv', split='test')
     for name in ('bounding_box_train/1_c1.png', 'query/2_c1.png', 'gallery/2_c2.png', 'Bounding_Box_Train/3_c1.png'):
         save_image(tmp_path / 'market' / name)
-    expected = r'has no split .gallery., .* gallery with 1 images is not read: rename it to bounding_box_test\.'
+    expected = r'has no split .gallery., .* gallery with 1 image is not read: rename it to bounding_box_test\.'
     with pytest.raises(FileNotFoundError, match=expected):
         ReIDDataset(str(tmp_path / 'market'), split='test')
     notes = ReIDDataset(str(tmp_path / 'market')).notes()
     assert any(
-        'Bounding_Box_Train with 1 images is not read: move its content to bounding_box_train' in n for n in notes
+        'Bounding_Box_Train with 1 image is not read: move its content to bounding_box_train' in n for n in notes
     )
     (tmp_path / 'classnames.txt').write_text('a\nb\n')
     for name in ('images/train/a.png', 'masks/train/a.png', 'images/valid/a.png', 'images/Train/a.png', 'images/b.png'):
         save_image(tmp_path / name)
     with pytest.raises(
-        FileNotFoundError, match=r'images/val does not exist\. valid with 1 images is not read: rename it'
+        FileNotFoundError, match=r'images/val does not exist\. valid with 1 image is not read: rename it'
     ):
         FolderSegDataset(str(tmp_path), split='val')
     assert FolderSegDataset(str(tmp_path)).notes() == [
         f'{tmp_path}/images: images in no folder of a split are left out: 1',
-        f'{tmp_path}/images: Train with 1 images is not read: move its content to train.',
+        f'{tmp_path}/images: Train with 1 image is not read: move its content to train.',
     ]
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations/instances_valid.json').write_text('x')
     with pytest.raises(FileNotFoundError, match=r'instances_valid\.json is not read: rename it to instances_val\.json'):
         CocoInstances(str(tmp_path), split='val')
     (tmp_path / 'annotations/instances_val.json').write_text('x')
-    with pytest.raises(FileNotFoundError, match=r'images/val does not exist\. valid with 1 images is not read'):
+    with pytest.raises(FileNotFoundError, match=r'images/val does not exist\. valid with 1 image is not read'):
         CocoInstances(str(tmp_path), split='val')
 
 

@@ -57,6 +57,8 @@ def test_mistakes_with_plans(project, tmp_path):
 
 
 def test_words(project, trained, tmp_path, capsys):
+    for name in ('nearest_words.json', 'nearest_words.txt'):
+        (tmp_path / name).write_text('earlier')
     nearest_words.main(
         [project.config, str(trained / 'epoch_1.pth'), '--top-k', '2', '--out', str(tmp_path), *TRANSPORT]
     )
@@ -65,6 +67,8 @@ def test_words(project, trained, tmp_path, capsys):
     assert all(len(vector) == 2 for prompt in stored['prompts'] for vector in prompt['context'])
     assert stored['prompts'][0]['context'][3][0]['word'] in capsys.readouterr().out
     assert (tmp_path / 'nearest_words.png').stat().st_size > 10_000
+    assert [path.name for path in tmp_path.glob('earlier/*/*')] == ['nearest_words.json']
+    assert (tmp_path / 'nearest_words.txt').exists()
 
 
 def test_words_start_at_those_of_the_initial_text(project, tmp_path):

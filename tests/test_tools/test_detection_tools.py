@@ -134,9 +134,8 @@ def test_padding_is_cut_off():
 
 
 def test_browsing_detection(small_config, tmp_path, capsys):
-    options = ['--out', str(tmp_path)]
-    browse_dataset.main([str(small_config), *options, '--number', '2', '--epoch', '1'])
-    browse_dataset.main([str(small_config), *options, '--number', '1', '--split', 'test'])
+    browse_dataset.main([str(small_config), '--out', str(tmp_path / 'train'), '--number', '2', '--epoch', '1'])
+    browse_dataset.main([str(small_config), '--out', str(tmp_path / 'test'), '--number', '1', '--split', 'test'])
     written = [line for line in capsys.readouterr().out.split() if line.endswith('.png')]
     assert len(written) == 3
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)

@@ -81,9 +81,41 @@ def test_a_second_run_writes_the_same_files_and_another_seed_others(world, tmp_p
     assert not set(digests(tmp_path / 'other').values()) & set(digests(folder).values())
 
 
-def test_impossible_sizes_are_rejected(tmp_path):
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--size', '8'], '--size must be at least 32'),
+        (['--workers', '0'], 'argument --workers: must be at least 1, got 0'),
+        (['--per-class', '4', '0', '4'], 'argument --per-class: must be at least 1, got 0'),
+        (['--cameras', '1'], '--cameras must be at least 2'),
+        (['--seed', '-1'], 'argument --seed: must be 0 or more, got -1'),
+        (['--long-tail', '2', '3', '1', '1'], 'HEAD must not be less than TAIL'),
+    ],
+)
+def test_impossible_numbers_are_rejected(options, message, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        generate_world.main(['--out', str(tmp_path), '--size', '8'])
+        generate_world.main(['--out', str(tmp_path), *options])
+    assert message in capsys.readouterr().err
+
+
+def test_lists_of_another_task_leave_with_the_images_that_they_name(world, tmp_path):
+    few = generate(tmp_path)
+    (tmp_path / 'own.txt').touch()
+    options = ['--size', '32', '--workers', '1', '--out', str(tmp_path)]
+    generate_world.main(['--task', 'reid', '--identities', '1', '1', '--cameras', '2', *options])
+    assert not (tmp_path / 'earlier').exists(), 'people share no folder with scenes'
+    generate_world.main(['--task', 'long-tailed', '--long-tail', '1', '1', '1', '1', *options])
+    (target,) = (tmp_path / 'earlier').iterdir()
+    assert sorted(path.name for path in target.iterdir()) == ['images', 'split_scenes.json']
+    assert json.loads((target / 'split_scenes.json').read_text()) == few
+    assert digests(target / 'images') == digests(world[0] / 'images')
+    assert (tmp_path / 'own.txt').exists()
+    assert (tmp_path / 'query').exists()
+    generate_world.main(['--task', 'detection', '--images', '1', '1', *options])
+    assert not list(tmp_path.glob('t*.txt')), 'lists of the long-tailed task'
+    (tmp_path / 'plain' / 'masks').mkdir(parents=True)
+    generate(tmp_path / 'plain')
+    assert (tmp_path / 'plain' / 'masks').exists(), 'nothing that was there is replaced'
 
 
 def test_long_tailed_task(tmp_path):

@@ -18,6 +18,8 @@ VIT, RN, PLOT = (
 
 
 def test_table_and_pictures(tmp_path, capsys):
+    for name in ('local_features.json', 'local_features.ipynb', '000_cat.png'):
+        (tmp_path / name).write_text('earlier')
     local_features.main(
         [
             VIT,
@@ -46,6 +48,8 @@ def test_table_and_pictures(tmp_path, capsys):
     assert f'| kk | {kk["pooled"]:.1f} |' in out
     assert (tmp_path / 'local_features.md').read_text() in out
     assert sorted(path.name for path in tmp_path.glob('*.png')) == ['000_dotted_star.png', '001_grid_circle.png']
+    assert sorted(path.name for path in tmp_path.glob('earlier/*/*')) == ['000_cat.png', 'local_features.json']
+    assert (tmp_path / 'local_features.ipynb').exists()
 
 
 def test_plans_are_measured_too(capsys):

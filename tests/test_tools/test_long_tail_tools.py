@@ -75,7 +75,11 @@ def test_analyses_of_a_model_with_a_pool(config, tmp_path, capsys):
 def test_a_linear_probe_has_the_features_of_its_trunk(config, tmp_path):
     options = ['model.tuner=None', "model.trainable=['head.*']"]
     options = ['--normalize', 'l2', '--cfg-options', *options]
+    for name in ('analysis.md', 'analysis.ipynb'):
+        (tmp_path / name).write_text('earlier')
     analyse_features.main([config, 'none', '--out', str(tmp_path), '--reference', config_folder(config), *options])
+    assert [path.name for path in tmp_path.glob('earlier/*/*')] == ['analysis.md']
+    assert (tmp_path / 'analysis.ipynb').exists()
     result = json.loads((tmp_path / 'analysis.json').read_text())
     assert list(result['views']) == ['trunk']
     assert result['views']['trunk']['spread']['norm'] == pytest.approx(1, abs=1e-5)
@@ -94,7 +98,15 @@ def test_mistakes_of_the_user(config, tmp_path):
     with pytest.raises(ConfigError, match='has no train_dataloader'):
         analyse_features.main([config, 'none', '--out', str(tmp_path), *options])
     with pytest.raises(FileNotFoundError, match='no image in'):
-        analyse_features.reference_images(str(tmp_path), 4, None)
+        analyse_features.reference_images(str(tmp_path), 4, None, tmp_path / 'out')
+    out = tmp_path / 'photos' / 'out'
+    out.mkdir(parents=True)
+    (out / 'lda.png').touch()
+    with pytest.raises(FileNotFoundError, match='no image in'):
+        analyse_features.main([config, 'none', '--out', str(out), '--reference', str(out.parent)])
+    with pytest.raises(ConfigError, match=r'--out .*out is itself a folder of images'):
+        analyse_features.main([config, 'none', '--out', str(out), '--reference', str(out)])
+    assert [path.name for path in out.iterdir()] == ['lda.png'], 'before anything is computed'
 
 
 def test_accuracy_along_the_tail(tmp_path, capsys):

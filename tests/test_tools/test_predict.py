@@ -144,6 +144,51 @@ def test_results_of_an_earlier_prediction_are_set_aside(project, tmp_path):
     assert (out / 'own.txt').exists()
 
 
+def test_results_lie_inside_of_a_folder_of_images_but_not_among_them(project, tmp_path):
+    images, out = tmp_path / 'images', tmp_path / 'images' / 'predicted'
+    shutil.copytree(project.root / 'data' / 'test' / 'cup', images)
+    before = sorted(images.iterdir())
+    for results in (images, images / '..' / 'images'):
+        with pytest.raises(ConfigError, match=r'--out .*images is itself a folder of images, .* give another folder'):
+            run(project.config, 'none', images, '--out', results)
+    assert sorted(images.iterdir()) == before
+    expected = run(project.config, 'none', images, '--out', out)
+    (images / 'link').symlink_to(out)
+    assert run(project.config, 'none', images, '--out', out) == expected
+    for path in before:
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r'images holds no images \(.* apart from .*predicted$'):
+        run(project.config, 'none', images, '--out', out)
+    assert json.loads((out / 'predictions.json').read_text())['images'] == expected
+
+
+def test_pictures_of_a_killed_prediction_are_set_aside(project, tmp_path, monkeypatch):
+    folder, out, killed = project.root / 'data' / 'test' / 'cup', tmp_path / 'out', tmp_path / 'killed'
+    draw = predict.draw
+
+    def draw_and_copy(report, sample, upright):
+        draw(report, sample, upright)
+        shutil.copytree(out, killed, dirs_exist_ok=True)
+
+    monkeypatch.setattr(predict, 'draw', draw_and_copy)
+    run(project.config, 'none', folder, '--out', out)
+    monkeypatch.undo()
+    assert len(list(killed.glob('0*.png'))) == 4
+    assert len(run(project.config, 'none', folder / '3.png', '--out', killed)) == 1
+    assert [path.name for path in killed.glob('0*.png')] == ['000000_3.png']
+    (target,) = (killed / 'earlier').iterdir()
+    assert len(list(target.glob('0*.png'))) == 4
+
+
+def test_masks_beside_classes_are_no_results(project, tmp_path):
+    (tmp_path / 'masks').mkdir()
+    (tmp_path / 'masks' / '000000_own.png').touch()
+    for _ in range(2):
+        run(project.config, 'none', project.root / 'data' / 'test' / 'cup', '--out', tmp_path, '--no-pictures')
+    assert (tmp_path / 'earlier').exists()
+    assert (tmp_path / 'masks' / '000000_own.png').exists()
+
+
 def test_other_classes(project, tmp_path):
     image = project.root / 'data' / 'test' / 'cup' / '0.png'
     names = ['red_cup', 'tea pot', 'kettle', 'saucer']
@@ -301,6 +346,10 @@ def test_segmentation(photographs, tmp_path, capsys):
         with pytest.raises(ConfigError, match='2 names for the 3 classes of EncoderDecoder'):
             run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names[:2])
         images = run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names)
+        (tmp_path / 'out' / 'masks' / 'own.png').touch()
+        run(config, 'none', photographs / '0.png', '--out', tmp_path / 'out', '--class-names', *names)
+        assert sorted(path.name for path in (tmp_path / 'out' / 'masks').iterdir()) == ['000000_0.png', 'own.png']
+        run(config, 'none', photographs, '--out', tmp_path / 'out', '--class-names', *names)
         torch.manual_seed(0)
         samples = list(predict_images(init_model(config), find_images(photographs)))
         Image.new('RGB', (640, 4)).save(tmp_path / 'flat.png')

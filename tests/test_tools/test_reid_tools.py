@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.conftest import MICRO, ROOT
 from tools.analysis_tools import cross_dataset_test, extract_features, show_rank_list
 from tools.dataset_converters import generate_world
 from vlprompt.apis import RetrievalIndex
+from vlprompt.errors import ConfigError
 
 CONFIG = """
 _base_ = '{root}/configs/_base_/default_runtime.py'
@@ -60,6 +62,18 @@ def test_features_of_a_folder(project, tmp_path):
         extract_features.main([str(project / 'sie.py'), 'none', *common])
     extract_features.main([str(project / 'sie.py'), 'none', *common, '--camera', '2'])
     extract_features.main([str(project / 'sie.py'), 'none', *common, '--cfg-options', 'model.sie.at_test=mean'])
+
+
+def test_features_lie_in_the_folder_of_the_images_that_is_no_file(project, tmp_path, capsys):
+    source = project / 'data' / 'scenes_reid' / 'query'
+    shutil.copytree(source, tmp_path / 'photos')
+    arguments = ['--out', str(tmp_path / 'photos' / 'features.npz'), '--workers', '0']
+    for _ in range(2):
+        extract_features.main([str(project / 'plain.py'), 'none', str(tmp_path / 'photos'), *arguments])
+    assert 'left out' not in capsys.readouterr().out
+    file = min(source.iterdir())
+    with pytest.raises(ConfigError, match=rf'{file.name} is a file, not a folder: give the folder'):
+        extract_features.main([str(project / 'plain.py'), 'none', str(file), *arguments])
 
 
 def test_features_of_a_folder_with_odd_images(project, tmp_path, capsys):

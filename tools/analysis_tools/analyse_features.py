@@ -90,12 +90,14 @@ class GeneratedImages(Dataset):
         return self.transforms(dict(img=Image.fromarray(scene.image), img_path=f'scene {index}'))
 
 
-def reference_images(source: str, count: int, model: nn.Module) -> Dataset:
-    """Images without labels through the model's test pipeline: files of a folder, or generated scenes."""
+def reference_images(source: str, count: int, model: nn.Module, out: Path) -> Dataset:
+    """Images without labels through the model's test pipeline: files of a folder, without those in ``out``, or
+    generated scenes.
+    """
     if source == 'generated':
         return GeneratedImages(count, model.cfg.test_dataloader.dataset.pipeline)
     try:
-        found = LeftOut().files_of([Path(source)])
+        found = LeftOut().files_of([Path(source)], results=out)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'--reference: there is no image in {source}') from error
     return load_files(model, [found[index] for index in runs.evenly_spaced(len(found), count)])
@@ -208,11 +210,14 @@ def main(argv: list[str] | None = None) -> None:
     test_set = DATASETS.build(cfg.test_dataloader.dataset)
     if args.k > len(train_set):
         raise ConfigError(f'--k {args.k}: there are only {len(train_set)} training images')
+    images = None
+    if args.reference is not None:
+        images = reference_images(args.reference, args.lda_images, model, args.out)
     workers = cfg.test_dataloader.num_workers
     train = feature_table(model, train_set, args.batch_size, workers)
     test = feature_table(model, test_set, args.batch_size, workers)
     counts = torch.bincount(train.labels, minlength=len(test_set.metainfo['classes'])).tolist()
-    set_aside(args.out, ['analysis.*', 'prompt_usage.png', 'lda.png'])
+    set_aside(args.out, ['analysis.json', 'analysis.md', 'prompt_usage.png', 'lda.png'])
     args.out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = dict(
         config=args.config,
@@ -227,8 +232,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     if test.groups is not None:
         result['prompt_usage'] = analyse_usage(test, len(model.tuner.pool.keys), counts, args)
-    if args.reference is not None:
-        images = reference_images(args.reference, args.lda_images, model)
+    if images is not None:
         draw_domains(test, feature_table(model, images, args.batch_size, workers), args)
     text = markdown(result)
     (args.out / 'analysis.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')

@@ -12,20 +12,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_config_options, before_imports, call
+from vlprompt.apis.command_line import add_config_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_options(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
-    parser.add_argument('--number', type=int, default=16, help='samples to draw (default: 16)')
+    parser.add_argument('--number', type=positive, default=16, help='samples to draw (default: 16)')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--epoch', type=int, default=0, help='augmentation of this epoch, if the dataset has epochs')
-    args = parser.parse_args(argv)
-    if args.number < 1 or args.epoch < 0:
-        parser.error('--number must be at least 1, --epoch at least 0')
-    return args
+    parser.add_argument(
+        '--epoch', type=natural, default=0, help='augmentation of this epoch, if the dataset has epochs'
+    )
+    return parser.parse_args(argv)
 
 
 before_imports(parse_args, __name__)

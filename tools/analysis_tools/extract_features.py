@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser)
     parser.add_argument('folder', type=Path, help='images, at any depth')
-    parser.add_argument('--out', required=True, metavar='FILE.npz')
+    parser.add_argument('--out', required=True, type=Path, metavar='FILE.npz')
     parser.add_argument('--camera', type=natural, default=0, help='camera of the images, counted from 1 (0: unknown)')
     parser.add_argument('--batch-size', type=positive, default=64)
     parser.add_argument('--workers', type=natural, default=2, help='processes that load images')
@@ -32,13 +32,16 @@ before_imports(parse_args, __name__)
 
 from vlprompt.apis import RetrievalIndex, describe_images, model_from, person_files, stack_descriptors
 from vlprompt.apis.inference import LeftOut
+from vlprompt.errors import ConfigError
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    model = model_from(args)
+    if args.folder.exists() and not args.folder.is_dir():
+        raise ConfigError(f'{args.folder} is a file, not a folder: give the folder that the image lies in')
     left_out = LeftOut()
-    paths = left_out.files_of([args.folder])
+    paths = left_out.files_of([args.folder], results=args.out)
+    model = model_from(args)
     images = person_files(model, paths, camid=args.camera - 1)
     samples = describe_images(model, images, args.batch_size, args.workers, left_out)
     if samples:

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive
 
 
 def form(text: str) -> str | dict[str, Any]:
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, metavar='DIR', help='folder of table and pictures')
     parser.add_argument(
-        '--pictures', type=int, default=8, metavar='N', help='images to draw, spread evenly (default: 8)'
+        '--pictures', type=natural, default=8, metavar='N', help='images to draw, spread evenly (default: 8; 0: none)'
     )
     parser.add_argument('--objects', nargs='+', metavar='NAME', help='draw only images with these objects')
     args = parser.parse_args(argv)
@@ -175,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     print(text)
     if args.out is None:
         return
-    set_aside(args.out, ['local_features.*'], [numbered_pattern(3)])
+    set_aside(args.out, ['local_features.json', 'local_features.md'], [numbered_pattern(3)])
     args.out.mkdir(parents=True, exist_ok=True)
     content = dict(config=args.config, checkpoint=args.checkpoint, data=args.data, **about, forms=rows)
     (args.out / 'local_features.json').write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     print(spacing_note(words, spacing))
 
     out = Path(args.out)
-    set_aside(out, ['nearest_words.*'])
+    set_aside(out, ['nearest_words.json', 'nearest_words.png'])
     title = f'Nearest words: {Path(args.config).stem}'
     picture = save_figure(draw_words(words, spacing, title), out / 'nearest_words.png')
     text = json.dumps(words_to_json(words, spacing), indent=1, ensure_ascii=False)

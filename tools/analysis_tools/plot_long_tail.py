@@ -12,7 +12,7 @@ import argparse
 import re
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('files', nargs='+', type=Path, help='shot_accuracy.json of one or more runs on the same data')
     parser.add_argument('--names', nargs='+', help='names of the runs')
     parser.add_argument(
-        '--window', type=int, help='classes that a point of a curve averages; a tenth of all by default'
+        '--window', type=positive, help='classes that a point of a curve averages; a tenth of all by default'
     )
     parser.add_argument('--title', default='', help='first line of the picture')
     parser.add_argument('--out', required=True, type=Path, help='picture to write')

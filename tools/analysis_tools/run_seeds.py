@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call, positive
+from vlprompt.apis.command_line import before_imports, call, natural, positive
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
@@ -25,7 +25,7 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
     parser.add_argument('--dataset', metavar='NAME', help='dataset, as in tools/train.py')
     parser.add_argument('--shots', type=positive, nargs='+', metavar='K', help='training images per class, one or more')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3], help='default: 1 2 3')
+    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='default: 1 2 3')
     parser.add_argument('--work-dir', help='default: work_dirs/<config>_<dataset>_seeds')
     return parser.parse_known_args()
 

@@ -30,7 +30,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-from vlprompt.apis.command_line import before_imports, positive
+from vlprompt.apis.command_line import before_imports, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--dataset', help="a supported dataset, such as 'caltech101'")
     parser.add_argument('--long-tailed', action='store_true', help='your own data is long-tailed')
     parser.add_argument('--imbalance', type=float, help='of a long-tailed dataset that is cut out of a balanced one')
-    parser.add_argument('--split-seed', type=int, help='of that draw (default: 0)')
+    parser.add_argument('--split-seed', type=natural, help='of that draw (default: 0)')
     parser.add_argument('--reid', action='store_true', help='your own data is for re-identification')
     parser.add_argument('--ann-file', help='of your own data: *.json, *.csv or *.txt; without it a folder per class')
     parser.add_argument('--data-prefix', help='folder that image paths are relative to')

@@ -36,7 +36,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import before_imports, call
+from vlprompt.apis.command_line import before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,11 +45,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--task', choices=['few-shot', 'long-tailed', 'segmentation', 'detection', 'reid'], default='few-shot'
     )
     parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
-    parser.add_argument('--seed', type=int, default=0, help='another seed is another dataset of the same kind')
-    parser.add_argument('--size', type=int, default=128, help='side (reid: height) of the images in pixels')
+    parser.add_argument('--seed', type=natural, default=0, help='another seed is another dataset of the same kind')
+    parser.add_argument('--size', type=positive, default=128, help='side (reid: height) of the images in pixels')
     parser.add_argument(
         '--per-class',
-        type=int,
+        type=positive,
         nargs=3,
         default=(40, 10, 50),
         metavar=('TRAIN', 'VAL', 'TEST'),
@@ -57,7 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--long-tail',
-        type=int,
+        type=positive,
         nargs=4,
         default=(150, 3, 5, 25),
         metavar=('HEAD', 'TAIL', 'VAL', 'TEST'),
@@ -65,7 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--images',
-        type=int,
+        type=positive,
         nargs=2,
         default=(300, 80),
         metavar=('TRAIN', 'VAL'),
@@ -73,18 +73,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--identities',
-        type=int,
+        type=positive,
         nargs=2,
         default=(60, 40),
         metavar=('TRAIN', 'TEST'),
         help='reid: people in each split',
     )
-    parser.add_argument('--cameras', type=int, default=4, help='reid: number of cameras')
-    parser.add_argument('--workers', type=int, default=min(8, os.cpu_count()))
+    parser.add_argument('--cameras', type=positive, default=4, help='reid: number of cameras')
+    parser.add_argument('--workers', type=positive, default=min(8, os.cpu_count()))
     args = parser.parse_args(argv)
-    counts = (*args.per_class, *args.long_tail, *args.images, *args.identities, args.workers)
-    if args.size < 32 or min(counts) < 1:
-        parser.error('--size must be at least 32, and every number of images, identities and workers at least 1')
+    if args.size < 32:
+        parser.error('--size must be at least 32')
     if args.cameras < 2:
         parser.error('--cameras must be at least 2: a query is looked for among the images of other cameras')
     if args.long_tail[0] < args.long_tail[1]:
@@ -113,6 +112,12 @@ WRITTEN = {
     'reid': FOLDERS,
 }
 """Files and folders of every task."""
+
+
+def written_beside(task: str) -> set[str]:
+    """What other tasks write into a folder along with what both write: their lists name images that are replaced."""
+    own = set(WRITTEN[task])
+    return {name for names in WRITTEN.values() if own & set(names) for name in names} - own
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
@@ -282,7 +287,7 @@ def main(argv: list[str] | None = None) -> None:
         'detection': write_detection,
         'reid': write_reid,
     }
-    set_aside(args.out, WRITTEN[args.task])
+    set_aside(args.out, WRITTEN[args.task], logs=written_beside(args.task))
     writers[args.task](args)
 
 

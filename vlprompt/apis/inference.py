@@ -16,10 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from vlprompt.datasets.images import count_suffixes, find_images, list_images, naming_image
+from vlprompt.datasets.images import count_suffixes, find_images, naming_image, require_images
 from vlprompt.engine.features import image_loader
 from vlprompt.errors import CheckpointError, ConfigError
-from vlprompt.files import EARLIER
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that need annotations."""
@@ -211,18 +210,24 @@ class LeftOut:
 
         Args:
             images: files and folders.
-            results: folder of the tool's own results, which are no images of the folder that it lies in; if it is
-                itself one of the folders, those that were set aside.
+            results: file or folder of the tool's own results, its ``--out``: neither images nor counted in a folder
+                that it lies in.
 
         Raises:
             FileNotFoundError: neither file nor folder, or a folder without images.
+            ConfigError: the results are to lie among the images of a folder.
         """
         found: list[Path] = []
         for path in images:
             if path.is_dir():
-                own = _own_results(path, results)
-                found += [file for file in find_images(path) if own is None or not file.resolve().is_relative_to(own)]
-                if others := list_images(path).others:
+                if results is not None and results.exists() and results.samefile(path):
+                    raise ConfigError(
+                        f'--out {results} is itself a folder of images, where results would be taken for images the '
+                        f'next time: give another folder, or one inside of it, such as {results / "results"}'
+                    )
+                names, others = require_images(path, without=results)
+                found += [path / name for name in names]
+                if others:
                     print(f'{path}: {count_suffixes(others)} are left out, since they are no images', flush=True)
             elif path.exists():
                 found.append(path)  # what is no regular file is left out later, as in folders
@@ -239,16 +244,6 @@ class LeftOut:
         """End the tool with exit status 1 if an image was left out."""
         if self.paths:
             sys.exit(f'{len(self.paths)} of {self.total} images are left out: {", ".join(self.paths)}')
-
-
-def _own_results(folder: Path, results: Path | None) -> Path | None:
-    """Where a folder of images holds results of the tool itself."""
-    if results is None:
-        return None
-    results, folder = results.resolve(), folder.resolve()
-    if results == folder:
-        return results / EARLIER
-    return results if results.is_relative_to(folder) else None
 
 
 def _odd_images(model: nn.Module, images: ImageFiles, positions: Sequence[int]) -> dict[int, Exception]:

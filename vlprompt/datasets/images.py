@@ -94,14 +94,19 @@ class Listing(NamedTuple):
     others: Counter[str]
 
 
-def list_images(folder: str | Path) -> Listing:
+def list_images(folder: str | Path, without: Path | None = None) -> Listing:
     """The images in a folder and in its sub-folders at any depth, without hidden ones; links are followed.
 
     Sorted folder by folder, so that the order of images directly in the folder is that of their names.  ``others`` has
     no hidden files and no :data:`COMPANIONS`.
+
+    Args:
+        folder: it must exist.
+        without: a file or folder that is passed over, if it lies in the folder or a link leads there.
     """
     images, others = [], Counter[str]()
-    for path in _walk(str(folder), '', ()):
+    passed = () if without is None or not without.exists() else (_identity(without),)
+    for path in _walk(str(folder), '', passed):
         suffix = os.path.splitext(path)[1].lower()
         if suffix in IMAGE_SUFFIXES:
             images.append(path)
@@ -117,18 +122,26 @@ def direct_images(folder: str | Path) -> list[str]:
     return sorted(name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)
 
 
-def _walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Relative paths of the files that are not hidden; ``above``: the folders around, in which a link may end."""
-    status = os.stat(folder)
-    here = (status.st_dev, status.st_ino)
-    if here in above:
+def _identity(path: str | Path) -> tuple[int, int]:
+    """Device and number of a file or folder, the same by whatever path it is reached."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _walk(folder: str, below: str, passed: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Relative paths of the files that are not hidden.
+
+    ``passed``: identities of what is passed over; the folders around, in which a link may end, are added.
+    """
+    here = _identity(folder)
+    if here in passed:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith('.'):
+            if entry.name.startswith('.') or (here[0], entry.inode()) in passed:
                 continue
             if entry.is_dir():
-                yield from _walk(entry.path, f'{below}{entry.name}/', (*above, here))
+                yield from _walk(entry.path, f'{below}{entry.name}/', (*passed, here))
             else:
                 yield below + entry.name
 
@@ -147,14 +160,23 @@ def find_images(folder: str | Path) -> list[Path]:
     Raises:
         FileNotFoundError: the folder does not exist or holds none.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    return [Path(folder, path) for path in require_images(folder).images]
+
+
+def require_images(folder: str | Path, without: Path | None = None) -> Listing:
+    """:func:`list_images` of a folder that must hold some.
+
+    Raises:
+        FileNotFoundError: the folder does not exist or holds none.
+    """
+    if not Path(folder).is_dir():
         raise FileNotFoundError(f'image folder {folder} does not exist')
-    images, others = list_images(folder)
-    if not images:
-        besides = f', only {count_suffixes(others)}' if others else ''
-        raise FileNotFoundError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)}){besides}')
-    return [folder / path for path in images]
+    listing = list_images(folder, without)
+    if not listing.images:
+        besides = f', only {count_suffixes(listing.others)}' if listing.others else ''
+        apart = f' apart from {without}' if without is not None and without.exists() else ''
+        raise FileNotFoundError(f'{folder} holds no images ({", ".join(IMAGE_SUFFIXES)}){besides}{apart}')
+    return listing
 
 
 LONGEST_NAME = 255

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from vlprompt.datasets.checks.findings import counted
 from vlprompt.datasets.images import list_images
 
 OTHER_WORDS = dict(
@@ -149,7 +150,7 @@ def unread_beside(place: Path, split: str) -> list[str]:
     for path in (place.with_name(name) for name in found):
         if path.is_dir() == bool(place.suffix) or (place.exists() and path.samefile(place)):
             continue
-        images = f' with {len(list_images(path).images)} images' if path.is_dir() else ''
+        images = f' with {counted(len(list_images(path).images), "image")}' if path.is_dir() else ''
         remedy = 'move its content to' if place.exists() else 'rename it to'
         sentences.append(f'{path.name}{images} is not read: {remedy} {place.name}.')
     return sentences
