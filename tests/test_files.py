@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from vlprompt.files import (
+    naming_place,
     read_bytes,
     read_json,
     read_lines,
@@ -197,3 +198,10 @@ def test_nothing_that_was_set_aside_is_replaced(tmp_path):
         os.utime(tmp_path / 'a', (0, 0))
         targets.append(set_aside(tmp_path, ['a']))
     assert [(target / 'a').read_text() for target in targets] == ['1', '2', '3']
+
+
+def test_errors_of_the_system_get_the_name_of_a_place(tmp_path):
+    for error, name in ((OSError(errno.ENOSPC, 'full'), tmp_path), (OSError(errno.ENOSPC, 'full', 'a'), 'a')):
+        with pytest.raises(OSError, match='full') as raised, naming_place(tmp_path):
+            raise error
+        assert raised.value.filename == str(name)

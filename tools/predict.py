@@ -69,8 +69,10 @@ from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.data_arguments import shipped_names
+from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError
-from vlprompt.files import set_aside
+from vlprompt.files import naming_place, set_aside
+from vlprompt.messages import enumerate_names, printable
 from vlprompt.prompts import readable
 from vlprompt.registry import MODELS
 from vlprompt.visualization import (
@@ -138,9 +140,16 @@ def check_dataset_option(args: argparse.Namespace, model: nn.Module) -> None:
 
 
 def names_of(given: list[str] | None) -> list[str] | None:
-    """The names of ``--class-names``; a single ``*.txt`` is a file with one name per line."""
+    """The names of ``--class-names``; a single ``*.txt`` is a file with one name per line.
+
+    Raises:
+        ConfigError: a name stands twice.
+    """
     if given is not None and len(given) == 1 and given[0].endswith('.txt'):
-        return read_class_names(given[0])
+        given = read_class_names(given[0])
+    twice = [name for name, times in Counter(given or ()).items() if times > 1]
+    if twice:
+        raise ConfigError(f'--class-names: {enumerate_names(map(repr, twice))} stands twice')
     return given
 
 
@@ -279,7 +288,7 @@ def draw(report: Report, sample: DataSample, upright: bool) -> None:
     try:
         image = read_image(sample.img_path, upright)
     except OSError as error:  # it has changed since
-        print(f'{sample.img_path}: no picture ({error})', flush=True)
+        print(printable(f'{sample.img_path}: no picture ({error})'), flush=True)
     else:
         report.draw(sample, image, report.args.out / numbered_name(sample.number, sample.img_path))
 
@@ -295,7 +304,8 @@ def run_lengths(mask: np.ndarray) -> dict[str, Any]:
 def write_records(report: Report, records: list[dict[str, Any]]) -> Path:
     """Write predictions.json, and return its path."""
     path = report.args.out / PREDICTIONS
-    path.write_text(json.dumps(dict(config=report.args.config, classes=report.classes, images=records), indent=1))
+    with written_whole(path) as file:
+        file.write_text(json.dumps(dict(config=report.args.config, classes=report.classes, images=records), indent=1))
     return path
 
 
@@ -341,10 +351,11 @@ def main(argv: list[str] | None = None) -> None:
         for number, sample in enumerate(samples):
             sample.set_metainfo(dict(number=number))
             record = report.record(sample)
-            print(f'{sample.img_path}: {report.line(record)}', flush=True)
+            print(printable(f'{sample.img_path}: {report.line(record)}'), flush=True)
             records.append(dict(image=sample.img_path, **record))
             if not args.no_pictures:
-                draw(report, sample, upright)
+                with naming_place(args.out):
+                    draw(report, sample, upright)
     finally:  # what ends the run loses nothing of the images before
         write_records(report, records)
         print(f'{len(records)} of {len(paths)} images: {target}')

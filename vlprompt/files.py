@@ -13,6 +13,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,18 @@ def shortened(text: str, length: int = 40) -> str:
 
 
 # --------------------------------------------------------------------------------------------------- folders of results
+
+
+@contextmanager
+def naming_place(place: str | Path) -> Iterator[None]:
+    """Errors of the system without a name of a file, such as those of a full disk, get that of a file or folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(place)
+        raise
+
 
 EARLIER = 'earlier'
 """Folder, in one that is used again, of what was in it before."""

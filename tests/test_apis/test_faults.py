@@ -18,7 +18,7 @@ from vlprompt.errors import NonFiniteError, RunError, Stopped
 
 CASES = [
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'w/resume.pth'), r'w/resume.pth .*disk is full.*--resume'),
-    (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), r'a file of the run .*ulimit -f'),
+    (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), r'a file cannot be written.*ulimit -f'),
     (OSError(errno.EROFS, os.strerror(errno.EROFS), '/ro/w'), r'/ro/w .*read-only: choose another folder'),
     (PermissionError(errno.EACCES, os.strerror(errno.EACCES), '/root/w'), r': /root/w is not accessible'),
     (FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), 'w'), r'w is a file where a folder is needed'),

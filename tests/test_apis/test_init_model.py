@@ -37,6 +37,12 @@ def test_a_checkpoint_restores_what_was_trained(options, tmp_path):
         torch.testing.assert_close(loaded(images), trained(images), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize('device', ['cuda:99', 'foo', 'cpu:x'])
+def test_devices_that_are_not_there_are_named(options, device):
+    with pytest.raises(ConfigError, match=rf"^device '{device}' cannot be used \(.+\): give cpu \(--device cpu\)$"):
+        init_model(CONFIG, cfg_options=options, device=device)
+
+
 def test_mistakes_are_named(options, tmp_path):
     with pytest.raises(ConfigError, match='n_ctx'):
         init_model(CONFIG, cfg_options=options | {'model.prompt.nctx': 4})

@@ -13,7 +13,7 @@ from PIL import Image, features
 from vlprompt.datasets import LoadImage, LoadImageFile
 from vlprompt.datasets.checks.files import open_images
 from vlprompt.datasets.checks.parts import Part
-from vlprompt.datasets.images import IMAGE_SUFFIXES, find_images, load_image, numbered_name
+from vlprompt.datasets.images import IMAGE_SUFFIXES, direct_images, find_images, load_image, numbered_name
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.visualization import read_image
 
@@ -192,14 +192,17 @@ def test_pipes_devices_and_broken_links_are_named_and_never_opened(tmp_path):
     os.mkfifo(tmp_path / 'pipe.png')
     (tmp_path / 'null.png').symlink_to('/dev/null')
     (tmp_path / 'lost.png').symlink_to(tmp_path / 'nowhere.png')
+    (tmp_path / 'loop.png').symlink_to('loop.png')
     (tmp_path / 'folder.png').mkdir()
     Image.fromarray(COLOURS).save(tmp_path / 'folder.png/a.png')
     found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
-    assert found == ['folder.png/a.png', 'lost.png', 'null.png', 'pipe.png']
+    assert found == ['folder.png/a.png', 'loop.png', 'lost.png', 'null.png', 'pipe.png']
+    assert direct_images(tmp_path) == ['loop.png', 'lost.png', 'null.png', 'pipe.png']
     for name, message in (
         ('pipe.png', 'pipe.png cannot be read: it is a named pipe'),
         ('null.png', 'null.png cannot be read: it is a device'),
         ('lost.png', 'lost.png does not exist'),
+        ('loop.png', 'loop.png cannot be read: Too many levels of symbolic links'),
         ('folder.png', 'folder.png cannot be read: it is a folder'),
     ):
         for read in (LoadImage(), LoadImageFile()):

@@ -82,3 +82,11 @@ def test_annotations_that_configs_cannot_spell_are_left_to_the_constructor():
     assert not fits(True, int)
     assert fits([1, 2], tuple[int, int])
     assert not fits([1, 2, 3], tuple[int, int])
+
+
+def test_start_methods_of_workers():
+    with pytest.raises(ConfigError, match=r"mp_start_method='thread' must be fork, spawn or forkserver"):
+        load_config('coop_micro-rn', {'env_cfg.mp_cfg.mp_start_method': 'thread'})
+    with pytest.raises(ConfigError, match=r"multiprocessing_context='x' must be None or one of fork, spawn or fork"):
+        load_config('coop_micro-rn', {'train_dataloader.multiprocessing_context': 'x'})
+    load_config('coop_micro-rn', {'env_cfg.mp_cfg.mp_start_method': 'spawn'})

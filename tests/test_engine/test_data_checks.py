@@ -113,7 +113,7 @@ def test_a_training_needs_no_test_set(tmp_path, start):
     root = folders(tmp_path / 'd', train=dict(cat=[1, 2], dog=[3, 4]))
     data = dict(type='FewShotDataset', data_root=root)
     _, lines = start(train=data, test=dict(data, split='test'))
-    assert lines[0].startswith('INFO - test: not compared with the training data, since it cannot be read: ')
+    assert lines[0].startswith('WARNING - test: not compared with the training data, since it cannot be read: ')
     assert "has no split 'test'" in lines[0]
 
 
@@ -151,7 +151,7 @@ def test_a_test_set_that_fails_in_any_way_ends_no_training(tmp_path, start, scop
     root = folders(tmp_path / 'd', train=dict(cat=[1, 2], dog=[3, 4]))
     train = dict(type='vlprompt.FewShotDataset', data_root=root)
     _, lines = start(scope=scope, train=train, test=test)
-    told = f'INFO - test: not compared with the training data, since it cannot be read: {error}'
+    told = f'WARNING - test: not compared with the training data, since it cannot be read: {error}'
     assert [line[: len(told)] for line in lines if 'not compared' in line] == [told]
     with pytest.raises((KeyError, AssertionError)):
         start(scope=scope, test=test)

@@ -170,9 +170,7 @@ def test_the_data_of_a_later_phase_has_its_own_classes(project, tmp_path):
     for loop in ('train', 'val', 'test'):
         if loader := made['second'].get(f'{loop}_dataloader'):
             loader.dataset.data_root = str(tmp_path / 'data')
-    with pytest.raises(
-        CheckpointError, match=r"(?s)^phase 'second': .*checkpoint, the model needs \(2, 4, 4, 32\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"(?s)^phase 'second': .*checkpoint, the model needs \(2, 4, 4, 32\)"):
         train_phases(made)
     assert not list(tmp_path.glob('*/*.pth')), 'nothing has been trained'
 

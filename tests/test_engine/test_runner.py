@@ -162,3 +162,22 @@ def test_an_iteration_draws_the_same_whatever_came_before():
     for arguments in ((2, 5, 0, 1), (1, 6, 0, 1), (1, 5, 1, 1), (1, 5, 0, 0)):
         seed_everything(*arguments)
         assert all(a != b for a, b in zip(draws(), first, strict=True))
+
+
+@pytest.mark.parametrize('loop', ['val', 'test'])
+def test_a_loader_that_leaves_images_out_of_the_metrics_is_an_error(project, work_dir, loop):
+    loaders = dict(val_dataloader=load_config(project.config).test_dataloader, val_evaluator=dict(type='Accuracy'))
+    options = {f'{loop}_cfg': {}, f'{loop}_dataloader__drop_last': True}
+    with pytest.raises(ConfigError, match=rf'^{loop}_dataloader.drop_last=True leaves the last images out'):
+        project.run(work_dir, **loaders, **options)
+
+
+def test_options_that_torch_refuses_name_the_loader(project, work_dir):
+    sampler = dict(type='vlprompt.DropRaggedBatchSampler')
+    with pytest.raises(ConfigError, match=r'^train_dataloader: .*batch_sampler'):
+        project.run(work_dir, train_dataloader__batch_sampler=sampler, train_dataloader__drop_last=True)
+
+
+def test_loops_without_their_parts_are_errors(project, work_dir):
+    with pytest.raises(ConfigError, match=r'^val_cfg is set, but val_dataloader is missing: write it into the config'):
+        project.run(work_dir, val_cfg={})

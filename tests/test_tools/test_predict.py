@@ -96,6 +96,11 @@ def test_files_that_are_no_images_are_counted(project, config, photographs, tmp_
     assert told in capsys.readouterr().out.splitlines()
 
 
+def test_a_name_that_stands_twice_is_an_error(config, photographs, tmp_path):
+    with pytest.raises(ConfigError, match=r"^--class-names: 'fish' stands twice$"):
+        run(config, 'none', photographs, '--out', tmp_path, '--class-names', 'fish', 'cat', 'fish')
+
+
 def test_options_of_other_tasks_are_errors(config, photographs, tmp_path):
     with pytest.raises(ConfigError, match='--score is for detectors and has no effect on TextClassifier'):
         run(config, 'none', photographs, '--out', tmp_path, '--score', 0.1)

@@ -19,7 +19,7 @@ _NO_WORKERS = (
     'load the data without workers (--cfg-options train_dataloader.num_workers=0, and the same for the other loaders; '
     'in other tools --workers 0)'
 )
-_GO_ON = 'Files that were saved before are intact; tools/train.py goes on from them with --resume.'
+_GO_ON = 'Files that were saved before are intact; a training goes on from its last checkpoint with --resume.'
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def explain_fault(error: BaseException) -> str | None:
     """One line that says what has happened, to which file, and what to do; None for any other error."""
     if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
         problem, remedy = _OF_THE_SYSTEM[error.errno]
-        name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else 'a file of the run'
+        name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else 'a file'
         ending = f' {_GO_ON}' if error.errno in _MIDWAY else ''
         return f'{type(error).__name__}: {name} {problem}: {remedy}.{ending}'
     text = f'{type(error).__name__}: {error}'

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Subset
 from vlprompt.datasets.images import count_suffixes, find_images, naming_image, require_images
 from vlprompt.engine.features import image_loader
 from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.messages import printable
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that need annotations."""
@@ -237,7 +238,7 @@ class LeftOut:
         return found
 
     def __call__(self, path: str, error: Exception) -> None:
-        print(f'{path}: left out ({error})', flush=True)
+        print(printable(f'{path}: left out ({error})'), flush=True)
         self.paths.append(path)
 
     def end(self) -> None:

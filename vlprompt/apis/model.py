@@ -27,6 +27,7 @@ from vlprompt.engine.data_arguments import (
 )
 from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.engine.required import require_model
+from vlprompt.errors import ConfigError
 from vlprompt.models.agreement import agree_on_class_names
 
 
@@ -55,7 +56,8 @@ def init_model(
         ``model.dataset_meta`` has ``classes`` and ``palette``, if they are known.
 
     Raises:
-        ConfigError: unknown config keys, or class names that are neither in config nor checkpoint nor data.
+        ConfigError: unknown config keys, class names that are neither in config nor checkpoint nor data, or a device
+            that is not there.
         ValueError: a checkpoint that does not fit the config's base weights or classes.
         FileNotFoundError: no such config or checkpoint.
 
@@ -64,6 +66,7 @@ def init_model(
         >>> model(torch.zeros(1, 3, 224, 224), mode='tensor').shape
         torch.Size([1, 100])
     """
+    device = _usable_device(device)
     cfg = load_config(config, cfg_options)
     require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
@@ -83,6 +86,21 @@ def init_model(
     if getattr(model, 'class_names', None) is not None:
         model.dataset_meta['classes'] = model.class_names
     return model.to(device).eval()
+
+
+def _usable_device(device: str | torch.device) -> torch.device:
+    """A device on which tensors can be made.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    try:
+        device = torch.device(device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch's ways to say so
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f'device {str(device)!r} cannot be used ({reason}): give cpu (--device cpu)') from error
+    return device
 
 
 def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Sequence[str] | None = None) -> nn.Module:

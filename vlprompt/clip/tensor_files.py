@@ -73,7 +73,7 @@ def read_tensors(path: str | os.PathLike, what: str = 'file') -> Any:
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
     if not stat.S_ISREG(mode):
-        raise CheckpointError(f'{path} is {"a folder" if stat.S_ISDIR(mode) else "no regular file"}, not a file')
+        raise CheckpointError(f'{path} is {"a folder, not a file" if stat.S_ISDIR(mode) else "no regular file"}')
     try:
         with open(path, 'rb') as file:
             return read_stream(file, path.stat().st_size, str(path))

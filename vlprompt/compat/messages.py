@@ -52,6 +52,12 @@ UNTRUE = (
     ),
     Untrue(
         'warnings',
+        'For binary segmentation, we suggest using',
+        'mmseg/models/decode_heads/decode_head.py',
+        'two classes with a softmax are what the configs mean, and what published tables of two classes report',
+    ),
+    Untrue(
+        'warnings',
         '`broadcast_buffers` is deprecated',
         'torch/nn/parallel/distributed.py',
         "mmengine's wrapper for distributed training passes it, no config does; it still acts as it did",

@@ -118,8 +118,16 @@ def list_images(folder: str | Path, without: Path | None = None) -> Listing:
 def direct_images(folder: str | Path) -> list[str]:
     """Sorted names of the images directly in a folder, without hidden ones."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith('.') and not entry.is_dir()]
+        names = [entry.name for entry in entries if not entry.name.startswith('.') and not _is_folder(entry)]
     return sorted(name for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads round in circles is none, as a broken one."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
@@ -140,7 +148,7 @@ def _walk(folder: str, below: str, passed: tuple[tuple[int, int], ...]) -> Itera
         for entry in entries:
             if entry.name.startswith('.') or (here[0], entry.inode()) in passed:
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from _walk(entry.path, f'{below}{entry.name}/', (*passed, here))
             else:
                 yield below + entry.name

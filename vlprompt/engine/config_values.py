@@ -39,6 +39,9 @@ _PATH_OR_NONE = ('a path, or None', lambda value: value is None or isinstance(va
 _KEPT = ('a positive whole number, or -1 for all', lambda value: is_whole(value) and (value > 0 or value == -1))
 
 
+_START = ('fork, spawn or forkserver', lambda value: value in ('fork', 'spawn', 'forkserver'))
+
+
 def _is_size(value: Any) -> bool:
     sides = value if isinstance(value, (list, tuple)) else [value]
     return len(sides) in (1, 2) and all(map(_POSITIVE[1], sides))
@@ -89,6 +92,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
         "a name with '{}' for the epoch or iteration, or None",
         lambda value: value is None or (isinstance(value, str) and '{}' in value),
     ),
+    mp_start_method=_START,
+    multiprocessing_context=('None or one of ' + _START[0], lambda value: value is None or _START[1](value)),
     launcher=('none, pytorch, slurm or mpi', ('none', 'pytorch', 'slurm', 'mpi').__contains__),
     log_level=('DEBUG, INFO, WARNING or ERROR', ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL').__contains__),
 )

@@ -116,6 +116,6 @@ def names_of_config(cfg: Config) -> list[str]:
         except (OSError, ValueError) as error:
             reason = str(error)
     raise ConfigError(
-        f'the model needs class names ({reason}): give class_names=[...] (--class-names), set model.class_names in the '
-        'config, or load a checkpoint that holds them'
+        f'the model needs class names ({reason}): set model.class_names in the config, load a '
+        'checkpoint that holds them, or give class_names=[...] (--class-names) to a model whose classes are text alone'
     )

@@ -111,7 +111,7 @@ def _examine(runner: Runner, loaders: Mapping[str, DataLoader], training: bool, 
 def _tell_unread(logger: MMLogger, error: Exception) -> None:
     """Log that the test set of a training, which it does not use, is left out of the comparison."""
     shown = str(error) if isinstance(error, (ValueError, OSError)) else f'{type(error).__name__}: {error}'
-    logger.info(f'test: not compared with the training data, since it cannot be read: {shown}')
+    logger.warning(f'test: not compared with the training data, since it cannot be read: {shown}')
 
 
 def _report(facts: Facts, own: set[int], logger: Any) -> None:

@@ -42,6 +42,15 @@ def require_parts(cfg: Mapping[str, Any], *loops: str) -> None:
                 )
 
 
+def require_all_images(cfg: Mapping[str, Any]) -> None:
+    """Raise a ConfigError if a loader of a validation or test leaves images out of the figures."""
+    for loop in ('val', 'test'):
+        loader = cfg.get(f'{loop}_dataloader') or {}
+        if cfg.get(f'{loop}_cfg') is not None and isinstance(loader, Mapping) and loader.get('drop_last'):
+            key = f'{_prefix(cfg)}{loop}_dataloader.drop_last'
+            raise ConfigError(f'{key}=True leaves the last images out of the metrics: remove it, or set {key}=False')
+
+
 def require_validation(cfg: Mapping[str, Any], save_best: str | Sequence[str] | None) -> None:
     """Check that a run can choose its best checkpoint.
 

@@ -47,6 +47,7 @@ from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_co
 from vlprompt.engine.required import (
     LOOP_PARTS,
     refuse_own_checkpoint,
+    require_all_images,
     require_checkpoint,
     require_model,
     require_parts,
@@ -58,7 +59,7 @@ from vlprompt.engine.start_from import hand_over
 from vlprompt.engine.stop import StopRequest, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
 from vlprompt.engine.work_dir import claim, release, remove_leftovers, set_run_aside
-from vlprompt.engine.workers import guard_workers
+from vlprompt.engine.workers import guard_workers, naming_loader
 from vlprompt.errors import Stopped
 from vlprompt.registry import RUNNERS
 
@@ -107,6 +108,7 @@ class PromptRunner(Runner):
         if cfg.get('phases'):
             return PhasedRunner(cfg)
         require_parts(cfg, *LOOP_PARTS)
+        require_all_images(cfg)
         cfg.work_dir = work_dir_of(cfg)
         if cfg.get('train_cfg') is not None:
             require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
@@ -159,7 +161,8 @@ class PromptRunner(Runner):
         loader = getattr(self, f'_{loop}_dataloader')
         if loader is not None and not isinstance(loader, DataLoader):
             different = self._randomness_cfg.get('diff_rank_seed', False)
-            loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
+            with naming_loader(f'{loop}_dataloader'):
+                loader = self.build_dataloader(loader, seed=self.seed, diff_rank_seed=different)
             setattr(self, f'_{loop}_dataloader', loader)
         return loader
 

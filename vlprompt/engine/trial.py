@@ -15,7 +15,13 @@ from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import tensor_shapes
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.data_checks import check_loaders
-from vlprompt.engine.required import refuse_own_checkpoint, require_checkpoint, require_parts, require_validation
+from vlprompt.engine.required import (
+    refuse_own_checkpoint,
+    require_all_images,
+    require_checkpoint,
+    require_parts,
+    require_validation,
+)
 from vlprompt.engine.start_from import chosen_tensors, hand_over
 from vlprompt.errors import CheckpointError, ConfigError
 
@@ -56,6 +62,7 @@ def try_training(runner: Runner, cfg: Config, states: Mapping[str, Shapes]) -> S
 
 def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) -> Shapes:
     require_parts(cfg, 'train', 'val')
+    require_all_images(cfg)
     if cfg.get('train_cfg') is None:
         raise ConfigError('it has no train_cfg, so it trains nothing')
     refuse_own_checkpoint(cfg)

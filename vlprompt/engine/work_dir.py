@@ -22,7 +22,7 @@ from typing import IO
 from mmengine.logging import print_log
 
 from vlprompt.errors import RunError
-from vlprompt.files import set_aside
+from vlprompt.files import naming_place, set_aside
 
 LOCK_FILE = '.training'
 """Locked by the training that uses a folder; holds a line about it.  The file stays, the lock dies with the process."""
@@ -119,8 +119,9 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{_HOST}.{os.getpid()}.tmp')
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with naming_place(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

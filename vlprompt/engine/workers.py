@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
+from pathlib import Path
 from typing import Any
 
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, get_worker_info
+
+from vlprompt.errors import ConfigError
 
 LOOK_EVERY = 1.0
 """Seconds between two looks of a data worker at its parent process."""
@@ -35,6 +41,17 @@ def guard_workers(loader: DataLoader) -> DataLoader:
         loader.worker_init_fn = partial(_begin, init=loader.worker_init_fn)
     loader._get_iterator = partial(_start, loader._get_iterator)
     return loader
+
+
+@contextmanager
+def naming_loader(key: str) -> Iterator[None]:
+    """Options that torch's ``DataLoader`` refuses are a ConfigError that names the key of the loader in the config."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if Path(traceback.extract_tb(error.__traceback__)[-1].filename) != Path(inspect.getfile(DataLoader)):
+            raise
+        raise ConfigError(f'{key}: {error}') from error
 
 
 def _start(start: Callable[[], Iterator[Any]]) -> Iterator[Any]:

@@ -111,7 +111,11 @@ def shared_names(train_file: str | Path, ann_file: str | Path) -> list[str]:
     ]
     if differences:
         common = ','.join(name for name in names if name in own)
-        choice = f", or choose those of both: --cfg-options classes='[{common}]'" if common else ''
+        choice = (
+            f", or choose those of both: classes=[{common}] (tools/train.py --cfg-options classes='[{common}]')"
+            if common
+            else ''
+        )
         raise CocoError(
             f'{ann_file}: its categories are not those of {train_file}: it {" and ".join(differences)}. List the same '
             f'names in "categories" of both files, with or without annotations{choice}'
