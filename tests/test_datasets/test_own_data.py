@@ -291,7 +291,7 @@ def test_splits_of_a_detection_share_the_labels_of_the_training_file(tmp_path):
     write('val', (1, 'dog'), (2, 'wolf'), (3, 'fat owl'))
     message = (
         r"val\.json: its categories are not those of .*train\.json: it lacks 'cat' and adds 'wolf'\. List the same "
-        r"names in \"categories\" of both files, .*classes=\[dog,fat owl\] "
+        r'names in \"categories\" of both files, .*classes=\[dog,fat owl\] '
         r"\(tools/train\.py --cfg-options classes='\[dog,fat owl\]'\)"
     )
     with pytest.raises(CocoError, match=message):
