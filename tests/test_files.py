@@ -137,7 +137,6 @@ def test_results_of_an_earlier_run_are_set_aside_and_named(tmp_path, caplog):
     for name in ('a.json', 'b.png', 'own.png', 'part/c.png', 'log/1', 'notes.txt'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    os.utime(tmp_path / 'log', (0, 0))
     assert set_aside(tmp_path, ['*.csv'], logs=['log']) is None
     assert set_aside(tmp_path / 'new', ['*']) is None
     target = set_aside(tmp_path, ['*.json', '*.png', 'part/*.png'], ['log'], keep=[tmp_path / 'own.png'])
@@ -149,18 +148,6 @@ def test_results_of_an_earlier_run_are_set_aside_and_named(tmp_path, caplog):
     (tmp_path / 'd.json').touch()
     set_aside(tmp_path, ['*.json'])
     assert f'{tmp_path}: a result of an earlier run, d.json, is moved to ' in caplog.text
-
-
-def test_logs_that_are_newer_than_all_results_stay(tmp_path):
-    """They may be those of a test that runs."""
-    (tmp_path / 'a').touch()
-    os.utime(tmp_path / 'a', (100, 100))
-    for name, since in (('old', 50), ('new', 200)):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (since, since))
-    target = set_aside(tmp_path, ['a'], ['old', 'new'])
-    assert {path.name for path in target.iterdir()} == {'a', 'old'}
-    assert (tmp_path / 'new').is_dir()
 
 
 def test_results_move_to_another_disk_and_links_lead_where_they_led(tmp_path, monkeypatch, caplog):

@@ -237,7 +237,7 @@ def set_aside(
     Args:
         folder: that a tool is about to write into; it need not exist.
         patterns: shell-style names of what the tool writes, relative to the folder.
-        logs: the same for what is moved along with results that are not older; left alone where there are none.
+        logs: the same for what is moved along with results, and left alone where there are none.
         keep: files and folders that stay.
 
     Returns:
@@ -256,7 +256,7 @@ def set_aside(
         return None
     number, example = len(found), found[0].relative_to(folder)
     newest = max(path.lstat().st_mtime for path in found)
-    found += [path for path in matches(logs) if path.lstat().st_mtime <= newest]
+    found += matches(logs)
     target = _new_folder(folder / EARLIER, time.strftime('%Y%m%d_%H%M%S', time.localtime(newest)))
     for path in found:
         _move(path, target / path.relative_to(folder))

@@ -190,6 +190,17 @@ def test_a_run_goes_on_although_its_state_is_a_link(project, work_dir, tmp_path)
     assert not (work_dir / 'earlier').exists()
 
 
+def test_logs_that_are_newer_than_all_results_stay(work_dir):
+    """They may be those of a test that runs."""
+    names = dict(old='20260101_000000', new='20260102_000000')
+    for name, since in ((names['old'], 50), ('epoch_1.pth', 100), (names['new'], 200)):
+        (work_dir / name).mkdir(parents=True)
+        os.utime(work_dir / name, (since, since))
+    target = set_run_aside(work_dir)
+    assert {path.name for path in target.iterdir()} == {names['old'], 'epoch_1.pth'}
+    assert (work_dir / names['new']).is_dir()
+
+
 def test_an_earlier_run_whose_last_checkpoint_has_no_name_is_set_aside(work_dir):
     """mmengine's own runner writes that file in place, so a killed one may leave it empty."""
     work_dir.mkdir()

@@ -162,14 +162,19 @@ LOG_FOLDERS = '[0-9]' * 8 + '_' + '[0-9]' * 6
 def set_run_aside(folder: str | Path, parts: Iterable[str] = ('',), keep: Iterable[str | Path] = ()) -> Path | None:
     """:func:`~vlprompt.files.set_aside` of an earlier training, its logs and its test.
 
+    Logs that were begun after the newest result stay: they may be those of a test that runs.
+
     Args:
         folder: of the run.
         parts: folders in it that hold a training each, the phases that the new run begins; ``''``: the folder itself.
         keep: files and folders that stay, such as the log of the new run.
     """
-    parts = list(parts)
-    results = [str(Path(part, name)) for part in parts for name in RUN_FILES]
-    target = set_aside(folder, [*results, METRICS_FILE], [str(Path(part, LOG_FOLDERS)) for part in parts], keep)
+    folder, parts = Path(folder), list(parts)
+    results = [*(str(Path(part, name)) for part in parts for name in RUN_FILES), METRICS_FILE]
+    newest = max((path.lstat().st_mtime for name in results for path in folder.glob(name)), default=0)
+    logs = [path for part in parts for path in folder.glob(str(Path(part, LOG_FOLDERS)))]
+    older = [str(path.relative_to(folder)) for path in logs if path.lstat().st_mtime <= newest]
+    target = set_aside(folder, results, older, keep)
     for naming in target.rglob('last_checkpoint') if target else ():
         if name := Path(naming.read_text()).name:  # empty if mmengine's own runner was killed while it wrote
             with written_whole(naming) as file:  # it names the new run's else
