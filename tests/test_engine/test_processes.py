@@ -35,10 +35,10 @@ def test_a_run_has_its_threads_and_its_data_before_it_logs_anything(monkeypatch)
     monkeypatch.setattr(Runner, 'build_logger', lambda self: logger)
     monkeypatch.setattr(runner, 'shorten_terminal', lambda logger: None)
     monkeypatch.setattr(runner, 'take_package_log', lambda logger: None)
-    monkeypatch.setattr(runner, 'check_data', lambda self: calls.append(('data', self)))
+    monkeypatch.setattr(runner, 'check_data', lambda self, test_follows: calls.append(('data', self)))
     monkeypatch.setattr(Runner, '_log_env', lambda self, env_cfg: calls.append(('log', env_cfg)))
     run = runner.PromptRunner.__new__(runner.PromptRunner)
-    run._distributed, run.cfg, run._train_loop = False, LOADERS, None
+    run._distributed, run.cfg, run._train_loop = False, dict(LOADERS), None
     run.setup_env({})
     run.build_logger()
     run._log_env({})

@@ -103,9 +103,10 @@ def test_a_baseline_trains_on_a_folder_of_your_own(world, tmp_path, monkeypatch)
 
 def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path, capsys):
     images, masks = ([str(world / kind / 'val' / '0001.png')] for kind in ('images', 'masks'))
-    common = [str(small_config), 'none', '--out', str(tmp_path)]
-    show_score_map.main([*common, '--images', *images, '--masks', *masks, '--class-names', 'a red bus', 'star'])
-    show_score_map.main([*common, '--from-test-set', '2', '--stretch'])
+    common = [str(small_config), 'none', '--out']
+    given = ['--images', *images, '--masks', *masks, '--class-names', 'a red bus', 'star']
+    show_score_map.main([*common, str(tmp_path / 'given'), *given])
+    show_score_map.main([*common, str(tmp_path / 'test'), '--from-test-set', '2', '--stretch'])
     written = [line for line in capsys.readouterr().out.splitlines() if line.endswith('.png')]
     assert [path.rsplit('/')[-1] for path in written] == ['000_0001.png', '000_0000.png', '001_0002.png']
     assert all(np.asarray(Image.open(path)).std() > 10 for path in written)

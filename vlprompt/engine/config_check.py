@@ -214,7 +214,9 @@ class _Checker:
             self._visit_children(key, value, None)
         elif key in _PLAIN_DICTS and isinstance(value, Mapping):
             self._check_keys(key, value, _PLAIN_DICTS[key], key)
-            self._check_values(key, value, None, None)
+            for path, part in ((key, value), *((f'{key}.{name}', part) for name, part in value.items())):
+                if isinstance(part, Mapping):
+                    self._check_values(path, part, None, None)
         elif key in ('train_cfg', 'val_cfg', 'test_cfg') and isinstance(value, Mapping) and 'type' not in value:
             self._check_constructor(key, value, _default_loop(key, value), LOOPS)
             self._check_values(key, value, LOOPS, None)
