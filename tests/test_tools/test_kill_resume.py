@@ -5,6 +5,7 @@ import json
 import math
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -118,5 +119,6 @@ def test_of_a_repeated_validation_the_last_counts(tool, tmp_path):
         folder.mkdir(parents=True)
         lines = [dict(lr=0.1, loss=1.0, step=1), {'accuracy/top1': score, 'time': score, 'step': 1}]
         (folder / f'{name}.json').write_text('\n'.join(map(json.dumps, lines)))
+    shutil.copytree(tmp_path / 'phase', tmp_path / 'earlier' / '20260101_000000' / 'phase')  # was set aside
     (found,) = tool['validations'](tmp_path).values()
     assert found == {'accuracy/top1': 2.0, 'step': 1}

@@ -70,6 +70,7 @@ from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.hooks import CheckpointHook, ResumeHook
 from vlprompt.errors import CheckpointError, RunError, Stopped
 from vlprompt.evaluation.seeds import aggregate  # noqa: F401  (imports that a child would otherwise repeat)
+from vlprompt.files import EARLIER
 
 LOG = 'kill_resume.log'
 GRACE = 30
@@ -223,10 +224,15 @@ def differences(reference: Any, other: Any, path: str = '') -> Iterator[str]:
         yield f'{path}: {reference!r} / {other!r}'
 
 
+def files_of_run(folder: Path, pattern: str) -> list[Path]:
+    """Files of the run, sorted; not those of one that was killed before its first state, which are set aside."""
+    return sorted(file for file in folder.rglob(pattern) if EARLIER not in file.relative_to(folder).parts)
+
+
 def outcome(folder: Path) -> dict[str, Any]:
     """Everything of a finished run that must not depend on interruptions."""
     found: dict[str, Any] = {}
-    for file in sorted(folder.rglob('*.pth')):
+    for file in files_of_run(folder, '*.pth'):
         content = read_checkpoint(file)
         name = str(file.relative_to(folder))
         kept = {
@@ -247,7 +253,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 def validations(folder: Path) -> dict[str, dict[str, float]]:
     """Values of all validations in the logs of a run, by phase and step; of a repeated one the last."""
     found = {}
-    for log in sorted(folder.rglob('vis_data/*.json')):
+    for log in files_of_run(folder, 'vis_data/*.json'):
         if log.name == 'scalars.json':
             continue
         for line in log.read_text().splitlines():
