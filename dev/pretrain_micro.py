@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -238,35 +239,36 @@ def held_out_sets(per_class: int, size: int) -> dict[str, tuple]:
     return sets
 
 
-class Trainer:
-    """One training run: model, data, optimiser, and the files it leaves."""
+class BaseTrainer:
+    """Model, optimiser and files of one training run; subclasses have the batches, the loss and the report.
+
+    Attributes:
+        about: what the file of the weights says of the run, beside architecture, steps, batch size and time.
+        tokens: the words that are trained.
+    """
+
+    about: dict[str, int]
+    tokens: TokenSubset
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         torch.manual_seed(args.seed)
         self.model = build_clip(args.arch)
-        size = self.model.arch.image_size
-        self.images, captions = captioned_scenes(args, size)
-        ids, self.mirrors = tokenize_all(captions)
-        self.tokens = TokenSubset(ids, tokenize([*SHAPES, *SCENE_CLASSES, 'a photo of a .']))
-        self.ids = self.tokens.renumber(ids)
-        self.tokens.embed(self.model, args.seed)
-        if args.text_from is not None:
-            self.lock_text(args.text_from)
-        self.model.to(self.device, memory_format=torch.channels_last)
-        groups = parameter_groups(self.model, args.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), eps=1e-6)
-        self.held_out = held_out_sets(args.eval_per_class, size)
         self.first, self.seconds = 0, 0.0
         self.resume_file = args.out.with_name(f'{args.out.name}.resume')
 
-    def lock_text(self, path: Path) -> None:
+    def build_optimizer(self) -> None:
+        """Move the model to the device; what is frozen by now stays as it is."""
+        self.model.to(self.device, memory_format=torch.channels_last)
+        groups = parameter_groups(self.model, self.args.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)
+
+    def lock_text(self, state: dict[str, Tensor]) -> None:
         """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
-        state = unpack(read_tensors(path))
-        state[TOKEN_EMBEDDING] = state[TOKEN_EMBEDDING][self.tokens.ids]
         text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
-        self.model.text.load_state_dict(text)
+        name = TOKEN_EMBEDDING.removeprefix('text.')
+        self.model.text.load_state_dict(text | {name: text[name][self.tokens.ids]})
         self.model.text.requires_grad_(False)
 
     def resume(self) -> None:
@@ -286,44 +288,47 @@ class Trainer:
         unfinished = self.resume_file.with_suffix('.tmp')
         torch.save(state, unfinished)
         os.replace(unfinished, self.resume_file)
-        meta = dict(arch=args.arch, steps=step, batch_size=args.batch_size, scenes=args.scenes, seconds=round(seconds))
+        meta = dict(arch=args.arch, steps=step, batch_size=args.batch_size, seconds=round(seconds)) | self.about
         torch.save(pack(self.tokens.full_state(self.model, args.seed), self.tokens.ids, args.seed) | meta, args.out)
 
-    def step(self, step: int, images: Tensor, ids: Tensor) -> float:
-        """Update once on images (B, 3, H, W) and renumbered ids (B, L); returns the loss."""
+    def batches(self) -> Iterator[Any]:
+        """Batches from that of step ``first`` on."""
+        raise NotImplementedError
+
+    def losses(self, step: int, batch: Any) -> list[Tensor]:
+        """Terms of the loss of a batch."""
+        raise NotImplementedError
+
+    def report(self, step: int) -> None:
+        """Print how good the model is."""
+        raise NotImplementedError
+
+    def step(self, step: int, batch: Any) -> list[float]:
+        """Update once; returns the terms of the loss."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(step, self.args)
-        image = self.model.encode_image(images.to(self.device), local=False, maps=False).cls
-        text = self.model.encode_text(ids.to(self.device))
-        loss = contrastive_loss(image, text, self.model.logit_scale.exp())
+        terms = self.losses(step, batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        sum(terms).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
-        return loss.item()
-
-    def report(self, step: int) -> None:
-        accuracies = [
-            f'{name} {zero_shot_accuracy(self.model, *data, tokenizer=self.tokens.tokenize):.1f}'
-            for name, data in self.held_out.items()
-        ]
-        print(f'step {step} zero-shot: {", ".join(accuracies)}', flush=True)
+        return [term.item() for term in terms]
 
     def run(self) -> None:
         args = self.args
         self.resume()
         start = saved = time.time()
         losses = []
-        data = batches(self.images, self.ids, self.mirrors, args, self.first)
-        for done, (images, ids) in enumerate(data, start=self.first + 1):
-            losses.append(self.step(done - 1, images, ids))
+        for done, batch in enumerate(self.batches(), start=self.first + 1):
+            losses.append(self.step(done - 1, batch))
             if done % 20 == 0:
                 speed = (done - self.first) * args.batch_size / (time.time() - start)
+                terms = ' '.join(f'{value:.3f}' for value in np.mean(losses[-20:], axis=0))
                 print(
-                    f'step {done}/{args.steps} loss {np.mean(losses[-20:]):.3f} '
+                    f'step {done}/{args.steps} loss {terms} '
                     f'scale {self.model.logit_scale.exp().item():.1f} {speed:.0f} images/s, '
                     f'{(args.steps - done) * args.batch_size / speed / 60:.0f} min left',
                     flush=True,
@@ -336,6 +341,41 @@ class Trainer:
         self.save(args.steps, self.seconds + time.time() - start)
         self.report(args.steps)
         print(f'wrote {args.out}', flush=True)
+
+
+class Trainer(BaseTrainer):
+    """Images and captions: one contrastive loss."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args)
+        self.about = dict(scenes=args.scenes)
+        size = self.model.arch.image_size
+        self.images, captions = captioned_scenes(args, size)
+        ids, self.mirrors = tokenize_all(captions)
+        self.tokens = TokenSubset(ids, tokenize([*SHAPES, *SCENE_CLASSES, 'a photo of a .']))
+        self.ids = self.tokens.renumber(ids)
+        self.tokens.embed(self.model, args.seed)
+        if args.text_from is not None:
+            self.lock_text(unpack(read_tensors(args.text_from)))
+        self.build_optimizer()
+        self.held_out = held_out_sets(args.eval_per_class, size)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return batches(self.images, self.ids, self.mirrors, self.args, self.first)
+
+    def losses(self, step: int, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+        """Of images (B, 3, H, W) and renumbered ids (B, L)."""
+        images, ids = batch
+        image = self.model.encode_image(images.to(self.device), local=False, maps=False).cls
+        text = self.model.encode_text(ids.to(self.device))
+        return [contrastive_loss(image, text, self.model.logit_scale.exp())]
+
+    def report(self, step: int) -> None:
+        accuracies = [
+            f'{name} {zero_shot_accuracy(self.model, *data, tokenizer=self.tokens.tokenize):.1f}'
+            for name, data in self.held_out.items()
+        ]
+        print(f'step {step} zero-shot: {", ".join(accuracies)}', flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:

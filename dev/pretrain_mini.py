@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,22 +22,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dev.pretrain_micro import MAX_LOGIT_SCALE, TokenSubset, learning_rate, parameter_groups
-from dev.pretraining.batches import MEAN, STD, Batch, Views
+from dev.pretrain_micro import BaseTrainer, TokenSubset, normalise
+from dev.pretraining.batches import Batch, Views
 from dev.pretraining.corpus import NONE, load_corpus
-from dev.pretraining.evaluation import Evaluation
+from dev.pretraining.evaluation import TEMPLATE, Evaluation
 from dev.pretraining.objectives import masked_contrast, pool_regions
 from vlprompt.clip import build_clip, tokenize
-from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, unpack
+from vlprompt.clip.architectures import architecture_of
+from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
 from vlprompt.clip.tensor_files import read_tensors
-
-TEMPLATE = 'a photo of a {}.'
+from vlprompt.clip.weights import resize_image_positions
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--arch', required=True, help='mini-rn or mini-vit')
     parser.add_argument('--out', type=Path, required=True, help='file for the weights')
+    parser.add_argument('--init', metavar='FILE', type=Path, help='weights of micro-rn to begin with, for mini-rn')
     parser.add_argument('--teacher', metavar='FILE', type=Path, help='weights of mini-rn, for mini-vit')
     parser.add_argument('--images', type=int, default=40000, help='number of different images')
     parser.add_argument('--cache', type=Path, default=Path('work_dirs/pretraining'), help='folder for drawn images')
@@ -57,31 +58,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-class Trainer:
-    """One training run: model, data, optimiser, and the files it leaves."""
+class Trainer(BaseTrainer):
+    """Images and captions, and regions and phrases or a teacher."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
-        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        torch.manual_seed(args.seed)
-        self.model = build_clip(args.arch)
+        super().__init__(args)
+        self.about = dict(images=args.images)
         arch = self.model.arch
         self.corpus = load_corpus(args.cache, args.images, arch.image_size, args.seed, args.rare_share, args.workers)
         texts = self.corpus.texts
         self.plain, self.lengths = self._ids(texts)
-        self.filled, self.filled_lengths = self._ids([TEMPLATE.format(text) for text in texts])
         self.evaluation = Evaluation(arch.image_size)
-        self.tokens = TokenSubset(self.plain, self.filled, tokenize(self.evaluation.texts))
-        self.plain, self.filled = self.tokens.renumber(self.plain), self.tokens.renumber(self.filled)
+        self.tokens = TokenSubset(self.plain, tokenize([TEMPLATE.format(''), *self.evaluation.texts]))
+        self.plain = self.tokens.renumber(self.plain)
+        self.before, self.after = self._frame()
         self.tokens.embed(self.model, args.seed)
         mirrors = np.array([' left of ' not in text and ' right of ' not in text for text in texts])
         self.views = Views(self.corpus, mirrors, arch.cell_size, args.seed)
-        self.model.to(self.device, memory_format=torch.channels_last)
-        self.targets = self.lock_text(args.teacher) if args.teacher else None
-        groups = parameter_groups(self.model, args.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), eps=1e-6)
-        self.first, self.seconds = 0, 0.0
-        self.resume_file = args.out.with_name(f'{args.out.name}.resume')
+        if args.init is not None:
+            self.begin_with(args.init)
+        self.targets = self.learn_from(args.teacher) if args.teacher else None
+        self.build_optimizer()
 
     @staticmethod
     def _ids(texts: list[str]) -> tuple[Tensor, np.ndarray]:
@@ -90,60 +87,56 @@ class Trainer:
         lengths = ids.argmax(dim=1).numpy() + 1
         return ids[:, : lengths.max()].int(), lengths
 
+    def begin_with(self, path: Path) -> None:
+        """Begin with trained weights, whose grid may be another one."""
+        content = read_tensors(path)
+        state, trained = unpack(content), torch.isin(self.tokens.ids, content['token_ids'].long())
+        rows = self.model.text.token_embedding.weight.detach().clone()
+        rows[trained] = state[TOKEN_EMBEDDING][self.tokens.ids][trained]
+        source = architecture_of(state).grid_size
+        state = resize_image_positions(state, source, self.model.visual.grid_size)
+        self.model.load_state_dict(state | {TOKEN_EMBEDDING: rows})
+
     @torch.no_grad()
-    def lock_text(self, path: Path) -> Tensor:
+    def learn_from(self, path: Path) -> Tensor:
         """Take the frozen text tower of a teacher; returns its global features (N, D) of all images, normalised."""
         state = unpack(read_tensors(path))
         teacher = build_clip('mini-rn')
         teacher.load_state_dict(state)
         teacher.to(self.device, memory_format=torch.channels_last)
-        state[TOKEN_EMBEDDING] = state[TOKEN_EMBEDDING][self.tokens.ids]
-        text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
-        self.model.text.load_state_dict(text)
-        self.model.text.requires_grad_(False)
+        self.lock_text(state)
         self.model.logit_scale.copy_(state['logit_scale'])
         features = []
         for start in range(0, len(self.corpus), 100):
-            pixels = torch.tensor(self.corpus.images[start : start + 100]).permute(0, 3, 1, 2).float()
-            images = ((pixels / 255 - MEAN) / STD).to(self.device, memory_format=torch.channels_last)
+            images = normalise(np.array(self.corpus.images[start : start + 100]))
+            images = images.to(self.device, memory_format=torch.channels_last)
             features.append(F.normalize(teacher.encode_image(images, local=False, maps=False).cls, dim=-1))
         return torch.cat(features)
 
-    def resume(self) -> None:
-        """Continue from the last save, if there is one."""
-        if self.resume_file.is_file():
-            state = read_tensors(self.resume_file)
-            self.model.load_state_dict(state['model'])
-            self.optimizer.load_state_dict(state['optimizer'])
-            self.first, self.seconds = state['step'], state['seconds']
-            print(f'resumed from {self.resume_file} at step {self.first}', flush=True)
-
-    def save(self, step: int, seconds: float) -> None:
-        """Write what a later run needs to continue, and the compact weights."""
-        args = self.args
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        state = dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), step=step, seconds=seconds)
-        unfinished = self.resume_file.with_suffix('.tmp')
-        torch.save(state, unfinished)
-        os.replace(unfinished, self.resume_file)
-        meta = dict(arch=args.arch, steps=step, batch_size=args.batch_size, images=args.images, seconds=round(seconds))
-        torch.save(pack(self.tokens.full_state(self.model, args.seed), self.tokens.ids, args.seed) | meta, args.out)
+    def _frame(self) -> tuple[Tensor, Tensor]:
+        """Ids of the template before and after the name, with the first and the last token."""
+        ids = self.tokens.tokenize([TEMPLATE.format('')])[0]
+        ids = ids[: int(ids.argmax()) + 1]
+        return ids[:-2], ids[-2:]
 
     def encode(self, texts: np.ndarray, filled: np.ndarray) -> Tensor:
         """(n, D) features of texts of the corpus, in the template where ``filled``."""
         different, back = np.unique(np.stack([texts, filled]), axis=1, return_inverse=True)
-        length = int(np.where(different[1], self.filled_lengths[different[0]], self.lengths[different[0]]).max())
-        ids = torch.zeros(different.shape[1], length, dtype=torch.int64)
-        for row, (text, fill) in enumerate(different.T):
-            line = (self.filled if fill else self.plain)[text][:length]
-            ids[row, : len(line)] = line
+        lines = []
+        for text, fill in different.T:
+            line = self.plain[text, : self.lengths[text]]
+            lines.append(torch.cat([self.before, line[1:-1], self.after]) if fill else line)
+        ids = torch.nn.utils.rnn.pad_sequence(lines, batch_first=True)
         return self.model.encode_text(ids.to(self.device))[torch.from_numpy(back.reshape(-1)).to(self.device)]
 
-    def step(self, step: int, batch: Batch) -> tuple[float, ...]:
-        """Update once; returns the terms of the loss."""
-        self.model.train()
-        for group in self.optimizer.param_groups:
-            group['lr'] = learning_rate(step, self.args)
+    def batches(self) -> Iterator[Batch]:
+        """Small views at first, then whole images."""
+        args, whole = self.args, self.model.arch.image_size
+        for step in range(self.first, args.steps):
+            yield self.views.batch(step, args.batch_size, args.view if step < args.view_steps else whole)
+
+    def losses(self, step: int, batch: Batch) -> list[Tensor]:
+        """Of captions, and of regions or the teacher's features."""
         images = batch.images.to(self.device, memory_format=torch.channels_last)
         regions = self.targets is None
         features = self.model.encode_image(images, local=regions, maps=False)
@@ -161,46 +154,10 @@ class Trainer:
         else:
             cosine = F.cosine_similarity(features.cls, self.targets[torch.from_numpy(batch.index)])
             terms.append(5 * (1 - cosine).mean())
-        self.optimizer.zero_grad(set_to_none=True)
-        sum(terms).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
-        return tuple(term.item() for term in terms)
-
-    def batch(self, step: int) -> Batch:
-        """Batch of a step: small views at first."""
-        args = self.args
-        small = step < args.view_steps
-        return self.views.batch(step, args.batch_size, args.view if small else self.model.arch.image_size)
+        return terms
 
     def report(self, step: int) -> None:
         print(f'step {step}: {self.evaluation.line(self.model, self.tokens.tokenize)}', flush=True)
-
-    def run(self) -> None:
-        args = self.args
-        self.resume()
-        start = saved = time.time()
-        losses = []
-        for done in range(self.first + 1, args.steps + 1):
-            losses.append(self.step(done - 1, self.batch(done - 1)))
-            if done % 20 == 0:
-                speed = (done - self.first) / (time.time() - start)
-                terms = ' '.join(f'{value:.3f}' for value in np.mean(losses[-20:], axis=0))
-                print(
-                    f'step {done}/{args.steps} loss {terms} scale {self.model.logit_scale.exp().item():.1f} '
-                    f'{speed * args.batch_size:.0f} images/s, {(args.steps - done) / speed / 60:.0f} min left',
-                    flush=True,
-                )
-            if done % args.eval_interval == 0:
-                self.report(done)
-            if time.time() - saved > 60 * args.save_minutes:
-                saved = time.time()
-                self.save(done, self.seconds + saved - start)
-        self.save(args.steps, self.seconds + time.time() - start)
-        self.report(args.steps)
-        print(f'wrote {args.out}', flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dev.pretrain_micro import normalise
 from dev.pretraining.corpus import CELL, NONE, Corpus
 
-MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
-STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
 NAMED = 0.5
 """Share of the objects' phrases that are the name of the shape alone."""
 SEEN = 0.6
@@ -137,7 +136,7 @@ class Views:
                     weights.append(cover / cover.sum())
         rows, columns = np.array(regions).T
         lines = np.array(captions)
-        images = (torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
+        images = normalise(np.stack(pixels))
         truths = corpus.truths[rows, columns]
         phrases, claims = self._phrases(rows, columns, rng)
         return Batch(

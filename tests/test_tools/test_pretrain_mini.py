@@ -10,8 +10,8 @@ from dev import pretrain_mini
 from dev.pretraining.batches import Views, move_coverage, view_matrix
 from dev.pretraining.corpus import CELL, NONE, REGIONS, load_corpus
 from dev.pretraining.objectives import masked_contrast, pool_regions
-from vlprompt.clip import build_clip
-from vlprompt.clip.builtin import unpack
+from vlprompt.clip import build_clip, tokenize
+from vlprompt.clip.builtin import PRETRAINED_FOLDER, unpack
 
 TINY = [
     '--images',
@@ -150,3 +150,18 @@ def test_a_resumed_run_ends_the_same(folder, monkeypatch, tmp_path):
     pretrain_mini.main([*cache, '--out', str(tmp_path / 'parts.pth')])
     whole, parts = (unpack(torch.load(tmp_path / name, weights_only=True)) for name in ('whole.pth', 'parts.pth'))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_training_begins_with_the_weights_of_another_grid(folder, monkeypatch):
+    """And with the words that they know."""
+    monkeypatch.setattr(pretrain_mini.Trainer, 'report', lambda self, step: None)
+    source = PRETRAINED_FOLDER / 'micro-rn.pth'
+    arguments = ['--arch', 'mini-rn', '--init', str(source), '--out', str(folder / 'x.pth'), *TINY]
+    trainer = pretrain_mini.Trainer(pretrain_mini.parse_args([*arguments, '--cache', str(folder / 'cache')]))
+    known = build_clip('micro-rn', weights='scenes')
+    assert torch.equal(trainer.model.visual.layer4[0].conv3.weight, known.visual.layer4[0].conv3.weight)
+    assert trainer.model.visual.attnpool.positional_embedding.shape == (101, 512)
+    words = ['a photo of a star.', 'red heart']
+    ours, theirs = trainer.model.encode_text(trainer.tokens.tokenize(words)), known.encode_text(tokenize(words))
+    assert torch.allclose(ours, theirs, atol=1e-5)
