@@ -11,20 +11,33 @@ from torch import Tensor
 
 from dev.pretrain_micro import normalise, zero_shot_accuracy
 from vlprompt.clip import CLIP
-from vlprompt.datasets.generated import SCENE_CLASSES, generate
+from vlprompt.datasets.generated import generate
+from vlprompt.datasets.generated.names import ClassName
 from vlprompt.datasets.generated.pretraining import HELD_OUT
 from vlprompt.datasets.generated.tasks import labelled_images
-from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, RARE_STYLES, SHAPES
+from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, PARTS, RARE_STYLES, SHAPES
 from vlprompt.evaluation.local_features import INSIDE, ON_OBJECT, cell_shares, points_at
 
 SEED = 7001
 TEMPLATE = 'a photo of a {}.'
-UNSEEN = tuple(' '.join(pair) for pair in HELD_OUT)
+FILLED = tuple(f'{fill} {shape}' for fill in ('striped', 'dotted') for shape in ('star', 'heart', 'circle', 'square'))
+UNSEEN_PARTS = tuple(str(ClassName(shape=shape, part_colour=colour)) for colour, shape in HELD_OUT)
+SEEN_PARTS = tuple(
+    str(ClassName(shape=shape, part_colour=colour)) for shape in PARTS for colour in ('orange', 'purple')
+)
+PLACED = tuple(
+    str(ClassName(shape=shape, part_colour=colour, place=place))
+    for shape in ('house', 'boat', 'mushroom', 'cup')
+    for colour in ('orange', 'purple')
+    for place in ('grass', 'sand')
+)
 SETS = {
     'shapes': (tuple(SHAPES), dict(styles=COMMON_STYLES)),
-    'compositions': (SCENE_CLASSES, dict(styles=COMMON_STYLES)),
-    'rare styles': (SCENE_CLASSES, dict(styles=RARE_STYLES)),
-    'unseen pairs': (UNSEEN, dict(styles=COMMON_STYLES)),
+    'fill and shape': (FILLED, dict(styles=COMMON_STYLES)),
+    'fill and shape, rare styles': (FILLED, dict(styles=RARE_STYLES)),
+    'parts': (SEEN_PARTS, dict(styles=COMMON_STYLES)),
+    'unseen parts': (UNSEEN_PARTS, dict(styles=COMMON_STYLES)),
+    'parts and places': (PLACED, dict(styles=COMMON_STYLES)),
 }
 """Name of a set -> its classes and the options of its scenes, which hold one object each."""
 

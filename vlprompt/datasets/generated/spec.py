@@ -103,7 +103,7 @@ def sample_spec(
             ``1 / sqrt(n)`` of the largest one (but never less than the smallest).
         max_overlap: how far two objects may reach into each other, as a fraction of the sum of their radii.
         parts: probability that a part of an object, where its shape has one, has another colour than the rest.
-        avoid: pairs (colour or fill, shape) that no object has.
+        avoid: pairs (colour of a part, shape) that no object has.
 
     Raises:
         ValueError: a name that is not in the vocabulary.
@@ -127,12 +127,11 @@ def sample_spec(
     objects = []
     for centre, extent in _place(rng, count, radius, max_overlap):
         colour, fill, shape = _choose(rng, visible), _choose(rng, fills), _choose(rng, shapes)
-        while (colour, shape) in avoid or (fill, shape) in avoid:
-            colour, fill, shape = _choose(rng, visible), _choose(rng, fills), _choose(rng, shapes)
         second = colour if fill == 'solid' else _choose(rng, SECOND_TONES.get(colour, DEFAULT_SECOND_TONES))
         angle, part = float(rng.uniform(-20, 20)), None
         if parts and shape in PARTS and rng.rand() < parts:
-            part = _choose(rng, [name for name in COLOURS if name not in (colour, second)])
+            others = [name for name in COLOURS if name not in (colour, second) and (name, shape) not in avoid]
+            part = _choose(rng, others)
         objects.append(ObjectSpec(shape, colour, fill, second, centre, extent, angle, part))
     return SceneSpec(size, style, background, condition, tuple(objects), int(rng.randint(2**31)))
 

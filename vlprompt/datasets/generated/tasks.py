@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from vlprompt.datasets.generated.classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.names import ClassName, parse_name
 from vlprompt.datasets.generated.render import Scene, render
-from vlprompt.datasets.generated.spec import DEFAULT_SECOND_TONES, SECOND_TONES, SceneSpec, sample_spec
+from vlprompt.datasets.generated.spec import DEFAULT_SECOND_TONES, SECOND_TONES, ObjectSpec, SceneSpec, sample_spec
 from vlprompt.datasets.generated.vocabulary import (
     BACKGROUNDS,
     CAMOUFLAGE,
     COLOURLESS_STYLES,
     COLOURS,
-    FILLS,
+    PARTS,
     RARE_STYLES,
     SHAPES,
     STYLES,
@@ -34,46 +35,52 @@ SEGMENTATION_OPTIONS = dict(shapes=SEGMENTATION_CLASSES[1:], counts=(0, 0.35, 0.
 
 
 def class_spec(name: str, rng: np.random.RandomState, **options) -> SceneSpec:
-    """A scene about ``name``: colour, fill and shape or some of them, such as 'striped star', 'red dotted', 'heart'.
+    """A scene about ``name``, such as 'striped star', 'red dotted', 'heart' or 'house with a white roof on grass'.
 
-    The named object is the largest; attributes that its name leaves open are random. The others are smaller and of
-    other shapes. A named colour is kept away from backgrounds that hide it and from grey photos. ``options`` go to
-    ``sample_spec``.
+    The named object is the largest; attributes that its name leaves open are random, but it has a part of another
+    colour only if its name says so. The others are smaller and of other shapes. Named colours are kept away from
+    backgrounds that hide them and from grey photos. ``options`` go to ``sample_spec``; styles must be such that show
+    what is named.
 
     Raises:
         ValueError: ``name`` is not made of known words.
     """
-    colour, fill, shape = _parse(name)
-    if colour is not None:
+    named = parse_name(name)
+    if named.place is not None:
+        options['backgrounds'] = (named.place,)
+    colours = {colour for colour in (named.colour, named.part_colour) if colour}
+    if colours:
         backgrounds = options.get('backgrounds', tuple(BACKGROUNDS))
-        options['backgrounds'] = tuple(b for b in backgrounds if colour not in CAMOUFLAGE.get(b, ()))
+        options['backgrounds'] = tuple(b for b in backgrounds if not colours & set(CAMOUFLAGE.get(b, ())))
+        if not options['backgrounds']:
+            raise ValueError(f'{name!r}: a {named.place} background hides {" or ".join(sorted(colours))}')
     spec = sample_spec(rng, **options)
-    if colour is not None and spec.condition == 'grey':
+    if colours and spec.condition == 'grey':
         spec = replace(spec, condition='normal')
     main, objects = spec.main, []
-    rest = [other for other in SHAPES if other != (shape or main.shape)]
+    rest = [other for other in SHAPES if other != (named.shape or main.shape)]
     for item in spec.objects:
         if item is main:
-            item = replace(item, shape=shape or item.shape, colour=colour or item.colour)
-            if fill is not None:
-                tones = SECOND_TONES.get(item.colour, DEFAULT_SECOND_TONES)
-                second = item.colour if fill == 'solid' else tones[rng.randint(len(tones))]
-                item = replace(item, fill=fill, second=second)
+            item = _named_object(item, named, spec.background, rng)
         else:
-            item = replace(item, shape=rest[rng.randint(len(rest))], radius=min(item.radius, 0.6 * main.radius))
+            shape, radius = rest[rng.randint(len(rest))], min(item.radius, 0.6 * main.radius)
+            item = replace(item, shape=shape, radius=radius, part_colour=item.part_colour if shape in PARTS else None)
         objects.append(item)
     return replace(spec, objects=tuple(objects))
 
 
-def _parse(name: str) -> tuple[str | None, str | None, str | None]:
-    """Colour, fill and shape of a class name; None for those it does not mention."""
-    words = name.split()
-    found = []
-    for known in (COLOURS, FILLS, SHAPES):
-        found.append(words.pop(0) if words and words[0] in known else None)
-    if words or not any(found):
-        raise ValueError(f'{name!r} is no class of the built-in world: give "[colour] [fill] [shape]" in known words')
-    return tuple(found)
+def _named_object(item: ObjectSpec, named: ClassName, background: str, rng: np.random.RandomState) -> ObjectSpec:
+    """The object with all that a name says of it."""
+    colour, fill = named.colour or item.colour, named.fill or item.fill
+    item = replace(item, shape=named.shape or item.shape, colour=colour, part_colour=named.part_colour)
+    if named.part_colour in (item.colour, item.second):
+        hidden = (named.part_colour, *CAMOUFLAGE.get(background, ()))
+        others = [other for other in COLOURS if other not in hidden]
+        item = replace(item, colour=named.colour or others[rng.randint(len(others))])
+    tones = [tone for tone in SECOND_TONES.get(item.colour, DEFAULT_SECOND_TONES) if tone != named.part_colour]
+    if named.fill is not None or item.colour != colour or item.second == named.part_colour:
+        item = replace(item, fill=fill, second=item.colour if fill == 'solid' else tones[rng.randint(len(tones))])
+    return item
 
 
 def class_scene(name: str, *seed: int, **options) -> Scene:
