@@ -1,4 +1,4 @@
-# make demo | make test | make quick | make lint. They set up .venv by themselves and reuse it while it is current.
+# make demo | make test | make quick | make claims | make lint. They set up .venv by themselves and reuse it while it is current.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,12 +8,13 @@ STAMP  := $(VENV)/.installed
 TESTS  ?= tests
 JOBS   ?= 2
 
-.PHONY: help demo test quick lint format setup
+.PHONY: help demo test quick claims lint format setup
 
 help:
 	@echo 'make demo     learn prompts on generated data, compare with zero-shot, draw what was learned'
 	@echo 'make test     run the tests (TESTS=tests/test_engine JOBS=1 to narrow down)'
 	@echo 'make quick    check style and run the tests that take milliseconds, in about a minute'
+	@echo 'make claims   test the published claims on the built-in world, hours; writes docs/claims.md'
 	@echo 'make lint     check style'
 	@echo 'make format   repair style'
 	@echo 'make setup    only install into $(VENV); then: source $(VENV)/bin/activate'
@@ -26,6 +27,9 @@ test: $(STAMP)
 
 quick: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'not slow' $(TESTS)
+
+claims: $(STAMP)
+	$(BIN)/python tools/claims.py --all --write
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

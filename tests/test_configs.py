@@ -129,7 +129,7 @@ def test_zero_shot_has_the_template_of_every_dataset(dataset):
 def test_micro_models_see_all_data_at_their_own_size(name, dataset):
     cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
     loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
-    assert all(loader.dataset.pipeline[1].size == 128 for loader in loaders)
+    assert all(loader.dataset.pipeline[1].size == 160 for loader in loaders)
     assert {loader.dataset.data_root for loader in loaders} == {'mine'}
 
 

@@ -88,21 +88,21 @@ def batch(classes):
 
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
-    """Every dataset on every kind of model: micro models see it at 128 pixels, masks where the model has some."""
+    """Every dataset on every kind of model: micro models see it at 160 pixels, masks where the model has some."""
     for name, scale in (
-        ('mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128', (192, 128)),
+        ('mask-rcnn_clip-micro-rn_fpn_400i_scenes-160x160', (240, 160)),
         ('retinanet_clip-r50_fpn_1x_coco', (1333, 800)),
     ):
         cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
         train, test = cfg.train_dataloader.dataset.dataset, cfg.test_dataloader.dataset
         assert {train.data_root, cfg.val_dataloader.dataset.data_root, test.data_root} == {'mine'}
         (resize,) = (step for step in test.pipeline if step.type == 'Resize')
-        assert resize.scale == ((128, 128) if dataset == 'scenes_det' else scale)
+        assert resize.scale == ((160, 160) if dataset == 'scenes_det' else scale)
         masks = name.startswith('mask')
         assert train.pipeline[1].with_mask == masks
         assert cfg.test_evaluator.metric == (['bbox', 'segm'] if masks else ['bbox'])
         head = cfg.model.roi_head.mask_head if masks else cfg.model.bbox_head
-        assert head.num_classes == dict(coco=80, coco128=80, scenes_det=10, coco_json=None)[dataset]
+        assert head.num_classes == dict(coco=80, coco128=80, scenes_det=20, coco_json=None)[dataset]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
@@ -114,7 +114,7 @@ def test_every_config_takes_your_own_data(path):
         assert data.masks == ('roi_head' in cfg.model)
     (resize,) = (step for step in data.pipeline if step.type == 'Resize')
     assert resize.scale == (
-        (384, 256) if 'coco128' in path.stem else (192, 128) if 'micro' in path.stem else (1333, 800)
+        (384, 256) if 'coco128' in path.stem else (240, 160) if 'micro' in path.stem else (1333, 800)
     )
     assert cfg.model.get('class_names') is None
     assert cfg.test_evaluator.type == 'vlprompt.CocoInstancesMetric'
@@ -228,4 +228,4 @@ def test_holds_the_published_recipe(path):
 )
 def test_misspelt_types_of_mmdet_are_named(option, value, suggestion):
     with pytest.raises(ConfigError, match=f"{option}='{value}' is not registered. Did you mean '{suggestion}'"):
-        load_config('retinanet_denseclip-micro-rn_fpn_600i_scenes-128x128', {option: value})
+        load_config('retinanet_denseclip-micro-rn_fpn_600i_scenes-160x160', {option: value})

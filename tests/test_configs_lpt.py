@@ -32,7 +32,7 @@ def shrunk(cfg):
         eps = cfg.model.timm.get('norm_eps')
         options['model.timm'] = dict(_delete_=True, arch=TRUNK) | ({} if eps is None else dict(norm_eps=eps))
     else:
-        options['model.clip'] = dict(_delete_=True, arch=dict(MICRO['vit'], vision_layers=4, image_size=32))
+        options['model.clip'] = dict(_delete_=True, arch=dict(MICRO['vit'], vision_layers=6, image_size=32))
     if cfg.model.get('tuner', {}).get('pool'):
         options['model.tuner.pool.first_block'] = 2
     return options
@@ -119,8 +119,8 @@ def test_rows_of_the_ablation():
 def test_micro_models_see_all_data_at_their_own_size(name, dataset):
     cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
     train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
-    assert train.pipeline[1].size == test.pipeline[2].size == 128
-    assert test.pipeline[1]['size'] == (128, 128)
+    assert train.pipeline[1].size == test.pipeline[2].size == 160
+    assert test.pipeline[1]['size'] == (160, 160)
     assert train.data_root == test.data_root == 'mine'
 
 

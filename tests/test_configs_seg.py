@@ -70,8 +70,8 @@ def shrunk(cfg):
 
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
-    """Every dataset on every kind of model: micro models see it at 128 pixels, and no number of classes stays."""
-    for name, size in (('clip_micro-rn_fpn_200i_scenes-128x128', 128), ('denseclip_r50_fpn_80k_ade20k-512x512', 512)):
+    """Every dataset on every kind of model: micro models see it at 160 pixels, and no number of classes stays."""
+    for name, size in (('clip_micro-rn_fpn_200i_scenes-160x160', 160), ('denseclip_r50_fpn_80k_ade20k-512x512', 512)):
         cfg = load_config(name, dict(dataset=dataset, data_root='mine'))
         train = cfg.train_dataloader.dataset.dataset
         assert train.pipeline[3].crop_size == tuple(cfg.model.data_preprocessor['size']) == (size, size)
@@ -80,8 +80,8 @@ def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
         }
         (resize,) = [s for s in cfg.test_dataloader.dataset.pipeline if s.type == 'Resize'] or [None]
         assert (resize is None) == (dataset in ('scenes_seg', 'camvid')), 'these are seen at their own size'
-        assert resize is None or resize.scale == (4 * size if size == 128 else 2048, size)
-        classes = dict(ade20k=150, cityscapes=19, voc12=21, camvid=11, scenes_seg=11, seg_folder=None)[dataset]
+        assert resize is None or resize.scale == (4 * size if size == 160 else 2048, size)
+        classes = dict(ade20k=150, cityscapes=19, voc12=21, camvid=11, scenes_seg=21, seg_folder=None)[dataset]
         if 'denseclip' in name:
             names = dict(ade20k='ade20k', cityscapes='cityscapes', voc12='voc', scenes_seg='scenes_seg')
             assert cfg.model.class_names == names.get(dataset)

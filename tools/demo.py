@@ -22,7 +22,7 @@ from vlprompt.files import EARLIER, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENES = Path('data/scenes')  # where the configs look
-N_STEPS = 9
+N_STEPS = 10
 
 
 @dataclass
@@ -101,6 +101,10 @@ class Demo:
         plans = ['--from-test-set', '2' if self.quick else '6', '--out', str(self.out / 'transport_plans')]
         model = [self.plot.config, str(self.plot.checkpoint)]
         self.call([f'{tools}/show_transport_plan.py', *model, *plans], self.options('test'))
+        self.announce('draw where the image tower finds what a text names')
+        images = ['--images', '8', '--pictures', '1'] if self.quick else ['--images', '48', '--pictures', '4']
+        maps = ['--data', 'segmentation', '--local', 'native', *images, '--out', str(self.out / 'maps_of_names')]
+        self.call([f'{tools}/local_features.py', self.zero_shot.config, 'none', *maps], self.cfg_options)
         self.announce('list the words nearest to the context vectors')
         for method in (self.coop, self.plot):
             words = ['--out', str(self.out / 'nearest_words' / Path(method.config).stem)]

@@ -2,7 +2,7 @@
 #   python tools/train.py configs/adaptformer/adaptformer_micro-vit_balanced.py --test
 _base_ = [
     '../_base_/models/adaptformer_micro-vit.py',
-    '../_base_/long_tailed_128.py',
+    '../_base_/long_tailed_160.py',
     '../_base_/samplers/class_balanced.py',
     '../_base_/schedules/adaptformer_micro.py',
     '../_base_/default_runtime_long_tailed.py',

@@ -1,9 +1,9 @@
 # MaPLe with the built-in micro ViT, in about a minute on two cores.
 #   python tools/train.py configs/maple/maple_micro-vit.py --test
-_base_ = ['./maple_vit-b16.py', '../_base_/few_shot_128.py']
+_base_ = ['./maple_vit-b16.py', '../_base_/few_shot_160.py']
 
 dataset = 'scenes'
 model = dict(
     clip=dict(arch='micro-vit', weights='scenes'),
-    prompt=dict(depth=3),  # the micro towers have 3 and 4 blocks
+    prompt=dict(depth=3),  # the micro text tower has 3 blocks, the image tower 6
 )

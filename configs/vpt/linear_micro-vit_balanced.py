@@ -2,7 +2,7 @@
 #   python tools/train.py configs/vpt/linear_micro-vit_balanced.py --test
 _base_ = [
     '../_base_/models/linear_micro-vit.py',
-    '../_base_/long_tailed_128.py',
+    '../_base_/long_tailed_160.py',
     '../_base_/samplers/class_balanced.py',
     '../_base_/schedules/visual_micro.py',
     '../_base_/default_runtime_long_tailed.py',

@@ -2,7 +2,7 @@
 #   python tools/train.py configs/vpt/vpt_micro-vit.py --test
 _base_ = [
     '../_base_/models/vpt_micro-vit.py',
-    '../_base_/long_tailed_128.py',
+    '../_base_/long_tailed_160.py',
     '../_base_/schedules/visual_micro.py',
     '../_base_/default_runtime_long_tailed.py',
 ]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dev.pretrain_micro import normalise
 from dev.pretraining.corpus import CELL, NONE, Corpus
+from dev.pretraining.pixels import normalise
 
 NAMED = 0.5
 """Share of the objects' phrases that are the name of the shape alone."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dev.pretrain_micro import normalise, zero_shot_accuracy
-from vlprompt.clip import CLIP
-from vlprompt.datasets.generated import generate
+from dev.pretraining.pixels import normalise
+from vlprompt.clip import CLIP, tokenize
+from vlprompt.datasets.generated import Scene, generate
 from vlprompt.datasets.generated.names import ClassName
 from vlprompt.datasets.generated.pretraining import HELD_OUT
 from vlprompt.datasets.generated.tasks import labelled_images
 from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, PARTS, RARE_STYLES, SHAPES
-from vlprompt.evaluation.local_features import INSIDE, ON_OBJECT, cell_shares, points_at
+from vlprompt.evaluation.local_features import UNNAMED, LocalFeatureMeasures
 
 SEED = 7001
 TEMPLATE = 'a photo of a {}.'
@@ -41,54 +42,83 @@ SETS = {
 }
 """Name of a set -> its classes and the options of its scenes, which hold one object each."""
 
+FILLED_SETS = {name: content for name, content in SETS.items() if 'parts' not in name}
+"""The sets without parts, which the first stage does not show."""
+
+
+@torch.no_grad()
+def zero_shot_accuracy(
+    model: CLIP,
+    images: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    template: str = TEMPLATE,
+    tokenizer: Callable[[list[str]], Tensor] = tokenize,
+) -> float:
+    """Top-1 accuracy in percent of images (N, H, W, 3) uint8 against the template filled with each name."""
+    model.eval()
+    device = next(model.parameters()).device
+    text = F.normalize(model.encode_text(tokenizer([template.format(name) for name in names]).to(device)), dim=-1)
+    predicted = []
+    for start in range(0, len(images), 200):
+        batch = normalise(images[start : start + 200]).to(device)
+        image = F.normalize(model.encode_image(batch, local=False, maps=False).cls, dim=-1)
+        predicted.append((image @ text.T).argmax(dim=1).cpu())
+    return 100 * float((torch.cat(predicted).numpy() == labels).mean())
+
 
 class Evaluation:
-    """Held-out scenes, drawn once.
+    """Held-out scenes, drawn when they are first needed.
 
     Args:
         size: side of the images in pixels.
+        sets: zero-shot sets as in :data:`SETS`.
         per_class: scenes of each class.
-        scenes: scenes of several objects.
+        scenes: scenes of several objects, in which local features are measured.
     """
 
-    def __init__(self, size: int, per_class: int = 10, scenes: int = 100) -> None:
-        self.sets = {
-            name: labelled_images(classes, per_class, SEED, counts=(1,), size=size, radius=(0.16, 0.4), **options)
-            for name, (classes, options) in SETS.items()
+    def __init__(self, size: int, sets: Mapping[str, tuple] = SETS, per_class: int = 10, scenes: int = 100) -> None:
+        self.size, self.sets, self.per_class, self.number = size, sets, per_class, scenes
+
+    @cached_property
+    def images(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Images and labels of every set."""
+        options = dict(counts=(1,), size=self.size, radius=(0.16, 0.4))
+        return {
+            name: labelled_images(classes, self.per_class, SEED, **options, **style)
+            for name, (classes, style) in self.sets.items()
         }
-        options = dict(styles=COMMON_STYLES, counts=(0, 0.35, 0.4, 0.25), radius=(0.12, 0.5), size=size)
-        self.scenes = [generate(SEED, index, **options) for index in range(scenes)]
+
+    @cached_property
+    def scenes(self) -> list[Scene]:
+        options = dict(styles=COMMON_STYLES, counts=(0, 0.35, 0.4, 0.25), radius=(0.12, 0.5), size=self.size)
+        return [generate(SEED, index, **options) for index in range(self.number)]
 
     @property
     def texts(self) -> list[str]:
         """All texts that it asks for."""
-        return [TEMPLATE.format(name) for classes, _ in SETS.values() for name in classes]
+        return [TEMPLATE.format(name) for classes, _ in self.sets.values() for name in classes]
 
     @torch.no_grad()
     def measure(self, model: CLIP, tokenizer: Callable[[list[str]], Tensor]) -> dict[str, float]:
-        """Percentages: accuracy of each set; pointing and its chance, cells inside of objects that are right."""
+        """Percentages: accuracy of each set, and what local features say of shapes."""
         model.eval()
         found = {
-            name: zero_shot_accuracy(model, images, labels, SETS[name][0], TEMPLATE, tokenizer)
-            for name, (images, labels) in self.sets.items()
+            name: zero_shot_accuracy(model, images, labels, self.sets[name][0], TEMPLATE, tokenizer)
+            for name, (images, labels) in self.images.items()
         }
         device = next(model.parameters()).device
         names = model.encode_text(tokenizer([TEMPLATE.format(name) for name in SHAPES]).to(device))
-        return found | self._local(model, F.normalize(names, dim=-1))
+        return found | (self._local(model, F.normalize(names, dim=-1)) if self.number else {})
 
     def _local(self, model: CLIP, names: Tensor) -> dict[str, float]:
-        shapes, hits, chance, inside = list(SHAPES), [], [], []
+        shapes, measures = list(SHAPES), LocalFeatureMeasures(len(SHAPES))
         for scene in self.scenes:
             features = model.encode_image(normalise(scene.image[None]).to(names.device), maps=False)
-            scores = (F.normalize(features.local[0], dim=-1) @ names.T).cpu()
+            scores = F.normalize(features.local[0], dim=-1) @ names.T
             ids = torch.from_numpy(scene.semantic_mask(shapes)).int() - 1
-            shares = cell_shares(torch.where(ids < 0, 255, ids), features.grid, len(shapes))
-            for label in {shapes.index(item.label) for item in scene.objects}:
-                hits.append(points_at(scores[:, label], shares[:, label]))
-                chance.append(float((shares[:, label] >= ON_OBJECT).float().mean()))
-                cells = shares[:, label] >= INSIDE
-                inside += (scores[cells].argmax(1) == label).tolist()
-        return dict(pointing=100 * np.mean(hits), chance=100 * np.mean(chance), inside=100 * np.mean(inside))
+            measures.add(scores, torch.where(ids < 0, UNNAMED, ids), features.grid)
+        return {name: measures.result()[name] for name in ('pointing', 'pointing_chance', 'cells_inside', 'miou')}
 
     def line(self, model: CLIP, tokenizer: Callable[[list[str]], Tensor]) -> str:
         return ', '.join(f'{name} {value:.1f}' for name, value in self.measure(model, tokenizer).items())

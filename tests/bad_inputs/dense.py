@@ -16,7 +16,7 @@ SMALL = (
     'val_dataloader.num_workers=0',
     'test_dataloader.num_workers=0',
 )
-SEGMENTOR = 'denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128'
+SEGMENTOR = 'denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160'
 DETECTOR = 'denseclip_det/retinanet_denseclip-micro-rn_fpn_300i_coco128-384x256'
 SIZE = (64, 64)
 

@@ -7,9 +7,11 @@ import torch.nn.functional as F
 
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.builtin import PRETRAINED_FOLDER, seeded_token_embedding
-from vlprompt.datasets.generated import SCENE_CLASSES
+from vlprompt.datasets.generated import OBJECT_CLASSES, SCENE_CLASSES
 from vlprompt.datasets.generated.tasks import labelled_images
-from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, RARE_STYLES
+from vlprompt.datasets.generated.vocabulary import COMMON_STYLES
+from vlprompt.datasets.named_objects import segmentation_objects
+from vlprompt.evaluation.local_features import LocalFeatureMeasures
 from vlprompt.models.preprocessors import ClipPreprocessor
 
 MEGABYTE = 10**6
@@ -22,8 +24,9 @@ def shipped(request):
 
 
 def accuracy(model, styles):
-    """Top-1 accuracy in percent of 'a photo of a {}.' on 72 pinned pictures of single objects."""
-    images, labels = labelled_images(SCENE_CLASSES, 6, seed=31, styles=styles, counts=(1,))
+    """Top-1 accuracy in percent of 'a photo of a {}.' on 80 pinned pictures of single objects."""
+    options = dict(styles=styles, counts=(1,), size=160, radius=(0.16, 0.4))
+    images, labels = labelled_images(SCENE_CLASSES, 5, seed=31, **options)
     batch = ClipPreprocessor()(dict(inputs=[torch.from_numpy(image).permute(2, 0, 1) for image in images]))['inputs']
     with torch.no_grad():
         text = F.normalize(model.encode_text(tokenize([f'a photo of a {name}.' for name in SCENE_CLASSES])), dim=-1)
@@ -31,8 +34,8 @@ def accuracy(model, styles):
     return 100 * np.mean((image @ text.T).argmax(dim=1).numpy() == labels)
 
 
-def test_all_files_together_take_at_most_8_megabytes():
-    assert sum(path.stat().st_size for path in PRETRAINED_FOLDER.iterdir() if path.is_file()) <= 8 * MEGABYTE
+def test_all_files_together_take_at_most_16_megabytes():
+    assert sum(path.stat().st_size for path in PRETRAINED_FOLDER.iterdir() if path.is_file()) <= 16 * MEGABYTE
 
 
 def test_file_holds_half_precision_and_few_rows(shipped):
@@ -64,10 +67,30 @@ def test_words_of_the_world_were_trained_and_others_were_not(shipped):
 
 
 @pytest.mark.parametrize(
-    ('arch', 'common', 'rare'),
-    [('micro-rn', 93.1, 63.9), ('micro-vit', 45.8, 38.9)],
+    ('arch', 'common', 'mosaic'),
+    [('micro-rn', 90.0, 51.2)],
 )
-def test_zero_shot_accuracy(arch, common, rare):
+def test_zero_shot_accuracy(arch, common, mosaic):
     model = build_clip(arch, 'scenes')
     assert accuracy(model, COMMON_STYLES) == pytest.approx(common, abs=3)
-    assert accuracy(model, RARE_STYLES) == pytest.approx(rare, abs=3)
+    assert accuracy(model, ('mosaic',)) == pytest.approx(mosaic, abs=3)
+
+
+def test_local_features_of_the_resnet_find_what_is_named_and_those_of_the_vit_do_not():
+    """Pointing, in 40 scenes of several objects: chance is 14 %."""
+    images, texts = segmentation_objects(count=40), [f'a photo of a {name}.' for name in OBJECT_CLASSES]
+    found = {}
+    for arch in FORMS:
+        model, measures = build_clip(arch, 'scenes'), LocalFeatureMeasures(len(texts))
+        with torch.no_grad():
+            names = F.normalize(model.encode_text(tokenize(texts)), dim=-1)
+            for item in images:
+                batch = ClipPreprocessor()(dict(inputs=[torch.from_numpy(item.image).permute(2, 0, 1)]))['inputs']
+                features = model.encode_image(batch, maps=False)
+                scores = F.normalize(features.local[0], dim=-1) @ names.T
+                measures.add(scores, torch.from_numpy(item.mask), features.grid)
+        found[arch] = measures.result()
+    assert found['micro-rn']['pointing'] > 75
+    assert found['micro-rn']['miou'] > 25
+    assert found['micro-vit']['pointing'] < found['micro-rn']['pointing'] - 30
+    assert found['micro-rn']['pointing_chance'] < 20

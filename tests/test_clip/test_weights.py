@@ -367,7 +367,7 @@ class TestWhatShapesDoNotTell:
         ('ViT-B/16', 'a ViT-B/16'),
         ('ViT-L/14', 'a ViT-L/14'),
         ('micro-rn', 'a ResNet with (1, 2, 2, 1) blocks, 16 wide'),
-        ('micro-vit', 'a ViT with 4 blocks of width 128 and patches of 16 pixels'),
+        ('micro-vit', 'a ViT with 6 blocks of width 128 and patches of 16 pixels'),
     ],
 )
 def test_an_image_tower_is_recognised_under_any_prefix(name, words):

@@ -126,7 +126,7 @@ def test_missing_masks_and_splits_are_problems(scenes, capsys):
 
 
 def test_the_data_of_a_config_are_found_in_wrappers(scenes, capsys):
-    code, lines = check(capsys, 'denseclip_micro-rn_fpn_200i_scenes-128x128', '--data-root', scenes)
+    code, lines = check(capsys, 'denseclip_micro-rn_fpn_200i_scenes-160x160', '--data-root', scenes)
     assert code == 0
     assert 'train: 2 images of 3 classes; 25.0 % of pixels unlabelled (in all masks)' in lines
 
@@ -209,7 +209,7 @@ def test_corners_and_copies_of_entries(objects, capsys):
 
 def test_a_detection_config_of_your_own_files(objects, capsys):
     code, lines = check(
-        capsys, 'retinanet_denseclip-micro-rn_fpn_600i_scenes-128x128', '--dataset', 'coco_json', '--data-root', objects
+        capsys, 'retinanet_denseclip-micro-rn_fpn_600i_scenes-160x160', '--dataset', 'coco_json', '--data-root', objects
     )
     assert code == 0
     assert 'train: 2 images with 3 boxes of 2 classes (0 to 3 each)' in lines

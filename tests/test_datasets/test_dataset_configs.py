@@ -54,7 +54,7 @@ def test_there_is_a_config_for_every_dataset():
     assert set(BENCHMARKS) == set(PRESETS['few_shot'])
 
 
-@pytest.mark.parametrize(('method', 'side'), [('plot_rn50', 224), ('plot_micro-rn', 128)])
+@pytest.mark.parametrize(('method', 'side'), [('plot_rn50', 224), ('plot_micro-rn', 160)])
 @pytest.mark.parametrize('name', OWN)
 def test_configs_for_your_own_data(tmp_path, name, method, side):
     if name.startswith('split_json'):

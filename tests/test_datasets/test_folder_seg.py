@@ -216,7 +216,7 @@ def test_ids_that_count_from_1_are_told(root, mask):
 def test_one_option_of_the_config_sets_it_everywhere(root, mask):
     write(root, 'masks/val/c.png', np.where(mask == 255, 0, mask + 1).astype(np.uint8))
     options = dict(dataset='seg_folder', data_root=str(root), reduce_zero_label=True)
-    cfg = load_config('denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128', options)
+    cfg = load_config('denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160', options)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataset = loader.dataset.get('dataset', loader.dataset)
         assert dataset.reduce_zero_label is True

@@ -2,30 +2,43 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import cv2
 import numpy as np
 import pytest
 
-from vlprompt.datasets.generated import SCENE_CLASSES, generate, pretraining_options, render, sample_spec
+from vlprompt.datasets.generated import (
+    OBJECT_CLASSES,
+    SCENE_CLASSES,
+    generate,
+    pretraining_options,
+    render,
+    sample_spec,
+)
 from vlprompt.datasets.generated.backgrounds import BACKDROPS
 from vlprompt.datasets.generated.captions import article, captions
+from vlprompt.datasets.generated.names import class_of, parse_name
 from vlprompt.datasets.generated.shapes import OUTLINES
 from vlprompt.datasets.generated.styles import PAINTERS
 from vlprompt.datasets.generated.tasks import (
-    FEW_SHOT_OPTIONS,
     LONG_TAILED_OPTIONS,
+    SEGMENTATION_OPTIONS,
+    SPLITS,
+    TEST_STYLES,
+    TRAIN_STYLES,
     class_scene,
     class_spec,
     few_shot_scene,
     labelled_images,
+    object_spec,
+    segmentation_scene,
 )
 from vlprompt.datasets.generated.vocabulary import (
     BACKGROUNDS,
     COLOURLESS_STYLES,
     COLOURS,
     FILLS,
-    RARE_STYLES,
     RGB,
     SHAPES,
     STYLES,
@@ -157,7 +170,7 @@ def test_semantic_mask_agrees_with_the_objects():
 
 def test_semantic_mask_rejects_an_object_outside_of_the_classes():
     scene = generate(0, 0, size=SIZE, shapes=['star'])
-    with pytest.raises(ValueError, match="holds a 'star'"):
+    with pytest.raises(ValueError, match=r'holds a [a-z ]*star, which is none'):
         scene.semantic_mask(['circle'])
 
 
@@ -261,22 +274,74 @@ def test_article():
 # The few-shot task
 
 
-def test_class_names_are_a_fill_and_a_shape_that_the_world_knows():
-    assert len(set(SCENE_CLASSES)) == 12
-    assert all(name.split()[0] in FILLS and name.split()[1] in SHAPES for name in SCENE_CLASSES)
-    fills, shapes = (Counter(name.split()[part] for name in SCENE_CLASSES) for part in (0, 1))
-    assert min(fills.values()) >= 2
-    assert min(shapes.values()) >= 2
+def test_no_two_of_the_three_things_that_a_name_says_are_enough():
+    names = [parse_name(name) for name in SCENE_CLASSES]
+    assert len(set(names)) == 16
+    for kept in combinations(('shape', 'part_colour', 'place'), 2):
+        assert set(Counter(tuple(getattr(name, key) for key in kept) for name in names).values()) <= {2, 4}
 
 
 @pytest.mark.parametrize('label', range(len(SCENE_CLASSES)))
 def test_scene_of_a_class_shows_it_as_the_largest_object(label):
-    for index in range(3):
-        scene = few_shot_scene('train', label, index, size=SIZE)
-        largest = max(scene.objects, key=lambda item: item.spec.radius)
-        assert largest.name == SCENE_CLASSES[label]
-        assert [item.name for item in scene.objects].count(SCENE_CLASSES[label]) == 1
-        assert scene.style in RARE_STYLES
+    for split, styles in (('train', TRAIN_STYLES), ('test', TEST_STYLES)):
+        for index in range(3):
+            scene = few_shot_scene(split, label, index, size=SIZE)
+            true = [class_of(item.spec, scene.background, SCENE_CLASSES) for item in scene.objects]
+            largest = max(range(len(true)), key=lambda number: scene.objects[number].spec.radius)
+            assert true[largest] == label
+            assert true.count(None) == len(true) - 1
+            assert scene.style in styles
+
+
+def test_every_object_class_has_one_that_looks_like_it():
+    names = [parse_name(name) for name in OBJECT_CLASSES]
+    assert len(set(names)) == 20
+    assert set(Counter(name.shape for name in names).values()) == {2}
+
+
+def test_objects_are_of_the_classes_in_other_styles_for_validation():
+    seen = set()
+    for split, styles in (('train', TRAIN_STYLES), ('val', TEST_STYLES)):
+        for index in range(40):
+            rng = np.random.RandomState((0, SPLITS.index(split), index))
+            spec = object_spec(rng, OBJECT_CLASSES, size=SIZE, styles=styles, **SEGMENTATION_OPTIONS)
+            labels = [class_of(item, spec.background, OBJECT_CLASSES) for item in spec.objects]
+            assert None not in labels
+            assert np.array_equal(render(spec).image, segmentation_scene(split, index, size=SIZE)[0])
+            seen |= set(labels)
+    assert len(seen) == 20
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'star',
+        'red dotted',
+        'red striped house with a white roof',
+        'cup with an orange handle in front of a brick wall',
+        'fish in the night sky',
+    ],
+)
+def test_names_say_what_scenes_show(name):
+    parsed = parse_name(name)
+    assert str(parsed) == name
+    for seed in range(5):
+        spec = class_spec(name, np.random.RandomState(seed), parts=0.5)
+        assert parsed.fits(spec.main, spec.background)
+        assert parsed.part_colour is None or parsed.part_colour not in (spec.main.colour, spec.main.second)
+
+
+@pytest.mark.parametrize(
+    'name', ['', 'pink banana', 'star with a red roof', 'house with a roof', 'house on mars', 'house red', 'house on']
+)
+def test_strange_names_are_rejected(name):
+    with pytest.raises(ValueError, match=f"'{name}' is no class"):
+        parse_name(name)
+
+
+def test_a_place_that_hides_what_is_named():
+    with pytest.raises(ValueError, match='a snow background hides white'):
+        class_spec('white cup on snow', np.random.RandomState(0))
 
 
 def test_splits_are_disjoint():
@@ -294,4 +359,3 @@ def test_labelled_images():
     assert images.shape == (6, SIZE, SIZE, 3)
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert np.array_equal(images[4], class_scene('striped heart', 5, 1, 1, size=SIZE, counts=(1,)).image)
-    assert set(FEW_SHOT_OPTIONS['styles']) == set(RARE_STYLES)

@@ -9,7 +9,7 @@ from vlprompt.engine import load_config
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.registry import DATA_SAMPLERS, DATASETS, METRICS
 
-METHODS = {'vpt_vit-b16-in21k': 224, 'vpt_micro-vit': 128}
+METHODS = {'vpt_vit-b16-in21k': 224, 'vpt_micro-vit': 160}
 
 
 def make_lists(lists, images, template, folders):

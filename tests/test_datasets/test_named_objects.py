@@ -12,19 +12,19 @@ U = 255
 
 def test_scenes_name_their_largest_object():
     data = few_shot_objects('val', per_class=2)
-    assert len(data) == 24
+    assert len(data) == 32
     item, scene = data.images[5], few_shot_scene('val', 2, 1)
     assert np.array_equal(item.image, scene.image)
     assert set(np.unique(item.mask)) == {2, U}
     largest = max(scene.objects, key=lambda thing: thing.spec.radius)
     assert np.array_equal(item.mask == 2, largest.mask)
-    assert item.name == 'checkered heart 1'
-    assert data.names[2] == 'checkered heart'
+    assert item.name == 'house with a purple roof on grass 1'
+    assert data.names[2] == 'house with a purple roof on grass'
 
 
 def test_usual_scenes_are_others():
     usual, rare = (next(iter(data(per_class=1))) for data in (scene_objects, few_shot_objects))
-    assert usual.image.shape == rare.image.shape == (128, 128, 3)
+    assert usual.image.shape == rare.image.shape == (160, 160, 3)
     assert not np.array_equal(usual.image, rare.image)
     assert np.array_equal(usual.image, next(iter(scene_objects(per_class=1))).image)
 
@@ -33,7 +33,7 @@ def test_background_of_segmentation_scenes_is_unnamed():
     data = segmentation_objects(count=2)
     image, mask = segmentation_scene('val', 1)
     item = list(data)[1]
-    assert data.names[:2] == ('circle', 'square')
+    assert data.names[:2] == ('house with an orange roof', 'house with a purple roof')
     assert np.array_equal(item.image, image)
     assert np.array_equal(item.mask[mask > 0], mask[mask > 0] - 1)
     assert (item.mask[mask == 0] == U).all()

@@ -15,7 +15,7 @@ def test_your_own_split_config_reads_cifar(realdata):
     assert (len(train), len(test)) == (16 * 20, 1000)
     assert train.class_counts == [16] * 20
     check_class_names(resolve_class_names(str(folder / 'classnames.txt')), train.metainfo['classes'], 'cifar100_20')
-    assert train[0]['inputs'].shape == test[0]['inputs'].shape == (3, 128, 128)
+    assert train[0]['inputs'].shape == test[0]['inputs'].shape == (3, 160, 160)
 
 
 def test_the_shipped_config_reads_coco_photographs(realdata):

@@ -63,20 +63,18 @@ def test_phrases_say_what_they_claim(examples):
                 assert said == {name for key, name in claim if key == kind} | (said & {'plain'}), region.phrase.text
 
 
-def test_pairs_that_are_held_out_occur_nowhere(examples):
+def test_parts_that_are_held_out_occur_nowhere(examples):
+    held_out = set(HELD_OUT)
+    seen = set()
     for index in range(300):
-        spec = sample_spec(np.random.RandomState(index), size=SIZE, avoid=HELD_OUT)
-        assert not {(item.colour, item.shape) for item in spec.objects} & set(HELD_OUT)
-        assert not {(item.fill, item.shape) for item in spec.objects} & set(HELD_OUT)
+        spec = sample_spec(np.random.RandomState(index), size=SIZE, parts=1.0, avoid=HELD_OUT)
+        seen |= {(item.part_colour, item.shape) for item in spec.objects}
+    assert not seen & held_out
+    assert {shape for _, shape in held_out} <= {shape for colour, shape in seen if colour}
     for example in examples:
         for region in example.regions:
-            names = {name for _, name in region.truth}
-            if ('shape', 'person') not in region.truth:
-                assert not any(
-                    set(pair) <= names and ('shape', pair[1]) in region.truth
-                    for pair in HELD_OUT
-                    if ('part', pair[0]) not in region.truth
-                )
+            assert not any({('part', colour), ('shape', shape)} <= region.truth for colour, shape in held_out)
+            assert not any({('part', colour), ('part of', shape)} <= region.truth for colour, shape in held_out)
 
 
 def test_rare_styles_share_their_weight():

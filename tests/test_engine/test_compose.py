@@ -81,7 +81,7 @@ def test_work_dirs_carry_dataset_and_shots():
     [
         ('clip_r50_fpn_80k_ade20k-512x512', 'ade20k', ''),
         ('clip_r50_fpn_80k_ade20k-512x512', 'seg_folder', '_seg_folder'),
-        ('clip_micro-rn_fpn_200i_scenes-128x128', 'scenes_seg', ''),
+        ('clip_micro-rn_fpn_200i_scenes-160x160', 'scenes_seg', ''),
         ('retinanet_clip-r50_fpn_1x_coco', 'coco', ''),
         ('retinanet_clip-r50_fpn_1x_coco', 'coco_json', '_coco_json'),
         ('retinanet_clip-micro-rn_fpn_300i_coco128-384x256', 'coco', '_coco'),

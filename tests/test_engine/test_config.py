@@ -67,7 +67,7 @@ def test_dicts_without_a_type_are_checked_as_their_model_declares(model, meant):
 
 
 def test_what_a_declared_dict_holds_is_checked_too():
-    path = Path(__file__).parents[2] / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+    path = Path(__file__).parents[2] / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py'
     with pytest.raises(ConfigError, match=r"Did you mean 'model\.backbone\.score_concat\.temperature'"):
         load_config(path, {'model.backbone.score_concat.temprature': 2.0})
 

@@ -81,8 +81,8 @@ def test_a_missing_checkpoint_shows_before_anything_is_built(project, work_dir):
 @pytest.mark.parametrize(
     ('task', 'config'),
     [
-        ('segmentation', 'denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'),
-        ('detection', 'denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py'),
+        ('segmentation', 'denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py'),
+        ('detection', 'denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-160x160.py'),
     ],
 )
 def test_commands_of_dense_tasks(tmp_path, task, config):

@@ -77,7 +77,7 @@ def test_plot(tmp_path):
 def test_denseclip(tmp_path):
     """With frozen statistics of batch norms, and without dropout; three test images."""
     world = make_world(tmp_path / 'world', 'segmentation', 4, 3)
-    config = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+    config = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
     def run(name, processes):
         options = {

@@ -8,7 +8,7 @@ from tools.dataset_converters import generate_world
 from vlprompt.engine import load_config
 
 NARROW = {
-    'model.backbone.clip.arch': dict(MICRO['rn'], _delete_=True),
+    'model.backbone.clip.arch': dict(MICRO['rn'], vision_stride=16, _delete_=True),
     'model.backbone.clip.weights': None,
     'model.backbone.clip.image_size': 64,
     'model.backbone.matching.context_decoder.width': 64,

@@ -14,12 +14,13 @@ from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model, runs
 from vlprompt.datasets.dense.coco_json import read_coco
-from vlprompt.datasets.generated.detection import DETECTION_CLASSES, detection_scene
+from vlprompt.datasets.generated import OBJECT_CLASSES
+from vlprompt.datasets.generated.detection import detection_scene
 from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
 CONFIGS = ROOT / 'configs' / 'denseclip_det'
-MASK_RCNN = CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py'
+MASK_RCNN = CONFIGS / 'mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-160x160.py'
 SMALL = {
     'model.rpn_head.feat_channels': 8,
     'model.roi_head.bbox_head.fc_out_channels': 8,
@@ -56,9 +57,9 @@ def test_class_names_and_class_counts_follow_the_data(world):
     """Your own annotations: all categories of the files, or those that the datasets keep."""
     own = dict(dataset='coco_json', **SMALL)
     model = init_model(narrow_config(MASK_RCNN, world, **own))
-    assert model.class_names == tuple(DETECTION_CLASSES)
-    assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 10
-    kept = ['star', 'cup']
+    assert model.class_names == tuple(OBJECT_CLASSES)
+    assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 20
+    kept = ['striped star', 'dotted circle']
     model = init_model(narrow_config(MASK_RCNN, world, classes=kept, **own))
     assert list(model.class_names) == kept
     assert model.roi_head.bbox_head.num_classes == model.roi_head.mask_head.num_classes == 2
@@ -88,20 +89,31 @@ def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, 
     assert sorted(path.name for path in (tmp_path / 'show').iterdir()) == [f'00000{i}_000{i}.png' for i in range(3)]
 
 
+def common_classes(world):
+    """Two classes that occur in both splits."""
+    found = []
+    for split in ('train', 'val'):
+        content = json.loads((world / 'annotations' / f'instances_{split}.json').read_text())
+        names = {category['id']: category['name'] for category in content['categories']}
+        found.append({names[annotation['category_id']] for annotation in content['annotations']})
+    return sorted(set.intersection(*found))[:2]
+
+
 def test_trains_on_annotations_of_your_own(world, tmp_path, monkeypatch):
     """``--dataset coco_json --data-root DIR``, some of the classes, at the size of the model."""
     own = narrow_file(tmp_path / 'own.py', MASK_RCNN, image_scale=(96, 64), **SMALL)
     data = ['--dataset', 'coco_json', '--data-root', world]
+    kept = common_classes(world)
     steps = ['--work-dir', tmp_path / 'run', '--cfg-options', 'train_cfg.max_iters=1', 'train_cfg.val_interval=1']
-    run_tool(monkeypatch, 'train.py', own, *data, *steps, 'classes=[star,cup]')
+    run_tool(monkeypatch, 'train.py', own, *data, *steps, f'classes=[{",".join(kept)}]')
     meta = torch.load(tmp_path / 'run' / 'iter_1.pth', weights_only=True)['meta']
-    assert meta['vlprompt']['class_names'] == ['star', 'cup']
+    assert meta['vlprompt']['class_names'] == kept
     cfg = load_config(own, dict(dataset='coco_json', data_root=str(world)))
     assert cfg.train_dataloader.dataset.dataset.pipeline[2].scale == (96, 64)
-    baseline = CONFIGS / 'mask-rcnn_clip-micro-rn_fpn_400i_scenes-128x128.py'
+    baseline = CONFIGS / 'mask-rcnn_clip-micro-rn_fpn_400i_scenes-160x160.py'
     options = {'dataset': 'coco_json', 'data_root': str(world), 'model.backbone.clip.weights': None}
     head = init_model(baseline, cfg_options=options).roi_head
-    assert head.bbox_head.num_classes == head.mask_head.num_classes == 10
+    assert head.bbox_head.num_classes == head.mask_head.num_classes == 20
 
 
 def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):
@@ -117,9 +129,9 @@ def test_score_maps_of_a_detector(small_config, world, tmp_path, capsys):
 
 
 def test_flops_of_a_two_stage_detector(small_config):
-    """Neck: lateral 1x1 and output 3x3 convolutions at the strides 4 to 32, counted by hand."""
+    """Neck: lateral 1x1 and output 3x3 convolutions at the strides 4 to 16, counted by hand."""
     rows = get_flops.count(init_model(small_config), (64, 64))
-    channels, sides = [32, 64, 128, 256 + 10], [16, 8, 4, 2]
+    channels, sides = [32, 64, 128, 256 + 20], [16, 8, 4, 4]
     macs = sum(side**2 * (c * 8 + 9 * 8 * 8) for c, side in zip(channels, sides, strict=True))
     assert rows['neck'][2] == 2 * macs
     assert rows['roi_head'][2] > 0 < rows['rpn_head'][2]
@@ -146,7 +158,7 @@ def test_browsing_segmentation_and_classification(tmp_path, capsys):
     generate_world.main(['--task', 'segmentation', '--images', '2', '1', *common, str(tmp_path / 'seg')])
     generate_world.main(['--task', 'few-shot', '--per-class', '1', '1', '1', *common, str(tmp_path / 'few')])
     capsys.readouterr()
-    seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
+    seg = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py'
     few = ROOT / 'configs/plot/plot_micro-rn.py'
     for name, config in (('seg', seg), ('few', few)):
         arguments = ['--data-root', str(tmp_path / name), '--number', '1', '--out', str(tmp_path / 'out' / name)]
@@ -162,7 +174,7 @@ def test_the_world_is_a_function_of_its_seed(world):
             world / 'annotations' / f'instances_{split}.json', world / 'images' / split, masks=True
         )
         assert skipped == []
-        assert [c['name'] for c in content['categories']] == list(DETECTION_CLASSES)
+        assert [c['name'] for c in content['categories']] == list(OBJECT_CLASSES)
     image, objects = detection_scene('train', 1, size=64)
     stored = np.asarray(Image.open(world / 'images' / 'train' / '0001.png'))
     assert np.array_equal(image, stored)

@@ -140,7 +140,7 @@ def test_segmentation_task(tmp_path):
     for folder in ('first', 'again'):
         generate_world.main([*options, '--out', str(tmp_path / folder)])
     assert digests(tmp_path / 'first') == digests(tmp_path / 'again')
-    assert (tmp_path / 'first' / 'classnames.txt').read_text().split() == list(SEGMENTATION_CLASSES)
+    assert (tmp_path / 'first' / 'classnames.txt').read_text().splitlines() == list(SEGMENTATION_CLASSES)
     for split, count in (('train', 3), ('val', 2)):
         masks = sorted((tmp_path / 'first' / 'masks' / split).iterdir())
         assert [path.name for path in masks] == [f'{index:04d}.png' for index in range(count)]

@@ -27,7 +27,7 @@ def test_table_and_pictures(tmp_path, capsys):
             '--data',
             'scenes',
             '--images',
-            '24',
+            '32',
             '--local',
             'native',
             'kk',
@@ -35,11 +35,11 @@ def test_table_and_pictures(tmp_path, capsys):
             '--out',
             str(tmp_path),
         ]
-        + ['--pictures', '2', '--objects', 'dotted star', 'grid circle']
+        + ['--pictures', '2', '--objects', 'boat with a purple sail on sand', 'cup with a purple handle on sand']
     )
     out = capsys.readouterr().out
     table = json.loads((tmp_path / 'local_features.json').read_text())
-    assert (table['images'], table['objects']) == (24, 24)
+    assert (table['images'], table['objects']) == (32, 32)
     assert list(table['forms']) == ['native', 'kk', 'kk/full/2']
     native, kk = table['forms']['native'], table['forms']['kk']
     assert kk['margin_in'] > native['margin_in'] + 0.05
@@ -47,38 +47,39 @@ def test_table_and_pictures(tmp_path, capsys):
     assert kk['pointing'] > native['pointing'] + 20
     assert f'| kk | {kk["pooled"]:.1f} |' in out
     assert (tmp_path / 'local_features.md').read_text() in out
-    assert sorted(path.name for path in tmp_path.glob('*.png')) == ['000_dotted_star.png', '001_grid_circle.png']
+    assert sorted(path.name for path in tmp_path.glob('*.png')) == [
+        '000_boat_with_a_purple_sail_on_sand.png',
+        '001_cup_with_a_purple_handle_on_sand.png',
+    ]
     assert sorted(path.name for path in tmp_path.glob('earlier/*/*')) == ['000_cat.png', 'local_features.json']
     assert (tmp_path / 'local_features.ipynb').exists()
 
 
 def test_plans_are_measured_too(capsys):
-    local_features.main([PLOT, 'none', '--data', 'few-shot', '--images', '12', '--local', 'native', 'value'])
+    local_features.main([PLOT, 'none', '--data', 'few-shot', '--images', '16', '--local', 'native', 'value'])
     out = capsys.readouterr().out
     assert '| mass in object | of the best prompt | spread of prompts |' in out
-    assert '12 images with 12 named objects of `few-shot`' in out
+    assert '16 images with 16 named objects of `few-shot`' in out
 
 
 def test_the_model_keeps_its_own_form():
     model = init_model(RN, class_names=scene_objects(1).names)
-    results, about = measure_forms(model, fitted(scene_objects(1), 32, 128), ['value', 'native'])
+    results, about = measure_forms(model, fitted(scene_objects(1), 32, 160), ['value', 'native'])
     assert model.clip.visual.local == 'native'
-    assert about['images'] == 12
-    again, _ = measure_forms(model, fitted(scene_objects(1), 32, 128), ['native'])
+    assert about['images'] == 16
+    again, _ = measure_forms(model, fitted(scene_objects(1), 32, 160), ['native'])
     assert again[0] == results[1]
-    assert results[1]['pooled'] == pytest.approx(about['global'], abs=10), (
-        'native cells of a ResNet copy the global one'
-    )
+    assert results[1]['margin_in'] > results[1]['margin_out'] + 0.1, 'the ResNet learned them from regions'
 
 
 def test_images_are_fitted_to_cells():
     image = next(iter(few_shot_objects(per_class=1)))
     tall = NamedImage(image.image[:, :90], image.mask[:, :90], 'tall')
     fit = next(fitted(NamedObjects(('a',), [tall]), 16, 64))
-    assert fit.image.shape == (96, 64, 3)
-    assert fit.mask.shape == (96, 64)
+    assert fit.image.shape == (112, 64, 3)
+    assert fit.mask.shape == (112, 64)
     assert set(torch.from_numpy(fit.mask.copy()).unique().tolist()) <= {0, 255}
-    assert next(fitted(NamedObjects(('a',), [image]), 16, 128)) is image
+    assert next(fitted(NamedObjects(('a',), [image]), 16, 160)) is image
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,8 @@ def test_images_are_fitted_to_cells():
         (['--data', 'scenes', '--images', '13'], 'give a multiple'),
         (['--data', 'scenes', '--split', 'val'], 'no effect on --data scenes'),
         (['--data', 'nowhere'], 'nowhere'),
-        (['--data', 'scenes', '--images', '12', '--local', 'value'], 'a ViT has native, maskclip'),
-        (['--data', 'scenes', '--images', '12', '--out', 'OUT', '--objects', 'cat'], 'cat are no names'),
+        (['--data', 'scenes', '--images', '16', '--local', 'value'], 'a ViT has native, maskclip'),
+        (['--data', 'scenes', '--images', '16', '--out', 'OUT', '--objects', 'cat'], 'cat are no names'),
     ],
 )
 def test_mistakes(options, message, tmp_path):

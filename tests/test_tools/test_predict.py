@@ -337,7 +337,7 @@ def test_re_identification_has_its_own_tools(photographs, tmp_path):
 def test_segmentation(photographs, tmp_path, capsys):
     with DefaultScope.overwrite_default_scope('mmseg'):
         config = shrunk(
-            'denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py',
+            'denseclip/clip_micro-rn_fpn_200i_scenes-160x160.py',
             tmp_path,
             **{
                 'model.backbone.clip': CLIP,
@@ -378,7 +378,7 @@ def test_instances(photographs, tmp_path, capsys):
 
     with DefaultScope.overwrite_default_scope('mmdet'):
         config = shrunk(
-            'denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-128x128.py',
+            'denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-160x160.py',
             tmp_path,
             **{
                 'model.backbone.clip': CLIP,

@@ -18,8 +18,8 @@ from vlprompt.apis import init_model, runs
 from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
-CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-128x128.py'
+CONFIG = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py'
+BASELINE = ROOT / 'configs/denseclip/clip_micro-rn_fpn_200i_scenes-160x160.py'
 SMALL = {'model.decode_head.channels': 8}
 
 
@@ -49,9 +49,9 @@ def test_class_names_and_class_counts_follow_the_data(world):
     model = init_model(narrow_config(CONFIG, world, dataset='seg_folder', **SMALL))
     names = (world / 'classnames.txt').read_text().splitlines()
     assert list(model.class_names) == names
-    assert model.decode_head.num_classes == len(names) == 11
+    assert model.decode_head.num_classes == len(names) == 21
     options = {'dataset': 'seg_folder', 'data_root': str(world), 'model.backbone.clip.weights': None}
-    assert init_model(BASELINE, cfg_options=options).decode_head.num_classes == 11
+    assert init_model(BASELINE, cfg_options=options).decode_head.num_classes == 21
 
 
 def test_trains_resumes_and_tests_from_the_command_line(small_config, tmp_path, monkeypatch):
@@ -98,7 +98,7 @@ def test_a_baseline_trains_on_a_folder_of_your_own(world, tmp_path, monkeypatch)
     data = ['--dataset', 'seg_folder', '--data-root', world]
     run_tool(monkeypatch, 'train.py', own, *data, '--work-dir', tmp_path / 'run', '--no-validate')
     cfg = load_config(own, dict(dataset='seg_folder', data_root='/nowhere'))
-    assert init_model(cfg, tmp_path / 'run' / 'iter_1.pth').decode_head.num_classes == 11
+    assert init_model(cfg, tmp_path / 'run' / 'iter_1.pth').decode_head.num_classes == 21
 
 
 def test_score_maps_of_images_and_of_the_test_set(small_config, world, tmp_path, capsys):
@@ -130,11 +130,11 @@ def test_score_maps_leave_the_models_own_classes_in_place(small_config):
     inputs = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         before = show_score_map.score_maps(model, inputs, None)
-        other = show_score_map.score_maps(model, inputs, ['star', 'bus', 'house'])
+        other = show_score_map.score_maps(model, inputs, ['striped star', 'bus', 'house'])
         after = show_score_map.score_maps(model, inputs, None)
-    assert before.shape == (11, 2, 2)
+    assert before.shape == (21, 4, 4)
     assert torch.equal(before, after)
-    assert torch.allclose(other[0], before[list(model.class_names).index('star')], atol=1e-6)
+    assert torch.allclose(other[0], before[list(model.class_names).index('striped star')], atol=1e-6)
 
 
 def test_a_model_without_score_maps_is_refused(tmp_path):
@@ -146,10 +146,10 @@ def test_a_model_without_score_maps_is_refused(tmp_path):
 
 
 def test_flops_of_a_convolution_and_of_the_text_tower(small_config):
-    """Neck: lateral 1x1 and output 3x3 convolutions at the strides 4 to 32, counted by hand."""
+    """Neck: lateral 1x1 and output 3x3 convolutions at the strides 4 to 16, counted by hand."""
     model = init_model(small_config)
     rows = get_flops.count(model, (64, 64))
-    channels, sides = [32, 64, 128, 256 + 11], [16, 8, 4, 2]
+    channels, sides = [32, 64, 128, 256 + 21], [16, 8, 4, 4]
     macs = sum(side**2 * (c * 8 + 9 * 8 * 8) for c, side in zip(channels, sides, strict=True))
     assert rows['neck'][2] == 2 * macs
     assert rows[get_flops.TEXT][0] == sum(p.numel() for p in model.backbone.matching.text.parameters())

@@ -11,9 +11,6 @@ finished. Writes seeds.json and seeds.md into the work dir.
 
 import argparse
 import json
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 from vlprompt.apis.command_line import before_imports, call, natural, positive
@@ -32,35 +29,10 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
 
 before_imports(parse_args, __name__)
 
-from vlprompt.apis import runs
+from vlprompt.apis.seeds import run_seed
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import run_name
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.evaluation.seeds import Spread, aggregate
-from vlprompt.files import read_json
-
-TOOLS = Path(__file__).resolve().parent.parent
-
-
-def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: list[str]) -> dict[str, float]:
-    """Metrics of one seed, from its folder if the same command has finished there before.
-
-    Raises:
-        SystemExit: the run failed, or the folder holds the result of another command.
-    """
-    command = [str(TOOLS / ('train.py' if trains else 'test.py')), config, '--seed', str(seed)]
-    command += ['--work-dir', str(work_dir), *(['--test', '--resume'] if trains else []), *options]
-    result, record = work_dir / runs.METRICS_FILE, work_dir / 'command.json'
-    if record.is_file() and read_json(record) != command:
-        sys.exit(f'{work_dir} holds a run with other options (see {record}); choose another --work-dir or remove it')
-    if not result.is_file():
-        work_dir.mkdir(parents=True, exist_ok=True)
-        with written_whole(record) as file:
-            file.write_text(json.dumps(command))
-        print(f'seed {seed}: {shlex.join(command)}', flush=True)
-        if subprocess.run([sys.executable, *command]).returncode:
-            sys.exit(f'seed {seed} failed; its log is in {work_dir}')
-    return read_json(result)
 
 
 def table(title: str, seeds: list[int], spreads: dict[str, Spread]) -> str:

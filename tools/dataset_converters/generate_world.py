@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
     parser.add_argument('--seed', type=natural, default=0, help='another seed is another dataset of the same kind')
-    parser.add_argument('--size', type=positive, default=128, help='side (reid: height) of the images in pixels')
+    parser.add_argument('--size', type=positive, help='side (reid: height) of the images in pixels: 160 (reid: 128)')
     parser.add_argument(
         '--per-class',
         type=positive,
@@ -67,7 +67,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--images',
         type=positive,
         nargs=2,
-        default=(300, 80),
+        default=(300, 120),
         metavar=('TRAIN', 'VAL'),
         help='segmentation and detection: images per split',
     )
@@ -82,6 +82,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--cameras', type=positive, default=4, help='reid: number of cameras')
     parser.add_argument('--workers', type=positive, default=min(8, os.cpu_count()))
     args = parser.parse_args(argv)
+    if args.size is None:
+        args.size = 128 if args.task == 'reid' else 160
     if args.size < 32:
         parser.error('--size must be at least 32')
     if args.cameras < 2:
@@ -96,8 +98,14 @@ before_imports(parse_args, __name__)
 import cv2
 import numpy as np
 
-from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES, Scene
-from vlprompt.datasets.generated.detection import DETECTION_CLASSES, coco_content, detection_scene
+from vlprompt.datasets.generated import (
+    LONG_TAILED_CLASSES,
+    OBJECT_CLASSES,
+    SCENE_CLASSES,
+    SEGMENTATION_CLASSES,
+    Scene,
+)
+from vlprompt.datasets.generated.detection import coco_content, detection_scene
 from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
 from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
 from vlprompt.errors import RunError
@@ -255,7 +263,7 @@ def write_detection(args: argparse.Namespace) -> None:
         crowds = sum(annotation['iscrowd'] for annotation in content['annotations'])
         print(
             f'{args.out}: {count} {split} images, {sum(not f for f in found)} of them empty, with '
-            f'{len(content["annotations"])} objects of {len(DETECTION_CLASSES)} classes, {crowds} of them crowds, in '
+            f'{len(content["annotations"])} objects of {len(OBJECT_CLASSES)} classes, {crowds} of them crowds, in '
             f'{time.time() - start:.1f} s'
         )
 

@@ -132,13 +132,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         _architecture('ViT-B/16', 512, 224, (12, 768, 16), (512, 8, 12)),
         _architecture('ViT-L/14', 768, 224, (24, 1024, 14), (768, 12, 12)),
         _architecture('ViT-L/14@336px', 768, 336, (24, 1024, 14), (768, 12, 12)),
-        _architecture('micro-rn', 128, 128, ((1, 2, 2, 1), 16, None), (128, 2, 3)),
-        _architecture('micro-vit', 128, 128, (4, 128, 16), (128, 2, 3)),
-        _architecture('mini-rn', 128, 160, ((1, 2, 2, 1), 16, None), (128, 2, 3), vision_stride=16),
-        _architecture('mini-vit', 128, 160, (6, 128, 16), (128, 2, 3)),
+        _architecture('micro-rn', 128, 160, ((1, 2, 2, 1), 16, None), (128, 2, 3), vision_stride=16),
+        _architecture('micro-vit', 128, 160, (6, 128, 16), (128, 2, 3)),
     )
 }
-"""OpenAI's nine published models, and the four small ones that ship with weights in this package."""
+"""OpenAI's nine published models, and the two small ones that ship with weights in this package."""
 
 
 def open_clip_name(name: str) -> str:

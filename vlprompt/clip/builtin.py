@@ -1,6 +1,6 @@
 """The shipped weights and their compact files.
 
-Almost all rows of the token embedding belong to tokens that never occurred in the training of the micro models.
+Almost all rows of the token embedding belong to tokens that never occurred in the training of the built-in models.
 Those rows keep their random initial values, which :func:`seeded_token_embedding` regenerates exactly, so a file
 stores only the trained rows.
 """

@@ -122,7 +122,7 @@ def scene_objects(per_class: int = 20) -> NamedObjects:
     """Scenes about each class of the built-in few-shot task, in the styles that the micro models know well."""
 
     def draw(label: int, number: int) -> Scene:
-        return class_scene(SCENE_CLASSES[label], 0, label, number, size=128)
+        return class_scene(SCENE_CLASSES[label], 0, label, number, size=160)
 
     return NamedObjects(SCENE_CLASSES, _ClassScenes(draw, per_class))
 

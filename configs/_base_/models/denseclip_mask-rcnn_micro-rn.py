@@ -1,18 +1,21 @@
-# The built-in ResNet under a narrow Mask R-CNN, its anchors for images of 128 pixels.
+# The built-in ResNet under a narrow Mask R-CNN, its anchors for images of 160 pixels.
 _base_ = './denseclip_mask-rcnn_r50.py'
 
-image_scale = (192, 128)
+image_scale = (240, 160)
 model = dict(
     backbone=dict(
-        clip=dict(arch='micro-rn', weights='scenes', image_size=128),
-        matching=dict(context_decoder=dict(width=128, heads=2)),
+        clip=dict(arch='micro-rn', weights='scenes', image_size=160),
+        matching=dict(
+            prompt=dict(context_length=16),  # names such as 'butterfly with an orange body'
+            context_decoder=dict(width=128, heads=2),
+        ),
     ),
     neck=dict(out_channels=64, num_outs=4),
-    rpn_head=dict(feat_channels=64, anchor_generator=dict(strides=[4, 8, 16, 32])),
+    rpn_head=dict(feat_channels=64, anchor_generator=dict(strides=[4, 8, 16, 16], base_sizes=[4, 8, 16, 32])),
     roi_head=dict(
-        bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=2)),
+        bbox_roi_extractor=dict(featmap_strides=[4, 8, 16, 16], roi_layer=dict(sampling_ratio=2)),
         bbox_head=dict(fc_out_channels=128),
-        mask_roi_extractor=dict(roi_layer=dict(sampling_ratio=2)),
+        mask_roi_extractor=dict(featmap_strides=[4, 8, 16, 16], roi_layer=dict(sampling_ratio=2)),
         mask_head=dict(num_convs=2, conv_out_channels=64),
     ),
     train_cfg=dict(

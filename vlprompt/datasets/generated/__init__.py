@@ -5,12 +5,18 @@
 >>> scene.image.shape, scene.captions[0], [item.box for item in scene.objects]
 """
 
-from vlprompt.datasets.generated.classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.classes import (
+    LONG_TAILED_CLASSES,
+    OBJECT_CLASSES,
+    SCENE_CLASSES,
+    SEGMENTATION_CLASSES,
+)
 from vlprompt.datasets.generated.render import Scene, SceneObject, generate, render
 from vlprompt.datasets.generated.spec import ObjectSpec, SceneSpec, pretraining_options, sample_spec
 
 __all__ = [
     'LONG_TAILED_CLASSES',
+    'OBJECT_CLASSES',
     'SCENE_CLASSES',
     'SEGMENTATION_CLASSES',
     'ObjectSpec',

@@ -1,20 +1,12 @@
 """Class names of the tasks made from the built-in world. Pure data: importing this file costs nothing."""
 
-# The few-shot task: a fill and a shape. Each fill meets several shapes and each shape several fills, so neither half
-# of a name is enough to tell the classes apart.
-SCENE_CLASSES = (
-    'striped star',
-    'dotted star',
-    'checkered heart',
-    'striped heart',
-    'dotted circle',
-    'grid circle',
-    'zigzag square',
-    'checkered square',
-    'grid triangle',
-    'zigzag triangle',
-    'striped flower',
-    'dotted flower',
+# The few-shot task: every name says three things (an object, the colour of one of its parts, the place), each of which
+# it shares with half or a quarter of the other classes, so no two of them are enough to tell the classes apart.
+SCENE_CLASSES = tuple(
+    f'{thing} with {colour} {part} on {place}'
+    for thing, part in (('house', 'roof'), ('boat', 'sail'), ('mushroom', 'stalk'), ('cup', 'handle'))
+    for colour in ('an orange', 'a purple')
+    for place in ('grass', 'sand')
 )
 
 # The long-tailed task: each of five fills in each of eight colours, on whatever shape, from head to tail.  Neighbours
@@ -27,17 +19,29 @@ LONG_TAILED_CLASSES = tuple(
     for number, fill in enumerate(_FILLS)
 )
 
-# The segmentation task: pixels outside objects are background.
-SEGMENTATION_CLASSES = (
-    'background',
-    'circle',
-    'square',
-    'triangle',
-    'star',
-    'heart',
-    'flower',
-    'tree',
-    'house',
-    'fish',
-    'cup',
+# Segmentation and detection: every class has another one that looks like it and differs by a word.
+OBJECT_CLASSES = (
+    *(
+        f'{thing} with {colour} {part}'
+        for thing, part in (
+            ('house', 'roof'),
+            ('boat', 'sail'),
+            ('mushroom', 'stalk'),
+            ('cup', 'handle'),
+            ('fish', 'tail'),
+            ('butterfly', 'body'),
+        )
+        for colour in ('an orange', 'a purple')
+    ),
+    'striped star',
+    'dotted star',
+    'striped heart',
+    'checkered heart',
+    'dotted circle',
+    'grid circle',
+    'checkered square',
+    'zigzag square',
 )
+
+# Pixels outside of objects are background.
+SEGMENTATION_CLASSES = ('background', *OBJECT_CLASSES)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from vlprompt.datasets.generated.captions import article
+from vlprompt.datasets.generated.spec import ObjectSpec
 from vlprompt.datasets.generated.vocabulary import BACKGROUNDS, COLOURS, FILLS, PARTS, SHAPES
 
 _NAME = re.compile(
@@ -38,6 +41,18 @@ class ClassName:
             words += f' {link_of(self.place)} {BACKGROUNDS[self.place][0]}'
         return words
 
+    def fits(self, item: ObjectSpec, background: str) -> bool:
+        """Whether all that it says is true of an object in a scene with that background."""
+        said = (self.colour, self.fill, self.shape, self.part_colour, self.place)
+        true = (item.colour, item.fill, item.shape, item.part_colour, background)
+        return all(name is None or name == fact for name, fact in zip(said, true, strict=True))
+
+
+def class_of(item: ObjectSpec, background: str, classes: Sequence[str]) -> int | None:
+    """Position of the first class whose name is true of an object, None if there is none."""
+    found = (label for label, name in enumerate(classes) if parse_name(name).fits(item, background))
+    return next(found, None)
+
 
 def link_of(place: str) -> str:
     """The preposition that class names have before a place."""
@@ -46,6 +61,7 @@ def link_of(place: str) -> str:
     return 'in front of' if place in ('plain', 'gradient', 'brick') else 'on'
 
 
+@cache
 def parse_name(name: str) -> ClassName:
     """Such as 'striped star', 'red dotted', 'heart', 'house with a white roof on grass'.
 

@@ -1,13 +1,15 @@
 """From a spec to pixels, masks and boxes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from vlprompt.datasets.generated.backgrounds import BACKDROPS
-from vlprompt.datasets.generated.captions import captions, noun
+from vlprompt.datasets.generated.captions import article, captions, noun
 from vlprompt.datasets.generated.fills import pattern
+from vlprompt.datasets.generated.names import class_of
 from vlprompt.datasets.generated.shapes import rasterise
 from vlprompt.datasets.generated.spec import ObjectSpec, SceneSpec, sample_spec
 from vlprompt.datasets.generated.styles import PAINTERS, WOBBLE, Layer, Layers
@@ -62,17 +64,18 @@ class Scene:
     def background(self) -> str:
         return self.spec.background
 
-    def semantic_mask(self, classes: list[str]) -> np.ndarray:
-        """(H, W) uint8: 0 = background, 1 + position of the object's label in ``classes``.
+    def semantic_mask(self, classes: Sequence[str]) -> np.ndarray:
+        """(H, W) uint8: 0 = background, 1 + position of the class whose name is true of the object.
 
         Raises:
-            ValueError: an object's label is not among ``classes``.
+            ValueError: no name in ``classes`` is true of an object.
         """
         mask = np.zeros(self.image.shape[:2], np.uint8)
         for item in self.objects:
-            if item.label not in classes:
-                raise ValueError(f'the scene holds a {item.label!r}, which is not one of the classes {classes}')
-            mask[item.mask] = 1 + classes.index(item.label)
+            label = class_of(item.spec, self.background, classes)
+            if label is None:
+                raise ValueError(f'the scene holds {article(item.name)}, which is none of the classes {[*classes]}')
+            mask[item.mask] = 1 + label
         return mask
 
 

@@ -5,33 +5,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from vlprompt.datasets.generated.classes import LONG_TAILED_CLASSES, SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.classes import LONG_TAILED_CLASSES, OBJECT_CLASSES, SCENE_CLASSES
 from vlprompt.datasets.generated.names import ClassName, parse_name
 from vlprompt.datasets.generated.render import Scene, render
 from vlprompt.datasets.generated.spec import DEFAULT_SECOND_TONES, SECOND_TONES, ObjectSpec, SceneSpec, sample_spec
-from vlprompt.datasets.generated.vocabulary import (
-    BACKGROUNDS,
-    CAMOUFLAGE,
-    COLOURLESS_STYLES,
-    COLOURS,
-    PARTS,
-    RARE_STYLES,
-    SHAPES,
-    STYLES,
-)
+from vlprompt.datasets.generated.vocabulary import BACKGROUNDS, CAMOUFLAGE, COLOURS, PARTS, SHAPES
 
 SPLITS = ('train', 'val', 'test')
 
-# Scenes of the few-shot task: styles that are rare in pretraining, and up to two smaller things beside the named one.
-FEW_SHOT_OPTIONS = dict(styles=RARE_STYLES, counts=(0.4, 0.35, 0.25), radius=(0.14, 0.38))
+TRAIN_STYLES = ('photo', 'render', 'cartoon')
+"""Styles of training images in all tasks."""
+TEST_STYLES = ('watercolour', 'origami', 'mosaic')
+"""Styles of test images in all tasks: what was learned has to hold in another style."""
+STYLES_OF = dict(train=TRAIN_STYLES, val=TRAIN_STYLES, test=TEST_STYLES)
 
-# Scenes of the long-tailed task: all styles that show colours, and at most one smaller thing beside the named one.
-LONG_TAILED_OPTIONS = dict(
-    styles=tuple(style for style in STYLES if style not in COLOURLESS_STYLES), counts=(0.7, 0.3), radius=(0.16, 0.40)
-)
+# Scenes of the few-shot task: the named object with or without smaller things beside it.
+FEW_SHOT_OPTIONS = dict(counts=(0.4, 0.35, 0.25), radius=(0.14, 0.38), parts=0.5)
+
+# Scenes of the long-tailed task: at most one smaller thing beside the named one.
+LONG_TAILED_OPTIONS = dict(counts=(0.7, 0.3), radius=(0.16, 0.40))
 
 # Scenes of the segmentation task: two to four objects that fill a good part of the picture.
-SEGMENTATION_OPTIONS = dict(shapes=SEGMENTATION_CLASSES[1:], counts=(0, 0.35, 0.4, 0.25), radius=(0.12, 0.5))
+SEGMENTATION_OPTIONS = dict(counts=(0, 0.35, 0.4, 0.25), radius=(0.12, 0.5))
 
 
 def class_spec(name: str, rng: np.random.RandomState, **options) -> SceneSpec:
@@ -88,28 +83,40 @@ def class_scene(name: str, *seed: int, **options) -> Scene:
     return render(class_spec(name, np.random.RandomState(seed), **options))
 
 
-def few_shot_scene(split: str, label: int, index: int, seed: int = 0, size: int = 128) -> Scene:
+def few_shot_scene(split: str, label: int, index: int, seed: int = 0, size: int = 160) -> Scene:
     """Scene ``index`` of class ``label`` in a split of the few-shot task; a pure function of its arguments.
 
     It does not depend on how many scenes a set has, so a larger set contains the smaller one.
     """
-    return class_scene(SCENE_CLASSES[label], seed, SPLITS.index(split), label, index, size=size, **FEW_SHOT_OPTIONS)
+    options = dict(size=size, styles=STYLES_OF[split], **FEW_SHOT_OPTIONS)
+    return class_scene(SCENE_CLASSES[label], seed, SPLITS.index(split), label, index, **options)
 
 
-def long_tailed_scene(split: str, label: int, index: int, seed: int = 0, size: int = 128) -> Scene:
+def long_tailed_scene(split: str, label: int, index: int, seed: int = 0, size: int = 160) -> Scene:
     """Scene ``index`` of class ``label`` in a split of the long-tailed task; see :func:`few_shot_scene`."""
-    name = LONG_TAILED_CLASSES[label]
-    return class_scene(name, seed, SPLITS.index(split), label, index, size=size, **LONG_TAILED_OPTIONS)
+    options = dict(size=size, styles=STYLES_OF[split], **LONG_TAILED_OPTIONS)
+    return class_scene(LONG_TAILED_CLASSES[label], seed, SPLITS.index(split), label, index, **options)
 
 
-def segmentation_scene(split: str, index: int, seed: int = 0, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+def object_spec(rng: np.random.RandomState, classes: Sequence[str], **options) -> SceneSpec:
+    """A scene whose objects are of classes drawn uniformly; ``options`` go to ``sample_spec``."""
+    spec = sample_spec(rng, **options)
+    names = [parse_name(classes[rng.randint(len(classes))]) for _ in spec.objects]
+    objects = (_named_object(item, name, spec.background, rng) for item, name in zip(spec.objects, names, strict=True))
+    condition = 'normal' if spec.condition == 'grey' else spec.condition
+    return replace(spec, objects=tuple(objects), condition=condition)
+
+
+def segmentation_scene(split: str, index: int, seed: int = 0, size: int = 160) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8 and mask (H, W) uint8 of scene ``index`` in a split of the segmentation task.
 
-    A mask holds positions in ``SEGMENTATION_CLASSES``. A pure function of its arguments, as :func:`few_shot_scene`.
+    The splits are train and val, which has other styles. A mask holds positions in ``SEGMENTATION_CLASSES``. A pure
+    function of its arguments, as :func:`few_shot_scene`.
     """
     rng = np.random.RandomState((seed, SPLITS.index(split), index))
-    scene = render(sample_spec(rng, size=size, **SEGMENTATION_OPTIONS))
-    return scene.image, scene.semantic_mask(list(SEGMENTATION_CLASSES[1:]))
+    styles = TRAIN_STYLES if split == 'train' else TEST_STYLES
+    scene = render(object_spec(rng, OBJECT_CLASSES, size=size, styles=styles, **SEGMENTATION_OPTIONS))
+    return scene.image, scene.semantic_mask(OBJECT_CLASSES)
 
 
 def labelled_images(classes: Sequence[str], per_class: int, seed: int, **options) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
-# The built-in world, 11 classes, at the size at which it was generated (--size of the generator).
+# The built-in world, 21 classes, at the size at which it was generated (--size of the generator).
 #   python tools/dataset_converters/generate_world.py --task segmentation --out data/scenes_seg
 _base_ = './seg_folder.py'
 
 data_root = 'data/scenes_seg'
-class_names, num_classes = 'scenes_seg', 11
+class_names, num_classes = 'scenes_seg', 21
 tta_scale = '${crop_size}'
 train_pipeline = [
     '${load_image}',

@@ -1,6 +1,6 @@
 # The same trunk from random initialisation, which needs the full learning rate.
-#   python tools/train.py configs/denseclip/fpn_micro-rn_200i_scenes-128x128.py --test
-_base_ = './clip_micro-rn_fpn_200i_scenes-128x128.py'
+#   python tools/train.py configs/denseclip/fpn_micro-rn_200i_scenes-160x160.py --test
+_base_ = './clip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(backbone=dict(clip=dict(weights=None)))
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'backbone.[!m]*': dict(lr_mult=1.0)}))

@@ -1,5 +1,0 @@
-# Ablation: text that does not depend on the image.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_no-decoder_200i_scenes-128x128.py --test
-_base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-
-model = dict(backbone=dict(matching=dict(context_decoder=None)))

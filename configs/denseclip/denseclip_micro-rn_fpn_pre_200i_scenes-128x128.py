@@ -1,5 +1,0 @@
-# Pre-model prompting: the context vectors of each image come from the image.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_pre_200i_scenes-128x128.py --test
-_base_ = './denseclip_micro-rn_fpn_200i_scenes-128x128.py'
-
-model = dict(backbone=dict(matching=dict(prompting='pre')))

@@ -1,0 +1,116 @@
+"""The first stage: scenes, most of them of one object, and their captions; plain CLIP training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from multiprocessing import Pool
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dev.pretraining.evaluation import FILLED_SETS, Evaluation
+from dev.pretraining.pixels import normalise
+from dev.pretraining.trainer import TokenSubset, Trainer
+from vlprompt.clip import build_clip, tokenize
+from vlprompt.datasets.generated import generate, pretraining_options
+from vlprompt.files import read_json
+
+IMAGE_SIZE = 128
+"""Side of the images in pixels; with a total stride of 32, a quarter of the second stage's work per image."""
+
+
+def draw_scene(job: tuple[int, int, int, float]) -> tuple[np.ndarray, list[str]]:
+    seed, index, size, rare_share = job
+    cv2.setNumThreads(1)
+    scene = generate(seed, index, size=size, **pretraining_options(rare_share))
+    return scene.image, scene.captions
+
+
+def captioned_scenes(args: argparse.Namespace, size: int) -> tuple[np.ndarray, list[list[str]]]:
+    """Images (N, H, W, 3) uint8 as a memory map, and four captions for each; drawn once and kept in ``--cache``."""
+    stem = f'seed{args.seed}_n{args.images}_size{size}_rare{args.rare_share:g}'
+    pixels, texts = args.cache / f'{stem}.npy', args.cache / f'{stem}.json'
+    if not texts.is_file():  # written last, so its presence says that both are complete
+        args.cache.mkdir(parents=True, exist_ok=True)
+        images = np.lib.format.open_memmap(pixels, 'w+', np.uint8, (args.images, size, size, 3))
+        jobs = ((args.seed, index, size, args.rare_share) for index in range(args.images))
+        captions, start = [], time.time()
+        with Pool(args.workers) as pool:
+            for index, (image, lines) in enumerate(pool.imap(draw_scene, jobs, chunksize=64)):
+                images[index] = image
+                captions.append(lines)
+        images.flush()
+        texts.write_text(json.dumps(captions))
+        print(f'drew {args.images} scenes in {time.time() - start:.0f} s', flush=True)
+    return np.load(pixels, mmap_mode='r'), read_json(texts)
+
+
+def tokenize_all(captions: list[list[str]]) -> tuple[Tensor, Tensor]:
+    """Ids (N, M, L) of M captions a scene, cut to the longest, and (N, M) whether the picture may be mirrored."""
+    flat = [caption for lines in captions for caption in lines]
+    ids = tokenize(flat)
+    length = int(ids.argmax(dim=1).max()) + 1
+    mirrors = torch.tensor([' left of ' not in text and ' right of ' not in text for text in flat])
+    return ids[:, :length].reshape(len(captions), -1, length), mirrors.reshape(len(captions), -1)
+
+
+def augment(image: np.ndarray, rng: np.random.RandomState, mirror: bool) -> np.ndarray:
+    """Zoom by up to 15 %, shift by up to 8 %, mirror where the caption allows it, vary brightness and contrast."""
+    size = image.shape[0]
+    zoom = rng.uniform(0.85, 1.15)
+    shift = rng.uniform(-0.08, 0.08, 2) * size + (1 - zoom) * size / 2
+    flip = mirror and rng.rand() < 0.5
+    matrix = np.float32([[-zoom if flip else zoom, 0, size - shift[0] if flip else shift[0]], [0, zoom, shift[1]]])
+    moved = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.convertScaleAbs(moved, alpha=rng.uniform(0.85, 1.15), beta=rng.uniform(-12, 12))
+
+
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """Mean of the cross-entropies image -> text and text -> image over the batch. ``image``, ``text``: (B, D)."""
+    logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class CaptionTrainer(Trainer):
+    """Images and captions: one contrastive loss."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args, build_clip(args.arch, image_size=IMAGE_SIZE, vision=dict(last_stride=2)))
+        self.about = dict(scenes=args.images)
+        self.images, captions = captioned_scenes(args, IMAGE_SIZE)
+        ids, self.mirrors = tokenize_all(captions)
+        self.evaluation = Evaluation(IMAGE_SIZE, FILLED_SETS, scenes=0)
+        self.tokens = TokenSubset(ids, tokenize(self.evaluation.texts))
+        self.ids = self.tokens.renumber(ids)
+        self.tokens.embed(self.model, args.seed)
+        self.build_optimizer()
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batch n is a function of the seed and n alone: images (B, 3, H, W) and ids (B, L)."""
+        args = self.args
+        per_epoch = len(self.images) // args.batch_size
+        for step in range(self.first, args.steps):
+            epoch, position = divmod(step, per_epoch)
+            order = np.random.RandomState([args.seed, 1, epoch]).permutation(len(self.images))
+            chosen = np.sort(order[position * args.batch_size : (position + 1) * args.batch_size])
+            rng = np.random.RandomState([args.seed, 2, step])
+            which = rng.randint(self.ids.shape[1], size=len(chosen))
+            pixels = [
+                augment(self.images[i], rng, bool(self.mirrors[i, line])) for i, line in zip(chosen, which, strict=True)
+            ]
+            text = self.ids[chosen, which]
+            yield normalise(np.stack(pixels)), text[:, : int(text.argmax(dim=1).max()) + 1]
+
+    def losses(self, step: int, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+        """Of images (B, 3, H, W) and renumbered ids (B, L)."""
+        images, ids = batch
+        image = self.model.encode_image(images.to(self.device), local=False, maps=False).cls
+        text = self.model.encode_text(ids.to(self.device))
+        return [contrastive_loss(image, text, self.model.logit_scale.exp())]

@@ -1,0 +1,85 @@
+"""Pretraining on labels, as on ImageNet: scenes of the first stage, each with the shape of its main object."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dev.pretraining.captions import IMAGE_SIZE, augment, captioned_scenes
+from dev.pretraining.evaluation import SEED
+from dev.pretraining.pixels import normalise
+from dev.pretraining.trainer import TokenSubset, Trainer
+from vlprompt.clip import build_clip, tokenize
+from vlprompt.clip.weights import resize_image_positions
+from vlprompt.datasets.generated import pretraining_options, sample_spec
+from vlprompt.datasets.generated.tasks import labelled_images
+from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, SHAPES
+
+
+class LabelTrainer(Trainer):
+    """Images and labels: cross-entropy of a linear head on the global feature, label smoothing 0.1.
+
+    The image tower is trained; the text tower keeps its random initialisation.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args, build_clip(args.arch, image_size=IMAGE_SIZE, vision=dict(last_stride=2)))
+        self.about = dict(images=args.images)
+        self.images, _ = captioned_scenes(args, IMAGE_SIZE)
+        self.labels = scene_labels(args.seed, args.images, args.rare_share)
+        self.tokens = TokenSubset(tokenize(['']))
+        self.tokens.embed(self.model, args.seed)
+        self.model.text.requires_grad_(False)
+        self.model.logit_scale.requires_grad_(False)
+        self.head = nn.Linear(self.model.embed_dim, len(SHAPES))
+        self.trained = nn.ModuleDict(dict(model=self.model, head=self.head))
+        self.build_optimizer()
+
+    def weights(self) -> dict[str, Tensor]:
+        """With positions for the size at which the architecture sees images."""
+        grid = build_clip(self.args.arch).visual.grid_size
+        return resize_image_positions(super().weights(), self.model.visual.grid_size, grid)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W) and labels (B,); batch n is a function of the seed and n alone."""
+        args = self.args
+        per_epoch = len(self.images) // args.batch_size
+        for step in range(self.first, args.steps):
+            epoch, position = divmod(step, per_epoch)
+            order = np.random.RandomState([args.seed, 1, epoch]).permutation(len(self.images))
+            chosen = np.sort(order[position * args.batch_size : (position + 1) * args.batch_size])
+            rng = np.random.RandomState([args.seed, 2, step])
+            pixels = np.stack([augment(self.images[index], rng, mirror=True) for index in chosen])
+            yield normalise(pixels), self.labels[chosen]
+
+    def losses(self, step: int, batch: tuple[Tensor, Tensor]) -> list[Tensor]:
+        images, labels = batch
+        scores = self._scores(images)
+        return [F.cross_entropy(scores, labels.to(self.device), label_smoothing=0.1)]
+
+    def _scores(self, images: Tensor) -> Tensor:
+        images = images.to(self.device, memory_format=torch.channels_last)
+        return self.head(self.model.encode_image(images, local=False, maps=False).cls)
+
+    @torch.no_grad()
+    def report(self, step: int) -> None:
+        """Accuracy on scenes of single objects that are not trained on."""
+        self.trained.eval()
+        images, labels = labelled_images(
+            tuple(SHAPES), 10, SEED, counts=(1,), size=IMAGE_SIZE, radius=(0.16, 0.4), styles=COMMON_STYLES
+        )
+        scores = torch.cat([self._scores(normalise(part)) for part in np.array_split(images, 4)])
+        accuracy = 100 * float((scores.argmax(1).cpu().numpy() == labels).mean())
+        print(f'step {step}: shapes {accuracy:.1f}', flush=True)
+
+
+def scene_labels(seed: int, count: int, rare_share: float) -> Tensor:
+    """(count,) the shape of the main object of each captioned scene, as a position in ``SHAPES``."""
+    options, shapes = pretraining_options(rare_share), list(SHAPES)
+    specs = (sample_spec(np.random.RandomState([seed, index]), size=IMAGE_SIZE, **options) for index in range(count))
+    return torch.tensor([shapes.index(spec.main.shape) for spec in specs])

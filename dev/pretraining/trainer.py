@@ -1,0 +1,189 @@
+"""What all trainings share: optimiser, schedule, resuming, and the words that are trained."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dev.pretraining.evaluation import Evaluation
+from vlprompt.clip import CLIP, tokenize
+from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding
+from vlprompt.clip.tensor_files import read_tensors
+
+MAX_LOGIT_SCALE = math.log(100)
+
+
+class TokenSubset:
+    """The tokens that occur in some ids, renumbered in the order of their ids (so the end token stays the largest).
+
+    Training embeds only these: the other 49,000 rows would cost the optimiser time and never change.
+    """
+
+    def __init__(self, *ids: Tensor) -> None:
+        self.ids = torch.cat([part.flatten() for part in ids]).unique()
+
+    def renumber(self, ids: Tensor) -> Tensor:
+        """Ids of CLIP's vocabulary -> row numbers of the subset, any shape.
+
+        Raises:
+            ValueError: a token that is not in the subset.
+        """
+        rows = torch.searchsorted(self.ids, ids.contiguous()).clamp(max=len(self.ids) - 1)
+        if not torch.equal(self.ids[rows], ids):
+            strange = ids[self.ids[rows] != ids].unique().tolist()
+            raise ValueError(f'tokens {strange} occur neither in the captions nor in the class names')
+        return rows
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        return self.renumber(tokenize(texts))
+
+    def embed(self, model: CLIP, seed: int) -> None:
+        """Replace the model's token embedding by the subset's rows of the seeded one, in place."""
+        rows = seeded_token_embedding(*model.text.token_embedding.weight.shape, seed)[self.ids]
+        model.text.token_embedding = torch.nn.Embedding.from_pretrained(rows, freeze=False)
+
+    def full_state(self, model: CLIP, seed: int) -> dict[str, Tensor]:
+        """The model's state dict with the embeddings of the whole vocabulary."""
+        state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+        rows = state[TOKEN_EMBEDDING]
+        state[TOKEN_EMBEDDING] = seeded_token_embedding(model.arch.vocab_size, rows.shape[1], seed)
+        state[TOKEN_EMBEDDING][self.ids] = rows
+        return state
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Weight decay for matrices and convolutions only, not for embeddings, norms, biases and the logit scale."""
+    decayed, plain = [], []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        matrix = parameter.dim() > 1 and 'embedding' not in name
+        (decayed if matrix else plain).append(parameter)
+    return [dict(params=decayed, weight_decay=weight_decay), dict(params=plain, weight_decay=0.0)]
+
+
+def learning_rate(step: int, args: argparse.Namespace) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    if step < args.warmup:
+        return args.lr * (step + 1) / args.warmup
+    return args.lr * 0.5 * (1 + math.cos(math.pi * (step - args.warmup) / max(1, args.steps - args.warmup)))
+
+
+class Trainer:
+    """Model, optimiser and files of one training run; subclasses have the batches and the loss.
+
+    Attributes:
+        model: the CLIP that is saved.
+        trained: all that is trained, the model unless a subclass adds something.
+        about: what the file of the weights says of the run, beside architecture, steps, batch size and time.
+        tokens: the words that are trained.
+        evaluation: what is reported.
+    """
+
+    trained: nn.Module
+    about: dict[str, int]
+    tokens: TokenSubset
+    evaluation: Evaluation
+
+    def __init__(self, args: argparse.Namespace, model: CLIP) -> None:
+        self.args = args
+        self.device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        self.model = self.trained = model
+        self.first, self.seconds = 0, 0.0
+        self.resume_file = args.out.with_name(f'{args.out.name}.resume')
+
+    def build_optimizer(self) -> None:
+        """Move the model to the device; what is frozen by now stays as it is."""
+        self.trained.to(self.device, memory_format=torch.channels_last)
+        groups = parameter_groups(self.trained, self.args.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)
+
+    def lock_text(self, state: dict[str, Tensor]) -> None:
+        """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
+        text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
+        name = TOKEN_EMBEDDING.removeprefix('text.')
+        self.model.text.load_state_dict(text | {name: text[name][self.tokens.ids]})
+        self.model.text.requires_grad_(False)
+
+    def resume(self) -> None:
+        """Continue from the last save, if there is one."""
+        if self.resume_file.is_file():
+            state = read_tensors(self.resume_file)
+            self.trained.load_state_dict(state['model'])
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.first, self.seconds = state['step'], state['seconds']
+            print(f'resumed from {self.resume_file} at step {self.first}', flush=True)
+
+    def save(self, step: int, seconds: float) -> None:
+        """Write what a later run needs to continue, and the compact weights."""
+        args = self.args
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        state = dict(model=self.trained.state_dict(), optimizer=self.optimizer.state_dict(), step=step, seconds=seconds)
+        unfinished = self.resume_file.with_suffix('.tmp')
+        torch.save(state, unfinished)
+        os.replace(unfinished, self.resume_file)
+        meta = dict(arch=args.arch, steps=step, batch_size=args.batch_size, seconds=round(seconds)) | self.about
+        torch.save(pack(self.weights(), self.tokens.ids, args.seed) | meta, args.out)
+
+    def weights(self) -> dict[str, Tensor]:
+        """State dict of the model, with the whole vocabulary."""
+        return self.tokens.full_state(self.model, self.args.seed)
+
+    def batches(self) -> Iterator[Any]:
+        """Batches from that of step ``first`` on."""
+        raise NotImplementedError
+
+    def losses(self, step: int, batch: Any) -> list[Tensor]:
+        """Terms of the loss of a batch."""
+        raise NotImplementedError
+
+    def report(self, step: int) -> None:
+        """Print how good the model is."""
+        print(f'step {step}: {self.evaluation.line(self.model, self.tokens.tokenize)}', flush=True)
+
+    def step(self, step: int, batch: Any) -> list[float]:
+        """Update once; returns the terms of the loss."""
+        self.trained.train()
+        for group in self.optimizer.param_groups:
+            group['lr'] = learning_rate(step, self.args)
+        terms = self.losses(step, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        sum(terms).backward()
+        torch.nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+        return [term.item() for term in terms]
+
+    def run(self) -> None:
+        args = self.args
+        self.resume()
+        start = saved = time.time()
+        losses = []
+        for done, batch in enumerate(self.batches(), start=self.first + 1):
+            losses.append(self.step(done - 1, batch))
+            if done % 20 == 0:
+                speed = (done - self.first) * args.batch_size / (time.time() - start)
+                terms = ' '.join(f'{value:.3f}' for value in np.mean(losses[-20:], axis=0))
+                print(
+                    f'step {done}/{args.steps} loss {terms} '
+                    f'scale {self.model.logit_scale.exp().item():.1f} {speed:.0f} images/s, '
+                    f'{(args.steps - done) * args.batch_size / speed / 60:.0f} min left',
+                    flush=True,
+                )
+            if done % args.eval_interval == 0:
+                self.report(done)
+            if time.time() - saved > 60 * args.save_minutes:
+                saved = time.time()
+                self.save(done, self.seconds + saved - start)
+        self.save(args.steps, self.seconds + time.time() - start)
+        self.report(args.steps)
+        print(f'wrote {args.out}', flush=True)

@@ -1,0 +1,131 @@
+"""Test the published claims about these methods on the built-in world, and write the table of docs/claims.md.
+
+    python tools/claims.py --list
+    python tools/claims.py plot-coop denseclip
+    python tools/claims.py --all --write                 # make claims
+
+Every claim compares settings of shipped configs over seeds. Runs lie in the work dir, are shared by claims and are not
+repeated; the same command continues what was interrupted. Datasets that are missing are made. --write brings results
+into docs/claims.json and the table into docs/claims.md; other rows stay as they are.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from vlprompt.apis.command_line import before_imports, call, natural
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('claims', nargs='*', metavar='CLAIM', help='names, see --list')
+    parser.add_argument('--all', action='store_true', help='all claims')
+    parser.add_argument('--list', action='store_true', help='print names and claims')
+    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='two or more; default: 1 2 3')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/claims'))
+    parser.add_argument('--write', action='store_true', help='write docs/claims.json and the table of docs/claims.md')
+    args = parser.parse_args()
+    if sum((bool(args.claims), args.all, args.list)) != 1:
+        parser.error('give names of claims, --all or --list')
+    if len(set(args.seeds)) < 2:
+        parser.error('--seeds: an interval needs at least two different seeds')
+    return args
+
+
+before_imports(parse_args, __name__)
+
+from vlprompt.apis.claims import CLAIMS, Claim, Setting
+from vlprompt.apis.claims.table import (
+    Result,
+    insert_table,
+    markdown,
+    read_results,
+    settings_of,
+    write_results,
+)
+from vlprompt.apis.seeds import TOOLS, run_seed
+from vlprompt.engine.config import load_config
+from vlprompt.engine.work_dir import written_whole
+from vlprompt.errors import ConfigError, RunError
+
+ROOT = TOOLS.parent
+PAGE, RECORD = (ROOT / 'docs' / name for name in ('claims.md', 'claims.json'))
+TASKS = dict(
+    scenes='few-shot',
+    scenes_lt='long-tailed',
+    scenes_seg='segmentation',
+    scenes_det='detection',
+    scenes_reid='reid',
+)
+"""Dataset of the built-in world -> task of the generator."""
+
+
+def chosen_claims(args: argparse.Namespace) -> list[Claim]:
+    known = {claim.name: claim for claim in CLAIMS}
+    if unknown := [name for name in args.claims if name not in known]:
+        raise ConfigError(f'unknown claims {unknown}; there are {", ".join(known)}')
+    return list(CLAIMS) if args.all else [known[name] for name in dict.fromkeys(args.claims)]
+
+
+def make_if_missing(dataset: str) -> None:
+    """Make a dataset of the built-in world unless its folder exists; the folder appears when it is complete.
+
+    Raises:
+        RunError: it could not be made.
+    """
+    folder = ROOT / 'data' / dataset
+    if folder.is_dir():
+        return
+    unfinished = folder.with_name(f'{dataset}.unfinished')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    command = [str(TOOLS / 'dataset_converters' / 'generate_world.py'), '--task', TASKS[dataset], '--out']
+    if subprocess.run([sys.executable, *command, str(unfinished)]).returncode:
+        raise RunError(f'{folder} could not be made')
+    os.replace(unfinished, folder)
+
+
+def run_setting(setting: Setting, seeds: list[int], work_dir: Path) -> Result:
+    """Runs of one setting that are missing, and the results of all."""
+    cfg = load_config(setting.config)
+    make_if_missing(cfg['dataset'])
+    trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
+    runs = {}
+    for seed in seeds if trains else seeds[:1]:
+        start = time.monotonic()
+        folder = work_dir / setting.folder / f'seed{seed}'
+        runs[seed] = run_seed(setting.config, seed, folder, trains, setting.arguments)
+        print(f'{setting.folder}, seed {seed}: {time.monotonic() - start:.0f} s', flush=True)
+    return Result(runs, trains)
+
+
+def write(results: dict[str, Result]) -> None:
+    """Bring new results into the record, and the table of all into the page."""
+    results = read_results(RECORD) | results
+    write_results(RECORD, results)
+    page = insert_table(PAGE.read_text(encoding='utf-8'), markdown(CLAIMS, results))
+    with written_whole(PAGE) as file:
+        file.write_text(page, encoding='utf-8')
+
+
+def main() -> None:
+    args = parse_args()
+    if args.list:
+        for claim in CLAIMS:
+            print(f'{claim.name:<22}{claim.method}: {claim.text}')
+        return
+    work_dir = args.work_dir.resolve()
+    os.chdir(ROOT)  # where the configs look for data
+    claims, results = chosen_claims(args), {}
+    for setting in settings_of(claims):
+        results[setting.folder] = run_setting(setting, args.seeds, work_dir)
+        if args.write:
+            write({setting.folder: results[setting.folder]})
+    print(markdown(claims, results))
+
+
+if __name__ == '__main__':
+    call(main)

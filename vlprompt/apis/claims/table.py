@@ -1,0 +1,136 @@
+"""Results of comparisons, kept in a file, and the table that is made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlprompt.apis.claims.claim import Claim, Comparison, Setting, verdict
+from vlprompt.engine.work_dir import written_whole
+from vlprompt.errors import DataError
+from vlprompt.evaluation.seeds import Effect, aggregate, paired_effect
+from vlprompt.files import read_json
+
+BEGIN = '<!-- table: written by tools/claims.py -->'
+END = '<!-- end of the table -->'
+
+
+@dataclass(frozen=True)
+class Result:
+    """Metrics of one setting.
+
+    Attributes:
+        runs: seed -> metrics; a config that trains nothing has one run, which counts for every seed.
+        trains: whether it trains anything.
+    """
+
+    runs: Mapping[int, Mapping[str, float]]
+    trains: bool = True
+
+    def values(self, key: str, seeds: Sequence[int]) -> list[float]:
+        """A metric of each seed.
+
+        Raises:
+            KeyError: a seed or the metric is missing.
+        """
+        if not self.trains:
+            (only,) = self.runs.values()
+            return [only[key]] * len(seeds)
+        return [self.runs[seed][key] for seed in seeds]
+
+
+def read_results(path: Path) -> dict[str, Result]:
+    """Folder name of a setting -> its result; empty if there is no file.
+
+    Raises:
+        DataError: the file is no such record.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return {
+            name: Result({int(seed): run for seed, run in entry['runs'].items()}, entry['trains'])
+            for name, entry in read_json(path).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f'{path} is no record of tools/claims.py ({error!r}): remove it and run the claims again'
+        ) from error
+
+
+def write_results(path: Path, results: Mapping[str, Result]) -> None:
+    """Write them in order of their names."""
+    content = {
+        name: dict(trains=result.trains, runs={str(seed): dict(run) for seed, run in sorted(result.runs.items())})
+        for name, result in sorted(results.items())
+    }
+    with written_whole(path) as file:
+        file.write_text(json.dumps(content, indent=1) + '\n')
+
+
+def effect_of(claim: Claim, comparison: Comparison, results: Mapping[str, Result]) -> tuple[list, list, Effect] | None:
+    """Values of both settings in percent and their difference, None while runs are missing."""
+    pair = [results.get(setting.folder) for setting in (comparison.ours, comparison.theirs)]
+    if None in pair:
+        return None
+    trained = [set(result.runs) for result in pair if result.trains]
+    seeds = sorted(set.intersection(*trained)) if trained else []
+    if len(seeds) < 2:
+        return None
+    ours, theirs = (
+        [claim.metric.factor * value for value in result.values(claim.metric.key, seeds)] for result in pair
+    )
+    return ours, theirs, paired_effect(ours, theirs)
+
+
+def markdown(claims: Sequence[Claim], results: Mapping[str, Result]) -> str:
+    """One table per method, one line per comparison."""
+    lines = []
+    for method in dict.fromkeys(claim.method for claim in claims):
+        lines += [f'### {method}', '', '| claim | is better | is worse | effect [95 %] | verdict | published |']
+        lines.append('|---|---|---|---|---|---|')
+        for claim in claims:
+            if claim.method == method:
+                for number, comparison in enumerate(claim.comparisons):
+                    lines.append(_line(claim, comparison, results, first=number == 0))
+        lines.append('')
+    return '\n'.join(lines)
+
+
+def _line(claim: Claim, comparison: Comparison, results: Mapping[str, Result], first: bool) -> str:
+    pair = [comparison.ours.name, comparison.theirs.name]
+    effect, judged = '', 'not run'
+    if (found := effect_of(claim, comparison, results)) is not None:
+        pair = [f'{name}: {_spread(values)}' for name, values in zip(pair, found[:2], strict=True)]
+        effect, judged = str(found[2]), verdict(found[2])
+    text = f'{claim.text}, {claim.metric.name} (`{claim.name}`)' if first else ''
+    return f'| {text} | {pair[0]} | {pair[1]} | {effect} | {judged} | {comparison.published} |'
+
+
+def _spread(values: Sequence[float]) -> str:
+    spread = aggregate([{'value': value} for value in values])['value']
+    return f'{spread.mean:.1f} ± {spread.std:.1f}'
+
+
+def insert_table(page: str, table: str) -> str:
+    """The page with the table between its two marks.
+
+    Raises:
+        DataError: the page does not have both marks.
+    """
+    if BEGIN not in page or END not in page:
+        raise DataError(f'the page lacks the lines {BEGIN!r} and {END!r}, between which the table is written')
+    before, rest = page.split(BEGIN, 1)
+    return f'{before}{BEGIN}\n\n{table.rstrip()}\n\n{END}{rest.split(END, 1)[1]}'
+
+
+def settings_of(claims: Sequence[Claim]) -> list[Setting]:
+    """All settings of some claims, equal ones once."""
+    found = {}
+    for claim in claims:
+        for comparison in claim.comparisons:
+            for setting in (comparison.theirs, comparison.ours):
+                found.setdefault(setting.folder, setting)
+    return list(found.values())

@@ -1,0 +1,46 @@
+"""Runs of one command with several seeds, each in its own folder, which are not repeated when they have finished."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vlprompt.apis.runs import METRICS_FILE
+from vlprompt.engine.work_dir import written_whole
+from vlprompt.errors import RunError
+from vlprompt.files import read_json
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+COMMAND_FILE = 'command.json'
+
+
+def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: Sequence[str]) -> dict[str, float]:
+    """Metrics of one seed, from its folder if the same command has finished there before.
+
+    Args:
+        config: file or name of a config.
+        seed: of the run.
+        work_dir: folder of this run alone.
+        trains: whether the config trains something: tools/train.py --test, otherwise tools/test.py.
+        options: further options of that tool.
+
+    Raises:
+        RunError: the run failed, or the folder holds the result of another command.
+    """
+    command = [str(TOOLS / ('train.py' if trains else 'test.py')), config, '--seed', str(seed)]
+    command += ['--work-dir', str(work_dir), *(['--test', '--resume'] if trains else []), *options]
+    result, record = work_dir / METRICS_FILE, work_dir / COMMAND_FILE
+    if record.is_file() and read_json(record) != command:
+        raise RunError(f'{work_dir} holds a run with other options (see {record}); choose another folder or remove it')
+    if not result.is_file():
+        work_dir.mkdir(parents=True, exist_ok=True)
+        with written_whole(record) as file:
+            file.write_text(json.dumps(command))
+        print(f'seed {seed}: {shlex.join(command)}', flush=True)
+        if subprocess.run([sys.executable, *command]).returncode:
+            raise RunError(f'seed {seed} failed; its log is in {work_dir}')
+    return read_json(result)
