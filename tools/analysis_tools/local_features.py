@@ -4,9 +4,9 @@ python tools/analysis_tools/local_features.py configs/zero_shot/zero-shot_micro-
 python tools/analysis_tools/local_features.py configs/plot/plot_rn50.py work_dirs/plot/epoch_200.pth \
     --data data/voc --split val --local native value --out work_dirs/local
 
-The data are images with masks of named objects. Of the built-in world: scenes about the classes of its few-shot task
-with one named object each, in usual styles (scenes) or in the rare ones of the task (few-shot), and scenes of its
-segmentation task (segmentation); or a folder of images, masks and names, as vlprompt.FolderSegDataset reads it. The
+The data are images with masks of named objects. Of the built-in world: scenes with one named object each, about the
+classes of its dense tasks in usual styles (scenes) or about those of its few-shot task, which also name the place
+(few-shot), and scenes of its segmentation task (segmentation); or a folder of images, masks and names, as vlprompt.FolderSegDataset reads it. The
 model classifies among the names of the data. Prints a table of the measures
 defined in docs/local_features.md; with --out also writes it as local_features.md and .json, and draws maps of the
 cosines of named objects, form by form.
@@ -63,7 +63,7 @@ from torch import nn
 from vlprompt.apis import model_from, runs
 from vlprompt.apis.local_features import cell_of, check_model, fitted, forms_of, measure_forms, score_named
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.datasets.generated.classes import SCENE_CLASSES
+from vlprompt.datasets.generated.classes import OBJECT_CLASSES, SCENE_CLASSES
 from vlprompt.datasets.images import numbered_pattern
 from vlprompt.datasets.named_objects import (
     NamedImage,
@@ -96,11 +96,10 @@ PLAN_COLUMNS = {
 def load_data(args: argparse.Namespace) -> NamedObjects:
     """The images that ``--data`` names."""
     if args.data in ('scenes', 'few-shot'):
-        per_class, rest = divmod(args.images or IMAGES, len(SCENE_CLASSES))
+        classes = SCENE_CLASSES if args.data == 'few-shot' else OBJECT_CLASSES
+        per_class, rest = divmod(args.images or IMAGES, len(classes))
         if rest:
-            raise ConfigError(
-                f'--images {args.images}: there are {len(SCENE_CLASSES)} classes of scenes; give a multiple'
-            )
+            raise ConfigError(f'--images {args.images}: there are {len(classes)} classes of scenes; give a multiple')
         if args.data == 'few-shot':
             return few_shot_objects(args.split or 'test', per_class)
         if args.split:

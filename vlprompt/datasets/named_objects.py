@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlprompt.datasets.generated.classes import SCENE_CLASSES, SEGMENTATION_CLASSES
+from vlprompt.datasets.generated.classes import OBJECT_CLASSES, SCENE_CLASSES
 from vlprompt.datasets.generated.render import Scene
 from vlprompt.datasets.generated.tasks import class_scene, few_shot_scene, segmentation_scene
 from vlprompt.datasets.images import load_image
@@ -49,13 +49,13 @@ class NamedObjects:
 
 
 class _ClassScenes(Sequence):
-    """Scenes about the classes of the few-shot task, in their order; only the object that gives the name is named."""
+    """Scenes about classes, in their order; only the object that gives the name is named."""
 
-    def __init__(self, draw: Callable[[int, int], Scene], per_class: int) -> None:
-        self.draw, self.per_class = draw, per_class
+    def __init__(self, classes: Sequence[str], draw: Callable[[int, int], Scene], per_class: int) -> None:
+        self.classes, self.draw, self.per_class = classes, draw, per_class
 
     def __len__(self) -> int:
-        return len(SCENE_CLASSES) * self.per_class
+        return len(self.classes) * self.per_class
 
     def __getitem__(self, index: int) -> NamedImage:
         label, number = divmod(index, self.per_class)
@@ -64,7 +64,7 @@ class _ClassScenes(Sequence):
         for item in scene.objects:
             if item.spec is scene.spec.main:
                 mask[item.mask] = label
-        return NamedImage(scene.image, mask, f'{SCENE_CLASSES[label]} {number}')
+        return NamedImage(scene.image, mask, f'{self.classes[label]} {number}')
 
 
 class _SegmentationScenes(Sequence):
@@ -119,22 +119,22 @@ def _without(mask: np.ndarray, background: int | None) -> np.ndarray:
 
 
 def scene_objects(per_class: int = 20) -> NamedObjects:
-    """Scenes about each class of the built-in few-shot task, in the styles that the micro models know well."""
+    """Scenes about each class of the built-in dense tasks, in the styles that the built-in models know well."""
 
     def draw(label: int, number: int) -> Scene:
-        return class_scene(SCENE_CLASSES[label], 0, label, number, size=160)
+        return class_scene(OBJECT_CLASSES[label], 0, label, number, size=160)
 
-    return NamedObjects(SCENE_CLASSES, _ClassScenes(draw, per_class))
+    return NamedObjects(OBJECT_CLASSES, _ClassScenes(OBJECT_CLASSES, draw, per_class))
 
 
 def few_shot_objects(split: str = 'test', per_class: int = 20) -> NamedObjects:
-    """Scenes of the built-in few-shot task, whose styles are rare in the training of the micro models."""
-    return NamedObjects(SCENE_CLASSES, _ClassScenes(partial(few_shot_scene, split), per_class))
+    """Scenes of the built-in few-shot task, whose names also speak of what is around the object."""
+    return NamedObjects(SCENE_CLASSES, _ClassScenes(SCENE_CLASSES, partial(few_shot_scene, split), per_class))
 
 
 def segmentation_objects(split: str = 'val', count: int = 240) -> NamedObjects:
     """Scenes of the built-in segmentation task with all of their objects."""
-    return NamedObjects(SEGMENTATION_CLASSES[1:], _SegmentationScenes(split, count))
+    return NamedObjects(OBJECT_CLASSES, _SegmentationScenes(split, count))
 
 
 def folder_objects(data_root: str, split: str = 'val', count: int | None = None) -> NamedObjects:
