@@ -6,8 +6,8 @@ python tools/analysis_tools/local_features.py configs/plot/plot_rn50.py work_dir
 
 The data are images with masks of named objects. Of the built-in world: scenes with one named object each, about the
 classes of its dense tasks in usual styles (scenes) or about those of its few-shot task, which also name the place
-(few-shot), and scenes of its segmentation task (segmentation); or a folder of images, masks and names, as vlprompt.FolderSegDataset reads it. The
-model classifies among the names of the data. Prints a table of the measures
+(few-shot), and scenes of its segmentation task (segmentation); or a folder of images, masks and names, as
+vlprompt.FolderSegDataset reads it. The model classifies among the names of the data. Prints a table of the measures
 defined in docs/local_features.md; with --out also writes it as local_features.md and .json, and draws maps of the
 cosines of named objects, form by form.
 
