@@ -47,7 +47,7 @@ from vlprompt.apis.claims.table import (
     settings_of,
     write_results,
 )
-from vlprompt.apis.seeds import TOOLS, run_seed
+from vlprompt.apis.seeds import TOOLS, run_seed, trains_something
 from vlprompt.engine.config import load_config
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError, RunError
@@ -92,7 +92,7 @@ def run_setting(setting: Setting, seeds: list[int], work_dir: Path) -> Result:
     """Runs of one setting that are missing, and the results of all."""
     cfg = load_config(setting.config)
     make_if_missing(cfg['dataset'])
-    trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
+    trains = trains_something(cfg)
     runs = {}
     for seed in seeds if trains else seeds[:1]:
         start = time.monotonic()

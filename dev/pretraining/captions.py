@@ -11,12 +11,12 @@ from multiprocessing import Pool
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dev.pretraining.evaluation import FILLED_SETS, Evaluation
+from dev.pretraining.objectives import contrastive_loss
 from dev.pretraining.pixels import normalise
-from dev.pretraining.trainer import TokenSubset, Trainer
+from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.datasets.generated import generate, pretraining_options
 from vlprompt.files import read_json
@@ -56,7 +56,7 @@ def tokenize_all(captions: list[list[str]]) -> tuple[Tensor, Tensor]:
     flat = [caption for lines in captions for caption in lines]
     ids = tokenize(flat)
     length = int(ids.argmax(dim=1).max()) + 1
-    mirrors = torch.tensor([' left of ' not in text and ' right of ' not in text for text in flat])
+    mirrors = torch.tensor([may_be_mirrored(text) for text in flat])
     return ids[:, :length].reshape(len(captions), -1, length), mirrors.reshape(len(captions), -1)
 
 
@@ -69,13 +69,6 @@ def augment(image: np.ndarray, rng: np.random.RandomState, mirror: bool) -> np.n
     matrix = np.float32([[-zoom if flip else zoom, 0, size - shift[0] if flip else shift[0]], [0, zoom, shift[1]]])
     moved = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return cv2.convertScaleAbs(moved, alpha=rng.uniform(0.85, 1.15), beta=rng.uniform(-12, 12))
-
-
-def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """Mean of the cross-entropies image -> text and text -> image over the batch. ``image``, ``text``: (B, D)."""
-    logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-    target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
 class CaptionTrainer(Trainer):
@@ -94,13 +87,7 @@ class CaptionTrainer(Trainer):
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batch n is a function of the seed and n alone: images (B, 3, H, W) and ids (B, L)."""
-        args = self.args
-        per_epoch = len(self.images) // args.batch_size
-        for step in range(self.first, args.steps):
-            epoch, position = divmod(step, per_epoch)
-            order = np.random.RandomState([args.seed, 1, epoch]).permutation(len(self.images))
-            chosen = np.sort(order[position * args.batch_size : (position + 1) * args.batch_size])
-            rng = np.random.RandomState([args.seed, 2, step])
+        for chosen, rng in self.shuffled(len(self.images)):
             which = rng.randint(self.ids.shape[1], size=len(chosen))
             pixels = [
                 augment(self.images[i], rng, bool(self.mirrors[i, line])) for i, line in zip(chosen, which, strict=True)

@@ -11,14 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dev.pretraining.captions import IMAGE_SIZE, augment, captioned_scenes
-from dev.pretraining.evaluation import SEED
+from dev.pretraining.evaluation import SETS, Evaluation
 from dev.pretraining.pixels import normalise
 from dev.pretraining.trainer import TokenSubset, Trainer
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.weights import resize_image_positions
 from vlprompt.datasets.generated import pretraining_options, sample_spec
-from vlprompt.datasets.generated.tasks import labelled_images
-from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, SHAPES
+from vlprompt.datasets.generated.vocabulary import SHAPES
 
 
 class LabelTrainer(Trainer):
@@ -32,6 +31,7 @@ class LabelTrainer(Trainer):
         self.about = dict(images=args.images)
         self.images, _ = captioned_scenes(args, IMAGE_SIZE)
         self.labels = scene_labels(args.seed, args.images, args.rare_share)
+        self.evaluation = Evaluation(IMAGE_SIZE, dict(shapes=SETS['shapes']), scenes=0)
         self.tokens = TokenSubset(tokenize(['']))
         self.tokens.embed(self.model, args.seed)
         self.model.text.requires_grad_(False)
@@ -47,13 +47,7 @@ class LabelTrainer(Trainer):
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and labels (B,); batch n is a function of the seed and n alone."""
-        args = self.args
-        per_epoch = len(self.images) // args.batch_size
-        for step in range(self.first, args.steps):
-            epoch, position = divmod(step, per_epoch)
-            order = np.random.RandomState([args.seed, 1, epoch]).permutation(len(self.images))
-            chosen = np.sort(order[position * args.batch_size : (position + 1) * args.batch_size])
-            rng = np.random.RandomState([args.seed, 2, step])
+        for chosen, rng in self.shuffled(len(self.images)):
             pixels = np.stack([augment(self.images[index], rng, mirror=True) for index in chosen])
             yield normalise(pixels), self.labels[chosen]
 
@@ -70,9 +64,7 @@ class LabelTrainer(Trainer):
     def report(self, step: int) -> None:
         """Accuracy on scenes of single objects that are not trained on."""
         self.trained.eval()
-        images, labels = labelled_images(
-            tuple(SHAPES), 10, SEED, counts=(1,), size=IMAGE_SIZE, radius=(0.16, 0.4), styles=COMMON_STYLES
-        )
+        images, labels = self.evaluation.images['shapes']
         scores = torch.cat([self._scores(normalise(part)) for part in np.array_split(images, 4)])
         accuracy = 100 * float((scores.argmax(1).cpu().numpy() == labels).mean())
         print(f'step {step}: shapes {accuracy:.1f}', flush=True)

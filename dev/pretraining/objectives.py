@@ -7,21 +7,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """Mean of the cross-entropies image -> text and text -> image over the batch.
+
+    Args:
+        image: (N, D) features, not normalised.
+        text: (N, D), text i is about image i.
+        scale: factor of the cosines.
+    """
+    return _cross_entropies(_logits(image, text, scale))
+
+
 def masked_contrast(image: Tensor, text: Tensor, truth: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric contrastive loss whose negatives are wrong: texts that are true of an image by chance are left out.
+    """:func:`contrastive_loss` whose negatives are wrong: texts that are true of an image by chance are left out.
 
     Args:
         image: (N, D) features, not normalised.
         text: (N, D), text i is about image i.
         truth: (N, N) bool, whether text j is true of image i.
         scale: factor of the cosines.
-
-    Returns:
-        Mean of the cross-entropies image -> text and text -> image.
     """
-    logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-    own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    logits = logits.masked_fill(truth & ~own, float('-inf'))
+    own = torch.eye(len(truth), dtype=torch.bool, device=truth.device)
+    return _cross_entropies(_logits(image, text, scale).masked_fill(truth & ~own, float('-inf')))
+
+
+def _logits(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    return scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+
+
+def _cross_entropies(logits: Tensor) -> Tensor:
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 

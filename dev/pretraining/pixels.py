@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
-STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+from vlprompt.models.preprocessors import CLIP_MEAN, CLIP_STD
+
+MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
 
 
 def normalise(images: np.ndarray) -> Tensor:

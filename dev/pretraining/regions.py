@@ -21,7 +21,7 @@ from dev.pretraining.corpus import NONE, load_corpus
 from dev.pretraining.evaluation import TEMPLATE, Evaluation
 from dev.pretraining.objectives import masked_contrast, pool_regions
 from dev.pretraining.pixels import normalise
-from dev.pretraining.trainer import TokenSubset, Trainer
+from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored
 from vlprompt.clip import CLIP, build_clip, tokenize
 from vlprompt.clip.architectures import architecture_of
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
@@ -44,7 +44,7 @@ class CorpusTrainer(Trainer):
         self.plain = self.tokens.renumber(self.plain)
         self.before, self.after = self._frame()
         self.tokens.embed(self.model, args.seed)
-        mirrors = np.array([' left of ' not in text and ' right of ' not in text for text in texts])
+        mirrors = np.array([may_be_mirrored(text) for text in texts])
         self.views = Views(self.corpus, mirrors, arch.cell_size, args.seed)
 
     @staticmethod
@@ -126,11 +126,18 @@ class StudentTrainer(CorpusTrainer):
         state = unpack(content)
         teacher = build_clip(content['arch'])
         teacher.load_state_dict(state)
-        self.lock_text(state)
+        self._lock_text(state)
         with torch.no_grad():
             self.model.logit_scale.copy_(state['logit_scale'])
         self.targets = self._global_features(teacher.to(self.device, memory_format=torch.channels_last))
         self.build_optimizer()
+
+    def _lock_text(self, state: dict[str, Tensor]) -> None:
+        """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
+        text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
+        name = TOKEN_EMBEDDING.removeprefix('text.')
+        self.model.text.load_state_dict(text | {name: text[name][self.tokens.ids]})
+        self.model.text.requires_grad_(False)
 
     @torch.no_grad()
     def _global_features(self, teacher: CLIP) -> Tensor:

@@ -59,6 +59,11 @@ class TokenSubset:
         return state
 
 
+def may_be_mirrored(caption: str) -> bool:
+    """Whether a caption stays true of the mirrored image."""
+    return ' left of ' not in caption and ' right of ' not in caption
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Weight decay for matrices and convolutions only, not for embeddings, norms, biases and the logit scale."""
     decayed, plain = [], []
@@ -106,13 +111,6 @@ class Trainer:
         groups = parameter_groups(self.trained, self.args.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)
 
-    def lock_text(self, state: dict[str, Tensor]) -> None:
-        """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
-        text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
-        name = TOKEN_EMBEDDING.removeprefix('text.')
-        self.model.text.load_state_dict(text | {name: text[name][self.tokens.ids]})
-        self.model.text.requires_grad_(False)
-
     def resume(self) -> None:
         """Continue from the last save, if there is one."""
         if self.resume_file.is_file():
@@ -140,6 +138,19 @@ class Trainer:
     def batches(self) -> Iterator[Any]:
         """Batches from that of step ``first`` on."""
         raise NotImplementedError
+
+    def shuffled(self, count: int) -> Iterator[tuple[np.ndarray, np.random.RandomState]]:
+        """From step ``first`` on: numbers of a batch of ``count`` images, in another order every epoch; a generator.
+
+        Both are functions of the seed and the step alone; an incomplete last batch of an epoch is left out.
+        """
+        args = self.args
+        per_epoch = count // args.batch_size
+        for step in range(self.first, args.steps):
+            epoch, position = divmod(step, per_epoch)
+            order = np.random.RandomState([args.seed, 1, epoch]).permutation(count)
+            chosen = np.sort(order[position * args.batch_size : (position + 1) * args.batch_size])
+            yield chosen, np.random.RandomState([args.seed, 2, step])
 
     def losses(self, step: int, batch: Any) -> list[Tensor]:
         """Terms of the loss of a batch."""

@@ -29,7 +29,7 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
 
 before_imports(parse_args, __name__)
 
-from vlprompt.apis.seeds import run_seed
+from vlprompt.apis.seeds import run_seed, trains_something
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import run_name
 from vlprompt.evaluation.seeds import Spread, aggregate
@@ -55,7 +55,7 @@ def main() -> None:
     tables, contents = [], []
     for shots in args.shots or [None]:
         cfg = load_config(args.config, chosen if shots is None else chosen | dict(shots=shots))
-        trains = cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
+        trains = trains_something(cfg)
         seeds = args.seeds if trains else args.seeds[:1]
         several = len(args.shots or ()) > 1
         work_dir = Path(args.work_dir or Path('work_dirs') / f'{run_name(cfg, shots=not several)}_seeds')

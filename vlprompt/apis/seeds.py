@@ -6,8 +6,9 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.engine.work_dir import written_whole
@@ -16,6 +17,11 @@ from vlprompt.files import read_json
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 COMMAND_FILE = 'command.json'
+
+
+def trains_something(cfg: Mapping[str, Any]) -> bool:
+    """Whether a config has a training, of one or of several phases."""
+    return cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
 
 
 def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: Sequence[str]) -> dict[str, float]:
