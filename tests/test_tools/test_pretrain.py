@@ -154,7 +154,7 @@ def test_every_stage_begins_with_the_one_before(folder, silent):
 @pytest.mark.slow
 def test_labels_train_the_image_tower_alone(folder, capsys):
     content = torch.load(train(folder, 'labels', 'micro-rn'), weights_only=True)
-    assert '\nstep 2: shapes ' in capsys.readouterr().out
+    assert '\nstep 2: shapes ' in f'\n{capsys.readouterr().out}'
     model = build_clip('micro-rn')
     model.load_state_dict(unpack(content))
     assert model.visual.attnpool.positional_embedding.shape == (101, 512)
