@@ -1,4 +1,4 @@
-# CoCoOp with the built-in micro ViT, in about a minute on two cores.
+# CoCoOp with the built-in micro ViT.
 #   python tools/train.py configs/cocoop/cocoop_micro-vit.py --test
 _base_ = ['./cocoop_vit-b16.py', '../_base_/few_shot_160.py']
 

@@ -1,4 +1,4 @@
-# CoOp with the built-in micro ViT, in about a minute on two cores.
+# CoOp with the built-in micro ViT.
 #   python tools/train.py configs/coop/coop_micro-vit.py --test
 _base_ = ['./coop_rn50.py', '../_base_/few_shot_160.py']
 

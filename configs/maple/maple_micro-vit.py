@@ -1,4 +1,4 @@
-# MaPLe with the built-in micro ViT, in about a minute on two cores.
+# MaPLe with the built-in micro ViT.
 #   python tools/train.py configs/maple/maple_micro-vit.py --test
 _base_ = ['./maple_vit-b16.py', '../_base_/few_shot_160.py']
 

@@ -1,4 +1,4 @@
-# PLOT with the built-in micro ViT, in about two minutes on two cores.
+# PLOT with the built-in micro ViT.
 #   python tools/train.py configs/plot/plot_micro-vit.py --test
 _base_ = ['./plot_rn50.py', '../_base_/few_shot_160.py']
 
