@@ -24,7 +24,7 @@ from vlprompt.apis.claims.table import (
 )
 from vlprompt.engine.config import load_config
 from vlprompt.errors import DataError, RunError
-from vlprompt.evaluation.seeds import Effect, paired_effect
+from vlprompt.evaluation.effects import Effect, paired_effect
 
 OURS, THEIRS = Setting('new', 'plot_micro-rn', shots=4), Setting('old', 'coop_micro-rn', ('seed=3',))
 CLAIM = Claim('better', 'New is above old', 'Methods', Metric('ap', 'AP', 100), (Comparison(OURS, THEIRS, '2 / 1'),))

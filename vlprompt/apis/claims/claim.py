@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vlprompt.evaluation.seeds import Effect
+from vlprompt.evaluation.effects import Effect
 
 
 @dataclass(frozen=True)

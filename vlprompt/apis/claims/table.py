@@ -10,7 +10,8 @@ from pathlib import Path
 from vlprompt.apis.claims.claim import Claim, Comparison, Setting, verdict
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import DataError
-from vlprompt.evaluation.seeds import Effect, aggregate, paired_effect
+from vlprompt.evaluation.effects import Effect, paired_effect
+from vlprompt.evaluation.seeds import aggregate
 from vlprompt.files import read_json
 
 BEGIN = '<!-- table: written by tools/claims.py -->'
