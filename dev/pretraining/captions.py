@@ -83,7 +83,7 @@ class CaptionTrainer(Trainer):
         self.tokens = TokenSubset(ids, tokenize(self.evaluation.texts))
         self.ids = self.tokens.renumber(ids)
         self.tokens.embed(self.model, args.seed)
-        self.build_optimizer()
+        self.build_optimizers()
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batch n is a function of the seed and n alone: images (B, 3, H, W) and ids (B, L)."""

@@ -38,7 +38,7 @@ class LabelTrainer(Trainer):
         self.model.logit_scale.requires_grad_(False)
         self.head = nn.Linear(self.model.embed_dim, len(SHAPES))
         self.trained = nn.ModuleDict(dict(model=self.model, head=self.head))
-        self.build_optimizer()
+        self.build_optimizers()
 
     def weights(self) -> dict[str, Tensor]:
         """With positions for the size at which the architecture sees images."""

@@ -31,6 +31,19 @@ def masked_contrast(image: Tensor, text: Tensor, truth: Tensor, scale: Tensor) -
     return _cross_entropies(_logits(image, text, scale).masked_fill(truth & ~own, float('-inf')))
 
 
+def imitation_loss(student: Tensor, teacher: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of a student's distributions over texts from its teacher's, mean over images.
+
+    Args:
+        student: (B, D) features, not normalised.
+        teacher: (B, D) of the same images, without gradient.
+        text: (N, D) any texts.
+        scale: factor of the cosines, of both.
+    """
+    ours, theirs = (_logits(image, text, scale).log_softmax(dim=1) for image in (student, teacher))
+    return F.kl_div(ours, theirs, log_target=True, reduction='batchmean')
+
+
 def _logits(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     return scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
 

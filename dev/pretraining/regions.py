@@ -2,7 +2,7 @@
 
 ``RegionTrainer`` has two contrastive losses, one between images and captions and one between regions and phrases, where
 a region is the mean of its normalised local features.  ``StudentTrainer`` has no loss on local features: its class
-token learns from captions, in the frozen text space of a teacher, and from the teacher's global feature of the image.
+token learns from captions, in the frozen text space of a teacher, and from the teacher's global feature of the view.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from torch import Tensor
 from dev.pretraining.batches import Batch, Views
 from dev.pretraining.corpus import NONE, load_corpus
 from dev.pretraining.evaluation import TEMPLATE, Evaluation
-from dev.pretraining.objectives import masked_contrast, pool_regions
-from dev.pretraining.pixels import normalise
-from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored
-from vlprompt.clip import CLIP, build_clip, tokenize
+from dev.pretraining.objectives import imitation_loss, masked_contrast, pool_regions
+from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored, parameter_groups
+from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.architectures import architecture_of
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import resize_image_positions
+
+MUON_RATE = 20
+"""Learning rate of Muon (torch 2.9 or newer), as a multiple of that of AdamW."""
 
 
 class CorpusTrainer(Trainer):
@@ -75,13 +77,12 @@ class CorpusTrainer(Trainer):
         for step in range(self.first, args.steps):
             yield self.views.batch(step, args.batch_size, args.view if step < args.view_steps else whole)
 
-    def caption_loss(self, features: Tensor, batch: Batch) -> Tensor:
-        """Contrast of global features (B, D) with the captions that are true of what is seen."""
+    def captions_of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Text features (n, D) of the n views of which a caption is true, their rows (n,), and what is true (n, n)."""
         told = np.flatnonzero(batch.captions != NONE)
         rows = torch.from_numpy(told)
         texts = self.encode(batch.captions[told], np.zeros(len(told), np.int64))
-        truth = batch.caption_truth[rows][:, rows].to(self.device)
-        return masked_contrast(features[rows.to(self.device)], texts, truth, self.model.logit_scale.exp())
+        return texts, rows.to(self.device), batch.caption_truth[rows][:, rows].to(self.device)
 
     def on_device(self, images: Tensor) -> Tensor:
         return images.to(self.device, memory_format=torch.channels_last)
@@ -94,7 +95,7 @@ class RegionTrainer(CorpusTrainer):
         super().__init__(args)
         if args.begin_with is not None:
             self.begin_with(args.begin_with)
-        self.build_optimizer()
+        self.build_optimizers()
 
     def begin_with(self, path: Path) -> None:
         """Begin with trained weights, whose grid may be another one."""
@@ -114,42 +115,54 @@ class RegionTrainer(CorpusTrainer):
         pooled = pool_regions(features.local, batch.view.to(self.device), batch.weights.to(self.device))
         truth = batch.phrase_truth.to(self.device)
         regions = masked_contrast(pooled, phrases, truth, self.model.logit_scale.exp())
-        return [self.caption_loss(features.cls, batch), regions]
+        texts, rows, truth = self.captions_of(batch)
+        return [masked_contrast(features.cls[rows], texts, truth, self.model.logit_scale.exp()), regions]
 
 
 class StudentTrainer(CorpusTrainer):
-    """Captions, and a teacher's global features."""
+    """Captions, and what a teacher's global features say of the same views."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
         content = read_tensors(args.teacher)
         state = unpack(content)
-        teacher = build_clip(content['arch'])
-        teacher.load_state_dict(state)
+        self.teacher = build_clip(content['arch']).eval().requires_grad_(False)
+        self.teacher.load_state_dict(state)
+        self.teacher.to(self.device, memory_format=torch.channels_last)
         self._lock_text(state)
-        with torch.no_grad():
-            self.model.logit_scale.copy_(state['logit_scale'])
-        self.targets = self._global_features(teacher.to(self.device, memory_format=torch.channels_last))
-        self.build_optimizer()
+        self.build_optimizers()
 
     def _lock_text(self, state: dict[str, Tensor]) -> None:
-        """Copy the text tower of trained weights and freeze it, so that only the image tower learns."""
+        """Copy text tower and logit scale of trained weights and freeze them, so that only the image tower learns."""
         text = {key.removeprefix('text.'): value for key, value in state.items() if key.startswith('text.')}
         name = TOKEN_EMBEDDING.removeprefix('text.')
         self.model.text.load_state_dict(text | {name: text[name][self.tokens.ids]})
+        with torch.no_grad():
+            self.model.logit_scale.copy_(state['logit_scale'])
         self.model.text.requires_grad_(False)
+        self.model.logit_scale.requires_grad_(False)
 
-    @torch.no_grad()
-    def _global_features(self, teacher: CLIP) -> Tensor:
-        """(N, D) of all images, normalised."""
-        features = []
-        for start in range(0, len(self.corpus), 100):
-            images = self.on_device(normalise(np.array(self.corpus.images[start : start + 100])))
-            features.append(F.normalize(teacher.encode_image(images, local=False, maps=False).cls, dim=-1))
-        return torch.cat(features)
+    def build_optimizers(self) -> None:
+        """Muon for the matrices of the blocks, AdamW for the rest."""
+        args = self.args
+        self.model.to(self.device, memory_format=torch.channels_last)
+        matrices = [weight for weight in self.model.visual.transformer.resblocks.parameters() if weight.dim() == 2]
+        groups = parameter_groups(self.model, args.weight_decay, without=matrices)
+        self.optimizers = [
+            torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), eps=1e-6),
+            torch.optim.Muon(matrices, lr=MUON_RATE * args.lr, weight_decay=args.weight_decay, momentum=0.95),
+        ]
 
     def losses(self, step: int, batch: Batch) -> list[Tensor]:
-        """Of captions, and five times the mean cosine distance to the teacher."""
-        features = self.model.encode_image(self.on_device(batch.images), local=False, maps=False)
-        cosine = F.cosine_similarity(features.cls, self.targets[torch.from_numpy(batch.index)])
-        return [self.caption_loss(features.cls, batch), 5 * (1 - cosine).mean()]
+        """Of captions, of the teacher's scores of the same captions, and of its features, five times."""
+        images = self.on_device(batch.images)
+        student = self.model.encode_image(images, local=False, maps=False).cls
+        texts, rows, truth = self.captions_of(batch)
+        scale = self.model.logit_scale.exp()
+        with torch.no_grad():
+            teacher = self.teacher.encode_image(images, local=False, maps=False).cls
+        return [
+            masked_contrast(student[rows], texts, truth, scale),
+            imitation_loss(student, teacher, texts, scale),
+            5 * (1 - F.cosine_similarity(student, teacher)).mean(),
+        ]

@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,22 +64,22 @@ def may_be_mirrored(caption: str) -> bool:
     return ' left of ' not in caption and ' right of ' not in caption
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+def parameter_groups(model: nn.Module, weight_decay: float, without: Sequence[nn.Parameter] = ()) -> list[dict]:
     """Weight decay for matrices and convolutions only, not for embeddings, norms, biases and the logit scale."""
-    decayed, plain = [], []
+    decayed, plain, others = [], [], {id(parameter) for parameter in without}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        if not parameter.requires_grad or id(parameter) in others:
             continue
         matrix = parameter.dim() > 1 and 'embedding' not in name
         (decayed if matrix else plain).append(parameter)
     return [dict(params=decayed, weight_decay=weight_decay), dict(params=plain, weight_decay=0.0)]
 
 
-def learning_rate(step: int, args: argparse.Namespace) -> float:
-    """Linear warm-up, then half a cosine to zero."""
+def schedule(step: int, args: argparse.Namespace) -> float:
+    """Factor of the learning rates: linear warm-up, then half a cosine to zero."""
     if step < args.warmup:
-        return args.lr * (step + 1) / args.warmup
-    return args.lr * 0.5 * (1 + math.cos(math.pi * (step - args.warmup) / max(1, args.steps - args.warmup)))
+        return (step + 1) / args.warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - args.warmup) / max(1, args.steps - args.warmup)))
 
 
 class Trainer:
@@ -105,18 +105,19 @@ class Trainer:
         self.first, self.seconds = 0, 0.0
         self.resume_file = args.out.with_name(f'{args.out.name}.resume')
 
-    def build_optimizer(self) -> None:
+    def build_optimizers(self) -> None:
         """Move the model to the device; what is frozen by now stays as it is."""
         self.trained.to(self.device, memory_format=torch.channels_last)
         groups = parameter_groups(self.trained, self.args.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)
+        self.optimizers = [torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)]
 
     def resume(self) -> None:
         """Continue from the last save, if there is one."""
         if self.resume_file.is_file():
             state = read_tensors(self.resume_file)
             self.trained.load_state_dict(state['model'])
-            self.optimizer.load_state_dict(state['optimizer'])
+            for optimizer, content in zip(self.optimizers, state['optimizers'], strict=True):
+                optimizer.load_state_dict(content)
             self.first, self.seconds = state['step'], state['seconds']
             print(f'resumed from {self.resume_file} at step {self.first}', flush=True)
 
@@ -124,7 +125,8 @@ class Trainer:
         """Write what a later run needs to continue, and the compact weights."""
         args = self.args
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        state = dict(model=self.trained.state_dict(), optimizer=self.optimizer.state_dict(), step=step, seconds=seconds)
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        state = dict(model=self.trained.state_dict(), optimizers=optimizers, step=step, seconds=seconds)
         unfinished = self.resume_file.with_suffix('.tmp')
         torch.save(state, unfinished)
         os.replace(unfinished, self.resume_file)
@@ -163,13 +165,15 @@ class Trainer:
     def step(self, step: int, batch: Any) -> list[float]:
         """Update once; returns the terms of the loss."""
         self.trained.train()
-        for group in self.optimizer.param_groups:
-            group['lr'] = learning_rate(step, self.args)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group['lr'] = schedule(step, self.args) * optimizer.defaults['lr']
         terms = self.losses(step, batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.trained.zero_grad(set_to_none=True)
         sum(terms).backward()
         torch.nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
         return [term.item() for term in terms]

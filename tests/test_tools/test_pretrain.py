@@ -1,6 +1,7 @@
 """Pretraining of the built-in models: views and what is true of them, losses, and all commands on a few images."""
 
 import math
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,9 +15,9 @@ from dev.pretraining.batches import Views, move_coverage, view_matrix
 from dev.pretraining.captions import augment, tokenize_all
 from dev.pretraining.corpus import CELL, NONE, REGIONS, load_corpus
 from dev.pretraining.labels import scene_labels
-from dev.pretraining.objectives import contrastive_loss, masked_contrast, pool_regions
+from dev.pretraining.objectives import contrastive_loss, imitation_loss, masked_contrast, pool_regions
 from vlprompt.clip import build_clip, tokenize
-from vlprompt.clip.builtin import seeded_token_embedding, unpack
+from vlprompt.clip.builtin import PRETRAINED_FOLDER, seeded_token_embedding, unpack
 from vlprompt.datasets.generated import generate, pretraining_options
 from vlprompt.datasets.generated.vocabulary import SHAPES
 
@@ -140,7 +141,7 @@ def train(folder, stage, arch, *options, name=None):
 def test_every_stage_begins_with_the_one_before(folder, silent):
     first = train(folder, 'captions', 'micro-rn')
     teacher = train(folder, 'regions', 'micro-rn', '--view-steps', '1', '--begin-with', str(first))
-    student = train(folder, 'student', 'micro-vit', '--view-steps', '0', '--teacher', str(teacher))
+    student = train(folder, 'student', 'micro-vit', '--view-steps', '1', '--teacher', str(teacher))
     states = {}
     for arch, file in (('micro-rn', teacher), ('micro-vit', student)):
         content = torch.load(file, weights_only=True)
@@ -179,9 +180,11 @@ def test_words_that_do_not_occur_keep_their_seeded_embedding(folder, silent):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('stage', ['captions', 'regions'])
+@pytest.mark.parametrize('stage', ['captions', 'regions', 'student'])
 def test_a_resumed_training_ends_the_same(folder, silent, monkeypatch, stage):
-    whole = train(folder, stage, 'micro-rn', name=f'{stage}-whole.pth')
+    teacher = ['--teacher', str(PRETRAINED_FOLDER / 'micro-rn.pth')] if stage == 'student' else []
+    train_part = partial(train, folder, stage, 'micro-vit' if teacher else 'micro-rn', *teacher)
+    whole = train_part(name=f'{stage}-whole.pth')
     step = trainer.Trainer.step
 
     def stopped(self, number, batch):
@@ -194,8 +197,8 @@ def test_a_resumed_training_ends_the_same(folder, silent, monkeypatch, stage):
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, 'step', stopped)
         with pytest.raises(KeyboardInterrupt):
-            train(folder, stage, 'micro-rn', name=f'{stage}-parts.pth')
-    parts = train(folder, stage, 'micro-rn', name=f'{stage}-parts.pth')
+            train_part(name=f'{stage}-parts.pth')
+    parts = train_part(name=f'{stage}-parts.pth')
     whole, parts = (unpack(torch.load(file, weights_only=True)) for file in (whole, parts))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
@@ -234,11 +237,21 @@ def test_contrastive_loss_of_perfect_and_of_blind_features():
     assert blind == pytest.approx(math.log(4))
 
 
+def test_imitation_is_perfect_where_the_texts_see_no_difference():
+    student, teacher, text = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(0))
+    scale = torch.tensor(7.0)
+    ours, theirs = (torch.softmax(7 * F.normalize(x) @ F.normalize(text).T, 1).double() for x in (student, teacher))
+    expected = (theirs * (theirs / ours).log()).sum() / 5
+    assert imitation_loss(student, teacher, text, scale).item() == pytest.approx(expected.item(), rel=1e-5)
+    beside = F.pad(teacher, (0, 3), value=2.0)  # what no text speaks of, apart from the length
+    texts = F.pad(text, (0, 3))
+    same = beside * torch.tensor([1.0] * 8 + [-1.0] * 3)
+    assert imitation_loss(same, beside, texts, scale).item() == pytest.approx(0, abs=1e-6)
+
+
 def test_learning_rate_warms_up_and_ends_at_zero():
-    args = pretrain.parse_args(
-        ['captions', '--arch', 'x', '--out', 'y', '--steps', '100', '--warmup', '10', '--lr', '1']
-    )
-    rates = [trainer.learning_rate(step, args) for step in range(101)]
+    args = pretrain.parse_args(['captions', '--arch', 'x', '--out', 'y', '--steps', '100', '--warmup', '10'])
+    rates = [trainer.schedule(step, args) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1
     assert rates[55] == pytest.approx(0.5)
