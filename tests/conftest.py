@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 import vlprompt  # noqa: F401  before any test module imports mmdet, which would find no ops (see vlprompt.compat)
 
@@ -61,6 +63,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(ROOT / 'tests').parts[0] in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+def leave_unformatted(cfg: Config) -> None:
+    """Have mmengine write a config as it is: formatting takes longer than most trainings here."""
+    object.__setattr__(cfg, '_format_python_code', False)  # Config's own __setattr__ adds a key to its content
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives as long as the process: mmengine has it run for every dataset."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session')

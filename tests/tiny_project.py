@@ -12,7 +12,7 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from tests.conftest import MICRO
+from tests.conftest import MICRO, leave_unformatted
 from vlprompt.apis import runs
 from vlprompt.clip import build_clip
 from vlprompt.engine import load_config
@@ -94,5 +94,5 @@ class TinyProject:
         cfg.work_dir = str(work_dir)
         cfg.experiment_name = f'test{next(_RUNS)}'  # mmengine keeps logs of equal names in one place
         cfg.log_level = 'WARNING'
-        cfg._format_python_code = False  # which takes longer than the training
+        leave_unformatted(cfg)
         return runs.build_runner(cfg)

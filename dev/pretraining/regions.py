@@ -21,7 +21,7 @@ from dev.pretraining.corpus import NONE, load_corpus
 from dev.pretraining.evaluation import TEMPLATE, Evaluation
 from dev.pretraining.objectives import imitation_loss, masked_contrast, pool_regions
 from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored, parameter_groups
-from vlprompt.clip import build_clip, tokenize
+from vlprompt.clip import VisionTransformer, build_clip, tokenize
 from vlprompt.clip.architectures import architecture_of
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
 from vlprompt.clip.tensor_files import read_tensors
@@ -29,6 +29,8 @@ from vlprompt.clip.weights import resize_image_positions
 
 MUON_RATE = 20
 """Learning rate of Muon (torch 2.9 or newer), as a multiple of that of AdamW."""
+POSITION_SIZE = 0.5
+"""Amplitude of the positions that a ViT begins with; its patch embeddings have about the same deviation."""
 
 
 class CorpusTrainer(Trainer):
@@ -130,6 +132,8 @@ class StudentTrainer(CorpusTrainer):
         self.teacher.load_state_dict(state)
         self.teacher.to(self.device, memory_format=torch.channels_last)
         self._lock_text(state)
+        with torch.no_grad():
+            self.model.visual.positional_embedding[1:].copy_(POSITION_SIZE * plane_waves(self.model.visual))
         self.build_optimizers()
 
     def _lock_text(self, state: dict[str, Tensor]) -> None:
@@ -166,3 +170,16 @@ class StudentTrainer(CorpusTrainer):
             imitation_loss(student, teacher, texts, scale),
             5 * (1 - F.cosine_similarity(student, teacher)).mean(),
         ]
+
+
+def plane_waves(visual: VisionTransformer) -> Tensor:
+    """(h * w, width) sines and cosines of columns and rows, at wavelengths from 2 pi to 200 pi patches.
+
+    A ViT that begins with random positions has to learn from few images which patches are neighbours.
+    """
+    axes = (torch.arange(side, dtype=torch.float32) for side in visual.grid_size)
+    rows, columns = torch.meshgrid(*axes, indexing='ij')
+    count = visual.width // 4
+    frequencies = 100 ** -(torch.arange(count) / count)
+    angles = [place.reshape(-1, 1) * frequencies for place in (columns, rows)]
+    return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)

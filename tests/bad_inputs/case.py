@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import vlprompt.models.detectors
+import vlprompt.models.segmentors  # noqa: F401
 from tools import predict, test, train
 from tools.dataset_converters import check_dataset
 from tools.model_converters import official

@@ -17,7 +17,7 @@ from mmengine.optim import OptimWrapper
 from torch import distributed as dist
 from torch import nn
 
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT, free_port, leave_unformatted
 from tests.interruption import Interrupted
 from tests.two_processes import in_two_processes
 from vlprompt.apis import runs
@@ -584,7 +584,8 @@ def test_the_scaled_rate_of_a_shipped_config(project, work_dir):
     """Whose loader is built by then, with a batch sampler: batch 4, 8 accumulated, for a rate that is meant for 32."""
     options = {'data_root': f'{project.root}/data', 'dataset': 'folder', 'shots': 4, 'train_dataloader.batch_size': 4}
     cfg = load_config('coop_micro-rn', options | {'optim_wrapper.accumulative_counts': 8, 'train_cfg.max_epochs': 1})
-    cfg.work_dir, cfg.auto_scale_lr.enable, cfg._format_python_code = str(work_dir), True, False
+    cfg.work_dir, cfg.auto_scale_lr.enable = str(work_dir), True
+    leave_unformatted(cfg)
     runner = runs.build_runner(cfg)
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     before = wrapper.get_lr()['lr'][0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, leave_unformatted
 from tests.test_tools.dense import NARROW, make_world
 from vlprompt.apis import runs
 from vlprompt.engine import load_config
@@ -30,7 +30,8 @@ def test_a_run_is_short_in_the_terminal_and_whole_in_the_file(project, work_dir)
     shown = io.StringIO()
     with redirect_stdout(shown):  # the handler takes the stream of the moment
         cfg = load_config(project.config, {'train_cfg.max_epochs': 1})
-        cfg.work_dir, cfg.experiment_name, cfg._format_python_code = str(work_dir), 'short', False
+        cfg.work_dir, cfg.experiment_name = str(work_dir), 'short'
+        leave_unformatted(cfg)
         runner = runs.build_runner(cfg)
         runner.train()
     lines = before_first_step(shown.getvalue())

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, leave_unformatted
 from tests.interruption import Interrupted, SignallingHook
 from tests.two_processes import in_two_processes
 from vlprompt.apis import init_model, runs
@@ -78,7 +78,8 @@ def configs(project, work_dir, **options):
     cfg.work_dir = str(work_dir)
     result = phase_configs(cfg)
     for single in result.values():
-        single.log_level, single._format_python_code = 'WARNING', False
+        single.log_level = 'WARNING'
+        leave_unformatted(single)
     return result
 
 

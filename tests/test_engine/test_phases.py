@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from torch import nn
 
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT, free_port, leave_unformatted
 from tests.interruption import Interrupted, claim_elsewhere
 from tests.tiny_project import CLASSES, TinyProject
 from vlprompt.apis import runs
@@ -48,7 +48,8 @@ def configs(project, work_dir, **options):
     cfg.work_dir = str(work_dir)
     result = phase_configs(cfg)
     for single in result.values():
-        single.log_level, single._format_python_code = 'WARNING', False
+        single.log_level = 'WARNING'
+        leave_unformatted(single)
     return result
 
 
@@ -57,7 +58,7 @@ def test_plain_mmengine_runs_all_phases(project, tmp_path):
     """``Config.fromfile`` and ``RUNNERS.build``, as other people's tools do, then a test of what was trained."""
     cfg = Config.fromfile(project.root / 'phased.py')
     cfg.merge_from_dict(dict(work_dir=str(tmp_path), log_level='WARNING'))
-    cfg._format_python_code = False
+    leave_unformatted(cfg)
     run = RUNNERS.build(cfg)
     run.train()
     metrics = run.test()

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from PIL import Image
 
-from tests.conftest import MICRO, ROOT
+from tests.conftest import MICRO, ROOT, leave_unformatted
 from tests.interruption import Interrupted
 from tests.two_processes import in_two_processes
 from vlprompt.apis import init_model, runs
@@ -72,7 +72,8 @@ def configs(project, work_dir, **options):
     cfg.work_dir = str(work_dir)
     made = phase_configs(cfg)
     for single in made.values():
-        single.log_level, single._format_python_code = 'WARNING', False
+        single.log_level = 'WARNING'
+        leave_unformatted(single)
     return made
 
 

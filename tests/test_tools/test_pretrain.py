@@ -16,6 +16,7 @@ from dev.pretraining.captions import augment, tokenize_all
 from dev.pretraining.corpus import CELL, NONE, REGIONS, load_corpus
 from dev.pretraining.labels import scene_labels
 from dev.pretraining.objectives import contrastive_loss, imitation_loss, masked_contrast, pool_regions
+from dev.pretraining.regions import plane_waves
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.builtin import PRETRAINED_FOLDER, seeded_token_embedding, unpack
 from vlprompt.datasets.generated import generate, pretraining_options
@@ -247,6 +248,17 @@ def test_imitation_is_perfect_where_the_texts_see_no_difference():
     texts = F.pad(text, (0, 3))
     same = beside * torch.tensor([1.0] * 8 + [-1.0] * 3)
     assert imitation_loss(same, beside, texts, scale).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_vit_begins_with_places_of_which_neighbours_are_alike():
+    waves = plane_waves(build_clip('micro-vit').visual)
+    assert waves.shape == (100, 128)
+    alike = F.normalize(waves, dim=1) @ F.normalize(waves, dim=1).T
+    y, x = np.divmod(np.arange(100), 10)
+    steps = torch.from_numpy(np.abs(y[:, None] - y) + np.abs(x[:, None] - x))
+    means = [alike[steps == distance].mean().item() for distance in (1, 2, 4, 8)]
+    assert means == sorted(means, reverse=True)
+    assert torch.allclose(alike[0, 1], alike[0, 10]), 'columns and rows are treated alike'
 
 
 def test_learning_rate_warms_up_and_ends_at_zero():

@@ -53,8 +53,9 @@ def build_clip(
             :class:`~vlprompt.clip.Architecture`. None: read from the weight file.
         weights: None for random ones; a path to a file (see
             :func:`~vlprompt.clip.weights.read_state_dict`); ``'scenes'``, shipped for the micro
-            architectures; or a tag of open_clip such as ``'openai'`` or ``'laion2b_s34b_b79k'``, which
-            open_clip downloads.
+            architectures; ``'labels'``, shipped for ``'micro-rn'``: an image tower that was trained on labels, as on
+            ImageNet, beside a random text tower; or a tag of open_clip such as ``'openai'`` or
+            ``'laion2b_s34b_b79k'``, which open_clip downloads.
         quick_gelu: OpenAI's activation instead of GELU. None: open_clip's setting for a tag, that of
             ``open_clip_config.json`` beside a file, True for OpenAI's archives, and for an ``arch`` that ends in
             ``-quickgelu``. Other files do not tell: True is then assumed, with a warning in the log; give False for

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlprompt.clip.architectures import ARCHITECTURES
 from vlprompt.clip.tensor_files import read_tensors
 
-BUILTIN_WEIGHTS = ('scenes',)
-"""Names of the shipped weights, see the model card in ``vlprompt/clip/pretrained``."""
+BUILTIN_WEIGHTS = dict(scenes='{}.pth', labels='{}_labels.pth')
+"""Name of shipped weights -> file of an architecture, see the model card in ``vlprompt/clip/pretrained``."""
 
 PRETRAINED_FOLDER = Path(__file__).parent / 'pretrained'
 TOKEN_EMBEDDING = 'text.token_embedding.weight'
@@ -79,8 +80,8 @@ def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
     Raises:
         ValueError: none are shipped for this architecture; the message lists those that are.
     """
-    path = PRETRAINED_FOLDER / f'{arch_name}.pth'
-    if not path.is_file():
-        shipped = sorted(file.stem for file in PRETRAINED_FOLDER.glob('*.pth'))
+    files = {name: PRETRAINED_FOLDER / BUILTIN_WEIGHTS[weights].format(name) for name in ARCHITECTURES}
+    shipped = [name for name, path in files.items() if path.is_file()]
+    if arch_name not in shipped:
         raise ValueError(f'weights={weights!r} are not shipped for arch {arch_name!r}, only for {shipped}')
-    return unpack(read_tensors(path))
+    return unpack(read_tensors(files[arch_name]))

@@ -2,6 +2,7 @@
 
 from vlprompt.compat.messages import silence_untrue
 from vlprompt.compat.pretrained import read_pretrained_safely
+from vlprompt.compat.repeated_work import do_repeated_work_once
 from vlprompt.engine.checkpoint import load_trained, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
@@ -34,6 +35,7 @@ from vlprompt.engine.schedules import (
 )
 
 read_pretrained_safely()
+do_repeated_work_once()
 silence_untrue()  # runs and tools import this package before mmseg or mmdet
 
 __all__ = [

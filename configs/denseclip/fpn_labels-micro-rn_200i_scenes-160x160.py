@@ -1,0 +1,5 @@
+# The same trunk, pretrained on labels instead of captions.
+#   python tools/train.py configs/denseclip/fpn_labels-micro-rn_200i_scenes-160x160.py --test
+_base_ = './clip_micro-rn_fpn_200i_scenes-160x160.py'
+
+model = dict(backbone=dict(clip=dict(weights='labels')))
