@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -63,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(ROOT / 'tests').parts[0] in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+def run_tool(main: Callable[[], object], *arguments: object) -> str:
+    """Run the ``main`` of a tool with arguments, in this process, and return what it prints."""
+    shown = io.StringIO()
+    with patch.object(sys, 'argv', ['tool', *map(str, arguments)]), redirect_stdout(shown):
+        main()
+    return shown.getvalue()
 
 
 def leave_unformatted(cfg: Config) -> None:

@@ -1,6 +1,5 @@
 """Official checkpoints: fabricated with the keys of the real ones, converted by the tool, loaded, compared."""
 
-import subprocess
 import sys
 from collections import OrderedDict
 
@@ -8,7 +7,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from tests.conftest import MICRO, ROOT
+from tests.conftest import MICRO, ROOT, run_tool
 from tools.model_converters import official as converter_tool
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
@@ -47,8 +46,7 @@ def test_round_trip(case, tmp_path, micro_rn):
     config, shape, rows = CASES[case]
     context = torch.randn(shape).half()
     torch.save(official(context, rows), tmp_path / 'src')
-    command = [sys.executable, ROOT / 'tools/model_converters/official.py', case.split('-')[0]]
-    subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+    run_tool(converter_tool.main, case.split('-')[0], tmp_path / 'src', tmp_path / 'dst.pth')
     torch.save(to_openai_names(build_clip(arch=micro_rn).state_dict()), tmp_path / 'base.pt')
     options = {
         'model.clip': dict(_delete_=True, arch=micro_rn, weights=str(tmp_path / 'base.pt')),
@@ -92,8 +90,7 @@ def official_maple(depth=2):
 )
 def test_round_trip_with_layers_beside_the_context(method, checkpoint, options, tmp_path):
     torch.save(checkpoint, tmp_path / 'src')
-    command = [sys.executable, ROOT / 'tools/model_converters/official.py', method, tmp_path / 'src']
-    subprocess.run([*command, tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+    run_tool(converter_tool.main, method, tmp_path / 'src', tmp_path / 'dst.pth')
     options = options | {'model.clip': dict(_delete_=True, arch=MICRO['vit']), 'model.class_names': NAMES}
     config = ROOT / f'configs/{method}/{method}_vit-b16.py'
     model = init_model(config, tmp_path / 'dst.pth', options)
@@ -177,8 +174,7 @@ def test_denseclip_round_trip(kind, tmp_path):
         model = init_model(ROOT / f'configs/denseclip/{name}.py', cfg_options=options)
         state = official_denseclip(model)
         torch.save(dict(meta=dict(CLASSES=NAMES), state_dict=state), tmp_path / 'src')
-        command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-seg']
-        subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+        run_tool(converter_tool.main, 'denseclip-seg', tmp_path / 'src', tmp_path / 'dst.pth')
         model = init_model(ROOT / f'configs/denseclip/{name}.py', tmp_path / 'dst.pth', options)
         matching = model.backbone.matching
         assert torch.equal(matching.prompt.context, state['contexts'])
@@ -216,8 +212,7 @@ def test_denseclip_detection_round_trip(kind, tmp_path):
         state = official_denseclip(model)
         assert expected <= set(state)
         torch.save(dict(meta=dict(CLASSES=NAMES), state_dict=state), tmp_path / 'src')
-        command = [sys.executable, ROOT / 'tools/model_converters/official.py', 'denseclip-det']
-        subprocess.run([*command, tmp_path / 'src', tmp_path / 'dst.pth'], check=True, cwd=tmp_path)
+        run_tool(converter_tool.main, 'denseclip-det', tmp_path / 'src', tmp_path / 'dst.pth')
         model = init_model(config, tmp_path / 'dst.pth', options)
         matching = model.backbone.matching
         assert torch.equal(matching.prompt.context, state['contexts'])

@@ -1,13 +1,11 @@
 """CLIP RN50, CoOp and PLOT against outputs of the official implementations (fp32, synthetic weights)."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_tool
+from tools.model_converters import official
 from vlprompt.alignment import sinkhorn
 from vlprompt.apis import init_model
 from vlprompt.clip.text.tokenizer import tokenize
@@ -41,8 +39,7 @@ def build(golden, tmp_path_factory):
             return init_model(ROOT / SHIPPED[key], cfg_options=options)
         source, converted = folder / 'model.pth.tar-200', folder / 'converted.pth'
         torch.save({'state_dict': {'ctx': context}, 'epoch': 200}, source)
-        tool = [sys.executable, ROOT / 'tools/model_converters/official.py', key.split('_')[0], source, converted]
-        subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
+        run_tool(official.main, key.split('_')[0], source, converted)
         return init_model(ROOT / SHIPPED[key], converted, options)
 
     return _build

@@ -1,13 +1,11 @@
 """CoCoOp, MaPLe, deep VPT and PLOT++ on ViT-B/16 against the official implementations (fp32, synthetic weights)."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_tool
+from tools.model_converters import official
 from vlprompt.apis import init_model
 from vlprompt.structures import ClassificationSample
 
@@ -31,8 +29,7 @@ def build(golden, tmp_path):
         if method is None:
             return init_model(ROOT / config, cfg_options=options), learned
         torch.save({'state_dict': learned, 'epoch': 10}, tmp_path / 'official')
-        tool = [sys.executable, ROOT / 'tools/model_converters/official.py', method]
-        subprocess.run([*tool, tmp_path / 'official', tmp_path / 'ours.pth'], check=True, stdout=subprocess.DEVNULL)
+        run_tool(official.main, method, tmp_path / 'official', tmp_path / 'ours.pth')
         return init_model(ROOT / config, tmp_path / 'ours.pth', options), learned
 
     return _build
