@@ -31,7 +31,7 @@ TRAINERS = dict(captions=CaptionTrainer, regions=RegionTrainer, student=StudentT
 DEFAULTS = dict(
     captions=dict(images=64000, steps=6000, batch_size=64, lr=1e-3, seed=2026),
     regions=dict(images=40000, steps=6000, view_steps=3600, batch_size=32, lr=7e-4, seed=2027),
-    labels=dict(images=64000, steps=6000, batch_size=64, lr=1e-3, seed=2026),
+    labels=dict(images=64000, steps=1600, batch_size=64, lr=1e-3, seed=2026),
     student=dict(images=40000, steps=6000, view_steps=5000, batch_size=64, lr=1e-3, seed=2027),
 )
 

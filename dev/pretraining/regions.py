@@ -26,6 +26,7 @@ from vlprompt.clip.architectures import architecture_of
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import resize_image_positions
+from vlprompt.datasets.generated.vocabulary import SHAPES
 
 MUON_RATE = 20
 """Learning rate of Muon (torch 2.9 or newer), as a multiple of that of AdamW."""
@@ -133,6 +134,8 @@ class StudentTrainer(CorpusTrainer):
         self.teacher.to(self.device, memory_format=torch.channels_last)
         self._lock_text(state)
         with torch.no_grad():
+            names = self.tokens.tokenize([TEMPLATE.format(name) for name in SHAPES])
+            self.names = self.model.encode_text(names).to(self.device)
             self.model.visual.positional_embedding[1:].copy_(POSITION_SIZE * plane_waves(self.model.visual))
         self.build_optimizers()
 
@@ -158,7 +161,7 @@ class StudentTrainer(CorpusTrainer):
         ]
 
     def losses(self, step: int, batch: Batch) -> list[Tensor]:
-        """Of captions, of the teacher's scores of the same captions, and of its features, five times."""
+        """Of captions, of the teacher's scores of them and of the names of shapes, and of its features, five times."""
         images = self.on_device(batch.images)
         student = self.model.encode_image(images, local=False, maps=False).cls
         texts, rows, truth = self.captions_of(batch)
@@ -168,6 +171,7 @@ class StudentTrainer(CorpusTrainer):
         return [
             masked_contrast(student[rows], texts, truth, scale),
             imitation_loss(student, teacher, texts, scale),
+            imitation_loss(student, teacher, self.names, scale),
             5 * (1 - F.cosine_similarity(student, teacher)).mean(),
         ]
 

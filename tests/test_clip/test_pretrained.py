@@ -9,7 +9,7 @@ from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.builtin import PRETRAINED_FOLDER, seeded_token_embedding
 from vlprompt.datasets.generated import OBJECT_CLASSES, SCENE_CLASSES
 from vlprompt.datasets.generated.tasks import labelled_images
-from vlprompt.datasets.generated.vocabulary import COMMON_STYLES
+from vlprompt.datasets.generated.vocabulary import COMMON_STYLES, SHAPES
 from vlprompt.datasets.named_objects import segmentation_objects
 from vlprompt.evaluation.local_features import LocalFeatureMeasures
 from vlprompt.models.preprocessors import ClipPreprocessor
@@ -94,3 +94,31 @@ def test_local_features_of_the_resnet_find_what_is_named_and_those_of_the_vit_do
     assert found['micro-rn']['miou'] > 25
     assert found['micro-vit']['pointing'] < found['micro-rn']['pointing'] - 30
     assert found['micro-rn']['pointing_chance'] < 20
+
+
+def test_the_resnet_pretrained_on_labels_separates_shapes():
+    """Test images are nearest to the mean feature of their own shape, as those of a random tower are not."""
+    options = dict(styles=COMMON_STYLES, counts=(1,), size=160, radius=(0.16, 0.4))
+    images, labels = labelled_images(tuple(SHAPES), 8, seed=31, **options)
+    batch = ClipPreprocessor()(dict(inputs=[torch.from_numpy(image).permute(2, 0, 1) for image in images]))['inputs']
+    first, found = np.arange(len(labels)) % 8 < 4, {}
+    assert set(labels[first]) == set(labels[~first]) == set(range(len(SHAPES)))
+    for weights in ('labels', None):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            features = build_clip('micro-rn', weights).encode_image(batch, local=False, maps=False).cls
+        features = F.normalize(features, dim=-1)
+        means = torch.stack([features[torch.from_numpy(first & (labels == k))].mean(0) for k in range(len(SHAPES))])
+        nearest = (features[torch.from_numpy(~first)] @ F.normalize(means, dim=-1).T).argmax(dim=1).numpy()
+        found[weights] = 100 * np.mean(nearest == labels[~first])
+    assert found['labels'] > 60
+    assert found[None] < 25
+
+
+def test_which_weights_are_shipped():
+    with pytest.raises(
+        ValueError, match=r"weights='labels' are not shipped for arch 'micro-vit', only for \['micro-rn'\]"
+    ):
+        build_clip('micro-vit', 'labels')
+    with pytest.raises(ValueError, match=r"only for \['micro-rn', 'micro-vit'\]"):
+        build_clip('RN50', 'scenes')
