@@ -6,10 +6,12 @@
 
 Every claim compares settings of shipped configs over seeds. Runs lie in the work dir, are shared by claims and are not
 repeated; the same command continues what was interrupted. Datasets that are missing are made. --write brings results
-into docs/claims.json and the table into docs/claims.md; other rows stay as they are.
+into docs/claims.json and the table into docs/claims.md; other rows and seeds stay as they are. Results that were
+measured with other weights of the built-in models than today's count as not run.
 """
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -39,14 +41,17 @@ def parse_args() -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 from vlprompt.apis.claims import CLAIMS, Claim, Setting
+from vlprompt.apis.claims.models import models_of
 from vlprompt.apis.claims.table import (
     Result,
     insert_table,
     markdown,
+    merged,
     read_results,
     settings_of,
     write_results,
 )
+from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.apis.seeds import TOOLS, run_seed, trains_something
 from vlprompt.engine.config import load_config
 from vlprompt.engine.work_dir import written_whole
@@ -92,23 +97,27 @@ def run_setting(setting: Setting, seeds: list[int], work_dir: Path) -> Result:
     """Runs of one setting that are missing, and the results of all."""
     cfg = load_config(setting.config)
     make_if_missing(cfg['dataset'])
-    trains = trains_something(cfg)
+    trains, models = trains_something(cfg), models_of(cfg)
     runs = {}
     for seed in seeds if trains else seeds[:1]:
         start = time.monotonic()
         folder = work_dir / setting.folder / f'seed{seed}'
-        runs[seed] = run_seed(setting.config, seed, folder, trains, setting.arguments)
-        print(f'{setting.folder}, seed {seed}: {time.monotonic() - start:.0f} s', flush=True)
-    return Result(runs, trains)
+        kept = (folder / METRICS_FILE).is_file()
+        runs[seed] = run_seed(setting.config, seed, folder, trains, setting.arguments, models)
+        took = 'kept' if kept else f'{time.monotonic() - start:.0f} s'
+        print(f'{setting.folder}, seed {seed}: {took}', flush=True)
+    return Result(runs, trains, models)
 
 
 def write(results: dict[str, Result]) -> None:
-    """Bring new results into the record, and the table of all into the page."""
-    results = read_results(RECORD) | results
-    write_results(RECORD, results)
-    page = insert_table(PAGE.read_text(encoding='utf-8'), markdown(CLAIMS, results))
-    with written_whole(PAGE) as file:
-        file.write_text(page, encoding='utf-8')
+    """Bring new results into the record, and the table of all into the page; one process at a time."""
+    with open(__file__, 'rb') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        results = merged(read_results(RECORD), results)
+        write_results(RECORD, results)
+        page = insert_table(PAGE.read_text(encoding='utf-8'), markdown(CLAIMS, results))
+        with written_whole(PAGE) as file:
+            file.write_text(page, encoding='utf-8')
 
 
 def main() -> None:

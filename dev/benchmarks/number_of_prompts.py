@@ -86,19 +86,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     step = median_seconds({name: lambda m=model: train(m) for name, model in built.items()}, args.device, args.repeats)
     for model in built.values():
         model.eval()
-    rest = median_seconds({name: lambda m=model: test(m) for name, model in built.items()}, args.device, args.repeats)
-    where = torch.cuda.get_device_name() if args.device != 'cpu' else f'CPU, {torch.get_num_threads()} threads'
+    tested = median_seconds({name: lambda m=model: test(m) for name, model in built.items()}, args.device, args.repeats)
+    gpu = args.device.startswith('cuda')
+    where = torch.cuda.get_device_name(args.device) if gpu else f'CPU, {torch.get_num_threads()} threads'
     print(f'{where}, torch {torch.__version__}, {args.dtype}, median of {args.repeats}')
     print('| model | training step, s | of CoOp | test, images/s | of CoOp |\n|---|---|---|---|---|')
     for name in built:
-        slower, faster = step[name] / step['CoOp'], rest['CoOp'] / rest[name]
-        print(f'| {name} | {step[name]:.3f} | {slower:.3f} | {batch / rest[name]:.1f} | {faster:.3f} |')
-    return {name: dict(step=step[name], images_per_second=batch / rest[name]) for name in built}
+        slower, faster = step[name] / step['CoOp'], tested['CoOp'] / tested[name]
+        print(f'| {name} | {step[name]:.3f} | {slower:.3f} | {batch / tested[name]:.1f} | {faster:.3f} |')
+    return {name: dict(step=step[name], images_per_second=batch / tested[name]) for name in built}
 
 
 def _synchronize(device: str) -> None:
     if device.startswith('cuda'):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 if __name__ == '__main__':

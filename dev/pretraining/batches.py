@@ -1,4 +1,7 @@
-"""From the corpus to batches: views of images, with the captions and regions that are true of what a view shows."""
+"""From the corpus to batches: views of images, with the captions and regions that are true of what a view shows.
+
+Small views are checked for what their captions claim; a view of a whole image, which is shifted by up to 8 %, is not.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,12 @@ def view_matrix(
     return np.float32([[flip * zoom, 0, shift[0] if flip > 0 else window - 1 - shift[0]], [0, zoom, shift[1]]])
 
 
+def take_view(image: np.ndarray, matrix: np.ndarray, window: int, rng: np.random.RandomState) -> np.ndarray:
+    """(window, window, 3) uint8 pixels of a view, in another brightness and contrast."""
+    pixels = cv2.warpAffine(image, matrix, (window, window), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.convertScaleAbs(pixels, alpha=rng.uniform(0.85, 1.15), beta=rng.uniform(-12, 12))
+
+
 def move_coverage(coverage: np.ndarray, matrix: np.ndarray, window: int) -> np.ndarray:
     """Coverage (h, w, REGIONS) of an image's cells, mapped to the cells of a view of ``window`` pixels."""
     small = matrix.copy()
@@ -72,17 +81,16 @@ def move_coverage(coverage: np.ndarray, matrix: np.ndarray, window: int) -> np.n
 
 def _view(
     image: np.ndarray, coverage: np.ndarray, rng: np.random.RandomState, window: int, mirror: bool, stride: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels, coverage of regions on the grid of the tower (h * w, R), and how much of each region is seen."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    """Pixels, coverage of regions on the grid of the tower (h * w, R), how much of each is seen, whether mirrored."""
     matrix = view_matrix(rng, image.shape[0], window, mirror, _middle_of_one(coverage, rng))
-    pixels = cv2.warpAffine(image, matrix, (window, window), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    pixels = cv2.convertScaleAbs(pixels, alpha=rng.uniform(0.85, 1.15), beta=rng.uniform(-12, 12))
+    pixels = take_view(image, matrix, window, rng)
     moved = move_coverage(coverage, matrix, window).astype(np.float32)
     cells, zoom = window // CELL, abs(float(matrix[1, 1]))
     seen = moved.sum((0, 1)) / np.maximum(coverage.sum((0, 1)) * zoom**2, 1e-6)
     side = stride // CELL
     grid = moved.reshape(cells // side, side, cells // side, side, -1).mean((1, 3)) / 255
-    return pixels, grid.reshape(-1, grid.shape[-1]), seen
+    return pixels, grid.reshape(-1, grid.shape[-1]), seen, bool(matrix[0, 0] < 0)
 
 
 def _middle_of_one(coverage: np.ndarray, rng: np.random.RandomState) -> tuple[float, float]:
@@ -122,11 +130,14 @@ class Views:
             count = int((lines != NONE).sum())
             wanted = rng.permutation(count)
             mirror = bool(self.mirrors[lines[wanted[0]]]) if whole else True
-            image, grid, seen = _view(corpus.images[index], corpus.coverage[index], rng, window, mirror, self.stride)
+            scene = corpus.images[index], corpus.coverage[index]
+            image, grid, seen, mirrored = _view(*scene, rng, window, mirror, self.stride)
             pixels.append(image)
             there = corpus.phrases[index] != NONE
             here = np.flatnonzero(there & ((seen >= SEEN) | corpus.places[corpus.truths[index]] & (seen > 0)))
             shown.append(corpus.truths[index, here])
+            if mirrored:
+                wanted = wanted[self.mirrors[lines[wanted]]]
             captions.append(self._caption(index, wanted, here, whole))
             for region in here:
                 cover = np.where(grid[:, region] >= 0.25 * grid[:, region].max(), grid[:, region], 0)
@@ -151,7 +162,7 @@ class Views:
         )
 
     def _caption(self, index: int, wanted: np.ndarray, here: np.ndarray, whole: bool) -> int:
-        """The first of the wanted captions that is true of the regions in a view."""
+        """The first of the wanted captions, of a small view the first that is true of the regions in it."""
         if whole:
             return int(wanted[0])
         shown = self.sets[self.corpus.truths[index, here]]

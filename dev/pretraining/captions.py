@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dev.pretraining.batches import take_view, view_matrix
 from dev.pretraining.evaluation import FILLED_SETS, Evaluation
 from dev.pretraining.objectives import contrastive_loss
 from dev.pretraining.pixels import normalise
@@ -34,7 +35,7 @@ def draw_scene(job: tuple[int, int, int, float]) -> tuple[np.ndarray, list[str]]
 
 def captioned_scenes(args: argparse.Namespace, size: int) -> tuple[np.ndarray, list[list[str]]]:
     """Images (N, H, W, 3) uint8 as a memory map, and four captions for each; drawn once and kept in ``--cache``."""
-    stem = f'seed{args.seed}_n{args.images}_size{size}_rare{args.rare_share:g}'
+    stem = f'captions_seed{args.seed}_n{args.images}_size{size}_rare{args.rare_share:g}'
     pixels, texts = args.cache / f'{stem}.npy', args.cache / f'{stem}.json'
     if not texts.is_file():  # written last, so its presence says that both are complete
         args.cache.mkdir(parents=True, exist_ok=True)
@@ -61,14 +62,9 @@ def tokenize_all(captions: list[list[str]]) -> tuple[Tensor, Tensor]:
 
 
 def augment(image: np.ndarray, rng: np.random.RandomState, mirror: bool) -> np.ndarray:
-    """Zoom by up to 15 %, shift by up to 8 %, mirror where the caption allows it, vary brightness and contrast."""
+    """A view of the whole image, mirrored where the caption allows it."""
     size = image.shape[0]
-    zoom = rng.uniform(0.85, 1.15)
-    shift = rng.uniform(-0.08, 0.08, 2) * size + (1 - zoom) * size / 2
-    flip = mirror and rng.rand() < 0.5
-    matrix = np.float32([[-zoom if flip else zoom, 0, size - shift[0] if flip else shift[0]], [0, zoom, shift[1]]])
-    moved = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return cv2.convertScaleAbs(moved, alpha=rng.uniform(0.85, 1.15), beta=rng.uniform(-12, 12))
+    return take_view(image, view_matrix(rng, size, size, mirror, (size / 2, size / 2)), size, rng)
 
 
 class CaptionTrainer(Trainer):
@@ -76,7 +72,7 @@ class CaptionTrainer(Trainer):
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args, build_clip(args.arch, image_size=IMAGE_SIZE, vision=dict(last_stride=2)))
-        self.about = dict(scenes=args.images)
+        self.about = dict(images=args.images)
         self.images, captions = captioned_scenes(args, IMAGE_SIZE)
         ids, self.mirrors = tokenize_all(captions)
         self.evaluation = Evaluation(IMAGE_SIZE, FILLED_SETS, scenes=0)

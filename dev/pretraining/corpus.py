@@ -14,7 +14,7 @@ import numpy as np
 
 from vlprompt.datasets.generated.captions import Attribute
 from vlprompt.datasets.generated.people import PERSON
-from vlprompt.datasets.generated.pretraining import Example, pretraining_example
+from vlprompt.datasets.generated.pretraining import pretraining_example
 from vlprompt.datasets.generated.vocabulary import SHAPES
 from vlprompt.files import read_json
 
@@ -69,7 +69,8 @@ class _Numbers(dict):
         return self[key]
 
 
-def _draw(index: int, seed: int, size: int, rare_share: float) -> tuple[Example, np.ndarray]:
+def _draw(index: int, seed: int, size: int, rare_share: float) -> tuple[tuple, np.ndarray]:
+    """Image, captions and (phrase, truth) of the regions of an example, and the coverage of its regions."""
     cv2.setNumThreads(1)
     example = pretraining_example(seed, index, size, rare_share)
     cells = size // CELL
@@ -83,7 +84,7 @@ def _draw(index: int, seed: int, size: int, rare_share: float) -> tuple[Example,
 
 def load_corpus(folder: Path, count: int, size: int, seed: int, rare_share: float, workers: int) -> Corpus:
     """The corpus in a folder, which is drawn there first unless it is complete."""
-    stem = folder / f'seed{seed}_n{count}_size{size}_rare{rare_share:g}'
+    stem = folder / f'regions_seed{seed}_n{count}_size{size}_rare{rare_share:g}'
     images, coverage, numbers, words = (Path(f'{stem}{end}') for end in ('.npy', '_cover.npy', '.npz', '.json'))
     if not words.is_file():  # written last, so its presence says that all are complete
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,12 +121,7 @@ def _name_shapes(content: dict[str, list]) -> dict[str, np.ndarray]:
     texts, sets, attributes = content['texts'], content['sets'], content['attributes']
     known = dict(zip(texts, range(len(texts)), strict=True))
     shapes = SHAPES | dict(person=PERSON)
-    alone = {
-        attributes.index([*attribute]): name
-        for attribute in attributes
-        if attribute[0] == 'shape'
-        for name in [attribute[1]]
-    }
+    alone = {number: name for number, (kind, name) in enumerate(attributes) if kind == 'shape'}
     names, words = {}, np.full((len(sets) + len(alone), WORDS), NONE, np.int32)
     for attribute, shape in alone.items():
         names[attribute] = len(sets)

@@ -15,7 +15,6 @@ from dev.pretraining.evaluation import SETS, Evaluation
 from dev.pretraining.pixels import normalise
 from dev.pretraining.trainer import TokenSubset, Trainer
 from vlprompt.clip import build_clip, tokenize
-from vlprompt.clip.weights import resize_image_positions
 from vlprompt.datasets.generated import pretraining_options, sample_spec
 from vlprompt.datasets.generated.vocabulary import SHAPES
 
@@ -39,11 +38,6 @@ class LabelTrainer(Trainer):
         self.head = nn.Linear(self.model.embed_dim, len(SHAPES))
         self.trained = nn.ModuleDict(dict(model=self.model, head=self.head))
         self.build_optimizers()
-
-    def weights(self) -> dict[str, Tensor]:
-        """With positions for the size at which the architecture sees images."""
-        grid = build_clip(self.args.arch).visual.grid_size
-        return resize_image_positions(super().weights(), self.model.visual.grid_size, grid)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and labels (B,); batch n is a function of the seed and n alone."""

@@ -32,7 +32,7 @@ def masked_contrast(image: Tensor, text: Tensor, truth: Tensor, scale: Tensor) -
 
 
 def imitation_loss(student: Tensor, teacher: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of a student's distributions over texts from its teacher's, mean over images.
+    """KL(teacher || student) of their distributions over texts, mean over images (https://arxiv.org/abs/1503.02531).
 
     Args:
         student: (B, D) features, not normalised.

@@ -2,7 +2,8 @@
 
 ``RegionTrainer`` has two contrastive losses, one between images and captions and one between regions and phrases, where
 a region is the mean of its normalised local features.  ``StudentTrainer`` has no loss on local features: its class
-token learns from captions, in the frozen text space of a teacher, and from the teacher's global feature of the view.
+token learns from captions, in the frozen text space of a teacher, and from the teacher's global feature of the view and
+the scores that texts have with it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from dev.pretraining.evaluation import TEMPLATE, Evaluation
 from dev.pretraining.objectives import imitation_loss, masked_contrast, pool_regions
 from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored, parameter_groups
 from vlprompt.clip import VisionTransformer, build_clip, tokenize
-from vlprompt.clip.architectures import architecture_of
+from vlprompt.clip.architectures import architecture_of, find_architecture
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import resize_image_positions
 from vlprompt.datasets.generated.vocabulary import SHAPES
 
 MUON_RATE = 20
-"""Learning rate of Muon (torch 2.9 or newer), as a multiple of that of AdamW."""
+"""Learning rate of Muon, as a multiple of that of AdamW."""
 POSITION_SIZE = 0.5
-"""Amplitude of the positions that a ViT begins with; its patch embeddings have about the same deviation."""
+"""Amplitude of the waves that a ViT's positions begin with."""
+TEACHER_WEIGHT = 5
+"""Weight of the cosine distance to the teacher's features."""
 
 
 class CorpusTrainer(Trainer):
@@ -126,6 +129,10 @@ class StudentTrainer(CorpusTrainer):
     """Captions, and what a teacher's global features say of the same views."""
 
     def __init__(self, args: argparse.Namespace) -> None:
+        if not hasattr(torch.optim, 'Muon'):
+            raise RuntimeError(f'student needs torch.optim.Muon, torch 2.9 or newer; this is {torch.__version__}')
+        if not find_architecture(args.arch).is_vit:
+            raise ValueError(f'student: --arch {args.arch} is no ViT')
         super().__init__(args)
         content = read_tensors(args.teacher)
         state = unpack(content)
@@ -161,7 +168,7 @@ class StudentTrainer(CorpusTrainer):
         ]
 
     def losses(self, step: int, batch: Batch) -> list[Tensor]:
-        """Of captions, of the teacher's scores of them and of the names of shapes, and of its features, five times."""
+        """Contrast with captions, imitation of the teacher's scores of captions and names, distance to its features."""
         images = self.on_device(batch.images)
         student = self.model.encode_image(images, local=False, maps=False).cls
         texts, rows, truth = self.captions_of(batch)
@@ -172,12 +179,12 @@ class StudentTrainer(CorpusTrainer):
             masked_contrast(student[rows], texts, truth, scale),
             imitation_loss(student, teacher, texts, scale),
             imitation_loss(student, teacher, self.names, scale),
-            5 * (1 - F.cosine_similarity(student, teacher)).mean(),
+            TEACHER_WEIGHT * (1 - F.cosine_similarity(student, teacher)).mean(),
         ]
 
 
 def plane_waves(visual: VisionTransformer) -> Tensor:
-    """(h * w, width) sines and cosines of columns and rows, at wavelengths from 2 pi to 200 pi patches.
+    """(h * w, width) sines and cosines of columns and rows, at wavelengths from 2 pi to some 170 pi patches.
 
     A ViT that begins with random positions has to learn from few images which patches are neighbours.
     """

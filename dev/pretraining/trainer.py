@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,10 +14,15 @@ from torch import Tensor, nn
 
 from dev.pretraining.evaluation import Evaluation
 from vlprompt.clip import CLIP, tokenize
+from vlprompt.clip.architectures import find_architecture
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding
 from vlprompt.clip.tensor_files import read_tensors
+from vlprompt.clip.weights import resize_image_positions
+from vlprompt.engine.work_dir import written_whole
 
 MAX_LOGIT_SCALE = math.log(100)
+WITHOUT_EFFECT = ('command', 'out', 'cache', 'eval_interval', 'save_minutes', 'threads', 'workers')
+"""Options that do not change what is learned."""
 
 
 class TokenSubset:
@@ -65,7 +69,13 @@ def may_be_mirrored(caption: str) -> bool:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float, without: Sequence[nn.Parameter] = ()) -> list[dict]:
-    """Weight decay for matrices and convolutions only, not for embeddings, norms, biases and the logit scale."""
+    """Weight decay for matrices and convolutions only, not for embeddings, norms, biases and the logit scale.
+
+    Args:
+        model: whose parameters are trained unless they are frozen.
+        weight_decay: of matrices and convolutions.
+        without: parameters of another optimiser.
+    """
     decayed, plain, others = [], [], {id(parameter) for parameter in without}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad or id(parameter) in others:
@@ -83,11 +93,14 @@ def schedule(step: int, args: argparse.Namespace) -> float:
 
 
 class Trainer:
-    """Model, optimiser and files of one training run; subclasses have the batches and the loss.
+    """Model, optimisers and files of one training run; subclasses have the batches and the loss.
 
     Attributes:
         model: the CLIP that is saved.
         trained: all that is trained, the model unless a subclass adds something.
+        optimizers: all of them; their learning rates follow one schedule.
+        device: of the model.
+        resume_file: what a later run continues from.
         about: what the file of the weights says of the run, beside architecture, steps, batch size and time.
         tokens: the words that are trained.
         evaluation: what is reported.
@@ -106,15 +119,32 @@ class Trainer:
         self.resume_file = args.out.with_name(f'{args.out.name}.resume')
 
     def build_optimizers(self) -> None:
-        """Move the model to the device; what is frozen by now stays as it is."""
+        """AdamW; moves the model to the device, and what is frozen by now stays as it is."""
         self.trained.to(self.device, memory_format=torch.channels_last)
         groups = parameter_groups(self.trained, self.args.weight_decay)
         self.optimizers = [torch.optim.AdamW(groups, lr=self.args.lr, betas=(0.9, 0.98), eps=1e-6)]
 
+    @property
+    def options(self) -> dict[str, int | float | str]:
+        """All options that change what is learned."""
+        return {
+            name: value if isinstance(value, int | float) else str(value)
+            for name, value in vars(self.args).items()
+            if name not in WITHOUT_EFFECT
+        }
+
     def resume(self) -> None:
-        """Continue from the last save, if there is one."""
+        """Continue from the last save, if there is one.
+
+        Raises:
+            ValueError: it is of a run with other options.
+        """
         if self.resume_file.is_file():
             state = read_tensors(self.resume_file)
+            if other := [name for name, value in self.options.items() if state['options'].get(name) != value]:
+                raise ValueError(
+                    f'{self.resume_file} is of a run with other {", ".join(other)}: repeat those options, or remove it'
+                )
             self.trained.load_state_dict(state['model'])
             for optimizer, content in zip(self.optimizers, state['optimizers'], strict=True):
                 optimizer.load_state_dict(content)
@@ -127,15 +157,16 @@ class Trainer:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
         state = dict(model=self.trained.state_dict(), optimizers=optimizers, step=step, seconds=seconds)
-        unfinished = self.resume_file.with_suffix('.tmp')
-        torch.save(state, unfinished)
-        os.replace(unfinished, self.resume_file)
+        with written_whole(self.resume_file) as file:
+            torch.save(state | dict(options=self.options), file)
         meta = dict(arch=args.arch, steps=step, batch_size=args.batch_size, seconds=round(seconds)) | self.about
-        torch.save(pack(self.weights(), self.tokens.ids, args.seed) | meta, args.out)
+        with written_whole(args.out) as file:
+            torch.save(pack(self.weights(), self.tokens.ids, args.seed) | meta, file)
 
     def weights(self) -> dict[str, Tensor]:
-        """State dict of the model, with the whole vocabulary."""
-        return self.tokens.full_state(self.model, self.args.seed)
+        """State dict of the model, with the whole vocabulary and positions for the size of the architecture."""
+        state, visual = self.tokens.full_state(self.model, self.args.seed), self.model.visual
+        return resize_image_positions(state, visual.grid_size, find_architecture(self.args.arch).grid_size)
 
     def batches(self) -> Iterator[Any]:
         """Batches from that of step ``first`` on."""

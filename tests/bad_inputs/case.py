@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import vlprompt.models.detectors
+import vlprompt.models.detectors  # once here: every forked process would import mmdet and mmseg
 import vlprompt.models.segmentors  # noqa: F401
 from tools import predict, test, train
 from tools.dataset_converters import check_dataset

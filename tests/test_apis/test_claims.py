@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from scipy import stats
 from tests.conftest import ROOT
 from vlprompt.apis import seeds
 from vlprompt.apis.claims import CLAIMS, Claim, Comparison, Metric, Setting, verdict
+from vlprompt.apis.claims.models import are_current, digest, models_of
 from vlprompt.apis.claims.table import (
     BEGIN,
     END,
@@ -18,6 +18,7 @@ from vlprompt.apis.claims.table import (
     effect_of,
     insert_table,
     markdown,
+    merged,
     read_results,
     settings_of,
     write_results,
@@ -103,7 +104,7 @@ def test_record_of_results(tmp_path):
     assert read_results(file) == {}
     write_results(file, results([0.6, 0.62], [0.5], trains=False))
     assert read_results(file) == results([0.6, 0.62], [0.5], trains=False)
-    for content in ('[]', '{"x": {}}', '{"x": 3}', '{"x": {"runs": {"a": {}}, "trains": true}}'):
+    for content in ('[]', '{"x": {}}', '{"x": 3}', '{"x": {"runs": {"a": {}}, "trains": true, "models": {}}}'):
         file.write_text(content)
         with pytest.raises(DataError, match='is no record of'):
             read_results(file)
@@ -128,7 +129,8 @@ def test_methods_are_compared_on_equal_data():
         for comparison in claim.comparisons:
             pair = (comparison.ours, comparison.theirs)
             assert len({load_config(setting.config)['dataset'] for setting in pair}) == 1
-            assert len({setting.shots for setting in pair}) == 1
+            trained = [setting for setting in pair if seeds.trains_something(load_config(setting.config))]
+            assert len({setting.shots for setting in trained}) == 1
 
 
 def test_a_run_is_not_repeated_and_others_are_not_taken_for_it(tmp_path, monkeypatch):
@@ -144,11 +146,35 @@ def test_a_run_is_not_repeated_and_others_are_not_taken_for_it(tmp_path, monkeyp
         assert seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, ['--shots', '2']) == dict(ap=0.5)
     assert len(calls) == 1
     assert calls[0][-2:] == ['--shots', '2']
-    with pytest.raises(RunError, match='other options'):
-        seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, ['--shots', '4'])
+    for options, inputs in ((['--shots', '4'], {}), (['--shots', '2'], dict(weights='new'))):
+        with pytest.raises(RunError, match='other options or inputs'):
+            seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, options, inputs)
 
 
 def test_different_claims_share_runs():
-    folders = [setting.folder for setting in settings_of(CLAIMS)]
-    assert len(folders) == len(set(folders))
-    assert not any(one.startswith(f'{other}/') for one, other in combinations(folders, 2))
+    same = Setting('another name', THEIRS.config, THEIRS.options)
+    other = Claim('other', '', '', CLAIM.metric, (Comparison(OURS, same), Comparison(Setting('third', 'x'), OURS)))
+    assert [setting.name for setting in settings_of([CLAIM, other])] == ['old', 'new', 'third']
+
+
+def test_models_of_a_config():
+    found = models_of(load_config('denseclip_labels-micro-rn_fpn_200i_scenes-160x160'))
+    assert list(found) == ['micro-rn:labels', 'micro-rn:scenes']
+    assert are_current(found)
+    assert not are_current(found | {'micro-rn:labels': 'of other weights'})
+    assert models_of(load_config('linear_micro-vit')) == {'micro-vit:scenes': digest('micro-vit:scenes')}
+    assert models_of(load_config('coop_rn50')) == {}
+
+
+def test_results_of_other_weights_do_not_count(tmp_path):
+    file, today = tmp_path / 'claims.json', {'micro-rn:scenes': digest('micro-rn:scenes')}
+    kept, stale = Result({1: dict(ap=1)}, True, today), Result({1: dict(ap=1)}, True, {'micro-rn:scenes': 'old'})
+    write_results(file, dict(kept=kept, stale=stale))
+    assert read_results(file) == dict(kept=kept)
+
+
+def test_new_seeds_join_the_old_ones():
+    old, new = results([0.6, 0.62], [0.5, 0.5]), {OURS.folder: Result({2: dict(ap=0.7), 3: dict(ap=0.8)})}
+    found = merged(old, new)
+    assert found[OURS.folder].runs == {1: dict(ap=0.6), 2: dict(ap=0.7), 3: dict(ap=0.8)}
+    assert found[THEIRS.folder] == old[THEIRS.folder]

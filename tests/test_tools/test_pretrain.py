@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from dev import pretrain
-from dev.pretraining import trainer
+from dev.pretraining import batches, trainer
 from dev.pretraining.batches import Views, move_coverage, view_matrix
 from dev.pretraining.captions import augment, tokenize_all
 from dev.pretraining.corpus import CELL, NONE, REGIONS, load_corpus
@@ -50,8 +50,8 @@ def corpus(folder):
     return load_corpus(folder / 'small', 24, 64, seed=3, rare_share=0.06, workers=1)
 
 
-def views(corpus, **options):
-    return Views(corpus, np.ones(len(corpus.texts), bool), 16, seed=1)
+def views(corpus, mirrors=True):
+    return Views(corpus, np.full(len(corpus.texts), mirrors), 16, seed=1)
 
 
 @pytest.mark.parametrize('window', [64, 48])
@@ -96,15 +96,26 @@ def test_what_is_said_of_a_view_is_true_of_it(corpus, window):
         assert (batch.phrase_truth[same, row]).all()
 
 
+@pytest.mark.parametrize('window', [64, 48])
+def test_no_caption_with_sides_belongs_to_a_mirrored_view(corpus, window, monkeypatch):
+    def mirrored(*args):
+        matrix = view_matrix(*args)
+        return matrix * [[-1], [1]] + [[0, 0, window - 1], [0, 0, 0]] if matrix[0, 0] > 0 else matrix
+
+    told = views(corpus, mirrors=False).batch(0, 8, window).captions
+    assert (told != NONE).any()
+    monkeypatch.setattr(batches, 'view_matrix', lambda *args: np.float32(mirrored(*args)))
+    assert (views(corpus).batch(0, 8, window).captions != NONE).any()
+    if window == 48:
+        assert (views(corpus, mirrors=False).batch(0, 8, window).captions == NONE).all()
+
+
 def test_masked_contrast_leaves_out_texts_that_are_true_by_chance():
     torch.manual_seed(0)
     image, text = torch.randn(3, 5), torch.randn(3, 5)
     truth = torch.eye(3, dtype=torch.bool)
     truth[0, 2] = True
     cosines = 4 * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-
-    def loss(row, own, others):
-        return torch.logsumexp(cosines[row][others] if row is not None else 0, 0) - own
 
     rows = [torch.logsumexp(cosines[0, :2], 0), torch.logsumexp(cosines[1], 0), torch.logsumexp(cosines[2], 0)]
     columns = [torch.logsumexp(cosines[:, 0], 0), torch.logsumexp(cosines[:, 1], 0), torch.logsumexp(cosines[1:, 2], 0)]
@@ -199,6 +210,8 @@ def test_a_resumed_training_ends_the_same(folder, silent, monkeypatch, stage):
         patch.setattr(trainer.Trainer, 'step', stopped)
         with pytest.raises(KeyboardInterrupt):
             train_part(name=f'{stage}-parts.pth')
+    with pytest.raises(ValueError, match='of a run with other lr: repeat those options, or remove it'):
+        train_part('--lr', '0.5', name=f'{stage}-parts.pth')
     parts = train_part(name=f'{stage}-parts.pth')
     whole, parts = (unpack(torch.load(file, weights_only=True)) for file in (whole, parts))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
@@ -212,7 +225,7 @@ def test_the_second_stage_begins_with_trained_words_and_weights(folder, silent):
     arguments = ['regions', '--arch', 'micro-rn', '--begin-with', str(source), '--out', str(folder / 'x.pth'), *TINY]
     args = pretrain.parse_args([*arguments, '--cache', str(folder / 'cache')])
     model = pretrain.RegionTrainer(args)
-    known = build_clip('micro-rn', image_size=128, vision=dict(last_stride=2))
+    known = build_clip('micro-rn')
     known.load_state_dict(unpack(content))
     assert torch.equal(model.model.visual.layer4[0].conv3.weight, known.visual.layer4[0].conv3.weight)
     assert model.model.visual.attnpool.positional_embedding.shape == (101, 512)

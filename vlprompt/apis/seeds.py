@@ -24,7 +24,14 @@ def trains_something(cfg: Mapping[str, Any]) -> bool:
     return cfg.get('train_cfg') is not None or bool(cfg.get('phases'))
 
 
-def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: Sequence[str]) -> dict[str, float]:
+def run_seed(
+    config: str,
+    seed: int,
+    work_dir: Path,
+    trains: bool,
+    options: Sequence[str],
+    inputs: Mapping[str, str] | None = None,
+) -> dict[str, float]:
     """Metrics of one seed, from its folder if the same command has finished there before.
 
     Args:
@@ -33,19 +40,23 @@ def run_seed(config: str, seed: int, work_dir: Path, trains: bool, options: Sequ
         work_dir: folder of this run alone.
         trains: whether the config trains something: tools/train.py --test, otherwise tools/test.py.
         options: further options of that tool.
+        inputs: what else the result depends on, name -> version.
 
     Raises:
-        RunError: the run failed, or the folder holds the result of another command.
+        RunError: the run failed, or the folder holds the result of another command or of other inputs.
     """
     command = [str(TOOLS / ('train.py' if trains else 'test.py')), config, '--seed', str(seed)]
     command += ['--work-dir', str(work_dir), *(['--test', '--resume'] if trains else []), *options]
     result, record = work_dir / METRICS_FILE, work_dir / COMMAND_FILE
-    if record.is_file() and read_json(record) != command:
-        raise RunError(f'{work_dir} holds a run with other options (see {record}); choose another folder or remove it')
+    asked = dict(command=command, inputs=dict(inputs or {}))
+    if record.is_file() and read_json(record) != asked:
+        raise RunError(
+            f'{work_dir} holds a run with other options or inputs (see {record}); choose another folder or remove it'
+        )
     if not result.is_file():
         work_dir.mkdir(parents=True, exist_ok=True)
         with written_whole(record) as file:
-            file.write_text(json.dumps(command))
+            file.write_text(json.dumps(asked))
         print(f'seed {seed}: {shlex.join(command)}', flush=True)
         if subprocess.run([sys.executable, *command]).returncode:
             raise RunError(f'seed {seed} failed; its log is in {work_dir}')

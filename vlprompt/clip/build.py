@@ -120,7 +120,7 @@ def _read(
     """State dict in internal names, its name, and what its shapes do not tell."""
     if weights in BUILTIN_WEIGHTS:
         if wanted is None:
-            raise ValueError(f'weights={weights!r} exist for several architectures: also give arch')
+            raise ValueError(f'weights={weights!r} are shipped by architecture: also give arch')
         name = f'{wanted.name}:{weights}'
         return read_builtin(wanted.name, weights), name, WeightOptions(name, quick_gelu=True)
     named_quick = isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX)
@@ -156,7 +156,8 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
 
     config = pretrained.get_pretrained_cfg(model_name, tag)
     if not config:
-        tags = ', '.join(pretrained.list_pretrained_tags_by_model(model_name)) or "none (built in: 'scenes')"
+        tags = ', '.join(pretrained.list_pretrained_tags_by_model(model_name))
+        tags = tags or f'none (built in: {", ".join(map(repr, BUILTIN_WEIGHTS))})'
         raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
     quick_gelu = bool(config.get('quick_gelu', False))
     try:

@@ -74,14 +74,18 @@ def unpack(content: Mapping[str, object]) -> dict[str, Tensor]:
     return state
 
 
+def builtin_file(arch_name: str, weights: str) -> Path:
+    """Where shipped weights would lie."""
+    return PRETRAINED_FOLDER / BUILTIN_WEIGHTS[weights].format(arch_name)
+
+
 def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
     """State dict of shipped weights.
 
     Raises:
         ValueError: none are shipped for this architecture; the message lists those that are.
     """
-    files = {name: PRETRAINED_FOLDER / BUILTIN_WEIGHTS[weights].format(name) for name in ARCHITECTURES}
-    shipped = [name for name, path in files.items() if path.is_file()]
+    shipped = [name for name in ARCHITECTURES if builtin_file(name, weights).is_file()]
     if arch_name not in shipped:
         raise ValueError(f'weights={weights!r} are not shipped for arch {arch_name!r}, only for {shipped}')
-    return unpack(read_tensors(files[arch_name]))
+    return unpack(read_tensors(builtin_file(arch_name, weights)))

@@ -1,7 +1,7 @@
 """Slow work that mmengine repeats at every start with the same result, done once a process.
 
-* A run formats its config with yapf five times (file, log, visualiser, message hub, checkpoint), up to a second each.
-* Every file inherited from mmseg or mmdet has mmengine parse the some eighty metafiles of that package again.
+* A run formats its config with yapf five times: for a file, the log, the visualiser, the message hub, the checkpoint.
+* Every file inherited from mmseg or mmdet has mmengine parse the eighty-odd metafiles of that package again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Differences between settings over seeds; apart from the mean over seeds, because scipy costs every start seconds."""
+"""Differences between settings over seeds, in a module of their own, because importing scipy takes seconds."""
 
 from __future__ import annotations
 

@@ -58,12 +58,12 @@ class Comparison:
 
     Attributes:
         ours, theirs: what is compared.
-        published: the figures of both, or where none are known, that.
+        published: the figures of both; or that a paper has some which are not at hand, or that none asked the question.
     """
 
     ours: Setting
     theirs: Setting
-    published: str = 'not published'
+    published: str = 'not at hand'
 
 
 @dataclass(frozen=True)

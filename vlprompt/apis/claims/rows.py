@@ -11,7 +11,6 @@ MIOU = Metric('mIoU', 'mIoU')
 BOX = Metric('coco/bbox_mAP', 'box AP', 100)
 MASK = Metric('coco/segm_mAP', 'mask AP', 100)
 OVERALL = Metric('shot/overall', 'accuracy')
-FEW = Metric('shot/few', 'accuracy of few-shot classes')
 MAP = Metric('reid/mAP', 'mAP')
 
 SHOTS = (1, 2, 4, 8, 16)
@@ -21,10 +20,12 @@ PLOT_MEANS = dict(zip(SHOTS, (62.58, 65.21, 68.62, 71.23, 73.97), strict=True))
 VALUE = 'model.clip.vision.local=value'
 NACLIP = 'model.clip.vision.local=naclip'
 SALIENCY = 'model.alignment.marginals=class_token'
+OURS = 'our question'
 
 
 def _n_prompts(number: int) -> Setting:
-    return Setting(f'N = {number}', 'plot_micro-rn', (f'model.prompt.n_prompts={number}',), 16)
+    options = () if number == 4 else (f'model.prompt.n_prompts={number}',)
+    return Setting(f'N = {number}', 'plot_micro-rn', options, 16)
 
 
 def _plot(*options: str, name: str = 'PLOT', config: str = 'plot_micro-rn', shots: int = 16) -> Setting:
@@ -75,6 +76,13 @@ CLIPREID = Setting('CLIP-ReID', 'clipreid_micro-vit')
 
 CLAIMS = (
     Claim(
+        'coop',
+        'Learned words (CoOp) are above zero-shot CLIP',
+        'PLOT',
+        TOP1,
+        (Comparison(_coop(), Setting('zero-shot', 'zero-shot_micro-rn')),),
+    ),
+    Claim(
         'plot-coop',
         'PLOT is above CoOp at every number of shots',
         'PLOT',
@@ -86,6 +94,16 @@ CLAIMS = (
                 f'{PLOT_MEANS[k]:.1f} / {COOP_MEANS[k]:.1f} (mean of 11 datasets, recalled)',
             )
             for k in SHOTS
+        ),
+    ),
+    Claim(
+        'plot-global',
+        'The logits of the global feature, which the published code adds on ImageNet, raise PLOT above CoOp',
+        'PLOT',
+        TOP1,
+        (
+            Comparison(_plot(name='PLOT with global logits', config='plot_micro-rn_global'), _coop()),
+            Comparison(_plot(name='PLOT with global logits', config='plot_micro-rn_global'), _plot()),
         ),
     ),
     Claim(
@@ -106,11 +124,15 @@ CLAIMS = (
         'PLOT',
         TOP1,
         (
-            Comparison(_plot(name='transport, native tokens'), _uniform()),
-            Comparison(_plot(VALUE, name='transport, value path'), _uniform(VALUE)),
-            Comparison(_plot(SALIENCY, name='transport, native tokens, marginals by saliency'), _uniform(SALIENCY)),
+            Comparison(_plot(name='transport, native tokens'), _uniform(), OURS),
+            Comparison(_plot(VALUE, name='transport, value path'), _uniform(VALUE), OURS),
             Comparison(
-                _plot(VALUE, SALIENCY, name='transport, value path, marginals by saliency'), _uniform(VALUE, SALIENCY)
+                _plot(SALIENCY, name='transport, native tokens, marginals by saliency'), _uniform(SALIENCY), OURS
+            ),
+            Comparison(
+                _plot(VALUE, SALIENCY, name='transport, value path, marginals by saliency'),
+                _uniform(VALUE, SALIENCY),
+                OURS,
             ),
         ),
     ),
@@ -131,12 +153,13 @@ CLAIMS = (
             Comparison(
                 _plot(NACLIP, config='plot_micro-vit', name='PLOT, NACLIP tokens'),
                 _plot(config='plot_micro-vit', name='PLOT, native tokens'),
+                OURS,
             ),
         ),
     ),
     Claim(
         'clip-pretraining',
-        'Pretraining on captions, as CLIP, is above pretraining on labels, as on ImageNet',
+        'CLIP pretraining, here on captions and regions, is above pretraining on labels, as on ImageNet',
         'DenseCLIP',
         MIOU,
         (Comparison(FINE_TUNED, LABELS, '39.6 / 38.6 (ADE20K, ResNet-50; second derived from stated gains)'),),
@@ -205,6 +228,13 @@ CLAIMS = (
         ),
     ),
     Claim(
+        'adaptformer',
+        'Adapters are above a linear probe',
+        'VPT and LPT',
+        OVERALL,
+        (Comparison(Setting('AdaptFormer', 'adaptformer_micro-vit'), LINEAR),),
+    ),
+    Claim(
         'balanced',
         'Class-balanced sampling is above instance-balanced sampling',
         'VPT and LPT',
@@ -240,7 +270,7 @@ CLAIMS = (
         'Keys that start at the centres of the queries help',
         'VPT and LPT',
         OVERALL,
-        (Comparison(LPT_KMEANS, LPT),),
+        (Comparison(LPT_KMEANS, LPT, OURS),),
     ),
     Claim(
         'clipreid',

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vlprompt.apis.claims.claim import Claim, Comparison, Setting, verdict
+from vlprompt.apis.claims.models import are_current
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import DataError
 from vlprompt.evaluation.effects import Effect, paired_effect
@@ -25,10 +26,12 @@ class Result:
     Attributes:
         runs: seed -> metrics; a config that trains nothing has one run, which counts for every seed.
         trains: whether it trains anything.
+        models: the built-in models that it began with, see :func:`~vlprompt.apis.claims.models.models_of`.
     """
 
     runs: Mapping[int, Mapping[str, float]]
     trains: bool = True
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, key: str, seeds: Sequence[int]) -> list[float]:
         """A metric of each seed.
@@ -43,7 +46,7 @@ class Result:
 
 
 def read_results(path: Path) -> dict[str, Result]:
-    """Folder name of a setting -> its result; empty if there is no file.
+    """Folder name of a setting -> its result, if it was measured with today's built-in models; empty without a file.
 
     Raises:
         DataError: the file is no such record.
@@ -52,8 +55,9 @@ def read_results(path: Path) -> dict[str, Result]:
         return {}
     try:
         return {
-            name: Result({int(seed): run for seed, run in entry['runs'].items()}, entry['trains'])
+            name: Result({int(seed): run for seed, run in entry['runs'].items()}, entry['trains'], entry['models'])
             for name, entry in read_json(path).items()
+            if are_current(entry['models'])
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -64,14 +68,30 @@ def read_results(path: Path) -> dict[str, Result]:
 def write_results(path: Path, results: Mapping[str, Result]) -> None:
     """Write them in order of their names."""
     content = {
-        name: dict(trains=result.trains, runs={str(seed): dict(run) for seed, run in sorted(result.runs.items())})
+        name: dict(
+            trains=result.trains,
+            models=dict(result.models),
+            runs={str(seed): dict(run) for seed, run in sorted(result.runs.items())},
+        )
         for name, result in sorted(results.items())
     }
     with written_whole(path) as file:
         file.write_text(json.dumps(content, indent=1) + '\n')
 
 
-def effect_of(claim: Claim, comparison: Comparison, results: Mapping[str, Result]) -> tuple[list, list, Effect] | None:
+def merged(old: Mapping[str, Result], new: Mapping[str, Result]) -> dict[str, Result]:
+    """Both; the runs of a setting in both are those of all seeds, the new ones where a seed is in both."""
+    together = {
+        name: replace(result, runs=dict(old[name].runs) | dict(result.runs))
+        for name, result in new.items()
+        if name in old and old[name].models == result.models
+    }
+    return dict(old) | dict(new) | together
+
+
+def effect_of(
+    claim: Claim, comparison: Comparison, results: Mapping[str, Result]
+) -> tuple[list[float], list[float], Effect] | None:
     """Values of both settings in percent and their difference, None while runs are missing."""
     pair = [results.get(setting.folder) for setting in (comparison.ours, comparison.theirs)]
     if None in pair:

@@ -50,8 +50,8 @@ HELD_OUT = (
     ('green', 'flower'),
     ('yellow', 'flower'),
 )
-"""Pairs of a part's colour and a shape that no image and no caption of the pretraining has, such as houses with red
-roofs: names for open vocabulary, made of known words."""
+"""Colours of parts, of another colour than the rest of the object, that no image and no caption of the pretraining
+shows, such as red roofs on houses that are not red: names for open vocabulary, made of known words."""
 
 PEOPLE = 0.12
 """Share of the scenes that show people."""

@@ -1,0 +1,39 @@
+"""Which built-in models a config uses, so that results of other weights are not taken for today's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from vlprompt.clip.builtin import BUILTIN_WEIGHTS, builtin_file
+
+
+def models_of(cfg: Mapping[str, Any]) -> dict[str, str]:
+    """``'<arch>:<weights>'`` -> digest of the file, for all built-in models that are named anywhere in a config."""
+    found: dict[str, str] = {}
+    pending: list[Any] = [dict(cfg.items())]  # mmengine's Config is no Mapping
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Mapping):
+            arch, weights = part.get('arch'), part.get('weights')
+            if isinstance(arch, str) and isinstance(weights, str) and weights in BUILTIN_WEIGHTS:
+                name = f'{arch}:{weights}'
+                found[name] = digest(name)
+            pending += part.values()
+        elif isinstance(part, list | tuple):
+            pending += part
+    return dict(sorted(found.items()))
+
+
+def are_current(models: Mapping[str, str]) -> bool:
+    """Whether the files of these models are still the same."""
+    return all(digest(name) == value for name, value in models.items())
+
+
+@cache
+def digest(name: str) -> str:
+    """Of the file of ``'<arch>:<weights>'``; empty if none is shipped."""
+    path = builtin_file(*name.split(':'))
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ''
