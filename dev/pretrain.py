@@ -23,16 +23,18 @@ from dev.pretraining.captions import CaptionTrainer
 from dev.pretraining.evaluation import Evaluation
 from dev.pretraining.labels import LabelTrainer
 from dev.pretraining.regions import RegionTrainer, StudentTrainer
+from dev.pretraining.trainer import read_pretrained
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.builtin import unpack
-from vlprompt.clip.tensor_files import read_tensors
 
 TRAINERS = dict(captions=CaptionTrainer, regions=RegionTrainer, student=StudentTrainer, labels=LabelTrainer)
+CELLS = 16
+"""Pixels of a cell of both architectures."""
 DEFAULTS = dict(
     captions=dict(images=64000, steps=6000, batch_size=64, lr=1e-3, seed=2026),
     regions=dict(images=40000, steps=6000, view_steps=3600, batch_size=32, lr=7e-4, seed=2027),
-    labels=dict(images=64000, steps=1600, batch_size=64, lr=1e-3, seed=2026),
     student=dict(images=40000, steps=6000, view_steps=5000, batch_size=64, lr=1e-3, seed=2027),
+    labels=dict(images=64000, steps=1600, batch_size=64, lr=1e-3, seed=2026),
 )
 
 
@@ -59,12 +61,12 @@ def _add_training(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument('--images', type=int, help='number of different images')
     parser.add_argument('--cache', type=Path, default=Path('work_dirs/pretraining'), help='folder for drawn images')
     parser.add_argument('--rare-share', type=float, default=0.06, help='share of scenes in rare styles')
-    parser.add_argument('--steps', type=int)
+    parser.add_argument('--steps', type=int, help='updates')
     if stage in ('regions', 'student'):
         parser.add_argument('--view-steps', type=int, help='steps on small views, before those on whole images')
         parser.add_argument('--view', type=int, default=96, help='side of the small views in pixels')
-    parser.add_argument('--batch-size', type=int)
-    parser.add_argument('--lr', type=float)
+    parser.add_argument('--batch-size', type=int, help='images of an update')
+    parser.add_argument('--lr', type=float, help='highest learning rate')
     parser.add_argument('--weight-decay', type=float, default=0.05)
     parser.add_argument('--warmup', type=int, default=100, help='steps of linear warm-up')
     parser.add_argument('--eval-interval', type=int, default=400, help='steps between evaluations')
@@ -77,13 +79,15 @@ def _add_training(parser: argparse.ArgumentParser, stage: str) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    if getattr(args, 'view', CELLS) % CELLS:
+        raise ValueError(f'--view {args.view} is no multiple of {CELLS}, the pixels of a cell')
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     if args.command != 'evaluate':
         torch.manual_seed(args.seed)
         TRAINERS[args.command](args).run()
         return
-    content = read_tensors(args.weights)
+    content = read_pretrained(args.weights)
     model = build_clip(content['arch'])
     model.load_state_dict(unpack(content))
     found = Evaluation(model.arch.image_size, per_class=args.per_class, scenes=args.scenes).measure(model, tokenize)

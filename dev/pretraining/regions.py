@@ -21,11 +21,10 @@ from dev.pretraining.batches import Batch, Views
 from dev.pretraining.corpus import NONE, load_corpus
 from dev.pretraining.evaluation import TEMPLATE, Evaluation
 from dev.pretraining.objectives import imitation_loss, masked_contrast, pool_regions
-from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored, parameter_groups
+from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored, parameter_groups, read_pretrained
 from vlprompt.clip import VisionTransformer, build_clip, tokenize
 from vlprompt.clip.architectures import architecture_of, find_architecture
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, unpack
-from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import resize_image_positions
 from vlprompt.datasets.generated.vocabulary import SHAPES
 
@@ -105,7 +104,7 @@ class RegionTrainer(CorpusTrainer):
 
     def begin_with(self, path: Path) -> None:
         """Begin with trained weights, whose grid may be another one."""
-        content = read_tensors(path)
+        content = read_pretrained(path)
         state, trained = unpack(content), torch.isin(self.tokens.ids, content['token_ids'].long())
         rows = self.model.text.token_embedding.weight.detach().clone()
         rows[trained] = state[TOKEN_EMBEDDING][self.tokens.ids][trained]
@@ -134,7 +133,7 @@ class StudentTrainer(CorpusTrainer):
         if not find_architecture(args.arch).is_vit:
             raise ValueError(f'student: --arch {args.arch} is no ViT')
         super().__init__(args)
-        content = read_tensors(args.teacher)
+        content = read_pretrained(args.teacher)
         state = unpack(content)
         self.teacher = build_clip(content['arch']).eval().requires_grad_(False)
         self.teacher.load_state_dict(state)

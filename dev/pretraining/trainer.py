@@ -6,6 +6,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,18 @@ class TokenSubset:
         state[TOKEN_EMBEDDING] = seeded_token_embedding(model.arch.vocab_size, rows.shape[1], seed)
         state[TOKEN_EMBEDDING][self.ids] = rows
         return state
+
+
+def read_pretrained(path: Path) -> dict[str, Any]:
+    """Content of a file of weights that one of the trainings wrote.
+
+    Raises:
+        ValueError: it is another file.
+    """
+    content = read_tensors(path)
+    if not isinstance(content, dict) or not {'arch', 'state_dict', 'token_rows'} <= content.keys():
+        raise ValueError(f'{path} holds no weights of `python -m dev.pretrain`')
+    return content
 
 
 def may_be_mirrored(caption: str) -> bool:

@@ -243,6 +243,17 @@ def test_evaluation_prints_what_a_model_can_do(folder, silent, capsys):
         assert f'\n{name}: ' in f'\n{printed}'
 
 
+def test_mistakes_are_named(tmp_path):
+    torch.save(dict(a=torch.zeros(1)), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=r'other\.pth holds no weights of'):
+        pretrain.main(['evaluate', str(tmp_path / 'other.pth')])
+    student = ['student', '--teacher', 'x', '--out', 'y', '--arch']
+    with pytest.raises(ValueError, match='--view 90 is no multiple of 16'):
+        pretrain.main([*student, 'micro-vit', '--view', '90'])
+    with pytest.raises(ValueError, match='--arch micro-rn is no ViT'):
+        pretrain.main([*student, 'micro-rn'])
+
+
 def test_contrastive_loss_of_perfect_and_of_blind_features():
     features = torch.eye(4)
     perfect = contrastive_loss(features, features, torch.tensor(100.0))
