@@ -102,27 +102,21 @@ def _middle_of_one(coverage: np.ndarray, rng: np.random.RandomState) -> tuple[fl
 
 
 class Views:
-    """Batches of views; batch n is a function of the seed and n alone.
+    """Batches of views.
 
     Args:
         corpus: the images.
         mirrors: (texts,) bool, whether an image may be mirrored under a caption.
         stride: pixels of a cell of the tower's local features.
-        seed: of the order and of the views.
     """
 
-    def __init__(self, corpus: Corpus, mirrors: np.ndarray, stride: int, seed: int) -> None:
-        self.corpus, self.mirrors, self.stride, self.seed = corpus, mirrors, stride, seed
+    def __init__(self, corpus: Corpus, mirrors: np.ndarray, stride: int) -> None:
+        self.corpus, self.mirrors, self.stride = corpus, mirrors, stride
         self.sets = corpus.sets.astype(np.float32)
 
-    def batch(self, number: int, size: int, window: int) -> Batch:
-        """Batch ``number`` of ``size`` views of ``window`` pixels."""
+    def batch(self, chosen: np.ndarray, rng: np.random.RandomState, window: int) -> Batch:
+        """Views of ``window`` pixels of the images with the numbers ``chosen``."""
         corpus = self.corpus
-        start = number * size
-        epoch, first = divmod(start, len(corpus))
-        order = np.random.RandomState([self.seed, 1, epoch]).permutation(len(corpus))
-        chosen = np.sort(order[first : first + size])
-        rng = np.random.RandomState([self.seed, 2, number])
         pixels, captions, view, regions, weights, shown = [], [], [], [], [], []
         for row, index in enumerate(chosen):
             whole = window == corpus.images.shape[1]

@@ -52,7 +52,7 @@ class CorpusTrainer(Trainer):
         self.before, self.after = self._frame()
         self.tokens.embed(self.model, args.seed)
         mirrors = np.array([may_be_mirrored(text) for text in texts])
-        self.views = Views(self.corpus, mirrors, arch.cell_size, args.seed)
+        self.views = Views(self.corpus, mirrors, arch.cell_size)
 
     @staticmethod
     def _ids(texts: list[str]) -> tuple[Tensor, np.ndarray]:
@@ -79,8 +79,8 @@ class CorpusTrainer(Trainer):
 
     def batches(self) -> Iterator[Batch]:
         args, whole = self.args, self.model.arch.image_size
-        for step in range(self.first, args.steps):
-            yield self.views.batch(step, args.batch_size, args.view if step < args.view_steps else whole)
+        for step, (chosen, rng) in enumerate(self.shuffled(len(self.corpus)), start=self.first):
+            yield self.views.batch(chosen, rng, args.view if step < args.view_steps else whole)
 
     def captions_of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Text features (n, D) of the n views of which a caption is true, their rows (n,), and what is true (n, n)."""

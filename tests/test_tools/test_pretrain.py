@@ -51,7 +51,11 @@ def corpus(folder):
 
 
 def views(corpus, mirrors=True):
-    return Views(corpus, np.full(len(corpus.texts), mirrors), 16, seed=1)
+    return Views(corpus, np.full(len(corpus.texts), mirrors), 16)
+
+
+def batch_of(corpus, window, size=8, seed=1, mirrors=True):
+    return views(corpus, mirrors).batch(np.arange(size), np.random.RandomState(seed), window)
 
 
 @pytest.mark.parametrize('window', [64, 48])
@@ -74,17 +78,17 @@ def test_coverage_moves_with_the_pixels(window):
         assert not found[..., :4].any()
 
 
-def test_a_batch_is_a_function_of_its_number(corpus):
-    first, again = (views(corpus).batch(2, 8, 48) for _ in range(2))
+def test_a_batch_is_a_function_of_its_images_and_seed(corpus):
+    first, again = (batch_of(corpus, 48) for _ in range(2))
     assert torch.equal(first.images, again.images)
     assert np.array_equal(first.captions, again.captions)
     assert torch.equal(first.weights, again.weights)
-    assert not torch.equal(first.images, views(corpus).batch(3, 8, 48).images)
+    assert not torch.equal(first.images, batch_of(corpus, 48, seed=2).images)
 
 
 @pytest.mark.parametrize('window', [64, 48])
 def test_what_is_said_of_a_view_is_true_of_it(corpus, window):
-    batch = views(corpus).batch(0, 16, window)
+    batch = batch_of(corpus, window, size=16)
     told = batch.captions != NONE
     assert told.all() if window == 64 else told.any()
     assert batch.phrase_truth.diagonal().all()
@@ -102,12 +106,12 @@ def test_no_caption_with_sides_belongs_to_a_mirrored_view(corpus, window, monkey
         matrix = view_matrix(*args)
         return matrix * [[-1], [1]] + [[0, 0, window - 1], [0, 0, 0]] if matrix[0, 0] > 0 else matrix
 
-    told = views(corpus, mirrors=False).batch(0, 8, window).captions
+    told = batch_of(corpus, window, mirrors=False).captions
     assert (told != NONE).any()
     monkeypatch.setattr(batches, 'view_matrix', lambda *args: np.float32(mirrored(*args)))
-    assert (views(corpus).batch(0, 8, window).captions != NONE).any()
+    assert (batch_of(corpus, window).captions != NONE).any()
     if window == 48:
-        assert (views(corpus, mirrors=False).batch(0, 8, window).captions == NONE).all()
+        assert (batch_of(corpus, window, mirrors=False).captions == NONE).all()
 
 
 def test_masked_contrast_leaves_out_texts_that_are_true_by_chance():
