@@ -28,8 +28,6 @@ from vlprompt.clip import build_clip, tokenize
 from vlprompt.clip.builtin import unpack
 
 TRAINERS = dict(captions=CaptionTrainer, regions=RegionTrainer, student=StudentTrainer, labels=LabelTrainer)
-CELLS = 16
-"""Pixels of a cell of both architectures."""
 DEFAULTS = dict(
     captions=dict(images=64000, steps=6000, batch_size=64, lr=1e-3, seed=2026),
     regions=dict(images=40000, steps=6000, view_steps=3600, batch_size=32, lr=7e-4, seed=2027),
@@ -79,8 +77,6 @@ def _add_training(parser: argparse.ArgumentParser, stage: str) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    if getattr(args, 'view', CELLS) % CELLS:
-        raise ValueError(f'--view {args.view} is no multiple of {CELLS}, the pixels of a cell')
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     if args.command != 'evaluate':

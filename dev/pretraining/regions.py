@@ -43,6 +43,8 @@ class CorpusTrainer(Trainer):
         super().__init__(args, build_clip(args.arch))
         self.about = dict(images=args.images)
         arch = self.model.arch
+        if args.view % arch.cell_size:
+            raise ValueError(f'--view {args.view} is no multiple of {arch.cell_size}, the pixels of a cell')
         self.corpus = load_corpus(args.cache, args.images, arch.image_size, args.seed, args.rare_share, args.workers)
         texts = self.corpus.texts
         self.plain, self.lengths = self._ids(texts)

@@ -44,7 +44,7 @@ def test_peak_memory_is_that_of_this_process():
     with_block = peak_memory_mb()
     assert with_block == pytest.approx(high_water(), abs=2)
     del block
-    assert peak_memory_mb() >= with_block
+    assert peak_memory_mb() == with_block
 
 
 class LeftBrighter(BaseModel):
