@@ -3,6 +3,7 @@
     python tools/claims.py --list
     python tools/claims.py plot-coop denseclip
     python tools/claims.py --all --write                 # make claims
+    python tools/claims.py --all --write --missing       # what docs/claims.json does not have yet
 
 Every claim compares settings of shipped configs over seeds. Runs lie in the work dir, are shared by claims and are not
 repeated; the same command continues what was interrupted. Datasets that are missing are made. --write brings results
@@ -30,6 +31,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='two or more; default: 1 2 3')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/claims'))
     parser.add_argument('--write', action='store_true', help='write docs/claims.json and the table of docs/claims.md')
+    parser.add_argument(
+        '--missing', action='store_true', help='take the runs in docs/claims.json that began with the same weights'
+    )
     args = parser.parse_args()
     if sum((bool(args.claims), args.all, args.list)) != 1:
         parser.error('give names of claims, --all or --list')
@@ -93,13 +97,17 @@ def make_if_missing(dataset: str) -> None:
     os.replace(unfinished, folder)
 
 
-def run_setting(setting: Setting, seeds: list[int], work_dir: Path) -> Result:
-    """Runs of one setting that are missing, and the results of all."""
+def run_setting(setting: Setting, seeds: list[int], work_dir: Path, recorded: Result | None = None) -> Result:
+    """Runs of one setting that are neither recorded nor in the work dir, and the results of all."""
     cfg = load_config(setting.config)
-    make_if_missing(cfg['dataset'])
     trains, models = trains_something(cfg), models_of(cfg)
     runs = {}
     for seed in seeds if trains else seeds[:1]:
+        if recorded and recorded.models == models and seed in recorded.runs:
+            runs[seed] = recorded.runs[seed]
+            print(f'{setting.folder}, seed {seed}: recorded', flush=True)
+            continue
+        make_if_missing(cfg['dataset'])
         start = time.monotonic()
         folder = work_dir / setting.folder / f'seed{seed}'
         kept = (folder / METRICS_FILE).is_file()
@@ -129,8 +137,9 @@ def main() -> None:
     work_dir = args.work_dir.resolve()
     os.chdir(ROOT)  # where the configs look for data
     claims, results = chosen_claims(args), {}
+    recorded = read_results(RECORD) if args.missing else {}
     for setting in settings_of(claims):
-        results[setting.folder] = run_setting(setting, args.seeds, work_dir)
+        results[setting.folder] = run_setting(setting, args.seeds, work_dir, recorded.get(setting.folder))
         if args.write:
             write({setting.folder: results[setting.folder]})
     print(markdown(claims, results))

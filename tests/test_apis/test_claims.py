@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.conftest import ROOT
+from tools import claims as tool
 from vlprompt.apis import seeds
 from vlprompt.apis.claims import CLAIMS, Claim, Comparison, Metric, Setting, verdict
 from vlprompt.apis.claims.models import are_current, digest, models_of
@@ -178,3 +179,19 @@ def test_new_seeds_join_the_old_ones():
     found = merged(old, new)
     assert found[OURS.folder].runs == {1: dict(ap=0.6), 2: dict(ap=0.7), 3: dict(ap=0.8)}
     assert found[THEIRS.folder] == old[THEIRS.folder]
+
+
+def test_recorded_runs_of_the_same_weights_are_taken(tmp_path, monkeypatch):
+    ran = []
+
+    def run(config, seed, *_):
+        ran.append(seed)
+        return dict(ap=0.5)
+
+    monkeypatch.setattr(tool, 'run_seed', run)
+    monkeypatch.setattr(tool, 'make_if_missing', lambda dataset: None)
+    models = models_of(load_config(OURS.config))
+    recorded = Result({1: dict(ap=0.6)}, True, models)
+    assert tool.run_setting(OURS, [1, 2], tmp_path, recorded).runs == {1: dict(ap=0.6), 2: dict(ap=0.5)}
+    tool.run_setting(OURS, [1, 2], tmp_path, Result(recorded.runs, True, dict.fromkeys(models, 'old')))
+    assert ran == [2, 1, 2]
