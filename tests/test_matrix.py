@@ -43,9 +43,9 @@ ALIGNMENTS = {
 }
 VISUALS = {
     'none': None,
-    'shallow': dict(type='vlprompt.VisualPrompt', length=2, deep=False),
+    'shallow': dict(type='vlprompt.VisualPrompt', length=2, depth=1),
     'deep': dict(type='vlprompt.VisualPrompt', length=2, after_norm=False),
-    'sets': dict(type='vlprompt.VisualPrompt', length=2, deep=False, after_norm=False, sets=3),
+    'sets': dict(type='vlprompt.VisualPrompt', length=2, depth=1, after_norm=False, sets=3),
     'coupled': dict(type='vlprompt.CoupledPrompt'),
 }
 COUPLED_TO = ('context', 'fixed-words', 'deep', 'conditional-deep')  # one set of vectors, shared by all classes
@@ -87,7 +87,7 @@ SHARED = dict(type='vlprompt.VisualPrompt', length=2)
 TUNERS = {
     'linear-probe': dict(type='vlprompt.Tuner'),
     'fine-tuning': dict(type='vlprompt.Tuner'),
-    'vpt-shallow': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, deep=False)),
+    'vpt-shallow': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, depth=1)),
     'vpt-deep': dict(type='vlprompt.PromptTuner', prompt=SHARED),
     'vpt-through-norm': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, after_norm=False)),
     'vpt-projected': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, project=8)),
@@ -360,7 +360,7 @@ def test_what_does_not_belong_together(case, base):
     [
         (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['coupled'])), 'belong to a TextClassifier'),
         (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['sets'])), 'belong to a TextClassifier'),
-        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, deep=False))), 'deep shared prompts'),
+        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, depth=1))), 'deep shared prompts'),
         (dict(clip=dict(arch=MICRO['rn'])), 'custom is a ResNet'),
         (TRUNKS['timm'], 'either clip=dict'),
     ],

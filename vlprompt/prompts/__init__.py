@@ -6,6 +6,7 @@ from vlprompt.prompts.context import ContextPrompt
 from vlprompt.prompts.coupled import CoupledPrompt
 from vlprompt.prompts.identity import IdentityPrompt
 from vlprompt.prompts.pool import PromptPool
+from vlprompt.prompts.published_context import PublishedContextPrompt
 from vlprompt.prompts.template import TemplatePrompt
 from vlprompt.prompts.visual import VisualPrompt
 
@@ -16,6 +17,7 @@ __all__ = [
     'IdentityPrompt',
     'ImagePrompt',
     'PromptPool',
+    'PublishedContextPrompt',
     'TemplatePrompt',
     'TextPrompt',
     'VisualPrompt',
