@@ -11,7 +11,7 @@ from vlprompt.engine import list_configs, load_config
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.phases import phase_config
 
-FOLDERS = ('zero_shot', 'coop', 'plot', 'cocoop', 'maple', 'ivlp', 'plotpp')
+FOLDERS = ('zero_shot', 'coop', 'plot', 'cocoop', 'maple', 'ivlp', 'plotpp', 'promptsrc')
 METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
 BENCHMARKS = [
     'imagenet',

@@ -4,6 +4,7 @@ A new prompt, alignment, visual prompt or tuner is one line in a table below; :f
 together, and :func:`test_what_does_not_belong_together` that it is refused with a message.
 """
 
+from functools import partial
 from itertools import product
 
 import pytest
@@ -14,7 +15,7 @@ from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state
 from vlprompt.engine.writing import write_checkpoint
-from vlprompt.models import HeadClassifier, TextClassifier
+from vlprompt.models import HeadClassifier, SelfRegulatedClassifier, TextClassifier
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
 from vlprompt.structures import ClassificationSample, ReIDSample
@@ -59,6 +60,8 @@ def belong(prompt: str, alignment: str, tower: str, visual: str) -> bool:
 
 
 TEXT_ROWS = [row for row in product(PROMPTS, ALIGNMENTS, TOWERS, VISUALS) if belong(*row)]
+
+REGULATED_ROWS = [row for row in TEXT_ROWS if row[0] in ('context', 'deep') and row[1] != 'vote']
 
 LOCALS = {
     'rn': ('value',),
@@ -119,10 +122,17 @@ def base(tmp_path_factory):
 
 
 def text_classifier(
-    base, prompt: str, alignment: str, tower: str, visual: str, local: str = 'native', marginals: str = 'uniform'
+    base,
+    prompt: str,
+    alignment: str,
+    tower: str,
+    visual: str,
+    local: str = 'native',
+    marginals: str = 'uniform',
+    build=TextClassifier,
 ) -> TextClassifier:
     trainable = ['prompt.*'] if prompt != 'templates' else []
-    return TextClassifier(
+    return build(
         clip=dict(base[tower], vision=dict(local=local)),
         class_names=NAMES,
         prompt=PROMPTS[prompt],
@@ -260,6 +270,12 @@ def check(build, tmp_path, predict=scores, targets=samples, encode=lambda model,
 @pytest.mark.parametrize('row', TEXT_ROWS, ids='-'.join)
 def test_text_classifier(row, base, tmp_path):
     check(lambda: text_classifier(base, *row), tmp_path)
+
+
+@pytest.mark.parametrize('row', REGULATED_ROWS, ids='-'.join)
+def test_self_regulated_classifier(row, base, tmp_path):
+    build = partial(SelfRegulatedClassifier, teacher=PROMPTS['templates'])
+    check(lambda: text_classifier(base, *row, build=build), tmp_path)
 
 
 @pytest.mark.parametrize('row', LOCAL_ROWS, ids='-'.join)

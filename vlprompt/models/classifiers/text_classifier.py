@@ -158,10 +158,11 @@ class TextClassifier(Classifier):
         return self._text_cache(lambda: self.prompt.encode(self.clip.text), (self.prompt, self.clip.text))
 
     def align(self, inputs: Tensor) -> Alignment:
-        """Logits, similarity maps, transport plan and text features of normalised images (B, 3, H, W)."""
+        """Logits, similarity maps, transport plan and features of normalised images (B, 3, H, W)."""
         features = self.image_features(inputs)
         text = self.text_features(features)
-        return replace(self.alignment(features, text, self.clip.logit_scale.exp()), text=text)
+        aligned = self.alignment(features, text, self.clip.logit_scale.exp())
+        return replace(aligned, text=text, image=features)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """(B, K) logits of normalised images (B, 3, H, W)."""
@@ -174,11 +175,19 @@ class TextClassifier(Classifier):
         aligned = self.align(inputs)
         target = labels_of(data_samples, inputs.device)
         losses = dict(loss_cls=nn.functional.cross_entropy(aligned.logits.float(), target))
-        for auxiliary in self.auxiliary_losses:
-            losses[f'loss_{auxiliary.name}'] = auxiliary(aligned.text)
+        losses |= self.auxiliary_terms(aligned, inputs)
         losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100
         share = process_weight(len(target), target.device)
         return {name: value * share for name, value in (losses | aligned.log).items()}
+
+    def auxiliary_terms(self, aligned: Alignment, inputs: Tensor) -> dict[str, Tensor]:
+        """``loss_<name>`` of the auxiliary losses; a subclass adds terms that need more than the text.
+
+        Args:
+            aligned: of :meth:`align`.
+            inputs: the normalised images (B, 3, H, W).
+        """
+        return {f'loss_{auxiliary.name}': auxiliary(aligned.text) for auxiliary in self.auxiliary_losses}
 
     def predict(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
