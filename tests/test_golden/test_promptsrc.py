@@ -1,4 +1,4 @@
-"""PromptSRC against the official forward pass, towers and loss (float64 there, fp32 here), and its weights of epochs."""
+"""PromptSRC against the official forward pass, towers and loss (float64, here fp32), and its weights of epochs."""
 
 import json
 import sys
@@ -71,11 +71,8 @@ def test_losses_and_gradients(golden, registered, tmp_path):
         class_names=['a', 'b', 'c', 'd', 'e'],
         trainable=['prompt.*', 'visual.*'],
     )
-    prompts = {
-        name: 0.3 * sys.modules['synth'].synth_tensor(f'a:{name}', shape)
-        for name, shape in meta['prompt_shapes'].items()
-    }
-    context, first, second, deep = (prompts[name] for name in meta['order'])
+    shapes, synth_tensor = meta['prompt_shapes'], sys.modules['synth'].synth_tensor
+    context, first, second, deep = (0.3 * synth_tensor(f'a:{name}', shapes[name]) for name in meta['order'])
     with torch.no_grad():
         model.prompt.context.copy_(torch.stack([context, deep]))
         model.visual.tokens.copy_(torch.stack([first, second]))

@@ -260,7 +260,7 @@ def test_words_from_a_file_with_the_place_of_the_name(text, tmp_path):
     file.write_text('{} in the sea.\n{} on a page\n')
     front = ContextPrompt(NAMES, text, 2, position='front', init=str(file))
     assert torch.equal(front.context, ContextPrompt(NAMES, text, 2, init=['in the sea', 'on a page']).context)
-    with pytest.raises(FileNotFoundError, match='none.txt'):
+    with pytest.raises(FileNotFoundError, match=r'none\.txt'):
         ContextPrompt(NAMES, text, 2, init=str(tmp_path / 'none.txt'))
 
 
