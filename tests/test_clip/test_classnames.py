@@ -101,11 +101,8 @@ def test_ensemble_80_is_the_published_set():
     published = {template('{}') for template in OPENAI_IMAGENET_TEMPLATES}
     assert set(templates('ensemble-80')) == published
     assert len(templates('ensemble-80')) == 80
-    sixty = templates('ensemble-60')
-    assert len(sixty) == 60
-    assert set(sixty) < published
-    assert {'a photo of a {}.', 'itap of the {}.', 'a embroidered {}.'} < set(sixty), 'near the end of the sixty'
-    assert not {'a jpeg corrupted photo of the {}.', 'a tattoo of the {}.'} & set(sixty), 'the 61st and the last'
+    first = [template('{}') for template in OPENAI_IMAGENET_TEMPLATES[:60]]
+    assert sorted(templates('ensemble-60')) == sorted(first)
 
 
 def test_templates_of_datasets_and_ensemble_7():
