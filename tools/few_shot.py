@@ -5,11 +5,11 @@
     python tools/few_shot.py maple_vit-b16 --datasets dtd eurosat --protocol base-to-new --shots 16
     python tools/few_shot.py coop_vit-b16 --datasets imagenet --protocol transfer --targets dtd imagenetv2 --shots 16
 
-Every run has a folder of its own, <work dir>/<method>/<dataset>/<K>shot/seed<N>, with its result (result.json), its output
-(output.log), logs and checkpoints. Runs share one start of Python and go side by side; --devices spreads them over GPUs,
---slurm over a cluster. The same command again continues what was interrupted and repeats nothing. After every run the
-work dir has new tables of all that have finished (results.md, results.csv, results.tex) and curves (curves.png,
-costs.png).
+Every run has a folder of its own, <work dir>/<method>/<dataset>/<K>shot/seed<N>, with its result (result.json), its
+output (output.log), logs and checkpoints. Runs share one start of Python and go side by side; --devices spreads them
+over GPUs, --slurm over a cluster. The same command again continues what was interrupted and repeats nothing. After
+every run the work dir has new tables of all that have finished (results.md, results.csv, results.tex) and pictures
+(curves.png, costs.png).
 """
 
 import argparse

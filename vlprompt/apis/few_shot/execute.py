@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun
 from vlprompt.apis.runs import METRICS_FILE
@@ -46,18 +47,24 @@ def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
     """The result of a run that has finished in its folder, None if it has not.
 
     Raises:
-        RunError: the folder holds a run with other arguments.
+        RunError: the folder holds a run with other arguments, or of other built-in models.
     """
     file = work_dir / run.folder / RESULT_FILE
     if not file.is_file():
         return None
     content = read_json(file)
-    if content['commands'] != commands(run, work_dir):
+    if content['asked'] != _asked(run):
         raise RunError(
-            f'{file.parent} holds a run with other options (see {RESULT_FILE} there): choose another work dir or '
-            'remove it'
+            f'{file.parent} holds a run with other options or built-in models (see {RESULT_FILE} there): choose another '
+            'work dir or remove it'
         )
     return Result(run, content['accuracy'], content['seconds'])
+
+
+def _asked(run: FewShotRun) -> dict[str, Any]:
+    """What a result depends on, as JSON has it."""
+    tests = {test.name: list(test.arguments) for test in run.tests}
+    return dict(arguments=list(run.arguments), tests=tests, models=dict(run.models))
 
 
 def commands(run: FewShotRun, work_dir: Path) -> list[list[str]]:
@@ -100,7 +107,7 @@ def execute(run: FewShotRun, work_dir: Path) -> None:
         seed=run.seed,
         accuracy=accuracy,
         seconds=round(time.monotonic() - start, 2),
-        commands=commands(run, work_dir),
+        asked=_asked(run),
     )
     with written_whole(folder / RESULT_FILE) as file:
         file.write_text(json.dumps(content, indent=1) + '\n')

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vlprompt.apis.claims.models import models_of
 from vlprompt.apis.seeds import trains_something
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
@@ -50,6 +51,7 @@ class FewShotRun:
         seed: of everything random; None for a method that trains nothing.
         arguments: of tools/train.py (tools/test.py if nothing is trained) after the config.
         tests: further ones, after that of the training.
+        models: the built-in models that it begins with, and their digests.
     """
 
     method: str
@@ -59,6 +61,7 @@ class FewShotRun:
     seed: int | None
     arguments: tuple[str, ...] = ()
     tests: tuple[Test, ...] = ()
+    models: tuple[tuple[str, str], ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -142,10 +145,11 @@ def _run(
         Test(name, (*_arguments(where, options, 'new' if halves else None), *(['--other-classes'] if trains else [])))
         for name, where in elsewhere
     )
-    given = _arguments(dataset, options, 'base' if halves else None)
+    given, models = _arguments(dataset, options, 'base' if halves else None), tuple(models_of(cfg).items())
     if not trains:
-        return FewShotRun(method, file, dataset, None, None, given, tests)
-    return FewShotRun(method, file, dataset, shots, seed, (*given, '--shots', str(shots), '--seed', str(seed)), tests)
+        return FewShotRun(method, file, dataset, None, None, given, tests, models)
+    given += ('--shots', str(shots), '--seed', str(seed))
+    return FewShotRun(method, file, dataset, shots, seed, given, tests, models)
 
 
 def _arguments(dataset: str, options: tuple[str, ...], subset: str | None) -> tuple[str, ...]:
