@@ -55,8 +55,8 @@ def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
     content = read_json(file)
     if content['asked'] != _asked(run):
         raise RunError(
-            f'{file.parent} holds a run with other options or built-in models (see {RESULT_FILE} there): choose another '
-            'work dir or remove it'
+            f'{file.parent} holds a run with other options or built-in models (see {RESULT_FILE} there): choose '
+            'another work dir or remove it'
         )
     return Result(run, content['accuracy'], content['seconds'])
 
