@@ -24,7 +24,7 @@ class TestPlan:
         ]
         assert str(runs[1]) == 'coop_micro-rn, scenes, 1-shot, seed 1'
         assert runs[1].arguments == tuple(
-            '--dataset scenes --cfg-options train_cfg.max_epochs=1 --shots 1 --seed 1'.split()
+            ['--dataset', 'scenes', '--cfg-options', 'train_cfg.max_epochs=1', '--shots', '1', '--seed', '1']
         )
         assert dict(runs[1].models)['micro-rn:scenes']
         assert not any(run.tests for run in runs)
