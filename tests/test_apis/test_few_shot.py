@@ -23,9 +23,8 @@ class TestPlan:
             *(f'coop_micro-rn/scenes/{k}shot/seed{seed}' for seed in (1, 2) for k in (1, 4)),
         ]
         assert str(runs[1]) == 'coop_micro-rn, scenes, 1-shot, seed 1'
-        assert runs[1].arguments == tuple(
-            ['--dataset', 'scenes', '--cfg-options', 'train_cfg.max_epochs=1', '--shots', '1', '--seed', '1']
-        )
+        expected = '--dataset scenes --cfg-options train_cfg.max_epochs=1 --shots 1 --seed 1'
+        assert ' '.join(runs[1].arguments) == expected
         assert dict(runs[1].models)['micro-rn:scenes']
         assert not any(run.tests for run in runs)
 
