@@ -9,7 +9,7 @@ from tests.tiny_project import TinyProject
 from tools import few_shot as tool
 from vlprompt.apis.few_shot import execute, report
 from vlprompt.apis.few_shot.execute import Result, commands, result_of
-from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, Test, plan
+from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
 from vlprompt.errors import ConfigError, RunError
 
 METHODS = ['zero-shot_micro-rn', 'coop_micro-rn']
@@ -32,8 +32,8 @@ class TestPlan:
         zero_shot, coop = plan('base-to-new', METHODS, ['scenes'], [16], [1])
         assert coop.arguments[:4] == ('--dataset', 'scenes', '--cfg-options', 'subset=base')
         new = ('--dataset', 'scenes', '--cfg-options', 'subset=new')
-        assert coop.tests == (Test('new', (*new, '--other-classes')),)
-        assert zero_shot.tests == (Test('new', new),), 'there is no checkpoint of other classes'
+        assert coop.tests == (FurtherTest('new', (*new, '--other-classes')),)
+        assert zero_shot.tests == (FurtherTest('new', new),), 'there is no checkpoint of other classes'
 
     def test_transfer(self, tmp_path):
         (run,) = plan('transfer', ['coop_rn50'], ['imagenet'], [16], [1], targets=['dtd', 'imagenetv2'])
@@ -59,7 +59,7 @@ class TestPlan:
 
 
 def result(method, dataset, shots, seed, seconds=1.0, tests=(), **accuracy):
-    tests = tuple(Test(name, ()) for name in tests)
+    tests = tuple(FurtherTest(name, ()) for name in tests)
     return Result(FewShotRun(method, '', dataset, shots, seed, tests=tests), accuracy, seconds)
 
 

@@ -27,7 +27,7 @@ TRAINED = 'trained'
 
 
 @dataclass(frozen=True)
-class Test:
+class FurtherTest:
     """A test of one run.
 
     Attributes:
@@ -60,7 +60,7 @@ class FewShotRun:
     shots: int | None
     seed: int | None
     arguments: tuple[str, ...] = ()
-    tests: tuple[Test, ...] = ()
+    tests: tuple[FurtherTest, ...] = ()
     models: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -142,7 +142,9 @@ def _run(
     halves = protocol == 'base-to-new'
     elsewhere = [('new', dataset)] if halves else [(target, target) for target in targets]
     tests = tuple(
-        Test(name, (*_arguments(where, options, 'new' if halves else None), *(['--other-classes'] if trains else [])))
+        FurtherTest(
+            name, (*_arguments(where, options, 'new' if halves else None), *(['--other-classes'] if trains else []))
+        )
         for name, where in elsewhere
     )
     given, models = _arguments(dataset, options, 'base' if halves else None), tuple(models_of(cfg).items())
