@@ -376,7 +376,7 @@ def test_what_does_not_belong_together(case, base):
     [
         (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['coupled'])), 'belong to a TextClassifier'),
         (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['sets'])), 'belong to a TextClassifier'),
-        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, depth=1))), 'deep shared prompts'),
+        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, depth=1))), 'shared prompts in every block'),
         (dict(clip=dict(arch=MICRO['rn'])), 'custom is a ResNet'),
         (TRUNKS['timm'], 'either clip=dict'),
     ],
