@@ -1,0 +1,59 @@
+"""The one function that chooses hyper-parameters, by the accuracy on validation images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vlprompt.solvers.base import Setting, Shots, Solver
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Result of :func:`tune`.
+
+    Attributes:
+        setting: the best one.
+        accuracy: of it on the validation images, in percent.
+        tried: number of settings.
+    """
+
+    setting: Setting
+    accuracy: float
+    tried: int
+
+
+def tune(
+    solver: Solver, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor, labels: Tensor
+) -> Tuned | None:
+    """Choose the best setting of a solver's :meth:`~vlprompt.solvers.Solver.search` and fit the solver with it.
+
+    Of equally good ones the first wins, or the last where the solver says so (``last_of_ties``).
+
+    Args:
+        solver: is fitted afterwards.
+        shots, text, scale, seed: see :meth:`vlprompt.solvers.Solver.fit`.
+        features: (V, D) of the validation images, not normalised.
+        labels: (V,) of them.
+
+    Returns:
+        What was chosen; None if the solver has nothing to tune.
+    """
+    if not solver.grid:
+        solver.fit(shots, text, scale, seed)
+        return None
+    best, tried = None, 0
+    search = solver.search(shots, text, scale, seed, features)
+    answer = None
+    while True:
+        try:
+            setting, logits = search.send(answer)
+        except StopIteration:
+            break
+        answer = (logits.argmax(1) == labels).double().mean().item() * 100
+        tried += 1
+        if best is None or answer > best.accuracy or (solver.last_of_ties and answer == best.accuracy):
+            best = Tuned(setting, answer, tried)
+    solver.adopt(best.setting, shots, text, scale, seed)
+    return Tuned(best.setting, best.accuracy, tried)
