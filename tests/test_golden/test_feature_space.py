@@ -19,7 +19,7 @@ class Case:
     def __init__(self, golden, name, dtype, tolerances):
         self.golden, (self.meta, self.arrays) = golden, golden.load(f'few_shot/{name}')
         self.dtype, self.tolerance = dtype, tolerances[DTYPES.index(dtype)]
-        self.shots = Shots(self['train_x'].unsqueeze(1), self['train_y'], len(self['text']))
+        self.shots = Shots(self['train_x'].unsqueeze(1), self['train_y'], self['text'], SCALE)
 
     def __getitem__(self, name):
         array = torch.from_numpy(np.asarray(self.arrays[name]))
@@ -36,19 +36,19 @@ def test_gda(golden, dtype):
     text = case['text']
     for alpha, name in ((1.0, 'logits_alpha1'), (0.1, 'logits_alpha01')):
         solver = GDA(alpha)
-        solver.fit(case.shots, text, SCALE, 1)
+        solver.fit(case.shots)
         case.agrees('weight', solver.weight)
         case.agrees('bias', solver.bias)
         case.agrees(name, solver(case['test_x'], text, SCALE))
     accuracies = []
     solver = GDA()
-    search = solver.search(case.shots, text, SCALE, 1, case['val_x'])
+    search = solver.search(case.shots, case['val_x'])
     for (setting, logits), alpha in zip(search, case['alpha_grid'].tolist(), strict=True):
         assert setting['alpha'] == pytest.approx(alpha)
         accuracies.append((logits.argmax(1) == case['val_y']).double().mean())
     reference = case.arrays['val_accuracy']
     case.agrees('val_accuracy', torch.stack(accuracies) * (100 if reference.max() > 1 else 1))
-    chosen = tune(GDA(), case.shots, text, SCALE, 1, case['val_x'], case['val_y'])
+    chosen = tune(GDA(), case.shots, case['val_x'], case['val_y'])
     assert chosen.setting['alpha'] == pytest.approx(case.arrays['alpha_grid'][reference.argmax()]), 'the first best'
 
 
@@ -57,7 +57,7 @@ def test_gda_of_base_and_new_classes(golden, dtype):
     case = Case(golden, 'gda_a', dtype, (1e-9, 1e-4))
     options = dict(neighbours=case.meta['knn'], text_copies=case.meta['reps'])
     solver = GDA(1.0, covariance='class_mean', shrinkage=False, keep_rows=True, **options)
-    solver.fit(case.shots, case['text'], SCALE, 1)
+    solver.fit(case.shots)
     case.agrees('base_weight', solver.weight)
     case.agrees('base_bias', solver.bias)
     other = solver.for_other_classes(case['new_text'], SCALE)
@@ -71,10 +71,10 @@ def test_gda_of_base_and_new_classes(golden, dtype):
 def test_gda_of_long_tailed_data(golden, dtype, prior):
     case = Case(golden, 'gda_a', dtype, (1e-9, 1e-5))
     kept = case['lt_index']
-    shots = Shots(case.shots.features[kept], case.shots.labels[kept], case.shots.num_classes)
+    shots = Shots(case.shots.features[kept], case.shots.labels[kept], case['text'])
     assert shots.per_class.tolist() == case.arrays['lt_counts'].tolist()
     solver = GDA(1.0, prior=prior)
-    solver.fit(shots, case['text'], SCALE, 1)
+    solver.fit(shots)
     case.agrees('lt_weight', solver.weight)
     case.agrees(f'lt_bias_{prior}', solver.bias)
 
@@ -85,7 +85,7 @@ def test_proker(golden, dtype, row):
     case = Case(golden, 'proker_a', dtype, (1e-10, 1e-5))
     hyper = case.meta['hyper'][row]
     solver = ProKeR(hyper['beta'], hyper['lam'])
-    solver.fit(case.shots, case['text'], SCALE, 1)
+    solver.fit(case.shots)
     case.agrees(f'coef_{row}', solver.coefficients)
     case.agrees(f'logits_{row}', solver(case['test_x'], case['text'], SCALE))
     if row == 0:
@@ -107,7 +107,7 @@ def test_lpp(golden, dtype, mode, monkeypatch):
     case.agrees('lr_alpha', lpp_file.step_sizes(x, cosine)[1])
     case.agrees('alpha0', lpp_file.start_alpha(cosine, target))
     losses, accuracies = [], []
-    for loss in solver.descend(case.shots, text, 1):
+    for loss in solver.descend(case.shots):
         losses.append(loss)
         accuracies.append((solver(case['val_x'], text, SCALE).argmax(1) == case['val_y']).double().mean())
     case.agrees(f'{mode}_loss', losses)
@@ -117,7 +117,7 @@ def test_lpp(golden, dtype, mode, monkeypatch):
     if official and dtype == torch.float64:
         reference = case.arrays['official_val_accuracy']
         case.agrees('official_val_accuracy', torch.stack(accuracies) * (100 if reference.max() > 1 else 1))
-        chosen = tune(solver, case.shots, text, SCALE, 1, case['val_x'], case['val_y'])
+        chosen = tune(solver, case.shots, case['val_x'], case['val_y'])
         assert chosen.setting['steps'] == len(reference) - reference[::-1].argmax(), 'the last best'
 
 
@@ -133,7 +133,7 @@ def test_clap(golden, dtype):
     _, _, gradient = clap_file.loss_and_gradient(text, text, rows[first], case['train_y'][first], multipliers, scale)
     case.agrees('first_gradient', gradient)
     batches = [(case.meta['lr'], batch) for batch in case['batches']]
-    losses = torch.tensor(list(solver.descend(case.shots, text, scale, batches)), dtype=torch.float64)
+    losses = torch.tensor(list(solver.descend(case.shots, batches)), dtype=torch.float64)
     case.agrees('ce', losses[:, 0])
     case.agrees('penalty', losses[:, 1])
     case.agrees('prototypes', solver.prototypes)

@@ -25,12 +25,14 @@ Search = Generator[tuple[Setting, Tensor], float, None]
 
 @dataclass(frozen=True)
 class Shots:
-    """Features of the training images.
+    """Features of the training images, and of the text of their classes.
 
     Attributes:
         features: (N, A, D), A augmented views of N images, not normalised.
         labels: (N,) int64 in 0..K-1.
-        num_classes: K.
+        text: (K, D), unit norm, or raw for a solver that has ``raw_text``; see :func:`class_weights`.
+        scale: logit scale s, which multiplies cosines.
+        seed: of whatever a solver draws at random.
 
     Raises:
         ValueError: other shapes, labels out of range, or a class without an image.
@@ -38,7 +40,9 @@ class Shots:
 
     features: Tensor
     labels: Tensor
-    num_classes: int
+    text: Tensor
+    scale: float = 100.0
+    seed: int = 1
 
     def __post_init__(self) -> None:
         if self.features.dim() != 3 or self.labels.shape != self.features.shape[:1]:
@@ -50,6 +54,11 @@ class Shots:
             raise ValueError(f'Shots: labels must be in 0..{self.num_classes - 1}')
         if empty := [label for label, count in enumerate(self.per_class.tolist()) if not count]:
             raise ValueError(f'Shots: no image of class {", ".join(map(str, empty[:5]))}')
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.text)
 
     @property
     def per_class(self) -> Tensor:
@@ -102,14 +111,11 @@ class Solver(nn.Module):
 
     # ------------------------------------------------------------------------------------------------------- fitting
 
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def fit(self, shots: Shots) -> None:
         """Set the :attr:`fitted` tensors.
 
         Args:
-            shots: features of the training images.
-            text: (K, D) text features, unit norm unless :attr:`raw_text`.
-            scale: logit scale s, which multiplies cosines.
-            seed: of whatever is random.
+            shots: features of training images and text.
 
         Raises:
             ValueError: these shots cannot be fitted; the message says what to do.
@@ -117,7 +123,7 @@ class Solver(nn.Module):
         raise NotImplementedError(f'{type(self).__name__} must define fit()')
 
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
-        """(B, K) logits of B image features (B, D), not normalised; ``text`` and ``scale`` as for :meth:`fit`."""
+        """(B, K) logits of B image features (B, D), not normalised; ``text`` and ``scale`` as in :class:`Shots`."""
         raise NotImplementedError(f'{type(self).__name__} must define forward()')
 
     @property
@@ -153,23 +159,23 @@ class Solver(nn.Module):
         for name, value in setting.items():
             setattr(self, name, value)
 
-    def search(self, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor) -> Search:
+    def search(self, shots: Shots, features: Tensor) -> Search:
         """Every setting of the grid with its logits of the validation images; :meth:`adopt` then takes one of them.
 
         Args:
-            shots, text, scale, seed: see :meth:`fit`.
+            shots: as for :meth:`fit`.
             features: (V, D) of the validation images, not normalised.
         """
         for values in product(*self.grid.values()):
             setting = dict(zip(self.grid, values, strict=True))
             self.configure(setting)
-            self.fit(shots, text, scale, seed)
-            yield setting, self(features, text, scale)
+            self.fit(shots)
+            yield setting, self(features, shots.text, shots.scale)
 
-    def adopt(self, setting: Setting, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def adopt(self, setting: Setting, shots: Shots) -> None:
         """Be as :meth:`search` was when it yielded ``setting``; it has come to its end since."""
         self.configure(setting)
-        self.fit(shots, text, scale, seed)
+        self.fit(shots)
 
 
 def class_weights(text: Tensor, raw: bool = False) -> Tensor:

@@ -13,7 +13,7 @@ Without the penalty it is ZS-LP, a linear probe that starts from the zero-shot c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -57,19 +57,18 @@ class CLAP(Solver):
         check_positive(self, lr=lr, epochs=epochs, batch_size=batch_size)
         self.constraint, self.lr, self.epochs, self.batch_size = constraint, lr, epochs, batch_size
 
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
-        for _ in self.descend(shots, text, scale, self._batches(shots, seed)):
+    def fit(self, shots: Shots) -> None:
+        for _ in self.descend(shots, self._batches(shots)):
             pass
 
-    def descend(
-        self, shots: Shots, text: Tensor, scale: float, batches: Iterator[tuple[float, Tensor]]
-    ) -> Iterator[tuple[float, float]]:
+    def descend(self, shots: Shots, batches: Iterable[tuple[float, Tensor]]) -> Iterator[tuple[float, float]]:
         """Cross-entropy and penalty before each step; the fitted prototypes are those after it.
 
         Args:
-            shots, text, scale: see :meth:`fit`.
+            shots: as for :meth:`fit`.
             batches: learning rates and positions of the rows of the steps.
         """
+        text, scale = shots.text, shots.scale
         rows, labels = shots.rows()
         rows = F.normalize(rows, dim=-1)
         if self.constraint == 'class':
@@ -84,9 +83,9 @@ class CLAP(Solver):
             self.hold(prototypes=prototypes)
             yield ce.item(), penalty.item()
 
-    def _batches(self, shots: Shots, seed: int) -> Iterator[tuple[float, Tensor]]:
+    def _batches(self, shots: Shots) -> Iterator[tuple[float, Tensor]]:
         images, views, _ = shots.features.shape
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(shots.seed)
         for epoch in range(self.epochs):
             lr = 1e-5 if epoch == 0 else self.lr * (1 + math.cos(math.pi * (epoch - 1) / self.epochs)) / 2
             order = torch.randperm(images * views, generator=generator).to(shots.labels.device)
@@ -116,7 +115,8 @@ def loss_and_gradient(
     """Cross-entropy, penalty, and the gradient (K, D) of their sum with respect to the prototypes.
 
     Args:
-        prototypes, text: (K, D), not normalised.
+        prototypes: (K, D), not normalised.
+        text: (K, D), which they are held to, not normalised.
         rows: (B, D) unit norm.
         labels: (B,).
         multipliers: (K,).

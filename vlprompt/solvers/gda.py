@@ -75,7 +75,7 @@ class GDA(Solver):
         self.alpha, self.prior, self.covariance, self.shrinkage = alpha, prior, covariance, shrinkage
         self.keep_rows, self.neighbours, self.text_copies = keep_rows, neighbours, text_copies
 
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def fit(self, shots: Shots) -> None:
         rows, labels = shots.rows()
         rows = F.normalize(rows, dim=-1)
         means = class_means(rows, labels, shots.num_classes)  # (K, D)
@@ -120,13 +120,13 @@ class GDA(Solver):
     def grid(self) -> Mapping[str, Sequence[float]]:
         return dict(alpha=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0))
 
-    def search(self, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor) -> Search:
-        self.fit(shots, text, scale, seed)
-        zero, gaussian = scale * zero_shot(features, text), self._gaussian(features)
+    def search(self, shots: Shots, features: Tensor) -> Search:
+        self.fit(shots)
+        zero, gaussian = shots.scale * zero_shot(features, shots.text), self._gaussian(features)
         for alpha in self.grid['alpha']:
             yield Setting(alpha=alpha), zero + alpha * gaussian
 
-    def adopt(self, setting: Setting, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def adopt(self, setting: Setting, shots: Shots) -> None:
         self.configure(setting)
         self.hold(alpha_=number_like(self.alpha, self.weight))
 

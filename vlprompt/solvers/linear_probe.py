@@ -43,7 +43,7 @@ class LinearProbe(Solver):
         self.C, self.max_iters = C, max_iters
 
     @torch.enable_grad()
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def fit(self, shots: Shots) -> None:
         rows, labels = shots.rows()
         rows = rows.double()
         weight = rows.new_zeros(shots.num_classes, rows.shape[1]).requires_grad_()
@@ -72,7 +72,7 @@ class LinearProbe(Solver):
     def grid(self) -> Mapping[str, Sequence[float]]:
         return dict(C=(1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6))
 
-    def search(self, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor) -> Search:
+    def search(self, shots: Shots, features: Tensor) -> Search:
         """The grid, then bisections of the interval of a decade on both sides of its peak, in the logarithm of C.
 
         Each keeps the better end and moves the other to the middle.
@@ -80,8 +80,8 @@ class LinearProbe(Solver):
 
         def logits(C: float) -> tuple[Setting, Tensor]:
             self.configure(Setting(C=C))
-            self.fit(shots, text, scale, seed)
-            return Setting(C=C), self(features, text, scale)
+            self.fit(shots)
+            return Setting(C=C), self(features, shots.text, shots.scale)
 
         found = {}
         for C in self.grid['C']:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, class_means, zero_shot
+from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, zero_shot
 
 
 @MODELS.register_module()
@@ -60,15 +60,15 @@ class LPPlusPlus(Solver):
         self.steps, self.alpha_every = steps, alpha_every
         self.alpha_gradient, self.bias_start = alpha_gradient, bias
 
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
-        for _ in self.descend(shots, text, seed):
+    def fit(self, shots: Shots) -> None:
+        for _ in self.descend(shots):
             pass
 
-    def descend(self, shots: Shots, text: Tensor, seed: int) -> Iterator[float]:
+    def descend(self, shots: Shots) -> Iterator[float]:
         """The loss before each of the iterations; the fitted tensors are those after it.
 
         Args:
-            shots, text, seed: see :meth:`fit`.
+            shots: as for :meth:`fit`.
         """
         if self.alpha_gradient == 'accumulated' and len(set(counts := shots.per_class.tolist())) > 1:
             raise ValueError(
@@ -78,10 +78,10 @@ class LPPlusPlus(Solver):
             )
         x, labels = shots.rows()
         x = F.normalize(x, dim=-1)
-        cosine = x @ text.t()  # (N, K)
+        cosine = x @ shots.text.t()  # (N, K)
         target = F.one_hot(labels, shots.num_classes).to(x)
         weight, alpha = target.t() @ x, start_alpha(cosine, target).repeat(shots.num_classes)
-        bias = self._start_bias(weight, seed)
+        bias = self._start_bias(weight, shots.seed)
         rate, alpha_rate = step_sizes(x, cosine)
         momentum = torch.zeros_like(weight), torch.zeros_like(bias)
         alpha_gradient = torch.zeros_like(alpha)
@@ -114,9 +114,9 @@ class LPPlusPlus(Solver):
     def grid(self) -> dict[str, range]:
         return dict(steps=range(1, self.steps + 1))
 
-    def search(self, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor) -> Search:
-        for step, _ in enumerate(self.descend(shots, text, seed), 1):
-            yield Setting(steps=step), self(features, text, scale)
+    def search(self, shots: Shots, features: Tensor) -> Search:
+        for step, _ in enumerate(self.descend(shots), 1):
+            yield Setting(steps=step), self(features, shots.text, shots.scale)
 
 
 def start_alpha(cosine: Tensor, target: Tensor) -> Tensor:

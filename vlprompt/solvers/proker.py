@@ -59,10 +59,10 @@ class ProKeR(Solver):
         self.beta, self.lambda_, self.max_rows = beta, lambda_, max_rows
         self.betas, self.lambdas = tuple(betas), tuple(lambdas)
 
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def fit(self, shots: Shots) -> None:
         rows, labels = self._within_budget(shots).rows()
         rows = F.normalize(rows, dim=-1)
-        residual = F.one_hot(labels, shots.num_classes).to(rows) - zero_shot(rows, text)  # (N, K)
+        residual = F.one_hot(labels, shots.num_classes).to(rows) - zero_shot(rows, shots.text)  # (N, K)
         system = kernel(rows, rows, self.beta).div_(self.lambda_)
         system.diagonal().add_(1)
         factor = torch.linalg.cholesky(system)

@@ -56,7 +56,7 @@ class TipAdapter(Solver):
         self.alpha, self.beta, self.cache_views = alpha, beta, cache_views
         self.search_scale, self.search_step = tuple(search_scale), tuple(search_step)
 
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def fit(self, shots: Shots) -> None:
         self._hold(shots.averaged(self.cache_views), shots.labels)
 
     def _hold(self, keys: Tensor, labels: Tensor) -> None:
@@ -74,16 +74,16 @@ class TipAdapter(Solver):
         )
         return dict(beta=betas, alpha=alphas)
 
-    def search(self, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor) -> Search:
+    def search(self, shots: Shots, features: Tensor) -> Search:
         """Fits once: trained keys are those of the starting values, as published."""
-        self.fit(shots, text, scale, seed)
-        zero = scale * zero_shot(features, text)
+        self.fit(shots)
+        zero = shots.scale * zero_shot(features, shots.text)
         for beta in self.grid['beta']:
-            cached = cache_logits(features, self.keys, self.labels, beta, len(text))
+            cached = cache_logits(features, self.keys, self.labels, beta, shots.num_classes)
             for alpha in self.grid['alpha']:
                 yield Setting(beta=beta, alpha=alpha), zero + alpha * cached
 
-    def adopt(self, setting: Setting, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def adopt(self, setting: Setting, shots: Shots) -> None:
         self.configure(setting)
         self._hold(self.keys, self.labels)
 
@@ -112,20 +112,20 @@ class TipAdapterF(TipAdapter):
         self.lr, self.epochs, self.batch_size = lr, epochs, batch_size
 
     @torch.enable_grad()
-    def fit(self, shots: Shots, text: Tensor, scale: float, seed: int) -> None:
+    def fit(self, shots: Shots) -> None:
         keys = shots.averaged(self.cache_views).clone().requires_grad_()
         views = F.normalize(shots.features, dim=-1)
         if self.cache_views is not None and self.cache_views < views.shape[1]:
             views = views[:, self.cache_views :]
         optimizer = torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, weight_decay=0.01)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(shots.seed)
         steps, done = self.epochs * math.ceil(len(keys) / self.batch_size), 0
         for epoch in range(self.epochs):
             order = torch.randperm(len(keys), generator=generator).to(keys.device)
             for batch in order.split(self.batch_size):
                 x, target = views[batch, epoch % views.shape[1]], shots.labels[batch]
-                cached = cache_logits(x, keys, shots.labels, self.beta, len(text))
-                loss = F.cross_entropy(scale * x @ text.t() + self.alpha * cached, target)
+                cached = cache_logits(x, keys, shots.labels, self.beta, shots.num_classes)
+                loss = F.cross_entropy(shots.scale * x @ shots.text.t() + self.alpha * cached, target)
                 optimizer.param_groups[0]['lr'] = self.lr * (1 + math.cos(math.pi * done / steps)) / 2
                 (keys.grad,) = torch.autograd.grad(loss, keys)
                 optimizer.step()

@@ -24,16 +24,14 @@ class Tuned:
     tried: int
 
 
-def tune(
-    solver: Solver, shots: Shots, text: Tensor, scale: float, seed: int, features: Tensor, labels: Tensor
-) -> Tuned | None:
+def tune(solver: Solver, shots: Shots, features: Tensor, labels: Tensor) -> Tuned | None:
     """Choose the best setting of a solver's :meth:`~vlprompt.solvers.Solver.search` and fit the solver with it.
 
     Of equally good ones the first wins, or the last where the solver says so (``last_of_ties``).
 
     Args:
         solver: is fitted afterwards.
-        shots, text, scale, seed: see :meth:`vlprompt.solvers.Solver.fit`.
+        shots: features of training images and text.
         features: (V, D) of the validation images, not normalised.
         labels: (V,) of them.
 
@@ -41,10 +39,10 @@ def tune(
         What was chosen; None if the solver has nothing to tune.
     """
     if not solver.grid:
-        solver.fit(shots, text, scale, seed)
+        solver.fit(shots)
         return None
     best, tried = None, 0
-    search = solver.search(shots, text, scale, seed, features)
+    search = solver.search(shots, features)
     answer = None
     while True:
         try:
@@ -55,5 +53,5 @@ def tune(
         tried += 1
         if best is None or answer > best.accuracy or (solver.last_of_ties and answer == best.accuracy):
             best = Tuned(setting, answer, tried)
-    solver.adopt(best.setting, shots, text, scale, seed)
+    solver.adopt(best.setting, shots)
     return Tuned(best.setting, best.accuracy, tried)
