@@ -60,7 +60,7 @@ def test_gda_of_base_and_new_classes(golden, dtype):
     solver.fit(case.shots)
     case.agrees('base_weight', solver.weight)
     case.agrees('base_bias', solver.bias)
-    other = solver.for_other_classes(case['new_text'], SCALE)
+    other = solver.for_other_classes(case['new_text'])
     case.agrees('new_weight', other.weight)
     case.agrees('new_bias', other.bias)
     case.agrees('new_logits_alpha1', other(case['new_x'], case['new_text'], SCALE))

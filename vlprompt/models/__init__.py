@@ -5,7 +5,7 @@ Models for dense prediction extend mmseg or mmdet and are in ``segmentors`` and 
 """
 
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
-from vlprompt.models.classifiers import HeadClassifier, TextClassifier
+from vlprompt.models.classifiers import FeatureClassifier, HeadClassifier, TextClassifier
 from vlprompt.models.decoders import ContextDecoder
 from vlprompt.models.dense import PixelTextMatching, TextGuidedBackbone
 from vlprompt.models.freezing import select_frozen, select_trainable
@@ -36,6 +36,7 @@ __all__ = [
     'DualStreamLoss',
     'FlipTTAModel',
     'GroupedPromptTuner',
+    'FeatureClassifier',
     'HeadClassifier',
     'IdentityPromptLearner',
     'LinearHead',

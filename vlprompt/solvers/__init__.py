@@ -7,7 +7,7 @@ from vlprompt.solvers.linear_probe import LinearProbe
 from vlprompt.solvers.lpp import LPPlusPlus
 from vlprompt.solvers.proker import ProKeR
 from vlprompt.solvers.tip_adapter import TipAdapter, TipAdapterF
-from vlprompt.solvers.tuning import Tuned, tune
+from vlprompt.solvers.tuning import Tuned, describe_fit, tune
 
 __all__ = [
     'CLAP',
@@ -21,5 +21,6 @@ __all__ = [
     'TipAdapterF',
     'Tuned',
     'class_weights',
+    'describe_fit',
     'tune',
 ]

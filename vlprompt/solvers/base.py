@@ -134,7 +134,7 @@ class Solver(nn.Module):
     def hold(self, **tensors: Tensor | float) -> None:
         """Set fitted tensors; numbers become tensors without axes."""
         for name, value in tensors.items():
-            setattr(self, name, torch.as_tensor(value).detach().clone())
+            setattr(self, name, torch.as_tensor(value).detach().clone(memory_format=torch.contiguous_format))
 
     def make_room(self, tensors: Mapping[str, Tensor]) -> None:
         """Be ready to load tensors of these names and sizes."""
@@ -143,9 +143,14 @@ class Solver(nn.Module):
             if name in tensors:
                 setattr(self, name, torch.empty_like(tensors[name], device=device))
 
-    def for_other_classes(self, text: Tensor, scale: float) -> Solver | None:
-        """A fitted solver for K' classes of which there are no images, given their text (K', D); None: not possible."""
-        return None
+    @property
+    def takes_other_classes(self) -> bool:
+        """Whether it is fitted and can make a solver for other classes, of which there are no images."""
+        return False
+
+    def for_other_classes(self, text: Tensor) -> Solver:
+        """A fitted solver for K' classes without images, given their text (K', D), unit norm."""
+        raise NotImplementedError(f'{type(self).__name__} has no rule for other classes')
 
     # -------------------------------------------------------------------------------------------------------- tuning
 

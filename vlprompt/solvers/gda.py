@@ -130,15 +130,17 @@ class GDA(Solver):
         self.configure(setting)
         self.hold(alpha_=number_like(self.alpha, self.weight))
 
-    def for_other_classes(self, text: Tensor, scale: float) -> GDA | None:
+    @property
+    def takes_other_classes(self) -> bool:
+        return self.rows is not None and len(self.rows) > 0
+
+    def for_other_classes(self, text: Tensor) -> GDA:
         """Base-to-new: the images of a new class are replaced by the training rows nearest to its text.
 
         With V the ``neighbours`` rows of largest ``<t, x>``: the mean is that of V and ``text_copies`` copies of t, the
         scatter that of V around t; the shrunk precisions are averaged over the new classes.  ``alpha`` is that of the
         base classes.
         """
-        if not len(self.rows):
-            return None
         k = min(self.neighbours, len(self.rows))
         means, precision = [], 0
         for t in text:

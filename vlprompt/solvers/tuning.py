@@ -1,8 +1,10 @@
-"""The one function that chooses hyper-parameters, by the accuracy on validation images."""
+"""The one function that chooses hyper-parameters, by the accuracy on validation images; and the line that says so."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -55,3 +57,12 @@ def tune(solver: Solver, shots: Shots, features: Tensor, labels: Tensor) -> Tune
             best = Tuned(setting, answer, tried)
     solver.adopt(best.setting, shots)
     return Tuned(best.setting, best.accuracy, tried)
+
+
+def describe_fit(report: Mapping[str, Any]) -> str:
+    """A line about a fit: ``'GDA, 160 images x 10 views, tune=few (64 images of val): alpha=1'``."""
+    line = f'{report["solver"]}, {report["images"]} images x {report["views"]} views, tune={report["tune"]}'
+    if report['tuning_images']:
+        chosen = ', '.join(f'{name}={value:.6g}' for name, value in report['chosen'].items())
+        line += f' ({report["tuning_images"]} images of {report["tuning_split"]}): {chosen}'
+    return line
