@@ -1,0 +1,138 @@
+"""FeatureClassifier: features of both kinds of towers, fitted solvers in checkpoints, other classes."""
+
+import pytest
+import torch
+
+from vlprompt.clip import build_clip
+from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
+from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.models import FeatureClassifier, TextClassifier
+
+NAMES = ['okapi', 'gerenuk', 'sea_lion']
+PROMPT = dict(type='vlprompt.TemplatePrompt', templates=['a photo of a {}.', '{} texture.'])
+SOLVERS = dict(
+    tip=dict(type='vlprompt.TipAdapter'),
+    tip_f=dict(type='vlprompt.TipAdapterF', epochs=1),
+    gda=dict(type='vlprompt.GDA'),
+    proker=dict(type='vlprompt.ProKeR'),
+    lpp=dict(type='vlprompt.LPPlusPlus', steps=2),
+    clap=dict(type='vlprompt.CLAP', epochs=1),
+    linear=dict(type='vlprompt.LinearProbe', max_iters=3),
+)
+
+
+@pytest.fixture
+def build(micro_arch, tmp_path):
+    """``build(solver, **options)``: a classifier on weights in a file, the same in every call."""
+    torch.manual_seed(0)
+    state = build_clip(arch=micro_arch).state_dict()
+    path = tmp_path / 'base.pt'
+    torch.save({name.removeprefix('text.'): tensor for name, tensor in state.items()}, path)
+
+    def of(solver, class_names=NAMES, **options):
+        clip = dict(arch=micro_arch, weights=str(path))
+        model = FeatureClassifier(clip, PROMPT, SOLVERS[solver] | options, class_names)
+        return model.eval()
+
+    return of
+
+
+def fit(model, shots=2, views=2):
+    images = torch.randn(3 * shots * views, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        features = model.image_features(images).unflatten(0, (3 * shots, views))
+    return model.fit(features, torch.arange(3).repeat(shots), seed=1)
+
+
+def checkpoint_of(model):
+    return dict(state_dict=trained_state(model), meta=dict(vlprompt=describe_model(model)))
+
+
+IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize('solver', SOLVERS)
+def test_a_checkpoint_restores_a_fitted_solver(build, solver):
+    model = build(solver)
+    with pytest.raises(ConfigError, match='has not been fitted: train it'):
+        model(IMAGES)
+    assert fit(model)['accuracy'] > 0
+    model.fit_report = dict(solver=solver, images=6, views=2, tune='none', tuning_images=0)
+    checkpoint = checkpoint_of(model)
+    assert set(checkpoint['state_dict']) == {f'solver.{name}' for name in model.solver.fitted}
+    restored = build(solver)
+    load_trained(restored, checkpoint)
+    assert torch.equal(restored(IMAGES), model(IMAGES))
+    assert restored.fit_report == model.fit_report
+    for sample in restored(IMAGES, mode='predict'):
+        assert sample.pred_score.sum() == pytest.approx(1)
+
+
+def test_logits_are_those_of_zero_shot_beside_a_weak_cache(build):
+    model = build('tip', alpha=1e-9)
+    fit(model)
+    clip = dict(arch=model.clip.arch)
+    text = TextClassifier(clip, PROMPT, dict(type='vlprompt.CosineAlignment'), NAMES).eval()
+    text.clip.load_state_dict(model.clip.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(model(IMAGES), text(IMAGES), rtol=1e-5, atol=1e-5)
+
+
+def test_scores_of_cosine_logits_are_as_sharp_as_those_of_clip(build):
+    model = build('proker')
+    fit(model)
+    (sample, _) = model(IMAGES, mode='predict')
+    torch.testing.assert_close(sample.pred_score, (model(IMAGES) * model.scale).softmax(1)[0])
+
+
+def test_nothing_is_trained_by_steps(build):
+    model = build('gda')
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    with pytest.raises(ConfigError, match=r"set train_cfg\.type='vlprompt\.FitLoop'"):
+        model(IMAGES, mode='loss')
+
+
+def test_a_checkpoint_of_another_solver_or_tower(build):
+    model = build('gda')
+    fit(model)
+    checkpoint = checkpoint_of(model)
+    with pytest.raises(CheckpointError, match=r'holds no fitted ProKeR: it lacks solver\.coefficients'):
+        load_trained(build('proker'), checkpoint)
+    checkpoint['meta']['vlprompt']['base'] = dict(name='RN50:openai', sha256='0' * 64)
+    with pytest.raises(CheckpointError, match='trained on RN50:openai'):
+        load_trained(build('gda'), checkpoint)
+
+
+def test_other_classes_are_refused_or_made_from_text(build):
+    new = ['clover', 'daisy']
+    plain, keeping = build('gda'), build('gda', keep_rows=True, neighbours=4)
+    for model in (plain, keeping):
+        fit(model)
+    with pytest.raises(ConfigError, match='GDA was fitted to 3 classes.*the 2 classes at hand'):
+        load_trained(build('gda', new), checkpoint_of(plain), other_classes=True)
+    with pytest.raises(ConfigError, match='keep_rows=True'):
+        plain.set_class_names(new)
+    restored = build('gda', new, keep_rows=True, neighbours=4)
+    load_trained(restored, checkpoint_of(keeping), other_classes=True)
+    keeping.set_class_names(new)
+    with torch.no_grad():
+        assert restored(IMAGES).shape == (2, 2)
+        assert torch.equal(restored(IMAGES), keeping(IMAGES))
+        own = keeping.solver.for_other_classes(keeping.text_features())
+        assert torch.equal(restored(IMAGES), own(keeping.image_features(IMAGES), keeping.text_features(), keeping.scale))
+        keeping.set_class_names(NAMES)
+        assert keeping(IMAGES).shape == (2, 3)
+
+
+def test_a_class_without_an_image_and_tuning_of_nothing(build):
+    with pytest.raises(ConfigError, match='no image of class 2'):
+        build('gda').fit(torch.randn(4, 2, 24), torch.tensor([0, 1, 0, 1]), seed=1)
+    with pytest.raises(ConfigError, match=r'CLAP has nothing to tune: set train_cfg\.tune=none'):
+        build('clap').fit(torch.randn(3, 2, 24), torch.arange(3), 1, (torch.randn(3, 24), torch.arange(3)))
+
+
+def test_text_that_is_learned_is_refused(micro_rn):
+    with pytest.raises(ValueError, match=r'ContextPrompt learns them: take vlprompt\.TemplatePrompt'):
+        FeatureClassifier(dict(arch=micro_rn), dict(type='vlprompt.ContextPrompt'), SOLVERS['gda'], NAMES)
+    with pytest.raises(ValueError, match='FeatureClassifier: class_names is empty'):
+        FeatureClassifier(dict(arch=micro_rn), PROMPT, SOLVERS['gda'])
