@@ -106,8 +106,9 @@ def test_stored_features_are_shared_by_solvers_but_not_by_towers_and_seeds(proje
     computed = []
     monkeypatch.setattr(
         'vlprompt.engine.feature_loop.compute_features',
-        lambda function, model, images, *args: computed.append(len(images))
-        or dict(image=torch.randn(len(images), ARCH['embed_dim'])),
+        lambda function, model, images, *args: (
+            computed.append(len(images)) or dict(image=torch.randn(len(images), ARCH['embed_dim']))
+        ),
     )
     assert torch.equal(state(trained(project, 'b'))['solver.weight'], expected['solver.weight'])
     trained(project, 'c', model__solver=dict(_delete_=True, type='vlprompt.TipAdapter', views=2))

@@ -108,7 +108,7 @@ def test_other_classes_are_refused_or_made_from_text(build):
     plain, keeping = build('gda'), build('gda', keep_rows=True, neighbours=4)
     for model in (plain, keeping):
         fit(model)
-    with pytest.raises(ConfigError, match='GDA was fitted to 3 classes.*the 2 classes at hand'):
+    with pytest.raises(ConfigError, match=r'GDA was fitted to 3 classes.*the 2 classes at hand'):
         load_trained(build('gda', new), checkpoint_of(plain), other_classes=True)
     with pytest.raises(ConfigError, match='keep_rows=True'):
         plain.set_class_names(new)
@@ -119,7 +119,9 @@ def test_other_classes_are_refused_or_made_from_text(build):
         assert restored(IMAGES).shape == (2, 2)
         assert torch.equal(restored(IMAGES), keeping(IMAGES))
         own = keeping.solver.for_other_classes(keeping.text_features())
-        assert torch.equal(restored(IMAGES), own(keeping.image_features(IMAGES), keeping.text_features(), keeping.scale))
+        assert torch.equal(
+            restored(IMAGES), own(keeping.image_features(IMAGES), keeping.text_features(), keeping.scale)
+        )
         keeping.set_class_names(NAMES)
         assert keeping(IMAGES).shape == (2, 3)
 

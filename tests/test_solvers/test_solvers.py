@@ -79,9 +79,7 @@ def test_order_of_images_and_classes_does_not_matter(name, shots, queries):
     torch.testing.assert_close(logits(fitted(name, other), other, queries), expected, rtol=1e-4, atol=1e-6)
     classes = torch.tensor([2, 0, 3, 1])  # new label of every class
     other = replace(shots, labels=classes[shots.labels], text=shots.text[classes.argsort()])
-    torch.testing.assert_close(
-        logits(fitted(name, other), other, queries)[:, classes], expected, rtol=1e-4, atol=1e-6
-    )
+    torch.testing.assert_close(logits(fitted(name, other), other, queries)[:, classes], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', BUILD)
@@ -208,7 +206,9 @@ def test_clap_starts_as_zero_shot_and_zs_lp_has_no_penalty(shots, queries):
     torch.testing.assert_close(logits(solver, raw, queries), SCALE * zero_shot(queries[0], shots.text))
     assert penalty == 0
     batches = [(0.1, torch.arange(12))] * 3
-    held, free = ([penalty for _, penalty in BUILD['clap'](constraint=c).descend(raw, batches)] for c in ('class', 'none'))
+    held, free = (
+        [penalty for _, penalty in BUILD['clap'](constraint=c).descend(raw, batches)] for c in ('class', 'none')
+    )
     assert free == [0, 0, 0]
     assert held[0] == 0 < held[1] < held[2]
 

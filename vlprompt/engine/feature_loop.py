@@ -157,7 +157,7 @@ class FeatureLoop(EpochTrainLoop):
         return found['image'].to(self.dtype)
 
     def key(self, dataset: Dataset) -> dict[str, Any]:
-        """What the features of the images of a dataset depend on, see :class:`~vlprompt.engine.features.FeatureStore`."""
+        """What features of the images of a dataset depend on: the key of a store."""
         model = self.bare_model
         preprocessor = model.data_preprocessor
         return dict(

@@ -74,7 +74,7 @@ class FitLoop(FeatureLoop):
             self.tuning = tuning_images(runner.cfg, images, tune, tuning_split)
 
     def compute(self) -> None:
-        """Set the (N, A, D) features of A views of the training images, unless a resumed run has nothing to fit."""
+        """Set the (N, A, [T,] D) features of the training images, unless a resumed run has nothing to fit."""
         if self.epoch or self.batches:
             return
         images, views = self.images.dataset, self.bare_model.solver.views
@@ -91,11 +91,13 @@ class FitLoop(FeatureLoop):
         return self._of_views(dataset, 1)[0]
 
     def _of_views(self, dataset: Dataset, views: int) -> list[Tensor]:
-        """(N, D) features of each of the first ``views`` epochs of a dataset: read, and the others computed in one pass."""
+        """(N, D) features of each of the first ``views`` epochs of a dataset; those that are not stored in one pass."""
         size = len(dataset)
         stores: list[FeatureStore | None] = [None] * views
         if self.store is not None:
             key = self.key(dataset) | dict(seed=getattr(dataset, 'seed', None))
+            if self.bare_model.solver.needs_local:
+                key |= dict(tokens='global and local')
             stores = [FeatureStore(self.store, key | dict(view=view), tells=False) for view in range(views)]
         found = [read_in_all_processes(stored, size) for stored in stores]
         missing = [view for view, features in enumerate(found) if features is None]

@@ -5,6 +5,7 @@ from vlprompt.solvers.clap import CLAP
 from vlprompt.solvers.gda import GDA
 from vlprompt.solvers.linear_probe import LinearProbe
 from vlprompt.solvers.lpp import LPPlusPlus
+from vlprompt.solvers.plot_adapter import PlotAdapter
 from vlprompt.solvers.proker import ProKeR
 from vlprompt.solvers.tip_adapter import TipAdapter, TipAdapterF
 from vlprompt.solvers.tuning import Tuned, describe_fit, tune
@@ -14,6 +15,7 @@ __all__ = [
     'GDA',
     'LPPlusPlus',
     'LinearProbe',
+    'PlotAdapter',
     'ProKeR',
     'Shots',
     'Solver',

@@ -28,9 +28,11 @@ class Shots:
     """Features of the training images, and of the text of their classes.
 
     Attributes:
-        features: (N, A, D), A augmented views of N images, not normalised.
+        features: (N, A, D), A augmented views of N images, not normalised; (N, A, T, D) of their T tokens for a solver
+            that ``needs_local``, the global one first.
         labels: (N,) int64 in 0..K-1.
-        text: (K, D), unit norm, or raw for a solver that has ``raw_text``; see :func:`class_weights`.
+        text: (K, D), unit norm, or raw for a solver that has ``raw_text``, see :func:`class_weights`; (1 + P, K, D) for
+            one that ``needs_prompts``: the same, then the P learned prompts, not normalised.
         scale: logit scale s, which multiplies cosines.
         seed: of whatever a solver draws at random.
 
@@ -45,9 +47,9 @@ class Shots:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.features.dim() != 3 or self.labels.shape != self.features.shape[:1]:
+        if self.features.dim() not in (3, 4) or self.labels.shape != self.features.shape[:1]:
             raise ValueError(
-                'Shots: features must be (N images, A views, D) and labels (N,), got '
+                'Shots: features must be (N images, A views, D) or (N, A, T tokens, D), and labels (N,), got '
                 f'{tuple(self.features.shape)} and {tuple(self.labels.shape)}'
             )
         if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.num_classes:
@@ -58,7 +60,7 @@ class Shots:
     @property
     def num_classes(self) -> int:
         """K."""
-        return len(self.text)
+        return self.text.shape[-2]
 
     @property
     def per_class(self) -> Tensor:
@@ -72,7 +74,7 @@ class Shots:
         return self.features.transpose(0, 1).flatten(0, 1), self.labels.repeat(self.features.shape[1])
 
     def averaged(self, views: int | None = None) -> Tensor:
-        """(N, D) unit-norm mean of the normalised features of the first ``views`` views; None: of all."""
+        """(N, [T,] D) unit-norm mean of the normalised features of the first ``views`` views; None: of all."""
         return F.normalize(F.normalize(self.features[:, :views], dim=-1).mean(1), dim=-1)
 
 
@@ -94,6 +96,10 @@ class Solver(nn.Module):
     raw_text: ClassVar[bool] = False
     """Whether the text features are means over templates of what the tower returns, not normalised; otherwise they are
     means of normalised features, normalised again."""
+    needs_local: ClassVar[bool] = False
+    """Whether features are (B, 1 + M, D) tokens, the global and M local ones, instead of global features (B, D)."""
+    needs_prompts: ClassVar[bool] = False
+    """Whether the text is (1 + P, K, D): class weights, then features of P learned prompts, not normalised."""
     last_of_ties: ClassVar[bool] = False
     """Of equally good settings, take the last one instead of the first."""
     cosine_logits: ClassVar[bool] = False
@@ -123,7 +129,13 @@ class Solver(nn.Module):
         raise NotImplementedError(f'{type(self).__name__} must define fit()')
 
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
-        """(B, K) logits of B image features (B, D), not normalised; ``text`` and ``scale`` as in :class:`Shots`."""
+        """(B, K) logits of B images.
+
+        Args:
+            features: (B, D), or (B, 1 + M, D) with :attr:`needs_local`; not normalised.
+            text: as in :class:`Shots`.
+            scale: as in :class:`Shots`.
+        """
         raise NotImplementedError(f'{type(self).__name__} must define forward()')
 
     @property

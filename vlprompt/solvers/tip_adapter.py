@@ -11,7 +11,7 @@ Tip-Adapter-F trains the keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -57,14 +57,33 @@ class TipAdapter(Solver):
         self.search_scale, self.search_step = tuple(search_scale), tuple(search_step)
 
     def fit(self, shots: Shots) -> None:
-        self._hold(shots.averaged(self.cache_views), shots.labels)
+        self._hold(self.start_keys(shots), shots.labels)
 
     def _hold(self, keys: Tensor, labels: Tensor) -> None:
         self.hold(keys=keys, labels=labels, alpha_=number_like(self.alpha, keys), beta_=number_like(self.beta, keys))
 
+    def start_keys(self, shots: Shots) -> Tensor:
+        """(N, D) keys before training: the mean views of the shots."""
+        return shots.averaged(self.cache_views)
+
+    def zero_shot(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
+        """(B, K) ``s <x, t>``, the part that the cache is added to, in training too."""
+        return scale * zero_shot(features, text)
+
+    def prior(self, features: Tensor, text: Tensor, scale: float) -> Tensor | float:
+        """(B, K) further logits that are added after training; here none."""
+        return 0.0
+
+    def cached(
+        self, features: Tensor, keys: Tensor, labels: Tensor, beta: float | Tensor, like: Tensor, scale: float
+    ) -> Tensor:
+        """(B, K) logits of the cache, without alpha; ``like`` are the zero-shot logits (B, K)."""
+        return cache_logits(features, keys, labels, beta, like.shape[1])
+
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
-        cached = cache_logits(features, self.keys, self.labels, self.beta_, len(text))
-        return scale * zero_shot(features, text) + self.alpha_ * cached
+        zero = self.zero_shot(features, text, scale)
+        cached = self.cached(features, self.keys, self.labels, self.beta_, zero, scale)
+        return zero + self.alpha_ * cached + self.prior(features, text, scale)
 
     @property
     def grid(self) -> Mapping[str, Sequence[float]]:
@@ -77,11 +96,12 @@ class TipAdapter(Solver):
     def search(self, shots: Shots, features: Tensor) -> Search:
         """Fits once: trained keys are those of the starting values, as published."""
         self.fit(shots)
-        zero = shots.scale * zero_shot(features, shots.text)
+        zero = self.zero_shot(features, shots.text, shots.scale)
+        fixed = zero + self.prior(features, shots.text, shots.scale)
         for beta in self.grid['beta']:
-            cached = cache_logits(features, self.keys, self.labels, beta, shots.num_classes)
+            cached = self.cached(features, self.keys, self.labels, beta, zero, shots.scale)
             for alpha in self.grid['alpha']:
-                yield Setting(beta=beta, alpha=alpha), zero + alpha * cached
+                yield Setting(beta=beta, alpha=alpha), fixed + alpha * cached
 
     def adopt(self, setting: Setting, shots: Shots) -> None:
         self.configure(setting)
@@ -111,26 +131,44 @@ class TipAdapterF(TipAdapter):
         check_positive(self, lr=lr, epochs=epochs, batch_size=batch_size)
         self.lr, self.epochs, self.batch_size = lr, epochs, batch_size
 
-    @torch.enable_grad()
     def fit(self, shots: Shots) -> None:
-        keys = shots.averaged(self.cache_views).clone().requires_grad_()
-        views = F.normalize(shots.features, dim=-1)
+        for _ in self.descend(shots, self.start_keys(shots), self._batches(shots)):
+            pass
+
+    @torch.enable_grad()
+    def descend(
+        self, shots: Shots, keys: Tensor, batches: Iterable[tuple[Tensor, Tensor, float]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits (B, K) and gradient of the keys at each step; the fitted keys are those after it.
+
+        Args:
+            shots: as for :meth:`fit`.
+            keys: from which to start.
+            batches: of the steps: features as in :meth:`forward`, labels (B,), learning rate.
+        """
+        keys = keys.detach().clone().requires_grad_()
+        optimizer = torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, weight_decay=0.01)
+        for features, target, lr in batches:
+            zero = self.zero_shot(features, shots.text, shots.scale)
+            logits = zero + self.alpha * self.cached(features, keys, shots.labels, self.beta, zero, shots.scale)
+            (keys.grad,) = torch.autograd.grad(F.cross_entropy(logits, target), keys)
+            optimizer.param_groups[0]['lr'] = lr
+            optimizer.step()
+            self._hold(keys, shots.labels)
+            yield logits.detach(), keys.grad
+
+    def _batches(self, shots: Shots) -> Iterator[tuple[Tensor, Tensor, float]]:
+        views, images = shots.features, len(shots.labels)
         if self.cache_views is not None and self.cache_views < views.shape[1]:
             views = views[:, self.cache_views :]
-        optimizer = torch.optim.AdamW([keys], lr=self.lr, eps=1e-4, weight_decay=0.01)
         generator = torch.Generator().manual_seed(shots.seed)
-        steps, done = self.epochs * math.ceil(len(keys) / self.batch_size), 0
+        steps, done = self.epochs * math.ceil(images / self.batch_size), 0
         for epoch in range(self.epochs):
-            order = torch.randperm(len(keys), generator=generator).to(keys.device)
+            order = torch.randperm(images, generator=generator).to(shots.labels.device)
             for batch in order.split(self.batch_size):
-                x, target = views[batch, epoch % views.shape[1]], shots.labels[batch]
-                cached = cache_logits(x, keys, shots.labels, self.beta, shots.num_classes)
-                loss = F.cross_entropy(shots.scale * x @ shots.text.t() + self.alpha * cached, target)
-                optimizer.param_groups[0]['lr'] = self.lr * (1 + math.cos(math.pi * done / steps)) / 2
-                (keys.grad,) = torch.autograd.grad(loss, keys)
-                optimizer.step()
+                lr = self.lr * (1 + math.cos(math.pi * done / steps)) / 2
+                yield views[batch, epoch % views.shape[1]], shots.labels[batch], lr
                 done += 1
-        self._hold(keys.detach(), shots.labels)
 
 
 def cache_logits(features: Tensor, keys: Tensor, labels: Tensor, beta: float | Tensor, num_classes: int) -> Tensor:

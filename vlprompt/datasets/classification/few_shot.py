@@ -40,8 +40,8 @@ class FewShotDataset(ClassificationDataset):
     Draws are those of the CoOp-family papers, number for number (see
     :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): ``shots`` training images
     per class and min(``shots``, 4) validation images.  The test split is never drawn from, nor is ImageNet's
-    validation split, which is its test split, unless ``val_shots`` says so.  Base and new classes are selected, and renumbered from 0, after
-    the draw.
+    validation split, which is its test split, unless ``val_shots`` says so.  Base and new classes are selected, and
+    renumbered from 0, after the draw.
 
     ``metainfo`` has ``classes``, the C class names in label order as the source spells them, and ``dataset``;
     ``class_counts`` are the C numbers of images.

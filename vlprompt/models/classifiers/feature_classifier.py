@@ -1,4 +1,4 @@
-"""Classification of frozen features by a solver: Tip-Adapter, GDA, ProKeR, LP++, CLAP, a linear probe."""
+"""Classification of frozen features by a solver: Tip-Adapter, GDA, ProKeR, LP++, CLAP, a linear probe, PLOT-Adapter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FeatureClassifier(Classifier):
 
     Flow of a prediction::
 
-        image_features   images (B, 3, H, W) -> clip.visual -> (B, D)
+        image_features   images (B, 3, H, W) -> clip.visual -> (B, D), or tokens (B, 1 + M, D)
         text_features    class names -> prompt -> clip.text -> class weights (K, D)
         solver           both -> logits (B, K)
 
@@ -36,15 +36,18 @@ class FeatureClassifier(Classifier):
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
-        prompt: config of a :class:`~vlprompt.prompts.TemplatePrompt`.
+        prompt: config of a :class:`~vlprompt.prompts.TemplatePrompt`; for a solver that ``needs_prompts`` that of
+            learned prompts, such as a :class:`~vlprompt.prompts.ContextPrompt`, which stay as they are.
         solver: config of a :class:`~vlprompt.solvers.Solver`.
         class_names: K names, or the name of a dataset; if left out, those of the data.
+        zero_shot: config of the :class:`~vlprompt.prompts.TemplatePrompt` of the zero-shot classifier, if ``prompt``
+            holds learned prompts.
         data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: no class names, one too long for the context, a prompt that learns or looks at images, or a form of
-            local features that nothing reads.
+        ValueError: no class names, one too long for the context, a prompt that learns where it must be fixed or that
+            looks at images, or a form of local features that nothing reads.
     """
 
     nested = dict(clip=build_clip)
@@ -56,21 +59,30 @@ class FeatureClassifier(Classifier):
         prompt: ConfigType,
         solver: ConfigType,
         class_names: str | Sequence[str] | None = None,
+        zero_shot: ConfigType | None = None,
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.clip = build_clip(**clip)
-        refuse_unread_local(self.clip.visual, 'a FeatureClassifier reads global features alone')
         names = named_classes(class_names, 'FeatureClassifier')
         self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
-        if self.prompt.needs_image or list(self.prompt.parameters()):
-            raise ValueError(
-                f'FeatureClassifier: text features must be fixed, but {prompt["type"]} learns them: take '
-                'vlprompt.TemplatePrompt as model.prompt'
-            )
         self.solver: Solver = MODELS.build(solver)
+        kind = type(self.solver).__name__
+        if self.solver.needs_prompts != (zero_shot is not None):
+            needs = 'needs learned prompts as model.prompt and templates' if zero_shot is None else 'has no use for'
+            raise ValueError(f'FeatureClassifier: {kind} {needs} as model.zero_shot')
+        if not self.solver.needs_local:
+            refuse_unread_local(self.clip.visual, f'{kind} reads global features alone')
+        self.zero_shot = self.prompt
+        if zero_shot is not None:
+            self.zero_shot = MODELS.build(zero_shot, default_args=dict(class_names=names, text=self.clip.text))
+        if self.prompt.needs_image or list(self.zero_shot.parameters()):
+            raise ValueError(
+                'FeatureClassifier: text features must be fixed, but '
+                f'{(zero_shot or prompt)["type"]} learns them: take vlprompt.TemplatePrompt'
+            )
         self.fit_report: dict[str, Any] | None = None
         self._text_cache = FeatureCache()
         self._fitted_names: tuple[str, ...] | None = None
@@ -90,7 +102,8 @@ class FeatureClassifier(Classifier):
         Raises:
             ConfigError: it was fitted to its classes and has no rule for others.
         """
-        self.prompt.set_class_names(named_classes(class_names, 'FeatureClassifier'))
+        for prompt in {self.prompt, self.zero_shot}:
+            prompt.set_class_names(named_classes(class_names, 'FeatureClassifier'))
         self._text_cache.clear()
         self._check_classes()
 
@@ -114,14 +127,26 @@ class FeatureClassifier(Classifier):
         return self.clip.logit_scale.exp().item()
 
     def image_features(self, inputs: Tensor) -> Tensor:
-        """(B, D) features of normalised images (B, 3, H, W), not normalised."""
+        """Features of normalised images (B, 3, H, W), not normalised: (B, D), or (B, 1 + M, D), the global and the M
+        local ones, for a solver that ``needs_local``.
+        """
         self.warn_of_other_size(inputs, self.clip.visual)
-        return self.clip.encode_image(inputs, local=False, maps=False).cls
+        features = self.clip.encode_image(inputs, local=self.solver.needs_local, maps=False)
+        return torch.cat([features.cls.unsqueeze(1), features.local], 1) if self.solver.needs_local else features.cls
 
     def text_features(self) -> Tensor:
-        """(K, D) class weights as the solver takes them."""
-        text = self._text_cache(lambda: self.prompt.encode(self.clip.text), (self.prompt, self.clip.text))
-        return class_weights(text.float(), self.solver.raw_text)
+        """(K, D) class weights as the solver takes them; (1 + P, K, D), with the P learned prompts after them, for a
+        solver that ``needs_prompts``.
+        """
+        text = self._text_cache(self._encode, (self.prompt, self.zero_shot, self.clip.text)).float()
+        templates = self.zero_shot.n_prompts
+        weights = class_weights(text[:templates], self.solver.raw_text)
+        return torch.cat([weights.unsqueeze(0), text[templates:]]) if self.solver.needs_prompts else weights
+
+    def _encode(self) -> Tensor:
+        """(P, K, D) text features of the templates, then of learned prompts; not normalised."""
+        prompts = [self.zero_shot, *([self.prompt] if self.solver.needs_prompts else [])]
+        return torch.cat([prompt.encode(self.clip.text) for prompt in prompts])
 
     def train(self, mode: bool = True) -> FeatureClassifier:
         self._text_cache.clear()
