@@ -16,6 +16,7 @@ PAGES = sorted(
     + [*(ROOT / 'vlprompt').rglob('*.md')]
 )
 TASKS = dict.fromkeys(('zero_shot', 'coop', 'plot', 'cocoop', 'maple'), 'few_shot')
+TASKS |= dict.fromkeys(('tip_adapter', 'gda', 'proker', 'lpp', 'clap', 'linear_probe', 'plot_adapter'), 'few_shot')
 TASKS |= dict.fromkeys(('vpt', 'lpt', 'adaptformer'), 'long_tailed') | {'clipreid': 'reid'}
 SUFFIXES = r'(?:py|sh|md|yml|toml)'
 FOLDERS = r'(?:vlprompt|configs|tools|tests|dev|docs|data)'

@@ -1,6 +1,6 @@
 """CLAP: class prototypes trained from the text features, and held near them where zero-shot predictions are right.
 
-A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models (Silva-Rodriguez et al., CVPR 2024), Eq. 3-9.
+A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models (Silva-Rodriguez et al., CVPR 2024).
 With raw text features ``t_c``, ``^`` for normalisation and s the logit scale::
 
     logits = s <x^, w_c^>        w_c(0) = t_c

@@ -1,6 +1,6 @@
 """GDA: class-conditional Gaussians with one covariance, added to the zero-shot logits.
 
-A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation (Wang et al., ICLR 2024), Eq. 3-9.  With the means
+A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation (Wang et al., ICLR 2024).  With the means
 ``mu_c`` and the precision ``P`` of a common covariance, Bayes' rule is a linear classifier::
 
     w_c = P mu_c        b_c = log pi_c - mu_c^T P mu_c / 2        logits = s <x, t_c> + alpha (<x, w_c> + b_c)

@@ -1,6 +1,6 @@
 """LP++: a linear probe whose class weights are added to text features with a learned weight per class.
 
-LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP (Huang et al., CVPR 2024), Eq. 3 and 11-16::
+LP++: A Surprisingly Strong Linear Probe for Few-Shot CLIP (Huang et al., CVPR 2024)::
 
     logits_c = <x, w_c> + b_c + alpha_c <x, t_c>
 

@@ -1,6 +1,6 @@
 """Tip-Adapter: a cache of key features and labels, added to the zero-shot logits.
 
-Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022), Eq. 3-6.  With keys
+Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022).  With keys
 ``k_i``, the mean features of the shots, and ``y_i`` their one-hot labels::
 
     logits = s <x, t> + alpha sum_i exp(-beta (1 - <x, k_i>)) y_i
