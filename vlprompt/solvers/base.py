@@ -148,9 +148,8 @@ class Solver(nn.Module):
         for name, value in tensors.items():
             setattr(self, name, torch.as_tensor(value).detach().clone(memory_format=torch.contiguous_format))
 
-    def make_room(self, tensors: Mapping[str, Tensor]) -> None:
-        """Be ready to load tensors of these names and sizes."""
-        device = next((b.device for b in self.buffers()), torch.device('cpu'))
+    def make_room(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Be ready to load tensors of these names and sizes, onto a device."""
         for name in self.fitted:
             if name in tensors:
                 setattr(self, name, torch.empty_like(tensors[name], device=device))

@@ -208,7 +208,7 @@ class FeatureClassifier(Classifier):
                 f'the checkpoint holds no fitted {type(self.solver).__name__}: it lacks solver.{absent[0]}. '
                 'Use the config that it was trained with'
             )
-        self.solver.make_room(own)
+        self.solver.make_room(own, self.clip.logit_scale.device)
         self._fitted_names = tuple(about.get('class_names') or self.class_names)
         self._check_classes()
         self.fit_report = dict(about.get('fit') or {}) or None
