@@ -108,7 +108,7 @@ def test_other_classes_are_refused_or_made_from_text(build):
     plain, keeping = build('gda'), build('gda', keep_rows=True, neighbours=4)
     for model in (plain, keeping):
         fit(model)
-    with pytest.raises(ConfigError, match=r'GDA was fitted to 3 classes.*the 2 classes at hand'):
+    with pytest.raises(ConfigError, match=r"GDA was fitted to 3 classes.*'clover', 'daisy' are not among them"):
         load_trained(build('gda', new), checkpoint_of(plain), other_classes=True)
     with pytest.raises(ConfigError, match='keep_rows=True'):
         plain.set_class_names(new)
@@ -124,6 +124,27 @@ def test_other_classes_are_refused_or_made_from_text(build):
         )
         keeping.set_class_names(NAMES)
         assert keeping(IMAGES).shape == (2, 3)
+
+
+def test_some_of_the_classes_are_chosen_from_the_logits_of_all(build):
+    """As published for ImageNet-A and -R: 200 of the 1000 classes."""
+    some = [NAMES[2], NAMES[0]]
+    model = build('proker')
+    fit(model)
+    every = model(IMAGES)
+    restored = build('proker', some)
+    load_trained(restored, checkpoint_of(model), other_classes=True)
+    model.set_class_names(some)
+    for chosen in (model, restored):
+        assert chosen.class_names == tuple(some)
+        assert torch.equal(chosen(IMAGES), every[:, [2, 0]])
+    model.set_class_names(NAMES)
+    assert torch.equal(model(IMAGES), every)
+    twins = build('proker', ['missile', 'okapi', 'missile'])
+    fit(twins)
+    every = twins(IMAGES)
+    twins.set_class_names(['missile', 'okapi'])
+    assert torch.equal(twins(IMAGES), torch.stack([every[:, [0, 2]].amax(1), every[:, 1]], 1))
 
 
 def test_a_class_without_an_image_and_tuning_of_nothing(build):

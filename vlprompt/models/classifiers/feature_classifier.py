@@ -12,6 +12,7 @@ from torch import Tensor
 from vlprompt.clip import build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.messages import enumerate_names
 from vlprompt.models.classifiers.base import Classifier, ConfigType, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.registry import MODELS
@@ -86,6 +87,9 @@ class FeatureClassifier(Classifier):
         self.fit_report: dict[str, Any] | None = None
         self._text_cache = FeatureCache()
         self._fitted_names: tuple[str, ...] | None = None
+        self._class_names = self.prompt.class_names
+        # Of classes that are some of those fitted, the positions among these; several for a name that occurs so often.
+        self._columns: list[list[int]] | None = None
         self._of_other_classes: list[Solver] = []  # at most one; no submodule, since it is in no checkpoint
         self.freeze([])
 
@@ -94,30 +98,34 @@ class FeatureClassifier(Classifier):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The K class names, in the order of the logits."""
-        return self.prompt.class_names
+        return self._class_names
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
-        """Classify among other classes from now on, if the solver can.
+        """Classify among other classes from now on: some of those that the solver was fitted to, or any if it can.
 
         Raises:
-            ConfigError: it was fitted to its classes and has no rule for others.
+            ConfigError: there are classes that it was not fitted to, and it has no rule for them.
         """
-        for prompt in {self.prompt, self.zero_shot}:
-            prompt.set_class_names(named_classes(class_names, 'FeatureClassifier'))
-        self._text_cache.clear()
-        self._check_classes()
+        self._use_classes(tuple(named_classes(class_names, 'FeatureClassifier')))
 
-    def _check_classes(self) -> None:
-        """Raise ConfigError if the solver was fitted to other classes than those at hand and has no rule for them."""
+    def _use_classes(self, names: tuple[str, ...]) -> None:
+        fitted = self._fitted_names
+        self._columns = None
+        if fitted is not None and names != fitted and set(names) <= set(fitted):
+            self._columns = [[i for i, other in enumerate(fitted) if other == name] for name in names]
+        elif fitted not in (None, names) and not self.solver.takes_other_classes:
+            unknown = [name for name in names if name not in set(fitted)]
+            verb = 'is' if len(unknown) == 1 else 'are'
+            raise ConfigError(
+                f'{type(self.solver).__name__} was fitted to {len(fitted)} classes and classifies among these alone, '
+                f'but {enumerate_names(map(repr, unknown), 3)} {verb} not among them: fit it to the classes at hand. '
+                'For new classes without images take GDA with model.solver.keep_rows=True (configs/gda)'
+            )
+        for prompt in {self.prompt, self.zero_shot}:
+            prompt.set_class_names(names if self._columns is None else fitted)
+        self._class_names = names
+        self._text_cache.clear()
         self._of_other_classes.clear()
-        names = self._fitted_names
-        if names in (None, self.class_names) or self.solver.takes_other_classes:
-            return
-        raise ConfigError(
-            f'{type(self.solver).__name__} was fitted to {len(names)} classes and classifies among these alone: fit it '
-            f'to the {len(self.class_names)} classes at hand, or test it on its own. For new classes without images '
-            'take GDA with model.solver.keep_rows=True (configs/gda)'
-        )
 
     # ------------------------------------------------------------------------------------------------------ features
 
@@ -210,7 +218,7 @@ class FeatureClassifier(Classifier):
             )
         self.solver.make_room(own, self.clip.logit_scale.device)
         self._fitted_names = tuple(about.get('class_names') or self.class_names)
-        self._check_classes()
+        self._use_classes(self.class_names)
         self.fit_report = dict(about.get('fit') or {}) or None
         if self.fit_report:
             print_log(f'Fitted: {describe_fit(self.fit_report)}', 'current')
@@ -230,11 +238,14 @@ class FeatureClassifier(Classifier):
             )
         with torch.autocast(inputs.device.type, enabled=False):
             features, text = self.image_features(inputs).float(), self.text_features()
-            return self._solver_of(text)(features, text, self.scale)
+            logits = self._solver_of(text)(features, text, self.scale)
+        if self._columns is None:
+            return logits
+        return torch.stack([logits[:, columns].amax(1) for columns in self._columns], 1)
 
     def _solver_of(self, text: Tensor) -> Solver:
         """The solver, or the one that it makes for other classes, given their text (K, D)."""
-        if self._fitted_names in (None, self.class_names):
+        if self._fitted_names in (None, self.prompt.class_names):
             return self.solver
         if not self._of_other_classes:
             self._of_other_classes.append(self.solver.for_other_classes(text))
