@@ -6,63 +6,17 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from tests.tiny_project import ARCH, CLASSES, CONFIGS, TinyProject
+from tests.tiny_project import ARCH, TinyFit
 from vlprompt.datasets import FewShotDataset
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine.tuning_data import tuning_images
 from vlprompt.errors import ConfigError
 
-CONFIG = """
-_base_ = ['{configs}/_base_/schedules/fit.py', '{configs}/_base_/default_runtime.py']
-load = dict(type='vlprompt.LoadImage')
-train_pipeline = [load, dict(type='vlprompt.RandomResizedCrop', size=32), dict(type='vlprompt.PackClassification')]
-test_pipeline = [load, dict(type='vlprompt.CenterCrop', size=32), dict(type='vlprompt.PackClassification')]
-dataset = dict(type='vlprompt.FewShotDataset', data_root='{root}/data')
-model = dict(
-    type='vlprompt.FeatureClassifier',
-    clip=dict(arch={arch}, weights='{root}/base.pt'),
-    prompt=dict(type='vlprompt.TemplatePrompt'),
-    solver=dict(type='vlprompt.GDA', views=3),
-)
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=0,
-    sampler=dict(type='vlprompt.EpochSampler', shuffle=True),
-    dataset=dict(dataset, split='train', shots=2, seed=1, pipeline=train_pipeline),
-)
-test_dataloader = dict(
-    batch_size=6,
-    num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(dataset, split='test', pipeline=test_pipeline),
-)
-test_evaluator = dict(type='vlprompt.Accuracy')
-train_cfg = dict(store='{root}/features')
-del load, dataset
-"""
-
-
-class Project(TinyProject):
-    @property
-    def config(self):
-        return str(self.root / 'fit.py')
-
 
 @pytest.fixture
 def project(tmp_path):
-    own = Project.create(tmp_path)
-    (tmp_path / 'fit.py').write_text(CONFIG.format(configs=CONFIGS, root=tmp_path, arch=ARCH))
-    rng = np.random.default_rng(1)
-    for channel, name in enumerate(CLASSES):
-        folder = tmp_path / 'data/val' / name
-        folder.mkdir(parents=True)
-        for i in range(6):
-            image = rng.integers(0, 60, (40, 48, 3), dtype=np.uint8)
-            image[..., channel] += 100
-            Image.fromarray(image).save(folder / f'{i}.png')
-    return own
+    return TinyFit.create(tmp_path)
 
 
 def trained(project, name, **options):

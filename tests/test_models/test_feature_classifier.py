@@ -154,6 +154,44 @@ def test_a_class_without_an_image_and_tuning_of_nothing(build):
         build('clap').fit(torch.randn(3, 2, 24), torch.arange(3), 1, (torch.randn(3, 24), torch.arange(3)))
 
 
+def test_plot_adapter_keeps_prompts_and_keys(build, micro_arch):
+    """Of both towers: training without PLOT's logits, prediction with them, a checkpoint with the prompts."""
+    plot = dict(type='vlprompt.PlotAdapter', epochs=1, views=2)
+    context, base = dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=4), build('gda')
+    models = []
+    for _ in range(2):
+        model = FeatureClassifier(dict(arch=micro_arch), context, plot, NAMES, zero_shot=PROMPT).eval()
+        model.clip.load_state_dict(base.clip.state_dict())
+        model.clip.source = base.clip.source
+        models.append(model)
+    model, restored = models
+    fit(model)
+    tokens = 1 + (4 if model.clip.arch.vision_patch_size is None else 16)
+    features, text = model.image_features(IMAGES).detach(), model.text_features().detach()
+    assert (features.shape, text.shape) == ((2, tokens, 24), (3, 3, 24))
+    assert model.solver.keys.shape == (2 * 6, 24)
+    assert not torch.equal(model.prompt.context, restored.prompt.context)
+    checkpoint = checkpoint_of(model)
+    assert 'prompt.context' in checkpoint['state_dict']
+    load_trained(restored, checkpoint)
+    assert torch.equal(restored(IMAGES), model(IMAGES))
+    solver = model.solver
+    alone = TextClassifier(
+        dict(arch=micro_arch), context, dict(type='vlprompt.TransportAlignment', global_weight=1.0), NAMES
+    ).eval()
+    alone.load_state_dict(dict(base.clip.state_dict(prefix='clip.')) | {'prompt.context': model.prompt.context})
+    with torch.no_grad():
+        torch.testing.assert_close(solver.prior(features, text, model.scale), alone(IMAGES) / 4, rtol=1e-4, atol=1e-5)
+        zero = solver.zero_shot(features, text, model.scale)
+        cached = solver.cached(features, solver.keys, solver.labels, solver.beta, zero, model.scale)
+        expected = zero + solver.alpha * cached + solver.prior(features, text, model.scale)
+        torch.testing.assert_close(model(IMAGES), expected)
+    with pytest.raises(ValueError, match=r'PlotAdapter needs learned prompts as model\.prompt and templates'):
+        FeatureClassifier(dict(arch=micro_arch), context, plot, NAMES)
+    with pytest.raises(ValueError, match=r'GDA has no use for model\.zero_shot'):
+        FeatureClassifier(dict(arch=micro_arch), PROMPT, SOLVERS['gda'], NAMES, zero_shot=PROMPT)
+
+
 def test_text_that_is_learned_is_refused(micro_rn):
     with pytest.raises(ValueError, match=r'ContextPrompt learns them: take vlprompt\.TemplatePrompt'):
         FeatureClassifier(dict(arch=micro_rn), dict(type='vlprompt.ContextPrompt'), SOLVERS['gda'], NAMES)

@@ -72,8 +72,8 @@ class FeatureClassifier(Classifier):
         self.solver: Solver = MODELS.build(solver)
         kind = type(self.solver).__name__
         if self.solver.needs_prompts != (zero_shot is not None):
-            needs = 'needs learned prompts as model.prompt and templates' if zero_shot is None else 'has no use for'
-            raise ValueError(f'FeatureClassifier: {kind} {needs} as model.zero_shot')
+            needs = 'needs learned prompts as model.prompt and templates as' if zero_shot is None else 'has no use for'
+            raise ValueError(f'FeatureClassifier: {kind} {needs} model.zero_shot')
         if not self.solver.needs_local:
             refuse_unread_local(self.clip.visual, f'{kind} reads global features alone')
         self.zero_shot = self.prompt
