@@ -16,5 +16,8 @@ model = dict(
 
 recipes = [
     dict(model=dict(prompt=dict(templates='${templates}'))),
-    dict(dataset=('imagenet', 'imagenetv2', 'imagenet_sketch'), model=dict(prompt=dict(templates='ensemble-7'))),
+    dict(
+        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
+        model=dict(prompt=dict(templates='ensemble-7')),
+    ),
 ]

@@ -136,6 +136,7 @@ class FitLoop(FeatureLoop):
             solver=type(model.solver).__name__,
             images=len(labels),
             views=features.shape[1],
+            templates=list(model.zero_shot.templates),
             tune=self.tune,
             tuning_images=0 if tuning is None else len(tuning[1]),
             tuning_split=self.tuning_split if tuning else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -222,6 +223,14 @@ class FeatureClassifier(Classifier):
         self.fit_report = dict(about.get('fit') or {}) or None
         if self.fit_report:
             print_log(f'Fitted: {describe_fit(self.fit_report)}', 'current')
+            theirs, ours = self.fit_report.get('templates'), list(self.zero_shot.templates)
+            if theirs not in (None, ours):
+                print_log(
+                    f'The solver was fitted with the templates {theirs}, the model has {ours}: set templates to the '
+                    'former unless this is meant.',
+                    'current',
+                    logging.WARNING,
+                )
 
     # ------------------------------------------------------------------------------------------------------- forward
 
