@@ -68,12 +68,14 @@ def test_a_checkpoint_restores_a_fitted_solver(build, solver):
         assert sample.pred_score.sum() == pytest.approx(1)
 
 
-def test_other_templates_than_those_of_the_fit_are_named(build, capsys):
+def test_other_templates_than_those_of_the_fit_are_named(build, monkeypatch):
+    said = []
+    monkeypatch.setattr('vlprompt.models.classifiers.feature_classifier.print_log', lambda text, *_: said.append(text))
     model = build('linear')
     fit(model)
     model.fit_report = dict(solver='linear', images=6, views=2, tune='none', tuning_images=0, templates=['{}.'])
     load_trained(build('linear'), checkpoint_of(model))
-    assert "fitted with the templates ['{}.'], the model has ['a photo of a {}.'" in capsys.readouterr().out
+    assert "fitted with the templates ['{}.'], the model has ['a photo of a {}.'" in said[-1]
 
 
 def test_logits_are_those_of_zero_shot_beside_a_weak_cache(build):

@@ -139,10 +139,12 @@ def test_proker_with_a_small_lambda_interpolates_up_to_a_factor_lambda(shots):
     torch.testing.assert_close(correction / 1e-8, residual, rtol=0, atol=1e-4)
 
 
-def test_proker_keeps_within_its_budget_of_rows(shots, capsys):
+def test_proker_keeps_within_its_budget_of_rows(shots, monkeypatch):
+    said = []
+    monkeypatch.setattr('vlprompt.solvers.proker.print_log', lambda text, *_: said.append(text))
     solver = fitted('proker', shots, max_rows=30)
     assert len(solver.rows) == 24
-    assert 'ProKeR: 2 of 3 views, since 36 rows are more than model.solver.max_rows=30' in capsys.readouterr().out
+    assert said == ['ProKeR: 2 of 3 views, since 36 rows are more than model.solver.max_rows=30']
     with pytest.raises(ValueError, match='12 training images are more than max_rows=11'):
         fitted('proker', shots, max_rows=11)
 
