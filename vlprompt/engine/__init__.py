@@ -8,6 +8,7 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
 from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
+from vlprompt.engine.fit_loop import FitLoop
 from vlprompt.engine.hooks import (
     CheckpointHook,
     DataHook,
@@ -23,7 +24,7 @@ from vlprompt.engine.hooks import (
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
 from vlprompt.engine.loops import EpochTrainLoop
-from vlprompt.engine.optimizer import AutocastOptimWrapper, PatternOptimWrapperConstructor
+from vlprompt.engine.optimizer import AutocastOptimWrapper, NothingToOptimize, PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedules import (
     EpochWarmupStepLR,
@@ -46,9 +47,11 @@ __all__ = [
     'EpochTrainLoop',
     'EpochWarmupStepLR',
     'FeatureTrainLoop',
+    'FitLoop',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
     'NonFiniteHook',
+    'NothingToOptimize',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
     'ProgressHook',

@@ -109,9 +109,11 @@ class FeatureStore:
         folder: created when something is written.
         key: everything that the features depend on, as plain values.  It is stored in the file and compared as a whole,
             so a renamed or foreign file is never mistaken for the right one.
+        tells: log what is read and written; False where the caller does so for many files at once.
     """
 
-    def __init__(self, folder: str | Path, key: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | Path, key: Mapping[str, Any], tells: bool = True) -> None:
+        self.tells = tells
         self.key = json.dumps(key, sort_keys=True)
         self.path = Path(folder) / f'{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.pth'
 
@@ -128,13 +130,15 @@ class FeatureStore:
         if content.get('key') != self.key or not isinstance(features, Tensor) or len(features) != size:
             print_log(f'Stored features are computed again: {self.path} has another key.', logger='current')
             return None
-        print_log(f'Features of {size} images read from {self.path}', logger='current')
+        if self.tells:
+            print_log(f'Features of {size} images read from {self.path}', logger='current')
         return features
 
     def write(self, features: Tensor) -> None:
         """Store (N, D) features."""
         write_checkpoint(dict(key=self.key, features=features.cpu()), self.path)
-        print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
+        if self.tells:
+            print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
 
 
 def dataset_sha256(dataset: Dataset) -> str:

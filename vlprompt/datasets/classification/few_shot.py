@@ -40,8 +40,8 @@ class FewShotDataset(ClassificationDataset):
     Draws are those of the CoOp-family papers, number for number (see
     :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): ``shots`` training images
     per class and min(``shots``, 4) validation images.  The test split is never drawn from, nor is ImageNet's
-    validation split, which is its test split.  Base and new classes are selected, and renumbered from 0, after
-    the draw.
+    validation split, which is its test split, unless ``val_shots`` says so.  Base and new classes are selected, and
+    renumbered from 0, after the draw.
 
     ``metainfo`` has ``classes``, the C class names in label order as the source spells them, and ``dataset``;
     ``class_counts`` are the C numbers of images.
@@ -55,6 +55,7 @@ class FewShotDataset(ClassificationDataset):
             ``data_root`` with one name per line.
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
+        val_shots: validation images per class; None: min(``shots``, 4).
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
         seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
@@ -72,12 +73,15 @@ class FewShotDataset(ClassificationDataset):
         classes: str | Sequence[str] | None = None,
         split: str = 'train',
         shots: int | None = None,
+        val_shots: int | None = None,
         subset: str = 'all',
         **kwargs,
     ) -> None:
         if shots is not None and shots < 1:
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
-        self.shots = shots
+        if val_shots is not None and (val_shots < 1 or shots is None):
+            raise ValueError(f'val_shots must be at least 1, and needs shots; got {val_shots} with shots={shots}')
+        self.shots, self.val_shots = shots, val_shots
         self.subset = subset
         build = partial(build_classification_reader, classes=classes, split=split)
         super().__init__(build, data_root, dataset, split=split, **kwargs)
@@ -96,11 +100,11 @@ class FewShotDataset(ClassificationDataset):
 
     def _draw(self) -> list[Item]:
         items = self.reader.read(self.split)
-        draws_val = self.dataset is None or find_preset('few_shot', self.dataset).draw_val
+        draws_val = self.dataset is None or self.val_shots is not None or find_preset('few_shot', self.dataset).draw_val
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
             return items
         if self.split == 'val':
-            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed)[1]
+            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.val_shots)[1]
         drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
         message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
         print_log(message, logger='current')

@@ -29,17 +29,19 @@ def draw_shots(items: Sequence[Item], shots: int, rng: random.Random) -> list[It
     return drawn
 
 
-def draw_few_shot(train: Sequence[Item], val: Sequence[Item], shots: int, seed: int) -> tuple[list[Item], list[Item]]:
+def draw_few_shot(
+    train: Sequence[Item], val: Sequence[Item], shots: int, seed: int, val_shots: int | None = None
+) -> tuple[list[Item], list[Item]]:
     """The k-shot training and validation sets of one seed.
 
     The draws of the CoOp-family papers, number for number: ``random.seed(seed)``, then k images per training
-    class, then min(k, 4) per validation class from the same generator.
+    class, then min(k, 4), or ``val_shots``, per validation class from the same generator.
 
     Returns:
         ``(train, val)``.
     """
     rng = random.Random(seed)
-    return draw_shots(train, shots, rng), draw_shots(val, min(shots, MAX_VAL_SHOTS), rng)
+    return draw_shots(train, shots, rng), draw_shots(val, val_shots or min(shots, MAX_VAL_SHOTS), rng)
 
 
 def take_subset(items: Sequence[Item], num_classes: int, subset: str) -> list[Item]:

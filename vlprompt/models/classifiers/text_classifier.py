@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
 from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
-from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.clip.local_tokens import refuse_unread_local
-from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, scored_samples
+from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
 from vlprompt.registry import MODELS
@@ -73,7 +72,7 @@ class TextClassifier(Classifier):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.clip = build_clip(**clip)
-        names = _resolved(class_names)
+        names = named_classes(class_names, 'TextClassifier')
         self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.visual = None if visual is None else self._build_visual(visual)
@@ -121,7 +120,7 @@ class TextClassifier(Classifier):
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         """Classify among other classes from now on, with the learned prompts."""
-        self.prompt.set_class_names(_resolved(class_names))
+        self.prompt.set_class_names(named_classes(class_names, 'TextClassifier'))
         self._text_cache.clear()
 
     def train(self, mode: bool = True) -> TextClassifier:
@@ -194,13 +193,3 @@ class TextClassifier(Classifier):
     ) -> list[ClassificationSample]:
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
         return scored_samples(self.logits(inputs).float().softmax(1), data_samples)
-
-
-def _resolved(class_names: str | Sequence[str] | None) -> list[str]:
-    """The K names of a list or a dataset; duplicates are allowed, since ImageNet has some."""
-    names = list(resolve_class_names(class_names or ()))
-    if not names:
-        raise ValueError(
-            'TextClassifier: class_names is empty and there are no data; give names or the name of a dataset'
-        )
-    return names
