@@ -77,7 +77,7 @@ def end_token_features(blocks: nn.ModuleList, x: Tensor, groups: Sequence[Group]
 
 def _attend_all(attn: Attention, x: Tensor, groups: Sequence[Group], shared: tuple[Tensor, Tensor]) -> Tensor:
     """Every token attends to the shared positions and to those before it in its own sequence."""
-    packed = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+    packed = attn.packed(x)
     parts = []
     for rows, group in zip(packed.split([g.num_tokens for g in groups]), groups, strict=True):
         q, k, v = _heads(rows, group, 3, attn.heads)
@@ -90,7 +90,7 @@ def _last_block(
     block: ResidualAttentionBlock, x: Tensor, groups: Sequence[Group], shared: tuple[Tensor, Tensor]
 ) -> Tensor:
     """The block for end tokens only: (T, W) -> (number of sequences, W)."""
-    attn, width = block.attn, x.shape[-1]
+    attn = block.attn
     normed = block.ln_1(x)
     sizes = [g.num_tokens for g in groups]
     ends = torch.cat(
@@ -99,8 +99,8 @@ def _last_block(
             for group, size, offset in zip(groups, sizes, _offsets(sizes), strict=True)
         ]
     ).to(x.device)
-    query = F.linear(normed[ends], attn.in_proj_weight[:width], attn.in_proj_bias[:width])
-    key_value = F.linear(normed, attn.in_proj_weight[width:], attn.in_proj_bias[width:])
+    query = attn.packed(normed[ends], 'q')
+    key_value = attn.packed(normed, 'kv')
     parts = []
     queries = query.split([g.num_sequences for g in groups])
     for end_rows, rows, group in zip(queries, key_value.split(sizes), groups, strict=True):
