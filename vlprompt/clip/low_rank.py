@@ -1,8 +1,8 @@
 """Low-rank adaptation of the towers' linear layers (LoRA): https://arxiv.org/abs/2106.09685.
 
 A layer W (out, in) that is adapted computes ``W x + b + s B A d(x)`` with A (r, in), B (out, r) and dropout d on the
-input of the low-rank branch.  Queries, keys and values, which share the packed ``in_proj_weight``, have branches of their
-own, and each draws its own dropout mask.  B starts at zero, so an adapted tower starts as the tower itself; A is
+input of the low-rank branch.  Queries, keys and values, which share the packed ``in_proj_weight``, have branches of
+their own, and each draws its own dropout mask.  B starts at zero, so an adapted tower starts as the tower itself; A is
 uniform in +-1 / sqrt(in).
 
 The branches are modules named ``lora`` inside the layers, so ``trainable=['clip.*.lora.*']`` trains them alone::
@@ -97,8 +97,8 @@ class LoraOptions:
         rank: r.
         alpha: numerator of the scale.
         scaling: ``'rank-stabilised'``, s = alpha / sqrt(r), or ``'classic'``, s = alpha / r.
-        targets: of ``'q'``, ``'k'``, ``'v'``, ``'out'`` (the attention's output projection), ``'fc'`` and ``'proj'`` (the
-            two layers of the MLP).
+        targets: of ``'q'``, ``'k'``, ``'v'``, ``'out'`` (the attention's output projection), ``'fc'`` and ``'proj'``
+            (the two layers of the MLP).
         towers: of ``'visual'`` and ``'text'``.
         blocks: indices of the adapted blocks in each of these towers; None: all.
         dropout: on the input of each branch.
@@ -175,7 +175,8 @@ def _transformer(model: nn.Module, tower: str) -> Transformer:
     found = getattr(getattr(model, tower), 'transformer', None)
     if found is None:
         raise ValueError(
-            f"clip.lora: {model.arch.name} is a ResNet, whose image tower has no transformer blocks; set towers=['text']"
+            f'clip.lora: {model.arch.name} is a ResNet, whose image tower has no transformer blocks; set '
+            "towers=['text']"
         )
     return found
 

@@ -175,6 +175,8 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
     if about is not None and not other_classes:
         _check_classes(model, about)
     _compare_local(model, about)
+    if hasattr(model, 'meet_checkpoint'):
+        model.meet_checkpoint(state)
     required = set(model.trained_state_dict())
     if other_classes:
         left_out = _without_class_tensors(model, state)
