@@ -129,7 +129,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Ten
     if hidden is not None:
         own_scores = own_scores.masked_fill(hidden, -torch.inf)
     scores = torch.cat([shared_scores, own_scores], dim=-1) * q.shape[-1] ** -0.5
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype)
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
     shared_weights, own_weights = weights.split([k0.shape[-2], k.shape[-2]], dim=-1)
     return (shared_weights.flatten(2, 3) @ v0).unflatten(2, q.shape[2:4]) + own_weights @ v
 

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from vlprompt.clip.classnames import subset_range
 from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
-from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, take_subset
+from vlprompt.datasets.classification.few_shot_draws import DRAWS, draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.presets import find_preset
 from vlprompt.registry import DATASETS
@@ -37,7 +37,7 @@ class FewShotDataset(ClassificationDataset):
     split files contain the class names; those of lists come from ``classes``, or from ``classnames.txt`` in
     ``data_root`` if there is one, or are the labels in the training list.
 
-    Draws are those of the CoOp-family papers, number for number (see
+    Draws are those of the CoOp-family papers or of CLIP-LoRA, number for number (see
     :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): ``shots`` training images
     per class and min(``shots``, 4) validation images.  The test split is never drawn from, nor is ImageNet's
     validation split, which is its test split.  Base and new classes are selected, and renumbered from 0, after
@@ -55,6 +55,7 @@ class FewShotDataset(ClassificationDataset):
             ``data_root`` with one name per line.
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
+        draw: ``'coop'`` or ``'clip-lora'``, which draws the validation images first, and so needs some.
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
         seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
@@ -73,12 +74,16 @@ class FewShotDataset(ClassificationDataset):
         split: str = 'train',
         shots: int | None = None,
         subset: str = 'all',
+        draw: str = 'coop',
         **kwargs,
     ) -> None:
         if shots is not None and shots < 1:
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
+        if draw not in DRAWS:
+            raise ValueError(f'draw={draw!r} must be one of {", ".join(DRAWS)}')
         self.shots = shots
         self.subset = subset
+        self.draw = draw
         build = partial(build_classification_reader, classes=classes, split=split)
         super().__init__(build, data_root, dataset, split=split, **kwargs)
 
@@ -100,8 +105,10 @@ class FewShotDataset(ClassificationDataset):
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
             return items
         if self.split == 'val':
-            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed)[1]
-        drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
+            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.draw)[1]
+        val_first = self.draw == 'clip-lora' and draws_val
+        val = self.reader.read('val') if val_first else ()
+        drawn = draw_few_shot(items, val, self.shots, self.seed, self.draw)[0]
         message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
         print_log(message, logger='current')
         return drawn
