@@ -2,7 +2,8 @@
 #   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
 # The published draws of training images: --cfg-options draw=clip-lora
 # Base to new: train on the first half of the classes, test on the other half.
-#   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base
+#   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset dtd --work-dir w/base \
+#       --cfg-options subset=base
 #   python tools/test.py configs/clip_lora/clip-lora_vit-b16.py w/base/iter_8000.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = [

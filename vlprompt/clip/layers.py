@@ -51,7 +51,7 @@ class Attention(nn.Module):
         self.register_module('lora', None)
 
     def packed(self, x: Tensor, roles: str = 'qkv') -> Tensor:
-        """Queries, keys and values of x (..., W) side by side, (..., 3 W); or the ``roles`` ``'q'`` or ``'kv'`` alone."""
+        """Queries, keys and values of x (..., W) side by side, (..., 3 W); or only ``roles='q'`` or ``roles='kv'``."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
         if roles != 'qkv':
             start, width = 'qkv'.index(roles), x.shape[-1]

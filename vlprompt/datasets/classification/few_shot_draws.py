@@ -46,8 +46,8 @@ def draw_few_shot(
 
     * ``'coop'``, the CoOp-family papers: ``random.seed(seed)``, then k images per training class, then min(k, 4) per
       validation class from the same generator; classes with fewer images are kept whole.
-    * ``'clip-lora'``, CLIP-LoRA and CLIP-SVD: the validation set first, then the training set; classes with fewer images
-      are drawn from with replacement.
+    * ``'clip-lora'``, CLIP-LoRA and CLIP-SVD: the validation set first, then the training set; classes with fewer
+      images are drawn from with replacement.
 
     Returns:
         ``(train, val)``.
