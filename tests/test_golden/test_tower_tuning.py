@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from vlprompt.alignment import CosineAlignment
 from vlprompt.clip import build_clip, merge_lora
 from vlprompt.clip.low_rank import branches
+from vlprompt.clip.tensor_files import read_tensors
+from vlprompt.compat.peft_adapters import LAYOUTS, load_adapter, merge_adapter, write_adapter
 from vlprompt.engine import load_config
 from vlprompt.engine.phases import phase_config
 from vlprompt.engine.schedules import LinearWarmupCosineLR
@@ -89,6 +91,31 @@ def test_clip_lora(golden, tmp_path, dtype, tolerance, of_gradients):
         assert golden.rel(merged[0], ref['merged_first_visual_in_proj_row0']) < tolerance
         assert merged.norm().item() == pytest.approx(ref['merged_first_visual_in_proj_norm'].item(), rel=tolerance)
         assert golden.rel(features()[0], image) < tolerance
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_files_of_peft(golden, tmp_path, layout):
+    """Adapters that peft itself has loaded: read, merged, and written back tensor by tensor."""
+    case = Case(golden, 'clip_lora', tmp_path)
+    folder = Path(golden.__file__).parent / f'few_shot/peft_{layout.replace("_", "")}_a'
+    model, merged = case.build(lora=dict(dropout=0.25)), case.build()
+    load_adapter(model, folder)
+    merge_adapter(merged, folder)
+    for each in (model.double(), merged.double()):
+        with torch.no_grad():
+            image = each.encode_image(case.images.double(), local=False, maps=False).cls
+            text = each.encode_text(case.ref['tokens'])
+        assert golden.rel(F.normalize(image, dim=-1), F.normalize(case.ref['image_features'], dim=-1)) < 1e-7
+        assert golden.rel(F.normalize(text, dim=-1), F.normalize(case.ref['text_features'], dim=-1)) < 1e-7
+    write_adapter(model, tmp_path / 'ours', layout)
+    theirs, ours = (read_tensors(path / 'adapter_model.safetensors') for path in (folder, tmp_path / 'ours'))
+    assert set(ours) == set(theirs)
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, atol=1e-7, rtol=1e-6, msg=name)
+    theirs, ours = (json.loads((path / 'adapter_config.json').read_text()) for path in (folder, tmp_path / 'ours'))
+    assert {key: theirs[key] for key in ours if key != 'base_model_name_or_path'} == {
+        key: value for key, value in ours.items() if key != 'base_model_name_or_path'
+    }
 
 
 class Tokens(ClassWeights):

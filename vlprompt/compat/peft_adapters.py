@@ -208,7 +208,7 @@ def read_adapter(folder: str | Path) -> tuple[list[Pair], Mapping[str, Any] | No
             raise CheckpointError(f'{path}: {target} of block {block} of the {tower} tower has {shapes}, not A and B')
         pairs += _unpacked(Pair(tower, block, target, letters['A'], letters['B'], scale))
     base = _read_object(folder / BASE) if (folder / BASE).is_file() else None
-    return [pair for pair in pairs if pair.B.any()], base
+    return [_trimmed(pair) for pair in pairs if pair.B.any()], base
 
 
 def _read_object(file: Path) -> Mapping[str, Any]:
@@ -250,6 +250,12 @@ def _unpacked(pair: Pair) -> list[Pair]:
         Pair(pair.tower, pair.block, role, pair.A[own], blocks[index][:, own], pair.scale)
         for index, (role, own) in enumerate(zip('qkv', rows, strict=True))
     ]
+
+
+def _trimmed(pair: Pair) -> Pair:
+    """The pair without the zeros that fill it up to the rank of others."""
+    used = pair.A.any(1) | pair.B.any(0)
+    return Pair(pair.tower, pair.block, pair.target, pair.A[used], pair.B[:, used], pair.scale)
 
 
 # ----------------------------------------------------------------------------------------------------- use in a model
