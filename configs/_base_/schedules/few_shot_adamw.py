@@ -9,6 +9,6 @@ param_scheduler = [
     dict(type='vlprompt.LinearWarmupCosineLR', by_epoch=False, warmup=0, first=0, eta_min=1e-6)  # from lr at step 0
 ]
 
-train_cfg = dict(by_epoch=False)
-train_dataloader = dict(batch_sampler=None)  # an epoch keeps its last, shorter batch
+train_cfg = dict(type='vlprompt.StepTrainLoop')
+train_dataloader = dict(batch_sampler=None, sampler=dict(pad=True))  # an epoch keeps its last, shorter batch
 auto_scale_lr = dict(base_batch_size=32)
