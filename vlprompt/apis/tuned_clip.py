@@ -134,5 +134,7 @@ def adapter_checkpoint(cfg: Config, folder: str | Path) -> dict[str, Any]:
     load_adapter(clip, folder)
     state: Mapping[str, Tensor] = {f'clip.{name}': t for name, t in clip.state_dict().items() if '.lora.' in name}
     base = None if clip.source is None else asdict(clip.source)
-    about = dict(base=base, class_names=None, trained_keys=list(state), converted_from='peft')
+    about = dict(
+        base=base, class_names=None, trained_keys=list(state), converted_from='peft', lora_scale=clip.lora.scale
+    )
     return dict(meta=dict(vlprompt=about), state_dict={name: torch.clone(tensor) for name, tensor in state.items()})

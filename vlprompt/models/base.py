@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
+from vlprompt.clip.low_rank import LowRank
 from vlprompt.models.agreement import agree_on_class_names
 from vlprompt.models.freezing import matching_parameters, select_frozen, select_trainable
 
@@ -45,6 +46,11 @@ class PromptTunedMixin:
     class_names: tuple[str, ...]
     _size_warned = False
     _trained_before: frozenset[str] = frozenset()
+
+    @property
+    def lora_scale(self) -> float | None:
+        """What multiplies the low-rank branches of the towers; None without any."""
+        return next((module.scale for module in self.modules() if isinstance(module, LowRank)), None)
 
     @property
     def base_source(self) -> ClipSource | None:
