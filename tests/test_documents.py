@@ -15,7 +15,7 @@ PAGES = sorted(
     + [*(ROOT / 'docs').glob('*.md'), *(ROOT / 'configs').glob('*/README.md')]
     + [*(ROOT / 'vlprompt').rglob('*.md')]
 )
-TASKS = dict.fromkeys(('zero_shot', 'coop', 'plot', 'cocoop', 'maple'), 'few_shot')
+TASKS = dict.fromkeys(('zero_shot', 'coop', 'plot', 'cocoop', 'maple', 'clip_lora', 'two_stage'), 'few_shot')
 TASKS |= dict.fromkeys(('vpt', 'lpt', 'adaptformer'), 'long_tailed') | {'clipreid': 'reid'}
 SUFFIXES = r'(?:py|sh|md|yml|toml)'
 FOLDERS = r'(?:vlprompt|configs|tools|tests|dev|docs|data)'

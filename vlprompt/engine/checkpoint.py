@@ -324,8 +324,8 @@ def _check_lora(model: nn.Module, about: Mapping[str, Any] | None) -> None:
     theirs, ours = (about or {}).get('lora_scale'), getattr(model, 'lora_scale', None)
     if theirs is not None and ours is not None and not isclose(theirs, ours, rel_tol=1e-6):
         raise CheckpointError(
-            f'the checkpoint was trained with low-rank branches multiplied by {theirs:.6g}, the model multiplies them by '
-            f'{ours:.6g}: set alpha and scaling in {_base_option(model).removesuffix("weights")}lora'
+            f'the checkpoint was trained with low-rank branches multiplied by {theirs:.6g}, the model multiplies them '
+            f'by {ours:.6g}: set alpha and scaling in {_base_option(model).removesuffix("weights")}lora'
         )
 
 

@@ -66,8 +66,8 @@ def convert_clip_lora(state: State) -> State:
         raise ValueError(f'clip-lora: layers of the widths {groups} are no text tower followed by an image tower')
     if len(groups) == 1:
         raise ValueError(
-            f'clip-lora: all {len(layers)} layers have the width {groups[0]}, so only one tower was trained and nothing '
-            'tells which; only branches in both towers can be converted'
+            f'clip-lora: all {len(layers)} layers have the width {groups[0]}, so only one tower was trained and '
+            'nothing tells which; only branches in both towers can be converted'
         )
     first = widths.index(groups[1])
     converted = {}
