@@ -1,5 +1,5 @@
 # 2SFS: layer norms of both towers for 60 % of the steps, then a classifier that starts from the tuned text features.
-# 61,440 numbers and then 512 for each class; 300 x shots steps in all.
+# 65,536 numbers and then 512 for each class; 300 x shots steps in all.
 #   python tools/train.py configs/two_stage/2sfs_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
 # Base to new: train on the first half of the classes; the others have text features of the tuned text tower.
 #   python tools/train.py configs/two_stage/2sfs_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base
@@ -19,17 +19,16 @@ model = dict(
 )
 phases = dict(
     norms=dict(
-        # 'clip.*.ln_*' would add ln_pre, ln_post and ln_final: 65,536 numbers. Released code freezes them.
-        model=dict(trainable=['clip.*.ln_[12].*']),
+        model=dict(trainable=['clip.*.ln_*']),  # gains and biases of all layer norms
         train_cfg=dict(max_iters='${shots * 180}'),
     ),
     classifier=dict(
         model=dict(
             prompt=dict(type='vlprompt.ClassWeights'),
             trainable=['prompt.weight'],
-            trained_before=['clip.*.ln_[12].*'],
+            trained_before=['clip.*.ln_*'],  # frozen now, but part of the checkpoint
         ),
         train_cfg=dict(max_iters='${shots * 120}'),
-        start_from=dict(keys=['clip.*.ln_[12].*']),
+        start_from=dict(keys=['clip.*.ln_*']),
     ),
 )

@@ -129,7 +129,7 @@ def test_two_stages(vit, work_dir):
     runner = run(vit, work_dir, 'two_stage.py')
     runner.train()
     norms = read_checkpoint(work_dir / 'norms/iter_4.pth')['state_dict']
-    assert len(norms) == 2 * 2 * 4
+    assert len(norms) == 2 * 2 * 4 + 6
     last = read_checkpoint(work_dir / 'classifier/iter_3.pth')['state_dict']
     assert set(last) == {*norms, 'prompt.weight', 'prompt.known'}
     assert all(torch.equal(last[name], tensor) for name, tensor in norms.items())
