@@ -4,7 +4,6 @@ _base_ = ['./2sfs_vit-b16.py', '../_base_/few_shot_160.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))
-optim_wrapper = dict(optimizer=dict(lr=2e-3))  # ten times the published rate
 phases = dict(  # a 15th of the published steps: minutes on two cores
     norms=dict(train_cfg=dict(max_iters='${shots * 12}')),
     classifier=dict(train_cfg=dict(max_iters='${shots * 8}')),
