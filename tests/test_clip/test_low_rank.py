@@ -83,6 +83,7 @@ def test_all_paths_equal_the_merged_weights(targets, local):
         assert_same(adapted[:1] + adapted[-2:], (features(plain)[:1] + features(plain)[-2:]), close=False)
         merge_lora(model)
         assert list(model.state_dict()) == names
+        assert model.lora is None
         assert not any(isinstance(module, AdaptedLinear) for module in model.modules())
         assert_same(features(model), adapted)
 

@@ -10,6 +10,7 @@ from vlprompt.clip import build_clip
 from vlprompt.clip.low_rank import branches
 from vlprompt.clip.weights import to_openai_names
 from vlprompt.engine.checkpoint import describe_model, read_checkpoint, trained_state
+from vlprompt.engine.config_files import CONFIGS
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
 
@@ -23,8 +24,6 @@ model = dict(clip=clip, class_names=['okapi', 'face'])
 @pytest.fixture
 def tuned(tmp_path):
     """``tuned(method, lora)``: a config on micro towers, and a checkpoint of its model with random learned tensors."""
-    from vlprompt.engine.config_files import CONFIGS
-
     torch.manual_seed(0)
     torch.save(to_openai_names(build_clip(arch=MICRO['vit']).state_dict()), tmp_path / 'base.pt')
 

@@ -229,6 +229,9 @@ def merge_lora(model: nn.Module) -> None:
                 plain = nn.Linear(layer.in_features, layer.out_features, device='meta')
                 plain.weight, plain.bias = layer.weight, layer.bias
                 block.set_submodule(path, plain)
+    for module in model.modules():
+        if isinstance(getattr(module, 'lora', None), LoraOptions):
+            module.lora = None
 
 
 def _merge_attention(attention: Attention) -> None:
