@@ -47,7 +47,8 @@ def draw_few_shot(
     * ``'coop'``, the CoOp-family papers: ``random.seed(seed)``, then k images per training class, then min(k, 4) per
       validation class from the same generator; classes with fewer images are kept whole.
     * ``'clip-lora'``, CLIP-LoRA and CLIP-SVD: the validation set first, then the training set; classes with fewer
-      images are drawn from with replacement.
+      images are drawn from with replacement.  (Of ImageNet the published code draws both from the training images at
+      once, which is not done here.)
 
     Returns:
         ``(train, val)``.
