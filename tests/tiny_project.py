@@ -95,6 +95,7 @@ class TinyProject:
     """Paths of the experiment; ``run`` builds its runner in this process."""
 
     root: Path
+    name: str = 'tiny.py'
 
     @classmethod
     def create(cls, root: Path) -> TinyProject:
@@ -110,7 +111,7 @@ class TinyProject:
 
     @property
     def config(self) -> str:
-        return str(self.root / 'tiny.py')
+        return str(self.root / self.name)
 
     def run(self, work_dir: Path, **options: Any) -> Runner:
         """A runner; options are dotted keys with ``__`` for the dot."""

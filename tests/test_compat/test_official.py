@@ -355,6 +355,54 @@ def test_nothing_learned_is_dropped(case):
         convert(method, content)
 
 
+def official_clip_lora(**metadata):
+    """Both micro towers of two blocks as CLIP-LoRA saves them: layers of the text tower first, q, k, v and output."""
+
+    def layer(width):
+        names = ('q_proj', 'k_proj', 'v_proj', 'proj')
+        return {n: dict(w_lora_A=torch.randn(2, width), w_lora_B=torch.randn(width, 2)) for n in names}
+
+    weights = {f'layer_{i}': layer(WIDTH if i < 2 else 64) for i in range(4)}
+    about = dict(r=2, alpha=1, encoder='both', params=['q', 'k', 'v', 'o'], position='all')
+    return dict(weights=weights, metadata=about | metadata)
+
+
+def test_clip_lora(tmp_path):
+    content = official_clip_lora()
+    torch.save(content, tmp_path / 'lora_weights.pt')
+    shown = run_tool(converter_tool.main, 'clip-lora', tmp_path / 'lora_weights.pt', tmp_path / 'ours.pth')
+    assert 'lora_scale: 0.7071' in shown
+    torch.save(to_openai_names(build_clip(arch=MICRO['vit']).state_dict()), tmp_path / 'base.pt')
+    lora = dict(targets=['q', 'k', 'v', 'out'])
+    options = {
+        'model.clip': dict(_delete_=True, arch=MICRO['vit'], weights=str(tmp_path / 'base.pt'), lora=lora),
+        'model.class_names': NAMES,
+    }
+    config = ROOT / 'configs/clip_lora/clip-lora_vit-b16.py'
+    model = init_model(config, tmp_path / 'ours.pth', options)
+    text, visual = model.clip.text.transformer.resblocks, model.clip.visual.transformer.resblocks
+    for layer, block in enumerate([*text, *visual]):
+        theirs = content['weights'][f'layer_{layer}']
+        assert torch.equal(block.attn.lora['k'].A, theirs['k_proj']['w_lora_A'])
+        assert torch.equal(block.attn.lora['v'].B, theirs['v_proj']['w_lora_B'])
+        assert torch.equal(block.attn.out_proj.lora.B, theirs['proj']['w_lora_B'])
+    options['model.clip']['lora'] = lora | dict(alpha=2)
+    with pytest.raises(CheckpointError, match=r'multiplied by 0\.707107, the model multiplies them by 1\.41421'):
+        init_model(config, tmp_path / 'ours.pth', options)
+
+
+def test_branches_of_clip_lora_in_some_blocks_only():
+    with pytest.raises(ValueError, match="position='half-up'; only"):
+        describe('clip-lora', official_clip_lora(position='half-up'))
+    one_tower = official_clip_lora()
+    del one_tower['weights']['layer_2'], one_tower['weights']['layer_3']
+    with pytest.raises(ValueError, match='all 2 layers have the width 32, so only one tower'):
+        convert('clip-lora', one_tower)
+    one_tower['weights']['layer_7'] = one_tower['weights'].pop('layer_1')
+    with pytest.raises(ValueError, match=r'numbered \[0, 7\], not 0 to 1'):
+        convert('clip-lora', one_tower)
+
+
 @pytest.mark.parametrize('method', sorted(CONVERTERS))
 def test_a_file_of_another_method_is_one_line_with_its_name(method, tmp_path, monkeypatch, capsys):
     """Any file given to any converter, whatever is wrong with its shapes."""

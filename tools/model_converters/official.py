@@ -8,6 +8,7 @@
     python tools/model_converters/official.py ivlp output/VLPromptLearner/model.pth.tar-5 ivlp.pth
     python tools/model_converters/official.py vpt-clip output/prompt_learner/model.pth.tar-5 vpt.pth
     python tools/model_converters/official.py promptsrc output/VLPromptLearner/model.pth.tar-20 promptsrc.pth
+    python tools/model_converters/official.py clip-lora vitb16/dtd/16shots/seed1/lora_weights.pt clip-lora.pth
     python tools/model_converters/official.py denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
     python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
     python tools/model_converters/official.py clip-reid-prompts ViT-B-16_stage1_120.pth prompts.pth

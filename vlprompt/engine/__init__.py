@@ -23,7 +23,7 @@ from vlprompt.engine.hooks import (
     StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
-from vlprompt.engine.loops import EpochTrainLoop
+from vlprompt.engine.loops import EpochTrainLoop, StepTrainLoop
 from vlprompt.engine.optimizer import AutocastOptimWrapper, NothingToOptimize, PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedules import (
@@ -61,6 +61,7 @@ __all__ = [
     'ResumeHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
+    'StepTrainLoop',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',

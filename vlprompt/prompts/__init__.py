@@ -1,6 +1,7 @@
 """Prompts: learned inputs of the towers, one idea per file."""
 
 from vlprompt.prompts.base import ImagePrompt, TextPrompt, readable
+from vlprompt.prompts.class_weights import ClassWeights
 from vlprompt.prompts.conditional import ConditionalPrompt
 from vlprompt.prompts.context import ContextPrompt
 from vlprompt.prompts.coupled import CoupledPrompt
@@ -11,6 +12,7 @@ from vlprompt.prompts.template import TemplatePrompt
 from vlprompt.prompts.visual import VisualPrompt
 
 __all__ = [
+    'ClassWeights',
     'ConditionalPrompt',
     'ContextPrompt',
     'CoupledPrompt',

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from vlprompt.clip.classnames import subset_range
 from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
-from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, take_subset
+from vlprompt.datasets.classification.few_shot_draws import DRAWS, draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.presets import find_preset
 from vlprompt.registry import DATASETS
@@ -37,7 +37,7 @@ class FewShotDataset(ClassificationDataset):
     split files contain the class names; those of lists come from ``classes``, or from ``classnames.txt`` in
     ``data_root`` if there is one, or are the labels in the training list.
 
-    Draws are those of the CoOp-family papers, number for number (see
+    Draws are those of the CoOp-family papers or of CLIP-LoRA, number for number (see
     :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): ``shots`` training images
     per class and min(``shots``, 4) validation images.  The test split is never drawn from, nor is ImageNet's
     validation split, which is its test split, unless ``val_shots`` says so.  Base and new classes are selected, and
@@ -56,6 +56,7 @@ class FewShotDataset(ClassificationDataset):
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
         val_shots: validation images per class; None: min(``shots``, 4).
+        draw: ``'coop'`` or ``'clip-lora'``, which draws the validation images first, and so needs some.
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
         seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
@@ -75,14 +76,18 @@ class FewShotDataset(ClassificationDataset):
         shots: int | None = None,
         val_shots: int | None = None,
         subset: str = 'all',
+        draw: str = 'coop',
         **kwargs,
     ) -> None:
         if shots is not None and shots < 1:
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
         if val_shots is not None and (val_shots < 1 or shots is None):
             raise ValueError(f'val_shots must be at least 1, and needs shots; got {val_shots} with shots={shots}')
+        if draw not in DRAWS:
+            raise ValueError(f'draw={draw!r} must be one of {", ".join(DRAWS)}')
         self.shots, self.val_shots = shots, val_shots
         self.subset = subset
+        self.draw = draw
         build = partial(build_classification_reader, classes=classes, split=split)
         super().__init__(build, data_root, dataset, split=split, **kwargs)
 
@@ -104,8 +109,10 @@ class FewShotDataset(ClassificationDataset):
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
             return items
         if self.split == 'val':
-            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.val_shots)[1]
-        drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
+            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.draw, self.val_shots)[1]
+        val_first = self.draw == 'clip-lora' and draws_val
+        val = self.reader.read('val') if val_first else ()
+        drawn = draw_few_shot(items, val, self.shots, self.seed, self.draw, self.val_shots)[0]
         message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
         print_log(message, logger='current')
         return drawn

@@ -81,7 +81,7 @@ class SelfRegulatedClassifier(TextClassifier):
     def auxiliary_terms(self, aligned: Alignment, inputs: Tensor) -> dict[str, Tensor]:
         text, image = (F.normalize(x.float(), dim=-1) for x in (aligned.text[0], aligned.image.cls))
         teacher_text, teacher_image = self.teacher_text(), self.teacher_image(inputs)
-        teacher_logits = self.clip.logit_scale.exp().float() * teacher_image @ teacher_text.t()
+        teacher_logits = self.logit_scale.float() * teacher_image @ teacher_text.t()
         logits, teacher = aligned.logits.float().log_softmax(1), teacher_logits.log_softmax(1)
         divergence = F.kl_div(logits, teacher, reduction='none', log_target=True).mean()
         return super().auxiliary_terms(aligned, inputs) | dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
+from vlprompt.prompts import ClassWeights
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
@@ -43,6 +44,9 @@ class TextClassifier(Classifier):
             ``'caltech101'`` or ``'caltech101:base'``; if left out, those of the data.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
+        trained_before: patterns of parameters of the towers that an earlier phase trained, and that checkpoints
+            therefore hold although they are frozen now.
+        logit_scale: factor of the cosines; None: that of the CLIP weights, exp(clip.logit_scale).
         visual: config of a :class:`~vlprompt.prompts.ImagePrompt`, such as a ``VisualPrompt`` or a ``CoupledPrompt``;
             its ``width``, ``layers`` and ``patch_size`` are those of the image tower.
         auxiliary_losses: configs of losses on the text features ``([B,] P, K, D)``, each adding ``loss_<name>``.
@@ -65,6 +69,8 @@ class TextClassifier(Classifier):
         alignment: ConfigType,
         class_names: str | Sequence[str] | None = None,
         trainable: Sequence[str] = (),
+        trained_before: Sequence[str] = (),
+        logit_scale: float | None = None,
         visual: ConfigType | None = None,
         auxiliary_losses: Sequence[ConfigType] = (),
         data_preprocessor: ConfigType | None = None,
@@ -80,7 +86,8 @@ class TextClassifier(Classifier):
         self._check_local()
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
         self._text_cache = FeatureCache()
-        self.freeze(trainable)
+        self._logit_scale = logit_scale
+        self.freeze(trainable, trained_before=trained_before)
 
     def _build_visual(self, visual: ConfigType) -> nn.Module:
         """The visual prompt, with the sizes of the image tower and, if it ``needs_text``, the text prompt."""
@@ -123,6 +130,12 @@ class TextClassifier(Classifier):
         self.prompt.set_class_names(named_classes(class_names, 'TextClassifier'))
         self._text_cache.clear()
 
+    def meet_checkpoint(self, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Before its tensors are loaded: learned class weights get as many rows as they have in the checkpoint."""
+        if isinstance(self.prompt, ClassWeights):
+            own = {name.removeprefix('prompt.'): t for name, t in state.items() if name.startswith('prompt.')}
+            self.prompt.meet_checkpoint(own)
+
     def train(self, mode: bool = True) -> TextClassifier:
         self._text_cache.clear()
         return super().train(mode)
@@ -156,11 +169,17 @@ class TextClassifier(Classifier):
             return self.prompt.encode(self.clip.text, features)
         return self._text_cache(lambda: self.prompt.encode(self.clip.text), (self.prompt, self.clip.text))
 
+    @property
+    def logit_scale(self) -> Tensor:
+        """Scalar that multiplies the cosines."""
+        own = self.clip.logit_scale
+        return own.exp() if self._logit_scale is None else own.new_full((), self._logit_scale)
+
     def align(self, inputs: Tensor) -> Alignment:
         """Logits, similarity maps, transport plan and features of normalised images (B, 3, H, W)."""
         features = self.image_features(inputs)
         text = self.text_features(features)
-        aligned = self.alignment(features, text, self.clip.logit_scale.exp())
+        aligned = self.alignment(features, text, self.logit_scale)
         return replace(aligned, text=text, image=features)
 
     def logits(self, inputs: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ crop_scale = (
     1.0,
 )  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
 shots = 16  # training images per class, --shots
+draw = 'coop'  # which published rule draws them; 'clip-lora': validation images first, short classes repeated
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
 subset = 'all'  # 'base' or 'new': the first or the second half of the classes
@@ -34,6 +35,7 @@ train_dataloader = dict(
         data_root='${data_root}',
         split='train',
         shots='${shots}',
+        draw='${draw}',
         subset='${subset}',
         seed=1,
         pipeline='${train_pipeline}',
@@ -51,6 +53,7 @@ val_dataloader = dict(
         data_root='${data_root}',
         split='val',
         shots='${shots}',
+        draw='${draw}',
         subset='${subset}',
         seed=1,
         pipeline='${test_pipeline}',
