@@ -8,6 +8,7 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
 from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
+from vlprompt.engine.feature_test import FeatureTestLoop
 from vlprompt.engine.fit_loop import FitLoop
 from vlprompt.engine.hooks import (
     CheckpointHook,
@@ -46,6 +47,7 @@ __all__ = [
     'DetectionImageHook',
     'EpochTrainLoop',
     'EpochWarmupStepLR',
+    'FeatureTestLoop',
     'FeatureTrainLoop',
     'FitLoop',
     'IterationSeedHook',

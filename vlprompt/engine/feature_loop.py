@@ -14,9 +14,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vlprompt.clip.weights import state_sha256
 from vlprompt.datasets.samplers.epoch import batch_size_of, epoch_order
-from vlprompt.engine.features import FeatureStore, compute_features, dataset_sha256
+from vlprompt.engine.features import FeatureStore, compute_features, feature_key
 from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.errors import Stopped
 from vlprompt.registry import LOOPS
@@ -158,17 +157,7 @@ class FeatureLoop(EpochTrainLoop):
 
     def key(self, dataset: Dataset) -> dict[str, Any]:
         """What features of the images of a dataset depend on: the key of a store."""
-        model = self.bare_model
-        preprocessor = model.data_preprocessor
-        return dict(
-            weights=state_sha256(model.clip.visual.state_dict()),
-            tower=model.clip.visual.options,
-            quick_gelu=model.clip.quick_gelu,
-            mean=preprocessor.mean.flatten().tolist(),
-            std=preprocessor.std.flatten().tolist(),
-            dataset=dataset_sha256(dataset),
-            dtype=str(self.dtype),
-        )
+        return feature_key(self.bare_model, dataset, self.dtype)
 
 
 def in_memory(images: Dataset, batch_size: int, sampler: Sampler | None = None) -> DataLoader:

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from vlprompt.clip.weights import state_sha256
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
@@ -157,3 +158,23 @@ def dataset_sha256(dataset: Dataset) -> str:
             status = path.stat()
             digest.update(f'{status.st_size} {status.st_mtime_ns}'.encode())
     return digest.hexdigest()
+
+
+def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[str, Any]:
+    """What features of the images of a dataset depend on: the key of a store.
+
+    Args:
+        model: with ``clip`` and ``data_preprocessor``.
+        dataset: with its pipeline.
+        dtype: of the stored features.
+    """
+    preprocessor = model.data_preprocessor
+    return dict(
+        weights=state_sha256(model.clip.visual.state_dict()),
+        tower=model.clip.visual.options,
+        quick_gelu=model.clip.quick_gelu,
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+        dataset=dataset_sha256(dataset),
+        dtype=str(dtype),
+    )

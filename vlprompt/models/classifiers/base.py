@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from vlprompt.clip import ClipFeatures
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.structures import ClassificationSample
@@ -67,6 +68,19 @@ class Classifier(PromptTunedMixin, BaseModel):
     ) -> list[ClassificationSample]:
         """Samples of normalised images (B, 3, H, W) with their predictions, new ones if there are none."""
         raise NotImplementedError(f'{type(self).__name__} must define predict()')
+
+    @property
+    def stored_parts(self) -> tuple[str, ...]:
+        """Parts of :class:`~vlprompt.clip.ClipFeatures` that predictions need, if nothing that is learned changes them,
+        so that they can be computed once for many models; empty otherwise.
+        """
+        return ()
+
+    def predict_features(
+        self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
+    ) -> list[ClassificationSample]:
+        """As :meth:`predict`, of features of B images with the :attr:`stored_parts`."""
+        raise NotImplementedError(f'{type(self).__name__} must define predict_features()')
 
 
 def labels_of(data_samples: list[ClassificationSample], device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from vlprompt.clip import build_clip
+from vlprompt.clip import ClipFeatures, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.errors import CheckpointError, ConfigError
 from vlprompt.messages import enumerate_names
@@ -140,7 +140,9 @@ class FeatureClassifier(Classifier):
         local ones, for a solver that ``needs_local``.
         """
         self.warn_of_other_size(inputs, self.clip.visual)
-        features = self.clip.encode_image(inputs, local=self.solver.needs_local, maps=False)
+        return self._tokens(self.clip.encode_image(inputs, local=self.solver.needs_local, maps=False))
+
+    def _tokens(self, features: ClipFeatures) -> Tensor:
         return torch.cat([features.cls.unsqueeze(1), features.local], 1) if self.solver.needs_local else features.cls
 
     def text_features(self) -> Tensor:
@@ -240,14 +242,18 @@ class FeatureClassifier(Classifier):
         Raises:
             ConfigError: the solver has not been fitted.
         """
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self._logits_of(self.image_features(inputs))
+
+    def _logits_of(self, features: Tensor) -> Tensor:
+        """The same, of what :meth:`image_features` returns."""
         if not self.solver.is_fitted:
             raise ConfigError(
                 f'{type(self.solver).__name__} has not been fitted: train it (tools/train.py), or give a checkpoint of '
                 'a training'
             )
-        with torch.autocast(inputs.device.type, enabled=False):
-            features, text = self.image_features(inputs).float(), self.text_features()
-            logits = self._solver_of(text)(features, text, self.scale)
+        text = self.text_features()
+        logits = self._solver_of(text)(features.float(), text, self.scale)
         if self._columns is None:
             return logits
         return torch.stack([logits[:, columns].amax(1) for columns in self._columns], 1)
@@ -272,5 +278,17 @@ class FeatureClassifier(Classifier):
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
     ) -> list[ClassificationSample]:
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
+        return self._scored(self.logits(inputs), data_samples)
+
+    @property
+    def stored_parts(self) -> tuple[str, ...]:
+        return ('cls', 'local') if self.solver.needs_local else ('cls',)
+
+    def predict_features(
+        self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
+    ) -> list[ClassificationSample]:
+        return self._scored(self._logits_of(self._tokens(features)), data_samples)
+
+    def _scored(self, logits: Tensor, data_samples: list[ClassificationSample] | None) -> list[ClassificationSample]:
         factor = self.scale if self.solver.cosine_logits else 1
-        return scored_samples((factor * self.logits(inputs)).softmax(1), data_samples)
+        return scored_samples((factor * logits).softmax(1), data_samples)

@@ -177,7 +177,10 @@ class TextClassifier(Classifier):
 
     def align(self, inputs: Tensor) -> Alignment:
         """Logits, similarity maps, transport plan and features of normalised images (B, 3, H, W)."""
-        features = self.image_features(inputs)
+        return self.align_features(self.image_features(inputs))
+
+    def align_features(self, features: ClipFeatures) -> Alignment:
+        """The same, of features of images."""
         text = self.text_features(features)
         aligned = self.alignment(features, text, self.logit_scale)
         return replace(aligned, text=text, image=features)
@@ -212,3 +215,15 @@ class TextClassifier(Classifier):
     ) -> list[ClassificationSample]:
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
         return scored_samples(self.logits(inputs).float().softmax(1), data_samples)
+
+    @property
+    def stored_parts(self) -> tuple[str, ...]:
+        if self.visual is not None or any(p.requires_grad for p in self.clip.visual.parameters()):
+            return ()
+        local = ('local',) if self.alignment.needs_local else ()
+        return ('cls', *local, *(('saliency',) if getattr(self.alignment, 'needs_saliency', False) else ()))
+
+    def predict_features(
+        self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
+    ) -> list[ClassificationSample]:
+        return scored_samples(self.align_features(features).logits.float().softmax(1), data_samples)

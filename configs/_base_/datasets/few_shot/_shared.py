@@ -75,3 +75,5 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = dict(type='vlprompt.Accuracy', topk=(1,))
+# Image features of frozen towers are computed once for all methods, shots and seeds; store=None: always anew.
+test_cfg = dict(type='vlprompt.FeatureTestLoop', store='work_dirs/image_features')
