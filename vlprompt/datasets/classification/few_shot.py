@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from vlprompt.clip.classnames import subset_range
 from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
+from vlprompt.datasets.classification.draw_files import SUFFIX, read_draw
 from vlprompt.datasets.classification.few_shot_draws import DRAWS, draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.presets import find_preset
@@ -56,7 +57,9 @@ class FewShotDataset(ClassificationDataset):
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
         val_shots: validation images per class; None: min(``shots``, 4).
-        draw: ``'coop'`` or ``'clip-lora'``, which draws the validation images first, and so needs some.
+        draw: ``'coop'`` or ``'clip-lora'``, which draws the validation images first, and so needs some; or a file of
+            draws (``.jsonl``, see :mod:`~vlprompt.datasets.classification.draw_files`), in whose name ``{split}``,
+            ``{shots}`` and ``{seed}`` stand for those of the dataset.
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
         seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
@@ -83,8 +86,8 @@ class FewShotDataset(ClassificationDataset):
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
         if val_shots is not None and (val_shots < 1 or shots is None):
             raise ValueError(f'val_shots must be at least 1, and needs shots; got {val_shots} with shots={shots}')
-        if draw not in DRAWS:
-            raise ValueError(f'draw={draw!r} must be one of {", ".join(DRAWS)}')
+        if draw not in DRAWS and not draw.endswith(SUFFIX):
+            raise ValueError(f'draw={draw!r} must be one of {", ".join(DRAWS)}, or a file of draws ({SUFFIX})')
         self.shots, self.val_shots = shots, val_shots
         self.subset = subset
         self.draw = draw
@@ -96,18 +99,23 @@ class FewShotDataset(ClassificationDataset):
         names = self.reader.classes
         first, last = subset_range(len(names), self.subset)
         self._metainfo.update(classes=names[first:last], dataset=self.dataset or 'custom')
-        items = take_subset(self._draw(), len(names), self.subset)
+        items = take_subset(self.drawn(), len(names), self.subset)
         if not items:
             raise ValueError(f'{self.reader.source}: split {self.split!r} has no {self.subset} classes')
         counts = Counter(item.label for item in items)
         self.class_counts = [counts[label] for label in range(last - first)]
         return self.samples(items)
 
-    def _draw(self) -> list[Item]:
+    def drawn(self) -> list[Item]:
+        """The images of the split, those of all classes, before the halving: paths relative to the images' folder."""
         items = self.reader.read(self.split)
         draws_val = self.dataset is None or self.val_shots is not None or find_preset('few_shot', self.dataset).draw_val
         if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
             return items
+        if self.draw.endswith(SUFFIX):
+            file = self.draw.format(split=self.split, shots=self.shots, seed=self.seed)
+            most = self.shots if self.split == 'train' else self.val_shots
+            return read_draw(file, self.reader, self.split, most)
         if self.split == 'val':
             return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.draw, self.val_shots)[1]
         val_first = self.draw == 'clip-lora' and draws_val
