@@ -137,6 +137,16 @@ CLAIMS = (
         ),
     ),
     Claim(
+        'plot-saliency',
+        'Marginals by saliency, so that background counts less, raise PLOT above CoOp',
+        'PLOT',
+        TOP1,
+        (
+            Comparison(_plot(SALIENCY, name='PLOT, marginals by saliency'), _coop(), OURS),
+            Comparison(_plot(SALIENCY, name='PLOT, marginals by saliency'), _plot(), OURS),
+        ),
+    ),
+    Claim(
         'plot-n',
         'More prompts are better: N = 2, 4, 8 above N = 1',
         'PLOT',
