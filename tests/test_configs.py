@@ -142,7 +142,7 @@ def test_both_phases_of_plotpp_hold_their_recipe(name, dataset, shots):
 
 @pytest.mark.parametrize('dataset', BENCHMARKS)
 def test_words_of_plotpp(dataset):
-    """The words of a dataset are four different ones of the same length; three published lists have defects."""
+    """The words of a dataset are four different ones of the same length; four published lists have defects."""
     prompt = load('plotpp_vit-b16', dataset, 16).model.prompt
     assert len(set(prompt.init)) == 4
     assert len({len(words.split()) for words in prompt.init}) == 1

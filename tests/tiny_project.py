@@ -52,6 +52,7 @@ test_dataloader = dict(
     dataset=dict(type='vlprompt.FewShotDataset', data_root='${{data_root}}', split='test', pipeline=pipeline),
 )
 test_evaluator = dict(type='vlprompt.Accuracy')
+test_cfg = dict()
 param_scheduler = [dict(type='vlprompt.WarmupCosineLR', T_max=4, warmup_lr=1e-2)]
 optim_wrapper = dict(optimizer=dict(lr=0.5))
 train_cfg = dict(max_epochs=4)

@@ -3,8 +3,9 @@
 #   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
 # Both phases run in one command, on the same shots and with the same seed. As published, the second phase of every
 # seed starts from the first phase of seed 1:
-#   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset dtd --seed 2 --phase joint --test \
-#       --cfg-options phases.joint.start_from.checkpoint=work_dirs/plotpp_vit-b16_dtd_16shot/visual
+#   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset dtd --seed 1 --work-dir w/seed1 --test
+#   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset dtd --seed 2 --work-dir w/seed2 --test \
+#       --phase joint --cfg-options phases.joint.start_from.checkpoint=w/seed1/visual
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16
@@ -34,7 +35,7 @@ phases = dict(
     ),
 )
 
-# Epochs of each phase by shots, and for ImageNet whatever the shots; initial words by dataset. In three lists of the
+# Epochs of each phase by shots, and for ImageNet whatever the shots; initial words by dataset. In four lists of the
 # published code templates are too short, too long or equal to one another: here they are corrected.
 recipes = [
     dict(

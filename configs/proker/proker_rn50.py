@@ -7,7 +7,7 @@ crop_scale = (0.5, 1.0)
 model = dict(
     solver=dict(
         type='vlprompt.ProKeR',
-        max_rows=15_000,  # with more, views are left out: time grows with their cube
+        max_rows=20_000,  # with more, views are left out: time grows with their cube
     )
 )
 

@@ -54,7 +54,7 @@ def test_a_resumed_run_ends_with_the_same_mean(finished, project, tmp_path):
 
 def test_a_run_that_has_no_mean_of_its_first_epochs(project, tmp_path):
     project.run(tmp_path, train_cfg__max_epochs=1).train()
-    with pytest.raises(CheckpointError, match='no mean of its first 1 epochs'):
+    with pytest.raises(CheckpointError, match='was begun without a mean'):
         project.run(tmp_path, resume=True, **HOOK).train()
 
 

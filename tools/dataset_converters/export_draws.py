@@ -49,6 +49,9 @@ def main() -> None:
                 raise ConfigError(f'{args.config} has no shots: its data is a {loader.dataset.type}')
             for seed in args.seeds:
                 dataset = DATASETS.build(dict(loader.dataset, seed=seed, pipeline=[]))
+                if not dataset.draws:
+                    print(f'{split}: no file, since this dataset has no validation images to draw from')
+                    break
                 file = args.out / f'shot_{shots}-seed_{seed}_{split}.jsonl'
                 items = dataset.drawn()
                 write_draw(file, items, dataset.reader.image_root, args.root)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
-from mmengine.dist import all_gather
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.datasets.samplers.epoch import batch_size_of
+from vlprompt.engine.feature_loop import read_in_all_processes
 from vlprompt.engine.features import FeatureStore, compute_features, feature_key
 from vlprompt.engine.hooks.data import bare_model
 from vlprompt.registry import LOOPS
@@ -56,7 +57,8 @@ class FeatureTestLoop(TestLoop):
         if self.store is not None and not self.fp16 and not torch.is_autocast_enabled():
             parts = getattr(model, 'stored_parts', ())
             drawn = any(getattr(hook, 'reads_images', False) for hook in self.runner.hooks)
-            found = None if drawn or not parts else self._features(model, parts)
+            listed = hasattr(self.dataloader.dataset, 'pipeline')  # others have no list to make a key of
+            found = self._features(model, parts) if parts and listed and not drawn else None
         return super().run() if found is None else self._run(model, found)
 
     @torch.no_grad()
@@ -90,10 +92,17 @@ class FeatureTestLoop(TestLoop):
         """
         dataset = self.dataloader.dataset
         key = feature_key(model, dataset, torch.float32)
-        stores = {name: FeatureStore(self.store, key | dict(part=name)) for name in parts}
-        found = {name: store.read(len(dataset)) for name, store in stores.items()}
+        with FeatureStore(self.store, key).held(self.runner.world_size == 1):
+            return self._read_or_compute(model, parts, key)
+
+    def _read_or_compute(
+        self, model: nn.Module, parts: Sequence[str], key: Mapping[str, Any]
+    ) -> dict[str, Tensor] | None:
+        dataset = self.dataloader.dataset
+        stores = {name: FeatureStore(self.store, dict(key, part=name)) for name in parts}
+        found = {name: read_in_all_processes(store, len(dataset)) for name, store in stores.items()}
         absent = [name for name, part in found.items() if part is None]
-        if any(all_gather(torch.tensor(len(absent)))):  # the pass is shared by all processes
+        if absent:  # in all processes, which share the pass
             if self._gigabytes(model, absent) > self.max_gigabytes:
                 self.runner.logger.info(f'Features of the test set are not stored: more than {self.max_gigabytes} GB')
                 return None

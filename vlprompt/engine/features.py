@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,21 @@ class FeatureStore:
             print_log(f'Features of {size} images read from {self.path}', logger='current')
         return features
 
+    @contextmanager
+    def held(self, alone: bool = True) -> Iterator[None]:
+        """Until the block ends, other processes wait that hold the same key, so that one computes for all of them.
+
+        Args:
+            alone: False: do nothing, in a run of several processes, which would wait for one another.
+        """
+        if not alone:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.with_suffix('.lock'), 'w') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def write(self, features: Tensor) -> None:
         """Store (N, D) features."""
         write_checkpoint(dict(key=self.key, features=features.cpu()), self.path)
@@ -148,7 +165,10 @@ def dataset_sha256(dataset: Dataset) -> str:
     Args:
         dataset: an :class:`mmengine.dataset.BaseDataset`.
     """
-    steps = [f'{type(step).__qualname__} {sorted(vars(step).items())!r}' for step in dataset.pipeline.transforms]
+    steps = [
+        f'{type(step).__module__}.{type(step).__qualname__} {sorted(vars(step).items())!r}'
+        for step in dataset.pipeline.transforms
+    ]
     digest = hashlib.sha256('\n'.join(steps).encode())  # not their repr, which may contain memory addresses
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -173,6 +193,7 @@ def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[
         weights=state_sha256(model.clip.visual.state_dict()),
         tower=model.clip.visual.options,
         quick_gelu=model.clip.quick_gelu,
+        lora_scale=getattr(model, 'lora_scale', None),
         mean=preprocessor.mean.flatten().tolist(),
         std=preprocessor.std.flatten().tolist(),
         dataset=dataset_sha256(dataset),

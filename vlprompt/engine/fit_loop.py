@@ -68,6 +68,8 @@ class FitLoop(FeatureLoop):
         super().__init__(runner, dataloader, in_memory(images, max(len(images), 1)), 1, store, half)
         if not hasattr(self.bare_model, 'solver'):
             raise ConfigError(f'FitLoop fits a FeatureClassifier, not a {type(self.bare_model).__name__}')
+        if tune != 'none' and not self.bare_model.solver.grid:
+            raise ConfigError(f'{type(self.bare_model.solver).__name__} has nothing to tune: set train_cfg.tune=none')
         self.tune, self.tuning_split = tune, tuning_split
         self.tuning: Dataset | None = None
         if tune != 'none':
@@ -88,14 +90,14 @@ class FitLoop(FeatureLoop):
 
     def _plain_features(self, dataset: Dataset) -> Tensor:
         """(N, D) features of the images of a dataset without augmentation."""
-        return self._of_views(dataset, 1)[0]
+        return self._of_views(dataset, 1, augmented=False)[0]
 
-    def _of_views(self, dataset: Dataset, views: int) -> list[Tensor]:
+    def _of_views(self, dataset: Dataset, views: int, augmented: bool = True) -> list[Tensor]:
         """(N, D) features of each of the first ``views`` epochs of a dataset; those that are not stored in one pass."""
         size = len(dataset)
         stores: list[FeatureStore | None] = [None] * views
         if self.store is not None:
-            key = self.key(dataset) | dict(seed=getattr(dataset, 'seed', None))
+            key = self.key(dataset) | (dict(seed=dataset.seed) if augmented else {})
             if self.bare_model.solver.needs_local:
                 key |= dict(tokens='global and local')
             stores = [FeatureStore(self.store, key | dict(view=view), tells=False) for view in range(views)]

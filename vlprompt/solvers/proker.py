@@ -51,7 +51,7 @@ class ProKeR(Solver):
         lambda_: float = 0.1,
         betas: tuple[float, float, int] = (0.5, 3, 20),
         lambdas: tuple[float, float, int] = (0.001, 1, 10),
-        max_rows: int = 15_000,
+        max_rows: int = 20_000,
         views: int | None = 10,
     ) -> None:
         super().__init__(views)

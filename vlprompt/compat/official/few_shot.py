@@ -127,17 +127,24 @@ def convert_vpt(state: State) -> State:
     return {'visual.tokens': torch.stack(list(converted.values()))}
 
 
-@converter('ivlp')
 @converter('promptsrc')
-def convert_ivlp(state: State) -> State:
-    """IVLP and PromptSRC: ``ctx`` (n_ctx, W) -> ``prompt.context``; a tensor (n_ctx, W) for each further block of the
+def convert_promptsrc(state: State) -> State:
+    """PromptSRC: as of IVLP."""
+    return convert_ivlp(state, 'promptsrc')
+
+
+@converter('ivlp')
+def convert_ivlp(state: State, method: str = 'ivlp') -> State:
+    """IVLP: ``ctx`` (n_ctx, W) -> ``prompt.context``; a tensor (n_ctx, W) for each further block of the
     text tower -> ``prompt.deep`` (J - 1, 1, n_ctx, W); one (n, width) for each block of the image tower, which language
     prompting does not have, -> ``visual.tokens`` (J, n, width).
     """
     deep, tokens = (_of_blocks(state, tower) for tower in ('text_encoder', 'image_encoder'))
-    learned = _rename(state, 'ivlp', {'ctx': 'prompt.context'} | deep | tokens)
+    learned = _rename(state, method, {'ctx': 'prompt.context'} | deep | tokens)
     if not deep and not tokens:
-        raise ValueError('ivlp: no block of a tower has prompts; a checkpoint with ctx alone is of "coop" or "plot"')
+        raise ValueError(
+            f'{method}: no block of a tower has prompts; a checkpoint with ctx alone is of "coop" or "plot"'
+        )
     converted = {'prompt.context': learned['prompt.context'].unsqueeze(0)}
     if deep:
         converted['prompt.deep'] = torch.stack([learned[name] for name in deep.values()]).unsqueeze(1)

@@ -30,12 +30,12 @@ def read_draw(file: str | Path, reader: Reader, split: str, shots: int | None = 
         file: the file.
         reader: of the dataset; its items say what an image and its label are.
         split: that the images belong to, ``'train'`` or ``'val'``.
-        shots: images per class at most; None: any number.
+        shots: images per class, fewer where the split has fewer; None: any number.
 
     Raises:
         FileNotFoundError: there is no such file.
         DataError: a line that is no object with path, label and class name, an image that is not in the split (it may
-            be a test image), another label or class name than the dataset has, or more images than ``shots``.
+            be a test image), another label or class name than the dataset has, or other numbers than ``shots``.
     """
     items = _by_path(reader, reader.read(split))
     elsewhere = {
@@ -56,10 +56,21 @@ def read_draw(file: str | Path, reader: Reader, split: str, shots: int | None = 
                 f'({found.name!r})'
             )
         drawn.append(found)
-    counts = Counter(item.name for item in drawn)
-    if shots is not None and counts and (most := counts.most_common(1)[0])[1] > shots:
-        raise DataError(f'{file}: {most[1]} images of class {most[0]!r} are more than shots={shots}')
+    if shots is not None:
+        _check_shots(drawn, list(items.values()), split, shots, str(file))
     return drawn
+
+
+def _check_shots(drawn: Sequence[Item], items: Sequence[Item], split: str, shots: int, file: str) -> None:
+    """Raise unless every class has as many images as asked for, or as the split has of it; fewer for validation."""
+    counts, available = Counter(item.name for item in drawn), Counter(item.name for item in items)
+    for name, number in available.items():
+        few = counts[name] < min(shots, number) and split == 'train'
+        if few or counts[name] > shots:
+            raise DataError(
+                f'{file}: {counts[name]} images of class {name!r}, but shots={shots} and the dataset has {number}: give '
+                'the number of shots of the file'
+            )
 
 
 def _entry(line: str, place: str) -> tuple[str, int, str]:

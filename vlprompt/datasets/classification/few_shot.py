@@ -106,11 +106,19 @@ class FewShotDataset(ClassificationDataset):
         self.class_counts = [counts[label] for label in range(last - first)]
         return self.samples(items)
 
+    @property
+    def _draws_val(self) -> bool:
+        return self.dataset is None or self.val_shots is not None or find_preset('few_shot', self.dataset).draw_val
+
+    @property
+    def draws(self) -> bool:
+        """Whether the images of the split are drawn; otherwise they are all of it."""
+        return self.shots is not None and self.split != 'test' and (self.split == 'train' or self._draws_val)
+
     def drawn(self) -> list[Item]:
         """The images of the split, those of all classes, before the halving: paths relative to the images' folder."""
         items = self.reader.read(self.split)
-        draws_val = self.dataset is None or self.val_shots is not None or find_preset('few_shot', self.dataset).draw_val
-        if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
+        if not self.draws:
             return items
         if self.draw.endswith(SUFFIX):
             file = self.draw.format(split=self.split, shots=self.shots, seed=self.seed)
@@ -118,7 +126,7 @@ class FewShotDataset(ClassificationDataset):
             return read_draw(file, self.reader, self.split, most)
         if self.split == 'val':
             return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.draw, self.val_shots)[1]
-        val_first = self.draw == 'clip-lora' and draws_val
+        val_first = self.draw == 'clip-lora' and self._draws_val
         val = self.reader.read('val') if val_first else ()
         drawn = draw_few_shot(items, val, self.shots, self.seed, self.draw, self.val_shots)[0]
         message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'

@@ -12,7 +12,7 @@ from vlprompt.engine.hooks.data import bare_model
 from vlprompt.errors import CheckpointError, ConfigError
 from vlprompt.registry import HOOKS
 
-_AVERAGE = 'prompt_average'
+_AVERAGE, _SETTING = 'prompt_average', 'prompt_average_of'
 
 
 def gaussian_weights(epochs: int, mean: float, std: float) -> list[float]:
@@ -36,7 +36,7 @@ class GaussianAveragingHook(Hook):
 
     Raises:
         ConfigError: a training that does not run by epochs, or ``std`` not above 0.
-        CheckpointError: the run to be resumed has not begun a mean.
+        CheckpointError: the run to be resumed was begun without a mean, or with another number of epochs or weights.
     """
 
     priority = 'NORMAL'  # before the validation and the checkpoint of the epoch
@@ -50,11 +50,15 @@ class GaussianAveragingHook(Hook):
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ConfigError('GaussianAveragingHook: the mean is over epochs; train with by_epoch=True')
         self._weights = gaussian_weights(runner.max_epochs, self.mean, self.std)
-        if runner.epoch > 0 and runner.message_hub.get_info(_AVERAGE) is None:
+        setting = dict(epochs=runner.max_epochs, mean=self.mean, std=self.std)
+        begun = runner.message_hub.get_info(_SETTING)
+        if runner.epoch > 0 and begun != setting:
+            first = 'without a mean' if begun is None else f'for a mean with {begun}'
             raise CheckpointError(
-                f'the run in {runner.work_dir} was begun without GaussianAveragingHook and has no mean of its first '
-                f'{runner.epoch} epochs: start it anew, or resume it without this hook'
+                f'the run in {runner.work_dir} was begun {first}, and is to go on with {setting}: the mean of its first '
+                f'{runner.epoch} epochs would be another. Resume it with the same options, or start anew'
             )
+        runner.message_hub.update_info(_SETTING, setting)
 
     @torch.no_grad()
     def after_train_epoch(self, runner: Runner) -> None:

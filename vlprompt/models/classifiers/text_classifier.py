@@ -218,7 +218,8 @@ class TextClassifier(Classifier):
 
     @property
     def stored_parts(self) -> tuple[str, ...]:
-        if self.visual is not None or any(p.requires_grad for p in self.clip.visual.parameters()):
+        tuned = any(p.requires_grad for p in self.clip.visual.parameters())
+        if tuned or self.visual is not None or any(name.startswith('clip.visual.') for name in self._trained_before):
             return ()
         local = ('local',) if self.alignment.needs_local else ()
         return ('cls', *local, *(('saliency',) if getattr(self.alignment, 'needs_saliency', False) else ()))
