@@ -78,6 +78,30 @@ def visual_parameters(model, arch):
     return visual.depth * visual.get('sets', 1) * visual.length * width
 
 
+PUBLISHED_COUNTS = {
+    'coop/coop_rn50': 8_192,
+    'coop/coop_vit-b16_ctx4': 2_048,
+    'cocoop/cocoop_vit-b16': 35_360,
+    'maple/maple_vit-b16': 3_555_072,
+    'plot/plot_rn50': 32_768,
+    'plotpp/plotpp_vit-b16': 14_336,
+    'ivlp/ivlp_vit-b16': 30_720,
+    'ivlp/vpt-deep_vit-b16': 73_728,
+    'ivlp/language-deep_vit-b16': 24_576,
+    'promptsrc/promptsrc_vit-b16': 46_080,
+    'promptsrc/promptsrc_vit-b16_cross-dataset': 15_360,
+}
+
+
+@pytest.mark.parametrize('name', PUBLISHED_COUNTS)
+def test_published_parameter_counts(name):
+    """By the rule that the micro towers above confirm, with the widths of RN50 and ViT-B/16."""
+    model = load_config(name, dict(dataset='caltech101')).model
+    joint = 512 if 'vit' in name else 1024
+    arch = dict(transformer_width=512, vision_width=768, embed_dim=joint)
+    assert text_parameters(model.prompt, arch) + visual_parameters(model, arch) == PUBLISHED_COUNTS[name]
+
+
 @pytest.mark.parametrize('shots', EPOCHS)
 @pytest.mark.parametrize('dataset', BENCHMARKS)
 @pytest.mark.parametrize('name', PUBLISHED)

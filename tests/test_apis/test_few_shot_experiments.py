@@ -1,6 +1,13 @@
 """Few-shot experiments: which runs a protocol has, their tables, and that nothing is repeated or lost."""
 
 import json
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,8 +15,10 @@ from tests.conftest import run_tool
 from tests.tiny_project import TinyProject
 from tools import few_shot as tool
 from vlprompt.apis.few_shot import execute, report
-from vlprompt.apis.few_shot.execute import Result, commands, result_of
+from vlprompt.apis.few_shot.execute import Result, commands, finished_before, result_of
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
+from vlprompt.apis.few_shot.slurm import SlurmPool
+from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.errors import ConfigError, RunError
 
 METHODS = ['zero-shot_micro-rn', 'coop_micro-rn']
@@ -25,7 +34,7 @@ class TestPlan:
         assert str(runs[1]) == 'coop_micro-rn, scenes, 1-shot, seed 1'
         expected = '--dataset scenes --cfg-options train_cfg.max_epochs=1 --shots 1 --seed 1'
         assert ' '.join(runs[1].arguments) == expected
-        assert dict(runs[1].models)['micro-rn:scenes']
+        assert set(dict(runs[1].inputs)) == {'config', 'micro-rn:scenes'}
         assert not any(run.tests for run in runs)
 
     def test_base_to_new(self):
@@ -42,6 +51,7 @@ class TestPlan:
         assert {'--test', '--resume'} < set(first)
         assert [other[2] for other in others] == ['CHECKPOINT'] * 2
         assert [other[other.index('--dataset') + 1] for other in others] == ['dtd', 'imagenetv2']
+        assert all('recipe_dataset=imagenet' in other for other in others), 'the model as it was trained'
 
     @pytest.mark.parametrize(
         ('arguments', 'message'),
@@ -105,7 +115,7 @@ class TestTables:
         results = [result('a_b', 'x', 1, seed, trained=50.0 + seed) for seed in (1, 2)]
         results.append(result('c', 'x', 2, 1, trained=60.0))
         tables = report.tables_of('all', results)
-        assert '| a_b | 51.50 ± 0.50 |  |\n| c |  | 60.00 |' in report.markdown(tables)
+        assert '| a_b | 51.50 ± 0.50 |  |\n| c |  | 60.00 (1 seed) |' in report.markdown(tables)
         assert r'a\_b & 51.50 $\pm$ 0.50 &  \\' in report.latex(tables)
         assert 'x: accuracy,a_b,1-shot,51.5000,0.5000,2\n' in report.comma_separated(tables)
 
@@ -117,19 +127,117 @@ class TestTables:
         assert len(curves.axes[0].lines) == 2
         assert len(report.draw_costs(results, 2).axes[0].texts) == 2
 
+    def test_names_in_latex_and_methods_without_seeds(self):
+        results = [
+            result('zero_shot', 'imagenet', None, None, trained=60.0, fgvc_aircraft=20.0, tests=['fgvc_aircraft'])
+        ]
+        tables = report.tables_of('transfer', results)
+        assert r'method & imagenet & fgvc\_aircraft & mean' in report.latex(tables)
+        assert '| zero_shot | 60.00 | 20.00 | 20.00 |' in report.markdown(tables)
 
-def test_a_result_of_other_options_is_not_taken(tmp_path):
-    run = plan('all', METHODS, ['scenes'], [1], [1])[1]
-    folder = tmp_path / run.folder
-    folder.mkdir(parents=True)
+
+@pytest.fixture
+def run():
+    return plan('all', METHODS, ['scenes'], [1], [1])[1]
+
+
+def finish(folder, tool, arguments):
+    """In place of a tool: metrics in its work dir."""
+    place = arguments[arguments.index('--work-dir') + 1]
+    Path(place).mkdir(parents=True, exist_ok=True)
+    Path(place, METRICS_FILE).write_text(json.dumps({'accuracy/top1': 50.0}))
+
+
+def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkeypatch):
     assert result_of(run, tmp_path) is None
-    content = dict(accuracy={TRAINED: 50.0}, seconds=1, asked=json.loads(json.dumps(execute._asked(run))))
-    (folder / 'result.json').write_text(json.dumps(content))
-    assert result_of(run, tmp_path) == Result(run, {TRAINED: 50.0}, 1)
-    content['asked']['models'] = {'micro-rn:scenes': 'other'}
-    (folder / 'result.json').write_text(json.dumps(content))
-    with pytest.raises(RunError, match='other options or built-in models'):
-        result_of(run, tmp_path)
+    monkeypatch.setattr(execute, '_call_tool', lambda *_: (_ for _ in ()).throw(RunError('killed')))
+    with pytest.raises(RunError, match='killed'):
+        execute.execute(run, tmp_path)
+    assert result_of(run, tmp_path) is None, 'it has begun'
+    changed = dict(run.inputs)
+    for other in (
+        replace(run, arguments=(*run.arguments, '--amp')),
+        replace(run, inputs=tuple((changed | {'micro-rn:scenes': 'other'}).items())),
+        replace(run, inputs=tuple((changed | {'config': 'edited'}).items())),
+    ):
+        for use in (result_of, execute.execute):
+            with pytest.raises(RunError, match='other options, config or built-in models'):
+                use(other, tmp_path)
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+    execute.execute(run, tmp_path)
+    assert result_of(run, tmp_path).accuracy == {TRAINED: 50.0}
+    (kept,) = finished_before(tmp_path, 'all')
+    assert (kept.run.method, kept.run.seed, kept.accuracy) == ('coop_micro-rn', 1, {TRAINED: 50.0})
+    assert finished_before(tmp_path, 'transfer') == []
+
+
+def test_finished_parts_are_not_repeated(tmp_path, monkeypatch):
+    run = plan('base-to-new', METHODS, ['scenes'], [16], [1])[0]
+    calls = []
+    monkeypatch.setattr(
+        execute, '_call_tool', lambda tool, arguments: calls.append(tool) or finish(tmp_path, tool, arguments)
+    )
+    monkeypatch.setattr(execute, 'last_checkpoint', lambda folder: 'x.pth')
+    execute.execute(run, tmp_path)
+    assert calls == ['test.py', 'test.py']
+    record = tmp_path / run.folder / execute.RUN_FILE
+    content = json.loads(record.read_text())
+    del content['accuracy']['new']
+    record.write_text(json.dumps(content))
+    execute.execute(run, tmp_path)
+    assert len(calls) == 3
+    assert result_of(run, tmp_path).accuracy == {TRAINED: 50.0, 'new': 50.0}
+
+
+def test_runs_that_have_not_begun_never_do_when_the_caller_ends():
+    begun = []
+
+    def one(run):
+        begun.append(run)
+        time.sleep(0.05)
+        return run
+
+    for found, _ in execute.as_finished(one, list(range(20)), 2):
+        assert found in begun
+        break
+    time.sleep(0.3)
+    assert len(begun) < 8
+
+
+class Executor:
+    """Of a cluster that runs jobs at once."""
+
+    def __init__(self, folder, cluster):
+        self.cluster, self.parameters = cluster, {}
+        made.append(self)
+
+    def update_parameters(self, **parameters):
+        self.parameters = parameters
+
+    batch = nullcontext
+
+    def submit(self, function, *arguments):
+        return SimpleNamespace(wait=partial(function, *arguments), paths=SimpleNamespace(stderr='err'))
+
+
+made: list[Executor] = []
+
+
+def test_jobs_of_a_cluster(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'submitit', SimpleNamespace(AutoExecutor=Executor))
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+    pool = SlurmPool(tmp_path, 'gpu', ['timeout_min=30', 'slurm_account=vision'])
+    assert made[-1].parameters == dict(
+        timeout_min=30, gpus_per_node=1, tasks_per_node=1, slurm_partition='gpu', slurm_account='vision'
+    )
+    ((found, result),) = pool([run])
+    assert (found, result.accuracy) == (run, {TRAINED: 50.0})
+    assert list(pool([])) == []
+    with pytest.raises(ConfigError, match="'minutes' is not KEY=VALUE"):
+        SlurmPool(tmp_path, 'gpu', ['minutes'])
+    monkeypatch.setitem(sys.modules, 'submitit', None)
+    with pytest.raises(ConfigError, match='pip install submitit'):
+        SlurmPool(tmp_path, 'gpu')
 
 
 def test_one_command(tmp_path):
@@ -151,7 +259,7 @@ def test_one_command(tmp_path):
     command[command.index('--work-dir') + 1] = tmp_path / 'again'
     shown = run_tool(tool.main, *command)
     assert '3 runs, 0 of them have finished before' in shown
-    results = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / 'again').rglob('result.json')}
+    results = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / 'again').rglob('run.json')}
     assert set(results) == {'folder', 'seed1', 'seed2'}
     for name in ('results.md', 'results.csv', 'results.tex', 'curves.png', 'costs.png'):
         assert (tmp_path / 'again' / name).stat().st_size > 100

@@ -59,7 +59,8 @@ def line(path='toy/images/train/0_0.jpg', label=0, name='class 0'):
         (line('elsewhere/0_0.jpg'), 'is no image of this dataset'),
         (line(label=1), r"has label 1 \('class 0'\), but in .* it is 0 \('class_0'\)"),
         (line(name='class 1'), r'class 1'),
-        ('\n'.join(line(f'toy/images/train/0_{i}.jpg') for i in range(3)), "3 images of class 'class_0' are more"),
+        ('\n'.join(line(f'toy/images/train/0_{i}.jpg') for i in range(3)), "3 images of class 'class_0', but shots=2"),
+        (line(), r"1 images of class 'class_0', but shots=2 and the dataset has 5: set shots"),
     ],
 )
 def test_what_is_wrong_in_a_file(source, tmp_path, content, message):

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from tests.tiny_project import TinyProject
 from vlprompt.datasets.transforms import LoadImage
 from vlprompt.engine import PredictionImageHook
+from vlprompt.engine.features import feature_key
 
 TRANSPORT = dict(
     model__alignment__type='vlprompt.TransportAlignment',
@@ -74,7 +75,7 @@ def test_predictions_are_those_of_the_images(tested, tmp_path, options):
 def test_models_share_the_parts_that_they_read(tested, tmp_path):
     store = tmp_path / 'store'
     tested(store, **TRANSPORT)
-    assert len(list(store.iterdir())) == 3, 'global and local features, saliency'
+    assert len(list(store.glob('*.pth'))) == 3, 'global and local features, saliency'
     assert tested(store)[3] == 0
     assert tested(store, model__clip__vision=dict(local='value'), **TRANSPORT)[3] == 12, (
         'another form of local features'
@@ -92,3 +93,16 @@ def test_a_tuned_image_tower_reads_images(tested, tmp_path):
     trainable = ['prompt.*', 'clip.visual.attnpool.*']
     assert tested(tmp_path / 'store', model__trainable=trainable)[3] == 12
     assert not (tmp_path / 'store').exists()
+
+
+def test_the_key_knows_the_scale_of_low_rank_branches(project, tmp_path):
+    """Their tensors do not tell it."""
+    dataset = project.run(tmp_path).train_dataloader.dataset
+    lora = dict(rank=2, towers=['text'])
+    keys = []
+    for alpha in (1, 8):
+        runner = project.run(
+            tmp_path, model__clip__lora=dict(lora, alpha=alpha), model__trainable=['prompt.*', 'clip.*.lora.*']
+        )
+        keys.append(feature_key(runner.model, dataset, torch.float32))
+    assert keys[0] != keys[1]

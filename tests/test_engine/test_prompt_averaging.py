@@ -52,6 +52,16 @@ def test_a_resumed_run_ends_with_the_same_mean(finished, project, tmp_path):
     assert torch.equal(context(tmp_path, 4), context(finished[1], 4))
 
 
+def test_a_mean_goes_on_with_the_weights_that_it_began_with(project, tmp_path):
+    first = project.run(tmp_path, **HOOK)
+    first.register_hook(InterruptingHook(epoch=2))
+    with pytest.raises(Interrupted):
+        first.train()
+    other = dict(custom_hooks=[dict(HOOK['custom_hooks'][0], mean=1)])
+    with pytest.raises(CheckpointError, match=r"'mean': 3, .*cannot go on with .*'mean': 1"):
+        project.run(tmp_path, resume=True, **other).train()
+
+
 def test_a_run_that_has_no_mean_of_its_first_epochs(project, tmp_path):
     project.run(tmp_path, train_cfg__max_epochs=1).train()
     with pytest.raises(CheckpointError, match='was begun without a mean'):

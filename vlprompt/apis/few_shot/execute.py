@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun
+from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.apis.seeds import TOOLS
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
 from vlprompt.files import read_json
 
-RESULT_FILE, LOG_FILE = 'result.json', 'output.log'
+RUN_FILE, LOG_FILE = 'run.json', 'output.log'
 METRIC = 'accuracy/top1'
 PRELOADED = ['vlprompt.apis.few_shot.preloaded']
 """Imported once, by the process from which those of all runs are forked."""
@@ -35,7 +36,8 @@ class Result:
     Attributes:
         run: the run.
         accuracy: top-1 accuracy in percent by name of the test.
-        seconds: of the training and the tests, without the start of a process.
+        seconds: of its commands, those of earlier, interrupted attempts included; an interrupted command counts from
+            its last start.
     """
 
     run: FewShotRun
@@ -47,24 +49,43 @@ def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
     """The result of a run that has finished in its folder, None if it has not.
 
     Raises:
-        RunError: the folder holds a run with other arguments, or of other built-in models.
+        RunError: the folder holds a run, finished or not, with other options, config or built-in models.
     """
-    file = work_dir / run.folder / RESULT_FILE
+    content = _record(run, work_dir)
+    finished = content is not None and len(content['accuracy']) == 1 + len(run.tests)
+    return Result(run, content['accuracy'], content['seconds']) if finished else None
+
+
+def finished_before(work_dir: Path, protocol: str) -> list[Result]:
+    """All results of a protocol in a work dir, of this command and of others, in order of their folders."""
+    found = []
+    for file in sorted(work_dir.glob(f'*/**/{RUN_FILE}')):
+        content = read_json(file)
+        if content['protocol'] == protocol and len(content['accuracy']) == 1 + len(content['asked']['tests']):
+            tests = tuple(FurtherTest(name, ()) for name in content['asked']['tests'])
+            names = ('method', 'dataset', 'shots', 'seed')
+            run = FewShotRun(config='', tests=tests, protocol=protocol, **{name: content[name] for name in names})
+            found.append(Result(run, content['accuracy'], content['seconds']))
+    return found
+
+
+def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
+    file = work_dir / run.folder / RUN_FILE
     if not file.is_file():
         return None
     content = read_json(file)
-    if content['asked'] != _asked(run):
+    if content['asked'] != _asked(run) or content['protocol'] != run.protocol:
         raise RunError(
-            f'{file.parent} holds a run with other options or built-in models (see {RESULT_FILE} there): choose '
+            f'{file.parent} holds a run with other options, config or built-in models (see {RUN_FILE} there): choose '
             'another work dir or remove it'
         )
-    return Result(run, content['accuracy'], content['seconds'])
+    return content
 
 
 def _asked(run: FewShotRun) -> dict[str, Any]:
     """What a result depends on, as JSON has it."""
     tests = {test.name: list(test.arguments) for test in run.tests}
-    return dict(arguments=list(run.arguments), tests=tests, models=dict(run.models))
+    return dict(arguments=list(run.arguments), tests=tests, inputs=dict(run.inputs))
 
 
 def commands(run: FewShotRun, work_dir: Path) -> list[list[str]]:
@@ -86,30 +107,31 @@ def commands(run: FewShotRun, work_dir: Path) -> list[list[str]]:
 
 
 def execute(run: FewShotRun, work_dir: Path) -> None:
-    """Train and test in this process, and write the result; a finished training or test is not repeated.
+    """Train and test in this process; a finished training or test is not repeated.
+
+    The record of the run is written before the first command and after each one.
 
     Raises:
-        RunError: a command failed.
+        RunError: a command failed, or the folder holds a run with other options.
     """
     folder = work_dir / run.folder
-    accuracy, start = {}, time.monotonic()
-    for name, (tool, *arguments) in zip(
-        [TRAINED, *(test.name for test in run.tests)], commands(run, work_dir), strict=True
-    ):
-        metrics = folder / name / METRICS_FILE
-        if not metrics.is_file():
-            _call_tool(tool, [last_checkpoint(folder) if part == 'CHECKPOINT' else part for part in arguments])
-        accuracy[name] = read_json(metrics)[METRIC]
-    content = dict(
-        method=run.method,
-        dataset=run.dataset,
-        shots=run.shots,
-        seed=run.seed,
-        accuracy=accuracy,
-        seconds=round(time.monotonic() - start, 2),
-        asked=_asked(run),
-    )
-    with written_whole(folder / RESULT_FILE) as file:
+    about = dict(protocol=run.protocol, method=run.method, dataset=run.dataset, shots=run.shots, seed=run.seed)
+    content = _record(run, work_dir) or dict(about, accuracy={}, seconds=0.0, asked=_asked(run))
+    _write_record(folder, content)
+    names = [TRAINED, *(test.name for test in run.tests)]
+    for name, (tool, *arguments) in zip(names, commands(run, work_dir), strict=True):
+        if name in content['accuracy']:
+            continue
+        start = time.monotonic()
+        _call_tool(tool, [last_checkpoint(folder) if part == 'CHECKPOINT' else part for part in arguments])
+        content['seconds'] = round(content['seconds'] + time.monotonic() - start, 2)
+        content['accuracy'][name] = read_json(folder / name / METRICS_FILE)[METRIC]
+        _write_record(folder, content)
+
+
+def _write_record(folder: Path, content: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / RUN_FILE) as file:
         file.write_text(json.dumps(content, indent=1) + '\n')
 
 
@@ -162,6 +184,7 @@ class Pool:
         self.work_dir, self.jobs = work_dir, jobs
         self._context = multiprocessing.get_context('forkserver')
         self._context.set_forkserver_preload(PRELOADED)
+        self._running: set[BaseProcess] = set()
         self._slots: SimpleQueue[dict[str, str]] = SimpleQueue()
         threads = max((os.cpu_count() or 1) // jobs, 1)
         for number in range(jobs):
@@ -169,18 +192,30 @@ class Pool:
             self._slots.put(dict(OMP_NUM_THREADS=str(threads), **device))
 
     def __call__(self, runs: Sequence[FewShotRun]) -> Iterator[tuple[FewShotRun, Result | RunError]]:
-        """The runs as they finish, with their results or with what went wrong."""
-        yield from as_finished(self._one, runs, self.jobs)
+        """The runs as they finish, with their results or with what went wrong.
+
+        If the caller goes no further, as after Ctrl-C, runs that have not begun never do, and those at hand are ended.
+        """
+        try:
+            yield from as_finished(self._one, runs, self.jobs)
+        finally:
+            for process in list(self._running):
+                process.terminate()
 
     def _one(self, run: FewShotRun) -> Result | RunError:
         slot = self._slots.get()
+        process = self._context.Process(target=_child, args=(run, self.work_dir, slot))
         try:
-            process = self._context.Process(target=_child, args=(run, self.work_dir, slot))
             process.start()
+            self._running.add(process)
             process.join()
         finally:
+            self._running.discard(process)
             self._slots.put(slot)
-        result = result_of(run, self.work_dir)
+        try:
+            result = result_of(run, self.work_dir)
+        except RunError as error:
+            return error
         return result or RunError(f'{run} failed; its output is in {self.work_dir / run.folder / LOG_FILE}')
 
 
@@ -188,9 +223,12 @@ def as_finished(
     one: Callable[[FewShotRun], Result | RunError], runs: Sequence[FewShotRun], jobs: int
 ) -> Iterator[tuple[FewShotRun, Result | RunError]]:
     """``one(run)`` of all runs, at most ``jobs`` at a time, in the order in which they finish."""
-    with ThreadPoolExecutor(jobs) as threads:
+    threads = ThreadPoolExecutor(jobs)
+    try:
         waiting: dict[Future, FewShotRun] = {threads.submit(one, run): run for run in runs}
         while waiting:
             finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield waiting.pop(future), future.result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)

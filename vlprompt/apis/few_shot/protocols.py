@@ -12,8 +12,12 @@ protocol          training                                   tests
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from vlprompt.apis.claims.models import models_of
 from vlprompt.apis.seeds import trains_something
@@ -21,7 +25,6 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
 from vlprompt.errors import ConfigError
 
-PROTOCOLS = ('all', 'base-to-new', 'transfer')
 TRAINED = 'trained'
 """Name of the test that follows the training, in which the classes are those of the training."""
 
@@ -51,7 +54,7 @@ class FewShotRun:
         seed: of everything random; None for a method that trains nothing.
         arguments: of tools/train.py (tools/test.py if nothing is trained) after the config.
         tests: further ones, after that of the training.
-        models: the built-in models that it begins with, and their digests.
+        inputs: what else its result depends on, name and version: the composed config, and built-in models.
     """
 
     method: str
@@ -61,7 +64,8 @@ class FewShotRun:
     seed: int | None
     arguments: tuple[str, ...] = ()
     tests: tuple[FurtherTest, ...] = ()
-    models: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+    protocol: str = 'all'
 
     @property
     def trains(self) -> bool:
@@ -91,7 +95,7 @@ def plan(
     """All runs of an experiment, seed by seed, so that every method has its first seed before any has its second.
 
     Args:
-        protocol: one of :data:`PROTOCOLS`.
+        protocol: one of :data:`~vlprompt.apis.few_shot.PROTOCOLS`.
         configs: files or names of methods.
         datasets: that are trained on.
         shots: training images per class.
@@ -114,44 +118,51 @@ def plan(
         file = find_config(config)
         if methods.setdefault(file.stem, str(file)) != str(file):
             raise ConfigError(f'{methods[file.stem]} and {file} are different configs of the same name')
-    runs = []
+    runs: dict[FewShotRun, None] = {}
     for seed in seeds:
         for dataset in datasets:
             for number in shots:
-                for method, file in methods.items():
-                    run = _run(protocol, method, file, dataset, number, seed, targets, tuple(options))
-                    if run not in runs:  # what trains nothing is the same for all shots and seeds
-                        runs.append(run)
-    return runs
+                for file in methods.values():
+                    run = _run(protocol, file, dataset, number, seed, tuple(targets), tuple(options))
+                    runs.setdefault(run)  # what trains nothing is the same for all shots and seeds
+    return list(runs)
 
 
 def _run(
-    protocol: str,
-    method: str,
-    file: str,
-    dataset: str,
-    shots: int,
-    seed: int,
-    targets: Sequence[str],
-    options: tuple[str, ...],
+    protocol: str, file: str, dataset: str, shots: int, seed: int, targets: tuple[str, ...], options: tuple[str, ...]
 ) -> FewShotRun:
-    cfg = load_config(file, dict(dataset=dataset))
-    if 'FewShotDataset' not in str((cfg.get('test_dataloader') or {}).get('dataset', {}).get('type')):
-        raise ConfigError(f'{file} is no few-shot method: its data is not read by FewShotDataset')
-    trains = trains_something(cfg)
+    trains, inputs = _method(file, dataset)
     halves = protocol == 'base-to-new'
     elsewhere = [('new', dataset)] if halves else [(target, target) for target in targets]
+    # The model that is tested is the one that was trained, also where the recipe of a method varies by dataset.
+    recipe = () if halves or not trains else (f'recipe_dataset={dataset}',)
     tests = tuple(
         FurtherTest(
-            name, (*_arguments(where, options, 'new' if halves else None), *(['--other-classes'] if trains else []))
+            name,
+            (
+                *_arguments(where, (*options, *recipe), 'new' if halves else None),
+                *(['--other-classes'] if trains else []),
+            ),
         )
         for name, where in elsewhere
     )
-    given, models = _arguments(dataset, options, 'base' if halves else None), tuple(models_of(cfg).items())
+    given = _arguments(dataset, options, 'base' if halves else None)
+    method = Path(file).stem
     if not trains:
-        return FewShotRun(method, file, dataset, None, None, given, tests, models)
+        return FewShotRun(method, file, dataset, None, None, given, tests, inputs, protocol)
     given += ('--shots', str(shots), '--seed', str(seed))
-    return FewShotRun(method, file, dataset, shots, seed, given, tests, models)
+    return FewShotRun(method, file, dataset, shots, seed, given, tests, inputs, protocol)
+
+
+@cache
+def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]:
+    """Whether a method trains anything, and the version of its config and models."""
+    cfg = load_config(file, dict(dataset=dataset))
+    if 'FewShotDataset' not in str((cfg.get('test_dataloader') or {}).get('dataset', {}).get('type')):
+        raise ConfigError(f'{file} is no few-shot method: its data is not read by FewShotDataset')
+    content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    version = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return trains_something(cfg), (('config', version), *models_of(cfg).items())
 
 
 def _arguments(dataset: str, options: tuple[str, ...], subset: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,11 +26,13 @@ class Table:
         title: of the table.
         columns: their names.
         rows: method -> a cell for each column.
+        untrained: methods that train nothing, whose only value is not one of several seeds.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[Spread | None, ...]]
+    untrained: frozenset[str] = frozenset()
 
 
 def tables_of(protocol: str, results: Sequence[Result]) -> list[Table]:
@@ -41,13 +43,12 @@ def tables_of(protocol: str, results: Sequence[Result]) -> list[Table]:
     the harmonic mean of the two means, which papers print, beside the mean of the harmonic means, which some print.
     ``transfer``: one table per number of shots and source, a column per test set.
     """
-    if protocol == 'all':
-        return _by_shots(results)
-    return [
-        table
-        for shots in _numbers(results)
-        for table in (_halves if protocol == 'base-to-new' else _targets)(results, shots)
-    ]
+    make = _halves if protocol == 'base-to-new' else _targets
+    tables = (
+        _by_shots(results) if protocol == 'all' else [t for shots in _numbers(results) for t in make(results, shots)]
+    )
+    untrained = frozenset(result.run.method for result in results if not result.run.trains)
+    return [replace(table, untrained=untrained) for table in tables]
 
 
 def _numbers(results: Sequence[Result]) -> list[int]:
@@ -145,7 +146,7 @@ def markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         lines = [f'**{table.title}**', '', '| method | ' + ' | '.join(table.columns) + ' |']
         lines.append('|---' * (len(table.columns) + 1) + '|')
-        lines += [f'| {method} | ' + ' | '.join(map(_cell, cells)) + ' |' for method, cells in table.rows.items()]
+        lines += [f'| {method} | ' + ' | '.join(_cells(table, method)) + ' |' for method in table.rows]
         parts.append('\n'.join(lines) + '\n')
     return '\n'.join(parts)
 
@@ -154,11 +155,11 @@ def latex(tables: Sequence[Table]) -> str:
     """Tables in LaTeX, with the package booktabs."""
     parts = []
     for table in tables:
-        head = ' & '.join(['method', *table.columns])
+        head = ' & '.join(['method', *(column.replace('_', r'\_') for column in table.columns)])
         lines = [f'% {table.title}', rf'\begin{{tabular}}{{l{"c" * len(table.columns)}}}', r'\toprule', head + r' \\']
         lines.append(r'\midrule')
-        for method, cells in table.rows.items():
-            words = (_cell(cell).replace('±', r'$\pm$') for cell in cells)
+        for method in table.rows:
+            words = (cell.replace('±', r'$\pm$') for cell in _cells(table, method))
             lines.append(' & '.join([method.replace('_', r'\_'), *words]) + r' \\')
         parts.append('\n'.join([*lines, r'\bottomrule', r'\end{tabular}']) + '\n')
     return '\n'.join(parts)
@@ -178,10 +179,18 @@ def comma_separated(tables: Sequence[Table]) -> str:
     return out.getvalue()
 
 
-def _cell(cell: Spread | None) -> str:
-    if cell is None:
-        return ''
-    return f'{cell.mean:.2f} ± {cell.std:.2f}' if len(cell.values) > 1 else f'{cell.mean:.2f}'
+def _cells(table: Table, method: str) -> list[str]:
+    """The cells of a row as text; a single seed is marked as such."""
+    words = []
+    for cell, column in zip(table.rows[method], table.columns, strict=True):
+        if cell is None:
+            words.append('')
+        elif len(cell.values) > 1:
+            words.append(f'{cell.mean:.2f} ± {cell.std:.2f}')
+        else:
+            single = method not in table.untrained and 'harmonic' not in column
+            words.append(f'{cell.mean:.2f}{" (1 seed)" if single else ""}')
+    return words
 
 
 def draw_curves(results: Sequence[Result]) -> Figure:
@@ -220,7 +229,10 @@ def draw_costs(results: Sequence[Result], shots: int) -> Figure:
     for number, method in enumerate(_methods(results)):
         own = [result for result in results if result.run.method == method and result.run.shots in (shots, None)]
         if own:
-            place = np.mean([result.seconds for result in own]), np.mean([result.accuracy[TRAINED] for result in own])
+            place = (
+                max(np.mean([result.seconds for result in own]), 0.1),
+                np.mean([result.accuracy[TRAINED] for result in own]),
+            )
             panel.plot(*place, 'o', color=PALETTE[number % len(PALETTE)])
             panel.annotate(method, place, xytext=(4, 4), textcoords='offset points', fontsize=8)
     panel.set(xscale='log', xlabel='seconds of a run', ylabel='accuracy, %', title=f'{shots} shots')

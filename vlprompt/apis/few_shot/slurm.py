@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from vlprompt.apis.few_shot.execute import Result, as_finished, execute, result_of
 from vlprompt.apis.few_shot.protocols import FewShotRun
@@ -18,23 +19,29 @@ class SlurmPool:
     Args:
         work_dir: of the experiment, on a file system that all nodes see.
         partition: of the cluster; ``'local'`` runs the jobs as processes of this machine, for a trial.
-        gpus: of each job.
-        minutes: after which a job is ended; its run continues with the same command.
+        options: ``KEY=VALUE``, parameters of submitit's executor.  By default a job has one GPU and ends after a day;
+            the same command continues what was ended.
 
     Raises:
-        ConfigError: submitit is not installed.
+        ConfigError: submitit is not installed, or an option is not KEY=VALUE.
     """
 
-    def __init__(self, work_dir: Path, partition: str, gpus: int = 1, minutes: int = 24 * 60) -> None:
+    def __init__(self, work_dir: Path, partition: str, options: Sequence[str] = ()) -> None:
         try:
             import submitit
         except ImportError as error:
             raise ConfigError('--slurm needs the package submitit: pip install submitit') from error
         self.work_dir = work_dir
-        cluster = 'local' if partition == 'local' else 'slurm'
-        self._executor = submitit.AutoExecutor(work_dir / LOGS, cluster=cluster)
-        options = dict(timeout_min=minutes, gpus_per_node=gpus, tasks_per_node=1)
-        self._executor.update_parameters(**options, **({} if cluster == 'local' else dict(slurm_partition=partition)))
+        local = partition == 'local'
+        parameters: dict[str, Any] = dict(timeout_min=24 * 60, gpus_per_node=1, tasks_per_node=1)
+        parameters |= {} if local else dict(slurm_partition=partition)
+        for option in options:
+            key, given, value = option.partition('=')
+            if not given:
+                raise ConfigError(f'--slurm-options: {option!r} is not KEY=VALUE')
+            parameters[key] = int(value) if value.isdigit() else value
+        self._executor = submitit.AutoExecutor(work_dir / LOGS, cluster='local' if local else 'slurm')
+        self._executor.update_parameters(**parameters)
 
     def __call__(self, runs: Sequence[FewShotRun]) -> Iterator[tuple[FewShotRun, Result | RunError]]:
         """The runs as they finish, with their results or with what went wrong."""

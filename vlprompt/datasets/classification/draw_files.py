@@ -68,8 +68,8 @@ def _check_shots(drawn: Sequence[Item], items: Sequence[Item], split: str, shots
         few = counts[name] < min(shots, number) and split == 'train'
         if few or counts[name] > shots:
             raise DataError(
-                f'{file}: {counts[name]} images of class {name!r}, but shots={shots} and the dataset has {number}: give '
-                'the number of shots of the file'
+                f'{file}: {counts[name]} images of class {name!r}, but shots={shots} and the dataset has {number}: set '
+                'shots to that of the file'
             )
 
 

@@ -55,8 +55,8 @@ class GaussianAveragingHook(Hook):
         if runner.epoch > 0 and begun != setting:
             first = 'without a mean' if begun is None else f'for a mean with {begun}'
             raise CheckpointError(
-                f'the run in {runner.work_dir} was begun {first}, and is to go on with {setting}: the mean of its first '
-                f'{runner.epoch} epochs would be another. Resume it with the same options, or start anew'
+                f'the run in {runner.work_dir} was begun {first}, and cannot go on with {setting}: its first '
+                f'{runner.epoch} epochs would have other weights. Resume it with the same options, or start anew'
             )
         runner.message_hub.update_info(_SETTING, setting)
 
