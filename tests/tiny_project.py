@@ -86,6 +86,7 @@ test_dataloader = dict(
     dataset=dict(dataset, split='test', pipeline=test_pipeline),
 )
 test_evaluator = dict(type='vlprompt.Accuracy')
+test_cfg = dict()
 train_cfg = dict(store='{root}/features')
 del load, dataset
 """

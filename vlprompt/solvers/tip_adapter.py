@@ -114,7 +114,8 @@ class TipAdapterF(TipAdapter):
 
     Every epoch sees one view of each image.  The views after the first ``cache_views`` are those of the epochs, in
     turn; if there are none, the views of the cache are.  So ``views=30, cache_views=10`` is the published recipe, which
-    crops anew in each of its 20 epochs (EuroSAT has 100), and ``views=10`` a third of the passes through the image tower.
+    crops anew in each of its 20 epochs (EuroSAT has 100), and ``views=10`` takes a third of the passes through the
+    image tower.
 
     Args:
         lr: learning rate.
