@@ -8,6 +8,7 @@ import yaml
 from mmengine.config import Config
 
 from tests.conftest import ROOT
+from vlprompt.engine import load_config
 from vlprompt.engine.compose import dataset_file
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 
@@ -107,3 +108,10 @@ def test_every_published_row_is_one_command(folder):
     for dataset in meta['Datasets']:
         assert dataset_file(TASKS[folder], dataset).is_file()
         assert dataset in readme, f'{folder}/README.md does not name {dataset}'
+
+
+@pytest.mark.parametrize('folder', TASKS)
+def test_what_has_a_test_set_has_a_test(folder):
+    cfg = load_config(FIRST[folder])
+    assert cfg.test_dataloader is not None
+    assert cfg.test_cfg is not None
