@@ -9,8 +9,9 @@ from tests.conftest import MICRO
 from vlprompt.apis import init_model
 from vlprompt.engine import list_configs, load_config
 from vlprompt.engine.config_files import CONFIGS, config_names
+from vlprompt.engine.phases import phase_config
 
-FOLDERS = ('zero_shot', 'coop', 'plot', 'cocoop', 'maple')
+FOLDERS = ('zero_shot', 'coop', 'plot', 'cocoop', 'maple', 'ivlp', 'plotpp', 'promptsrc')
 METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
 BENCHMARKS = [
     'imagenet',
@@ -36,7 +37,7 @@ load = cache(lambda name, dataset, shots: load_config(name, dict(dataset=dataset
 def shrunk(cfg):
     """Options that put micro towers of the same kind, and two class names, into a config; all else is as shipped."""
     kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
-    layers = max(cfg.model.prompt.get('depth', 1), 2)
+    layers = max(part.get('depth', 1) for part in (cfg.model.prompt, cfg.model.get('visual') or {}, dict(depth=2)))
     arch = dict(MICRO[kind], transformer_layers=layers) | (dict(vision_layers=layers) if kind == 'vit' else {})
     return {'model.clip': dict(_delete_=True, arch=arch), 'model.class_names': ['okapi', 'gerenuk']}
 
@@ -45,24 +46,60 @@ def shrunk(cfg):
 def test_builds_and_classifies(name):
     """On micro towers of the same kind, two class names."""
     cfg = load_config(name)
-    prompt, options = cfg.model.prompt, shrunk(cfg)
-    depth, arch = prompt.get('depth', 1), options['model.clip']['arch']
+    options = shrunk(cfg)
     model = init_model(name, cfg_options=options)
     with torch.no_grad():
         assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, 2)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    arch = options['model.clip']['arch']
+    assert trained == text_parameters(cfg.model.prompt, arch) + visual_parameters(cfg.model, arch)
+
+
+def text_parameters(prompt, arch):
     if prompt.type == 'vlprompt.TemplatePrompt':
-        assert trained == 0
-    else:
-        copies = 2 if prompt.get('class_specific') else depth
-        width, joint = arch['transformer_width'], arch['embed_dim']
-        expected = prompt.get('n_prompts', 1) * prompt.get('n_ctx', 4) * width * copies
-        if prompt.type == 'vlprompt.ConditionalPrompt':
-            hidden = joint // prompt.reduction
-            expected += (joint + 1) * hidden + (hidden + 1) * width
-        if 'visual' in cfg.model:
-            expected += depth * (width + 1) * arch['vision_width']
-        assert trained == expected
+        return 0
+    copies = 2 if prompt.get('class_specific') else prompt.get('depth', 1)
+    init = prompt.get('init')
+    words = 4 if init is None or isinstance(init, str) else len(init[0].removeprefix('{}').split())
+    width, joint = arch['transformer_width'], arch['embed_dim']
+    parameters = prompt.get('n_prompts', 1) * prompt.get('n_ctx', words) * width * copies
+    if prompt.type == 'vlprompt.ConditionalPrompt':
+        hidden = joint // prompt.reduction
+        parameters += (joint + 1) * hidden + (hidden + 1) * width
+    return parameters
+
+
+def visual_parameters(model, arch):
+    visual, width = model.get('visual'), arch['vision_width']
+    if visual is None:
+        return 0
+    if visual.type == 'vlprompt.CoupledPrompt':
+        return model.prompt.depth * (arch['transformer_width'] + 1) * width
+    return visual.depth * visual.get('sets', 1) * visual.length * width
+
+
+PUBLISHED_COUNTS = {
+    'coop/coop_rn50': 8_192,
+    'coop/coop_vit-b16_ctx4': 2_048,
+    'cocoop/cocoop_vit-b16': 35_360,
+    'maple/maple_vit-b16': 3_555_072,
+    'plot/plot_rn50': 32_768,
+    'plotpp/plotpp_vit-b16': 14_336,
+    'ivlp/ivlp_vit-b16': 30_720,
+    'ivlp/vpt-deep_vit-b16': 73_728,
+    'ivlp/language-deep_vit-b16': 24_576,
+    'promptsrc/promptsrc_vit-b16': 46_080,
+    'promptsrc/promptsrc_vit-b16_cross-dataset': 15_360,
+}
+
+
+@pytest.mark.parametrize('name', PUBLISHED_COUNTS)
+def test_published_parameter_counts(name):
+    """By the rule that the micro towers above confirm, with the widths of RN50 and ViT-B/16."""
+    model = load_config(name, dict(dataset='caltech101')).model
+    joint = 512 if 'vit' in name else 1024
+    arch = dict(transformer_width=512, vision_width=768, embed_dim=joint)
+    assert text_parameters(model.prompt, arch) + visual_parameters(model, arch) == PUBLISHED_COUNTS[name]
 
 
 @pytest.mark.parametrize('shots', EPOCHS)
@@ -90,11 +127,20 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset, 
     assert init_model(cfg, cfg_options=shrunk(cfg)).class_names == ('okapi', 'gerenuk')
 
 
-@pytest.mark.parametrize(('name', 'batch', 'epochs', 'lr'), [('cocoop', 1, 10, 2e-3), ('maple', 4, 5, 3.5e-3)])
+@pytest.mark.parametrize(
+    ('name', 'batch', 'epochs', 'lr'),
+    [
+        ('cocoop/cocoop', 1, 10, 2e-3),
+        ('maple/maple', 4, 5, 3.5e-3),
+        ('ivlp/ivlp', 4, 5, 3.5e-3),
+        ('ivlp/language-deep', 4, 5, 2.5e-3),
+        ('ivlp/vpt-deep', 4, 5, 2.5e-3),
+    ],
+)
 @pytest.mark.parametrize('dataset', BENCHMARKS)
 def test_base_to_new_recipes(name, batch, epochs, lr, dataset):
-    """CoCoOp and MaPLe: published for 16 shots of the base classes, the same for every dataset."""
-    cfg = load_config(f'{name}/{name}_vit-b16', dict(dataset=dataset, subset='base'))
+    """CoCoOp, MaPLe and its relatives: published for 16 shots of the base classes, the same for every dataset."""
+    cfg = load_config(f'{name}_vit-b16', dict(dataset=dataset, subset='base'))
     assert {loader.dataset.subset for loader in (cfg.train_dataloader, cfg.test_dataloader)} == {'base'}
     assert cfg.train_dataloader.dataset.shots == 16
     assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs) == (batch, epochs)
@@ -103,6 +149,29 @@ def test_base_to_new_recipes(name, batch, epochs, lr, dataset):
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', lr, 0.9, 5e-4)
     (schedule,) = cfg.param_scheduler
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
+
+
+@pytest.mark.parametrize('shots', EPOCHS)
+@pytest.mark.parametrize('dataset', ['imagenet', 'dtd'])
+@pytest.mark.parametrize('name', ['plotpp_vit-b16', 'plotpp_vit-b16_official'])
+def test_both_phases_of_plotpp_hold_their_recipe(name, dataset, shots):
+    cfg = load(name, dataset, shots)
+    for phase, trainable, weight in (('visual', ['visual.*'], 1.0), ('joint', ['prompt.context', 'visual.*'], None)):
+        single = phase_config(cfg, phase)
+        epochs = 50 if dataset == 'imagenet' else EPOCHS[shots]
+        assert single.train_cfg.max_epochs == single.param_scheduler[0].T_max == epochs
+        assert (single.train_dataloader.batch_size, single.optim_wrapper.optimizer.lr) == (32, 2e-3)
+        assert (single.model.trainable, single.model.alignment.get('global_weight')) == (trainable, weight)
+
+
+@pytest.mark.parametrize('dataset', BENCHMARKS)
+def test_words_of_plotpp(dataset):
+    """The words of a dataset are four different ones of the same length; four published lists have defects."""
+    prompt = load('plotpp_vit-b16', dataset, 16).model.prompt
+    assert len(set(prompt.init)) == 4
+    assert len({len(words.split()) for words in prompt.init}) == 1
+    differs = dataset in ('imagenet', 'eurosat', 'oxford_flowers', 'oxford_pets')
+    assert (prompt != load('plotpp_vit-b16_official', dataset, 16).model.prompt) == differs
 
 
 @pytest.mark.parametrize('dataset', SHIFTED)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mmengine.config import Config
 
 from tests.conftest import ROOT
+from vlprompt.engine import load_config
 from vlprompt.engine.compose import dataset_file
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 
@@ -15,8 +17,10 @@ PAGES = sorted(
     + [*(ROOT / 'docs').glob('*.md'), *(ROOT / 'configs').glob('*/README.md')]
     + [*(ROOT / 'vlprompt').rglob('*.md')]
 )
-TASKS = dict.fromkeys(('zero_shot', 'coop', 'plot', 'cocoop', 'maple'), 'few_shot')
-TASKS |= dict.fromkeys(('vpt', 'lpt', 'adaptformer'), 'long_tailed') | {'clipreid': 'reid'}
+FIRST = {path.parent.name: path for path in sorted(CONFIGS.glob('[!_]*/*.py'), reverse=True)}
+TASKS = {folder: Config.fromfile(path).get('task') for folder, path in sorted(FIRST.items())}
+COMPOSED = [folder for folder, task in TASKS.items() if task not in ('seg', 'det')]
+"""Folders of methods whose datasets are arguments; those of dense tasks have a config for each published row."""
 SUFFIXES = r'(?:py|sh|md|yml|toml)'
 FOLDERS = r'(?:vlprompt|configs|tools|tests|dev|docs|data)'
 NAMED = rf'(?<![\w./-]){FOLDERS}/[\w./{{}},-]*?[\w}}-]\.{SUFFIXES}(?!\w)'
@@ -71,12 +75,11 @@ def test_commands_name_configs_and_datasets_that_exist(page):
         if '--dataset' in words and configs:
             dataset = words[words.index('--dataset') + 1]
             folder = Path(configs[0]).parts[1]
-            tasks = TASKS | {'denseclip': 'seg', 'denseclip_det': 'det'}
             if dataset.islower() and not dataset.endswith('.py'):
-                assert dataset_file(tasks[folder], dataset)
+                assert dataset_file(TASKS[folder], dataset)
 
 
-@pytest.mark.parametrize('folder', TASKS)
+@pytest.mark.parametrize('folder', COMPOSED)
 def test_readme_and_metafile_describe_every_config(folder):
     names = set(config_names(CONFIGS / folder))
     readme = (CONFIGS / folder / 'README.md').read_text()
@@ -96,7 +99,7 @@ def test_the_model_index_lists_every_metafile():
     assert listed == sorted(str(path.relative_to(ROOT)) for path in CONFIGS.glob('*/metafile.yml'))
 
 
-@pytest.mark.parametrize('folder', TASKS)
+@pytest.mark.parametrize('folder', COMPOSED)
 def test_every_published_row_is_one_command(folder):
     """Of the config's own task, with datasets that exist and are named in the README."""
     meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text())['Collections'][0]['Metadata']
@@ -105,3 +108,10 @@ def test_every_published_row_is_one_command(folder):
     for dataset in meta['Datasets']:
         assert dataset_file(TASKS[folder], dataset).is_file()
         assert dataset in readme, f'{folder}/README.md does not name {dataset}'
+
+
+@pytest.mark.parametrize('folder', TASKS)
+def test_what_has_a_test_set_has_a_test(folder):
+    cfg = load_config(FIRST[folder])
+    assert cfg.test_dataloader is not None
+    assert cfg.test_cfg is not None

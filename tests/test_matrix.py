@@ -4,6 +4,8 @@ A new prompt, alignment, visual prompt or tuner is one line in a table below; :f
 together, and :func:`test_what_does_not_belong_together` that it is refused with a message.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import product
 
 import pytest
@@ -14,7 +16,7 @@ from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, read_checkpoint, trained_state
 from vlprompt.engine.writing import write_checkpoint
-from vlprompt.models import HeadClassifier, TextClassifier
+from vlprompt.models import HeadClassifier, SelfRegulatedClassifier, TextClassifier
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
 from vlprompt.structures import ClassificationSample, ReIDSample
@@ -43,9 +45,9 @@ ALIGNMENTS = {
 }
 VISUALS = {
     'none': None,
-    'shallow': dict(type='vlprompt.VisualPrompt', length=2, deep=False),
+    'shallow': dict(type='vlprompt.VisualPrompt', length=2, depth=1),
     'deep': dict(type='vlprompt.VisualPrompt', length=2, after_norm=False),
-    'sets': dict(type='vlprompt.VisualPrompt', length=2, deep=False, after_norm=False, sets=3),
+    'sets': dict(type='vlprompt.VisualPrompt', length=2, depth=1, after_norm=False, sets=3),
     'coupled': dict(type='vlprompt.CoupledPrompt'),
 }
 COUPLED_TO = ('context', 'fixed-words', 'deep', 'conditional-deep')  # one set of vectors, shared by all classes
@@ -59,6 +61,25 @@ def belong(prompt: str, alignment: str, tower: str, visual: str) -> bool:
 
 
 TEXT_ROWS = [row for row in product(PROMPTS, ALIGNMENTS, TOWERS, VISUALS) if belong(*row)]
+
+REGULATED_ROWS = [row for row in TEXT_ROWS if row[0] in ('context', 'deep') and row[1] != 'vote']
+LORA = dict(rank=2, dropout=0.0)
+LORAS = {
+    'both': LORA,
+    'text': dict(LORA, towers=['text']),
+    'mlp': dict(LORA, targets=['out', 'fc', 'proj']),
+    'last-block': dict(LORA, towers=['visual'], blocks=[1]),
+}
+LORA_PROMPTS = ('templates', 'context', 'deep', 'conditional')
+LORA_ROWS = [
+    ('templates', 'cosine', 'rn', 'none', 'text'),
+    *((prompt, 'cosine', 'vit', visual, 'both') for prompt in LORA_PROMPTS for visual in ('none', 'deep')),
+    *(('context', 'transport', 'vit', 'none', lora) for lora in LORAS),
+    ('contexts', 'transport', 'vit', 'sets', 'both'),
+    ('deep', 'cosine', 'vit', 'coupled', 'both'),
+]
+CLASS_WEIGHTS = dict(type='vlprompt.ClassWeights')
+TUNED = {'norms': 'clip.*.ln_*', 'biases': 'clip.*bias', 'packed': 'clip.*.in_proj_bias', 'lora': 'clip.*.lora.*'}
 
 LOCALS = {
     'rn': ('value',),
@@ -87,7 +108,7 @@ SHARED = dict(type='vlprompt.VisualPrompt', length=2)
 TUNERS = {
     'linear-probe': dict(type='vlprompt.Tuner'),
     'fine-tuning': dict(type='vlprompt.Tuner'),
-    'vpt-shallow': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, deep=False)),
+    'vpt-shallow': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, depth=1)),
     'vpt-deep': dict(type='vlprompt.PromptTuner', prompt=SHARED),
     'vpt-through-norm': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, after_norm=False)),
     'vpt-projected': dict(type='vlprompt.PromptTuner', prompt=dict(SHARED, project=8)),
@@ -119,13 +140,22 @@ def base(tmp_path_factory):
 
 
 def text_classifier(
-    base, prompt: str, alignment: str, tower: str, visual: str, local: str = 'native', marginals: str = 'uniform'
+    base,
+    prompt: str,
+    alignment: str,
+    tower: str,
+    visual: str,
+    local: str = 'native',
+    marginals: str = 'uniform',
+    lora: dict | None = None,
+    tuned: Sequence[str] = (),
+    build=TextClassifier,
 ) -> TextClassifier:
-    trainable = ['prompt.*'] if prompt != 'templates' else []
-    return TextClassifier(
-        clip=dict(base[tower], vision=dict(local=local)),
+    trainable = [*tuned, *(['prompt.*'] if prompt != 'templates' else [])]
+    return build(
+        clip=dict(base[tower], vision=dict(local=local), lora=lora),
         class_names=NAMES,
-        prompt=PROMPTS[prompt],
+        prompt=(PROMPTS | {'class-weights': CLASS_WEIGHTS})[prompt],
         alignment=ALIGNMENTS[alignment] | MARGINALS[marginals],
         visual=VISUALS[visual],
         trainable=trainable + (['visual.*'] if visual != 'none' else []),
@@ -146,13 +176,19 @@ def head_classifier(tuner: str, head: str, trunk: str, loss: dict | None = None)
     return model
 
 
-def segmentor(base, prompting: str, tower: str, local: str = 'native') -> torch.nn.Module:
+NOT_LORA = 'visual.*[!AB]'
+"""Everything in an image tower that is no branch, whose parameters are named A and B."""
+
+
+def segmentor(
+    base, prompting: str, tower: str, local: str = 'native', lora: dict | None = None, frozen: Sequence[str] = ()
+) -> torch.nn.Module:
     from vlprompt.models.segmentors import DenseCLIP  # with mmseg, whose import takes seconds
 
     return DenseCLIP(
         backbone=dict(
             type='vlprompt.TextGuidedBackbone',
-            clip=dict(base[tower], vision=dict(interpolation='bilinear', local=local)),
+            clip=dict(base[tower], vision=dict(interpolation='bilinear', local=local), lora=lora),
             trunk=dict(type='vlprompt.ClipTrunk', joint=True),
             matching=dict(
                 prompt=dict(type='vlprompt.ContextPrompt', n_ctx=3, ending=''),
@@ -171,14 +207,15 @@ def segmentor(base, prompting: str, tower: str, local: str = 'native') -> torch.
             norm_cfg=dict(type='BN'),
             loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
         ),
+        frozen=['backbone.matching.text.*[!AB]', *frozen],
         data_preprocessor=dict(type='SegDataPreProcessor'),
         train_cfg=dict(),
         test_cfg=dict(mode='whole'),
     )
 
 
-def reidentifier(base, tower: str) -> ReIdentifier:
-    model = ReIdentifier(dict(base[tower], vision=VISION[tower]), num_ids=3)
+def reidentifier(base, tower: str, lora: dict | None = None, frozen: Sequence[str] = ()) -> ReIdentifier:
+    model = ReIdentifier(dict(base[tower], vision=VISION[tower], lora=lora), num_ids=3, frozen=frozen)
     model.prototypes.copy_(torch.linspace(-1, 1, model.prototypes.numel()).view_as(model.prototypes))  # of phase 1
     return model
 
@@ -260,6 +297,95 @@ def check(build, tmp_path, predict=scores, targets=samples, encode=lambda model,
 @pytest.mark.parametrize('row', TEXT_ROWS, ids='-'.join)
 def test_text_classifier(row, base, tmp_path):
     check(lambda: text_classifier(base, *row), tmp_path)
+
+
+@pytest.mark.parametrize('row', REGULATED_ROWS, ids='-'.join)
+def test_self_regulated_classifier(row, base, tmp_path):
+    build = partial(SelfRegulatedClassifier, teacher=PROMPTS['templates'])
+    check(lambda: text_classifier(base, *row, build=build), tmp_path)
+
+
+@pytest.mark.parametrize('row', LORA_ROWS, ids='-'.join)
+def test_text_classifier_with_lora(row, base, tmp_path):
+    """In one tower or both; no base weight is trained, and none is in the checkpoint."""
+    *parts, lora = row
+    check(lambda: text_classifier(base, *parts, lora=LORAS[lora], tuned=['clip.*.lora.*']), tmp_path)
+
+
+@pytest.mark.parametrize('tuned', TUNED)
+@pytest.mark.parametrize('prompt', ['templates', 'context'])
+def test_text_classifier_with_tuned_towers(tuned, prompt, base, tmp_path):
+    lora = LORA if tuned == 'lora' else None
+    check(lambda: text_classifier(base, prompt, 'cosine', 'vit', 'none', lora=lora, tuned=[TUNED[tuned]]), tmp_path)
+
+
+@pytest.mark.parametrize('alignment', ['cosine', 'vote', 'transport'])
+@pytest.mark.parametrize('tower', TOWERS)
+def test_class_weights(alignment, tower, base, tmp_path):
+    """Learned instead of text features; they have started, as after the first step of a training."""
+
+    def build():
+        model = text_classifier(base, 'class-weights', alignment, tower, 'none')
+        model.freeze(['prompt.weight'])
+        model.train().text_features()
+        return model
+
+    check(build, tmp_path)
+
+
+@pytest.mark.parametrize('tuner', ['linear-probe', 'vpt-deep', 'adapter'])
+def test_head_classifier_with_lora(tuner, base, tmp_path):
+    def build():
+        return HeadClassifier(
+            clip=dict(base['vit'], lora=dict(LORA, towers=['visual'])),
+            head=HEADS['linear'],
+            loss=dict(type='vlprompt.LogitAdjustedLoss'),
+            trainable=['head.*', 'visual.*.lora.*', *([] if tuner == 'linear-probe' else ['tuner.*'])],
+            class_names=NAMES,
+            tuner=TUNERS[tuner],
+        )
+
+    def with_counts():
+        model = build()
+        model.set_class_counts([20, 7, 3])
+        return model
+
+    check(with_counts, tmp_path)
+
+
+def test_segmentor_with_lora(base, tmp_path):
+    """In the trunk and in the text tower."""
+
+    def build():
+        return segmentor(base, 'post', 'vit-of-four-blocks', lora=LORA, frozen=[f'backbone.trunk.{NOT_LORA}'])
+
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        check(build, tmp_path, lambda model, images: model.score_map(images), masks)
+
+
+def test_reidentifier_with_lora(base, tmp_path):
+    lora = dict(LORA, towers=['visual'])
+    check(lambda: reidentifier(base, 'vit', lora, [NOT_LORA]), tmp_path, descriptors, people)
+
+
+@pytest.mark.parametrize(
+    'build',
+    [
+        lambda clip: ReIdentifier(clip, num_ids=3),
+        lambda clip: ClipTrunk(clip),
+        lambda clip: HeadClassifier(
+            clip=clip,
+            head=HEADS['linear'],
+            loss=dict(type='vlprompt.AGCLLoss'),
+            trainable=['head.*'],
+            class_names=NAMES,
+        ),
+    ],
+    ids=['people', 'trunk', 'head'],
+)
+def test_lora_in_a_text_tower_that_is_not_there(build, base):
+    with pytest.raises(ValueError, match=r"clip.lora.towers has 'text', but .* set towers=\['visual'\]"):
+        build(dict(base['vit'], lora={}))
 
 
 @pytest.mark.parametrize('row', LOCAL_ROWS, ids='-'.join)
@@ -360,7 +486,7 @@ def test_what_does_not_belong_together(case, base):
     [
         (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['coupled'])), 'belong to a TextClassifier'),
         (dict(tuner=dict(TUNERS['vpt-deep'], prompt=VISUALS['sets'])), 'belong to a TextClassifier'),
-        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, deep=False))), 'deep shared prompts'),
+        (dict(tuner=dict(TUNERS['pool'], prompt=dict(SHARED, depth=1))), 'shared prompts in every block'),
         (dict(clip=dict(arch=MICRO['rn'])), 'custom is a ResNet'),
         (TRUNKS['timm'], 'either clip=dict'),
     ],

@@ -52,6 +52,7 @@ test_dataloader = dict(
     dataset=dict(type='vlprompt.FewShotDataset', data_root='${{data_root}}', split='test', pipeline=pipeline),
 )
 test_evaluator = dict(type='vlprompt.Accuracy')
+test_cfg = dict()
 param_scheduler = [dict(type='vlprompt.WarmupCosineLR', T_max=4, warmup_lr=1e-2)]
 optim_wrapper = dict(optimizer=dict(lr=0.5))
 train_cfg = dict(max_epochs=4)
@@ -60,24 +61,50 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 """
 
 
+FIT_CONFIG = """
+_base_ = ['{configs}/_base_/schedules/fit.py', '{configs}/_base_/default_runtime.py']
+load = dict(type='vlprompt.LoadImage')
+train_pipeline = [load, dict(type='vlprompt.RandomResizedCrop', size=32), dict(type='vlprompt.PackClassification')]
+test_pipeline = [load, dict(type='vlprompt.CenterCrop', size=32), dict(type='vlprompt.PackClassification')]
+dataset = dict(type='vlprompt.FewShotDataset', data_root='{root}/data')
+model = dict(
+    type='vlprompt.FeatureClassifier',
+    clip=dict(arch={arch}, weights='{root}/base.pt'),
+    prompt=dict(type='vlprompt.TemplatePrompt'),
+    solver=dict(type='vlprompt.GDA', views=3),
+)
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='vlprompt.EpochSampler', shuffle=True),
+    dataset=dict(dataset, split='train', shots=2, seed=1, pipeline=train_pipeline),
+)
+test_dataloader = dict(
+    batch_size=6,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(dataset, split='test', pipeline=test_pipeline),
+)
+test_evaluator = dict(type='vlprompt.Accuracy')
+test_cfg = dict()
+train_cfg = dict(store='{root}/features')
+del load, dataset
+"""
+
+
 @dataclass
 class TinyProject:
     """Paths of the experiment; ``run`` builds its runner in this process."""
 
     root: Path
+    name: str = 'tiny.py'
 
     @classmethod
     def create(cls, root: Path) -> TinyProject:
         """Write 3 classes x 4 images per split, random micro towers and the config into ``root``."""
         rng = np.random.default_rng(0)
         for split in ('train', 'test'):
-            for channel, name in enumerate(CLASSES):
-                folder = root / 'data' / split / name
-                folder.mkdir(parents=True)
-                for i in range(4):
-                    image = rng.integers(0, 60, (40, 48, 3), dtype=np.uint8)
-                    image[..., channel] += 150
-                    Image.fromarray(image).save(folder / f'{i}.png')
+            write_images(root / 'data' / split, 4, 150, rng)
         torch.manual_seed(0)
         state = build_clip(arch=ARCH).state_dict()
         torch.save({name.removeprefix('text.'): tensor for name, tensor in state.items()}, root / 'base.pt')
@@ -86,7 +113,7 @@ class TinyProject:
 
     @property
     def config(self) -> str:
-        return str(self.root / 'tiny.py')
+        return str(self.root / self.name)
 
     def run(self, work_dir: Path, **options: Any) -> Runner:
         """A runner; options are dotted keys with ``__`` for the dot."""
@@ -96,3 +123,29 @@ class TinyProject:
         cfg.log_level = 'WARNING'
         leave_unformatted(cfg)
         return runs.build_runner(cfg)
+
+
+@dataclass
+class TinyFit(TinyProject):
+    """The same with a validation split of 6 images per class, for a solver that is fitted at once."""
+
+    @classmethod
+    def create(cls, root: Path) -> TinyFit:
+        project = super().create(root)
+        write_images(root / 'data' / 'val', 6, 100, np.random.default_rng(1))
+        (root / 'fit.py').write_text(FIT_CONFIG.format(configs=CONFIGS, root=root, arch=ARCH))
+        return project
+
+    @property
+    def config(self) -> str:
+        return str(self.root / 'fit.py')
+
+
+def write_images(folder: Path, count: int, colour: int, rng: np.random.Generator) -> None:
+    """``count`` noisy images of each class, whose colour it is."""
+    for channel, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            image = rng.integers(0, 60, (40, 48, 3), dtype=np.uint8)
+            image[..., channel] += colour
+            Image.fromarray(image).save(folder / name / f'{i}.png')

@@ -36,7 +36,7 @@ LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, locat
 MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
-    locations=['vlprompt.models', 'vlprompt.prompts', 'vlprompt.alignment'],
+    locations=['vlprompt.models', 'vlprompt.prompts', 'vlprompt.alignment', 'vlprompt.solvers'],
 )
 
 # Optimisation.

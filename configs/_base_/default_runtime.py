@@ -36,6 +36,5 @@ env_cfg = dict(
 )
 randomness = dict(seed=1, deterministic=False)
 
-test_cfg = dict()
 load_from = None
 resume = False

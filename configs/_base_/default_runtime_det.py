@@ -13,3 +13,4 @@ visualizer = dict(type='DetLocalVisualizer', name='visualizer')
 
 # Every batch norm, that of the backbone too, once several GPUs train together; one process keeps plain batch norm.
 sync_bn = 'torch'
+test_cfg = dict()

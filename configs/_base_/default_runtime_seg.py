@@ -15,3 +15,4 @@ tta_model = dict(type='SegTTAModel')
 # Every batch norm, that of the backbone too, once several GPUs train together; one process keeps plain batch norm.
 sync_bn = 'torch'
 env_cfg = dict(cudnn_benchmark=True)
+test_cfg = dict()

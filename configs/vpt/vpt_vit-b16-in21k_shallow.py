@@ -2,4 +2,4 @@
 #   python tools/train.py configs/vpt/vpt_vit-b16-in21k_shallow.py --dataset places_lt --test
 _base_ = './vpt_vit-b16-in21k.py'
 
-model = dict(tuner=dict(prompt=dict(deep=False)))
+model = dict(tuner=dict(prompt=dict(depth=1)))

@@ -101,6 +101,8 @@ def test_ensemble_80_is_the_published_set():
     published = {template('{}') for template in OPENAI_IMAGENET_TEMPLATES}
     assert set(templates('ensemble-80')) == published
     assert len(templates('ensemble-80')) == 80
+    first = [template('{}') for template in OPENAI_IMAGENET_TEMPLATES[:60]]
+    assert sorted(templates('ensemble-60')) == sorted(first)
 
 
 def test_templates_of_datasets_and_ensemble_7():

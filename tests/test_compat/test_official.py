@@ -107,6 +107,63 @@ def test_round_trip_with_layers_beside_the_context(method, checkpoint, options, 
         assert model(torch.randn(2, 3, 64, 64), mode='tensor').shape == (2, 3)
 
 
+def official_independent(method):
+    """The whole model of the MaPLe repository with prompts in three blocks of both towers, that of ``method`` alone, in
+    an order that is not that of the blocks."""
+    state = official(torch.randn(2, WIDTH).half(), 3)['state_dict']
+    state = {f'prompt_learner.{name}': tensor for name, tensor in state.items()}
+    for tower, width in (('text_encoder', WIDTH), ('image_encoder', 64)):
+        for block in (2, 1):
+            state[f'{tower}.transformer.resblocks.{block}.VPT_shallow'] = torch.randn(2, width)
+        state[f'{tower}.conv1.weight'] = torch.zeros(1)
+    state['image_encoder.VPT'] = torch.randn(2, 64)
+    if method == 'promptsrc':
+        state['prompt_learner.ZS_image_encoder.conv1.weight'] = torch.zeros(1)
+    if method == 'vpt-clip':
+        state = {name: tensor for name, tensor in state.items() if name.startswith('image_encoder')}
+    if method == 'language':
+        state = {name: tensor for name, tensor in state.items() if not name.startswith('image_encoder')}
+    return dict(state_dict=state, epoch=5)
+
+
+@pytest.mark.parametrize(
+    ('method', 'config', 'kind'),
+    [
+        ('ivlp', 'ivlp_vit-b16', 'ivlp'),
+        ('ivlp', 'language-deep_vit-b16', 'language'),
+        ('vpt-clip', 'vpt-deep_vit-b16', 'vpt-clip'),
+        ('promptsrc', 'ivlp_vit-b16', 'promptsrc'),
+    ],
+)
+def test_round_trip_of_independent_prompts(method, config, kind, tmp_path):
+    checkpoint = official_independent(kind)
+    torch.save(checkpoint, tmp_path / 'src')
+    run_tool(converter_tool.main, method, tmp_path / 'src', tmp_path / 'dst.pth')
+    text, visual = kind != 'vpt-clip', kind != 'language'
+    options = {'model.clip': dict(_delete_=True, arch=dict(MICRO['vit'], transformer_layers=3, vision_layers=3))}
+    options |= {'model.class_names': NAMES} | ({'model.prompt.depth': 3, 'model.prompt.n_ctx': 2} if text else {})
+    options |= {'model.visual.depth': 3, 'model.visual.length': 2} if visual else {}
+    model = init_model(ROOT / f'configs/ivlp/{config}.py', tmp_path / 'dst.pth', options)
+    state = checkpoint['state_dict']
+    if text:
+        assert torch.equal(model.prompt.context[0], state['prompt_learner.ctx'].float())
+        expected = [state[f'text_encoder.transformer.resblocks.{block}.VPT_shallow'] for block in (1, 2)]
+        assert torch.equal(model.prompt.deep[:, 0], torch.stack(expected))
+    if visual:
+        names = ['VPT', *(f'transformer.resblocks.{block}.VPT_shallow' for block in (1, 2))]
+        assert torch.equal(model.visual.tokens, torch.stack([state[f'image_encoder.{name}'] for name in names]))
+
+
+def test_plotpp_round_trip(tmp_path):
+    learned = {'ctx': torch.randn(4, 4, WIDTH), 'ctx_vision': torch.randn(4, 2, 64), 'token_prefix': torch.zeros(1)}
+    torch.save(dict(state_dict={f'prompt_learner.{k}': v for k, v in learned.items()}), tmp_path / 'src')
+    run_tool(converter_tool.main, 'plotpp', tmp_path / 'src', tmp_path / 'dst.pth')
+    options = {'model.clip': dict(_delete_=True, arch=MICRO['vit']), 'model.class_names': NAMES}
+    model = init_model(ROOT / 'configs/plotpp/plotpp_vit-b16.py', tmp_path / 'dst.pth', options)
+    assert torch.equal(model.prompt.context, learned['ctx'])
+    assert torch.equal(model.visual.tokens[0], learned['ctx_vision'])
+
+
 def test_what_would_not_be_read_is_named():
     cocoop, maple = official_cocoop(), official_maple()
     for method in ('coop', 'plot', 'maple'):
@@ -120,10 +177,16 @@ def test_what_would_not_be_read_is_named():
             with pytest.raises(KeyError, match=f'{method}: the checkpoint has no .*{missing}'):
                 convert(method, official(ctx, rows))
     learned = {'prompt_learner.ctx': torch.zeros(2, WIDTH), 'image_encoder.VPT': torch.zeros(2, 64)}
-    with pytest.raises(ValueError, match=r'image_encoder\.VPT; this is a checkpoint of VPT or IVLP'):
+    with pytest.raises(ValueError, match=r'image_encoder\.VPT; this is a checkpoint of "ivlp"'):
         convert('coop', learned)
-    with pytest.raises(ValueError, match='ctx_vision; this is a checkpoint of PLOT'):
+    with pytest.raises(ValueError, match='ctx_vision; this is a checkpoint of "plotpp"'):
         convert('plot', {'prompt_learner.ctx': torch.zeros(4, 4, 8), 'prompt_learner.ctx_vision': torch.zeros(4, 2, 8)})
+
+    for method, found in (('vpt-clip', 'ivlp'), ('ivlp', 'vpt-clip')):
+        with pytest.raises((KeyError, ValueError), match=rf'{method}: .*ctx'):
+            convert(method, official_independent(found))
+    with pytest.raises(KeyError, match=r'vpt-clip: the checkpoint has no image_encoder\.VPT'):
+        convert('vpt-clip', {'conv1.weight': torch.zeros(1)})
 
 
 def test_the_wrong_method_is_named():
@@ -290,6 +353,54 @@ def test_nothing_learned_is_dropped(case):
     method, content, message = WRONG[case]
     with pytest.raises((KeyError, ValueError), match=message):
         convert(method, content)
+
+
+def official_clip_lora(**metadata):
+    """Both micro towers of two blocks as CLIP-LoRA saves them: layers of the text tower first, q, k, v and output."""
+
+    def layer(width):
+        names = ('q_proj', 'k_proj', 'v_proj', 'proj')
+        return {n: dict(w_lora_A=torch.randn(2, width), w_lora_B=torch.randn(width, 2)) for n in names}
+
+    weights = {f'layer_{i}': layer(WIDTH if i < 2 else 64) for i in range(4)}
+    about = dict(r=2, alpha=1, encoder='both', params=['q', 'k', 'v', 'o'], position='all')
+    return dict(weights=weights, metadata=about | metadata)
+
+
+def test_clip_lora(tmp_path):
+    content = official_clip_lora()
+    torch.save(content, tmp_path / 'lora_weights.pt')
+    shown = run_tool(converter_tool.main, 'clip-lora', tmp_path / 'lora_weights.pt', tmp_path / 'ours.pth')
+    assert 'lora_scale: 0.7071' in shown
+    torch.save(to_openai_names(build_clip(arch=MICRO['vit']).state_dict()), tmp_path / 'base.pt')
+    lora = dict(targets=['q', 'k', 'v', 'out'])
+    options = {
+        'model.clip': dict(_delete_=True, arch=MICRO['vit'], weights=str(tmp_path / 'base.pt'), lora=lora),
+        'model.class_names': NAMES,
+    }
+    config = ROOT / 'configs/clip_lora/clip-lora_vit-b16.py'
+    model = init_model(config, tmp_path / 'ours.pth', options)
+    text, visual = model.clip.text.transformer.resblocks, model.clip.visual.transformer.resblocks
+    for layer, block in enumerate([*text, *visual]):
+        theirs = content['weights'][f'layer_{layer}']
+        assert torch.equal(block.attn.lora['k'].A, theirs['k_proj']['w_lora_A'])
+        assert torch.equal(block.attn.lora['v'].B, theirs['v_proj']['w_lora_B'])
+        assert torch.equal(block.attn.out_proj.lora.B, theirs['proj']['w_lora_B'])
+    options['model.clip']['lora'] = lora | dict(alpha=2)
+    with pytest.raises(CheckpointError, match=r'multiplied by 0\.707107, the model multiplies them by 1\.41421'):
+        init_model(config, tmp_path / 'ours.pth', options)
+
+
+def test_branches_of_clip_lora_in_some_blocks_only():
+    with pytest.raises(ValueError, match="position='half-up'; only"):
+        describe('clip-lora', official_clip_lora(position='half-up'))
+    one_tower = official_clip_lora()
+    del one_tower['weights']['layer_2'], one_tower['weights']['layer_3']
+    with pytest.raises(ValueError, match='all 2 layers have the width 32, so only one tower'):
+        convert('clip-lora', one_tower)
+    one_tower['weights']['layer_7'] = one_tower['weights'].pop('layer_1')
+    with pytest.raises(ValueError, match=r'numbered \[0, 7\], not 0 to 1'):
+        convert('clip-lora', one_tower)
 
 
 @pytest.mark.parametrize('method', sorted(CONVERTERS))

@@ -82,3 +82,31 @@ def test_all_reference_draws(golden):
             found = [list(entry) for entry in zip(paths(dataset), labels, names, strict=True)]
             assert found == expected[split], (case, split)
         assert dataset.metainfo['classes'] == expected['classnames']
+
+
+def test_the_draws_of_clip_lora(golden):
+    """Validation images first, short classes with replacement."""
+    folder = Path(golden.__file__).parent
+    reference = json.loads((folder / 'few_shot/fewshot_cliplora_a.json').read_text())['fewshot']
+    assert len(reference) == 3
+    for case, expected in reference.items():
+        shots, seed = (int(word.lstrip('abcdefghijklmnopqrstuvwxyz')) for word in case.split('_'))
+        options = dict(ann_file='toy_split.json', shots=shots, seed=seed, draw='clip-lora')
+        for split in ('train', 'val'):
+            dataset = FewShotDataset(str(folder / 'plot'), split=split, **options)
+            found = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+            assert [Path(path).relative_to(folder / 'plot').as_posix() for path in found] == expected[split]
+
+
+def test_clip_lora_repeats_images_of_short_classes():
+    few = [Item(f'f{i}', 0, 'few') for i in range(2)]
+    train, val = draw_few_shot(few, few, 5, 1, 'clip-lora')
+    rng = random.Random(1)
+    assert val == rng.choices(few, k=4)
+    assert train == rng.choices(few, k=5)
+    assert draw_few_shot(few, few, 5, 1) == (few, few)
+
+
+def test_unknown_draw():
+    with pytest.raises(ValueError, match="draw='dassl' must be one of coop, clip-lora"):
+        FewShotDataset('nowhere', draw='dassl')

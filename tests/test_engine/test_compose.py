@@ -353,6 +353,18 @@ def test_plain_mmengine_runs_a_composed_config(project, tmp_path, monkeypatch):
     assert runner.epoch == 1
 
 
+def test_a_model_is_tested_elsewhere_as_it_was_trained():
+    plot = 'plot/plot_rn50'
+    trained, other = (load_config(plot, dict(dataset=name)) for name in ('imagenet', 'dtd'))
+    tested = load_config(plot, dict(dataset='dtd', recipe_dataset='imagenet'))
+    assert trained.model.alignment != other.model.alignment
+    assert tested.model == trained.model
+    assert tested.test_dataloader == other.test_dataloader
+    words = load_config('plotpp_vit-b16', dict(dataset='dtd', recipe_dataset='imagenet')).model.prompt.init
+    assert words == load_config('plotpp_vit-b16', dict(dataset='imagenet')).model.prompt.init
+    assert 'recipe_dataset' not in tested
+
+
 def test_a_list_of_bases_with_overrides(write):
     path = write(
         f"_base_ = ['{CONFIGS}/_base_/models/clip_rn50.py', '{CONFIGS}/_base_/schedules/few_shot.py', "

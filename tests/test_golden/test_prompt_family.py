@@ -1,29 +1,37 @@
 """CoCoOp, MaPLe, deep VPT and PLOT++ on ViT-B/16 against the official implementations (fp32, synthetic weights)."""
 
+import json
+
 import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import ROOT, run_tool
+from tests.conftest import MICRO, ROOT, run_tool
 from tools.model_converters import official
 from vlprompt.apis import init_model
+from vlprompt.clip import build_clip
+from vlprompt.engine import load_config
+from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
 COCOOP = 'configs/cocoop/cocoop_vit-b16.py'
 MAPLE = 'configs/maple/maple_vit-b16.py'
+VPT = 'configs/ivlp/vpt-deep_vit-b16.py'
+PLOTPP = 'configs/plotpp/plotpp_vit-b16_official.py'
 
 
 @pytest.fixture
 def build(golden, tmp_path):
-    """``build(case, config, method, **options)``: a shipped config on the case's weights and class names.
+    """``build(case, config, method, more, **options)``: a shipped config on the case's weights and class names.
 
-    With a ``method`` the learned tensors pass through the converter of that method.
+    With a ``method`` the learned tensors, ``more`` included, pass through the converter of that method.
     """
 
-    def _build(case, config, method=None, **options):
+    def _build(case, config, method=None, more=None, **options):
         meta, _ = golden.load(case)
         state = golden.weights(case)
         learned = {name: state.pop(name) for name in meta['learnable'] if name in state}
+        learned |= {name: torch.tensor(values) for name, values in (more or {}).items()}
         torch.save(state, tmp_path / 'base.pt')
         options = {'model.clip.weights': str(tmp_path / 'base.pt'), 'model.class_names': meta['classnames'], **options}
         if method is None:
@@ -94,19 +102,11 @@ def test_maple(golden, build):
         assert golden.rel(gradient.flatten()[:64], expected) < 1e-4
 
 
-def test_deep_visual_prompts_beside_fixed_text(golden, build):
+def test_vpt(golden, build):
     """VPT of the MaPLe repository: the visual slot alone, 8 tokens in every block."""
     meta, ref = golden.load('plot/vpt_deep_vitb_g')
-    visual = dict(_delete_=True, type='vlprompt.VisualPrompt', length=8, after_norm=False)
-    options = {
-        'model.prompt': dict(_delete_=True, type='vlprompt.TemplatePrompt'),
-        'model.visual': visual,
-        'model.trainable': ['visual.*'],
-    }
-    model, learned = build('plot/vpt_deep_vitb_g', MAPLE, **options)
+    model, _ = build('plot/vpt_deep_vitb_g', VPT, 'vpt-clip')
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 73_728
-    with torch.no_grad():
-        model.visual.tokens.copy_(torch.stack([learned[name] for name in meta['learnable']]))
     images = golden.image_input(meta)
     with torch.no_grad():
         aligned = model.align(images)
@@ -121,23 +121,14 @@ def test_deep_visual_prompts_beside_fixed_text(golden, build):
         assert golden.rel(ours[:64], expected) < 1e-4
 
 
-def test_sets_of_visual_prompts_under_transport(golden, build):
-    """PLOT++ without a line of its own: sets of visual tokens, templates as context, optimal transport."""
+def test_plotpp(golden, build):
+    """Both phases: without and with the logits of the mean features."""
     meta, ref = golden.load('plot/plotpp_vitb_g')
-    templates = ['a photo of a', 'this is a photo', 'this is picture of', 'one picture of a']
-    alignment = dict(type='vlprompt.TransportAlignment', method='legacy', max_iters=100)
-    options = {
-        'model.prompt': dict(_delete_=True, type='vlprompt.ContextPrompt', n_prompts=4, init=templates),
-        'model.visual': dict(
-            _delete_=True, type='vlprompt.VisualPrompt', length=2, deep=False, after_norm=False, sets=4
-        ),
-        'model.alignment': dict(alignment, _delete_=True),
-    }
-    model, learned = build('plot/plotpp_vitb_g', MAPLE, **options)
+    fresh, _ = build('plot/plotpp_vitb_g', PLOTPP)
+    assert golden.rel(fresh.prompt.context.detach(), ref['ctx_init']) == 0
+    model, _ = build('plot/plotpp_vitb_g', PLOTPP, 'plotpp', {'prompt_learner.ctx': ref['ctx_init']})
     assert golden.rel(model.prompt.context.detach(), ref['ctx_init']) == 0
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 14_336
-    with torch.no_grad():
-        model.visual.tokens[0].copy_(learned['prompt_learner.ctx_vision'])
     images = golden.image_input(meta)
     with torch.no_grad():
         features = model.image_features(images)
@@ -156,3 +147,34 @@ def test_sets_of_visual_prompts_under_transport(golden, build):
         text, visual = torch.autograd.grad(loss, [model.prompt.context, model.visual.tokens])
         assert golden.rel(text, ref[f'{case}.ctx_grad']) < 1e-4
         assert golden.rel(visual[0], ref[f'{case}.ctx_vision_grad']) < 1e-4
+
+
+OFFICIAL_NAMES = {
+    'Caltech101': 'caltech101',
+    'DescribableTextures': 'dtd',
+    'EuroSAT': 'eurosat',
+    'FGVCAircraft': 'fgvc_aircraft',
+    'Food101': 'food101',
+    'ImageNet': 'imagenet',
+    'OxfordFlowers': 'oxford_flowers',
+    'OxfordPets': 'oxford_pets',
+    'StanfordCars': 'stanford_cars',
+    'SUN397': 'sun397',
+    'UCF101': 'ucf101',
+}
+
+
+@pytest.mark.parametrize('official_name', OFFICIAL_NAMES)
+def test_words_of_the_published_plotpp(golden, official_name):
+    """Context and class names of every published list, the defects included, as rows of the token embedding."""
+    meta = json.loads((golden.HERE / 'plot/plotpp_templates.json').read_text())
+    expected = meta['datasets'][official_name]
+    cfg = load_config(ROOT / PLOTPP, dict(dataset=OFFICIAL_NAMES[official_name]))
+    text = build_clip(arch=MICRO['vit']).text
+    prompt = MODELS.build(cfg.model.prompt, default_args=dict(class_names=meta['classnames'], text=text))
+    table = text.token_embedding.weight
+    assert torch.equal(prompt.context, table[torch.tensor(expected['ctx_ids'])])
+    tokens = prompt(text)
+    assembled = torch.cat([tokens.prefix.unsqueeze(1).expand(-1, 3, -1, -1), tokens.suffix], 2).flatten(0, 1)
+    for row, end, ids in zip(assembled, tokens.eot.flatten(), expected['assembled_ids'], strict=True):
+        assert torch.equal(row[: end + 1], table[torch.tensor(ids)])

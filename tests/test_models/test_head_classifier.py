@@ -148,7 +148,7 @@ def test_dual_streams_are_two_weighted_losses(images):
         (dict(head=dict(type='vlprompt.LinearHead', dropout=0.1)), {'head'}),
         (dict(tuner=SHARED, trainable=['tuner.*', 'head.*']), {'tuner.prompt', 'head'}),
         (
-            dict(tuner=dict(SHARED, prompt=dict(PROMPT, deep=False)), trainable=['tuner.*', 'head.*']),
+            dict(tuner=dict(SHARED, prompt=dict(PROMPT, depth=1)), trainable=['tuner.*', 'head.*']),
             {'tuner.prompt', 'head'},
         ),
         (PHASE_2, {'tuner.pool', 'head'}),
@@ -243,8 +243,8 @@ class TestTextStart:
 def test_parts_are_checked(images):
     with pytest.raises(ValueError, match='either clip'):
         build(timm=None)
-    with pytest.raises(ValueError, match='deep shared prompts'):
-        build(tuner=dict(GROUPED, prompt=dict(PROMPT, deep=False)))
+    with pytest.raises(ValueError, match='shared prompts in every block'):
+        build(tuner=dict(GROUPED, prompt=dict(PROMPT, depth=1)))
     with pytest.raises(ValueError, match='ResNet'):
         build(clip=dict(arch=MICRO['rn']))
     with pytest.raises(ValueError, match='text tower'):

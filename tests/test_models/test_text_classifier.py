@@ -4,6 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vlprompt.clip import build_clip
+from vlprompt.clip.weights import to_openai_names
 from vlprompt.engine.checkpoint import describe_model
 from vlprompt.models import TextClassifier, VarietyLoss
 from vlprompt.structures import ClassificationSample
@@ -204,3 +206,44 @@ def test_variety_loss_joins_the_losses(micro_rn, images):
         'accuracy',
         'plan_entropy',
     }
+
+
+def test_a_constant_logit_scale(micro_arch):
+    """In place of that of the weights, which is not changed."""
+    options = dict(
+        clip=dict(arch=micro_arch),
+        class_names=['face', 'okapi'],
+        prompt=dict(type='vlprompt.TemplatePrompt'),
+        alignment=dict(type='vlprompt.CosineAlignment'),
+    )
+    torch.manual_seed(0)
+    own = TextClassifier(**options).eval()
+    torch.manual_seed(0)
+    constant = TextClassifier(**options, logit_scale=100.0).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = own.logits(images) * 100 / own.clip.logit_scale.exp()
+        torch.testing.assert_close(constant.logits(images), expected)
+
+
+def test_tensors_that_an_earlier_phase_trained_stay_in_checkpoints(tmp_path, micro_arch):
+    torch.save(to_openai_names(build_clip(arch=micro_arch).state_dict()), tmp_path / 'base.pt')
+
+    def build(**options):
+        return TextClassifier(
+            clip=dict(arch=micro_arch, weights=str(tmp_path / 'base.pt'), quick_gelu=True),
+            class_names=['face', 'okapi'],
+            prompt=dict(type='vlprompt.ClassWeights'),
+            alignment=dict(type='vlprompt.CosineAlignment'),
+            trainable=['prompt.weight'],
+            **options,
+        )
+
+    prompt = {'prompt.weight', 'prompt.known'}
+    assert set(build().trained_state_dict()) == prompt
+    model = build(trained_before=['clip.text.*.ln_1.weight'])
+    norms = {f'clip.text.transformer.resblocks.{i}.ln_1.weight' for i in (0, 1)}
+    assert set(model.trained_state_dict()) == prompt | norms
+    assert not any(p.requires_grad for name, p in model.named_parameters() if name in norms)
+    with pytest.raises(ValueError, match=r"trained_before: the pattern 'clip\.norms' matches none"):
+        build(trained_before=['clip.norms'])

@@ -248,3 +248,31 @@ def test_deep_vectors_are_inserted_by_block(text):
 def test_depth_is_checked(text, kwargs, message):
     with pytest.raises(ValueError, match=message):
         ContextPrompt(NAMES, text, **kwargs)
+
+
+def test_words_from_a_file_with_the_place_of_the_name(text, tmp_path):
+    file = tmp_path / 'words.txt'
+    file.write_text('a photo of a {}.\n\nthis is the picture {}\n')
+    prompt = ContextPrompt(NAMES, text, 2, init=str(file))
+    assert torch.equal(
+        prompt.context, ContextPrompt(NAMES, text, 2, init=['a photo of a', 'this is the picture']).context
+    )
+    file.write_text('{} in the sea.\n{} on a page\n')
+    front = ContextPrompt(NAMES, text, 2, position='front', init=str(file))
+    assert torch.equal(front.context, ContextPrompt(NAMES, text, 2, init=['in the sea', 'on a page']).context)
+    with pytest.raises(FileNotFoundError, match=r'none\.txt'):
+        ContextPrompt(NAMES, text, 2, init=str(tmp_path / 'none.txt'))
+
+
+@pytest.mark.parametrize(
+    ('init', 'position'),
+    [
+        ('{} in the sea', 'end'),
+        ('a photo of a {}', 'front'),
+        ('a photo of {} at night', 'end'),
+        ('{} at sea', 'middle'),
+    ],
+)
+def test_words_with_the_name_elsewhere(text, init, position):
+    with pytest.raises(ValueError, match=f'does not have the class name where position={position!r}'):
+        ContextPrompt(NAMES, text, init=init, position=position)

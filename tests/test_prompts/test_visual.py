@@ -13,11 +13,15 @@ def test_deep_and_shallow_tokens(seeded):
     assert deep.tokens.numel() == 92160
     assert [tuple(t.shape) for t in deep().blocks] == [(10, 768)] * 12
     assert deep.tokens.std().item() == pytest.approx(0.02, rel=0.02)
-    shallow = VisualPrompt(768, 12, 16, length=5, deep=False, init='uniform')
+    shallow = VisualPrompt(768, 12, 16, length=5, depth=1, init='uniform')
     assert [tuple(t.shape) for t in shallow().blocks] == [(5, 768)]
     assert 0.061 < shallow.tokens.max() <= 0.0625
+    assert len(VisualPrompt(8, 12, 16, depth=9)().blocks) == 9, 'the tokens of the ninth block flow on'
     with pytest.raises(ValueError, match='init'):
         VisualPrompt(8, 2, 16, init='xavier')
+    for depth in (0, 3):
+        with pytest.raises(ValueError, match=f'depth={depth} must be from 1 to 2'):
+            VisualPrompt(8, 2, 16, depth=depth)
 
 
 def test_projection_and_dropout(seeded):

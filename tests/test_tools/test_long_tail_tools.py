@@ -21,7 +21,7 @@ model = dict(
     clip=dict(arch={arch!r}),
     tuner=dict(
         type='vlprompt.GroupedPromptTuner',
-        prompt=dict(type='vlprompt.VisualPrompt', length=2, deep=True),
+        prompt=dict(type='vlprompt.VisualPrompt', length=2),
         pool=dict(type='vlprompt.PromptPool', size=4, length=2, first_block=1, topk=2),
     ),
     head=dict(type='vlprompt.CosineHead'),

@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from tests.conftest import ROOT, free_port
 from tests.interruption import Interrupted, claim_elsewhere
-from tests.tiny_project import TinyProject
+from tests.tiny_project import TinyFit, TinyProject
 from vlprompt.apis import command_line, runs
 from vlprompt.engine import read_checkpoint
 from vlprompt.errors import ConfigError
@@ -68,6 +68,24 @@ def test_train_test_and_test_again(project, tool, tmp_path):
 
     tool('test.py', project.config, 'none', '--work-dir', 'untrained', '--tta')
     assert set(json.loads((tmp_path / 'untrained' / runs.METRICS_FILE).read_text())) == set(after_training)
+
+
+def test_a_solver_is_fitted_tested_and_not_fitted_again(tool, tmp_path):
+    config = TinyFit.create(tmp_path / 'project').config
+    tool('train.py', config, '--test', '--seed', 2, '--cfg-options', 'train_cfg.tune=few')
+    work_dir = tmp_path / 'work_dirs' / 'fit'
+    metrics = (work_dir / runs.METRICS_FILE).read_text()
+    report = (work_dir / 'fit.json').read_text()
+    assert json.loads(report)['tune'] == 'few'
+    checkpoint = work_dir / 'epoch_1.pth'
+    fitted = checkpoint.read_bytes()
+    tool('test.py', config, checkpoint, '--work-dir', 'again')
+    assert (tmp_path / 'again' / runs.METRICS_FILE).read_text() == metrics
+    tool('train.py', config, '--test', '--resume', '--seed', 2, '--cfg-options', 'train_cfg.tune=few')
+    assert (work_dir / runs.METRICS_FILE).read_text() == metrics
+    assert checkpoint.read_bytes() == fitted
+    assert 'GDA has not been fitted: train it' in tool('test.py', config)
+    assert 'optim_wrapper.type has no effect' in tool('train.py', config, '--amp', '--work-dir', 'amp')
 
 
 def test_metrics_of_a_test_appear_whole_or_not_at_all(tmp_path, monkeypatch):

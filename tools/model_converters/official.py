@@ -4,6 +4,11 @@
     python tools/model_converters/official.py plot output/prompt_learner/model.pth.tar-200 plot.pth
     python tools/model_converters/official.py cocoop output/prompt_learner/model.pth.tar-10 cocoop.pth
     python tools/model_converters/official.py maple output/MultiModalPromptLearner/model.pth.tar-5 maple.pth
+    python tools/model_converters/official.py plotpp output/prompt_learner/model.pth.tar-200 plotpp.pth
+    python tools/model_converters/official.py ivlp output/VLPromptLearner/model.pth.tar-5 ivlp.pth
+    python tools/model_converters/official.py vpt-clip output/prompt_learner/model.pth.tar-5 vpt.pth
+    python tools/model_converters/official.py promptsrc output/VLPromptLearner/model.pth.tar-20 promptsrc.pth
+    python tools/model_converters/official.py clip-lora vitb16/dtd/16shots/seed1/lora_weights.pt clip-lora.pth
     python tools/model_converters/official.py denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
     python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
     python tools/model_converters/official.py clip-reid-prompts ViT-B-16_stage1_120.pth prompts.pth
@@ -43,7 +48,7 @@ from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
 
-PHASES = {'clip-reid': 'finetune', 'clip-reid-prompts': 'prompts'}
+PHASES = {'clip-reid': 'finetune', 'clip-reid-prompts': 'prompts', 'plotpp': 'joint'}
 """Method -> the phase of our configs that learns the same tensors."""
 
 

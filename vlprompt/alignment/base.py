@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vlprompt.clip.features import ClipFeatures
+
 
 @dataclass
 class Alignment:
@@ -19,6 +21,7 @@ class Alignment:
         plan: (B, K, M, N) transport plan between M = h*w local tokens and N prompts, or None.
         log: scalars for the training log, by name.
         text: (P, K, D) or (B, P, K, D) the text features, not normalised, for losses on them; set by the model.
+        image: the features of the B images, not normalised; set by the model.
     """
 
     logits: Tensor
@@ -26,6 +29,7 @@ class Alignment:
     plan: Tensor | None = None
     log: dict[str, Tensor] = field(default_factory=dict)
     text: Tensor | None = None
+    image: ClipFeatures | None = None
 
 
 def inner_products(image: Tensor, text: Tensor) -> Tensor:

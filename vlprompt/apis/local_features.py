@@ -69,7 +69,7 @@ def score_named(model: TextClassifier, image: NamedImage, forms: Sequence[Form])
             local, whole = (F.normalize(t[0].float(), dim=-1) for t in (features.local, features.cls))
             plan = None
             if model.alignment.needs_local:
-                aligned = model.alignment(features, text, model.clip.logit_scale.exp())
+                aligned = model.alignment(features, text, model.logit_scale)
                 plan = None if aligned.plan is None else aligned.plan[0]
             found.append(FormScores(local @ names.t(), features.grid, int((names @ whole).argmax()), plan))
     finally:

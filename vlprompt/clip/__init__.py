@@ -3,6 +3,7 @@
 from vlprompt.clip.architectures import ARCHITECTURES, Architecture, find_architecture
 from vlprompt.clip.build import build_clip
 from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.low_rank import LoraOptions, add_lora, merge_lora
 from vlprompt.clip.model import CLIP, ClipSource
 from vlprompt.clip.resnet import ModifiedResNet
 from vlprompt.clip.text.encoder import TextEncoder
@@ -18,18 +19,21 @@ __all__ = [
     'Architecture',
     'ClipFeatures',
     'ClipSource',
+    'LoraOptions',
     'ModifiedResNet',
     'PromptChoice',
     'PromptTokens',
     'TextEncoder',
     'VisionTransformer',
     'VisualTokens',
+    'add_lora',
     'bpe_lengths',
     'build_clip',
     'build_timm_vit',
     'decode',
     'encode',
     'find_architecture',
+    'merge_lora',
     'run_blocks',
     'tokenize',
 ]

@@ -21,6 +21,7 @@ from vlprompt.clip.architectures import (
 )
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS, read_builtin
 from vlprompt.clip.download import open_clip_file
+from vlprompt.clip.low_rank import LoraOptions, add_lora
 from vlprompt.clip.model import CLIP, ClipSource
 from vlprompt.clip.weights import (
     WeightOptions,
@@ -43,6 +44,7 @@ def build_clip(
     quick_gelu: bool | None = None,
     image_size: int | tuple[int, int] | None = None,
     vision: Mapping[str, Any] | None = None,
+    lora: Mapping[str, Any] | None = None,
 ) -> CLIP:
     """Build a CLIP.
 
@@ -64,19 +66,21 @@ def build_clip(
             when loading. Not needed for other image sizes, which are always accepted, but trains the position
             embedding at another size and saves resizing it in every forward pass.
         vision: further options of the image tower, see :class:`CLIP`.
+        lora: options of low-rank branches in the towers, see :class:`~vlprompt.clip.low_rank.LoraOptions`; ``{}`` for
+            CLIP-LoRA's. A model trains them with the pattern ``'*.lora.*'`` in ``trainable``. None: no branches.
 
     Returns:
         The model in eval mode, fp32, on the CPU.
 
     Raises:
         ValueError: the architecture is not determined, the weights are of another one (the message names the first
-            differing field), or they lack entries or have unknown ones.
+            differing field), or they lack entries or have unknown ones; or ``lora`` does not fit the towers.
         FileNotFoundError: a file is missing or a download failed.
     """
     if weights is None:
         if arch is None:
             raise ValueError('build_clip needs arch, weights, or both')
-        return CLIP(arch, quick_gelu is not False, image_size, vision).eval()
+        return _adapted(CLIP(arch, quick_gelu is not False, image_size, vision), lora)
 
     wanted = None if arch is None else find_architecture(arch)
     state, name, options = _read(arch, wanted, weights)
@@ -111,6 +115,14 @@ def build_clip(
     state = resize_image_positions(state, wanted.grid_size, model.visual.grid_size, mode)
     _load(model, state, name)
     model.source = source
+    return _adapted(model, lora)
+
+
+def _adapted(model: CLIP, lora: Mapping[str, Any] | None) -> CLIP:
+    """The model in eval mode, with low-rank branches if there are options for them."""
+    if lora is not None:
+        model.lora = LoraOptions.read(lora)
+        add_lora(model, model.lora)
     return model.eval()
 
 

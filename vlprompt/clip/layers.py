@@ -33,6 +33,9 @@ class QuickGELU(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention with the parameter names of :class:`torch.nn.MultiheadAttention`.
 
+    Queries, keys and values are all computed in :meth:`packed`, to which :func:`~vlprompt.clip.low_rank.add_lora` adds
+    the branches ``lora``; without them it is one linear layer.
+
     Raises:
         ValueError: ``heads`` do not divide ``width``.
     """
@@ -45,20 +48,29 @@ class Attention(nn.Module):
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
+        self.register_module('lora', None)
+
+    def packed(self, x: Tensor, roles: str = 'qkv') -> Tensor:
+        """Queries, keys and values of x (..., W) side by side, (..., 3 W); or only ``roles='q'`` or ``roles='kv'``."""
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        if roles != 'qkv':
+            start, width = 'qkv'.index(roles), x.shape[-1]
+            rows = slice(start * width, (start + len(roles)) * width)
+            weight, bias = weight[rows], bias[rows]
+        out = F.linear(x, weight, bias)
+        return out if self.lora is None else self.lora(x, out, roles)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (..., H, L, W / H) of x (..., L, W)."""
-        return self._split(F.linear(x, self.in_proj_weight, self.in_proj_bias), 3)
+        return self._split(self.packed(x), 3)
 
     def project_query(self, x: Tensor) -> Tensor:
         """Queries alone, (..., H, L, W / H)."""
-        width = x.shape[-1]
-        return self._split(F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width]), 1)[0]
+        return self._split(self.packed(x, 'q'), 1)[0]
 
     def project_key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values alone, (..., H, L, W / H) each."""
-        width = x.shape[-1]
-        return self._split(F.linear(x, self.in_proj_weight[width:], self.in_proj_bias[width:]), 2)
+        return self._split(self.packed(x, 'kv'), 2)
 
     def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(..., L, parts * W) -> parts tensors (..., H, L, W / H)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip.architectures import Architecture, find_architecture
 from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.low_rank import LoraOptions
 from vlprompt.clip.resnet import ModifiedResNet
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokens import PromptTokens
@@ -63,6 +64,7 @@ class CLIP(nn.Module):
         logit_scale: logarithm of the factor of the cosines.
         arch: the architecture.
         source: source of the weights, None for random ones.
+        lora: where the towers have low-rank branches; None: nowhere.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class CLIP(nn.Module):
         super().__init__()
         self.arch = arch = find_architecture(arch)
         self.source: ClipSource | None = None
+        self.lora: LoraOptions | None = None
         self.quick_gelu = quick_gelu
         tower = VisionTransformer if arch.is_vit else ModifiedResNet
         if unknown := sorted(set(vision or {}) - set(VISION_OPTIONS[tower])):

@@ -78,6 +78,29 @@ def _ensemble_80() -> tuple[str, ...]:
 ENSEMBLE_80 = _ensemble_80()
 
 
+_NOT_IN_60 = {
+    'a plushie {}.',
+    'a good photo of a {}.',
+    'a jpeg corrupted photo of the {}.',
+    'the plushie {}.',
+    'the cartoon {}.',
+    'a toy {}.',
+    *(f'a photo of the {state} {{}}.' for state in ('nice', 'small', 'weird', 'large')),
+    *(f'a photo of a {state} {{}}.' for state in ('cool', 'small')),
+    'a black and white photo of a {}.',
+    'a dark photo of a {}.',
+    'a drawing of the {}.',
+    'a tattoo of the {}.',
+    'art of the {}.',
+    'graffiti of the {}.',
+    'itap of a {}.',
+    'itap of my {}.',
+}
+
+ENSEMBLE_60 = tuple(template for template in ENSEMBLE_80 if template not in _NOT_IN_60)
+"""The first sixty of these in the order in which CLIP's authors published them; the teacher of PromptSRC has them."""
+
+
 def templates(spec: str | Sequence[str]) -> list[str]:
     """Resolve prompt templates; ``{}`` marks the class name.
 
@@ -86,7 +109,7 @@ def templates(spec: str | Sequence[str]) -> list[str]:
 
             * a list of templates, returned unchanged;
             * a dataset key: its hand-written template (one);
-            * ``'ensemble-80'``: the eighty ImageNet templates;
+            * ``'ensemble-80'``: the eighty ImageNet templates; ``'ensemble-60'``: those of PromptSRC's teacher;
             * ``'ensemble-7'``: the seven selected ones; ``'ensemble-7:<dataset>'`` appends the dataset's own
               template (8 in all), except for ImageNet and its variants, as the CoOp baselines do.
 
@@ -105,11 +128,11 @@ def templates(spec: str | Sequence[str]) -> list[str]:
     if name == 'ensemble-7' and dataset in HAND:
         own = [] if dataset.startswith('imagenet') else [HAND[dataset]]
         return [*ENSEMBLE_7, *own]
-    if spec == 'ensemble-80':
-        return list(ENSEMBLE_80)
+    if spec in ('ensemble-60', 'ensemble-80'):
+        return list(ENSEMBLE_60 if spec == 'ensemble-60' else ENSEMBLE_80)
     if spec in HAND:
         return [HAND[spec]]
     raise ValueError(
         f"unknown templates {spec!r}. Give a list of strings with '{{}}' for the class name, 'ensemble-80', "
-        f"'ensemble-7', 'ensemble-7:<dataset>', or a dataset: {', '.join(HAND)}."
+        f"'ensemble-60', 'ensemble-7', 'ensemble-7:<dataset>', or a dataset: {', '.join(HAND)}."
     )

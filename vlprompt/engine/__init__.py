@@ -8,6 +8,8 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_check import check_config
 from vlprompt.engine.config_files import find_config, list_configs
 from vlprompt.engine.feature_loop import FeatureTrainLoop
+from vlprompt.engine.feature_test import FeatureTestLoop
+from vlprompt.engine.fit_loop import FitLoop
 from vlprompt.engine.hooks import (
     CheckpointHook,
     DataHook,
@@ -22,8 +24,8 @@ from vlprompt.engine.hooks import (
     StartFromFeaturesHook,
 )
 from vlprompt.engine.log_processor import PromptLogProcessor
-from vlprompt.engine.loops import EpochTrainLoop
-from vlprompt.engine.optimizer import AutocastOptimWrapper, PatternOptimWrapperConstructor
+from vlprompt.engine.loops import EpochTrainLoop, StepTrainLoop
+from vlprompt.engine.optimizer import AutocastOptimWrapper, NothingToOptimize, PatternOptimWrapperConstructor
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.schedules import (
     EpochWarmupStepLR,
@@ -45,10 +47,13 @@ __all__ = [
     'DetectionImageHook',
     'EpochTrainLoop',
     'EpochWarmupStepLR',
+    'FeatureTestLoop',
     'FeatureTrainLoop',
+    'FitLoop',
     'IterationSeedHook',
     'LinearWarmupCosineLR',
     'NonFiniteHook',
+    'NothingToOptimize',
     'PatternOptimWrapperConstructor',
     'PredictionImageHook',
     'ProgressHook',
@@ -58,6 +63,7 @@ __all__ = [
     'ResumeHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
+    'StepTrainLoop',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',

@@ -7,7 +7,9 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
          class_names=[...] or None, trained_keys=[...], model='TextClassifier',
          data_arguments=dict(...),              # number of identities and the like, for models that need it
          local='native' or ... or None,         # form of the local features, for models that read them
-         geometry=dict(grid, stride) or None)   # of the patches, for models of one image size
+         geometry=dict(grid, stride) or None,   # of the patches, for models of one image size
+         fit=dict(solver, tune, ...) or None,   # how a solver was fitted
+         lora_scale=0.7071 or ... or None)      # of low-rank branches, which their tensors do not tell
 
 A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +85,10 @@ _DESCRIPTION = dict(
     base=(Mapping, 'a dictionary with name and sha256'),
     class_names=((list, tuple), 'a list of names'),
     data_arguments=(Mapping, 'a dictionary'),
+    fit=(Mapping, 'a dictionary'),
     geometry=(Mapping, 'a dictionary with grid and stride'),
     local=((str, Mapping), 'a name or a dictionary'),
+    lora_scale=((int, float), 'a number'),
     not_needed=((list, tuple), 'a list of names'),
 )
 
@@ -145,6 +150,8 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         data_arguments=arguments_of_model(model),
         local=getattr(model, 'local_form', None),
         geometry=getattr(model, 'geometry', None),
+        fit=getattr(model, 'fit_report', None),
+        lora_scale=getattr(model, 'lora_scale', None),
     )
 
 
@@ -152,7 +159,8 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
     """Load learned tensors into a model built on the same base weights.
 
     Args:
-        model: has ``trained_state_dict()``; optionally ``base_source``, ``class_names`` and ``class_tensors``.
+        model: has ``trained_state_dict()``; optionally ``base_source``, ``class_names``, ``class_tensors``, and
+            ``meet_checkpoint(state, about)`` to make room for tensors whose sizes follow from the data.
         checkpoint: as :func:`read_checkpoint` returns it.
         other_classes: accept a checkpoint trained on other classes, as base-to-new and cross-dataset evaluation
             do.  Tensors that depend on the classes must still fit, except for the model's ``class_tensors``, which
@@ -175,6 +183,9 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
     if about is not None and not other_classes:
         _check_classes(model, about)
     _compare_local(model, about)
+    _check_lora(model, about)
+    if hasattr(model, 'meet_checkpoint'):
+        model.meet_checkpoint(state, about or {})
     required = set(model.trained_state_dict())
     if other_classes:
         left_out = _without_class_tensors(model, state)
@@ -309,6 +320,16 @@ def _compare_local(model: nn.Module, about: Mapping[str, Any] | None) -> None:
             f'{option} unless this is meant.',
             'current',
             logging.WARNING,
+        )
+
+
+def _check_lora(model: nn.Module, about: Mapping[str, Any] | None) -> None:
+    """Raise if low-rank branches were trained under another scale than the model's."""
+    theirs, ours = (about or {}).get('lora_scale'), getattr(model, 'lora_scale', None)
+    if theirs is not None and ours is not None and not isclose(theirs, ours, rel_tol=1e-6):
+        raise CheckpointError(
+            f'the checkpoint was trained with low-rank branches multiplied by {theirs:.6g}, the model multiplies them '
+            f'by {ours:.6g}: set alpha and scaling in {_base_option(model).removesuffix("weights")}lora'
         )
 
 

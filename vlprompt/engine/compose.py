@@ -17,6 +17,9 @@ top-level keys join them, in the method's file, in a two-line file that inherits
            dict(dataset='imagenet', train_cfg=dict(max_epochs=50)),
        ]
 
+   With the option ``recipe_dataset=imagenet`` they are the rows of that dataset, for a test elsewhere of what was
+   trained there;
+
 3. the method's file and everything that inherits from it;
 4. ``--cfg-options``.
 
@@ -87,8 +90,9 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     if content.get('task') is None:
         _refuse_data_options(cfg, options)
     else:
+        recipe_dataset = options.pop('recipe_dataset', content.get('dataset'))
         data, offered, private = _data_layer(content, cfg.filename)
-        for row in matching_rows(content.get('recipes') or (), content['dataset'], _shots(content, data)):
+        for row in matching_rows(content.get('recipes') or (), recipe_dataset, _shots(content, data)):
             data = layered(data, row)
         content = layered(data, _without_missing_splits(data, _with_marks(content, cfg.filename)))
     on_runs = {option: value for option, value in options.items() if option.split('.')[0] in RUNNER_KEYS - _KEPT}
@@ -268,7 +272,7 @@ def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
 
 def _refuse_data_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Raise for ``dataset`` and ``shots``, which have no meaning for a config that is complete already."""
-    for key in ('dataset', 'shots'):
+    for key in ('dataset', 'shots', 'recipe_dataset'):
         if key in options:
             raise ConfigError(
                 f'{key}={options[key]!r}: {cfg.filename or "the config"} names its data itself (it has no `task`); '

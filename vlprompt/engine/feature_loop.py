@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from signal import Signals
 from typing import Any
 
@@ -15,9 +14,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from vlprompt.clip.weights import state_sha256
-from vlprompt.datasets.samplers.epoch import epoch_order
-from vlprompt.engine.features import FeatureStore, compute_features, dataset_sha256
+from vlprompt.datasets.samplers.epoch import batch_size_of, epoch_order
+from vlprompt.engine.features import FeatureStore, compute_features, feature_key
 from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.errors import Stopped
 from vlprompt.registry import LOOPS
@@ -29,7 +27,7 @@ class FeatureDataset(Dataset):
     Position ``i + N`` is sample i once more, as a filling of :class:`EpochOrder`: its label is -1.
 
     Attributes:
-        features: (N, D), None until they are computed.
+        features: (N, D), or (N, A, D) of A views of each image; None until they are computed.
 
     Args:
         labels: (N,) long.
@@ -75,16 +73,121 @@ class EpochOrder(Sampler):
         return -(-self.size // self.processes)
 
 
+class FeatureLoop(EpochTrainLoop):
+    """Base of trainings on features of the frozen image tower, which are computed before the first iteration.
+
+    Features are stored under a key of the tower's weights, its options, normalisation, list and files of the dataset,
+    pipeline and precision; a file that cannot be read or has another key is computed again, with a line in the log.
+
+    Args:
+        runner: the runner; its model has ``image_features``.
+        images: the loader of the images.
+        features: the loader of their features, of a :class:`FeatureDataset`.
+        max_epochs: epochs.
+        store: folder of the stored features; None: keep them in memory only.
+        half: keep features in float16, as published.
+        **kwargs: of :class:`~vlprompt.engine.loops.EpochTrainLoop`.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        images: DataLoader,
+        features: DataLoader,
+        max_epochs: int,
+        store: str | None,
+        half: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(runner, features, max_epochs, **kwargs)
+        self.images, self.store = images, store
+        self.dtype = torch.float16 if half else torch.float32
+
+    def compute(self) -> None:
+        """Set the features of the dataset.
+
+        Raises:
+            Stopped: a signal asked the training to end before its first iteration.  There is no state to save.
+        """
+        raise NotImplementedError(f'{type(self).__name__} must define compute()')
+
+    def run(self) -> nn.Module:
+        """Compute or read the features, then train.
+
+        Raises:
+            Stopped: see :meth:`compute`.
+        """
+        self.compute()
+        asked = max(int(number) for number in all_gather(torch.tensor(self._signal())))
+        if asked:
+            self._stop(asked)
+        return super().run()
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without the wrapper for distributed training."""
+        return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+
+    def _signal(self) -> int:
+        """Number of the signal that has asked this process to end; 0 for none."""
+        request = self.runner.stop_request
+        return (request.signal or 0) if request is not None else 0
+
+    def _stop(self, number: int) -> None:
+        message = (
+            f'Interrupted by {Signals(number).name} before the first iteration, while features were computed. What was '
+            f'saved in {self.runner.work_dir} before stays; --resume continues the training.'
+        )
+        self.runner.logger.warning(message)
+        raise Stopped(message if self.runner.rank == 0 else '', number)
+
+    def _image_features(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """``dict(image (B, D))`` of a batch.  One process ends between two batches; several do after the pass, since
+        they may have different numbers of batches.
+        """
+        if self.runner.world_size == 1 and (asked := self._signal()):
+            self._stop(asked)
+        return dict(image=self.bare_model.image_features(batch['inputs']).float())
+
+    def compute_images(self, dataset: Dataset) -> Tensor:
+        """(N, D) features of the images of a dataset, in its order, computed in one pass."""
+        batch_size = batch_size_of(self.images)
+        found = compute_features(self._image_features, self.bare_model, dataset, batch_size, self.images.num_workers)
+        return found['image'].to(self.dtype)
+
+    def key(self, dataset: Dataset) -> dict[str, Any]:
+        """What features of the images of a dataset depend on: the key of a store."""
+        return feature_key(self.bare_model, dataset, self.dtype)
+
+
+def in_memory(images: Dataset, batch_size: int, sampler: Sampler | None = None) -> DataLoader:
+    """A loader of the features of images, in their order without a sampler; they are set later."""
+    features = FeatureDataset(labels_of_images(images), images.metainfo)
+    return DataLoader(features, batch_size, sampler=sampler, collate_fn=_identity)
+
+
+def labels_of_images(images: Dataset) -> Tensor:
+    """(N,) ``gt_label`` of the images of a dataset."""
+    return torch.tensor([int(images.get_data_info(index)['gt_label']) for index in range(len(images))])
+
+
+def read_in_all_processes(stored: FeatureStore | None, size: int) -> Tensor | None:
+    """(``size``, D) stored features; None unless all processes have read them, since a pass over images is shared."""
+    if stored is None:
+        return None
+    found = stored.read(size)
+    return found if all(all_gather(torch.tensor(int(found is not None)))) else None
+
+
 @LOOPS.register_module()
-class FeatureTrainLoop(EpochTrainLoop):
+class FeatureTrainLoop(FeatureLoop):
     """Train by epoch on features of the frozen image tower (CLIP-ReID's first phase).
 
     Before the first epoch, one pass over the images of ``dataloader`` gives ``model.image_features(images)`` (N, D) in
     eval mode.  An epoch is then a random permutation of these, cut into batches of the loader's size, the last one
     shorter; no image is read again.  The order depends on (seed, epoch) only, and several processes share each epoch.
 
-    Features are stored under a key of the tower's weights, its options, normalisation, list and files of the dataset,
-    pipeline and precision; a file that cannot be read or has another key is computed again, with a line in the log.
+    Features are stored as :class:`FeatureLoop` says.
 
     Attributes:
         images: the loader of the images.
@@ -111,85 +214,20 @@ class FeatureTrainLoop(EpochTrainLoop):
     ) -> None:
         if isinstance(dataloader, Mapping):
             dataloader = runner.build_dataloader(dataloader, seed=runner.seed)
-        self.images = dataloader
-        images = dataloader.dataset
-        labels = torch.tensor([int(images.get_data_info(index)['gt_label']) for index in range(len(images))])
-        features = DataLoader(
-            FeatureDataset(labels, images.metainfo),
-            batch_size=dataloader.batch_size,
-            sampler=EpochOrder(len(images), runner.seed),
-            collate_fn=_identity,
-        )
-        super().__init__(runner, features, max_epochs, **kwargs)
-        self.store = store
-        self.dtype = torch.float16 if half else torch.float32
+        order = EpochOrder(len(dataloader.dataset), runner.seed)
+        features = in_memory(dataloader.dataset, batch_size_of(dataloader), order)
+        super().__init__(runner, dataloader, features, max_epochs, store, half, **kwargs)
 
-    def run(self) -> nn.Module:
-        """Compute or read the features, then train.
-
-        Raises:
-            Stopped: a signal asked the training to end before its first iteration.  There is no state to save.
-        """
-        self.dataloader.dataset.features = self._features()
-        asked = max(int(number) for number in all_gather(torch.tensor(self._signal())))
-        if asked:
-            self._stop(asked)
-        return super().run()
-
-    def _signal(self) -> int:
-        """Number of the signal that has asked this process to end; 0 for none."""
-        request = self.runner.stop_request
-        return (request.signal or 0) if request is not None else 0
-
-    def _stop(self, number: int) -> None:
-        message = (
-            f'Interrupted by {Signals(number).name} before the first iteration, while features were computed. What was '
-            f'saved in {self.runner.work_dir} before stays; --resume continues the training.'
-        )
-        self.runner.logger.warning(message)
-        raise Stopped(message if self.runner.rank == 0 else '', number)
-
-    def _image_features(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """``dict(image (B, D))`` of a batch.  One process ends between two batches; several do after the pass, since
-        they may have different numbers of batches.
-        """
-        if self.runner.world_size == 1 and (asked := self._signal()):
-            self._stop(asked)
-        return dict(image=model.image_features(batch['inputs']).float())
-
-    def _features(self) -> Tensor:
-        """(N, D) features of the images, in the order of their dataset."""
-        model = self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+    def compute(self) -> None:
+        """Set the (N, D) features of the images, in the order of their dataset."""
         dataset = self.images.dataset
-        stored = None
-        if self.store is not None:
-            preprocessor = model.data_preprocessor
-            stored = FeatureStore(
-                self.store,
-                dict(
-                    weights=state_sha256(model.clip.visual.state_dict()),
-                    tower=model.clip.visual.options,
-                    quick_gelu=model.clip.quick_gelu,
-                    mean=preprocessor.mean.flatten().tolist(),
-                    std=preprocessor.std.flatten().tolist(),
-                    dataset=dataset_sha256(dataset),
-                    dtype=str(self.dtype),
-                ),
-            )
-            found = stored.read(len(dataset))
-            if all(all_gather(torch.tensor(int(found is not None)))):  # all processes or none: the pass is shared
-                return found
-        found = compute_features(
-            partial(self._image_features, model),
-            model,
-            dataset,
-            self.images.batch_size,
-            self.images.num_workers,
-        )
-        features = found['image'].to(self.dtype)
-        if stored is not None and self.runner.rank == 0:
-            stored.write(features)
-        return features
+        stored = None if self.store is None else FeatureStore(self.store, self.key(dataset))
+        found = read_in_all_processes(stored, len(dataset))
+        if found is None:
+            found = self.compute_images(dataset)
+            if stored is not None and self.runner.rank == 0:
+                stored.write(found)
+        self.dataloader.dataset.features = found
 
 
 def _identity(batch: Any) -> Any:

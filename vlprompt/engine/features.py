@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from vlprompt.clip.weights import state_sha256
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
@@ -109,9 +112,11 @@ class FeatureStore:
         folder: created when something is written.
         key: everything that the features depend on, as plain values.  It is stored in the file and compared as a whole,
             so a renamed or foreign file is never mistaken for the right one.
+        tells: log what is read and written; False where the caller does so for many files at once.
     """
 
-    def __init__(self, folder: str | Path, key: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | Path, key: Mapping[str, Any], tells: bool = True) -> None:
+        self.tells = tells
         self.key = json.dumps(key, sort_keys=True)
         self.path = Path(folder) / f'{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.pth'
 
@@ -128,13 +133,30 @@ class FeatureStore:
         if content.get('key') != self.key or not isinstance(features, Tensor) or len(features) != size:
             print_log(f'Stored features are computed again: {self.path} has another key.', logger='current')
             return None
-        print_log(f'Features of {size} images read from {self.path}', logger='current')
+        if self.tells:
+            print_log(f'Features of {size} images read from {self.path}', logger='current')
         return features
+
+    @contextmanager
+    def held(self, alone: bool = True) -> Iterator[None]:
+        """Until the block ends, other processes wait that hold the same key, so that one computes for all of them.
+
+        Args:
+            alone: False: do nothing, in a run of several processes, which would wait for one another.
+        """
+        if not alone:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path.with_suffix('.lock'), 'w') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def write(self, features: Tensor) -> None:
         """Store (N, D) features."""
         write_checkpoint(dict(key=self.key, features=features.cpu()), self.path)
-        print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
+        if self.tells:
+            print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
 
 
 def dataset_sha256(dataset: Dataset) -> str:
@@ -143,7 +165,10 @@ def dataset_sha256(dataset: Dataset) -> str:
     Args:
         dataset: an :class:`mmengine.dataset.BaseDataset`.
     """
-    steps = [f'{type(step).__qualname__} {sorted(vars(step).items())!r}' for step in dataset.pipeline.transforms]
+    steps = [
+        f'{type(step).__module__}.{type(step).__qualname__} {sorted(vars(step).items())!r}'
+        for step in dataset.pipeline.transforms
+    ]
     digest = hashlib.sha256('\n'.join(steps).encode())  # not their repr, which may contain memory addresses
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -153,3 +178,24 @@ def dataset_sha256(dataset: Dataset) -> str:
             status = path.stat()
             digest.update(f'{status.st_size} {status.st_mtime_ns}'.encode())
     return digest.hexdigest()
+
+
+def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[str, Any]:
+    """What features of the images of a dataset depend on: the key of a store.
+
+    Args:
+        model: with ``clip`` and ``data_preprocessor``.
+        dataset: with its pipeline.
+        dtype: of the stored features.
+    """
+    preprocessor = model.data_preprocessor
+    return dict(
+        weights=state_sha256(model.clip.visual.state_dict()),
+        tower=model.clip.visual.options,
+        quick_gelu=model.clip.quick_gelu,
+        lora_scale=getattr(model, 'lora_scale', None),
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+        dataset=dataset_sha256(dataset),
+        dtype=str(dtype),
+    )

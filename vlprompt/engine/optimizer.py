@@ -17,6 +17,7 @@ from mmengine.registry import OPTIMIZERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
 from vlprompt.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
@@ -111,6 +112,30 @@ class PatternOptimWrapperConstructor:
                     f'paramwise_cfg.custom_keys: {pattern!r} matches no trained parameter.'
                     f'{did_you_mean(pattern, names)} Trained are {enumerate_names(names)}.'
                 )
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class NothingToOptimize:
+    """The optimizer of a training that has none, as mmengine's runner demands one: it holds no parameter.
+
+    Args:
+        optim_wrapper_cfg: empty; what ``--amp`` or an option puts there has no effect, and is an error.
+        paramwise_cfg: the same.
+
+    Raises:
+        ConfigError: see above.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Mapping[str, Any] | None = None) -> None:
+        given = [*optim_wrapper_cfg, *(['paramwise_cfg'] if paramwise_cfg else [])]
+        if given:
+            raise ConfigError(
+                f'optim_wrapper.{given[0]} has no effect: the solver is fitted without an optimizer of the runner. '
+                'Leave out --amp and other options of the optimizer; those of the solver are below model.solver'
+            )
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        return OptimWrapper(torch.optim.SGD([dict(params=[])], lr=0.0))
 
 
 def _matches(name: str, pattern: str) -> bool:

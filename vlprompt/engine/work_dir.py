@@ -152,7 +152,10 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
 METRICS_FILE = 'test_metrics.json'
 """Name of the file in a work directory with the metrics of the last test."""
 
-RUN_FILES = ('epoch_*.pth', 'iter_*.pth', 'best_*.pth', 'resume.pth', 'last_checkpoint')
+FIT_FILE = 'fit.json'
+"""Name of the file in a work directory that says how a solver was fitted, and what chose its hyper-parameters."""
+
+RUN_FILES = ('epoch_*.pth', 'iter_*.pth', 'best_*.pth', 'resume.pth', 'last_checkpoint', FIT_FILE)
 """What a training leaves in its folder, besides logs."""
 
 LOG_FOLDERS = '[0-9]' * 8 + '_' + '[0-9]' * 6

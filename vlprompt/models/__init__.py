@@ -5,7 +5,12 @@ Models for dense prediction extend mmseg or mmdet and are in ``segmentors`` and 
 """
 
 from vlprompt.models.backbones import AttentionPooledTrunk, ClipTrunk
-from vlprompt.models.classifiers import HeadClassifier, TextClassifier
+from vlprompt.models.classifiers import (
+    FeatureClassifier,
+    HeadClassifier,
+    SelfRegulatedClassifier,
+    TextClassifier,
+)
 from vlprompt.models.decoders import ContextDecoder
 from vlprompt.models.dense import PixelTextMatching, TextGuidedBackbone
 from vlprompt.models.freezing import select_frozen, select_trainable
@@ -34,6 +39,7 @@ __all__ = [
     'ContextDecoder',
     'CosineHead',
     'DualStreamLoss',
+    'FeatureClassifier',
     'FlipTTAModel',
     'GroupedPromptTuner',
     'HeadClassifier',
@@ -44,6 +50,7 @@ __all__ = [
     'PixelTextMatching',
     'PromptTuner',
     'ReIdentifier',
+    'SelfRegulatedClassifier',
     'TextClassifier',
     'TextGuidedBackbone',
     'Tuner',

@@ -10,8 +10,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
+from vlprompt.clip.low_rank import LowRank
 from vlprompt.models.agreement import agree_on_class_names
-from vlprompt.models.freezing import select_frozen, select_trainable
+from vlprompt.models.freezing import matching_parameters, select_frozen, select_trainable
 
 
 class PromptTunedMixin:
@@ -44,6 +45,12 @@ class PromptTunedMixin:
     clip: CLIP
     class_names: tuple[str, ...]
     _size_warned = False
+    _trained_before: frozenset[str] = frozenset()
+
+    @property
+    def lora_scale(self) -> float | None:
+        """What multiplies the low-rank branches of the towers; None without any."""
+        return next((module.scale for module in self.modules() if isinstance(module, LowRank)), None)
 
     @property
     def base_source(self) -> ClipSource | None:
@@ -77,8 +84,17 @@ class PromptTunedMixin:
                 level=logging.WARNING,
             )
 
-    def freeze(self, trainable: Sequence[str] | None = None, frozen: Sequence[str] = ()) -> None:
-        """Enable gradients by patterns: see ``select_trainable``, and ``select_frozen`` without ``trainable``."""
+    def freeze(
+        self,
+        trainable: Sequence[str] | None = None,
+        frozen: Sequence[str] = (),
+        trained_before: Sequence[str] = (),
+    ) -> None:
+        """Enable gradients by patterns: see ``select_trainable``, and ``select_frozen`` without ``trainable``.
+
+        Parameters of towers that match ``trained_before`` belong to checkpoints even where they are frozen now.
+        """
+        self._trained_before = frozenset(matching_parameters(self, trained_before, 'trained_before'))
         if trainable is not None:
             select_trainable(self, trainable)
         else:
@@ -96,12 +112,13 @@ class PromptTunedMixin:
         """The part of ``state_dict()`` that cannot be read again from the base weights.
 
         Of towers that were read from a file, only tensors that training changes are kept: trained parameters, and the
-        batch statistics beside them.  Randomly initialised towers are kept whole.
+        batch statistics beside them, and those that an earlier phase trained.  Randomly initialised towers are kept
+        whole.
         """
         state = self.state_dict()
         if self.base_source is None:
             return state
-        changed = set()
+        changed = set(self._trained_before)
         for prefix, module in self.named_modules():
             trained = [name for name, p in module.named_parameters(recurse=False) if p.requires_grad]
             if trained:

@@ -27,7 +27,7 @@ def select_trainable(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         TypeError: ``patterns`` is a single string instead of a sequence of them.
         ValueError: a pattern that matches nothing; the message names the closest parameters.
     """
-    trained = _matching(model, patterns, 'trainable')
+    trained = matching_parameters(model, patterns, 'trainable')
     _require_grad(model, set(trained))
     return trained
 
@@ -44,14 +44,23 @@ def select_frozen(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         TypeError: ``patterns`` is a single string instead of a sequence of them.
         ValueError: a pattern that matches nothing; the message names the closest parameters.
     """
-    frozen = set(_matching(model, patterns, 'frozen'))
+    frozen = set(matching_parameters(model, patterns, 'frozen'))
     trained = [name for name, _ in model.named_parameters() if name not in frozen]
     _require_grad(model, set(trained))
     return trained
 
 
-def _matching(model: nn.Module, patterns: Sequence[str], option: str) -> list[str]:
-    """Names of the parameters that match any pattern, in the model's order."""
+def matching_parameters(model: nn.Module, patterns: Sequence[str], option: str) -> list[str]:
+    """Names of the parameters that match any pattern, in the model's order.
+
+    Args:
+        model: the whole model.
+        patterns: as in :func:`select_trainable`.
+        option: name of the option that holds them, for messages.
+
+    Raises:
+        TypeError, ValueError: as :func:`select_trainable`.
+    """
     if isinstance(patterns, str):
         raise TypeError(f'{option} must be a sequence of patterns, got the string {patterns!r}: write [{patterns!r}]')
     names = [name for name, _ in model.named_parameters()]

@@ -14,10 +14,10 @@ INITS = ('uniform', 'normal')
 
 @MODELS.register_module()
 class VisualPrompt(ImagePrompt):
-    """P tokens in the input of the first block, or of every block, the same for all images.
+    """P tokens in the input of the first J blocks, the same for all images.
 
-    * ``deep=False`` (VPT-shallow): the outputs of the tokens flow on through all blocks.
-    * ``deep=True`` (VPT-deep, LPT): every block gets its own P tokens in place of the outputs of earlier ones.
+    Each of these blocks gets its own P tokens in place of the outputs of earlier ones, and after the last of them the
+    outputs flow on: ``depth=1`` is VPT-shallow, ``depth=None``, every block, VPT-deep and LPT; PromptSRC has 9 of 12.
 
     They have no position embedding, so their place in the sequence does not matter.
 
@@ -26,7 +26,7 @@ class VisualPrompt(ImagePrompt):
         layers: L, blocks of the trunk.
         patch_size: of the trunk in pixels; only the uniform initialisation uses it.
         length: P.
-        deep: P tokens for each of the L blocks.
+        depth: J, blocks with their own tokens; None: all L.
         init: ``'normal'``, N(0, 0.02), as in LPT; ``'uniform'``, in +- sqrt(6 / (3 patch_size^2 + D')), as in VPT.
         project: D' of the stored tokens, projected to ``width`` by one linear layer; None: no projection.
         dropout: on the (projected) tokens of every block in training; all images of a step share one mask.
@@ -34,10 +34,10 @@ class VisualPrompt(ImagePrompt):
             patches, as in PLOT++ and IVLP.
         sets: M alternative prompts of P tokens, each with its own pass (PLOT++); None: one pass.
 
-    The parameter ``tokens`` is (L, P, D') if deep, else (1, P, D'); with sets (L, M, P, D') or (1, M, P, D').
+    The parameter ``tokens`` is (J, P, D'), with sets (J, M, P, D').
 
     Raises:
-        ValueError: ``length`` or ``sets`` below 1 or an unknown ``init``.
+        ValueError: ``length`` or ``sets`` below 1, a depth beyond the trunk's or an unknown ``init``.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class VisualPrompt(ImagePrompt):
         layers: int,
         patch_size: int,
         length: int = 10,
-        deep: bool = True,
+        depth: int | None = None,
         init: str = 'normal',
         project: int | None = None,
         dropout: float = 0.0,
@@ -58,10 +58,13 @@ class VisualPrompt(ImagePrompt):
             raise ValueError(f'VisualPrompt: length={length} must be at least 1 and init={init!r} one of {INITS}')
         if sets is not None and sets < 1:
             raise ValueError(f'VisualPrompt: sets={sets} must be at least 1, or None for one pass without sets')
-        self.deep, self.after_norm, self.sets = deep, after_norm, sets
+        depth = layers if depth is None else depth
+        if not 1 <= depth <= layers:
+            raise ValueError(f'VisualPrompt: depth={depth} must be from 1 to {layers}, the blocks of the image tower')
+        self.layers, self.after_norm, self.sets = layers, after_norm, sets
         stored = width if project is None else project
         shape = (length, stored) if sets is None else (sets, length, stored)
-        self.tokens = nn.Parameter(torch.empty(layers if deep else 1, *shape))
+        self.tokens = nn.Parameter(torch.empty(depth, *shape))
         if init == 'normal':
             nn.init.normal_(self.tokens, std=0.02)
         else:
@@ -73,9 +76,9 @@ class VisualPrompt(ImagePrompt):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, prompt: TextPrompt | None = None) -> VisualTokens:
-        """(P, width) or (M, P, width) tokens of the blocks 0, 1, ..., L - 1, or of block 0 alone."""
+        """(P, width) or (M, P, width) tokens of the blocks 0 .. J - 1."""
         blocks = self.dropout(self.projection(self.tokens)).unbind(0)
         return VisualTokens(blocks, self.after_norm, self.sets)
 
     def extra_repr(self) -> str:
-        return f'tokens={tuple(self.tokens.shape)}, deep={self.deep}'
+        return f'tokens={tuple(self.tokens.shape)} of {self.layers} blocks'

@@ -9,7 +9,36 @@ from torch import Tensor
 
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import bpe_lengths, encode
+from vlprompt.files import read_lines
 from vlprompt.prompts.base import readable
+
+
+def initial_texts(init: str | Sequence[str], position: str) -> str | list[str]:
+    """The words of ``init`` without the place of the class name.
+
+    Args:
+        init: one text or several, or a text file (``.txt``) with one a line; each may contain ``{}`` for the class
+            name, as in ``'a photo of a {}.'`` or ``'{} seen from afar'``.
+        position: where the class name stands, ``'end'``, ``'middle'`` or ``'front'``.
+
+    Raises:
+        ValueError: ``{}`` is elsewhere than ``position`` says.
+        DataError: the file cannot be read.
+    """
+    if isinstance(init, str) and init.endswith('.txt'):
+        init = [line for _, line in read_lines(init, 'templates')]
+
+    def words(text: str) -> str:
+        before, found, after = (part.strip() for part in text.partition('{}'))
+        after = after.rstrip('.').rstrip()
+        if found and position != ('front' if not before and after else 'end' if not after else 'middle'):
+            raise ValueError(
+                f'ContextPrompt: init {text!r} does not have the class name where position={position!r} has it: '
+                "'front' before all words, 'end' after them"
+            )
+        return after or before if found else text
+
+    return words(init) if isinstance(init, str) else [words(text) for text in init]
 
 
 def start_from_words(

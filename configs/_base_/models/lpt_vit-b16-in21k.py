@@ -2,7 +2,7 @@ _base_ = './visual_vit-b16-in21k.py'
 
 # LPT, shared by both phases: deep prompts, cosine head, A-GCL on a class-balanced and a uniform stream.
 model = dict(
-    tuner=dict(type='vlprompt.PromptTuner', prompt=dict(type='vlprompt.VisualPrompt', length=10, deep=True)),
+    tuner=dict(type='vlprompt.PromptTuner', prompt=dict(type='vlprompt.VisualPrompt', length=10)),
     head=dict(type='vlprompt.CosineHead', dropout=0.1),
     loss=dict(
         type='vlprompt.DualStreamLoss',

@@ -77,7 +77,7 @@ def end_token_features(blocks: nn.ModuleList, x: Tensor, groups: Sequence[Group]
 
 def _attend_all(attn: Attention, x: Tensor, groups: Sequence[Group], shared: tuple[Tensor, Tensor]) -> Tensor:
     """Every token attends to the shared positions and to those before it in its own sequence."""
-    packed = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+    packed = attn.packed(x)
     parts = []
     for rows, group in zip(packed.split([g.num_tokens for g in groups]), groups, strict=True):
         q, k, v = _heads(rows, group, 3, attn.heads)
@@ -90,7 +90,7 @@ def _last_block(
     block: ResidualAttentionBlock, x: Tensor, groups: Sequence[Group], shared: tuple[Tensor, Tensor]
 ) -> Tensor:
     """The block for end tokens only: (T, W) -> (number of sequences, W)."""
-    attn, width = block.attn, x.shape[-1]
+    attn = block.attn
     normed = block.ln_1(x)
     sizes = [g.num_tokens for g in groups]
     ends = torch.cat(
@@ -99,8 +99,8 @@ def _last_block(
             for group, size, offset in zip(groups, sizes, _offsets(sizes), strict=True)
         ]
     ).to(x.device)
-    query = F.linear(normed[ends], attn.in_proj_weight[:width], attn.in_proj_bias[:width])
-    key_value = F.linear(normed, attn.in_proj_weight[width:], attn.in_proj_bias[width:])
+    query = attn.packed(normed[ends], 'q')
+    key_value = attn.packed(normed, 'kv')
     parts = []
     queries = query.split([g.num_sequences for g in groups])
     for end_rows, rows, group in zip(queries, key_value.split(sizes), groups, strict=True):
@@ -129,7 +129,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Ten
     if hidden is not None:
         own_scores = own_scores.masked_fill(hidden, -torch.inf)
     scores = torch.cat([shared_scores, own_scores], dim=-1) * q.shape[-1] ** -0.5
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype)
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
     shared_weights, own_weights = weights.split([k0.shape[-2], k.shape[-2]], dim=-1)
     return (shared_weights.flatten(2, 3) @ v0).unflatten(2, q.shape[2:4]) + own_weights @ v
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -15,6 +15,8 @@ State = dict[str, Tensor]
 Converter = Callable[[State], State]
 
 CONVERTERS: dict[str, Converter] = {}
+READERS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
+"""By method, the function that finds the tensors in a file, see :func:`reader`."""
 DESCRIBERS: dict[str, Callable[[State], dict[str, Any]]] = {}
 """By method, the function that describes a checkpoint from its shapes, see :func:`describe`."""
 
@@ -24,6 +26,18 @@ def converter(method: str) -> Callable[[Converter], Converter]:
 
     def register(function: Converter) -> Converter:
         CONVERTERS[method] = function
+        return function
+
+    return register
+
+
+def reader(method: str) -> Callable[[Callable], Callable]:
+    """Register the function that finds the tensors in a method's files where they are no plain state dict; its
+    :func:`describer` is given the whole file.
+    """
+
+    def register(function: Callable) -> Callable:
+        READERS[method] = function
         return function
 
     return register
@@ -54,7 +68,9 @@ def describe(method: str, checkpoint: dict, **options: Any) -> dict[str, Any]:
     taken = () if function is None else signature(function).parameters
     if refused := [name for name in options if name not in taken]:
         raise ValueError(f'{method}: takes no {", ".join(refused)}')
-    return {} if function is None else function(find_state(checkpoint, method), **options)
+    if function is None:
+        return {}
+    return function(checkpoint if method in READERS else find_state(checkpoint, method), **options)
 
 
 def convert(method: str, checkpoint: dict) -> State:
@@ -66,7 +82,7 @@ def convert(method: str, checkpoint: dict) -> State:
     """
     if method not in CONVERTERS:
         raise KeyError(f'no converter for {method!r}; there are {", ".join(sorted(CONVERTERS))}')
-    state = find_state(checkpoint, method)
+    state = find_state(READERS[method](checkpoint) if method in READERS else checkpoint, method)
     require_finite(state, state, method)
     return CONVERTERS[method](state)
 

@@ -11,7 +11,8 @@ from mmengine.logging import print_log
 from vlprompt.clip.classnames import subset_range
 from vlprompt.datasets.build_reader import build_classification_reader
 from vlprompt.datasets.classification.dataset import ClassificationDataset
-from vlprompt.datasets.classification.few_shot_draws import draw_few_shot, take_subset
+from vlprompt.datasets.classification.draw_files import SUFFIX, read_draw
+from vlprompt.datasets.classification.few_shot_draws import DRAWS, draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
 from vlprompt.datasets.presets import find_preset
 from vlprompt.registry import DATASETS
@@ -37,11 +38,11 @@ class FewShotDataset(ClassificationDataset):
     split files contain the class names; those of lists come from ``classes``, or from ``classnames.txt`` in
     ``data_root`` if there is one, or are the labels in the training list.
 
-    Draws are those of the CoOp-family papers, number for number (see
+    Draws are those of the CoOp-family papers or of CLIP-LoRA, number for number (see
     :func:`~vlprompt.datasets.classification.few_shot_draws.draw_few_shot`): ``shots`` training images
     per class and min(``shots``, 4) validation images.  The test split is never drawn from, nor is ImageNet's
-    validation split, which is its test split.  Base and new classes are selected, and renumbered from 0, after
-    the draw.
+    validation split, which is its test split, unless ``val_shots`` says so.  Base and new classes are selected, and
+    renumbered from 0, after the draw.
 
     ``metainfo`` has ``classes``, the C class names in label order as the source spells them, and ``dataset``;
     ``class_counts`` are the C numbers of images.
@@ -55,6 +56,10 @@ class FewShotDataset(ClassificationDataset):
             ``data_root`` with one name per line.
         split: ``'train'``, ``'val'`` or ``'test'``.
         shots: images per class; None takes all.
+        val_shots: validation images per class; None: min(``shots``, 4).
+        draw: ``'coop'`` or ``'clip-lora'``, which draws the validation images first, and so needs some; or a file of
+            draws (``.jsonl``, see :mod:`~vlprompt.datasets.classification.draw_files`), in whose name ``{split}``,
+            ``{shots}`` and ``{seed}`` stand for those of the dataset.
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
         seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
@@ -72,13 +77,20 @@ class FewShotDataset(ClassificationDataset):
         classes: str | Sequence[str] | None = None,
         split: str = 'train',
         shots: int | None = None,
+        val_shots: int | None = None,
         subset: str = 'all',
+        draw: str = 'coop',
         **kwargs,
     ) -> None:
         if shots is not None and shots < 1:
             raise ValueError(f'shots must be at least 1, or None for all images; got {shots}')
-        self.shots = shots
+        if val_shots is not None and (val_shots < 1 or shots is None):
+            raise ValueError(f'val_shots must be at least 1, and needs shots; got {val_shots} with shots={shots}')
+        if draw not in DRAWS and not draw.endswith(SUFFIX):
+            raise ValueError(f'draw={draw!r} must be one of {", ".join(DRAWS)}, or a file of draws ({SUFFIX})')
+        self.shots, self.val_shots = shots, val_shots
         self.subset = subset
+        self.draw = draw
         build = partial(build_classification_reader, classes=classes, split=split)
         super().__init__(build, data_root, dataset, split=split, **kwargs)
 
@@ -87,21 +99,36 @@ class FewShotDataset(ClassificationDataset):
         names = self.reader.classes
         first, last = subset_range(len(names), self.subset)
         self._metainfo.update(classes=names[first:last], dataset=self.dataset or 'custom')
-        items = take_subset(self._draw(), len(names), self.subset)
+        items = take_subset(self.drawn(), len(names), self.subset)
         if not items:
             raise ValueError(f'{self.reader.source}: split {self.split!r} has no {self.subset} classes')
         counts = Counter(item.label for item in items)
         self.class_counts = [counts[label] for label in range(last - first)]
         return self.samples(items)
 
-    def _draw(self) -> list[Item]:
+    @property
+    def _draws_val(self) -> bool:
+        return self.dataset is None or self.val_shots is not None or find_preset('few_shot', self.dataset).draw_val
+
+    @property
+    def draws(self) -> bool:
+        """Whether the images of the split are drawn; otherwise they are all of it."""
+        return self.shots is not None and self.split != 'test' and (self.split == 'train' or self._draws_val)
+
+    def drawn(self) -> list[Item]:
+        """The images of the split, those of all classes, before the halving: paths relative to the images' folder."""
         items = self.reader.read(self.split)
-        draws_val = self.dataset is None or find_preset('few_shot', self.dataset).draw_val
-        if self.shots is None or self.split == 'test' or (self.split == 'val' and not draws_val):
+        if not self.draws:
             return items
+        if self.draw.endswith(SUFFIX):
+            file = self.draw.format(split=self.split, shots=self.shots, seed=self.seed)
+            most = self.shots if self.split == 'train' else self.val_shots
+            return read_draw(file, self.reader, self.split, most)
         if self.split == 'val':
-            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed)[1]
-        drawn = draw_few_shot(items, (), self.shots, self.seed)[0]
+            return draw_few_shot(self.reader.read('train'), items, self.shots, self.seed, self.draw, self.val_shots)[1]
+        val_first = self.draw == 'clip-lora' and self._draws_val
+        val = self.reader.read('val') if val_first else ()
+        drawn = draw_few_shot(items, val, self.shots, self.seed, self.draw, self.val_shots)[0]
         message = f'{len(drawn)} of {len(items)} training images: {self.shots} shots (shots=None takes all)'
         print_log(message, logger='current')
         return drawn

@@ -5,6 +5,7 @@ from vlprompt.engine.hooks.data import DataHook, ProgressHook
 from vlprompt.engine.hooks.finite import NonFiniteHook
 from vlprompt.engine.hooks.images import DetectionImageHook, PredictionImageHook, SegmentationImageHook
 from vlprompt.engine.hooks.iteration_seed import IterationSeedHook
+from vlprompt.engine.hooks.prompt_averaging import GaussianAveragingHook
 from vlprompt.engine.hooks.prompt_usage import PromptUsageHook
 from vlprompt.engine.hooks.resuming import ResumeHook
 from vlprompt.engine.hooks.start_from_features import StartFromFeaturesHook
@@ -13,6 +14,7 @@ __all__ = [
     'CheckpointHook',
     'DataHook',
     'DetectionImageHook',
+    'GaussianAveragingHook',
     'IterationSeedHook',
     'NonFiniteHook',
     'PredictionImageHook',

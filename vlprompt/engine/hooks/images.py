@@ -41,6 +41,9 @@ class PredictionImageHook(Hook):
         top_k: classes shown with their scores.
     """
 
+    reads_images = True
+    """A test on stored features has no images."""
+
     def __init__(self, out_dir: str, interval: int = 1, top_k: int = 5) -> None:
         if interval < 1:
             raise ValueError(f'PredictionImageHook: interval must be at least 1, got {interval}')

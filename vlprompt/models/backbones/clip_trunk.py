@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipFeatures, VisionTransformer, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
+from vlprompt.clip.low_rank import refuse_text_lora
 from vlprompt.models.backbones.feature_pyramid import FeaturePyramid
 from vlprompt.registry import MODELS
 
@@ -44,7 +45,10 @@ class ClipTrunk(nn.Module):
         self, clip: CLIP | Mapping[str, Any], joint: bool = False, official: bool = False, first_map: int = 0
     ) -> None:
         super().__init__()
-        self.visual = (clip if isinstance(clip, CLIP) else build_clip(**clip)).visual
+        if not isinstance(clip, CLIP):
+            clip = build_clip(**clip)
+            refuse_text_lora(clip, 'a ClipTrunk')
+        self.visual = clip.visual
         if not joint:
             refuse_unread_local(self.visual, 'without joint=True the trunk has no local features')
         self.joint, self.official = joint, official

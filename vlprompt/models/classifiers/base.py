@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from vlprompt.clip import ClipFeatures
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.structures import ClassificationSample
 
@@ -66,6 +69,19 @@ class Classifier(PromptTunedMixin, BaseModel):
         """Samples of normalised images (B, 3, H, W) with their predictions, new ones if there are none."""
         raise NotImplementedError(f'{type(self).__name__} must define predict()')
 
+    @property
+    def stored_parts(self) -> tuple[str, ...]:
+        """Parts of :class:`~vlprompt.clip.ClipFeatures` that predictions need, if nothing that is learned changes them,
+        so that they can be computed once for many models; empty otherwise.
+        """
+        return ()
+
+    def predict_features(
+        self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
+    ) -> list[ClassificationSample]:
+        """As :meth:`predict`, of features of B images with the :attr:`stored_parts`."""
+        raise NotImplementedError(f'{type(self).__name__} must define predict_features()')
+
 
 def labels_of(data_samples: list[ClassificationSample], device: torch.device) -> Tensor:
     """(B,) labels ``gt_label`` of B samples."""
@@ -78,3 +94,19 @@ def scored_samples(scores: Tensor, data_samples: list[ClassificationSample] | No
     for sample, score in zip(samples, scores, strict=True):
         sample.set_pred_score(score)
     return samples
+
+
+def named_classes(class_names: str | Sequence[str] | None, owner: str) -> list[str]:
+    """The K names of a list or a dataset; duplicates are allowed, since ImageNet has some.
+
+    Args:
+        class_names: names, or what :func:`vlprompt.clip.classnames.resolve_class_names` resolves.
+        owner: the model, for the message.
+
+    Raises:
+        ValueError: there is none.
+    """
+    names = list(resolve_class_names(class_names or ()))
+    if not names:
+        raise ValueError(f'{owner}: class_names is empty and there are no data; give names or the name of a dataset')
+    return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
 from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
-from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.clip.local_tokens import refuse_unread_local
-from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, scored_samples
+from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
+from vlprompt.prompts import ClassWeights
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
 
@@ -44,6 +44,9 @@ class TextClassifier(Classifier):
             ``'caltech101'`` or ``'caltech101:base'``; if left out, those of the data.
         trainable: patterns of parameter names that are trained, e.g. ``['prompt.context']``; all others are
             frozen.  Empty for zero-shot.
+        trained_before: patterns of parameters of the towers that an earlier phase trained, and that checkpoints
+            therefore hold although they are frozen now.
+        logit_scale: factor of the cosines; None: that of the CLIP weights, exp(clip.logit_scale).
         visual: config of a :class:`~vlprompt.prompts.ImagePrompt`, such as a ``VisualPrompt`` or a ``CoupledPrompt``;
             its ``width``, ``layers`` and ``patch_size`` are those of the image tower.
         auxiliary_losses: configs of losses on the text features ``([B,] P, K, D)``, each adding ``loss_<name>``.
@@ -66,6 +69,8 @@ class TextClassifier(Classifier):
         alignment: ConfigType,
         class_names: str | Sequence[str] | None = None,
         trainable: Sequence[str] = (),
+        trained_before: Sequence[str] = (),
+        logit_scale: float | None = None,
         visual: ConfigType | None = None,
         auxiliary_losses: Sequence[ConfigType] = (),
         data_preprocessor: ConfigType | None = None,
@@ -73,7 +78,7 @@ class TextClassifier(Classifier):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.clip = build_clip(**clip)
-        names = _resolved(class_names)
+        names = named_classes(class_names, 'TextClassifier')
         self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
         self.visual = None if visual is None else self._build_visual(visual)
@@ -81,7 +86,8 @@ class TextClassifier(Classifier):
         self._check_local()
         self.auxiliary_losses = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_losses)
         self._text_cache = FeatureCache()
-        self.freeze(trainable)
+        self._logit_scale = logit_scale
+        self.freeze(trainable, trained_before=trained_before)
 
     def _build_visual(self, visual: ConfigType) -> nn.Module:
         """The visual prompt, with the sizes of the image tower and, if it ``needs_text``, the text prompt."""
@@ -121,8 +127,14 @@ class TextClassifier(Classifier):
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         """Classify among other classes from now on, with the learned prompts."""
-        self.prompt.set_class_names(_resolved(class_names))
+        self.prompt.set_class_names(named_classes(class_names, 'TextClassifier'))
         self._text_cache.clear()
+
+    def meet_checkpoint(self, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Before its tensors are loaded: learned class weights get as many rows as they have in the checkpoint."""
+        if isinstance(self.prompt, ClassWeights):
+            own = {name.removeprefix('prompt.'): t for name, t in state.items() if name.startswith('prompt.')}
+            self.prompt.meet_checkpoint(own)
 
     def train(self, mode: bool = True) -> TextClassifier:
         self._text_cache.clear()
@@ -157,11 +169,21 @@ class TextClassifier(Classifier):
             return self.prompt.encode(self.clip.text, features)
         return self._text_cache(lambda: self.prompt.encode(self.clip.text), (self.prompt, self.clip.text))
 
+    @property
+    def logit_scale(self) -> Tensor:
+        """Scalar that multiplies the cosines."""
+        own = self.clip.logit_scale
+        return own.exp() if self._logit_scale is None else own.new_full((), self._logit_scale)
+
     def align(self, inputs: Tensor) -> Alignment:
-        """Logits, similarity maps, transport plan and text features of normalised images (B, 3, H, W)."""
-        features = self.image_features(inputs)
+        """Logits, similarity maps, transport plan and features of normalised images (B, 3, H, W)."""
+        return self.align_features(self.image_features(inputs))
+
+    def align_features(self, features: ClipFeatures) -> Alignment:
+        """The same, of features of images."""
         text = self.text_features(features)
-        return replace(self.alignment(features, text, self.clip.logit_scale.exp()), text=text)
+        aligned = self.alignment(features, text, self.logit_scale)
+        return replace(aligned, text=text, image=features)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """(B, K) logits of normalised images (B, 3, H, W)."""
@@ -174,11 +196,19 @@ class TextClassifier(Classifier):
         aligned = self.align(inputs)
         target = labels_of(data_samples, inputs.device)
         losses = dict(loss_cls=nn.functional.cross_entropy(aligned.logits.float(), target))
-        for auxiliary in self.auxiliary_losses:
-            losses[f'loss_{auxiliary.name}'] = auxiliary(aligned.text)
+        losses |= self.auxiliary_terms(aligned, inputs)
         losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100
         share = process_weight(len(target), target.device)
         return {name: value * share for name, value in (losses | aligned.log).items()}
+
+    def auxiliary_terms(self, aligned: Alignment, inputs: Tensor) -> dict[str, Tensor]:
+        """``loss_<name>`` of the auxiliary losses; a subclass adds terms that need more than the text.
+
+        Args:
+            aligned: of :meth:`align`.
+            inputs: the normalised images (B, 3, H, W).
+        """
+        return {f'loss_{auxiliary.name}': auxiliary(aligned.text) for auxiliary in self.auxiliary_losses}
 
     def predict(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
@@ -186,12 +216,15 @@ class TextClassifier(Classifier):
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
         return scored_samples(self.logits(inputs).float().softmax(1), data_samples)
 
+    @property
+    def stored_parts(self) -> tuple[str, ...]:
+        tuned = any(p.requires_grad for p in self.clip.visual.parameters())
+        if tuned or self.visual is not None or any(name.startswith('clip.visual.') for name in self._trained_before):
+            return ()
+        local = ('local',) if self.alignment.needs_local else ()
+        return ('cls', *local, *(('saliency',) if getattr(self.alignment, 'needs_saliency', False) else ()))
 
-def _resolved(class_names: str | Sequence[str] | None) -> list[str]:
-    """The K names of a list or a dataset; duplicates are allowed, since ImageNet has some."""
-    names = list(resolve_class_names(class_names or ()))
-    if not names:
-        raise ValueError(
-            'TextClassifier: class_names is empty and there are no data; give names or the name of a dataset'
-        )
-    return names
+    def predict_features(
+        self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
+    ) -> list[ClassificationSample]:
+        return scored_samples(self.align_features(features).logits.float().softmax(1), data_samples)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip import ClipSource, VisionTransformer, build_clip, build_timm_vit
 from vlprompt.clip.local_tokens import refuse_unread_local
+from vlprompt.clip.low_rank import refuse_text_lora
 from vlprompt.clip.text.tokenizer import tokenize
 
 
@@ -37,6 +38,7 @@ def build_trunk(
     if not isinstance(model.visual, VisionTransformer):
         raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
     refuse_unread_local(model.visual, 'a HeadClassifier reads the class token alone')
+    refuse_text_lora(model, 'a HeadClassifier')
     if keep_text:
         return model.visual, model.text, model.source
     model.visual.proj = None  # into the joint space, which nothing reads

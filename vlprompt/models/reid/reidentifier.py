@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from vlprompt.clip import ClipSource, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
+from vlprompt.clip.low_rank import refuse_text_lora
 from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.gather import gather_batch
@@ -107,6 +108,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
             raise ValueError(f"ReIdentifier: descriptor must be 'before' or 'after', got {descriptor!r}")
         towers = build_clip(**clip)
         refuse_unread_local(towers.visual, 'a ReIdentifier reads global features alone')
+        refuse_text_lora(towers, 'a ReIdentifier')
         self.visual, self._source = towers.visual, towers.source
         self.num_ids, self.num_cameras, self.num_views = num_ids, num_cameras, num_views
         self.weights = WEIGHTS | dict(weights or {})

@@ -57,14 +57,14 @@ class GroupedPromptTuner(PromptTuner):
     Args:
         visual: the trunk, for its sizes.
         num_classes: C; not used.
-        prompt: config of the shared :class:`~vlprompt.prompts.VisualPrompt`, which must be deep.
+        prompt: config of the shared :class:`~vlprompt.prompts.VisualPrompt`, in every block.
         pool: config of a :class:`~vlprompt.prompts.PromptPool`.
 
     Attributes:
         two_passes: compute as published, in two full passes over all tokens; the reference for tests and benchmarks.
 
     Raises:
-        ValueError: shallow shared prompts.
+        ValueError: shared prompts that some blocks lack.
     """
 
     two_passes = False
@@ -73,8 +73,10 @@ class GroupedPromptTuner(PromptTuner):
         self, visual: VisionTransformer, num_classes: int, prompt: dict[str, Any], pool: dict[str, Any]
     ) -> None:
         super().__init__(visual, num_classes, prompt)
-        if not self.prompt.deep:
-            raise ValueError('GroupedPromptTuner: group prompts need deep shared prompts: prompt=dict(..., deep=True)')
+        if len(self.prompt.tokens) < self.prompt.layers:
+            raise ValueError(
+                'GroupedPromptTuner: group prompts need shared prompts in every block: leave prompt.depth out'
+            )
         self.pool = MODELS.build(pool, default_args=_sizes(visual))
         self.from_features = 'pool.keys' if self.pool.needs_queries else ''
 

@@ -5,6 +5,7 @@ crop_scale = (
     1.0,
 )  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
 shots = 16  # training images per class, --shots
+draw = 'coop'  # which published rule draws them; 'clip-lora': validation images first, short classes repeated
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
 subset = 'all'  # 'base' or 'new': the first or the second half of the classes
@@ -34,6 +35,7 @@ train_dataloader = dict(
         data_root='${data_root}',
         split='train',
         shots='${shots}',
+        draw='${draw}',
         subset='${subset}',
         seed=1,
         pipeline='${train_pipeline}',
@@ -51,6 +53,7 @@ val_dataloader = dict(
         data_root='${data_root}',
         split='val',
         shots='${shots}',
+        draw='${draw}',
         subset='${subset}',
         seed=1,
         pipeline='${test_pipeline}',
@@ -72,3 +75,5 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = dict(type='vlprompt.Accuracy', topk=(1,))
+# Image features of frozen towers are computed once for all methods, shots and seeds; store=None: always anew.
+test_cfg = dict(type='vlprompt.FeatureTestLoop', store='work_dirs/image_features')

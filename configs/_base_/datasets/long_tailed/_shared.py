@@ -78,3 +78,4 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = dict(type='vlprompt.ShotAccuracy', convention='oltr')
+test_cfg = dict()

@@ -39,3 +39,4 @@ test_dataloader = dict(
 val_dataloader = test_dataloader
 test_evaluator = dict(type='vlprompt.RetrievalMetric', topk=(1, 5, 10))
 val_evaluator = test_evaluator
+test_cfg = dict()

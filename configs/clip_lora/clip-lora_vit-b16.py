@@ -1,0 +1,34 @@
+# CLIP-LoRA: low-rank branches on queries, keys and values of all blocks of both towers; 184,320 trained parameters.
+#   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+# The published draws of training images: --cfg-options draw=clip-lora
+# Base to new: train on the first half of the classes, test on the other half.
+#   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset dtd --work-dir w/base \
+#       --cfg-options subset=base
+#   python tools/test.py configs/clip_lora/clip-lora_vit-b16.py w/base/iter_8000.pth --dataset dtd --other-classes \
+#       --cfg-options subset=new
+_base_ = [
+    '../_base_/models/clip_rn50.py',
+    '../_base_/schedules/few_shot_adamw.py',
+    '../_base_/default_runtime_steps.py',
+]
+
+dataset, shots = 'caltech101', 16
+model = dict(
+    clip=dict(
+        arch='ViT-B/16',
+        lora=dict(
+            rank=2,
+            alpha=1,
+            scaling='rank-stabilised',  # alpha / sqrt(rank); 'classic': alpha / rank
+            targets=['q', 'k', 'v'],  # also 'out', 'fc', 'proj': the output projection and the MLP
+            towers=['visual', 'text'],
+            blocks=None,  # all; or their indices
+            dropout=0.25,
+        ),
+    ),
+    prompt=dict(type='vlprompt.TemplatePrompt', templates='a photo of a {}.'),  # for every dataset
+    alignment=dict(type='vlprompt.CosineAlignment'),
+    logit_scale=100.0,
+    trainable=['clip.*.lora.*'],
+)
+train_cfg = dict(max_iters='${shots * 500}')

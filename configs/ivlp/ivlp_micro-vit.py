@@ -1,0 +1,10 @@
+# IVLP with the built-in micro ViT.
+#   python tools/train.py configs/ivlp/ivlp_micro-vit.py --test
+_base_ = ['./ivlp_vit-b16.py', '../_base_/few_shot_160.py']
+
+dataset = 'scenes'
+model = dict(
+    clip=dict(arch='micro-vit', weights='scenes'),
+    prompt=dict(depth=3),  # the micro text tower has 3 blocks
+    visual=dict(depth=6),  # the image tower 6
+)

@@ -1,0 +1,9 @@
+# Deep text prompts alone, with the built-in micro ViT.
+#   python tools/train.py configs/ivlp/language-deep_micro-vit.py --test
+_base_ = ['./language-deep_vit-b16.py', '../_base_/few_shot_160.py']
+
+dataset = 'scenes'
+model = dict(
+    clip=dict(arch='micro-vit', weights='scenes'),
+    prompt=dict(depth=3),  # the micro text tower has 3 blocks
+)

@@ -1,0 +1,9 @@
+# Deep visual prompts beside a fixed text, with the built-in micro ViT.
+#   python tools/train.py configs/ivlp/vpt-deep_micro-vit.py --test
+_base_ = ['./vpt-deep_vit-b16.py', '../_base_/few_shot_160.py']
+
+dataset = 'scenes'
+model = dict(
+    clip=dict(arch='micro-vit', weights='scenes'),
+    visual=dict(depth=6),  # the micro image tower has 6 blocks
+)

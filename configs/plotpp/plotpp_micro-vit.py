@@ -1,0 +1,8 @@
+# PLOT++ with the built-in micro ViT.
+#   python tools/train.py configs/plotpp/plotpp_micro-vit.py --test
+_base_ = ['./plotpp_vit-b16.py', '../_base_/few_shot_160.py']
+
+dataset = 'scenes'
+model = dict(clip=dict(arch='micro-vit', weights='scenes'))
+# Fewer epochs than published: minutes on two cores.
+recipes = [*_base_.recipes, dict(train_cfg=dict(max_epochs=15), auto_scale_lr=dict(base_batch_size=32))]

@@ -1,0 +1,34 @@
+# 2SFS: layer norms of both towers for 60 % of the steps, then a classifier that starts from the tuned text features.
+# 65,536 numbers and then 512 for each class; 300 x shots steps in all.
+#   python tools/train.py configs/two_stage/2sfs_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+# Base to new: train on the first half of the classes; the others have text features of the tuned text tower.
+#   python tools/train.py configs/two_stage/2sfs_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base
+#   python tools/test.py configs/two_stage/2sfs_vit-b16.py w/base/classifier/iter_1920.pth --dataset dtd \
+#       --other-classes --cfg-options subset=new
+_base_ = [
+    '../_base_/models/clip_rn50.py',
+    '../_base_/schedules/few_shot_adamw.py',
+    '../_base_/default_runtime_steps.py',
+]
+
+dataset, shots = 'caltech101', 16
+model = dict(
+    clip=dict(arch='ViT-B/16'),
+    prompt=dict(type='vlprompt.TemplatePrompt', templates='a photo of a {}.'),  # for every dataset
+    alignment=dict(type='vlprompt.CosineAlignment'),
+)
+phases = dict(
+    norms=dict(
+        model=dict(trainable=['clip.*.ln_*']),  # gains and biases of all layer norms
+        train_cfg=dict(max_iters='${shots * 180}'),
+    ),
+    classifier=dict(
+        model=dict(
+            prompt=dict(type='vlprompt.ClassWeights'),
+            trainable=['prompt.weight'],
+            trained_before=['clip.*.ln_*'],  # frozen now, but part of the checkpoint
+        ),
+        train_cfg=dict(max_iters='${shots * 120}'),
+        start_from=dict(keys=['clip.*.ln_*']),
+    ),
+)

@@ -1,0 +1,269 @@
+"""Few-shot experiments: which runs a protocol has, their tables, and that nothing is repeated or lost."""
+
+import json
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.conftest import run_tool
+from tests.tiny_project import TinyProject
+from tools import few_shot as tool
+from vlprompt.apis.few_shot import execute, report
+from vlprompt.apis.few_shot.execute import Result, commands, finished_before, result_of
+from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
+from vlprompt.apis.few_shot.slurm import SlurmPool
+from vlprompt.apis.runs import METRICS_FILE
+from vlprompt.errors import ConfigError, RunError
+
+METHODS = ['zero-shot_micro-rn', 'coop_micro-rn']
+
+
+class TestPlan:
+    def test_all_classes(self):
+        runs = plan('all', METHODS, ['scenes'], [1, 4], [1, 2], options=['train_cfg.max_epochs=1'])
+        assert [run.folder for run in runs] == [
+            'zero-shot_micro-rn/scenes',
+            *(f'coop_micro-rn/scenes/{k}shot/seed{seed}' for seed in (1, 2) for k in (1, 4)),
+        ]
+        assert str(runs[1]) == 'coop_micro-rn, scenes, 1-shot, seed 1'
+        expected = '--dataset scenes --cfg-options train_cfg.max_epochs=1 --shots 1 --seed 1'
+        assert ' '.join(runs[1].arguments) == expected
+        assert set(dict(runs[1].inputs)) == {'config', 'micro-rn:scenes'}
+        assert not any(run.tests for run in runs)
+
+    def test_base_to_new(self):
+        zero_shot, coop = plan('base-to-new', METHODS, ['scenes'], [16], [1])
+        assert coop.arguments[:4] == ('--dataset', 'scenes', '--cfg-options', 'subset=base')
+        new = ('--dataset', 'scenes', '--cfg-options', 'subset=new')
+        assert coop.tests == (FurtherTest('new', (*new, '--other-classes')),)
+        assert zero_shot.tests == (FurtherTest('new', new),), 'there is no checkpoint of other classes'
+
+    def test_transfer(self, tmp_path):
+        (run,) = plan('transfer', ['coop_rn50'], ['imagenet'], [16], [1], targets=['dtd', 'imagenetv2'])
+        first, *others = commands(run, tmp_path)
+        assert first[0] == 'train.py'
+        assert {'--test', '--resume'} < set(first)
+        assert [other[2] for other in others] == ['CHECKPOINT'] * 2
+        assert [other[other.index('--dataset') + 1] for other in others] == ['dtd', 'imagenetv2']
+        assert all('recipe_dataset=imagenet' in other for other in others), 'the model as it was trained'
+
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            (('all', ['coop_micro-nr'], ['scenes'], [1], [1]), 'coop_micro-rn'),
+            (('all', ['vpt_micro-vit'], ['scenes_lt'], [1], [1]), 'is no few-shot method'),
+            (('all', METHODS, ['scene'], [1], [1]), 'scenes'),
+            (('transfer', METHODS, ['scenes'], [1], [1]), 'name them with --targets'),
+            (('all', METHODS, ['scenes'], [1], [1], ['dtd']), "not to 'all'"),
+        ],
+    )
+    def test_what_cannot_be_planned(self, arguments, message):
+        with pytest.raises((ConfigError, FileNotFoundError), match=message):
+            plan(*arguments)
+
+
+def result(method, dataset, shots, seed, seconds=1.0, tests=(), **accuracy):
+    tests = tuple(FurtherTest(name, ()) for name in tests)
+    return Result(FewShotRun(method, '', dataset, shots, seed, tests=tests), accuracy, seconds)
+
+
+class TestTables:
+    def test_by_shots_with_the_mean_over_datasets(self):
+        results = [result('zero', name, None, None, trained=value) for name, value in (('a', 50.0), ('b', 70.0))]
+        results += [
+            result('coop', name, shots, seed, trained=base + shots + seed)
+            for name, base in (('a', 50.0), ('b', 60.0))
+            for shots in (1, 4)
+            for seed in (1, 3)
+            if (name, shots) != ('b', 4)
+        ]
+        first, _, mean = report.tables_of('all', results)
+        assert (first.title, first.columns) == ('a: accuracy', ('1-shot', '4-shot'))
+        assert [cell.mean for cell in first.rows['zero']] == [50, 50]
+        assert [(cell.mean, cell.std) for cell in first.rows['coop']] == [(53, 1), (56, 1)]
+        assert mean.rows['coop'][0].mean == 58
+        assert mean.rows['coop'][0].std == 1, 'over seeds, not over datasets'
+        assert mean.rows['coop'][1] is None, 'a dataset is missing'
+        assert [cell.mean for cell in mean.rows['zero']] == [60, 60]
+
+    def test_harmonic_mean_of_the_means_and_mean_of_the_harmonic_means(self):
+        pairs = (('a', 80.0, 40.0), ('b', 60.0, 60.0))
+        results = [
+            result('coop', name, 16, seed, trained=base, new=new) for name, base, new in pairs for seed in (1, 2)
+        ]
+        table, _, overall = report.tables_of('base-to-new', results)
+        assert table.rows['coop'][2].mean == pytest.approx(2 * 80 * 40 / 120)
+        assert overall.columns[2:] == ('harmonic mean', 'mean of the harmonic means')
+        base, new, of_means, of_harmonics = (cell.mean for cell in overall.rows['coop'])
+        assert (base, new) == (70, 50)
+        assert of_means == pytest.approx(2 * 70 * 50 / 120)
+        assert of_harmonics == pytest.approx((2 * 80 * 40 / 120 + 60) / 2)
+
+    def test_other_datasets_and_their_mean_without_the_source(self):
+        results = [result('coop', 'imagenet', 16, 1, trained=70.0, dtd=40.0, eurosat=50.0, tests=('dtd', 'eurosat'))]
+        (table,) = report.tables_of('transfer', results)
+        assert table.columns == ('imagenet', 'dtd', 'eurosat', 'mean without the source')
+        assert [cell.mean for cell in table.rows['coop']] == [70, 40, 50, 45]
+
+    def test_formats(self):
+        results = [result('a_b', 'x', 1, seed, trained=50.0 + seed) for seed in (1, 2)]
+        results.append(result('c', 'x', 2, 1, trained=60.0))
+        tables = report.tables_of('all', results)
+        assert '| a_b | 51.50 ± 0.50 |  |\n| c |  | 60.00 (1 seed) |' in report.markdown(tables)
+        assert r'a\_b & 51.50 $\pm$ 0.50 &  \\' in report.latex(tables)
+        assert 'x: accuracy,a_b,1-shot,51.5000,0.5000,2\n' in report.comma_separated(tables)
+
+    def test_pictures(self):
+        results = [result('coop', name, k, seed, trained=50.0 + k) for name in 'ab' for k in (1, 2) for seed in (1, 2)]
+        results.append(result('zero', 'a', None, None, trained=40.0))
+        curves = report.draw_curves(results)
+        assert [panel.get_title() for panel in curves.axes] == ['a', 'b']
+        assert len(curves.axes[0].lines) == 2
+        assert len(report.draw_costs(results, 2).axes[0].texts) == 2
+
+    def test_names_in_latex_and_methods_without_seeds(self):
+        results = [
+            result('zero_shot', 'imagenet', None, None, trained=60.0, fgvc_aircraft=20.0, tests=['fgvc_aircraft'])
+        ]
+        tables = report.tables_of('transfer', results)
+        assert r'method & imagenet & fgvc\_aircraft & mean' in report.latex(tables)
+        assert '| zero_shot | 60.00 | 20.00 | 20.00 |' in report.markdown(tables)
+
+
+@pytest.fixture
+def run():
+    return plan('all', METHODS, ['scenes'], [1], [1])[1]
+
+
+def finish(folder, tool, arguments):
+    """In place of a tool: metrics in its work dir."""
+    place = arguments[arguments.index('--work-dir') + 1]
+    Path(place).mkdir(parents=True, exist_ok=True)
+    Path(place, METRICS_FILE).write_text(json.dumps({'accuracy/top1': 50.0}))
+
+
+def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkeypatch):
+    assert result_of(run, tmp_path) is None
+    monkeypatch.setattr(execute, '_call_tool', lambda *_: (_ for _ in ()).throw(RunError('killed')))
+    with pytest.raises(RunError, match='killed'):
+        execute.execute(run, tmp_path)
+    assert result_of(run, tmp_path) is None, 'it has begun'
+    changed = dict(run.inputs)
+    for other in (
+        replace(run, arguments=(*run.arguments, '--amp')),
+        replace(run, inputs=tuple((changed | {'micro-rn:scenes': 'other'}).items())),
+        replace(run, inputs=tuple((changed | {'config': 'edited'}).items())),
+    ):
+        for use in (result_of, execute.execute):
+            with pytest.raises(RunError, match='other options, config or built-in models'):
+                use(other, tmp_path)
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+    execute.execute(run, tmp_path)
+    assert result_of(run, tmp_path).accuracy == {TRAINED: 50.0}
+    (kept,) = finished_before(tmp_path, 'all')
+    assert (kept.run.method, kept.run.seed, kept.accuracy) == ('coop_micro-rn', 1, {TRAINED: 50.0})
+    assert finished_before(tmp_path, 'transfer') == []
+
+
+def test_finished_parts_are_not_repeated(tmp_path, monkeypatch):
+    run = plan('base-to-new', METHODS, ['scenes'], [16], [1])[0]
+    calls = []
+    monkeypatch.setattr(
+        execute, '_call_tool', lambda tool, arguments: calls.append(tool) or finish(tmp_path, tool, arguments)
+    )
+    monkeypatch.setattr(execute, 'last_checkpoint', lambda folder: 'x.pth')
+    execute.execute(run, tmp_path)
+    assert calls == ['test.py', 'test.py']
+    record = tmp_path / run.folder / execute.RUN_FILE
+    content = json.loads(record.read_text())
+    del content['accuracy']['new']
+    record.write_text(json.dumps(content))
+    execute.execute(run, tmp_path)
+    assert len(calls) == 3
+    assert result_of(run, tmp_path).accuracy == {TRAINED: 50.0, 'new': 50.0}
+
+
+def test_runs_that_have_not_begun_never_do_when_the_caller_ends():
+    begun = []
+
+    def one(run):
+        begun.append(run)
+        time.sleep(0.05)
+        return run
+
+    for found, _ in execute.as_finished(one, list(range(20)), 2):
+        assert found in begun
+        break
+    time.sleep(0.3)
+    assert len(begun) < 8
+
+
+class Executor:
+    """Of a cluster that runs jobs at once."""
+
+    def __init__(self, folder, cluster):
+        self.cluster, self.parameters = cluster, {}
+        made.append(self)
+
+    def update_parameters(self, **parameters):
+        self.parameters = parameters
+
+    batch = nullcontext
+
+    def submit(self, function, *arguments):
+        return SimpleNamespace(wait=partial(function, *arguments), paths=SimpleNamespace(stderr='err'))
+
+
+made: list[Executor] = []
+
+
+def test_jobs_of_a_cluster(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'submitit', SimpleNamespace(AutoExecutor=Executor))
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+    pool = SlurmPool(tmp_path, 'gpu', ['timeout_min=30', 'slurm_account=vision'])
+    assert made[-1].parameters == dict(
+        timeout_min=30, gpus_per_node=1, tasks_per_node=1, slurm_partition='gpu', slurm_account='vision'
+    )
+    ((found, result),) = pool([run])
+    assert (found, result.accuracy) == (run, {TRAINED: 50.0})
+    assert list(pool([])) == []
+    with pytest.raises(ConfigError, match="'minutes' is not KEY=VALUE"):
+        SlurmPool(tmp_path, 'gpu', ['minutes'])
+    monkeypatch.setitem(sys.modules, 'submitit', None)
+    with pytest.raises(ConfigError, match='pip install submitit'):
+        SlurmPool(tmp_path, 'gpu')
+
+
+def test_one_command(tmp_path):
+    """Two methods, one of which fails at first: the other goes on, and the same command repeats nothing."""
+    data = TinyProject.create(tmp_path / 'project').root / 'data'
+    command = [*METHODS, '--datasets', 'folder', '--shots', '1', '--seeds', '1', '2', '--jobs', '2']
+    command += [
+        '--work-dir',
+        tmp_path / 'work',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.num_workers=0',
+    ]
+    command += ['test_dataloader.num_workers=0', 'image_size=64']
+    with pytest.raises(RunError, match=r'3 of 3 runs failed, the first: .*output\.log'):
+        run_tool(tool.main, *command, f'data_root={tmp_path / "absent"}')
+    assert 'absent' in (tmp_path / 'work/coop_micro-rn/folder/1shot/seed1/output.log').read_text()
+    command.append(f'data_root={data}')
+    command[command.index('--work-dir') + 1] = tmp_path / 'again'
+    shown = run_tool(tool.main, *command)
+    assert '3 runs, 0 of them have finished before' in shown
+    results = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / 'again').rglob('run.json')}
+    assert set(results) == {'folder', 'seed1', 'seed2'}
+    for name in ('results.md', 'results.csv', 'results.tex', 'curves.png', 'costs.png'):
+        assert (tmp_path / 'again' / name).stat().st_size > 100
+    table = (tmp_path / 'again/results.md').read_text()
+    mean = (results['seed1']['accuracy'][TRAINED] + results['seed2']['accuracy'][TRAINED]) / 2
+    assert f'| coop_micro-rn | {mean:.2f} ±' in table
+    assert '3 runs, 3 of them have finished before' in run_tool(tool.main, *command)

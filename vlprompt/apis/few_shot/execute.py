@@ -1,0 +1,234 @@
+"""Runs of an experiment in parallel processes, which share one start-up; what has finished is not repeated."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import runpy
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
+from vlprompt.apis.runs import METRICS_FILE
+from vlprompt.apis.seeds import TOOLS
+from vlprompt.engine.work_dir import written_whole
+from vlprompt.errors import RunError
+from vlprompt.files import read_json
+
+RUN_FILE, LOG_FILE = 'run.json', 'output.log'
+METRIC = 'accuracy/top1'
+PRELOADED = ['vlprompt.apis.few_shot.preloaded']
+"""Imported once, by the process from which those of all runs are forked."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run has given.
+
+    Attributes:
+        run: the run.
+        accuracy: top-1 accuracy in percent by name of the test.
+        seconds: of its commands, those of earlier, interrupted attempts included; an interrupted command counts from
+            its last start.
+    """
+
+    run: FewShotRun
+    accuracy: dict[str, float]
+    seconds: float
+
+
+def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
+    """The result of a run that has finished in its folder, None if it has not.
+
+    Raises:
+        RunError: the folder holds a run, finished or not, with other options, config or built-in models.
+    """
+    content = _record(run, work_dir)
+    finished = content is not None and len(content['accuracy']) == 1 + len(run.tests)
+    return Result(run, content['accuracy'], content['seconds']) if finished else None
+
+
+def finished_before(work_dir: Path, protocol: str) -> list[Result]:
+    """All results of a protocol in a work dir, of this command and of others, in order of their folders."""
+    found = []
+    for file in sorted(work_dir.glob(f'*/**/{RUN_FILE}')):
+        content = read_json(file)
+        if content['protocol'] == protocol and len(content['accuracy']) == 1 + len(content['asked']['tests']):
+            tests = tuple(FurtherTest(name, ()) for name in content['asked']['tests'])
+            names = ('method', 'dataset', 'shots', 'seed')
+            run = FewShotRun(config='', tests=tests, protocol=protocol, **{name: content[name] for name in names})
+            found.append(Result(run, content['accuracy'], content['seconds']))
+    return found
+
+
+def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
+    file = work_dir / run.folder / RUN_FILE
+    if not file.is_file():
+        return None
+    content = read_json(file)
+    if content['asked'] != _asked(run) or content['protocol'] != run.protocol:
+        raise RunError(
+            f'{file.parent} holds a run with other options, config or built-in models (see {RUN_FILE} there): choose '
+            'another work dir or remove it'
+        )
+    return content
+
+
+def _asked(run: FewShotRun) -> dict[str, Any]:
+    """What a result depends on, as JSON has it."""
+    tests = {test.name: list(test.arguments) for test in run.tests}
+    return dict(arguments=list(run.arguments), tests=tests, inputs=dict(run.inputs))
+
+
+def commands(run: FewShotRun, work_dir: Path) -> list[list[str]]:
+    """Command lines of a run, the tool first: the training with its test, then the further tests.
+
+    A checkpoint stands as ``'CHECKPOINT'``, which is known after the training only.
+    """
+    folder = work_dir / run.folder
+    tool = ['train.py', run.config, '--test', '--resume'] if run.trains else ['test.py', run.config]
+    first = [*tool, '--work-dir', str(folder / TRAINED), *run.arguments]
+    checkpoint = ['CHECKPOINT'] if run.trains else []
+    return [
+        first,
+        *(
+            ['test.py', run.config, *checkpoint, '--work-dir', str(folder / test.name), *test.arguments]
+            for test in run.tests
+        ),
+    ]
+
+
+def execute(run: FewShotRun, work_dir: Path) -> None:
+    """Train and test in this process; a finished training or test is not repeated.
+
+    The record of the run is written before the first command and after each one.
+
+    Raises:
+        RunError: a command failed, or the folder holds a run with other options.
+    """
+    folder = work_dir / run.folder
+    about = dict(protocol=run.protocol, method=run.method, dataset=run.dataset, shots=run.shots, seed=run.seed)
+    content = _record(run, work_dir) or dict(about, accuracy={}, seconds=0.0, asked=_asked(run))
+    _write_record(folder, content)
+    names = [TRAINED, *(test.name for test in run.tests)]
+    for name, (tool, *arguments) in zip(names, commands(run, work_dir), strict=True):
+        if name in content['accuracy']:
+            continue
+        start = time.monotonic()
+        _call_tool(tool, [last_checkpoint(folder) if part == 'CHECKPOINT' else part for part in arguments])
+        content['seconds'] = round(content['seconds'] + time.monotonic() - start, 2)
+        content['accuracy'][name] = read_json(folder / name / METRICS_FILE)[METRIC]
+        _write_record(folder, content)
+
+
+def _write_record(folder: Path, content: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / RUN_FILE) as file:
+        file.write_text(json.dumps(content, indent=1) + '\n')
+
+
+def last_checkpoint(folder: Path) -> str:
+    """The checkpoint of a training, of the last phase if there are several.
+
+    Raises:
+        RunError: none was written.
+    """
+    found = sorted((folder / TRAINED).rglob('last_checkpoint'), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise RunError(f'{folder / TRAINED} holds no checkpoint, which the further tests need')
+    return found[-1].read_text().strip()
+
+
+def _call_tool(tool: str, arguments: Sequence[str]) -> None:
+    sys.argv = [str(TOOLS / tool), *arguments]
+    try:
+        runpy.run_path(sys.argv[0], run_name='__main__')
+    except SystemExit as stop:
+        if stop.code:
+            raise RunError(f'{tool} failed: {stop.code}') from stop
+
+
+def _child(run: FewShotRun, work_dir: Path, environment: dict[str, str]) -> None:
+    """Body of a process of its own, whose output goes into the folder of the run."""
+    os.environ.update(environment)
+    folder = work_dir / run.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    if 'OMP_NUM_THREADS' in environment:
+        import torch
+
+        torch.set_num_threads(int(environment['OMP_NUM_THREADS']))
+    execute(run, work_dir)
+
+
+class Pool:
+    """Runs in parallel: each in a process forked from one that has imported everything.
+
+    Args:
+        work_dir: of the experiment.
+        jobs: runs at a time.
+        devices: GPUs in turn, as ``CUDA_VISIBLE_DEVICES`` names them; empty: no variable is set.
+    """
+
+    def __init__(self, work_dir: Path, jobs: int, devices: Sequence[str] = ()) -> None:
+        self.work_dir, self.jobs = work_dir, jobs
+        self._context = multiprocessing.get_context('forkserver')
+        self._context.set_forkserver_preload(PRELOADED)
+        self._running: set[BaseProcess] = set()
+        self._slots: SimpleQueue[dict[str, str]] = SimpleQueue()
+        threads = max((os.cpu_count() or 1) // jobs, 1)
+        for number in range(jobs):
+            device = dict(CUDA_VISIBLE_DEVICES=devices[number % len(devices)]) if devices else {}
+            self._slots.put(dict(OMP_NUM_THREADS=str(threads), **device))
+
+    def __call__(self, runs: Sequence[FewShotRun]) -> Iterator[tuple[FewShotRun, Result | RunError]]:
+        """The runs as they finish, with their results or with what went wrong.
+
+        If the caller goes no further, as after Ctrl-C, runs that have not begun never do, and those at hand are ended.
+        """
+        try:
+            yield from as_finished(self._one, runs, self.jobs)
+        finally:
+            for process in list(self._running):
+                process.terminate()
+
+    def _one(self, run: FewShotRun) -> Result | RunError:
+        slot = self._slots.get()
+        process = self._context.Process(target=_child, args=(run, self.work_dir, slot))
+        try:
+            process.start()
+            self._running.add(process)
+            process.join()
+        finally:
+            self._running.discard(process)
+            self._slots.put(slot)
+        try:
+            result = result_of(run, self.work_dir)
+        except RunError as error:
+            return error
+        return result or RunError(f'{run} failed; its output is in {self.work_dir / run.folder / LOG_FILE}')
+
+
+def as_finished(
+    one: Callable[[FewShotRun], Result | RunError], runs: Sequence[FewShotRun], jobs: int
+) -> Iterator[tuple[FewShotRun, Result | RunError]]:
+    """``one(run)`` of all runs, at most ``jobs`` at a time, in the order in which they finish."""
+    threads = ThreadPoolExecutor(jobs)
+    try:
+        waiting: dict[Future, FewShotRun] = {threads.submit(one, run): run for run in runs}
+        while waiting:
+            finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield waiting.pop(future), future.result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,170 @@
+"""What the protocols of the few-shot literature train and test.
+
+================  =========================================  ====================================================
+protocol          training                                   tests
+================  =========================================  ====================================================
+``all``           k shots of all classes                     all classes
+``base-to-new``   k shots of the first half of the classes   both halves, each among its own classes
+``transfer``      k shots of all classes of one dataset      other datasets, with their own class names: another
+                                                             domain of the same classes, or other classes
+================  =========================================  ====================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from vlprompt.apis.claims.models import models_of
+from vlprompt.apis.seeds import trains_something
+from vlprompt.engine.config import load_config
+from vlprompt.engine.config_files import find_config
+from vlprompt.errors import ConfigError
+
+TRAINED = 'trained'
+"""Name of the test that follows the training, in which the classes are those of the training."""
+
+
+@dataclass(frozen=True)
+class FurtherTest:
+    """A test of one run.
+
+    Attributes:
+        name: of its column, and of its folder.
+        arguments: of tools/test.py, after config and checkpoint.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FewShotRun:
+    """One training and its tests.
+
+    Attributes:
+        method: name of the config.
+        config: its file.
+        dataset: that is trained on.
+        shots: images per class; None for a method that trains nothing.
+        seed: of everything random; None for a method that trains nothing.
+        arguments: of tools/train.py (tools/test.py if nothing is trained) after the config.
+        tests: further ones, after that of the training.
+        inputs: what else its result depends on, name and version: the composed config, and built-in models.
+    """
+
+    method: str
+    config: str
+    dataset: str
+    shots: int | None
+    seed: int | None
+    arguments: tuple[str, ...] = ()
+    tests: tuple[FurtherTest, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+    protocol: str = 'all'
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return self.shots is not None
+
+    @property
+    def folder(self) -> str:
+        """Its folder below that of the experiment."""
+        parts = [self.method, self.dataset]
+        return '/'.join([*parts, f'{self.shots}shot', f'seed{self.seed}'] if self.trains else parts)
+
+    def __str__(self) -> str:
+        words = [self.method, self.dataset]
+        return ', '.join([*words, f'{self.shots}-shot', f'seed {self.seed}'] if self.trains else words)
+
+
+def plan(
+    protocol: str,
+    configs: Sequence[str],
+    datasets: Sequence[str],
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    targets: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> list[FewShotRun]:
+    """All runs of an experiment, seed by seed, so that every method has its first seed before any has its second.
+
+    Args:
+        protocol: one of :data:`~vlprompt.apis.few_shot.PROTOCOLS`.
+        configs: files or names of methods.
+        datasets: that are trained on.
+        shots: training images per class.
+        seeds: of draws and trainings.
+        targets: of ``transfer``, datasets that are tested on.
+        options: ``KEY=VALUE`` of every command, as of ``--cfg-options``.
+
+    Raises:
+        ConfigError: an unknown method or dataset, a method that belongs to another task, or targets that the protocol
+            does not have or lacks.
+    """
+    if (protocol == 'transfer') != bool(targets):
+        raise ConfigError(
+            "protocol 'transfer' tests on other datasets: name them with --targets"
+            if protocol == 'transfer'
+            else f'--targets belong to the protocol transfer, not to {protocol!r}'
+        )
+    methods = {}
+    for config in configs:
+        file = find_config(config)
+        if methods.setdefault(file.stem, str(file)) != str(file):
+            raise ConfigError(f'{methods[file.stem]} and {file} are different configs of the same name')
+    runs: dict[FewShotRun, None] = {}
+    for seed in seeds:
+        for dataset in datasets:
+            for number in shots:
+                for file in methods.values():
+                    run = _run(protocol, file, dataset, number, seed, tuple(targets), tuple(options))
+                    runs.setdefault(run)  # what trains nothing is the same for all shots and seeds
+    return list(runs)
+
+
+def _run(
+    protocol: str, file: str, dataset: str, shots: int, seed: int, targets: tuple[str, ...], options: tuple[str, ...]
+) -> FewShotRun:
+    trains, inputs = _method(file, dataset)
+    halves = protocol == 'base-to-new'
+    elsewhere = [('new', dataset)] if halves else [(target, target) for target in targets]
+    # The model that is tested is the one that was trained, also where the recipe of a method varies by dataset.
+    recipe = () if halves or not trains else (f'recipe_dataset={dataset}',)
+    tests = tuple(
+        FurtherTest(
+            name,
+            (
+                *_arguments(where, (*options, *recipe), 'new' if halves else None),
+                *(['--other-classes'] if trains else []),
+            ),
+        )
+        for name, where in elsewhere
+    )
+    given = _arguments(dataset, options, 'base' if halves else None)
+    method = Path(file).stem
+    if not trains:
+        return FewShotRun(method, file, dataset, None, None, given, tests, inputs, protocol)
+    given += ('--shots', str(shots), '--seed', str(seed))
+    return FewShotRun(method, file, dataset, shots, seed, given, tests, inputs, protocol)
+
+
+@cache
+def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]:
+    """Whether a method trains anything, and the version of its config and models."""
+    cfg = load_config(file, dict(dataset=dataset))
+    if 'FewShotDataset' not in str((cfg.get('test_dataloader') or {}).get('dataset', {}).get('type')):
+        raise ConfigError(f'{file} is no few-shot method: its data is not read by FewShotDataset')
+    content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    version = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return trains_something(cfg), (('config', version), *models_of(cfg).items())
+
+
+def _arguments(dataset: str, options: tuple[str, ...], subset: str | None) -> tuple[str, ...]:
+    options += () if subset is None else (f'subset={subset}',)
+    return ('--dataset', dataset, *(('--cfg-options', *options) if options else ()))

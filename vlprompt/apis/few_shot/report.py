@@ -1,0 +1,241 @@
+"""Tables and curves of few-shot experiments: mean and standard deviation over seeds, by dataset and over all."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vlprompt.apis.few_shot.execute import Result
+from vlprompt.apis.few_shot.protocols import TRAINED
+from vlprompt.evaluation.seeds import Spread, aggregate
+from vlprompt.visualization.figures import PALETTE, new_figure
+
+MEAN = 'mean of the datasets'
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of methods, columns of settings, a spread over seeds or None in each cell.
+
+    Attributes:
+        title: of the table.
+        columns: their names.
+        rows: method -> a cell for each column.
+        untrained: methods that train nothing, whose only value is not one of several seeds.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[Spread | None, ...]]
+    untrained: frozenset[str] = frozenset()
+
+
+def tables_of(protocol: str, results: Sequence[Result]) -> list[Table]:
+    """The tables of a protocol, of what has finished so far.
+
+    ``all``: one table per dataset with a column per number of shots, and one of the means over the datasets.
+    ``base-to-new``: one table per number of shots; base, new and their harmonic mean by dataset, and over all datasets
+    the harmonic mean of the two means, which papers print, beside the mean of the harmonic means, which some print.
+    ``transfer``: one table per number of shots and source, a column per test set.
+    """
+    make = _halves if protocol == 'base-to-new' else _targets
+    tables = (
+        _by_shots(results) if protocol == 'all' else [t for shots in _numbers(results) for t in make(results, shots)]
+    )
+    untrained = frozenset(result.run.method for result in results if not result.run.trains)
+    return [replace(table, untrained=untrained) for table in tables]
+
+
+def _numbers(results: Sequence[Result]) -> list[int]:
+    return sorted({result.run.shots for result in results if result.run.shots is not None}) or [0]
+
+
+def _methods(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(result.run.method for result in results))
+
+
+def spread(results: Sequence[Result], method: str, dataset: str, shots: int, test: str) -> Spread | None:
+    """Of one cell: a method that trains nothing has one value for all numbers of shots."""
+    values = [
+        result.accuracy[test]
+        for result in results
+        if (result.run.method, result.run.dataset) == (method, dataset) and result.run.shots in (shots, None)
+    ]
+    return aggregate([dict(accuracy=value) for value in values])['accuracy'] if values else None
+
+
+def mean_of(cells: Sequence[Spread | None]) -> Spread | None:
+    """The mean over datasets, seed by seed, if all of them have it; one value stands for all seeds."""
+    seeds = max((len(cell.values) for cell in cells if cell is not None), default=0)
+    if None in cells or any(len(cell.values) not in (1, seeds) for cell in cells):
+        return None
+    values = np.mean([np.broadcast_to(cell.values, seeds) for cell in cells], axis=0)
+    return aggregate([dict(mean=value) for value in values])['mean']
+
+
+def harmonic(first: Spread | None, second: Spread | None) -> Spread | None:
+    """Harmonic mean of the means over seeds."""
+    if first is None or second is None:
+        return None
+    total = first.mean + second.mean
+    value = 2 * first.mean * second.mean / total if total else 0.0
+    return Spread(value, 0.0, (value,))
+
+
+def _by_shots(results: Sequence[Result]) -> list[Table]:
+    shots, methods = _numbers(results), _methods(results)
+    datasets = sorted({result.run.dataset for result in results})
+    columns = tuple(f'{number}-shot' if number else 'accuracy' for number in shots)
+    cells = {
+        dataset: {
+            method: tuple(spread(results, method, dataset, number, TRAINED) for number in shots) for method in methods
+        }
+        for dataset in datasets
+    }
+    tables = [Table(f'{dataset}: accuracy', columns, rows) for dataset, rows in cells.items()]
+    if len(datasets) > 1:
+        rows = {
+            method: tuple(map(mean_of, zip(*(cells[dataset][method] for dataset in datasets), strict=True)))
+            for method in methods
+        }
+        tables.append(Table(MEAN, columns, rows))
+    return tables
+
+
+def _halves(results: Sequence[Result], shots: int) -> list[Table]:
+    datasets, methods = sorted({result.run.dataset for result in results}), _methods(results)
+    columns = ('base', 'new', 'harmonic mean')
+    tables, pairs = [], {method: [] for method in methods}
+    for dataset in datasets:
+        rows = {}
+        for method in methods:
+            base, new = (spread(results, method, dataset, shots, test) for test in (TRAINED, 'new'))
+            pairs[method].append((base, new))
+            rows[method] = (base, new, harmonic(base, new))
+        tables.append(Table(f'{dataset}: base to new, {shots} shots', columns, rows))
+    if len(datasets) > 1:
+        rows = {}
+        for method, found in pairs.items():
+            base, new = (mean_of(cells) for cells in zip(*found, strict=True))
+            rows[method] = (base, new, harmonic(base, new), mean_of([harmonic(*pair) for pair in found]))
+        tables.append(Table(f'{MEAN}, {shots} shots', (*columns, 'mean of the harmonic means'), rows))
+    return tables
+
+
+def _targets(results: Sequence[Result], shots: int) -> list[Table]:
+    tables = []
+    for source in sorted({result.run.dataset for result in results}):
+        own = [result for result in results if result.run.dataset == source]
+        targets = [test.name for test in own[0].run.tests]
+        rows = {}
+        for method in _methods(own):
+            cells = tuple(spread(own, method, source, shots, target) for target in targets)
+            rows[method] = (spread(own, method, source, shots, TRAINED), *cells, mean_of(cells))
+        tables.append(Table(f'{source}, {shots} shots', (source, *targets, 'mean without the source'), rows))
+    return tables
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """Tables in Markdown, mean ± standard deviation."""
+    parts = []
+    for table in tables:
+        lines = [f'**{table.title}**', '', '| method | ' + ' | '.join(table.columns) + ' |']
+        lines.append('|---' * (len(table.columns) + 1) + '|')
+        lines += [f'| {method} | ' + ' | '.join(_cells(table, method)) + ' |' for method in table.rows]
+        parts.append('\n'.join(lines) + '\n')
+    return '\n'.join(parts)
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """Tables in LaTeX, with the package booktabs."""
+    parts = []
+    for table in tables:
+        head = ' & '.join(['method', *(column.replace('_', r'\_') for column in table.columns)])
+        lines = [f'% {table.title}', rf'\begin{{tabular}}{{l{"c" * len(table.columns)}}}', r'\toprule', head + r' \\']
+        lines.append(r'\midrule')
+        for method in table.rows:
+            words = (cell.replace('±', r'$\pm$') for cell in _cells(table, method))
+            lines.append(' & '.join([method.replace('_', r'\_'), *words]) + r' \\')
+        parts.append('\n'.join([*lines, r'\bottomrule', r'\end{tabular}']) + '\n')
+    return '\n'.join(parts)
+
+
+def comma_separated(tables: Sequence[Table]) -> str:
+    """One line per cell: table, method, column, mean, standard deviation, number of seeds."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator='\n')
+    writer.writerow(['table', 'method', 'column', 'mean', 'std', 'seeds'])
+    for table in tables:
+        for method, cells in table.rows.items():
+            for column, cell in zip(table.columns, cells, strict=True):
+                if cell is not None:
+                    row = [table.title, method, column, f'{cell.mean:.4f}', f'{cell.std:.4f}', len(cell.values)]
+                    writer.writerow(row)
+    return out.getvalue()
+
+
+def _cells(table: Table, method: str) -> list[str]:
+    """The cells of a row as text; a single seed is marked as such."""
+    words = []
+    for cell, column in zip(table.rows[method], table.columns, strict=True):
+        if cell is None:
+            words.append('')
+        elif len(cell.values) > 1:
+            words.append(f'{cell.mean:.2f} ± {cell.std:.2f}')
+        else:
+            single = method not in table.untrained and 'harmonic' not in column
+            words.append(f'{cell.mean:.2f}{" (1 seed)" if single else ""}')
+    return words
+
+
+def draw_curves(results: Sequence[Result]) -> Figure:
+    """Accuracy over the number of shots, one panel per dataset; bands are standard deviations over seeds.
+
+    A method that trains nothing is a point at 0 shots.
+    """
+    datasets, shots = sorted({result.run.dataset for result in results}), _numbers(results)
+    figure = new_figure(4.2 * len(datasets) + 1.6, 3.6)
+    panels = figure.subplots(1, len(datasets), squeeze=False)[0]
+    for panel, dataset in zip(panels, datasets, strict=True):
+        for number, method in enumerate(_methods(results)):
+            colour, line = PALETTE[number % len(PALETTE)], '-' if number < len(PALETTE) else '--'
+            own = [result for result in results if (result.run.method, result.run.dataset) == (method, dataset)]
+            if own and own[0].run.shots is None:
+                panel.plot([0], [own[0].accuracy[TRAINED]], '*', color=colour, label=method)
+                continue
+            found = [(k, spread(own, method, dataset, k, TRAINED)) for k in shots]
+            points = [(k, cell) for k, cell in found if cell is not None]
+            if points:
+                places, means = [k for k, _ in points], np.array([cell.mean for _, cell in points])
+                deviations = np.array([cell.std for _, cell in points])
+                panel.plot(places, means, line, marker='o', markersize=3, color=colour, label=method)
+                panel.fill_between(places, means - deviations, means + deviations, color=colour, alpha=0.15, lw=0)
+        panel.set(title=dataset, xlabel='shots per class', ylabel='accuracy, %', xticks=[0, *shots])
+        panel.grid(alpha=0.3)
+    panels[-1].legend(loc='center left', bbox_to_anchor=(1.02, 0.5), fontsize=8, frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def draw_costs(results: Sequence[Result], shots: int) -> Figure:
+    """Accuracy over seconds of a run, means over seeds and datasets at one number of shots."""
+    figure = new_figure(5.5, 3.8)
+    panel = figure.subplots()
+    for number, method in enumerate(_methods(results)):
+        own = [result for result in results if result.run.method == method and result.run.shots in (shots, None)]
+        if own:
+            place = (
+                max(np.mean([result.seconds for result in own]), 0.1),
+                np.mean([result.accuracy[TRAINED] for result in own]),
+            )
+            panel.plot(*place, 'o', color=PALETTE[number % len(PALETTE)])
+            panel.annotate(method, place, xytext=(4, 4), textcoords='offset points', fontsize=8)
+    panel.set(xscale='log', xlabel='seconds of a run', ylabel='accuracy, %', title=f'{shots} shots')
+    panel.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure

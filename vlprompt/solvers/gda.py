@@ -1,0 +1,167 @@
+"""GDA: class-conditional Gaussians with one covariance, added to the zero-shot logits.
+
+A Hard-to-Beat Baseline for Training-free CLIP-based Adaptation (Wang et al., ICLR 2024).  With the means
+``mu_c`` and the precision ``P`` of a common covariance, Bayes' rule is a linear classifier::
+
+    w_c = P mu_c        b_c = log pi_c - mu_c^T P mu_c / 2        logits = s <x, t_c> + alpha (<x, w_c> + b_c)
+
+The precision is an empirical-Bayes shrinkage estimate, with ``S`` the scatter of all rows around their class means::
+
+    P = D (S + tr(S) / (N - 1) I)^-1
+
+``S`` is N - 1 times the covariance, so ``P`` shrinks as the number of rows grows and the right ``alpha`` grows with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vlprompt.registry import MODELS
+from vlprompt.solvers.base import (
+    Search,
+    Setting,
+    Shots,
+    Solver,
+    check_positive,
+    class_means,
+    number_like,
+    zero_shot,
+)
+
+
+@MODELS.register_module()
+class GDA(Solver):
+    """Gaussian discriminant analysis, in closed form.
+
+    Args:
+        alpha: weight of the Gaussian logits; the published one for ImageNet is .01, .1, 1, 1, 10 for 1, 2, 4, 8, 16
+            shots.
+        prior: class frequencies ``pi``: ``'uniform'``, or ``'empirical'``, those of the shots.
+        covariance: ``'pooled'`` over all rows, in which classes with many images dominate, or ``'class_mean'``, the
+            mean of the covariances of the classes, which needs two rows of each.
+        shrinkage: False: the pseudo-inverse of the covariance, without the factor D, as published for base-to-new.
+        keep_rows: also keep all rows, from which weights of new classes are made (:meth:`for_other_classes`).
+        neighbours: rows that stand for the images of a new class.
+        text_copies: times that the text of a new class counts in its mean.
+        views: see :class:`~vlprompt.solvers.Solver`; each is a row of its own.
+
+    Raises:
+        ValueError: ``alpha``, ``neighbours`` or ``text_copies`` out of range.
+    """
+
+    fitted = ('weight', 'bias', 'alpha_', 'rows')
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        prior: Literal['uniform', 'empirical'] = 'uniform',
+        covariance: Literal['pooled', 'class_mean'] = 'pooled',
+        shrinkage: bool = True,
+        keep_rows: bool = False,
+        neighbours: int = 64,
+        text_copies: int = 16,
+        views: int | None = 10,
+    ) -> None:
+        super().__init__(views)
+        check_positive(self, alpha=alpha, text_copies=text_copies)
+        if neighbours < 2:
+            raise ValueError(f'GDA: neighbours must be at least 2, got {neighbours}')
+        self.alpha, self.prior, self.covariance, self.shrinkage = alpha, prior, covariance, shrinkage
+        self.keep_rows, self.neighbours, self.text_copies = keep_rows, neighbours, text_copies
+
+    def fit(self, shots: Shots) -> None:
+        rows, labels = shots.rows()
+        rows = F.normalize(rows, dim=-1)
+        means = class_means(rows, labels, shots.num_classes)  # (K, D)
+        scatter, count = self._scatter(rows - means[labels], labels, shots.num_classes)
+        # tr(S) of rows that are all equal is rounding noise.
+        if scatter.trace() <= len(rows) * torch.finfo(rows.dtype).eps:
+            raise ValueError(
+                'GDA: every class has a single row, so there is no covariance: raise the number of shots or '
+                'model.solver.views'
+            )
+        if self.shrinkage:
+            weight = _solve_shrunk(scatter, scatter.trace() / (count - 1), means)
+        else:
+            precision = torch.linalg.pinv(scatter / (count - 1), hermitian=True)
+            weight = means @ precision
+        prior = shots.per_class.to(rows) if self.prior == 'empirical' else torch.ones_like(weight[:, 0])
+        bias = (prior / prior.sum()).log() - (weight * means).sum(1) / 2
+        kept = rows if self.keep_rows else rows[:0]
+        self.hold(weight=weight, bias=bias, alpha_=number_like(self.alpha, rows), rows=kept)
+
+    def _scatter(self, centred: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, int]:
+        """(D, D) scatter of rows around the means of their classes, and the number of rows that it stands for."""
+        if self.covariance == 'pooled':
+            return centred.t() @ centred, len(centred)
+        counts = labels.bincount(minlength=num_classes).to(centred)
+        if single := (counts < 2).nonzero().flatten().tolist():
+            raise ValueError(
+                f"GDA: covariance='class_mean' needs two rows of every class, class {single[0]} has one: raise the "
+                "number of shots or model.solver.views, or set model.solver.covariance='pooled'"
+            )
+        weighted = centred / (num_classes * (counts - 1))[labels].unsqueeze(1)
+        return (weighted.t() @ centred) * (len(centred) - 1), len(centred)
+
+    def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
+        return scale * zero_shot(features, text) + self.alpha_ * self._gaussian(features)
+
+    def _gaussian(self, features: Tensor) -> Tensor:
+        """(B, K) discriminant functions ``<x, w_c> + b_c``."""
+        return F.normalize(features, dim=-1) @ self.weight.t() + self.bias
+
+    @property
+    def grid(self) -> Mapping[str, Sequence[float]]:
+        return dict(alpha=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0))
+
+    def search(self, shots: Shots, features: Tensor) -> Search:
+        self.fit(shots)
+        zero, gaussian = shots.scale * zero_shot(features, shots.text), self._gaussian(features)
+        for alpha in self.grid['alpha']:
+            yield Setting(alpha=alpha), zero + alpha * gaussian
+
+    def adopt(self, setting: Setting, shots: Shots) -> None:
+        self.configure(setting)
+        self.hold(alpha_=number_like(self.alpha, self.weight))
+
+    @property
+    def takes_other_classes(self) -> bool:
+        return self.rows is not None and len(self.rows) > 0
+
+    def for_other_classes(self, text: Tensor) -> GDA:
+        """Base-to-new: the images of a new class are replaced by the training rows nearest to its text.
+
+        With V the ``neighbours`` rows of largest ``<t, x>``: the mean is that of V and ``text_copies`` copies of t, the
+        scatter that of V around t; the shrunk precisions are averaged over the new classes.  ``alpha`` is that of the
+        base classes.
+        """
+        k = min(self.neighbours, len(self.rows))
+        means, precision = [], 0
+        for t in text:
+            near = self.rows[(self.rows @ t).topk(k).indices]
+            means.append((near.sum(0) + self.text_copies * t) / (k + self.text_copies))
+            scatter = (near - t).t() @ (near - t)
+            precision = precision + _shrunk(scatter, scatter.trace() / (k - 1)).inverse() * (len(t) / len(text))
+        means = torch.stack(means)
+        other = GDA(self.alpha, views=self.views)
+        weight = means @ precision
+        bias = -math.log(len(text)) - (weight * means).sum(1) / 2
+        other.hold(weight=weight, bias=bias, alpha_=self.alpha_, rows=self.rows[:0])
+        return other
+
+
+def _shrunk(scatter: Tensor, shrinkage: Tensor) -> Tensor:
+    """``S + shrinkage I``."""
+    return scatter + shrinkage * torch.eye(len(scatter), dtype=scatter.dtype, device=scatter.device)
+
+
+def _solve_shrunk(scatter: Tensor, shrinkage: Tensor, means: Tensor) -> Tensor:
+    """(K, D) ``w_c = D (S + shrinkage I)^-1 mu_c`` by a Cholesky factor; the matrix is positive definite."""
+    factor = torch.linalg.cholesky(_shrunk(scatter, shrinkage))
+    return len(scatter) * torch.cholesky_solve(means.t(), factor).t()

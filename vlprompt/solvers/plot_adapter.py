@@ -1,0 +1,93 @@
+"""PLOT-Adapter: Tip-Adapter-F whose cache is matched with local features by optimal transport, and PLOT's logits.
+
+PLOT: Prompt Learning with Optimal Transport (Chen et al., ICLR 2023), the adapter of its published code.  An image has
+a global token g and M local tokens l_m; every training image i has two keys, ``a_1i`` of its global and ``a_2i`` of its
+local tokens::
+
+    e_mni = exp(-beta (1 - <l_m, a_ni>)), of unit norm over i        S[m, n, c] = sum_i e_mni y_ic
+    cache = s <T, S>, with T the transport plan of the cost 1 - S between M tokens and 2 sets of keys
+    logits = s <g, t> + alpha cache + P / 2        P = s <T', S'> / 2 + s <g, mean prompt> / 2
+
+P are the logits of prompts that PLOT has learned (``T'``, ``S'``: its plan and similarities); they are absent in the
+training of the keys.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vlprompt.alignment import TransportAlignment, sinkhorn
+from vlprompt.clip.features import ClipFeatures
+from vlprompt.registry import MODELS
+from vlprompt.solvers.base import Shots, zero_shot
+from vlprompt.solvers.tip_adapter import TipAdapterF
+
+
+@MODELS.register_module()
+class PlotAdapter(TipAdapterF):
+    """Tip-Adapter-F on local features, see above; it needs the prompts of a PLOT training.
+
+    Args:
+        eps: entropy of the plan between tokens and keys.
+        method: of :func:`~vlprompt.alignment.sinkhorn.sinkhorn`, for keys and for prompts: ``'fixed'`` iterations, or
+            ``'legacy'``, the published stop, by which predictions depend on their batch.
+        max_iters: iterations, at most so many with ``'legacy'``.
+        prompt_weight: weight of PLOT's logits.
+        prompt_eps: entropy of PLOT's plan.
+        **kwargs: those of :class:`~vlprompt.solvers.TipAdapterF`.
+    """
+
+    needs_local = True
+    needs_prompts = True
+
+    def __init__(
+        self,
+        eps: float = 0.3,
+        method: str = 'fixed',
+        max_iters: int = 20,
+        prompt_weight: float = 0.5,
+        prompt_eps: float = 0.1,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.eps, self.method, self.max_iters, self.prompt_weight = eps, method, max_iters, prompt_weight
+        self.plot = TransportAlignment(prompt_eps, method, max_iters, global_weight=1.0)
+
+    def start_keys(self, shots: Shots) -> Tensor:
+        """(2N, D): the mean views of the global tokens, then the means over positions of those of the local tokens."""
+        tokens = shots.averaged(self.cache_views)
+        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)])
+
+    def zero_shot(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
+        return scale * zero_shot(features[:, 0], text[0])
+
+    def prior(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
+        size = features.shape[1] - 1
+        tokens = ClipFeatures(features[:, 0], features[:, 1:], (), (1, size))
+        logits = self.plot(tokens, text[1:], torch.as_tensor(scale)).logits
+        return self.prompt_weight * logits.to(features) / 2
+
+    def cached(
+        self, features: Tensor, keys: Tensor, labels: Tensor, beta: float | Tensor, like: Tensor, scale: float
+    ) -> Tensor:
+        similarity = key_similarity(features[:, 1:], keys, labels, beta, like.shape[1])
+        cost = 1 - similarity.detach()
+        plan = sinkhorn(cost, self.eps, self.method, self.max_iters, dtype=cost.dtype).plan
+        return scale * (plan * similarity).sum((2, 3))
+
+
+def key_similarity(local: Tensor, keys: Tensor, labels: Tensor, beta: float | Tensor, num_classes: int) -> Tensor:
+    """(B, K, M, 2) similarities S of local tokens and the two sets of keys of each class.
+
+    Args:
+        local: (B, M, D), not normalised.
+        keys: (2N, D).
+        labels: (N,).
+        beta: sharpness.
+        num_classes: K.
+    """
+    cosine = (F.normalize(local, dim=-1) @ keys.t()).unflatten(-1, (2, len(labels)))  # (B, M, 2, N)
+    affinity = F.normalize(torch.exp(-beta * (1 - cosine)), dim=-1)
+    return (affinity @ F.one_hot(labels, num_classes).to(affinity)).permute(0, 3, 1, 2)
