@@ -7,7 +7,7 @@ _base_ = './gda_vit-b16.py'
 subset = 'base'
 # Published for base classes: the mean of their covariances and its pseudo-inverse, without shrinkage.
 model = dict(solver=dict(covariance='class_mean', shrinkage=False, keep_rows=True, neighbours=64, text_copies=16))
-# Its alpha is of another scale: that which was chosen most often, for any number of shots.
+# Its alpha has another scale: the one that was chosen most often, for any number of shots.
 recipes = [
     dict(model=dict(prompt=dict(templates='${templates}'), solver=dict(alpha=0.1))),
     dict(
