@@ -13,9 +13,9 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vlprompt.apis.peft_adapters import load_adapter, merge_adapter
 from vlprompt.clip import CLIP, build_clip, merge_lora
 from vlprompt.clip.weights import state_sha256, to_openai_names
-from vlprompt.compat.peft_adapters import load_adapter, merge_adapter
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
@@ -126,7 +126,7 @@ def adapter_checkpoint(cfg: Config, folder: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the model has no branches, or is another one.
-        FileNotFoundError, CheckpointError: as of :func:`~vlprompt.compat.peft_adapters.load_adapter`.
+        FileNotFoundError, CheckpointError: as of :func:`~vlprompt.apis.peft_adapters.load_adapter`.
     """
     if not (cfg.model.get('clip') or {}).get('lora'):
         raise ConfigError(f'{cfg.filename}: model.clip.lora is missing, so there are no branches for the adapter')
