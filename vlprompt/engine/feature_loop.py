@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import all_gather, get_dist_info
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vlprompt.datasets.samplers.epoch import batch_size_of, epoch_order
 from vlprompt.engine.features import FeatureStore, compute_features, feature_key
+from vlprompt.engine.hooks.data import bare_model
 from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.errors import Stopped
 from vlprompt.registry import LOOPS
@@ -126,7 +126,7 @@ class FeatureLoop(EpochTrainLoop):
     @property
     def bare_model(self) -> nn.Module:
         """The model without the wrapper for distributed training."""
-        return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        return bare_model(self.runner)
 
     def _signal(self) -> int:
         """Number of the signal that has asked this process to end; 0 for none."""

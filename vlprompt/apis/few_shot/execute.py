@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import torch
+
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.apis.seeds import TOOLS
@@ -164,10 +166,7 @@ def _child(run: FewShotRun, work_dir: Path, environment: dict[str, str]) -> None
     log = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
-    if 'OMP_NUM_THREADS' in environment:
-        import torch
-
-        torch.set_num_threads(int(environment['OMP_NUM_THREADS']))
+    torch.set_num_threads(int(environment['OMP_NUM_THREADS']))
     execute(run, work_dir)
 
 

@@ -38,16 +38,14 @@ def read_draw(file: str | Path, reader: Reader, split: str, shots: int | None = 
             be a test image), another label or class name than the dataset has, or other numbers than ``shots``.
     """
     items = _by_path(reader, reader.read(split))
-    elsewhere = {
-        path: other for other in reader.splits if other != split for path in _by_path(reader, reader.read(other))
-    }
     drawn = []
     for place, line in read_lines(file, 'file of draws'):
         name, label, class_name = _entry(line, place)
         candidates = _candidates(name, reader.image_root)
         found = next((items[path] for path in candidates if path in items), None)
         if found is None:
-            other = next((elsewhere[path] for path in candidates if path in elsewhere), None)
+            others = (other for other in reader.splits if other != split)
+            other = next((o for o in others if _by_path(reader, reader.read(o)).keys() & set(candidates)), None)
             what = f'is an image of the split {other!r}' if other else 'is no image of this dataset'
             raise DataError(f'{place}: {name} {what}, not of {split!r} of {reader.source}')
         if (found.label, _plain(found.name)) != (label, _plain(class_name)):
