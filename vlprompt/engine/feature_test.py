@@ -35,6 +35,7 @@ class FeatureTestLoop(TestLoop):
         evaluator: config of the metrics.
         fp16: as in mmengine.
         store: folder of the stored features; None: never store, test as ever.
+        half: store features in float16.
         max_gigabytes: parts that are larger are not stored: models that read them test as ever.
     """
 
@@ -45,10 +46,12 @@ class FeatureTestLoop(TestLoop):
         evaluator: Evaluator | dict | list,
         fp16: bool = False,
         store: str | None = None,
+        half: bool = False,
         max_gigabytes: float = 8.0,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         self.store, self.max_gigabytes = store, max_gigabytes
+        self.dtype = torch.float16 if half else torch.float32
 
     def run(self) -> dict[str, float]:
         """Test, and return the metrics."""
@@ -72,7 +75,7 @@ class FeatureTestLoop(TestLoop):
             samples = [sample_of(dataset, index) for index in indices]
             batch = dict(inputs=None, data_samples=samples)
             runner.call_hook('before_test_iter', batch_idx=number, data_batch=batch)
-            rows = {name: part[indices].to(device) for name, part in features.items()}
+            rows = {name: part[indices].to(device).float() for name, part in features.items()}
             outputs = model.predict_features(_as_features(rows), samples)
             self.evaluator.process(data_samples=outputs, data_batch=batch)
             runner.call_hook('after_test_iter', batch_idx=number, data_batch=batch, outputs=outputs)
@@ -91,7 +94,7 @@ class FeatureTestLoop(TestLoop):
         Those that are not stored are computed in one pass, and stored.
         """
         dataset = self.dataloader.dataset
-        key = feature_key(model, dataset, torch.float32)
+        key = feature_key(model, dataset, self.dtype)
         with FeatureStore(self.store, key).held(self.runner.world_size == 1):
             return self._read_or_compute(model, parts, key)
 
@@ -108,7 +111,7 @@ class FeatureTestLoop(TestLoop):
                 return None
             workers = self.dataloader.num_workers
             computed = compute_features(
-                lambda batch: _parts_of(model, batch['inputs'], parts),
+                lambda batch: _parts_of(model, batch['inputs'], parts, self.dtype),
                 model,
                 dataset,
                 batch_size_of(self.dataloader),
@@ -124,7 +127,7 @@ class FeatureTestLoop(TestLoop):
         """Size of parts, of which the local features are by far the largest."""
         height, width = model.clip.visual.grid_size
         numbers = sum(dict(cls=1, local=height * width, saliency=1)[name] for name in parts)
-        return 4e-9 * len(self.dataloader.dataset) * numbers * model.clip.arch.embed_dim
+        return 1e-9 * self.dtype.itemsize * len(self.dataloader.dataset) * numbers * model.clip.arch.embed_dim
 
 
 def sample_of(dataset: Dataset, index: int) -> ClassificationSample:
@@ -136,12 +139,12 @@ def sample_of(dataset: Dataset, index: int) -> ClassificationSample:
     return sample
 
 
-def _parts_of(model: nn.Module, inputs: Tensor, parts: Sequence[str]) -> dict[str, Tensor]:
+def _parts_of(model: nn.Module, inputs: Tensor, parts: Sequence[str], dtype: torch.dtype) -> dict[str, Tensor]:
     model.warn_of_other_size(inputs, model.clip.visual)
     features = model.clip.encode_image(inputs, 'local' in parts, maps=False, saliency='saliency' in parts)
     found = dict(cls=features.cls, local=features.local, saliency=features.saliency)
     return {
-        name: part.float() if name == 'cls' else part.float().unflatten(1, features.grid)
+        name: part.to(dtype) if name == 'cls' else part.to(dtype).unflatten(1, features.grid)
         for name, part in found.items()
         if name in parts
     }
