@@ -179,6 +179,18 @@ def test_configs_are_listed_by_name_and_by_description(tool, capsys):
     assert tool('list_configs.py', 'nothing of the kind') == 1
 
 
+def test_trained_parameters_as_a_table(tool, capsys):
+    words = ('coop/coop_micro-rn', 'plotpp/plotpp_micro-vit', 'clap_micro-rn')
+    assert tool('list_configs.py', *words, '--parameters', '--dataset', 'eurosat', '--shots', '2') is None
+    lines = capsys.readouterr().out.splitlines()
+    assert '| `coop/coop_micro-rn` | 2,048 | 2.0k |' in lines
+    assert '| `clap/clap_micro-rn` | 1,280 | 1.3k |' in lines, '10 classes of width 128'
+    rows = [line for line in lines if line.startswith('| `plotpp/plotpp_micro-vit`, phase')]
+    assert [row.split('`')[3] for row in rows] == ['visual', 'joint']
+    assert tool('list_configs.py', 'coop', '--shots', '2') == 2
+    assert '--shots has no effect without --parameters' in capsys.readouterr().err
+
+
 def test_a_mistake_in_the_test_set_is_found_before_training(project, tool, tmp_path):
     message = tool('train.py', project.config, '--test', '--cfg-options', 'test_dataloader.dataset.data_root=nowhere')
     assert message.startswith('FileNotFoundError')
