@@ -134,8 +134,9 @@ def factorise_in_place(upper: Tensor, lambda_: float) -> Tensor:
     """(N, N) lower Cholesky factor of ``K / lambda + I``.
 
     Args:
-        upper: (N, N) upper triangle of K, see :func:`upper_kernel`; overwritten.
+        upper: (N, N) upper triangle of K, see :func:`upper_kernel`; overwritten by the result, which takes its memory.
         lambda_: lambda.
     """
     upper.div_(lambda_).diagonal().add_(1)
-    return torch.linalg.cholesky(upper.mT)  # the lower triangle by columns, as LAPACK wants it: no rearranged copy
+    lower = upper.mT  # by columns, as LAPACK wants it
+    return torch.linalg.cholesky(lower, out=lower)
