@@ -7,8 +7,8 @@ python tools/list_configs.py --datasets
 python tools/list_configs.py "coop/*" plotpp_vit-b16 --parameters
 python tools/list_configs.py tip-adapter-f_rn50 --parameters --dataset dtd --shots 16
 
---parameters builds every model listed, with random weights, and prints a Markdown table, phase by phase. Class names
-are those of the config's dataset, or of --dataset.
+--parameters builds every model listed, with random weights, and prints a Markdown table, phase by phase; the whole name
+of a config means that one alone. Class names are those of the config's dataset, or of --dataset.
 """
 
 import argparse
@@ -23,10 +23,17 @@ def headline(config: Path) -> str:
     return first.removeprefix('# ') if first.startswith('# ') else ''
 
 
-def matching(word: str) -> list[str]:
-    """Shipped configs that have a word in their name or, if there are none, in their first line."""
+def matching(word: str, whole: bool) -> list[str]:
+    """Shipped configs that have a word in their name or, if there are none, in their first line.
+
+    Args:
+        word: part of a name, or a pattern.
+        whole: a word that is the name of a config, with or without its folder, stands for this one alone.
+    """
     from vlprompt.engine.config_files import CONFIGS, list_configs
 
+    if whole and (named := [name for name in list_configs() if word in (name, name.rpartition('/')[2])]):
+        return named
     named = list_configs(word)
     return named or [name for name in list_configs() if word.lower() in headline(CONFIGS / f'{name}.py').lower()]
 
@@ -56,10 +63,10 @@ def main(argv: list[str] | None = None) -> None:
         for task, names in found.items():
             print(f'{task}: {", ".join(name for name in names if any(word in name for word in args.words))}')
         return
-    names = list(dict.fromkeys(name for word in args.words for name in matching(word)))
-    if not names:
-        asked = ' or '.join(map(repr, args.words))
-        parser.exit(1, f'no config has {asked} in its name or description\n')
+    found = {word: matching(word, whole=args.parameters) for word in args.words}
+    if missing := [word for word, names in found.items() if not names]:
+        parser.exit(1, f'no config has {" nor ".join(map(repr, missing))} in its name or description\n')
+    names = list(dict.fromkeys(name for names in found.values() for name in names))
     if args.parameters:
         from vlprompt.apis.parameters import parameter_table, trained_counts
 

@@ -203,7 +203,7 @@ class _Page:
     bar_width = 0.13
     bar_pitch = 0.85
     least_width = 7.0
-    numbers_width = 4.2
+    numbers_width = 3.6
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows = rows
