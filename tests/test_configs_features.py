@@ -11,6 +11,7 @@ from vlprompt.apis import init_model
 from vlprompt.clip.templates import ENSEMBLE_7, HAND
 from vlprompt.engine import list_configs, load_config
 from vlprompt.engine.phases import phase_config
+from vlprompt.registry import MODELS
 
 FOLDERS = ('tip_adapter', 'gda', 'proker', 'lpp', 'clap', 'linear_probe', 'plot_adapter')
 METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
@@ -39,6 +40,21 @@ def test_builds_is_fitted_and_classifies(name):
     assert set(found) == {'accuracy'}
     assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, 2)
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ('name', 'dataset', 'classes', 'numbers'),
+    [
+        ('tip_adapter/tip-adapter-f_rn50', 'imagenet', 1000, 16_384_000),
+        ('plot_adapter/plot-adapter_rn50', 'caltech101', 100, 3_276_800),
+        ('clap/clap_rn50', 'imagenet', 1000, 1_024_000),
+        ('lpp/lpp_rn50', 'imagenet', 1000, 1_026_000),
+        ('gda/gda_rn50', 'imagenet', 1000, 0),
+    ],
+)
+def test_published_numbers_of_trained_parameters(name, dataset, classes, numbers):
+    """With 16 shots on RN50, whose joint space has 1024 channels: D K k, 2 D K k, K D, K (D + 2), none."""
+    assert MODELS.build(solver_of(name, dataset, 16)).trained_numbers(16 * classes, classes, 1024) == numbers
 
 
 @pytest.mark.parametrize('name', METHODS)

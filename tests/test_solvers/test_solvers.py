@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vlprompt.solvers import CLAP, GDA, LinearProbe, LPPlusPlus, ProKeR, Shots, TipAdapter, TipAdapterF, tune
+from vlprompt.solvers import CLAP, GDA, LinearProbe, LPPlusPlus, ProKeR, Shots, Solver, TipAdapter, TipAdapterF, tune
 from vlprompt.solvers.base import class_weights, zero_shot
 from vlprompt.solvers.clap import loss_and_gradient
+from vlprompt.solvers.proker import kernel, upper_kernel
 
 CLASSES, DIM, SCALE = 4, 12, 30.0
 
@@ -149,6 +150,38 @@ def test_proker_keeps_within_its_budget_of_rows(shots, monkeypatch):
         fitted('proker', shots, max_rows=11)
 
 
+def plain_proker(shots, queries, beta, lambda_):
+    """Logits by the formula: the whole kernel and a general solver."""
+    rows, labels = shots.rows()
+    rows = F.normalize(rows, dim=-1)
+    system = kernel(rows, rows, beta) / lambda_ + torch.eye(len(rows), dtype=rows.dtype)
+    coefficients = torch.linalg.solve(system, F.one_hot(labels, CLASSES).to(rows) - rows @ shots.text.t())
+    return zero_shot(queries[0], shots.text) + kernel(F.normalize(queries[0], dim=-1), rows, beta) @ coefficients
+
+
+def test_proker_equals_the_plain_formula(shots, queries):
+    expected = plain_proker(shots, queries, 2.0, 0.05)
+    torch.testing.assert_close(logits(fitted('proker', shots, beta=2.0, lambda_=0.05), shots, queries), expected)
+    assert (expected - zero_shot(queries[0], shots.text)).abs().max() > 0.01
+    single = replace(shots, features=shots.features.float(), text=shots.text.float())
+    found = fitted('proker', single, beta=2.0, lambda_=0.05)(queries[0].float(), single.text, SCALE)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('block', [1, 7, 12, 100])
+def test_upper_triangle_of_the_kernel(block):
+    rows = F.normalize(torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), dim=-1)
+    torch.testing.assert_close(upper_kernel(rows, 3.0, block).triu(), kernel(rows, rows, 3.0).triu())
+
+
+def test_the_search_of_proker_yields_what_plain_fits_give(shots, queries):
+    shared, plain = (list(search(BUILD['proker'](), shots, queries[0])) for search in (ProKeR.search, Solver.search))
+    assert len(shared) == 6
+    for (setting, found), (same, expected) in zip(shared, plain, strict=True):
+        assert setting == same
+        torch.testing.assert_close(found, expected)
+
+
 def test_the_cache_of_tip_adapter(shots):
     solver = fitted('tip', shots, alpha=2.0, beta=1e4)
     cached = solver(solver.keys, shots.text, SCALE) - SCALE * solver.keys @ shots.text.t()
@@ -270,6 +303,26 @@ def test_grids(shots, queries):
     assert (grid['beta'][0], grid['beta'][-1], len(grid['lambda_'])) == (1.5, 3.0, 10)
     tried = tune(LinearProbe(), shots, *queries).tried
     assert tried == 7 + 2 * 8
+
+
+TRAINED = dict(
+    tip=(),
+    gda=(),
+    proker=(),
+    tip_f=('keys',),
+    lpp=('weight', 'bias', 'alpha'),
+    clap=('prototypes',),
+    linear=('weight', 'bias'),
+)
+"""Fitted tensors that are trained by steps."""
+
+
+@pytest.mark.parametrize('name', BUILD)
+def test_trained_numbers(name, shots):
+    solver = fitted(name, shots)
+    expected = sum(getattr(solver, tensor).numel() for tensor in TRAINED[name])
+    assert solver.trained_numbers(len(shots.labels), CLASSES, DIM) == expected
+    assert LPPlusPlus(bias='none').trained_numbers(12, CLASSES, DIM) == CLASSES * (DIM + 1)
 
 
 def test_nothing_to_tune_is_fitted_all_the_same(shots, queries):

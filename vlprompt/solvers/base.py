@@ -148,6 +148,16 @@ class Solver(nn.Module):
         for name, value in tensors.items():
             setattr(self, name, torch.as_tensor(value).detach().clone(memory_format=torch.contiguous_format))
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        """Numbers that :meth:`fit` trains by steps; 0 for a closed form.
+
+        Args:
+            images: N training images.
+            classes: K.
+            width: D of the joint space.
+        """
+        return 0
+
     def make_room(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Be ready to load tensors of these names and sizes, onto a device."""
         for name in self.fitted:

@@ -61,6 +61,9 @@ class CLAP(Solver):
         for _ in self.descend(shots, self._batches(shots)):
             pass
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return classes * width
+
     def descend(self, shots: Shots, batches: Iterable[tuple[float, Tensor]]) -> Iterator[tuple[float, float]]:
         """Cross-entropy and penalty before each step; the fitted prototypes are those after it.
 

@@ -64,6 +64,9 @@ class LPPlusPlus(Solver):
         for _ in self.descend(shots):
             pass
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return classes * (width + (1 if self.bias_start == 'none' else 2))
+
     def descend(self, shots: Shots) -> Iterator[float]:
         """The loss before each of the iterations; the fitted tensors are those after it.
 

@@ -60,6 +60,9 @@ class PlotAdapter(TipAdapterF):
         tokens = shots.averaged(self.cache_views)
         return torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)])
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return 2 * images * width
+
     def zero_shot(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
         return scale * zero_shot(features[:, 0], text[0])
 

@@ -136,6 +136,9 @@ class TipAdapterF(TipAdapter):
         for _ in self.descend(shots, self.start_keys(shots), self._batches(shots)):
             pass
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return images * width
+
     @torch.enable_grad()
     def descend(
         self, shots: Shots, keys: Tensor, batches: Iterable[tuple[Tensor, Tensor, float]]
