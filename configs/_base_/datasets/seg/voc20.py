@@ -1,4 +1,4 @@
-# PASCAL VOC 2012 without its background, 20 classes, for tests.
+# PASCAL VOC 2012 without its background, 20 classes.
 _base_ = './voc12.py'
 
 class_names = [
@@ -15,5 +15,6 @@ words = dict(
     tvmonitor=['television monitor', 'tv monitor', 'monitor', 'television', 'screen'],
 )
 
+train_dataloader = dict(dataset=dict(dataset=dict(type='vlprompt.VOC20Dataset')))
 val_dataloader = dict(dataset=dict(type='vlprompt.VOC20Dataset'))
 test_dataloader = val_dataloader
