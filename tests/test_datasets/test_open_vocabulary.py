@@ -16,10 +16,10 @@ def root(tmp_path):
 
 
 def labels_of(dataset, ids):
-    """The labels of a mask of one row of ids."""
+    """The labels of a mask of two rows of these ids."""
     (path,) = [dataset.get_data_info(index)['seg_map_path'] for index in range(len(dataset))]
-    Image.fromarray(np.array([ids], np.uint8)).save(path)
-    info = dataset.get_data_info(0) | dict(ori_shape=(1, len(ids)), img_shape=(1, len(ids)))
+    Image.fromarray(np.array([ids, ids], np.uint8)).save(path)
+    info = dataset.get_data_info(0) | dict(ori_shape=(2, len(ids)), img_shape=(2, len(ids)))
     return CheckedLoadAnnotations().transform(info)['gt_seg_map'][0].tolist()
 
 
