@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.structures import SegDataSample
 
 from vlprompt.clip import VisionTransformer
+from vlprompt.clip.proxy_tokens import proxy_tokens
 from vlprompt.models.segmentors import ClipSegmentor
 from vlprompt.models.segmentors.pamr import refine_by_pixels
 
@@ -51,6 +53,22 @@ def test_local_tokens_with_antialiased_positions(golden, case):
     with torch.no_grad():
         features = tower(weights, 'naclip', 'bicubic')(golden.image_input(meta, 'wide'))
     assert golden.rel(features.local, ref['wide.naclip_antialias']) < 2e-6
+
+
+def test_tokens_of_a_proxy(golden, case):
+    """The published mean couples the images of a batch; ours is taken for each."""
+    meta, ref, weights = case
+    features = golden.mosaic(meta['proxy']['name'], (2, 48, 9, 9), meta['proxy']['block'], meta['proxy']['amp'])
+    images = golden.image_input(meta, 'native')
+    rows = F.normalize(features.flatten(2), dim=1)
+    means = (rows.transpose(1, 2) @ rows).mean((1, 2))
+    assert means.max() / means.min() > 1.001
+    with torch.no_grad():
+        for number in range(2):
+            beta = float(1.2 * means.mean() / means[number])
+            one = slice(number, number + 1)
+            found = proxy_tokens(tower(weights, 'native'), images[one], features[one], beta, 3.0)
+            assert golden.rel(found[0].flatten(1).T, ref['native.proxyclip'][number]) < 5e-6
 
 
 def test_tokens_before_the_last_block(golden, case):

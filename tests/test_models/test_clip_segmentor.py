@@ -4,9 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from mmseg.structures import SegDataSample
 
 from tests.conftest import MICRO
+from vlprompt.clip.proxy_tokens import proxy_attention, proxy_tokens
 from vlprompt.models.segmentors import ClipSegmentor
 from vlprompt.models.segmentors.pamr import refine_by_pixels
 
@@ -132,6 +134,39 @@ def test_refinement_keeps_constants_and_follows_edges():
 def test_what_does_not_fit_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         segmentor(**options)
+
+
+PROXY = dict(name=None, weights=None, arch=dict(width=32, layers=2, heads=2, patch_size=8, image_size=32))
+PIXELS = dict(type='SegDataPreProcessor', mean=[122.0, 116.0, 104.0], std=[68.0, 66.0, 70.0], bgr_to_rgb=True)
+
+
+def test_places_are_those_of_the_proxy_and_odd_sides_are_padded():
+    clip = dict(arch=MICRO['vit'])
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = ClipSegmentor(clip, ['sky', 'tree'], test_cfg=WHOLE, proxy=PROXY, data_preprocessor=PIXELS).eval()
+    with torch.no_grad():
+        pixels = torch.randint(0, 256, (1, 3, 32, 48)).float()
+        inputs = (pixels - model.data_preprocessor.mean) / model.data_preprocessor.std
+        features = model.extract_feat(inputs)
+        assert features.shape == (1, model.clip.embed_dim, 4, 6)
+        torch.testing.assert_close(features.norm(dim=1), torch.ones(1, 4, 6))
+        places = model.proxy(pixels)
+        expected = proxy_tokens(model.clip.visual, inputs, places)
+        torch.testing.assert_close(features, F.normalize(expected, dim=1), atol=1e-5, rtol=1e-5)
+        assert model.encode_decode(inputs[..., :30, :41]).shape == (1, 2, 30, 41)
+
+
+def test_every_place_attends_to_itself():
+    torch.manual_seed(0)
+    same = torch.ones(1, 4, 3, 3) + 1e-3 * torch.randn(1, 4, 3, 3)  # all below 1.2 times the mean
+    assert torch.allclose(proxy_attention(same)[0], torch.eye(9))
+
+
+def test_a_proxy_needs_a_plain_vit():
+    with pytest.raises(ValueError, match='proxy needs a vision transformer'):
+        ClipSegmentor(dict(arch=MICRO['rn']), ['sky', 'tree'], proxy=PROXY)
+    with pytest.raises(ValueError, match='has no effect: the attention is that of the proxy'):
+        ClipSegmentor(dict(arch=MICRO['vit'], vision=dict(local='naclip')), ['sky', 'tree'], proxy=PROXY)
 
 
 def test_it_is_not_trained():

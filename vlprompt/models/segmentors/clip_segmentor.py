@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import lcm
 from typing import Any
 
 import torch
@@ -14,11 +15,14 @@ from mmseg.utils import SampleList
 from torch import Tensor
 
 from vlprompt.clip import build_clip
+from vlprompt.clip.local_tokens import refuse_unread_local
+from vlprompt.clip.proxy_tokens import proxy_tokens
 from vlprompt.messages import enumerate_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.segmentors.pamr import refine_by_pixels
+from vlprompt.models.segmentors.proxy import ProxyTower
 from vlprompt.prompts import TemplatePrompt
 from vlprompt.registry import MODELS
 
@@ -56,14 +60,17 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
             (SCLIP).
         refine: ``dict(steps=10, dilations=(8, 16))``, arguments of
             :func:`~vlprompt.models.segmentors.pamr.refine_by_pixels`; None: no refinement.
+        proxy: arguments of a :class:`~vlprompt.models.segmentors.proxy.ProxyTower`, by whose similarities the values of
+            CLIP's last block are averaged (ProxyCLIP); None: CLIP alone.
         test_cfg, data_preprocessor, init_cfg: of mmseg's :class:`EncoderDecoder`.
 
     Raises:
-        ValueError: no class names, ``words`` of no class, or a threshold or share without a background.
+        ValueError: no class names, ``words`` of no class, a threshold or share without a background, or a proxy beside
+            a ResNet or another form of local features.
     """
 
     open_vocabulary = True
-    nested = dict(clip=build_clip, refine=refine_by_pixels)
+    nested = dict(clip=build_clip, refine=refine_by_pixels, proxy=ProxyTower)
     data_arguments = ('class_names',)
     align_corners = False
 
@@ -78,6 +85,7 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         background: str | None = None,
         least_share: float = 0.0,
         refine: ConfigType | None = None,
+        proxy: ConfigType | None = None,
         test_cfg: ConfigType | None = None,
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
@@ -98,6 +106,11 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         names = dense_class_names(class_names, 'mmseg')
         self.prompt = TemplatePrompt(self._read_words(names), self.clip.text, templates)
         self._text_cache = FeatureCache()
+        self.proxy = None if proxy is None else ProxyTower(**proxy)
+        if proxy is not None and not self.clip.arch.is_vit:
+            raise ValueError(f'ClipSegmentor: proxy needs a vision transformer; {self.clip.arch.name} is a ResNet')
+        if proxy is not None:
+            refuse_unread_local(self.clip.visual, 'the attention is that of the proxy')
         self.freeze(trainable=())
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
@@ -157,15 +170,21 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Unit local features (B, D, h, w) of normalised images (B, 3, H, W)."""
-        features = self.clip.encode_image(inputs, maps=False)
-        return F.normalize(features.local.float(), dim=-1).transpose(1, 2).unflatten(2, features.grid)
+        if self.proxy is None:
+            features = self.clip.encode_image(inputs, maps=False)
+            local = features.local.transpose(1, 2).unflatten(2, features.grid)
+        else:
+            places = self.proxy(inputs * self.data_preprocessor.std + self.data_preprocessor.mean)
+            local = proxy_tokens(self.clip.visual, inputs, places, self.proxy.beta, self.proxy.gamma)
+        return F.normalize(local.float(), dim=1)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """(B, S, H, W) cosines of the pixels of a window (B, 3, H, W) with the words.
 
-        Sides that are no multiple of a cell are filled up with zeros, the same left and right, and cut back.
+        Sides that are no multiple of a cell, or of the cells of both towers, are filled up with zeros, as much left as
+        right, and cut back.
         """
-        cell = self.clip.arch.cell_size
+        cell = lcm(self.clip.arch.cell_size, 1 if self.proxy is None else self.proxy.visual.patch_size)
         height, width = inputs.shape[-2:]
         rest = [-side % cell for side in (height, width)]
         top, left = rest[0] // 2, rest[1] // 2
