@@ -61,8 +61,8 @@ class ProKeR(Solver):
 
     def fit(self, shots: Shots) -> None:
         rows, residual = self._rows_and_residual(shots)
-        factor = factorise_in_place(upper_kernel(rows, self.beta), self.lambda_)
-        self.hold(rows=rows, coefficients=torch.cholesky_solve(residual, factor), beta_=number_like(self.beta, rows))
+        coefficients = solve_in_place(upper_kernel(rows, self.beta), self.lambda_, residual)
+        self.hold(rows=rows, coefficients=coefficients, beta_=number_like(self.beta, rows))
 
     def _rows_and_residual(self, shots: Shots) -> tuple[Tensor, Tensor]:
         """(N, D) unit-norm rows, and (N, K) what the zero-shot classifier misses of their labels."""
@@ -104,8 +104,8 @@ class ProKeR(Solver):
         for beta in self.grid['beta']:
             among_rows, to_queries = upper_kernel(rows, beta), kernel(queries, rows, beta)
             for lambda_ in self.grid['lambda_']:
-                factor = factorise_in_place(among_rows.clone(), lambda_)
-                yield Setting(beta=beta, lambda_=lambda_), prior + to_queries @ torch.cholesky_solve(residual, factor)
+                coefficients = solve_in_place(among_rows.clone(), lambda_, residual)
+                yield Setting(beta=beta, lambda_=lambda_), prior + to_queries @ coefficients
 
 
 def kernel(a: Tensor, b: Tensor, beta: float | Tensor) -> Tensor:
@@ -130,13 +130,17 @@ def upper_kernel(rows: Tensor, beta: float, block: int = 1024) -> Tensor:
     return result
 
 
-def factorise_in_place(upper: Tensor, lambda_: float) -> Tensor:
-    """(N, N) lower Cholesky factor of ``K / lambda + I``.
+def solve_in_place(upper: Tensor, lambda_: float, residual: Tensor) -> Tensor:
+    """(N, K) ``(K_SS / lambda + I)^-1 R`` by a Cholesky factor; the system is positive definite.
 
     Args:
-        upper: (N, N) upper triangle of K, see :func:`upper_kernel`; overwritten by the result, which takes its memory.
+        upper: (N, N) upper triangle of the kernel, see :func:`upper_kernel`; overwritten by the factor, so that the
+            largest matrix is in memory once.
         lambda_: lambda.
+        residual: (N, K) R.
     """
     upper.div_(lambda_).diagonal().add_(1)
     lower = upper.mT  # by columns, as LAPACK wants it
-    return torch.linalg.cholesky(lower, out=lower)
+    torch.linalg.cholesky(lower, out=lower)
+    half = torch.linalg.solve_triangular(lower, residual, upper=False)
+    return torch.linalg.solve_triangular(lower.mT, half, upper=True)
