@@ -93,6 +93,8 @@ class Solver(nn.Module):
 
     fitted: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors that :meth:`fit` sets."""
+    from_config: ClassVar[tuple[str, ...]] = ()
+    """Those that a converted checkpoint may lack; :meth:`make_room` then sets them to the values of the config."""
     raw_text: ClassVar[bool] = False
     """Whether the text features are means over templates of what the tower returns, not normalised; otherwise they are
     means of normalised features, normalised again."""

@@ -41,6 +41,7 @@ class PlotAdapter(TipAdapterF):
 
     needs_local = True
     needs_prompts = True
+    key_sets = 2
 
     def __init__(
         self,
