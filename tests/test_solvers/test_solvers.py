@@ -215,6 +215,16 @@ def test_clap_starts_as_zero_shot_and_zs_lp_has_no_penalty(shots, queries):
     assert held[0] == 0 < held[1] < held[2]
 
 
+@pytest.mark.parametrize('name', ['lpp', 'clap'])
+def test_a_step_does_not_wait_for_the_device(name, shots, monkeypatch):
+    solver = BUILD[name]()
+    steps = solver.descend(shots, *([[(0.1, torch.arange(12))] * 15] if name == 'clap' else []))
+    next(steps)
+    for method in ('item', 'tolist', '__bool__', '__float__', '__int__'):
+        monkeypatch.setattr(torch.Tensor, method, lambda *_, method=method: pytest.fail(f'{method} of a tensor'))
+    assert len(list(steps)) >= 14
+
+
 def test_gradient_of_clap(shots):
     rows, labels = shots.rows()
     rows, multipliers = F.normalize(rows, dim=-1), torch.linspace(0.1, 1, CLASSES).double()
