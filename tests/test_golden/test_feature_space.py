@@ -1,5 +1,7 @@
 """GDA, ProKeR, LP++ and CLAP against outputs of the official implementations, in float64 and float32."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +140,14 @@ def test_clap(golden, dtype):
     case.agrees('penalty', losses[:, 1])
     case.agrees('prototypes', solver.prototypes)
     case.agrees('logits', solver(case['test_x'], text, scale))
+
+
+def test_rates_of_clap(golden):
+    """Of every epoch; 3 images in batches of 2 are a step of 1 batch."""
+    reference = json.loads((golden.HERE / 'few_shot/schedules.json').read_text())['clap_epochs']
+    solver = CLAP(batch_size=2)
+    shots = Shots(torch.randn(3, 2, 4), torch.arange(3), torch.randn(3, 4))
+    rates = [rate for rate, _ in solver._batches(shots)]
+    assert len(rates) == solver.epochs == 1 + max(map(int, reference))
+    for epoch, rate in reference.items():
+        assert rates[int(epoch)] == pytest.approx(rate, rel=1e-12)
