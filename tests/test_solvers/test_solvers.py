@@ -158,6 +158,15 @@ def test_the_cache_of_tip_adapter(shots):
     torch.testing.assert_close(cached, torch.full_like(cached, 2.0 * 3), msg='three shots of every class')
 
 
+def test_views_of_a_key_have_unit_norm_before_their_mean_and_after_it(shots):
+    """As published: the length of a feature, which differs from crop to crop, has no part in it."""
+    lengths = torch.tensor([1.0, 5.0, 0.2]).double()[:, None]
+    scaled = replace(shots, features=F.normalize(shots.features, dim=-1) * lengths)
+    keys = fitted('tip', scaled).keys
+    torch.testing.assert_close(keys, F.normalize(F.normalize(shots.features, dim=-1).mean(1), dim=-1))
+    assert (keys - F.normalize(scaled.features.mean(1), dim=-1)).abs().max() > 0.05
+
+
 def test_tip_adapter_f_trains_keys_from_those_of_tip_adapter(shots):
     before, still = fitted('tip', shots), fitted('tip_f', shots, lr=1e-12)
     torch.testing.assert_close(still.keys, before.keys)
