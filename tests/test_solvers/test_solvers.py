@@ -6,7 +6,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vlprompt.solvers import CLAP, GDA, LinearProbe, LPPlusPlus, ProKeR, Shots, TipAdapter, TipAdapterF, tune
+from vlprompt.solvers import (
+    CLAP,
+    GDA,
+    LinearProbe,
+    LPPlusPlus,
+    ProKeR,
+    Shots,
+    TipAdapter,
+    TipAdapterF,
+    plot_adapter,
+    tune,
+)
 from vlprompt.solvers.base import class_weights, zero_shot
 from vlprompt.solvers.clap import loss_and_gradient
 
@@ -186,6 +197,37 @@ def test_epochs_of_tip_adapter_f_see_views_after_those_of_the_cache(shots):
         assert torch.equal(own.keys, other.keys) is not matters
     changed = torch.cat([shots.features, shots.features.flip(0)], 1)  # views 3, 4, 5 are those of no epoch
     assert torch.equal(own.keys, fitted('tip_f', replace(shots, features=changed), cache_views=1, epochs=2).keys)
+
+
+def test_similarities_in_pieces_are_those_at_once(shots, monkeypatch):
+    """Of 5 images with 3 local tokens and 12 pairs of keys: in pieces of two images, and their gradient too."""
+    generator = torch.Generator().manual_seed(4)
+    local = torch.randn(5, 3, DIM, generator=generator).double()
+    keys = torch.randn(24, DIM, generator=generator).double()
+    sizes, similarity_of = [], plot_adapter._similarity
+    monkeypatch.setattr(
+        plot_adapter, '_similarity', lambda x, *a: sizes.append(len(x)) or similarity_of(x, *a)
+    )
+    found = []
+    for at_once in (2**26, 2 * 3 * 24):
+        monkeypatch.setattr(plot_adapter, 'AT_ONCE', at_once)
+        plot_adapter.key_similarity(local, keys, shots.labels, 2.0, CLASSES)
+        found.append([sizes.copy()])
+        learned = keys.clone().requires_grad_()
+        similarity = plot_adapter.key_similarity(local, learned, shots.labels, 2.0, CLASSES)
+        found[-1] += [similarity, *torch.autograd.grad(similarity.square().sum(), learned)]
+        sizes.clear()
+    assert [sizes for sizes, *_ in found] == [[5], [2, 2, 1]]
+    assert found[0][1].shape == (5, CLASSES, 3, 2)
+    for whole, pieces in zip(found[0][1:], found[1][1:], strict=True):
+        torch.testing.assert_close(pieces, whole)
+
+
+def test_means_of_views_in_pieces():
+    features = torch.randn(600, 2, DIM)
+    shots = Shots(features, torch.arange(600) % CLASSES, torch.randn(CLASSES, DIM))
+    expected = F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1)
+    torch.testing.assert_close(shots.averaged(), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(('gradient', 'bias'), [('fresh', 'zero'), ('accumulated', 'zero'), ('fresh', 'random')])

@@ -74,8 +74,12 @@ class Shots:
         return self.features.transpose(0, 1).flatten(0, 1), self.labels.repeat(self.features.shape[1])
 
     def averaged(self, views: int | None = None) -> Tensor:
-        """(N, [T,] D) unit-norm mean of the normalised features of the first ``views`` views; None: of all."""
-        return F.normalize(F.normalize(self.features[:, :views], dim=-1).mean(1), dim=-1)
+        """(N, [T,] D) unit-norm mean of the normalised features of the first ``views`` views; None: of all.
+
+        A few images at a time, since their normalised views take as much memory as all features.
+        """
+        parts = self.features[:, :views].split(256)
+        return torch.cat([F.normalize(F.normalize(part, dim=-1).mean(1), dim=-1) for part in parts])
 
 
 class Solver(nn.Module):
