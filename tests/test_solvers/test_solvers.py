@@ -1,5 +1,6 @@
 """Solvers: what their formulas imply, what they refuse, and how hyper-parameters are chosen."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -132,6 +133,23 @@ def test_new_classes_of_gda_lie_near_their_text(shots):
     other = solver.for_other_classes(new)
     assert torch.equal(other(new, new, SCALE).argmax(1), torch.arange(3))
     assert not fitted('gda', shots).takes_other_classes
+
+
+@pytest.mark.parametrize('prior', ['uniform', 'empirical'])
+def test_known_classes_of_gda_keep_what_their_images_say(shots, queries, prior):
+    kept = torch.arange(12)[1:]  # class 0 has lost an image
+    shots = replace(shots, features=shots.features[kept], labels=shots.labels[kept])
+    solver = fitted('gda', shots, keep_rows=True, neighbours=6, prior=prior)
+    new = F.normalize(torch.randn(2, DIM, generator=torch.Generator().manual_seed(2)), dim=-1).double()
+    alone = solver.for_other_classes(new)
+    text = torch.stack([new[0], shots.text[3], new[1], shots.text[0]])
+    mixed = solver.for_other_classes(text, {1: 3, 3: 0})
+    x = F.normalize(queries[0], dim=-1)
+    ours, theirs = mixed._gaussian(x), solver._gaussian(x)
+    torch.testing.assert_close(ours[:, [1, 3]], theirs[:, [3, 0]] + math.log(CLASSES / 4))
+    torch.testing.assert_close(ours[:, [0, 2]], alone._gaussian(x) - math.log(4 / 2))
+    every = solver.for_other_classes(shots.text, {i: i for i in range(CLASSES)})
+    torch.testing.assert_close(every._gaussian(x), theirs)
 
 
 def test_limits_of_proker(shots, queries):

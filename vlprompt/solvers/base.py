@@ -161,12 +161,23 @@ class Solver(nn.Module):
                 setattr(self, name, torch.empty_like(tensors[name], device=device))
 
     @property
+    def has_rule_for_other_classes(self) -> bool:
+        """Whether, with its options, it will be able to :meth:`for_other_classes` once it is fitted."""
+        return False
+
+    @property
     def takes_other_classes(self) -> bool:
         """Whether it is fitted and can make a solver for other classes, of which there are no images."""
         return False
 
-    def for_other_classes(self, text: Tensor) -> Solver:
-        """A fitted solver for K' classes without images, given their text (K', D), unit norm."""
+    def for_other_classes(self, text: Tensor, known: Mapping[int, int] | None = None) -> Solver:
+        """A fitted solver for K' classes, some or all of them without images.
+
+        Args:
+            text: (K', D), unit norm.
+            known: those among them that it was fitted to: position of each in ``text`` -> position among the classes
+                of the fit; None: none.
+        """
         raise NotImplementedError(f'{type(self).__name__} has no rule for other classes')
 
     # -------------------------------------------------------------------------------------------------------- tuning

@@ -283,8 +283,15 @@ class FeatureClassifier(Classifier):
         if self._fitted_names in (None, self.prompt.class_names):
             return self.solver
         if not self._of_other_classes:
-            self._of_other_classes.append(self.solver.for_other_classes(text))
+            self._of_other_classes.append(self.solver.for_other_classes(text, self._known_classes()))
         return self._of_other_classes[0]
+
+    def _known_classes(self) -> dict[int, int]:
+        """Position of every class that the solver was fitted to -> its position among those of the fit; classes of the
+        same name in the same order.
+        """
+        left = {name: [i for i, other in enumerate(self._fitted_names) if other == name] for name in self._fitted_names}
+        return {i: left[name].pop(0) for i, name in enumerate(self.prompt.class_names) if left.get(name)}
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """A solver is fitted at once, not trained by steps.
