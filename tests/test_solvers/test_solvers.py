@@ -223,9 +223,7 @@ def test_similarities_in_pieces_are_those_at_once(shots, monkeypatch):
     local = torch.randn(5, 3, DIM, generator=generator).double()
     keys = torch.randn(24, DIM, generator=generator).double()
     sizes, similarity_of = [], plot_adapter._similarity
-    monkeypatch.setattr(
-        plot_adapter, '_similarity', lambda x, *a: sizes.append(len(x)) or similarity_of(x, *a)
-    )
+    monkeypatch.setattr(plot_adapter, '_similarity', lambda x, *a: sizes.append(len(x)) or similarity_of(x, *a))
     found = []
     for at_once in (2**26, 2 * 3 * 24):
         monkeypatch.setattr(plot_adapter, 'AT_ONCE', at_once)
