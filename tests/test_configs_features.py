@@ -125,3 +125,20 @@ def test_settings_that_differ_from_the_corrected_ones():
     assert {loader.dataset.subset for loader in (cfg.train_dataloader, cfg.test_dataloader)} == {'base'}
     solver = cfg.model.solver
     assert (solver.covariance, solver.shrinkage, solver.keep_rows, solver.alpha) == ('class_mean', False, True, 0.1)
+
+
+@pytest.mark.parametrize('dataset', ['places_lt', 'imagenet_lt', 'cifar100_lt', 'scenes_lt'])
+@pytest.mark.parametrize('tower', ['vit-b16', 'micro-vit'])
+def test_gda_takes_all_images_of_long_tailed_data(tower, dataset):
+    cfg = load_config(f'gda/gda_{tower}_long-tailed', dict(dataset=dataset))
+    loaders = cfg.train_dataloader, cfg.test_dataloader
+    assert {loader.dataset.type for loader in loaders} == {'vlprompt.LongTailedDataset'}
+    assert {loader.dataset.dataset for loader in loaders} == {dataset}
+    assert cfg.test_evaluator.type == 'vlprompt.ShotAccuracy'
+    assert 'shots' not in cfg
+    solver = cfg.model.solver
+    assert (solver.prior, solver.covariance, solver.alpha) == ('uniform', 'class_mean', 10.0)
+    size = 160 if 'micro' in tower else 224
+    assert {step['size'] for step in loaders[0].dataset.pipeline + loaders[1].dataset.pipeline if 'size' in step} == (
+        {size, 256} if size == 224 else {size}
+    )

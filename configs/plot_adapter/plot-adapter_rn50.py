@@ -103,7 +103,7 @@ recipes = [
         model=dict(solver=dict(beta=5.59, alpha=0.1, search_scale=(7, 3), search_step=(200, 20))),
     ),
     dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
+        dataset='imagenet*',
         model=dict(zero_shot=dict(templates='ensemble-7')),
         phases=dict(prompts=dict(train_cfg=dict(max_epochs=50))),
     ),

@@ -54,6 +54,26 @@ class TestPlan:
         assert [other[other.index('--dataset') + 1] for other in others] == ['dtd', 'imagenetv2']
         assert all('recipe_dataset=imagenet' in other for other in others), 'the model as it was trained'
 
+    def test_solvers_of_fixed_classes_have_no_part_in_tests_on_others(self):
+        for method, solver in (
+            ('proker_micro-rn', 'ProKeR'),
+            ('gda_micro-rn', 'GDA'),
+            ('plot-adapter_rn50', 'PlotAdap'),
+        ):
+            message = (
+                rf"^{method} has no part in the protocol 'base-to-new': {solver}.* for the second half of the classes"
+            )
+            with pytest.raises(ConfigError, match=message):
+                plan('base-to-new', ['coop_micro-rn', method], ['scenes'], [16], [1])
+            with pytest.raises(
+                ConfigError, match=rf"{method} .* 'transfer': {solver}.* no rule for dtd\. Leave it out"
+            ):
+                plan('transfer', [method], ['imagenet'], [16], [1], targets=['imagenet_a', 'dtd'])
+            assert len(plan('transfer', [method], ['imagenet'], [16], [1], targets=['imagenet_a', 'imagenetv2'])) == 1
+        keeping = ['model.solver.keep_rows=True']
+        assert len(plan('base-to-new', ['gda_micro-rn'], ['scenes'], [16], [1], options=keeping)) == 1
+        assert len(plan('base-to-new', ['gda_vit-b16_base-to-new'], ['dtd'], [16], [1])) == 1
+
     @pytest.mark.parametrize(
         ('arguments', 'message'),
         [
