@@ -93,13 +93,29 @@ PUBLISHED_COUNTS = {
 }
 
 
-@pytest.mark.parametrize('name', PUBLISHED_COUNTS)
-def test_published_parameter_counts(name):
+def parameters_of(name, **options):
     """By the rule that the micro towers above confirm, with the widths of RN50 and ViT-B/16."""
-    model = load_config(name, dict(dataset='caltech101')).model
+    model = load_config(name, dict(dataset='caltech101') | options).model
     joint = 512 if 'vit' in name else 1024
     arch = dict(transformer_width=512, vision_width=768, embed_dim=joint)
-    assert text_parameters(model.prompt, arch) + visual_parameters(model, arch) == PUBLISHED_COUNTS[name]
+    return text_parameters(model.prompt, arch) + visual_parameters(model, arch)
+
+
+@pytest.mark.parametrize('name', PUBLISHED_COUNTS)
+def test_published_parameter_counts(name):
+    assert parameters_of(name) == PUBLISHED_COUNTS[name]
+
+
+def test_published_parameter_counts_of_variants():
+    """Longer context of CoCoOp, other numbers of prompts, templates of PLOT++ with five and six words."""
+    sixteen = {'model.prompt.init': None, 'model.prompt.n_ctx': 16}
+    assert parameters_of('cocoop/cocoop_vit-b16', **sixteen) == 41_504
+    counts = [parameters_of('plot/plot_rn50', **{'model.prompt.n_prompts': number}) for number in (1, 2, 8)]
+    assert counts == [8_192, 16_384, 65_536]
+    datasets = ('imagenet', 'caltech101', 'dtd', 'oxford_pets', 'ucf101')
+    counts = [parameters_of('plotpp/plotpp_vit-b16', dataset=dataset) for dataset in datasets]
+    assert counts == [14_336, 14_336, 16_384, 16_384, 18_432]
+    assert all(parameters_of(f'zero_shot/zero-shot_{tower}') == 0 for tower in ('rn50', 'vit-b16'))
 
 
 @pytest.mark.parametrize('shots', EPOCHS)

@@ -11,6 +11,7 @@ from vlprompt.apis import init_model
 from vlprompt.clip.templates import ENSEMBLE_7, HAND
 from vlprompt.engine import list_configs, load_config
 from vlprompt.engine.phases import phase_config
+from vlprompt.registry import MODELS
 
 FOLDERS = ('tip_adapter', 'gda', 'proker', 'lpp', 'clap', 'linear_probe', 'plot_adapter')
 METHODS = [name for name in list_configs() if name.split('/')[0] in FOLDERS]
@@ -39,6 +40,21 @@ def test_builds_is_fitted_and_classifies(name):
     assert set(found) == {'accuracy'}
     assert model(torch.zeros(1, 3, 64, 64), mode='tensor').shape == (1, 2)
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ('name', 'dataset', 'classes', 'numbers'),
+    [
+        ('tip_adapter/tip-adapter-f_rn50', 'imagenet', 1000, 16_384_000),
+        ('plot_adapter/plot-adapter_rn50', 'caltech101', 100, 3_276_800),
+        ('clap/clap_rn50', 'imagenet', 1000, 1_024_000),
+        ('lpp/lpp_rn50', 'imagenet', 1000, 1_026_000),
+        ('gda/gda_rn50', 'imagenet', 1000, 0),
+    ],
+)
+def test_published_numbers_of_trained_parameters(name, dataset, classes, numbers):
+    """With 16 shots on RN50, whose joint space has 1024 channels: D K k, 2 D K k, K D, K (D + 2), none."""
+    assert MODELS.build(solver_of(name, dataset, 16)).trained_numbers(16 * classes, classes, 1024) == numbers
 
 
 @pytest.mark.parametrize('name', METHODS)
@@ -109,3 +125,20 @@ def test_settings_that_differ_from_the_corrected_ones():
     assert {loader.dataset.subset for loader in (cfg.train_dataloader, cfg.test_dataloader)} == {'base'}
     solver = cfg.model.solver
     assert (solver.covariance, solver.shrinkage, solver.keep_rows, solver.alpha) == ('class_mean', False, True, 0.1)
+
+
+@pytest.mark.parametrize('dataset', ['places_lt', 'imagenet_lt', 'cifar100_lt', 'scenes_lt'])
+@pytest.mark.parametrize('tower', ['vit-b16', 'micro-vit'])
+def test_gda_takes_all_images_of_long_tailed_data(tower, dataset):
+    cfg = load_config(f'gda/gda_{tower}_long-tailed', dict(dataset=dataset))
+    loaders = cfg.train_dataloader, cfg.test_dataloader
+    assert {loader.dataset.type for loader in loaders} == {'vlprompt.LongTailedDataset'}
+    assert {loader.dataset.dataset for loader in loaders} == {dataset}
+    assert cfg.test_evaluator.type == 'vlprompt.ShotAccuracy'
+    assert 'shots' not in cfg
+    solver = cfg.model.solver
+    assert (solver.prior, solver.covariance, solver.alpha) == ('uniform', 'class_mean', 10.0)
+    size = 160 if 'micro' in tower else 224
+    assert {step['size'] for step in loaders[0].dataset.pipeline + loaders[1].dataset.pipeline if 'size' in step} == (
+        {size, 256} if size == 224 else {size}
+    )

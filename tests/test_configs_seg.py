@@ -8,6 +8,7 @@ from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
+from vlprompt.datasets.dense.open_vocabulary import VOC20Dataset
 from vlprompt.engine import PatternOptimWrapperConstructor, load_config
 from vlprompt.engine.config_files import config_names
 
@@ -81,12 +82,16 @@ def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
         (resize,) = [s for s in cfg.test_dataloader.dataset.pipeline if s.type == 'Resize'] or [None]
         assert (resize is None) == (dataset in ('scenes_seg', 'camvid')), 'these are seen at their own size'
         assert resize is None or resize.scale == (4 * size if size == 160 else 2048, size)
-        classes = dict(ade20k=150, cityscapes=19, voc12=21, camvid=11, scenes_seg=21, seg_folder=None)[dataset]
+        classes = dict(ade20k=150, cityscapes=19, voc12=21, camvid=11, scenes_seg=21, seg_folder=None)
+        classes |= dict(voc20=20, pascal_context=60, pascal_context59=59, coco_stuff=171, coco_object=81)
         if 'denseclip' in name:
             names = dict(ade20k='ade20k', cityscapes='cityscapes', voc12='voc', scenes_seg='scenes_seg')
+            names |= dict(
+                pascal_context='pcontext', coco_stuff='cocostuff', voc20=list(VOC20Dataset.METAINFO['classes'])
+            )
             assert cfg.model.class_names == names.get(dataset)
         else:
-            assert cfg.model.decode_head.num_classes == classes
+            assert cfg.model.decode_head.num_classes == classes[dataset]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)

@@ -58,8 +58,9 @@ import os
 import torch
 
 from vlprompt.apis.few_shot.execute import Pool, finished_before, result_of
+from vlprompt.apis.few_shot.figures import draw_costs, draw_curves
 from vlprompt.apis.few_shot.protocols import plan
-from vlprompt.apis.few_shot.report import comma_separated, draw_costs, draw_curves, latex, markdown, tables_of
+from vlprompt.apis.few_shot.report import comma_separated, latex, markdown, tables_of
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
 from vlprompt.visualization.figures import save_figure

@@ -1,12 +1,20 @@
-"""List the shipped configs, or those whose name contains a word, with their first line; and the datasets of a task.
+"""List the shipped configs, or those whose name contains a word, with their first line; the datasets of a task; and how
+many numbers configs train.
 
 python tools/list_configs.py
 python tools/list_configs.py plot_rn50
 python tools/list_configs.py --datasets
+python tools/list_configs.py "coop/*" plotpp_vit-b16 --parameters
+python tools/list_configs.py tip-adapter-f_rn50 --parameters --dataset dtd --shots 16
+
+--parameters builds every model listed, with random weights, and prints a Markdown table, phase by phase; the whole name
+of a config means that one alone. Class names are those of the config's dataset, or of --dataset.
 """
 
 import argparse
 from pathlib import Path
+
+from vlprompt.apis.command_line import call, positive
 
 
 def headline(config: Path) -> str:
@@ -15,30 +23,59 @@ def headline(config: Path) -> str:
     return first.removeprefix('# ') if first.startswith('# ') else ''
 
 
+def matching(word: str, whole: bool) -> list[str]:
+    """Shipped configs that have a word in their name or, if there are none, in their first line.
+
+    Args:
+        word: part of a name, or a pattern.
+        whole: a word that is the name of a config, with or without its folder, stands for this one alone.
+    """
+    from vlprompt.engine.config_files import CONFIGS, list_configs
+
+    if whole and (named := [name for name in list_configs() if word in (name, name.rpartition('/')[2])]):
+        return named
+    named = list_configs(word)
+    return named or [name for name in list_configs() if word.lower() in headline(CONFIGS / f'{name}.py').lower()]
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('word', nargs='?', default='', help='part of the name, or a pattern such as "coop_*rn50*"')
-    parser.add_argument('--datasets', action='store_true', help='list what --dataset may name, by task')
+    parser.add_argument(
+        'words', nargs='*', default=[''], help='parts of the name, or patterns such as "coop_*rn50*"', metavar='WORD'
+    )
+    parser.add_argument('--datasets', action='store_true', help='list the names of datasets, by task')
+    parser.add_argument('--parameters', action='store_true', help='count what the listed configs train')
+    parser.add_argument('--dataset', metavar='NAME', help='with --parameters: dataset of the class names')
+    parser.add_argument('--shots', type=positive, metavar='K', help='with --parameters: training images per class')
     args = parser.parse_intermixed_args(argv)
+    options = {key: value for key in ('dataset', 'shots') if (value := getattr(args, key)) is not None}
+    if options and not args.parameters:
+        parser.error(f'--{next(iter(options))} has no effect without --parameters')
+    if args.parameters and args.datasets:
+        parser.error('--parameters counts for configs, --datasets lists none')
 
-    from vlprompt.engine.config_files import CONFIGS, config_names, list_configs  # takes seconds
+    from vlprompt.engine.config_files import CONFIGS, config_names  # takes seconds
 
     if args.datasets:
         folder = CONFIGS / '_base_' / 'datasets'
         tasks = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith('_'))
         found = {task: [name for name in config_names(folder / task) if not name.startswith('_')] for task in tasks}
         for task, names in found.items():
-            print(f'{task}: {", ".join(name for name in names if args.word in name)}')
+            print(f'{task}: {", ".join(name for name in names if any(word in name for word in args.words))}')
         return
-    words = args.word.lower()
-    named = list_configs(args.word)
-    names = named or [name for name in list_configs() if words in headline(CONFIGS / f'{name}.py').lower()]
-    width = max(map(len, names), default=0)
+    found = {word: matching(word, whole=args.parameters) for word in args.words}
+    if missing := [word for word, names in found.items() if not names]:
+        parser.exit(1, f'no config has {" nor ".join(map(repr, missing))} in its name or description\n')
+    names = list(dict.fromkeys(name for names in found.values() for name in names))
+    if args.parameters:
+        from vlprompt.apis.parameters import parameter_table, trained_counts
+
+        print(parameter_table({name: trained_counts(name, options) for name in names}))
+        return
+    width = max(map(len, names))
     for name in names:
         print(f'{name:<{width}}  {headline(CONFIGS / f"{name}.py")}')
-    if not names:
-        parser.exit(1, f'no config has {args.word!r} in its name or description\n')
 
 
 if __name__ == '__main__':
-    main()
+    call(main)

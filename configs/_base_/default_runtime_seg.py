@@ -2,7 +2,13 @@
 _base_ = './default_runtime.py'
 
 default_scope = 'mmseg'
-custom_imports = dict(imports=['vlprompt.models.segmentors', 'vlprompt.datasets.dense.folder_seg'])
+custom_imports = dict(
+    imports=[
+        'vlprompt.models.segmentors',
+        'vlprompt.datasets.dense.folder_seg',
+        'vlprompt.datasets.dense.open_vocabulary',
+    ]
+)
 
 default_hooks = dict(
     logger=dict(interval=50, log_metric_by_epoch=False),

@@ -17,7 +17,7 @@ model = dict(
 recipes = [
     dict(model=dict(prompt=dict(templates='${templates}'))),
     dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
+        dataset='imagenet*',
         model=dict(
             prompt=dict(
                 templates=[  # the seven of Tip-Adapter and one more

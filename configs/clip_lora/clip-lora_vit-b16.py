@@ -7,7 +7,7 @@
 #   python tools/test.py configs/clip_lora/clip-lora_vit-b16.py w/base/iter_8000.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = [
-    '../_base_/models/clip_rn50.py',
+    '../_base_/models/tuned_vit-b16.py',
     '../_base_/schedules/few_shot_adamw.py',
     '../_base_/default_runtime_steps.py',
 ]
@@ -15,7 +15,6 @@ _base_ = [
 dataset, shots = 'caltech101', 16
 model = dict(
     clip=dict(
-        arch='ViT-B/16',
         lora=dict(
             rank=2,
             alpha=1,
@@ -26,8 +25,6 @@ model = dict(
             dropout=0.25,
         ),
     ),
-    prompt=dict(type='vlprompt.TemplatePrompt', templates='a photo of a {}.'),  # for every dataset
-    alignment=dict(type='vlprompt.CosineAlignment'),
     logit_scale=100.0,
     trainable=['clip.*.lora.*'],
 )

@@ -19,8 +19,5 @@ recipes = [
     dict(train_cfg=dict(max_epochs=200), auto_scale_lr=dict(base_batch_size=32)),
     dict(max_shots=4, train_cfg=dict(max_epochs=100)),
     dict(max_shots=1, train_cfg=dict(max_epochs=50)),
-    dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
-        train_cfg=dict(max_epochs=50),
-    ),
+    dict(dataset='imagenet*', train_cfg=dict(max_epochs=50)),
 ]

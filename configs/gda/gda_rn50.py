@@ -19,8 +19,5 @@ recipes = [
     dict(max_shots=8, model=dict(solver=dict(alpha=1.0))),
     dict(max_shots=2, model=dict(solver=dict(alpha=0.1))),
     dict(max_shots=1, model=dict(solver=dict(alpha=0.01))),
-    dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
-        model=dict(prompt=dict(templates='ensemble-7')),
-    ),
+    dict(dataset='imagenet*', model=dict(prompt=dict(templates='ensemble-7'))),
 ]

@@ -10,8 +10,5 @@ model = dict(solver=dict(covariance='class_mean', shrinkage=False, keep_rows=Tru
 # Its alpha has another scale: the one that was chosen most often, for any number of shots.
 recipes = [
     dict(model=dict(prompt=dict(templates='${templates}'), solver=dict(alpha=0.1))),
-    dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
-        model=dict(prompt=dict(templates='ensemble-7')),
-    ),
+    dict(dataset='imagenet*', model=dict(prompt=dict(templates='ensemble-7'))),
 ]

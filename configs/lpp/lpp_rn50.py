@@ -16,8 +16,5 @@ model = dict(
 
 recipes = [
     dict(model=dict(prompt=dict(templates='${templates}'))),
-    dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
-        model=dict(prompt=dict(templates='ensemble-7')),
-    ),
+    dict(dataset='imagenet*', model=dict(prompt=dict(templates='ensemble-7'))),
 ]

@@ -36,7 +36,7 @@ recipes = [
         auto_scale_lr=dict(base_batch_size=32),
     ),
     dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
+        dataset='imagenet*',
         train_cfg=dict(max_epochs=50),
         model=dict(alignment=dict(type='vlprompt.TransportAlignment', global_weight=1.0)),
     ),

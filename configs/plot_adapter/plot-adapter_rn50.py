@@ -44,7 +44,7 @@ phases = dict(
     ),
 )
 cache_pipeline = [
-    '${load_image}',
+    '${keep_image}',
     dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale=(0.5, 1.0)),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
@@ -103,7 +103,7 @@ recipes = [
         model=dict(solver=dict(beta=5.59, alpha=0.1, search_scale=(7, 3), search_step=(200, 20))),
     ),
     dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
+        dataset='imagenet*',
         model=dict(zero_shot=dict(templates='ensemble-7')),
         phases=dict(prompts=dict(train_cfg=dict(max_epochs=50))),
     ),

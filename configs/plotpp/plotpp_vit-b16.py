@@ -51,10 +51,7 @@ recipes = [
     ),
     dict(max_shots=4, train_cfg=dict(max_epochs=100)),
     dict(max_shots=1, train_cfg=dict(max_epochs=50)),
-    dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
-        train_cfg=dict(max_epochs=50),
-    ),
+    dict(dataset='imagenet*', train_cfg=dict(max_epochs=50)),
     dict(
         dataset='dtd',
         model=dict(

@@ -25,7 +25,7 @@ recipes = [
     dict(dataset='stanford_cars', model=dict(solver=dict(betas=(0.1, 10, 5), lambdas=(0.01, 1, 5)))),
     dict(dataset='sun397', model=dict(solver=dict(betas=(0.1, 10, 20), lambdas=(0.01, 10, 10)))),
     dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
+        dataset='imagenet*',
         model=dict(
             prompt=dict(templates='ensemble-7'), solver=dict(views=1, betas=(1.5, 3, 10), lambdas=(0.05, 0.25, 10))
         ),

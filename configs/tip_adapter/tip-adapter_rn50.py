@@ -25,8 +25,5 @@ recipes = [
     dict(dataset='stanford_cars', model=dict(solver=dict(alpha=3.0, search_scale=(20, 10)))),
     dict(dataset='sun397', model=dict(solver=dict(search_scale=(12, 10)))),
     dict(dataset='ucf101', model=dict(solver=dict(alpha=3.0))),
-    dict(
-        dataset=('imagenet', 'imagenetv2', 'imagenet_sketch', 'imagenet_a', 'imagenet_r'),
-        model=dict(prompt=dict(templates='ensemble-7')),
-    ),
+    dict(dataset='imagenet*', model=dict(prompt=dict(templates='ensemble-7'))),
 ]

@@ -6,17 +6,12 @@
 #   python tools/test.py configs/two_stage/2sfs_vit-b16.py w/base/classifier/iter_1920.pth --dataset dtd \
 #       --other-classes --cfg-options subset=new
 _base_ = [
-    '../_base_/models/clip_rn50.py',
+    '../_base_/models/tuned_vit-b16.py',
     '../_base_/schedules/few_shot_adamw.py',
     '../_base_/default_runtime_steps.py',
 ]
 
 dataset, shots = 'caltech101', 16
-model = dict(
-    clip=dict(arch='ViT-B/16'),
-    prompt=dict(type='vlprompt.TemplatePrompt', templates='a photo of a {}.'),  # for every dataset
-    alignment=dict(type='vlprompt.CosineAlignment'),
-)
 phases = dict(
     norms=dict(
         model=dict(trainable=['clip.*.ln_*']),  # gains and biases of all layer norms

@@ -18,12 +18,11 @@ the largest difference of the prompts' gradients relative to the largest gradien
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 
 import torch
 from torch import Tensor
 
+from dev.benchmarks.timing import autocast, benchmark_parser, describe_machine, in_turns, prepare, relative_difference
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.models.losses.contrastive import supervised_contrastive
 from vlprompt.prompts import IdentityPrompt
@@ -40,13 +39,13 @@ def text_features(prompt: IdentityPrompt, text: TextEncoder, labels: Tensor, pla
 
 
 def step(
-    prompt: IdentityPrompt, text: TextEncoder, features: Tensor, labels: Tensor, plain: bool, dtype: torch.dtype
+    prompt: IdentityPrompt, text: TextEncoder, features: Tensor, labels: Tensor, plain: bool, args: argparse.Namespace
 ) -> Tensor:
     """One step up to the optimizer's; returns the gradient of the prompts."""
     text.requires_grad_(plain)
     prompt.zero_grad()
     text.zero_grad()
-    with torch.autocast(features.device.type, dtype, enabled=dtype != torch.float32):
+    with autocast(args):
         words = text_features(prompt, text, labels, plain)
     loss = supervised_contrastive(features, words, labels, labels)
     loss = loss + supervised_contrastive(words, features, labels, labels)
@@ -56,17 +55,8 @@ def step(
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Print the measurements and return them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--dtype', default='float32', choices=['float32', 'float16', 'bfloat16'])
-    parser.add_argument('--threads', type=int, help='threads of a CPU (default: torch decides)')
-    parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--quick', action='store_true', help='a tiny tower')
-    args = parser.parse_args(argv)
-
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    args = benchmark_parser(__doc__, repeats=3).parse_args(argv)
+    prepare(args)
     size = dict(width=64, heads=1, layers=2) if args.quick else dict(width=512, heads=8, layers=12)
     text = TextEncoder(embed_dim=size['width'], **size).to(args.device)
     prompt = IdentityPrompt(IDENTITIES, text).to(args.device)
@@ -75,33 +65,20 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     features = torch.randn(BATCH, text.embed_dim).to(args.device)
     start = prompt.context.detach().clone()
 
-    clock = time.process_time if args.device == 'cpu' else time.perf_counter
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    gradients: dict[bool, Tensor] = {}
-    for repeat in range(args.repeats + 1):  # the first is for warming up
-        for plain in seconds:
-            with torch.no_grad():
-                prompt.context.copy_(start)
-            _synchronize(args.device)
-            begin = clock()
-            gradients[plain] = step(prompt, text, features, labels, plain, getattr(torch, args.dtype))
-            optimizer.step()
-            _synchronize(args.device)
-            if repeat:
-                seconds[plain].append(clock() - begin)
-    ours, plain = (statistics.median(seconds[key]) for key in (False, True))
-    difference = (gradients[False] - gradients[True]).abs().max() / gradients[True].abs().max()
-    print(
-        f'{args.device}, {args.dtype}, {torch.get_num_threads()} threads, {len(labels.unique())} identities in a batch'
-    )
+    def run(plain: bool) -> Tensor:
+        with torch.no_grad():
+            prompt.context.copy_(start)
+        gradient = step(prompt, text, features, labels, plain, args)
+        optimizer.step()
+        return gradient
+
+    sides = in_turns(dict(ours=lambda: run(False), plain=lambda: run(True)), args.device, args.repeats, processor=True)
+    ours, plain = sides['ours'].seconds, sides['plain'].seconds
+    difference = relative_difference(sides['ours'].result, sides['plain'].result)
+    print(f'{describe_machine(args.device)}, {args.dtype}, {len(labels.unique())} identities in a batch')
     print(f'  seconds a step   ours {ours:.3f}   plain {plain:.3f}   {plain / ours:.1f}x faster')
     print(f'  largest difference of the gradients, relative to the largest gradient: {difference:.1e}')
-    return dict(ours=ours, plain=plain, difference=float(difference))
-
-
-def _synchronize(device: str) -> None:
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
+    return dict(ours=ours, plain=plain, difference=difference)
 
 
 if __name__ == '__main__':

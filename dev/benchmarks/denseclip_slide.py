@@ -17,9 +17,6 @@ of the clock on a GPU, and of the processor on a CPU, where other programs then 
 from __future__ import annotations
 
 import argparse
-import logging
-import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -31,11 +28,19 @@ from vlprompt.compat.environment import check_environment
 check_environment()  # before anything imports torchvision or an mm package
 
 import torch  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.structures import PixelData  # noqa: E402
 from mmseg.structures import SegDataSample  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from dev.benchmarks.timing import (  # noqa: E402
+    Timed,
+    benchmark_parser,
+    describe_machine,
+    in_turns,
+    kept_bytes,
+    prepare,
+    relative_difference,
+)
 from vlprompt.apis import init_model  # noqa: E402
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py'
@@ -70,25 +75,12 @@ def text_anew(model: nn.Module, reference: bool, trained: bool = False) -> Itera
 
 
 def seconds_of(runs: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each run, after a first round that does not count; the runs take turns."""
-    clock = time.perf_counter if device.type == 'cuda' else time.process_time
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(repeats + 1):
-        for name, run in runs.items():
-            start = clock()
-            run()
-            if device.type == 'cuda':
-                torch.cuda.synchronize()
-            if turn:
-                seconds[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def report(seconds: Mapping[str, float]) -> None:
-    """One line per run; how many times as long as the first it takes."""
-    first = next(iter(seconds.values()))
-    for name, value in seconds.items():
-        print(f'  {name:44} {value:8.3f} s   {value / first:5.2f} x')
+    """Median seconds of each run; one line per run says how many times as long as the first it takes."""
+    sides: dict[str, Timed] = in_turns(runs, device, repeats, processor=True)
+    first = next(iter(sides.values())).seconds
+    for name, side in sides.items():
+        print(f'  {name:44} {side.seconds:8.3f} s   {side.seconds / first:5.2f} x')
+    return {name: side.seconds for name, side in sides.items()}
 
 
 @torch.no_grad()
@@ -104,7 +96,7 @@ def compare_slide(model: nn.Module, image: Tensor, repeats: int) -> dict[str, An
         with text_anew(model, reference):
             return run()
 
-    difference = (run() - anew(True)).abs().max() / run().abs().max()
+    difference = relative_difference(run(), anew(True))
     print(f'Slide test: {image.shape[-2]} x {image.shape[-1]}, {model.num_classes} classes, {model.test_cfg}')
     runs = {
         'text once per evaluation': run,
@@ -112,9 +104,8 @@ def compare_slide(model: nn.Module, image: Tensor, repeats: int) -> dict[str, An
         'text per window, shared prefix': partial(anew, False),
     }
     seconds = seconds_of(runs, repeats, image.device)
-    report(seconds)
     print(f'  largest difference of the logits, relative to the largest: {difference:.1e}')
-    return dict(seconds=seconds, difference=float(difference))
+    return dict(seconds=seconds, difference=difference)
 
 
 def compare_training(model: nn.Module, images: Tensor, repeats: int) -> dict[str, Any]:
@@ -144,7 +135,6 @@ def compare_training(model: nn.Module, images: Tensor, repeats: int) -> dict[str
     }
     print(f'Training step: {len(images)} x 3 x {images.shape[-2]} x {images.shape[-1]}, {model.num_classes} classes')
     seconds = seconds_of({name: partial(on, side, step) for name, side in sides.items()}, repeats, images.device)
-    report(seconds)
     parameters = list(model.parameters())
     print('Bytes kept for the backward pass; those of the text tower; bytes of gradients')
     sizes = {}
@@ -156,32 +146,12 @@ def compare_training(model: nn.Module, images: Tensor, repeats: int) -> dict[str
     return dict(seconds=seconds, bytes=sizes)
 
 
-def kept_bytes(forward: Callable[[], Tensor], parameters: Sequence[Tensor]) -> int:
-    """Bytes that a forward pass keeps for its backward pass: each storage once, parameters not counted."""
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = forward()
-    for parameter in parameters:
-        kept.pop(parameter.untyped_storage().data_ptr(), None)
-    del output  # until here the kept storages were alive, so that no address stands for two
-    return sum(kept.values())
-
-
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
+    parser = benchmark_parser(__doc__, repeats=3, dtype=False)
     parser.add_argument('--shape', type=int, nargs=2, default=(512, 683), help='height and width of the test image')
     parser.add_argument('--crop', type=int, default=512, help='side of windows and training images')
     parser.add_argument('--batch', type=int, default=1, help='training images')
-    parser.add_argument('--repeats', type=int, default=3, help='the median is reported')
     parser.add_argument('--only', choices=('slide', 'train'), help='run one of the two measurements')
-    parser.add_argument('--quick', action='store_true', help='tiny model and images')
     return parser.parse_args(argv)
 
 
@@ -189,18 +159,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """Print the measurements and return them, ``slide`` and ``train``."""
     args = parse_args(argv)
     crop, shape = (64, (64, 96)) if args.quick else (args.crop, tuple(args.shape))
-    MMLogger.get_instance('mmengine', log_level=logging.ERROR)
-    torch.manual_seed(0)
+    prepare(args)
     options = {
         'model.backbone.clip.weights': None,
         'model.backbone.clip.image_size': crop,
         'model.test_cfg.crop_size': (crop, crop),
     }
     options['model.test_cfg.stride'] = (crop * 2 // 3,) * 2
-    device = torch.device(args.device)
+    device = args.device
     model = init_model(CONFIG, cfg_options=options | (QUICK if args.quick else {}), device=device)
-    where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    print(f'{where}, torch {torch.__version__}, median of {args.repeats}, {"micro-rn" if args.quick else "RN50"}')
+    print(f'{describe_machine(device)}, median of {args.repeats}, {"micro-rn" if args.quick else "RN50"}')
     results = {}
     if args.only != 'train':
         results['slide'] = compare_slide(model, torch.randn(1, 3, *shape, device=device), args.repeats)

@@ -14,15 +14,13 @@ Weights are random, which speed does not depend on; both halves of the batch hol
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dev.benchmarks.timing import benchmark_parser, describe_machine, in_turns, prepare, relative_difference
 from vlprompt.models import HeadClassifier
 from vlprompt.structures import ClassificationSample
 
@@ -52,41 +50,19 @@ def build_model(arch: dict, device: torch.device) -> HeadClassifier:
 
 def measure(run: Callable[[bool], Sequence[Tensor]], device: torch.device, repeats: int) -> tuple[float, float, float]:
     """Median seconds of ``run(reference)`` without and with the reference, and their largest relative difference."""
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    results: dict[bool, Sequence[Tensor]] = {}
-    for number in range(repeats + 1):  # the first round warms up
-        for reference in seconds:
-            start = _now(device)
-            results[reference] = run(reference)
-            if number:
-                seconds[reference].append(_now(device) - start)
-    difference = max(
-        float((fast - plain).abs().max() / plain.abs().max())
-        for fast, plain in zip(results[False], results[True], strict=True)
-    )
-    return statistics.median(seconds[False]), statistics.median(seconds[True]), difference
-
-
-def _now(device: torch.device) -> float:
-    if device.type == 'cuda':
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    sides = in_turns(dict(fast=lambda: run(False), plain=lambda: run(True)), device, repeats)
+    fast, plain = sides['fast'], sides['plain']
+    return fast.seconds, plain.seconds, relative_difference(fast.result, plain.result)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Print the measurements and return them: seconds and difference of ``forward`` and ``training step``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
+    parser = benchmark_parser(__doc__, repeats=5, dtype=False)
+    parser.set_defaults(threads=1)
     parser.add_argument('--batch', type=int, default=8, help='images of a step, both streams together')
-    parser.add_argument('--repeats', type=int, default=5, help='the median is reported')
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--quick', action='store_true', help='tiny model and images')
     args = parser.parse_args(argv)
-
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    device, arch = torch.device(args.device), TINY if args.quick else BASE
-    torch.backends.cuda.matmul.allow_tf32 = False
+    prepare(args)
+    device, arch = args.device, TINY if args.quick else BASE
     model = build_model(arch, device)
     size = arch['image_size']
     images = torch.randn(args.batch // 2, 3, size, size, device=device).repeat(2, 1, 1, 1)
@@ -107,10 +83,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         losses = model.loss(images, samples)
         return list(torch.autograd.grad(sum(v for name, v in losses.items() if 'loss' in name), trained))
 
-    where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {args.threads} threads'
     shape = f'{arch["layers"]} blocks of width {arch["width"]}'
     print(
-        f'{where}, torch {torch.__version__}, fp32; ViT with {shape}, {len(images)} images of {size} pixels, '
+        f'{describe_machine(device)}, fp32; ViT with {shape}, {len(images)} images of {size} pixels, '
         f'{chosen} different pairs of groups'
     )
     results: dict[str, Any] = dict(different_pairs=chosen)

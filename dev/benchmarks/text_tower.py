@@ -19,8 +19,6 @@ times the number of chunks. The PLOT step runs in one piece on both sides; its r
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -28,6 +26,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dev.benchmarks.timing import (
+    autocast,
+    benchmark_parser,
+    describe_machine,
+    in_turns,
+    kept_bytes,
+    megabytes,
+    peak_bytes,
+    prepare,
+    relative_difference,
+)
 from vlprompt.alignment import TransportAlignment
 from vlprompt.clip import CLIP
 from vlprompt.clip.classnames import resolve_class_names
@@ -65,66 +74,26 @@ class Comparison:
 
 @dataclass
 class Setup:
-    """Model, data and machine of a measurement."""
+    """Model and options of a measurement."""
 
     model: CLIP
-    device: torch.device
-    dtype: torch.dtype
-    repeats: int
+    args: argparse.Namespace
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+    @property
+    def device(self) -> torch.device:
+        return self.args.device
 
     def measure(self, run: Callable[[bool], Tensor]) -> Comparison:
-        """Call ``run(False)`` and ``run(True)`` in turns; they return the context gradient."""
-        seconds: dict[bool, list[float]] = {False: [], True: []}
-        gradients: dict[bool, Tensor] = {}
-        for _ in range(self.repeats):
-            for reference in seconds:
-                self._synchronize()
-                start = time.perf_counter()
-                gradients[reference] = run(reference).clone()
-                self._synchronize()
-                seconds[reference].append(time.perf_counter() - start)
-        difference = (gradients[False] - gradients[True]).abs().max() / gradients[True].abs().max()
-        return Comparison(statistics.median(seconds[False]), statistics.median(seconds[True]), float(difference))
-
-    def peak_bytes(self, run: Callable[[], object]) -> int:
-        """Peak of allocated memory of a CUDA device above what was there before."""
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run()
-        return torch.cuda.max_memory_allocated() - before
-
-    def _synchronize(self) -> None:
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize()
-
-
-def kept_bytes(forward: Callable[[], Tensor], parameters: Sequence[Tensor]) -> int:
-    """Bytes that a forward pass keeps for its backward pass: each storage once, parameters not counted."""
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = forward()
-    for parameter in parameters:
-        kept.pop(parameter.untyped_storage().data_ptr(), None)
-    del output  # until here the kept storages were alive, so that no address stands for two
-    return sum(kept.values())
+        """Call ``run(False)`` and ``run(True)``, the reference, in turns; they return the context gradient."""
+        runs = dict(fast=lambda: run(False).clone(), plain=lambda: run(True).clone())
+        sides = in_turns(runs, self.device, self.args.repeats, warm_up=0)
+        difference = relative_difference(sides['fast'].result, sides['plain'].result)
+        return Comparison(sides['fast'].seconds, sides['plain'].seconds, difference)
 
 
 def evenly_spaced(names: Sequence[str], count: int) -> list[str]:
     """``count`` of the names."""
     return [names[index * len(names) // count] for index in range(count)]
-
-
-def megabytes(value: int) -> str:
-    return f'{value / 1e6:,.0f} MB'
 
 
 def compare_text_tower(setup: Setup, names: Sequence[str], chunk: int) -> dict[str, float]:
@@ -135,7 +104,7 @@ def compare_text_tower(setup: Setup, names: Sequence[str], chunk: int) -> dict[s
     frozen = [*model.parameters(), prompt.context]
 
     def forward(reference: bool, classes: slice) -> Tensor:
-        with setup.autocast():
+        with autocast(setup.args):
             features = model.text(prompt(model.text).select_classes(classes), reference=reference)
         return (features * weights[:, classes]).sum()
 
@@ -164,7 +133,7 @@ def compare_text_tower(setup: Setup, names: Sequence[str], chunk: int) -> dict[s
         f'{plain_kept / fast_kept:.1f}x less'
     )
     if setup.device.type == 'cuda':
-        peaks = (megabytes(setup.peak_bytes(lambda: gradient(reference))) for reference in (False, True))  # noqa: B023
+        peaks = (megabytes(peak_bytes(lambda: gradient(reference), setup.device)) for reference in (False, True))  # noqa: B023
         print('  peak        shared prefix {}   reference {} (one chunk)'.format(*peaks))
     return asdict(result) | dict(fast_kept=fast_kept, plain_kept=plain_kept)
 
@@ -178,13 +147,13 @@ def compare_plot_step(setup: Setup, names: Sequence[str], batch: int, image_size
     labels = torch.arange(batch, device=setup.device) % len(names)
 
     def encode_images():
-        with torch.no_grad(), setup.autocast():
+        with torch.no_grad(), autocast(setup.args):
             return model.encode_image(images, local=True, maps=False)
 
     def step(reference: bool) -> Tensor:
         prompt.context.grad = None
         features = encode_images()
-        with setup.autocast():
+        with autocast(setup.args):
             text = model.text(prompt(model.text), reference=reference)
         logits = alignment(features, text, model.logit_scale.exp()).logits
         F.cross_entropy(logits.float(), labels).backward()
@@ -198,27 +167,22 @@ def compare_plot_step(setup: Setup, names: Sequence[str], batch: int, image_size
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--dtype', choices=('float32', 'bfloat16', 'float16'), default='float32', help='by autocast')
+    parser = benchmark_parser(__doc__, repeats=1)
     parser.add_argument('--classes', type=int, default=1000, help='classes of the text tower measurement')
-    parser.add_argument('--repeats', type=int, default=1, help='the median is reported')
     parser.add_argument('--chunk', type=int, default=50, help='classes the reference takes at a time')
     parser.add_argument('--only', choices=('text', 'plot'), help='run one of the two measurements')
-    parser.add_argument('--quick', action='store_true', help='tiny model and inputs')
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     """Print the measurements and return them, ``text`` and ``plot``."""
     args = parse_args(argv)
-    torch.manual_seed(0)
-    device = torch.device(args.device)
-    model = CLIP(QUICK_ARCH if args.quick else 'RN50').eval().requires_grad_(False).to(device)
-    setup = Setup(model, device, getattr(torch, args.dtype), args.repeats)
+    prepare(args)
+    model = CLIP(QUICK_ARCH if args.quick else 'RN50').eval().requires_grad_(False).to(args.device)
+    setup = Setup(model, args)
     names = resolve_class_names('imagenet')
-    where = torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    print(f'{where}, torch {torch.__version__}, {args.dtype}, median of {args.repeats}, RN50 with random weights')
+    where = describe_machine(args.device)
+    print(f'{where}, {args.dtype}, median of {args.repeats}, RN50 with random weights')
     results = {}
     if args.only != 'plot':
         results['text'] = compare_text_tower(

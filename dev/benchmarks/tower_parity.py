@@ -35,6 +35,8 @@ def open_clip_model(arch: Architecture, quick_gelu: bool) -> OpenClip:
         width=arch.vision_width,
         patch_size=arch.vision_patch_size,
         image_size=arch.image_size,
+        head_width=arch.vision_head_width,
+        mlp_ratio=(arch.vision_mlp_width or 0) / arch.vision_width,
     )
     text = CLIPTextCfg(
         context_length=arch.context_length,

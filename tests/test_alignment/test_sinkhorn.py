@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from vlprompt.alignment import plan_entropy, sinkhorn
+from vlprompt.alignment import plan_deviation, plan_entropy, sinkhorn
 
 
 def random_cost(*shape, seed=0, dtype=torch.float64):
@@ -183,3 +183,15 @@ def test_plan_entropy_is_one_for_uniform_and_log_ratio_for_a_permutation():
     assert plan_entropy(torch.full((2, 3, 4), 1 / 12)).tolist() == pytest.approx([1, 1])
     assert plan_entropy(torch.eye(4) / 4).item() == pytest.approx(0.5)
     assert plan_entropy(torch.ones(1, 1)).item() == 1
+
+
+def test_deviation_from_the_uniform_plan():
+    """The mass that has to move, and to which place."""
+    uniform = torch.full((3, 2), 1 / 6)
+    moved = uniform.clone()
+    moved[0, 0] += 0.1
+    moved[2, 1] -= 0.1
+    one_place = torch.zeros(3, 2)
+    one_place[1, 1] = 1
+    found = plan_deviation(torch.stack([uniform, moved, one_place]))
+    assert found.tolist() == pytest.approx([0, 0.1, 5 / 6], abs=1e-6)

@@ -6,6 +6,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import pytest
 from tests.conftest import run_tool
 from tests.tiny_project import TinyProject
 from tools import few_shot as tool
-from vlprompt.apis.few_shot import execute, report
+from vlprompt.apis.few_shot import execute, figures, report
 from vlprompt.apis.few_shot.execute import Result, commands, finished_before, result_of
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
 from vlprompt.apis.few_shot.slurm import SlurmPool
@@ -52,6 +53,26 @@ class TestPlan:
         assert [other[2] for other in others] == ['CHECKPOINT'] * 2
         assert [other[other.index('--dataset') + 1] for other in others] == ['dtd', 'imagenetv2']
         assert all('recipe_dataset=imagenet' in other for other in others), 'the model as it was trained'
+
+    def test_solvers_of_fixed_classes_have_no_part_in_tests_on_others(self):
+        for method, solver in (
+            ('proker_micro-rn', 'ProKeR'),
+            ('gda_micro-rn', 'GDA'),
+            ('plot-adapter_rn50', 'PlotAdap'),
+        ):
+            message = (
+                rf"^{method} has no part in the protocol 'base-to-new': {solver}.* for the second half of the classes"
+            )
+            with pytest.raises(ConfigError, match=message):
+                plan('base-to-new', ['coop_micro-rn', method], ['scenes'], [16], [1])
+            with pytest.raises(
+                ConfigError, match=rf"{method} .* 'transfer': {solver}.* no rule for dtd\. Leave it out"
+            ):
+                plan('transfer', [method], ['imagenet'], [16], [1], targets=['imagenet_a', 'dtd'])
+            assert len(plan('transfer', [method], ['imagenet'], [16], [1], targets=['imagenet_a', 'imagenetv2'])) == 1
+        keeping = ['model.solver.keep_rows=True']
+        assert len(plan('base-to-new', ['gda_micro-rn'], ['scenes'], [16], [1], options=keeping)) == 1
+        assert len(plan('base-to-new', ['gda_vit-b16_base-to-new'], ['dtd'], [16], [1])) == 1
 
     @pytest.mark.parametrize(
         ('arguments', 'message'),
@@ -122,10 +143,43 @@ class TestTables:
     def test_pictures(self):
         results = [result('coop', name, k, seed, trained=50.0 + k) for name in 'ab' for k in (1, 2) for seed in (1, 2)]
         results.append(result('zero', 'a', None, None, trained=40.0))
-        curves = report.draw_curves(results)
+        curves = figures.draw_curves(results)
         assert [panel.get_title() for panel in curves.axes] == ['a', 'b']
         assert len(curves.axes[0].lines) == 2
-        assert len(report.draw_costs(results, 2).axes[0].texts) == 2
+        assert [text.get_text() for text in curves.axes[1].get_legend().texts] == ['coop', 'zero'], 'the better first'
+        assert len(figures.draw_costs(results, 2).axes[0].texts) == 2
+
+    def test_twenty_methods_can_be_told_apart(self):
+        """Colour and marker of each are its own; their names are as far apart as a line of text is high."""
+        methods = [f'method {n}' for n in range(20)]
+        results = [
+            result(name, 'a', k, seed, trained=60.0 + n * 0.01, seconds=1.0 + n)
+            for n, name in enumerate(methods)
+            for k in (1, 2)
+            for seed in (1, 2)
+        ]
+        lines = [line for line in figures.draw_curves(results).axes[0].lines if line.get_label() in methods]
+        assert len({(line.get_color(), line.get_marker()) for line in lines}) == 20
+        costs = figures.draw_costs(results, 2)
+        names = costs.axes[0].texts
+        heights = sorted(name.xyann[1] * costs.axes[0].get_position().height * costs.get_figheight() for name in names)
+        assert len(heights) == 20
+        assert min(b - a for a, b in pairwise(heights)) > 8 / 72
+        order = sorted(names, key=lambda name: name.xyann[1])
+        assert [name.get_text() for name in order] == methods
+
+    @pytest.mark.parametrize(
+        ('places', 'gap', 'expected'),
+        [
+            ([0.5, 0.1], 0.2, [0.5, 0.1]),
+            ([0.5, 0.5, 0.5], 0.1, [0.4, 0.5, 0.6]),
+            ([0.1, 0.9, 0.2], 0.3, [0.0, 0.9, 0.3]),
+            ([1.0, 0.95], 0.2, [1.0, 0.8]),
+            ([0.0, 0.0, 0.0], 0.9, [0.0, 0.5, 1.0]),
+        ],
+    )
+    def test_spread_apart(self, places, gap, expected):
+        assert figures.spread_apart(places, gap) == pytest.approx(expected)
 
     def test_names_in_latex_and_methods_without_seeds(self):
         results = [

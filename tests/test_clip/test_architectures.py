@@ -21,6 +21,8 @@ def test_architecture_is_read_back_from_its_own_weights(name):
         ('ViT-B-32', 'ViT-B/32'),
         ('vit-b/16', 'ViT-B/16'),
         ('ViT-L-14-336', 'ViT-L/14@336px'),
+        ('ViT-H-14-378-quickgelu', 'ViT-H/14@378px'),
+        ('ViT-bigG-14', 'ViT-bigG/14'),
         ('RN50-quickgelu', 'RN50'),
         ('ViT-B-32-quickgelu', 'ViT-B/32'),
     ],

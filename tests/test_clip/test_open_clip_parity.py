@@ -1,5 +1,7 @@
 """Same weights, same features and gradients as open_clip's towers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,25 @@ TOLERANCE = 1e-5
 def test_features_and_all_gradients_of_micro_models(tower_parity, micro_arch, quick_gelu):
     errors = tower_parity.compare(find_architecture(micro_arch), quick_gelu, batch=2)
     assert max(errors.image, errors.text, errors.text_reference, errors.gradients) < TOLERANCE
+
+
+@pytest.mark.parametrize('name', ['ViT-H/14', 'ViT-g/14', 'ViT-bigG/14'])
+def test_features_of_wide_models_with_few_blocks(tower_parity, name):
+    """Of the published widths, heads and MLPs: 2 blocks of each tower, small text width and images."""
+    arch = replace(
+        ARCHITECTURES[name],
+        vision_layers=2,
+        image_size=28,
+        transformer_layers=1,
+        transformer_width=64,
+        transformer_heads=1,
+        vocab_size=600,
+    )
+    ours, theirs = tower_parity.twins(arch)
+    images, ids = torch.randn(1, 3, 28, 28), torch.tensor([[598, 5, 7, 599] + [0] * 73])
+    with torch.no_grad():
+        assert tower_parity.relative_error(ours.encode_image(images).cls, theirs.encode_image(images)) < TOLERANCE
+        assert tower_parity.relative_error(ours.encode_text(ids), theirs.encode_text(ids)) < TOLERANCE
 
 
 @pytest.mark.parametrize('name', [name for name, arch in ARCHITECTURES.items() if arch.vision_stride == RESNET_STRIDE])

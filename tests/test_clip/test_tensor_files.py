@@ -153,6 +153,30 @@ def test_tensors_of_one_storage_share_it(tmp_path):
     assert read['a'][0] == 100
 
 
+def test_mapped_tensors_are_those_of_the_file(tmp_path):
+    path = tmp_path / 'a.pth'
+    base = torch.arange(10.0)
+    torch.save(CONTENT | dict(part=base[2:5], whole=base), path)
+    read, plain = read_tensors(path, mapped=True), read_tensors(path)
+    for name, value in plain['state_dict'].items():
+        assert torch.equal(read['state_dict'][name], value), name
+    assert str(path) in Path('/proc/self/maps').read_text()
+    read['whole'][2] = 100
+    assert read['part'][0] == 100
+    assert read_tensors(path)['part'][0] == 2, 'what is written stays in memory'
+
+
+def test_damage_of_mapped_tensors_is_found(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(a=torch.arange(1000)), path)
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.arange(500, 510).numpy().tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'a\.pth cannot be read: .* in it is incomplete or damaged'):
+        read_tensors(path, mapped=True)
+
+
 def test_versions_of_modules_are_kept(tmp_path):
     state = nn.BatchNorm1d(2).state_dict()
     torch.save(state, tmp_path / 'a.pth')
@@ -181,15 +205,15 @@ def test_arrays_of_numpy(tmp_path):
     assert read['names'].tolist() == ['a', 'b']
 
 
-@pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
-def test_truncation_at_any_length(tmp_path, zipped):
+@pytest.mark.parametrize(('zipped', 'mapped'), [(True, False), (True, True), (False, False)])
+def test_truncation_at_any_length(tmp_path, zipped, mapped):
     path = tmp_path / 'a.pth'
     torch.save({'state_dict': {'a': torch.arange(50.0)}, 'epoch': 1}, path, _use_new_zipfile_serialization=zipped)
     content = path.read_bytes()
     for length in range(0, len(content), 1 if len(content) < 3000 else 7):
         path.write_bytes(content[:length])
         with pytest.raises(CheckpointError, match=r'a\.pth'):
-            read_tensors(path)
+            read_tensors(path, mapped=mapped)
 
 
 def test_flipped_bytes_never_change_a_tensor(tmp_path):

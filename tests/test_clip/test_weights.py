@@ -16,6 +16,7 @@ from vlprompt.clip import build as build_module
 from vlprompt.clip.architectures import architecture_of, describe_image_tower
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding, unpack
 from vlprompt.clip.weights import state_sha256, to_openai_names
+from vlprompt.errors import DownloadError
 
 SMALL = {form: dict(arch, vocab_size=100, context_length=16, transformer_heads=1) for form, arch in MICRO.items()}
 
@@ -52,6 +53,10 @@ def torchscript_archive(state: dict, path) -> None:
         module.register_buffer(name, value)
     with pytest.warns(FutureWarning):
         torch.jit.trace(root, torch.zeros(1)).save(path)
+
+
+def unreachable(url):
+    raise ConnectionError(f'{url} cannot be reached')
 
 
 def write(form: str, state: dict, folder):
@@ -294,6 +299,50 @@ class TestWhatShapesDoNotTell:
         ):
             build_clip(dict(SMALL['vit' if model.arch.is_vit else 'rn'], vision_head_width=32), tmp_path / 'weights.pt')
 
+    def test_folder_of_open_clip(self, openai_state, tmp_path):
+        write('state dict', openai_state, tmp_path).rename(tmp_path / 'open_clip_pytorch_model.bin')
+        with pytest.raises(FileNotFoundError, match=r'has no open_clip_config\.json: it is no folder of a model'):
+            build_clip(weights=tmp_path)
+        self.options(tmp_path)
+        built = build_clip(weights=str(tmp_path))
+        assert built.source.name == f'file:{tmp_path.name}'
+        assert not built.quick_gelu
+        assert built.arch.vision_head_width == 32
+        (tmp_path / 'open_clip_pytorch_model.bin').unlink()
+        with pytest.raises(FileNotFoundError, match=r'has no open_clip_model\.safetensors or open_clip_pytorch_model'):
+            build_clip(weights=tmp_path)
+
+    def test_repository_of_the_hub(self, openai_state, tmp_path, monkeypatch):
+        path = write('state dict', openai_state, tmp_path)
+        self.options(tmp_path)
+        held = {'open_clip_pytorch_model.bin': path, 'open_clip_config.json': tmp_path / 'open_clip_config.json'}
+        held = {name: str(file) for name, file in held.items()}
+        monkeypatch.setattr('huggingface_hub.try_to_load_from_cache', lambda repository, name: held.get(name))
+        assert build_clip(weights='hf-hub:org/name').source.name == 'hf-hub:org/name'
+        held.clear()
+        monkeypatch.setattr('vlprompt.clip.download.require_answer', unreachable)
+        with pytest.raises(DownloadError, match=r'open_clip_config\.json and .* of https://huggingface\.co/org/name'):
+            build_clip(weights='hf-hub:org/name')
+
+    @pytest.mark.parametrize(
+        'change',
+        [
+            dict(init_logit_bias=-10),
+            dict(vision_cfg=dict(timm_model_name='vit_base_patch16_siglip_224')),
+            dict(vision_cfg=dict(pool_type='avg')),
+            dict(text_cfg=dict(heads=4, no_causal_mask=True)),
+            dict(text_cfg=dict(heads=4, hf_model_name='roberta-base')),
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_towers_of_another_kind_are_refused(self, openai_state, tmp_path, change):
+        path = write('state dict', openai_state, tmp_path)
+        self.options(tmp_path, **change)
+        with pytest.raises(ValueError, match=r'open_clip_config\.json: \w+_cfg\.\w+=.* is of another kind of tower'):
+            build_clip(weights=path)
+        self.options(tmp_path, custom_text=True, vision_cfg=dict(head_width=32, timm_model_name=None))
+        assert build_clip(weights=path).arch.vision_head_width == 32
+
     def test_broken_config_of_open_clip(self, openai_state, tmp_path):
         path = write('state dict', openai_state, tmp_path)
         for text in ('{', '{}', '{"model_cfg": {"vision_cfg": {}}}', '[1]', '[' * 100_000):
@@ -344,8 +393,9 @@ class TestWhatShapesDoNotTell:
         ):
             architecture_of(state, 'x.pt', vision_head_width=64)
         hidden = 'visual.transformer.resblocks.0.mlp.c_fc.weight'
-        with pytest.raises(ValueError, match=r'mlp\.c_fc\.weight \(6144 rows'):
-            architecture_of(state | {hidden: torch.empty(6144, width, device='meta')}, 'x.pt')
+        assert arch.vision_mlp_width == 4 * width
+        state[hidden] = torch.empty(6144, width, device='meta')
+        assert architecture_of(state, 'x.pt').vision_mlp_width == 6144
 
     def test_an_unknown_wide_tower_is_refused(self):
         sizes = dict(SMALL['vit'], vision_width=1152, vision_patch_size=16)

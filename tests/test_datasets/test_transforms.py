@@ -10,6 +10,7 @@ from torchvision import transforms as T
 from vlprompt.datasets.seeded import sample_rng
 from vlprompt.datasets.transforms import (
     CenterCrop,
+    KeepInMemory,
     LoadImage,
     PackClassification,
     RandomHorizontalFlip,
@@ -45,6 +46,27 @@ def test_train_and_test_recipes_are_torchvisions(tmp_path):
         assert np.array_equal(ours['inputs'].permute(1, 2, 0), official(image))
     sample = ours['data_samples']
     assert (sample.ori_shape, sample.img_shape, int(sample.gt_label)) == ((40, 50), (24, 24), 3)
+
+
+def test_kept_images_are_read_once(tmp_path, monkeypatch):
+    read, load = [], LoadImage.transform
+    monkeypatch.setattr(LoadImage, 'transform', lambda self, info: read.append(info['img_path']) or load(self, info))
+    paths = [tmp_path / f'{name}.png' for name in 'abc']
+    for path in paths:
+        save_image(path, size=(50, 40))
+    keep = KeepInMemory(dict(type='vlprompt.LoadImage'), gigabytes=13e-6)  # two images of 6,000 bytes
+    steps = keep, RandomResizedCrop(size=24), RandomHorizontalFlip(), PackClassification()
+    for epoch in range(3):
+        for path in paths:
+            torch.manual_seed(epoch)
+            kept = run(path, *steps)
+            torch.manual_seed(epoch)
+            expected = run(path, LoadImage(), *steps[1:])
+            assert torch.equal(kept['inputs'], expected['inputs'])
+            assert kept['data_samples'].ori_shape == (40, 50)
+    assert [read.count(str(path)) for path in paths] == [1 + 3, 1 + 3, 3 + 3], 'the reference reads three times'
+    decoded = Image.new('RGB', (8, 8), 'red')
+    assert keep(dict(img=decoded, img_path=str(paths[0])))['ori_shape'] == (8, 8), 'another image under the same path'
 
 
 @pytest.mark.parametrize('mode', ['L', 'P', 'RGBA', 'CMYK', '1'])

@@ -114,6 +114,13 @@ def test_later_rows_of_the_recipe_win(shots, dataset, epochs):
     assert matching_rows(recipes, dataset, shots)[-1] == dict(e=epochs)
 
 
+def test_rows_of_a_family_of_datasets():
+    rows = [dict(dataset='imagenet*', e=1), dict(dataset=('dtd', 'sun*'), e=2)]
+    found = {name: matching_rows(rows, name, 16) for name in ('imagenet', 'imagenet_a', 'sun397', 'tiny_imagenet')}
+    assert found == dict(imagenet=[dict(e=1)], imagenet_a=[dict(e=1)], sun397=[dict(e=2)], tiny_imagenet=[])
+    assert matching_rows(rows, 'configs/imagenet_mine.py', 16) == [dict(e=1)]
+
+
 def test_rows_for_few_shots_do_not_apply_where_shots_are_unknown():
     assert matching_rows([dict(max_shots=4, e=2)], 'market1501', None) == []
 
@@ -168,7 +175,7 @@ def test_a_pipeline_in_your_own_file_reaches_the_loaders(write):
     [
         ("templates = 'x {}'\n", r"templates='x \{\}' has no effect on"),
         ("recipes = [dict(max_shots='4')]\n", "max_shots='4' must be a whole number"),
-        ('recipes = [dict(dataset=3)]\n', 'dataset=3 must be a name or a list of names'),
+        ('recipes = [dict(dataset=3)]\n', 'dataset=3 must be a name, a pattern'),
         ("recipes = ['x']\n", 'recipes must be a list of dicts'),
     ],
 )

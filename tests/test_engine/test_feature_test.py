@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook
 
 from tests.tiny_project import TinyProject
+from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.datasets.transforms import LoadImage
 from vlprompt.engine import PredictionImageHook
 from vlprompt.engine.features import feature_key
@@ -38,11 +39,11 @@ def project(tmp_path_factory):
 def tested(project, tmp_path, monkeypatch):
     """``tested(store, **options)``: scores (12, 3) and labels of the test set, metrics, and images that were read."""
 
-    def run(store, hooks=(), **options):
+    def run(store, hooks=(), half=False, **options):
         read, load, kept = [], LoadImage.transform, KeepingHook()
         runner = project.run(
             tmp_path / 'work',
-            test_cfg=dict(type='vlprompt.FeatureTestLoop', store=store and str(store)),
+            test_cfg=dict(type='vlprompt.FeatureTestLoop', store=store and str(store), half=half),
             test_dataloader__dataset__pipeline=PIPELINE,
             **options,
         )
@@ -72,10 +73,35 @@ def test_predictions_are_those_of_the_images(tested, tmp_path, options):
         assert found[2] == expected[2]
 
 
+def test_half_precision_is_stored_apart_and_close(tested, tmp_path):
+    expected, store = tested(tmp_path / 'store', **TRANSPORT), tmp_path / 'store'
+    first, second = (tested(store, half=True, **TRANSPORT) for _ in range(2))
+    assert (first[3], second[3]) == (12, 0)
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[0], expected[0])
+    torch.testing.assert_close(first[0], expected[0], atol=2e-3, rtol=2e-2)
+    dtypes = [read_tensors(path)['features'].dtype for path in store.glob('*.pth')]
+    assert sorted(map(str, dtypes)) == ['torch.float16'] * 3 + ['torch.float32'] * 3 + ['torch.int64'] * 2
+
+
+def test_samples_hold_what_they_hold_in_a_test_on_images(tested, tmp_path):
+    """Predictions are dumped as samples are: paths, positions, and the shapes of images that are not read."""
+    kept = [KeepingHook() for _ in range(3)]
+    for hook, store in zip(kept, (None, tmp_path / 'store', tmp_path / 'store'), strict=True):
+        tested(store, [hook])
+    expected, *found = ([sample.to_dict() for sample in hook.samples] for hook in kept)
+    assert {'sample_idx', 'img_path', 'ori_shape', 'img_shape'} <= set(expected[0])
+    assert expected[0]['img_shape'] == (32, 32) != expected[0]['ori_shape']
+    for samples in found:
+        for ours, theirs in zip(samples, expected, strict=True):
+            assert set(ours) == set(theirs)
+            assert all(ours[name] == theirs[name] for name in theirs if 'pred' not in name)
+
+
 def test_models_share_the_parts_that_they_read(tested, tmp_path):
     store = tmp_path / 'store'
     tested(store, **TRANSPORT)
-    assert len(list(store.glob('*.pth'))) == 3, 'global and local features, saliency'
+    assert len(list(store.glob('*.pth'))) == 4, 'global and local features, saliency, shapes'
     assert tested(store)[3] == 0
     assert tested(store, model__clip__vision=dict(local='value'), **TRANSPORT)[3] == 12, (
         'another form of local features'

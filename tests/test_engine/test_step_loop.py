@@ -5,6 +5,7 @@ from itertools import chain
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from tests.conftest import MICRO
 from tests.interruption import Interrupted, InterruptingHook
@@ -116,6 +117,23 @@ def test_resuming_is_bit_identical(whole, vit, work_dir, iteration):
     assert steps == whole[1][iteration:]
     for name, tensor in state(whole[0]).items():
         assert torch.equal(state(work_dir)[name], tensor), name
+
+
+def test_nothing_is_loaded_that_is_not_trained_on(vit, work_dir, monkeypatch):
+    """Workers that start with the loop would read batches that a resumed run leaves out."""
+    started = []
+    begin = DataLoader.__iter__
+    monkeypatch.setattr(
+        DataLoader, '__iter__', lambda loader: started.append(list(loader.batch_sampler)) or begin(loader)
+    )
+    runner = run(vit, work_dir)
+    loop = runner.build_train_loop(runner._train_loop)
+    assert started == []
+    loop.dataloader_iterator.skip_iter(4)
+    assert [len(batch) for batch in started[0]] == [5, 2], 'batches 5 and 6, the rest of the second epoch'
+    for _ in range(2):
+        next(loop.dataloader_iterator)
+    assert len(started) == 1
 
 
 def test_an_endless_sampler_is_refused(vit, work_dir):

@@ -1,5 +1,7 @@
 """GDA, ProKeR, LP++ and CLAP against outputs of the official implementations, in float64 and float32."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -110,7 +112,7 @@ def test_lpp(golden, dtype, mode, monkeypatch):
     for loss in solver.descend(case.shots):
         losses.append(loss)
         accuracies.append((solver(case['val_x'], text, SCALE).argmax(1) == case['val_y']).double().mean())
-    case.agrees(f'{mode}_loss', losses)
+    case.agrees(f'{mode}_loss', torch.stack(losses))
     for name in ('weight', 'bias', 'alpha'):
         case.agrees(f'{mode}_{name}', getattr(solver, name))
     case.agrees(f'{mode}_logits', solver(case['test_x'], text, SCALE))
@@ -133,8 +135,19 @@ def test_clap(golden, dtype):
     _, _, gradient = clap_file.loss_and_gradient(text, text, rows[first], case['train_y'][first], multipliers, scale)
     case.agrees('first_gradient', gradient)
     batches = [(case.meta['lr'], batch) for batch in case['batches']]
-    losses = torch.tensor(list(solver.descend(case.shots, batches)), dtype=torch.float64)
+    losses = torch.stack([torch.stack(step) for step in solver.descend(case.shots, batches)])
     case.agrees('ce', losses[:, 0])
     case.agrees('penalty', losses[:, 1])
     case.agrees('prototypes', solver.prototypes)
     case.agrees('logits', solver(case['test_x'], text, scale))
+
+
+def test_rates_of_clap(golden):
+    """Of every epoch; 3 images in batches of 2 are a step of 1 batch."""
+    reference = json.loads((golden.HERE / 'few_shot/schedules.json').read_text())['clap_epochs']
+    solver = CLAP(batch_size=2)
+    shots = Shots(torch.randn(3, 2, 4), torch.arange(3), torch.randn(3, 4))
+    rates = [rate for rate, _ in solver._batches(shots)]
+    assert len(rates) == solver.epochs == 1 + max(map(int, reference))
+    for epoch, rate in reference.items():
+        assert rates[int(epoch)] == pytest.approx(rate, rel=1e-12)

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from vlprompt.clip import PromptTokens, VisualTokens
+from vlprompt.engine import load_config
 from vlprompt.engine.hooks.prompt_averaging import gaussian_weights
+from vlprompt.engine.schedules import WarmupCosineLR
 from vlprompt.models import SelfRegulatedClassifier
 from vlprompt.prompts import ImagePrompt, TextPrompt
 from vlprompt.registry import MODELS
@@ -100,3 +102,19 @@ def test_weights_of_epochs(golden, epochs, mean, std):
     _, ref = golden.load(CASE)
     weights = torch.tensor(gaussian_weights(epochs, mean, std), dtype=torch.double)
     assert golden.rel(weights, ref[f'gpa_{epochs}_{mean}_{std}']) < 1e-12
+
+
+def test_rates_of_epochs(golden):
+    """Of the shipped config, epoch by epoch."""
+    reference = json.loads((golden.HERE / 'few_shot/schedules.json').read_text())['promptsrc_20']
+    cfg = load_config('promptsrc/promptsrc_vit-b16')
+    (described,) = cfg.param_scheduler
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=cfg.optim_wrapper.optimizer.lr)
+    schedule = WarmupCosineLR(optimizer, **{name: value for name, value in described.items() if name != 'type'})
+    rates = []
+    for _ in range(cfg.train_cfg.max_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        schedule.step()
+    assert len(reference) == 20
+    assert rates == pytest.approx(reference, rel=1e-12)

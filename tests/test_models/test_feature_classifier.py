@@ -136,6 +136,20 @@ def test_other_classes_are_refused_or_made_from_text(build):
         assert keeping(IMAGES).shape == (2, 3)
 
 
+def test_known_classes_among_other_ones_keep_their_images(build):
+    model = build('gda', keep_rows=True, neighbours=4)
+    fit(model)
+    with torch.no_grad():
+        features = model.image_features(IMAGES)
+        before = model.solver._gaussian(features)
+        model.set_class_names(['clover', NAMES[2], NAMES[0]])
+        text = model.text_features()
+        shape = model(IMAGES)
+        own = model._solver_of(text)
+    torch.testing.assert_close(own._gaussian(features)[:, 1:], before[:, [2, 0]])
+    assert shape.shape == (2, 3)
+
+
 def test_some_of_the_classes_are_chosen_from_the_logits_of_all(build):
     """As published for ImageNet-A and -R: 200 of the 1000 classes."""
     some = [NAMES[2], NAMES[0]]

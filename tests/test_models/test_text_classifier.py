@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
 from vlprompt.engine.checkpoint import describe_model
@@ -111,6 +112,26 @@ def test_text_features_are_cached_until_something_changes(micro_rn, images, monk
         assert len(calls) == 6
     model(images)
     assert len(calls) == 7, 'with gradient nothing is cached'
+
+
+def test_text_of_frozen_prompts_is_computed_once_in_training(images, monkeypatch):
+    """As in PLOT++'s first phase and in VPT; the gradient of the visual tokens is the same."""
+    visual = dict(type='vlprompt.VisualPrompt', length=2, depth=1, after_norm=False, sets=2)
+    model = build(MICRO['vit'], visual=visual, trainable=['visual.*']).train()
+    calls, gradients = [], []
+    encode = model.prompt.encode
+    monkeypatch.setattr(model.prompt, 'encode', lambda *args: calls.append(1) or encode(*args))
+    for _ in range(2):
+        model.zero_grad()
+        model(images, samples([0, 2]), mode='loss')['loss_cls'].backward()
+        gradients.append(model.visual.tokens.grad.clone())
+    assert len(calls) == 1
+    assert gradients[0].abs().max() > 0
+    assert torch.equal(*gradients)
+    model.prompt.context.requires_grad_()
+    model(images, samples([0, 2]), mode='loss')['loss_cls'].backward()
+    assert len(calls) == 2, 'trained from now on'
+    assert model.prompt.context.grad.abs().max() > 0
 
 
 def test_text_of_each_image_is_never_cached(micro_rn, images, monkeypatch):

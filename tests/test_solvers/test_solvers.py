@@ -1,14 +1,28 @@
 """Solvers: what their formulas imply, what they refuse, and how hyper-parameters are chosen."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from vlprompt.solvers import CLAP, GDA, LinearProbe, LPPlusPlus, ProKeR, Shots, TipAdapter, TipAdapterF, tune
+from vlprompt.solvers import (
+    CLAP,
+    GDA,
+    LinearProbe,
+    LPPlusPlus,
+    ProKeR,
+    Shots,
+    Solver,
+    TipAdapter,
+    TipAdapterF,
+    plot_adapter,
+    tune,
+)
 from vlprompt.solvers.base import class_weights, zero_shot
 from vlprompt.solvers.clap import loss_and_gradient
+from vlprompt.solvers.proker import kernel, upper_kernel
 
 CLASSES, DIM, SCALE = 4, 12, 30.0
 
@@ -123,6 +137,23 @@ def test_new_classes_of_gda_lie_near_their_text(shots):
     assert not fitted('gda', shots).takes_other_classes
 
 
+@pytest.mark.parametrize('prior', ['uniform', 'empirical'])
+def test_known_classes_of_gda_keep_what_their_images_say(shots, queries, prior):
+    kept = torch.arange(12)[1:]  # class 0 has lost an image
+    shots = replace(shots, features=shots.features[kept], labels=shots.labels[kept])
+    solver = fitted('gda', shots, keep_rows=True, neighbours=6, prior=prior)
+    new = F.normalize(torch.randn(2, DIM, generator=torch.Generator().manual_seed(2)), dim=-1).double()
+    alone = solver.for_other_classes(new)
+    text = torch.stack([new[0], shots.text[3], new[1], shots.text[0]])
+    mixed = solver.for_other_classes(text, {1: 3, 3: 0})
+    x = F.normalize(queries[0], dim=-1)
+    ours, theirs = mixed._gaussian(x), solver._gaussian(x)
+    torch.testing.assert_close(ours[:, [1, 3]], theirs[:, [3, 0]] + math.log(CLASSES / 4))
+    torch.testing.assert_close(ours[:, [0, 2]], alone._gaussian(x) - math.log(4 / 2))
+    every = solver.for_other_classes(shots.text, {i: i for i in range(CLASSES)})
+    torch.testing.assert_close(every._gaussian(x), theirs)
+
+
 def test_limits_of_proker(shots, queries):
     zero = zero_shot(queries[0], shots.text)
     torch.testing.assert_close(logits(fitted('proker', shots, lambda_=1e-12), shots, queries), zero)
@@ -149,6 +180,38 @@ def test_proker_keeps_within_its_budget_of_rows(shots, monkeypatch):
         fitted('proker', shots, max_rows=11)
 
 
+def plain_proker(shots, queries, beta, lambda_):
+    """Logits by the formula: the whole kernel and a general solver."""
+    rows, labels = shots.rows()
+    rows = F.normalize(rows, dim=-1)
+    system = kernel(rows, rows, beta) / lambda_ + torch.eye(len(rows), dtype=rows.dtype)
+    coefficients = torch.linalg.solve(system, F.one_hot(labels, CLASSES).to(rows) - rows @ shots.text.t())
+    return zero_shot(queries[0], shots.text) + kernel(F.normalize(queries[0], dim=-1), rows, beta) @ coefficients
+
+
+def test_proker_equals_the_plain_formula(shots, queries):
+    expected = plain_proker(shots, queries, 2.0, 0.05)
+    torch.testing.assert_close(logits(fitted('proker', shots, beta=2.0, lambda_=0.05), shots, queries), expected)
+    assert (expected - zero_shot(queries[0], shots.text)).abs().max() > 0.01
+    single = replace(shots, features=shots.features.float(), text=shots.text.float())
+    found = fitted('proker', single, beta=2.0, lambda_=0.05)(queries[0].float(), single.text, SCALE)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('block', [1, 7, 12, 100])
+def test_upper_triangle_of_the_kernel(block):
+    rows = F.normalize(torch.randn(12, 5, generator=torch.Generator().manual_seed(0)), dim=-1)
+    torch.testing.assert_close(upper_kernel(rows, 3.0, block).triu(), kernel(rows, rows, 3.0).triu())
+
+
+def test_the_search_of_proker_yields_what_plain_fits_give(shots, queries):
+    shared, plain = (list(search(BUILD['proker'](), shots, queries[0])) for search in (ProKeR.search, Solver.search))
+    assert len(shared) == 6
+    for (setting, found), (same, expected) in zip(shared, plain, strict=True):
+        assert setting == same
+        torch.testing.assert_close(found, expected)
+
+
 def test_the_cache_of_tip_adapter(shots):
     solver = fitted('tip', shots, alpha=2.0, beta=1e4)
     cached = solver(solver.keys, shots.text, SCALE) - SCALE * solver.keys @ shots.text.t()
@@ -156,6 +219,15 @@ def test_the_cache_of_tip_adapter(shots):
     flat = fitted('tip', shots, alpha=2.0, beta=1e-9)
     cached = flat(solver.keys, shots.text, SCALE) - SCALE * solver.keys @ shots.text.t()
     torch.testing.assert_close(cached, torch.full_like(cached, 2.0 * 3), msg='three shots of every class')
+
+
+def test_views_of_a_key_have_unit_norm_before_their_mean_and_after_it(shots):
+    """As published: the length of a feature, which differs from crop to crop, has no part in it."""
+    lengths = torch.tensor([1.0, 5.0, 0.2]).double()[:, None]
+    scaled = replace(shots, features=F.normalize(shots.features, dim=-1) * lengths)
+    keys = fitted('tip', scaled).keys
+    torch.testing.assert_close(keys, F.normalize(F.normalize(shots.features, dim=-1).mean(1), dim=-1))
+    assert (keys - F.normalize(scaled.features.mean(1), dim=-1)).abs().max() > 0.05
 
 
 def test_tip_adapter_f_trains_keys_from_those_of_tip_adapter(shots):
@@ -177,6 +249,35 @@ def test_epochs_of_tip_adapter_f_see_views_after_those_of_the_cache(shots):
         assert torch.equal(own.keys, other.keys) is not matters
     changed = torch.cat([shots.features, shots.features.flip(0)], 1)  # views 3, 4, 5 are those of no epoch
     assert torch.equal(own.keys, fitted('tip_f', replace(shots, features=changed), cache_views=1, epochs=2).keys)
+
+
+def test_similarities_in_pieces_are_those_at_once(shots, monkeypatch):
+    """Of 5 images with 3 local tokens and 12 pairs of keys: in pieces of two images, and their gradient too."""
+    generator = torch.Generator().manual_seed(4)
+    local = torch.randn(5, 3, DIM, generator=generator).double()
+    keys = torch.randn(24, DIM, generator=generator).double()
+    sizes, similarity_of = [], plot_adapter._similarity
+    monkeypatch.setattr(plot_adapter, '_similarity', lambda x, *a: sizes.append(len(x)) or similarity_of(x, *a))
+    found = []
+    for at_once in (2**26, 2 * 3 * 24):
+        monkeypatch.setattr(plot_adapter, 'AT_ONCE', at_once)
+        plot_adapter.key_similarity(local, keys, shots.labels, 2.0, CLASSES)
+        found.append([sizes.copy()])
+        learned = keys.clone().requires_grad_()
+        similarity = plot_adapter.key_similarity(local, learned, shots.labels, 2.0, CLASSES)
+        found[-1] += [similarity, *torch.autograd.grad(similarity.square().sum(), learned)]
+        sizes.clear()
+    assert [sizes for sizes, *_ in found] == [[5], [2, 2, 1]]
+    assert found[0][1].shape == (5, CLASSES, 3, 2)
+    for whole, pieces in zip(found[0][1:], found[1][1:], strict=True):
+        torch.testing.assert_close(pieces, whole)
+
+
+def test_means_of_views_in_pieces():
+    features = torch.randn(600, 2, DIM)
+    shots = Shots(features, torch.arange(600) % CLASSES, torch.randn(CLASSES, DIM))
+    expected = F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1)
+    torch.testing.assert_close(shots.averaged(), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(('gradient', 'bias'), [('fresh', 'zero'), ('accumulated', 'zero'), ('fresh', 'random')])
@@ -213,6 +314,16 @@ def test_clap_starts_as_zero_shot_and_zs_lp_has_no_penalty(shots, queries):
     )
     assert free == [0, 0, 0]
     assert held[0] == 0 < held[1] < held[2]
+
+
+@pytest.mark.parametrize('name', ['lpp', 'clap'])
+def test_a_step_does_not_wait_for_the_device(name, shots, monkeypatch):
+    solver = BUILD[name]()
+    steps = solver.descend(shots, *([[(0.1, torch.arange(12))] * 15] if name == 'clap' else []))
+    next(steps)
+    for method in ('item', 'tolist', '__bool__', '__float__', '__int__'):
+        monkeypatch.setattr(torch.Tensor, method, lambda *_, method=method: pytest.fail(f'{method} of a tensor'))
+    assert len(list(steps)) >= 14
 
 
 def test_gradient_of_clap(shots):
@@ -270,6 +381,26 @@ def test_grids(shots, queries):
     assert (grid['beta'][0], grid['beta'][-1], len(grid['lambda_'])) == (1.5, 3.0, 10)
     tried = tune(LinearProbe(), shots, *queries).tried
     assert tried == 7 + 2 * 8
+
+
+TRAINED = dict(
+    tip=(),
+    gda=(),
+    proker=(),
+    tip_f=('keys',),
+    lpp=('weight', 'bias', 'alpha'),
+    clap=('prototypes',),
+    linear=('weight', 'bias'),
+)
+"""Fitted tensors that are trained by steps."""
+
+
+@pytest.mark.parametrize('name', BUILD)
+def test_trained_numbers(name, shots):
+    solver = fitted(name, shots)
+    expected = sum(getattr(solver, tensor).numel() for tensor in TRAINED[name])
+    assert solver.trained_numbers(len(shots.labels), CLASSES, DIM) == expected
+    assert LPPlusPlus(bias='none').trained_numbers(12, CLASSES, DIM) == CLASSES * (DIM + 1)
 
 
 def test_nothing_to_tune_is_fitted_all_the_same(shots, queries):

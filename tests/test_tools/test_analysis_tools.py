@@ -1,6 +1,7 @@
 """The drawing tools on a tiny experiment: what they write, and what they answer to mistakes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -27,16 +28,24 @@ def trained(project, tmp_path_factory):
 def test_plans_of_the_test_set(project, trained, tmp_path, capsys):
     checkpoint = str(trained / 'epoch_1.pth')
     show_transport_plan.main([project.config, checkpoint, '--from-test-set', '3', '--out', str(tmp_path), *TRANSPORT])
-    written = sorted(path.name for path in tmp_path.iterdir())
+    written = sorted(path.name for path in tmp_path.glob('*.png'))
     assert written == ['000_2.png', '001_2.png', '002_2.png']  # the middle image of each class
-    assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in written]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith('.png')] == [str(tmp_path / name) for name in written]
+    content = json.loads((tmp_path / 'transport_plans.json').read_text())
+    assert [Path(picture['image']).parent.name for picture in content] == ['apple', 'boat', 'cup']
+    row = content[0]['classes'][0]
+    assert 0 < row['plan_entropy'] <= 1
+    assert 0 <= row['off_uniform'] < 1
+    assert len(row['off_uniform_by_prompt']) > 1
+    assert f'  {row["name"]} ({row["note"]}): score {100 * row["score"]:.1f} %' in '\n'.join(lines)
 
 
 def test_plans_of_own_images(project, tmp_path):
     image = str(project.root / 'data' / 'test' / 'cup' / '0.png')
     options = ['--images', image, '--classes', 'cup', 'boat', '--stretch', '--out', str(tmp_path)]
     show_transport_plan.main([project.config, 'none', *options, *TRANSPORT])
-    assert [path.name for path in tmp_path.iterdir()] == ['000_0.png']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['000_0.png', 'transport_plans.json']
 
 
 def test_mistakes_with_plans(project, tmp_path):

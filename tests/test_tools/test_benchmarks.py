@@ -2,6 +2,10 @@
 
 import runpy
 
+import pytest
+import torch
+
+from dev.benchmarks.timing import relative_difference
 from tests.conftest import ROOT
 
 
@@ -27,8 +31,55 @@ def test_first_stage_of_clip_reid():
     assert main(['--quick', '--repeats', '1'])['difference'] < 1e-4
 
 
+def test_step_of_cocoop():
+    """Against the loop over images and all positions."""
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/cocoop_step.py'))['main']
+    found = main(['--quick', '--batches', '1', '3'])
+    assert list(found) == [1, 3]
+    for row in found.values():
+        assert max(row['loss_difference'], row['gradient_difference']) < 1e-4
+        assert min(row['ours'], row['published']) > 0
+
+
+def test_first_phase_of_plotpp():
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/plotpp_first_phase.py'))['main']
+    row = main(['--quick'])
+    assert max(row['loss_difference'], row['gradient_difference']) < 1e-4
+    assert min(row['ours'], row['published']) > 0
+
+
+def test_nothing_to_compare_is_an_error():
+    """A reference of zeros would agree with anything that is small."""
+    assert relative_difference([torch.tensor([1.0, 4.0])], [torch.tensor([1.0, 5.0])]) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match='nothing to compare'):
+        relative_difference(torch.zeros(2), torch.zeros(2))
+
+
 def test_number_of_prompts():
     main = runpy.run_path(str(ROOT / 'dev/benchmarks/number_of_prompts.py'))['main']
     found = main(['--quick', '--repeats', '1'])
-    assert list(found) == ['CoOp', *(f'PLOT, N = {number}' for number in (1, 2, 4, 8))]
-    assert all(row['step'] > 0 and row['images_per_second'] > 0 for row in found.values())
+    assert list(found['rn50']) == ['CoOp', *(f'PLOT, N = {number}' for number in (1, 2, 4, 8))]
+    assert list(found['vit']) == ['CoOp', 'PLOT++, first phase', 'PLOT++, second phase']
+    rows = [row for tower in found.values() for row in tower.values()]
+    assert all(row['step'] > 0 and row['images_per_second'] > 0 for row in rows)
+    kept = [row['bytes'] for row in found['rn50'].values()]
+    assert kept == sorted(kept), 'more prompts keep more'
+    assert kept[-1] > kept[0] > 0
+    assert found['vit']['PLOT++, second phase']['bytes'] > found['vit']['PLOT++, first phase']['bytes'] > 0
+
+
+def test_training_free_solvers():
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/feature_solvers.py'))['main']
+    found = main(['--quick', '--tune'])
+    assert list(found) == ['Tip-Adapter', 'GDA', 'ProKeR', 'ProKeR, plain', 'tune']
+    assert found['ProKeR']['difference'] < 1e-5
+    assert all(seconds > 0 for name in found for seconds in found[name].values() if name != 'ProKeR')
+
+
+@pytest.mark.slow  # starts Python four times
+def test_few_shot_protocol():
+    """Also that a run gives the same accuracy by itself and among others."""
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/few_shot_protocol.py'))['main']
+    found = main(['--quick', '--tolerance', '0'])
+    assert (found['runs'], found['compared']) == (2, 2)
+    assert min(found['together'], found['apart']) > 0

@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
-from tools.analysis_tools import local_features
+from tools.analysis_tools import compare_text_maps, local_features
 from vlprompt.apis import init_model
-from vlprompt.apis.local_features import fitted, measure_forms
+from vlprompt.apis.command_line import local_form
+from vlprompt.apis.local_features import fitted, measure_forms, spelled
 from vlprompt.datasets.named_objects import NamedImage, NamedObjects, few_shot_objects, scene_objects
 from vlprompt.errors import ConfigError
 
@@ -96,9 +98,49 @@ def test_mistakes(options, message, tmp_path):
 
 
 def test_forms_on_the_command_line(capsys):
-    assert local_features.form('kk/reduced/1.5') == dict(attention='kk', reduced=True, sigma=1.5)
-    assert local_features.form('naclip') == 'naclip'
+    assert local_form('kk/reduced/1.5') == dict(attention='kk', reduced=True, sigma=1.5)
+    assert local_form('naclip') == 'naclip'
     with pytest.raises(SystemExit):
         local_features.parse_args([VIT, 'none', '--data', 'scenes', '--local', 'kk/half'])
     assert "'kk/half' is not ATTENTION/full|reduced" in capsys.readouterr().err
-    assert local_features.spelled(dict(attention='qk', reduced=False, sigma=None)) == 'qk/full'
+    assert spelled(dict(attention='qk', reduced=False, sigma=None)) == 'qk/full'
+
+
+@pytest.fixture(scope='module')
+def scene(tmp_path_factory):
+    """A scene of the built-in world as a file."""
+    path = tmp_path_factory.mktemp('scene') / 'a scene.png'
+    Image.fromarray(next(iter(scene_objects(1))).image).save(path)
+    return path
+
+
+def test_maps_of_several_models_in_one_figure(scene, tmp_path, capsys, monkeypatch):
+    drawn = []
+    draw = compare_text_maps.draw_text_maps
+    monkeypatch.setattr(compare_text_maps, 'draw_text_maps', lambda *args: drawn.append(args) or draw(*args))
+    models, names, out = [RN, f'{RN}:value', f'{VIT}:kk/full/2'], ['cat', 'red circle'], tmp_path / 'maps.png'
+    compare_text_maps.main([*models, '--image', str(scene), '--class-names', *names, '--out', str(out)])
+    ((rows, words, *_),) = drawn
+    assert [(row.model, row.form) for row in rows] == [
+        ('zero-shot_micro-rn', 'native'),
+        ('zero-shot_micro-rn', 'value'),
+        ('zero-shot_micro-vit', 'kk/full/2'),
+    ]
+    assert list(words) == names
+    assert [tuple(row.scores.shape) for row in rows] == [(2, 10, 10)] * 3
+    assert not torch.equal(rows[0].scores, rows[1].scores)
+    with Image.open(out) as picture:
+        assert min(picture.size) > 400
+    assert str(out) in capsys.readouterr().out
+
+
+def test_models_of_a_comparison(capsys, scene, tmp_path):
+    asked = compare_text_maps.model_form('plot.py=a/epoch_1.pth:naclip')
+    assert asked == ('plot.py', 'a/epoch_1.pth', 'naclip')
+    assert compare_text_maps.model_form('plot_micro-rn') == ('plot_micro-rn', None, None)
+    options = ['--image', str(scene), '--class-names', 'cat', '--out', str(tmp_path / 'maps.png')]
+    with pytest.raises(ValueError, match="a ResNet has 'native' and 'value'"):
+        compare_text_maps.main([f'{RN}:naclip', *options])
+    with pytest.raises(SystemExit):
+        compare_text_maps.parse_args([f'{RN}:kk/half', *options])
+    assert "'kk/half' is not" in capsys.readouterr().err

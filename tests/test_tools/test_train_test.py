@@ -176,7 +176,23 @@ def test_configs_are_listed_by_name_and_by_description(tool, capsys):
     assert capsys.readouterr().out.split()[0] == 'coop/coop_rn50_csc'
     assert tool('list_configs.py', 'optimal transport') is None
     assert capsys.readouterr().out.split()[0].startswith('plot/plot_')
-    assert tool('list_configs.py', 'nothing of the kind') == 1
+    assert tool('list_configs.py', 'coop', 'nothing of the kind') == 1
+    assert capsys.readouterr().err == "no config has 'nothing of the kind' in its name or description\n"
+
+
+def test_trained_parameters_as_a_table(tool, capsys):
+    words = ('coop/coop_micro-rn', 'plotpp/plotpp_micro-vit', 'clap_micro-rn')
+    assert tool('list_configs.py', *words, '--parameters', '--dataset', 'eurosat', '--shots', '2') is None
+    lines = capsys.readouterr().out.splitlines()
+    assert '| `coop/coop_micro-rn` | 2,048 | 2.0k |' in lines
+    assert '| `clap/clap_micro-rn` | 1,280 | 1.3k |' in lines, '10 classes of width 128'
+    rows = [line for line in lines if line.startswith('| `plotpp/')]
+    assert [row.split('`')[1::2] for row in rows] == [
+        ['plotpp/plotpp_micro-vit', 'visual'],
+        ['plotpp/plotpp_micro-vit', 'joint'],
+    ], 'and not plotpp_micro-vit_class-first'
+    assert tool('list_configs.py', 'coop', '--shots', '2') == 2
+    assert '--shots has no effect without --parameters' in capsys.readouterr().err
 
 
 def test_a_mistake_in_the_test_set_is_found_before_training(project, tool, tmp_path):

@@ -60,7 +60,8 @@ def test_rows_are_the_likely_classes_and_the_true_one(aligned):
     assert row.plan.equal(SKEWED)
     assert row.similarity.tolist() == [[16, 17], [18, 19]]
     assert row.score == pytest.approx(1 / (1 + np.e + np.e**3))
-    assert row.numbers == 'score 4.2 %   plan entropy 0.6667'  # log 4 / log 8
+    assert row.numbers == 'score 4.2 %   entropy 0.6667   off uniform 50.0 %'  # log 4 / log 8
+    assert row.prompt_deviations == pytest.approx([0.5, 0.5])
 
 
 @pytest.mark.parametrize('stretch', [False, True])

@@ -29,40 +29,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vlprompt.apis import init_model, runs
+from vlprompt.apis.parameters import parameter_count, without_weights
 from vlprompt.clip import TextEncoder
 
 TEXT = 'text tower'
-
-
-def without_weights(cfg: Config) -> Config:
-    """The config with random towers and trunks."""
-
-    def clear(node: object) -> None:
-        if isinstance(node, Mapping):
-            for key, value in node.items():
-                if key in ('clip', 'timm') and isinstance(value, Mapping):
-                    value['weights'] = None
-                elif key == 'init_cfg' and isinstance(value, Mapping) and value.get('type') == 'Pretrained':
-                    node[key] = None
-                else:
-                    clear(value)
-        elif isinstance(node, (list, tuple)):
-            for value in node:
-                clear(value)
-
-    clear(cfg.model)
-    return cfg
-
-
-def parameter_count(module: nn.Module, trained: bool = False) -> int:
-    """Numbers in the parameters of a module, or only in those that are trained."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
 
 
 def blank_samples(model: nn.Module, shape: tuple[int, int]) -> list | None:

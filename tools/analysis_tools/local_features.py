@@ -17,19 +17,8 @@ A form is a published name, or ATTENTION/full, ATTENTION/reduced or ATTENTION/re
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive
-
-
-def form(text: str) -> str | dict[str, Any]:
-    """Type of ``--local``: a name, or the fields of a form separated by strokes."""
-    attention, *rest = text.split('/')
-    if not rest:
-        return text
-    if rest[0] not in ('full', 'reduced') or len(rest) > 2:
-        raise argparse.ArgumentTypeError(f'{text!r} is not ATTENTION/full|reduced[/SIGMA], such as kk/reduced/5')
-    return dict(attention=attention, reduced=rest[0] == 'reduced', sigma=float(rest[1]) if rest[1:] else None)
+from vlprompt.apis.command_line import add_model_options, before_imports, call, local_form, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--images', type=positive, metavar='N', help='that many images (default: 240, or all of a folder)'
     )
-    parser.add_argument('--local', nargs='+', type=form, metavar='FORM', help='forms to compare (default: all names)')
+    parser.add_argument(
+        '--local', nargs='+', type=local_form, metavar='FORM', help='forms to compare (default: all names)'
+    )
     parser.add_argument(
         '--size', type=positive, help="shorter side of the images in pixels (default: that of the tower's own images)"
     )
@@ -61,7 +52,15 @@ import torch
 from torch import nn
 
 from vlprompt.apis import model_from, runs
-from vlprompt.apis.local_features import cell_of, check_model, fitted, forms_of, measure_forms, score_named
+from vlprompt.apis.local_features import (
+    cell_of,
+    check_model,
+    fitted,
+    forms_of,
+    measure_forms,
+    score_named,
+    spelled,
+)
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.generated.classes import OBJECT_CLASSES, SCENE_CLASSES
 from vlprompt.datasets.images import numbered_pattern
@@ -108,14 +107,6 @@ def load_data(args: argparse.Namespace) -> NamedObjects:
     if args.data == 'segmentation':
         return segmentation_objects(args.split or 'val', args.images or IMAGES)
     return folder_objects(args.data, args.split or 'val', args.images)
-
-
-def spelled(local: str | dict[str, Any]) -> str:
-    """A form as ``--local`` takes it."""
-    if isinstance(local, str):
-        return local
-    sigma = '' if local['sigma'] is None else f'/{local["sigma"]:g}'
-    return f'{local["attention"]}/{"reduced" if local["reduced"] else "full"}{sigma}'
 
 
 def markdown(args: argparse.Namespace, rows: dict[str, dict[str, float]], about: dict[str, float]) -> str:

@@ -5,10 +5,13 @@ python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
 ... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the
-uniform one, on one scale for all pictures of a call.
+uniform one, on one scale for all pictures of a call; with --stretch each prompt has its own. How far a plan is from the
+uniform one is printed, and written to transport_plans.json: its entropy (1: uniform), and the share of its mass, and of
+that of each prompt, that is not where the uniform plan has it (0: uniform).
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call, positive
@@ -104,11 +107,17 @@ def main(argv: list[str] | None = None) -> None:
         rows = class_plans(aligned, 0, model.class_names, true, args.top_k, asked)
         figures.append((Path(annotated.img_path), image, rows))
 
-    set_aside(args.out, [numbered_pattern(3)], keep=args.images or ())
+    out = Path(args.out)
+    set_aside(out, ['transport_plans.json', numbered_pattern(3)], keep=args.images or ())
     limit = deviation_limit([row.plan for _, _, rows in figures for row in rows])
     for number, (path, image, rows) in enumerate(figures):
         figure = draw_transport_plans(image, rows, title_of(path), limit, args.stretch)
-        print(save_figure(figure, Path(args.out, numbered_name(number, path, digits=3))))
+        print(save_figure(figure, out / numbered_name(number, path, digits=3)))
+        for row in rows:
+            prompts = ', '.join(f'{100 * value:.1f}' for value in row.prompt_deviations)
+            print(f'  {row.name}{f" ({row.note})" if row.note else ""}: {row.numbers} (by prompt: {prompts})')
+    content = [dict(image=str(path), classes=[row.described() for row in rows]) for path, _, rows in figures]
+    (out / 'transport_plans.json').write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -9,11 +9,16 @@
     python tools/model_converters/official.py vpt-clip output/prompt_learner/model.pth.tar-5 vpt.pth
     python tools/model_converters/official.py promptsrc output/VLPromptLearner/model.pth.tar-20 promptsrc.pth
     python tools/model_converters/official.py clip-lora vitb16/dtd/16shots/seed1/lora_weights.pt clip-lora.pth
+    python tools/model_converters/official.py tip-adapter caches/dtd/keys_16shots.pt tip-adapter.pth
+    python tools/model_converters/official.py tip-adapter caches/dtd/best_F_16shots.pt tip-adapter-f.pth
     python tools/model_converters/official.py denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
     python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
     python tools/model_converters/official.py clip-reid-prompts ViT-B-16_stage1_120.pth prompts.pth
     python tools/model_converters/official.py lpt LPT_places.pth lpt.pth
     python tools/model_converters/official.py vpt prompt_ep100.pth vpt.pth
+
+Of tip-adapter, values_16shots.pt is read too, which must lie beside the keys; the files hold no alpha and beta, so that
+the result has those of the config with which it is loaded.
 
 Only learned tensors are kept. The file is read without running any code in it, so pickled schedulers and the like
 are harmless. The base weights are those of the config with which the result is loaded.
@@ -29,7 +34,7 @@ from vlprompt.apis.command_line import before_imports, call, positive
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('method', help='which repository wrote the checkpoint, see above')
-    parser.add_argument('src', help='the official checkpoint')
+    parser.add_argument('src', help='the official checkpoint; of tip-adapter also the folder of a cache')
     parser.add_argument('dst', help='where to write ours (.pth)')
     parser.add_argument(
         '--num-views',
@@ -43,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 before_imports(parse_args, __name__)
 
-from vlprompt.compat.official import CONVERTERS, convert, describe
+from vlprompt.compat.official import CONVERTERS, OPENERS, convert, describe
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
@@ -56,7 +61,7 @@ def main() -> None:
     args = parse_args()
     if args.method not in CONVERTERS:
         raise ConfigError(f'no method {args.method!r}; there are {", ".join(sorted(CONVERTERS))}')
-    content = read_checkpoint(args.src)
+    content = OPENERS.get(args.method, read_checkpoint)(args.src)
     options = {} if args.num_views is None else dict(num_views=args.num_views)
     try:
         found = describe(args.method, content, **options)

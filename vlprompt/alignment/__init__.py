@@ -4,7 +4,7 @@ from vlprompt.alignment.base import Alignment
 from vlprompt.alignment.cosine import CosineAlignment
 from vlprompt.alignment.key_matching import KeyMatch, match_keys, spherical_kmeans
 from vlprompt.alignment.score_map import score_map
-from vlprompt.alignment.sinkhorn import SinkhornResult, plan_entropy, sinkhorn
+from vlprompt.alignment.sinkhorn import SinkhornResult, plan_deviation, plan_entropy, sinkhorn
 from vlprompt.alignment.transport import TransportAlignment, UniformAlignment
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     'TransportAlignment',
     'UniformAlignment',
     'match_keys',
+    'plan_deviation',
     'plan_entropy',
     'score_map',
     'sinkhorn',

@@ -136,3 +136,17 @@ def plan_entropy(plan: Tensor) -> Tensor:
         return torch.ones_like(plan[..., 0, 0])
     plan = plan.float()
     return -torch.xlogy(plan, plan).sum((-2, -1)) / math.log(size)
+
+
+def plan_deviation(plan: Tensor) -> Tensor:
+    """Distance of transport plans from the uniform plan, in total variation.
+
+    Args:
+        plan: (..., M, N), non-negative, summing to 1 over the last two axes.
+
+    Returns:
+        (...) in [0, 1): ``1/2 sum |T - 1/(MN)|``, the share of the mass that would have to move for the plan to be
+        uniform; 0 is the uniform plan.
+    """
+    size = plan.shape[-1] * plan.shape[-2]
+    return (plan.float() - 1 / size).abs().sum((-2, -1)) / 2

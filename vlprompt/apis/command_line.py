@@ -78,6 +78,16 @@ def share(value: str) -> float:
     return number
 
 
+def local_form(value: str) -> str | dict[str, Any]:
+    """Type of options that name a form of local features: its name, or ATTENTION/full|reduced[/SIGMA]."""
+    attention, *rest = value.split('/')
+    if not rest:
+        return value
+    if rest[0] not in ('full', 'reduced') or len(rest) > 2:
+        raise ArgumentTypeError(f'{value!r} is not ATTENTION/full|reduced[/SIGMA], such as kk/reduced/5')
+    return dict(attention=attention, reduced=rest[0] == 'reduced', sigma=float(rest[1]) if rest[1:] else None)
+
+
 def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
     """Options of every tool that reads a config: the config, its dataset, shots and overrides.
 

@@ -44,6 +44,14 @@ def forms_of(model: TextClassifier) -> tuple[str, ...]:
     return tuple(PUBLISHED) if isinstance(model.clip.visual, VisionTransformer) else ('native', 'value')
 
 
+def spelled(local: Form) -> str:
+    """A form as ``--local`` takes it, such as ``'naclip'`` or ``'kk/reduced/5'``."""
+    if isinstance(local, str):
+        return local
+    sigma = '' if local['sigma'] is None else f'/{local["sigma"]:g}'
+    return f'{local["attention"]}/{"reduced" if local["reduced"] else "full"}{sigma}'
+
+
 def check_model(model: torch.nn.Module, config: str) -> None:
     """Raise ConfigError unless a model classifies by text and has places as local features."""
     if not isinstance(model, TextClassifier):

@@ -35,6 +35,7 @@ class Architecture:
         transformer_heads: attention heads of the text tower.
         transformer_layers: blocks of the text tower.
         vision_head_width: channels of an attention head of the image tower.
+        vision_mlp_width: hidden channels of the MLPs of a ViT; None: 4 times its width; unused by a ResNet.
         vision_stride: pixels of a cell of a ResNet's last map, 16 or 32; unused by a ViT.
         name: for messages; not part of the comparison.
     """
@@ -50,6 +51,7 @@ class Architecture:
     transformer_heads: int
     transformer_layers: int
     vision_head_width: int = HEAD_WIDTH
+    vision_mlp_width: int | None = None
     vision_stride: int = RESNET_STRIDE
     name: str = 'custom'
 
@@ -67,6 +69,8 @@ class Architecture:
                 f'architecture {self.name!r}: no published ViT of width {self.vision_width} has heads of {HEAD_WIDTH} '
                 f'channels: give vision_head_width{f", which is {usual} in published ones" if usual else ""}'
             )
+        if self.is_vit and self.vision_mlp_width is None:
+            object.__setattr__(self, 'vision_mlp_width', 4 * self.vision_width)
         heads, width = self.transformer_heads, self.vision_head_width
         if heads < 1 or width < 1 or self.transformer_width % heads or self.vision_attention_width % width:
             raise ValueError(
@@ -132,11 +136,21 @@ ARCHITECTURES: dict[str, Architecture] = {
         _architecture('ViT-B/16', 512, 224, (12, 768, 16), (512, 8, 12)),
         _architecture('ViT-L/14', 768, 224, (24, 1024, 14), (768, 12, 12)),
         _architecture('ViT-L/14@336px', 768, 336, (24, 1024, 14), (768, 12, 12)),
+        _architecture('ViT-B/32@256px', 512, 256, (12, 768, 32), (512, 8, 12)),
+        _architecture('ViT-B/16-plus-240', 640, 240, (12, 896, 16), (640, 10, 12)),
+        _architecture('ViT-H/14', 1024, 224, (32, 1280, 14), (1024, 16, 24), vision_head_width=80),
+        _architecture('ViT-H/14@378px', 1024, 378, (32, 1280, 14), (1024, 16, 24), vision_head_width=80),
+        _architecture(
+            'ViT-g/14', 1024, 224, (40, 1408, 14), (1024, 16, 24), vision_head_width=88, vision_mlp_width=6144
+        ),
+        _architecture(
+            'ViT-bigG/14', 1280, 224, (48, 1664, 14), (1280, 20, 32), vision_head_width=104, vision_mlp_width=8192
+        ),
         _architecture('micro-rn', 128, 160, ((1, 2, 2, 1), 16, None), (128, 2, 3), vision_stride=16),
         _architecture('micro-vit', 128, 160, (6, 128, 16), (128, 2, 3)),
     )
 }
-"""OpenAI's nine published models, and the two small ones that ship with weights in this package."""
+"""OpenAI's nine published models, larger and other ones of open_clip, and the two small ones of this package."""
 
 
 def open_clip_name(name: str) -> str:
@@ -167,7 +181,7 @@ def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
         return found
     given = dict(arch)
     known = {f.name for f in fields(Architecture)}
-    optional = {'name', 'vision_head_width', 'vision_stride'}
+    optional = {'name', 'vision_head_width', 'vision_mlp_width', 'vision_stride'}
     unknown, missing = sorted(set(given) - known), sorted(known - optional - set(given))
     if unknown or missing:
         raise ValueError(f'CLIP architecture dict: unknown keys {unknown}, missing keys {missing}')
@@ -244,14 +258,12 @@ def architecture_of(
 
 def _vit_shapes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     width, _, patch, _ = state['visual.conv1.weight'].shape
-    hidden = state['visual.transformer.resblocks.0.mlp.c_fc.weight'].shape[0]
-    if hidden != 4 * width:
-        raise ValueError(f'visual.transformer.resblocks.0.mlp.c_fc.weight ({hidden} rows for a width of {width})')
     return dict(
         embed_dim=state['visual.proj'].shape[1],
         vision_layers=_count(state, r'visual\.transformer\.resblocks\.(\d+)\.'),
         vision_width=width,
         vision_patch_size=patch,
+        vision_mlp_width=state['visual.transformer.resblocks.0.mlp.c_fc.weight'].shape[0],
         positions=state['visual.positional_embedding'].shape[0] - 1,
     )
 

@@ -20,11 +20,14 @@ from vlprompt.clip.architectures import (
     open_clip_name,
 )
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS, read_builtin
-from vlprompt.clip.download import open_clip_file
+from vlprompt.clip.download import hub_folder_file, open_clip_file
 from vlprompt.clip.low_rank import LoraOptions, add_lora
 from vlprompt.clip.model import CLIP, ClipSource
 from vlprompt.clip.weights import (
+    OPTIONS_FILE,
+    WEIGHT_FILES,
     WeightOptions,
+    file_in_folder,
     read_state_dict,
     read_weights,
     resize_image_positions,
@@ -35,6 +38,7 @@ from vlprompt.errors import DownloadError
 
 _logger = logging.getLogger(__name__)
 
+HUB = 'hf-hub:'
 FILE_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
 
 
@@ -54,7 +58,8 @@ def build_clip(
             built-in ``'micro-rn'`` and ``'micro-vit'``, or a dict of the fields of
             :class:`~vlprompt.clip.Architecture`. None: read from the weight file.
         weights: None for random ones; a path to a file (see
-            :func:`~vlprompt.clip.weights.read_state_dict`); ``'scenes'``, shipped for the micro
+            :func:`~vlprompt.clip.weights.read_state_dict`), to a folder with ``open_clip_config.json`` and the weights,
+            or ``'hf-hub:ORG/NAME'``, such a folder on huggingface.co; ``'scenes'``, shipped for the micro
             architectures; ``'labels'``, shipped for ``'micro-rn'``: an image tower that was trained on labels, as on
             ImageNet, beside a random text tower; or a tag of open_clip such as ``'openai'`` or
             ``'laion2b_s34b_b79k'``, which open_clip downloads.
@@ -136,13 +141,18 @@ def _read(
         name = f'{wanted.name}:{weights}'
         return read_builtin(wanted.name, weights), name, WeightOptions(name, quick_gelu=True)
     named_quick = isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX)
-    path = Path(weights)
-    if path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
+    path, name = Path(weights).expanduser(), None
+    if str(weights).startswith(HUB):
+        path, name = _download_folder(str(weights).removeprefix(HUB)), str(weights)
+    elif path.is_dir():
+        path, name = file_in_folder(path), f'file:{path.resolve().name}'
+    if name or path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
         tensors, options = read_weights(path)
         state = to_internal_names(tensors)
         if named_quick and options.quick_gelu is False:
             raise ValueError(f'arch {arch!r} has QuickGELU, but {options.source} says GELU: drop {QUICK_GELU_SUFFIX!r}')
-        return state, f'file:{path.name}', replace(options, quick_gelu=True) if named_quick else options
+        name = name or f'file:{path.name}'
+        return state, name, replace(options, quick_gelu=True) if named_quick else options
     if wanted is None:
         raise ValueError(f'weights={weights!r} is not a file; to use it as a tag of open_clip, also give arch')
     path, quick_gelu = download(open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick, weights)
@@ -177,6 +187,21 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
     except (OSError, RuntimeError) as error:
         options = dict(weights='/path/to/file', quick_gelu=quick_gelu)
         raise DownloadError(f'the weights {tag!r} of {model_name}', _places(config), options, tag, error) from error
+
+
+def _download_folder(repository: str) -> Path:
+    """Weights of a repository of huggingface.co in open_clip's form, with their options beside them.
+
+    Raises:
+        DownloadError: they are neither cached nor can be fetched.
+    """
+    try:
+        return hub_folder_file(repository, OPTIONS_FILE, *WEIGHT_FILES)
+    except (OSError, RuntimeError) as error:
+        files = f'{OPTIONS_FILE} and {" or ".join(WEIGHT_FILES)}'
+        places = f'{files} of https://huggingface.co/{repository} into one folder'
+        options = dict(weights='/path/to/folder')
+        raise DownloadError(f'the weights of {repository}', places, options, HUB + repository, error) from error
 
 
 def _places(config: Mapping[str, Any]) -> str:

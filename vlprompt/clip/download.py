@@ -54,6 +54,31 @@ def require_hub() -> None:
     require_answer(constants.ENDPOINT)
 
 
+def hub_folder_file(repository: str, options: str, *names: str) -> Path:
+    """The first of the files ``names`` that a repository of huggingface.co has, with ``options`` in the same folder.
+
+    Args:
+        repository: ``'org/name'``.
+        options: a file that must lie beside it.
+        names: files, the best one first.
+
+    Raises:
+        OSError, RuntimeError: neither cached, nor can they be downloaded.
+    """
+    from huggingface_hub import hf_hub_download, list_repo_files
+
+    cached, beside = hub_file(repository, *names), hub_file(repository, options)
+    if cached is not None and beside is not None and cached.parent == beside.parent:
+        return cached
+    require_hub()
+    held = list_repo_files(repository)
+    name = next((name for name in names if name in held), None)
+    if name is None or options not in held:
+        raise OSError(f'it has no {options if name else " or ".join(names)}')
+    hf_hub_download(repository, options)
+    return Path(hf_hub_download(repository, name))
+
+
 def open_clip_file(config: Mapping[str, Any]) -> Path:
     """The weight file of an entry of open_clip's table: from a cache, or downloaded if the server answers.
 

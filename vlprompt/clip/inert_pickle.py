@@ -79,7 +79,7 @@ class Storage:
         data: their bytes.
     """
 
-    def __init__(self, dtype: torch.dtype, data: bytearray) -> None:
+    def __init__(self, dtype: torch.dtype, data: bytearray | memoryview) -> None:
         self.dtype, self.data = dtype, data
 
 
@@ -249,7 +249,7 @@ class InertUnpickler(pickle._Unpickler):
     def __init__(
         self,
         file: io.BufferedIOBase,
-        load_storage: Callable[[torch.dtype, str, int], bytearray] | None = None,
+        load_storage: Callable[[torch.dtype, str, int], bytearray | memoryview] | None = None,
         encoding: str = 'ASCII',
         size: int = 0,
     ) -> None:

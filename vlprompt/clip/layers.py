@@ -124,22 +124,35 @@ class DropPath(nn.Module):
 class ResidualAttentionBlock(nn.Module):
     """Pre-norm transformer block: x + attn(ln_1(x)), then x + mlp(ln_2(x)).
 
-    ``drop_path`` is the probability with which each of the two branches is dropped for a sample in training.
+    Args:
+        width: of the tokens.
+        heads: of the attention.
+        quick_gelu: OpenAI's activation instead of GELU.
+        drop_path: probability with which each of the two branches is dropped for a sample in training.
+        norm_eps: epsilon of both layer norms.
+        mlp_width: hidden channels of the MLP; None: 4 times the width.
     """
 
     def __init__(
-        self, width: int, heads: int, quick_gelu: bool = True, drop_path: float = 0.0, norm_eps: float = 1e-5
+        self,
+        width: int,
+        heads: int,
+        quick_gelu: bool = True,
+        drop_path: float = 0.0,
+        norm_eps: float = 1e-5,
+        mlp_width: int | None = None,
     ) -> None:
         super().__init__()
+        hidden = mlp_width or 4 * width
         self.drop_path = DropPath(drop_path)
         self.ln_1 = LayerNorm(width, norm_eps)
         self.attn = Attention(width, heads)
         self.ln_2 = LayerNorm(width, norm_eps)
         self.mlp = nn.Sequential(
             OrderedDict(
-                c_fc=nn.Linear(width, 4 * width),
+                c_fc=nn.Linear(width, hidden),
                 gelu=QuickGELU() if quick_gelu else nn.GELU(),
-                c_proj=nn.Linear(4 * width, width),
+                c_proj=nn.Linear(hidden, width),
             )
         )
 
@@ -179,11 +192,12 @@ class Transformer(nn.Module):
         quick_gelu: bool = True,
         drop_path: float = 0.0,
         norm_eps: float = 1e-5,
+        mlp_width: int | None = None,
     ) -> None:
         super().__init__()
         rates = [drop_path * block / max(layers - 1, 1) for block in range(layers)]
         self.resblocks = nn.ModuleList(
-            ResidualAttentionBlock(width, heads, quick_gelu, rate, norm_eps) for rate in rates
+            ResidualAttentionBlock(width, heads, quick_gelu, rate, norm_eps, mlp_width) for rate in rates
         )
 
     def reset_parameters(self) -> None:

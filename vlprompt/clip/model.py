@@ -97,7 +97,8 @@ class CLIP(nn.Module):
         )
         self.visual: ModifiedResNet | VisionTransformer
         if arch.is_vit:
-            self.visual = VisionTransformer(patch_size=arch.vision_patch_size, quick_gelu=quick_gelu, **common)
+            common |= dict(patch_size=arch.vision_patch_size, mlp_width=arch.vision_mlp_width)
+            self.visual = VisionTransformer(quick_gelu=quick_gelu, **common)
         else:
             common.setdefault('last_stride', arch.vision_stride // 16)
             self.visual = ModifiedResNet(**common)

@@ -8,6 +8,7 @@ file before memory is reserved, and the sums of zip archives reveal flipped byte
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import pickle
 import stat
@@ -31,6 +32,7 @@ from vlprompt.messages import enumerate_names
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
 _BLOCK = 2**24
+_LOCAL_HEADER = struct.Struct('<26xHH')  # of a record in a zip archive; the lengths of what follows it before the bytes
 
 _NOT_TENSORS = (
     (b'version https://git-lfs', "a pointer of Git LFS: fetch the file itself with 'git lfs pull'"),
@@ -49,12 +51,15 @@ class ScriptTensors(dict):
     """Parameters and buffers of a TorchScript archive by name, as ``state_dict()`` of the module would give them."""
 
 
-def read_tensors(path: str | os.PathLike, what: str = 'file') -> Any:
+def read_tensors(path: str | os.PathLike, what: str = 'file', mapped: bool = False) -> Any:
     """The content of a file of tensors, on the CPU, without running any code that it carries.
 
     Args:
         path: a file of ``torch.save``, a TorchScript archive, safetensors, or ``.npz`` with numbers or text.
         what: what it is, for the message if it does not exist.
+        mapped: tensors in an archive of ``torch.save`` stay in the file, mapped into memory: processes that read it
+            share its pages, and what is written to a tensor is not written to the file.  Their sums are compared all
+            the same.  The file may be replaced, but must not be changed, while they are used.
 
     Returns:
         What was saved, with :class:`~vlprompt.clip.inert_pickle.InertObject` in place of objects other than tensors,
@@ -76,24 +81,25 @@ def read_tensors(path: str | os.PathLike, what: str = 'file') -> Any:
         raise CheckpointError(f'{path} is {"a folder, not a file" if stat.S_ISDIR(mode) else "no regular file"}')
     try:
         with open(path, 'rb') as file:
-            return read_stream(file, path.stat().st_size, str(path))
+            return read_stream(file, path.stat().st_size, str(path), mapped)
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
 
 
-def read_stream(file: BinaryIO, size: int, source: str) -> Any:
+def read_stream(file: BinaryIO, size: int, source: str, mapped: bool = False) -> Any:
     """:func:`read_tensors` of an opened file.
 
     Args:
         file: at its beginning.
         size: of the file in bytes.
         source: its name, for messages.
+        mapped: as of :func:`read_tensors`, for a file of the operating system.
 
     Raises:
         CheckpointError: as of :func:`read_tensors`.
     """
     try:
-        return _read(file, size)
+        return _read(file, size, mapped)
     except (MemoryError, OSError):
         raise
     except (_Damaged, pickle.UnpicklingError) as error:
@@ -106,13 +112,13 @@ class _Damaged(ValueError):
     """Why a file cannot be read."""
 
 
-def _read(file: BinaryIO, size: int) -> Any:
+def _read(file: BinaryIO, size: int, mapped: bool) -> Any:
     head = file.read(512)
     file.seek(0)
     if not head.strip(b'\0'):
         raise _Damaged('it is empty' if not head else 'it begins with zeros, perhaps a broken download')
     if head.startswith(b'PK'):
-        return _read_zip(file, size)
+        return _read_zip(file, size, mapped)
     if 8 + int.from_bytes(head[:8], 'little') <= size and head[8:9] == b'{':
         try:
             return load_safetensors(file.read())
@@ -136,7 +142,8 @@ class _Records:
         _Damaged: a sum or a size that does not agree, or compressed records.
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int, mapped: bool) -> None:
+        self.map = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)) if mapped else None
         try:
             self.archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, IndexError) as error:
@@ -148,14 +155,8 @@ class _Records:
         return [name for name in self.entries if name == ending or name.endswith(f'/{ending}')]
 
     def read(self, name: str) -> bytearray:
-        info = self.entries.get(name)
-        if info is None:
-            raise _Damaged(f'it is incomplete: there is no {name} in it')
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise _Damaged(f'{name} in it is compressed or encrypted, which torch.save never does')
-        self.left -= info.file_size
-        if info.file_size != info.compress_size or self.left < 0:  # records may lie inside of each other
-            raise _Damaged(f'the size of {name} in it is wrong')
+        """The bytes of a record."""
+        info = self._stored(name)
         data = bytearray()
         try:
             with self.archive.open(info) as record:
@@ -167,9 +168,35 @@ class _Records:
             raise _Damaged(f'{name} in it is incomplete')
         return data
 
+    def place(self, name: str) -> bytearray | memoryview:
+        """The bytes of a record, where they lie if the file is mapped."""
+        if self.map is None:
+            return self.read(name)
+        info = self._stored(name)
+        header = self.map[info.header_offset :][: _LOCAL_HEADER.size]
+        if len(header) < _LOCAL_HEADER.size:
+            raise _Damaged(f'{name} in it is incomplete')
+        start = info.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header))
+        data = self.map[start : start + info.file_size]
+        if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
+            raise _Damaged(f'{name} in it is incomplete or damaged')
+        return data
 
-def _read_zip(file: BinaryIO, size: int) -> Any:
-    records = _Records(file, size)
+    def _stored(self, name: str) -> zipfile.ZipInfo:
+        """The entry of a record that is stored as it is."""
+        info = self.entries.get(name)
+        if info is None:
+            raise _Damaged(f'it is incomplete: there is no {name} in it')
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            raise _Damaged(f'{name} in it is compressed or encrypted, which torch.save never does')
+        self.left -= info.file_size
+        if info.file_size != info.compress_size or self.left < 0:  # records may lie inside of each other
+            raise _Damaged(f'the size of {name} in it is wrong')
+        return info
+
+
+def _read_zip(file: BinaryIO, size: int, mapped: bool) -> Any:
+    records = _Records(file, size, mapped)
     if records.entries and all(name.endswith('.npy') for name in records.entries):
         return {name.removesuffix('.npy'): _read_array(records.read(name)) for name in records.entries}
     found = records.names('data.pkl')
@@ -180,8 +207,8 @@ def _read_zip(file: BinaryIO, size: int) -> Any:
     if order in records.entries and records.read(order) != b'little':
         raise _Damaged('its numbers are big-endian; save it again on a little-endian machine')
 
-    def load_storage(dtype: torch.dtype, key: str, count: int) -> bytearray:
-        data = records.read(f'{folder}data/{key}')
+    def load_storage(dtype: torch.dtype, key: str, count: int) -> bytearray | memoryview:
+        data = records.place(f'{folder}data/{key}')
         if len(data) != count * dtype.itemsize:
             raise _Damaged(f'storage {key} has {len(data)} bytes instead of {count * dtype.itemsize}')
         return data

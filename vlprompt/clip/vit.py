@@ -62,6 +62,7 @@ class VisionTransformer(nn.Module):
         pre_norm: layer norm before the first block (CLIP).
         norm_eps: epsilon of all layer norms (CLIP 1e-5, timm 1e-6).
         patch_bias: bias of the patch embedding (timm).
+        mlp_width: hidden channels of the blocks' MLPs; None: 4 times the width.
         local: form of the local features: a published name or a dict of the fields of
             :class:`~vlprompt.clip.local_tokens.LocalForm`.
 
@@ -86,6 +87,7 @@ class VisionTransformer(nn.Module):
         pre_norm: bool = True,
         norm_eps: float = 1e-5,
         patch_bias: bool = False,
+        mlp_width: int | None = None,
         local: str | Mapping[str, Any] = 'native',
     ) -> None:
         super().__init__()
@@ -107,7 +109,7 @@ class VisionTransformer(nn.Module):
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.positional_embedding = nn.Parameter(torch.empty(1 + self.grid_size[0] * self.grid_size[1], width))
         self.ln_pre = LayerNorm(width, norm_eps) if pre_norm else nn.Identity()
-        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu, drop_path, norm_eps)
+        self.transformer = Transformer(width, layers, heads or width // 64, quick_gelu, drop_path, norm_eps, mlp_width)
         self.ln_post = LayerNorm(width, norm_eps)
         self.proj = None if embed_dim is None else nn.Parameter(torch.empty(width, embed_dim))
         self.reset_parameters()

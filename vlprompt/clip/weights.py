@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,16 @@ TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_fi
 
 OPTIONS_FILE = 'open_clip_config.json'
 """The file in which open_clip stores, beside the weights, what their shapes do not tell."""
+
+WEIGHT_FILES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
+"""Names of the weights beside it, the best one first."""
+
+_KNOWN_OPTIONS = dict(
+    model_cfg={'embed_dim', 'quick_gelu', 'custom_text', 'init_logit_scale'},
+    vision_cfg={'layers', 'width', 'head_width', 'mlp_ratio', 'patch_size', 'image_size'},
+    text_cfg={'context_length', 'vocab_size', 'width', 'heads', 'layers'},
+)
+"""What the towers of this package express, by part of open_clip's config."""
 
 NO_WEIGHTS = frozenset({'input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'text.attn_mask'})
 """Redundant entries of published files: sizes, which follow from the shapes, and constants."""
@@ -82,20 +93,47 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightOptions]:
     return state, _read_options(path, script)
 
 
+def file_in_folder(folder: Path) -> Path:
+    """The weights in a folder of open_clip, which has their options in :data:`OPTIONS_FILE`.
+
+    Raises:
+        FileNotFoundError: it lacks one of the two.
+    """
+    found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if found is None or not (folder / OPTIONS_FILE).is_file():
+        lacking = OPTIONS_FILE if found else ' or '.join(WEIGHT_FILES)
+        raise FileNotFoundError(f'{folder} has no {lacking}: it is no folder of a model of open_clip')
+    return found
+
+
+def _refuse_other_towers(file: Path, **parts: Mapping[str, Any]) -> None:
+    """Raise if a config of open_clip describes towers that this package does not have."""
+    for part, known in _KNOWN_OPTIONS.items():
+        for name in sorted(set(parts[part]) - known - set(parts)):
+            if value := parts[part][name]:  # null, false and 0 are the usual towers
+                raise ValueError(
+                    f"{file}: {part}.{name}={value!r} is of another kind of tower than CLIP's ResNets and ViTs with a "
+                    'causal text tower, which is not supported'
+                )
+
+
 def _read_options(path: str | Path, script: bool) -> WeightOptions:
     path = Path(path).expanduser()
     file = path.with_name(OPTIONS_FILE)
     if file.is_file():
         try:
             model = read_json(file)['model_cfg']
-            return WeightOptions(
+            vision, text = dict(model['vision_cfg']), dict(model['text_cfg'])
+            options = WeightOptions(
                 str(file),
                 bool(model.get('quick_gelu', False)),
-                int(model['vision_cfg'].get('head_width', 64)),
-                int(model['text_cfg']['heads']),
+                int(vision.get('head_width', 64)),
+                int(text['heads']),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
+        _refuse_other_towers(file, model_cfg=model, vision_cfg=vision, text_cfg=text)
+        return options
     return WeightOptions(str(path), quick_gelu=True if script else None)
 
 

@@ -12,6 +12,7 @@ from vlprompt.datasets.samplers.pk import PKSampler
 from vlprompt.datasets.seeded import EpochSeededDataset, SeededDataset
 from vlprompt.datasets.transforms import (
     CenterCrop,
+    KeepInMemory,
     LoadImage,
     PackClassification,
     RandomHorizontalFlip,
@@ -28,6 +29,7 @@ __all__ = [
     'EpochSeededDataset',
     'FewShotDataset',
     'InfiniteEpochSampler',
+    'KeepInMemory',
     'LoadImage',
     'LoadImageFile',
     'LongTailedDataset',

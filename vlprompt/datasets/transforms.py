@@ -40,6 +40,40 @@ class LoadImage(BaseTransform):
         return results
 
 
+@TRANSFORMS.register_module()
+class KeepInMemory(BaseTransform):
+    """Keep what a transform without random numbers makes of an image file, for all further epochs.
+
+    Each process that loads images has a memory of its own, which lasts as long as its dataset: with
+    ``persistent_workers=True``, or without workers, as long as the training.
+
+    Args:
+        transform: such as :class:`LoadImage`, or its config.  It reads ``img_path`` alone; the entries that it adds or
+            replaces are kept.  Later transforms must not change them in place, which those of PIL images never do.
+        gigabytes: decoded images that are kept at most in each process; images beyond are read in every epoch.
+    """
+
+    def __init__(self, transform: BaseTransform | dict, gigabytes: float = 1.0) -> None:
+        self.transform_once = TRANSFORMS.build(transform) if isinstance(transform, dict) else transform
+        self._left = gigabytes * 1e9
+        self._kept: dict[str, dict] = {}
+
+    def transform(self, results: dict) -> dict:
+        if 'img' in results:  # decoded already
+            return self.transform_once(results)
+        path = results['img_path']
+        if path not in self._kept:
+            before = dict(results)
+            found = self.transform_once(results)
+            added = {name: value for name, value in found.items() if name not in before or before[name] is not value}
+            width, height = added['img'].size
+            self._left -= 3 * width * height
+            if self._left < 0:
+                return found
+            self._kept[path] = added
+        return results | self._kept[path]
+
+
 LARGEST = 178_956_970
 """Pixels of the largest image, the limit above which Pillow refuses to open a file."""
 

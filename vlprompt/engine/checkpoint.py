@@ -9,6 +9,7 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
          local='native' or ... or None,         # form of the local features, for models that read them
          geometry=dict(grid, stride) or None,   # of the patches, for models of one image size
          fit=dict(solver, tune, ...) or None,   # how a solver was fitted
+         cache=dict(classes, width),            # of a converted cache of Tip-Adapter alone
          lora_scale=0.7071 or ... or None)      # of low-rank branches, which their tensors do not tell
 
 A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
@@ -83,6 +84,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 _DESCRIPTION = dict(
     base=(Mapping, 'a dictionary with name and sha256'),
+    cache=(Mapping, 'a dictionary with classes and width'),
     class_names=((list, tuple), 'a list of names'),
     data_arguments=(Mapping, 'a dictionary'),
     fit=(Mapping, 'a dictionary'),
@@ -160,7 +162,8 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
 
     Args:
         model: has ``trained_state_dict()``; optionally ``base_source``, ``class_names``, ``class_tensors``, and
-            ``meet_checkpoint(state, about)`` to make room for tensors whose sizes follow from the data.
+            ``meet_checkpoint(state, about)`` to make room for tensors whose sizes follow from the data; it may return
+            names of tensors that the checkpoint may lack.
         checkpoint: as :func:`read_checkpoint` returns it.
         other_classes: accept a checkpoint trained on other classes, as base-to-new and cross-dataset evaluation
             do.  Tensors that depend on the classes must still fit, except for the model's ``class_tensors``, which
@@ -184,9 +187,8 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_class
         _check_classes(model, about)
     _compare_local(model, about)
     _check_lora(model, about)
-    if hasattr(model, 'meet_checkpoint'):
-        model.meet_checkpoint(state, about or {})
-    required = set(model.trained_state_dict())
+    may_lack = model.meet_checkpoint(state, about or {}) if hasattr(model, 'meet_checkpoint') else None
+    required = set(model.trained_state_dict()) - (may_lack or set())
     if other_classes:
         left_out = _without_class_tensors(model, state)
         required -= left_out

@@ -14,8 +14,10 @@ top-level keys join them, in the method's file, in a two-line file that inherits
        recipes = [
            dict(train_cfg=dict(max_epochs=200)),               # always
            dict(max_shots=4, train_cfg=dict(max_epochs=100)),  # with at most 4 shots
-           dict(dataset='imagenet', train_cfg=dict(max_epochs=50)),
+           dict(dataset='imagenet*', train_cfg=dict(max_epochs=50)),  # ImageNet and its shifted test sets
        ]
+
+   ``dataset`` is a name, a pattern as of file names, or a list of them.
 
    With the option ``recipe_dataset=imagenet`` they are the rows of that dataset, for a test elsewhere of what was
    trained there;
@@ -202,9 +204,10 @@ def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -
         if limit is not None and not is_whole(limit):
             raise ConfigError(f'recipes: max_shots={limit!r} must be a whole number')
         if named is not None and not (isinstance(named, (list, tuple)) and all(isinstance(n, str) for n in named)):
-            raise ConfigError(f'recipes: dataset={named!r} must be a name or a list of names')
+            what = 'a name, a pattern such as "imagenet*", or a list of them'
+            raise ConfigError(f'recipes: dataset={named!r} must be {what}')
         few_enough = limit is None or (shots is not None and shots <= limit)
-        if few_enough and (named is None or Path(dataset).stem in named):
+        if few_enough and (named is None or any(fnmatchcase(Path(dataset).stem, name) for name in named)):
             rows.append({key: value for key, value in row.items() if key not in CONDITIONS})
     return rows
 

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_gather, get_dist_info
 from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import state_sha256
-from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
@@ -121,14 +122,18 @@ class FeatureStore:
         self.path = Path(folder) / f'{hashlib.sha256(self.key.encode()).hexdigest()[:16]}.pth'
 
     def read(self, size: int) -> Tensor | None:
-        """(``size``, D) features, or None; logs if a file exists but cannot be used."""
+        """(``size``, D) features, or None; logs if a file exists but cannot be used.
+
+        They are mapped from the file, whose sums are compared: processes that read the same ones share their memory.
+        """
         if not self.path.is_file():
             return None
         try:
-            content = read_checkpoint(self.path)
+            content = read_tensors(self.path, mapped=True)
         except CheckpointError as error:
             print_log(f'Stored features are computed again: {error}', logger='current')
             return None
+        content = content if isinstance(content, Mapping) else {}
         features = content.get('features')
         if content.get('key') != self.key or not isinstance(features, Tensor) or len(features) != size:
             print_log(f'Stored features are computed again: {self.path} has another key.', logger='current')
@@ -165,11 +170,7 @@ def dataset_sha256(dataset: Dataset) -> str:
     Args:
         dataset: an :class:`mmengine.dataset.BaseDataset`.
     """
-    steps = [
-        f'{type(step).__module__}.{type(step).__qualname__} {sorted(vars(step).items())!r}'
-        for step in dataset.pipeline.transforms
-    ]
-    digest = hashlib.sha256('\n'.join(steps).encode())  # not their repr, which may contain memory addresses
+    digest = hashlib.sha256('\n'.join(map(_describe, dataset.pipeline.transforms)).encode())
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         digest.update(repr(sorted((k, v) for k, v in info.items() if k != 'sample_idx')).encode())
@@ -178,6 +179,16 @@ def dataset_sha256(dataset: Dataset) -> str:
             status = path.stat()
             digest.update(f'{status.st_size} {status.st_mtime_ns}'.encode())
     return digest.hexdigest()
+
+
+def _describe(step: Any) -> str:
+    """Class and options of a transform, not its repr, which may contain memory addresses."""
+    options = {
+        name: _describe(value) if isinstance(value, BaseTransform) else repr(value)
+        for name, value in sorted(vars(step).items())
+        if not name.startswith('_')
+    }
+    return f'{type(step).__module__}.{type(step).__qualname__} {options}'
 
 
 def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[str, Any]:

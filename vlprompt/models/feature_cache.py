@@ -12,10 +12,11 @@ from torch import Tensor, nn
 class FeatureCache:
     """Caches one tensor until a parameter or buffer that it was computed from changes.
 
-    Used for text features: while gradients are recorded nothing is cached; under ``no_grad`` the features are
+    Used for text features: under ``no_grad``, or if no parameter is trained (PLOT++'s first phase, VPT), they are
     computed once and returned until a parameter or a buffer (the token ids of other class names) is replaced, moved
-    or written to, or autocast is switched.  Changes that leave no trace in a tensor (a write through ``.data``) need
-    :meth:`clear`; models call it in ``train()`` and ``eval()``, with which every loop begins.
+    or written to, or autocast is switched.  While gradients of a parameter are recorded nothing is cached.  Changes
+    that leave no trace in a tensor (a write through ``.data``) need :meth:`clear`; models call it in ``train()`` and
+    ``eval()``, with which every loop begins.
     """
 
     def __init__(self) -> None:
@@ -27,9 +28,9 @@ class FeatureCache:
 
     def __call__(self, compute: Callable[[], Tensor], modules: Sequence[nn.Module]) -> Tensor:
         """``compute()``, or its last result while the parameters and buffers of ``modules`` are unchanged."""
-        if torch.is_grad_enabled():
-            return compute()
         tensors = [t for module in modules for t in chain(module.parameters(), module.buffers())]
+        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+            return compute()
         device = tensors[0].device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (autocast, *((t.data_ptr(), t._version) for t in tensors))

@@ -74,8 +74,12 @@ class Shots:
         return self.features.transpose(0, 1).flatten(0, 1), self.labels.repeat(self.features.shape[1])
 
     def averaged(self, views: int | None = None) -> Tensor:
-        """(N, [T,] D) unit-norm mean of the normalised features of the first ``views`` views; None: of all."""
-        return F.normalize(F.normalize(self.features[:, :views], dim=-1).mean(1), dim=-1)
+        """(N, [T,] D) unit-norm mean of the normalised features of the first ``views`` views; None: of all.
+
+        A few images at a time, since their normalised views take as much memory as all features.
+        """
+        parts = self.features[:, :views].split(256)
+        return torch.cat([F.normalize(F.normalize(part, dim=-1).mean(1), dim=-1) for part in parts])
 
 
 class Solver(nn.Module):
@@ -93,6 +97,8 @@ class Solver(nn.Module):
 
     fitted: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors that :meth:`fit` sets."""
+    from_config: ClassVar[tuple[str, ...]] = ()
+    """Those that a converted checkpoint may lack; :meth:`make_room` then sets them to the values of the config."""
     raw_text: ClassVar[bool] = False
     """Whether the text features are means over templates of what the tower returns, not normalised; otherwise they are
     means of normalised features, normalised again."""
@@ -148,6 +154,16 @@ class Solver(nn.Module):
         for name, value in tensors.items():
             setattr(self, name, torch.as_tensor(value).detach().clone(memory_format=torch.contiguous_format))
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        """Numbers that :meth:`fit` trains by steps; 0 for a closed form.
+
+        Args:
+            images: N training images.
+            classes: K.
+            width: D of the joint space.
+        """
+        return 0
+
     def make_room(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Be ready to load tensors of these names and sizes, onto a device."""
         for name in self.fitted:
@@ -155,12 +171,23 @@ class Solver(nn.Module):
                 setattr(self, name, torch.empty_like(tensors[name], device=device))
 
     @property
+    def has_rule_for_other_classes(self) -> bool:
+        """Whether, with its options, it will be able to :meth:`for_other_classes` once it is fitted."""
+        return False
+
+    @property
     def takes_other_classes(self) -> bool:
         """Whether it is fitted and can make a solver for other classes, of which there are no images."""
         return False
 
-    def for_other_classes(self, text: Tensor) -> Solver:
-        """A fitted solver for K' classes without images, given their text (K', D), unit norm."""
+    def for_other_classes(self, text: Tensor, known: Mapping[int, int] | None = None) -> Solver:
+        """A fitted solver for K' classes, some or all of them without images.
+
+        Args:
+            text: (K', D), unit norm.
+            known: those among them that it was fitted to: position of each in ``text`` -> position among the classes
+                of the fit; None: none.
+        """
         raise NotImplementedError(f'{type(self).__name__} has no rule for other classes')
 
     # -------------------------------------------------------------------------------------------------------- tuning

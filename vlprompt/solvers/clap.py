@@ -61,8 +61,11 @@ class CLAP(Solver):
         for _ in self.descend(shots, self._batches(shots)):
             pass
 
-    def descend(self, shots: Shots, batches: Iterable[tuple[float, Tensor]]) -> Iterator[tuple[float, float]]:
-        """Cross-entropy and penalty before each step; the fitted prototypes are those after it.
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return classes * width
+
+    def descend(self, shots: Shots, batches: Iterable[tuple[float, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Cross-entropy and penalty, tensors without axes, before each step; the fitted prototypes are those after it.
 
         Args:
             shots: as for :meth:`fit`.
@@ -81,7 +84,7 @@ class CLAP(Solver):
             momentum = 0.9 * momentum + gradient
             prototypes = prototypes - lr * momentum
             self.hold(prototypes=prototypes)
-            yield ce.item(), penalty.item()
+            yield ce, penalty
 
     def _batches(self, shots: Shots) -> Iterator[tuple[float, Tensor]]:
         images, views, _ = shots.features.shape

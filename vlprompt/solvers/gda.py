@@ -131,16 +131,37 @@ class GDA(Solver):
         self.hold(alpha_=number_like(self.alpha, self.weight))
 
     @property
+    def has_rule_for_other_classes(self) -> bool:
+        return self.keep_rows
+
+    @property
     def takes_other_classes(self) -> bool:
         return self.rows is not None and len(self.rows) > 0
 
-    def for_other_classes(self, text: Tensor) -> GDA:
+    def for_other_classes(self, text: Tensor, known: Mapping[int, int] | None = None) -> GDA:
         """Base-to-new: the images of a new class are replaced by the training rows nearest to its text.
 
         With V the ``neighbours`` rows of largest ``<t, x>``: the mean is that of V and ``text_copies`` copies of t, the
         scatter that of V around t; the shrunk precisions are averaged over the new classes.  ``alpha`` is that of the
-        base classes.
+        base classes.  ``known`` classes keep the mean and the precision of their images, and their frequency relative
+        to the mean of the fit (with ``prior='uniform'`` that of every class); the published code never mixes both.
         """
+        known = known or {}
+        new = [position for position in range(len(text)) if position not in known]
+        weight, bias = torch.empty_like(text), text.new_empty(len(text))
+        if known:
+            here, there = list(known), list(known.values())
+            weight[here] = self.weight[there]
+            bias[here] = self.bias[there] + math.log(len(self.weight) / len(text))
+        if new:
+            weight[new], quadratic = self._of_text(text[new])
+            bias[new] = quadratic - math.log(len(text))
+        other = GDA(self.alpha, views=self.views)
+        other.hold(weight=weight, bias=bias, alpha_=self.alpha_, rows=self.rows[:0])
+        return other
+
+    def _of_text(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (K', D) of new classes, and (K',) ``-mu^T P mu / 2``, given their text (K', D)."""
         k = min(self.neighbours, len(self.rows))
         means, precision = [], 0
         for t in text:
@@ -149,11 +170,8 @@ class GDA(Solver):
             scatter = (near - t).t() @ (near - t)
             precision = precision + _shrunk(scatter, scatter.trace() / (k - 1)).inverse() * (len(t) / len(text))
         means = torch.stack(means)
-        other = GDA(self.alpha, views=self.views)
         weight = means @ precision
-        bias = -math.log(len(text)) - (weight * means).sum(1) / 2
-        other.hold(weight=weight, bias=bias, alpha_=self.alpha_, rows=self.rows[:0])
-        return other
+        return weight, -(weight * means).sum(1) / 2
 
 
 def _shrunk(scatter: Tensor, shrinkage: Tensor) -> Tensor:

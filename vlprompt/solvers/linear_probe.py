@@ -42,6 +42,9 @@ class LinearProbe(Solver):
         check_positive(self, C=C, max_iters=max_iters)
         self.C, self.max_iters = C, max_iters
 
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return classes * (width + 1)
+
     @torch.enable_grad()
     def fit(self, shots: Shots) -> None:
         rows, labels = shots.rows()

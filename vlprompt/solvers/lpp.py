@@ -64,8 +64,11 @@ class LPPlusPlus(Solver):
         for _ in self.descend(shots):
             pass
 
-    def descend(self, shots: Shots) -> Iterator[float]:
-        """The loss before each of the iterations; the fitted tensors are those after it.
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return classes * (width + (1 if self.bias_start == 'none' else 2))
+
+    def descend(self, shots: Shots) -> Iterator[Tensor]:
+        """The loss, a tensor without axes, before each of the iterations; the fitted tensors are those after it.
 
         Args:
             shots: as for :meth:`fit`.
@@ -97,7 +100,7 @@ class LPPlusPlus(Solver):
             if (step + 1) % self.alpha_every == 0:
                 alpha = alpha - alpha_rate * alpha_gradient
             self.hold(weight=weight, bias=bias, alpha=alpha)
-            yield loss.item()
+            yield loss
 
     def _start_bias(self, weight: Tensor, seed: int) -> Tensor:
         classes, width = weight.shape

@@ -10,6 +10,12 @@ local tokens::
 
 P are the logits of prompts that PLOT has learned (``T'``, ``S'``: its plan and similarities); they are absent in the
 training of the keys.
+
+Memory for N training images, A views, T = 1 + M tokens: the features take 4 N A T D bytes, 33 GB for 16 shots of 1000
+classes with 10 views of RN50 (T = 50, D = 1024); ``train_cfg.half=True`` halves their files, while the fit has a
+float32 copy.  All else is small beside it: affinities, B x M x 2 x N numbers, exist for so many images at a time that
+they are at most :data:`AT_ONCE`, and are computed again for the gradient; similarities of V validation images, and
+their plans, take 8 V K M bytes each.
 """
 
 from __future__ import annotations
@@ -17,12 +23,16 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from vlprompt.alignment import TransportAlignment, sinkhorn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import Shots, zero_shot
 from vlprompt.solvers.tip_adapter import TipAdapterF
+
+AT_ONCE = 2**26
+"""Affinities between tokens and keys that exist at once, 256 MB of each tensor; the result does not depend on it."""
 
 
 @MODELS.register_module()
@@ -41,6 +51,7 @@ class PlotAdapter(TipAdapterF):
 
     needs_local = True
     needs_prompts = True
+    key_sets = 2
 
     def __init__(
         self,
@@ -59,6 +70,9 @@ class PlotAdapter(TipAdapterF):
         """(2N, D): the mean views of the global tokens, then the means over positions of those of the local tokens."""
         tokens = shots.averaged(self.cache_views)
         return torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)])
+
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return 2 * images * width
 
     def zero_shot(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
         return scale * zero_shot(features[:, 0], text[0])
@@ -88,6 +102,18 @@ def key_similarity(local: Tensor, keys: Tensor, labels: Tensor, beta: float | Te
         beta: sharpness.
         num_classes: K.
     """
-    cosine = (F.normalize(local, dim=-1) @ keys.t()).unflatten(-1, (2, len(labels)))  # (B, M, 2, N)
+    values = F.one_hot(labels, num_classes).to(keys)
+    images = max(AT_ONCE // (local.shape[1] * len(keys)), 1)
+    if len(local) <= images:
+        return _similarity(local, keys, values, beta)
+    parts = local.split(images)
+    if keys.requires_grad and torch.is_grad_enabled():
+        return torch.cat([checkpoint(_similarity, part, keys, values, beta, use_reentrant=False) for part in parts])
+    return torch.cat([_similarity(part, keys, values, beta) for part in parts])
+
+
+def _similarity(local: Tensor, keys: Tensor, values: Tensor, beta: float | Tensor) -> Tensor:
+    """(B, K, M, 2), given one-hot ``values`` (N, K)."""
+    cosine = (F.normalize(local, dim=-1) @ keys.t()).unflatten(-1, (2, len(values)))  # (B, M, 2, N)
     affinity = F.normalize(torch.exp(-beta * (1 - cosine)), dim=-1)
-    return (affinity @ F.one_hot(labels, num_classes).to(affinity)).permute(0, 3, 1, 2)
+    return (affinity @ values).permute(0, 3, 1, 2)

@@ -22,7 +22,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Shots, Solver, check_positive, linspace, number_like, zero_shot
+from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, linspace, number_like, zero_shot
 
 
 @MODELS.register_module()
@@ -60,13 +60,15 @@ class ProKeR(Solver):
         self.betas, self.lambdas = tuple(betas), tuple(lambdas)
 
     def fit(self, shots: Shots) -> None:
+        rows, residual = self._rows_and_residual(shots)
+        coefficients = solve_in_place(upper_kernel(rows, self.beta), self.lambda_, residual)
+        self.hold(rows=rows, coefficients=coefficients, beta_=number_like(self.beta, rows))
+
+    def _rows_and_residual(self, shots: Shots) -> tuple[Tensor, Tensor]:
+        """(N, D) unit-norm rows, and (N, K) what the zero-shot classifier misses of their labels."""
         rows, labels = self._within_budget(shots).rows()
         rows = F.normalize(rows, dim=-1)
-        residual = F.one_hot(labels, shots.num_classes).to(rows) - zero_shot(rows, shots.text)  # (N, K)
-        system = kernel(rows, rows, self.beta).div_(self.lambda_)
-        system.diagonal().add_(1)
-        factor = torch.linalg.cholesky(system)
-        self.hold(rows=rows, coefficients=torch.cholesky_solve(residual, factor), beta_=number_like(self.beta, rows))
+        return rows, F.one_hot(labels, shots.num_classes).to(rows) - zero_shot(rows, shots.text)
 
     def _within_budget(self, shots: Shots) -> Shots:
         """The shots with as many views as ``max_rows`` allows."""
@@ -95,7 +97,50 @@ class ProKeR(Solver):
     def grid(self) -> Mapping[str, Sequence[float]]:
         return dict(beta=linspace(*self.betas), lambda_=linspace(*self.lambdas))
 
+    def search(self, shots: Shots, features: Tensor) -> Search:
+        """Both kernels once for every ``beta``; each ``lambda_`` then costs one Cholesky factor."""
+        rows, residual = self._rows_and_residual(shots)
+        queries, prior = F.normalize(features, dim=-1), zero_shot(features, shots.text)
+        for beta in self.grid['beta']:
+            among_rows, to_queries = upper_kernel(rows, beta), kernel(queries, rows, beta)
+            for lambda_ in self.grid['lambda_']:
+                coefficients = solve_in_place(among_rows.clone(), lambda_, residual)
+                yield Setting(beta=beta, lambda_=lambda_), prior + to_queries @ coefficients
+
 
 def kernel(a: Tensor, b: Tensor, beta: float | Tensor) -> Tensor:
     """(A, B) ``exp(-beta (1 - <a, b>))`` of unit-norm rows (A, D) and (B, D)."""
     return (a @ b.t()).sub_(1).mul_(beta).exp_()
+
+
+def upper_kernel(rows: Tensor, beta: float, block: int = 1024) -> Tensor:
+    """(N, N) upper triangle of the symmetric kernel of unit-norm rows (N, D); what is below it is not initialised.
+
+    Half of the products and exponentials of :func:`kernel`.
+
+    Args:
+        rows: unit-norm rows.
+        beta: sharpness.
+        block: rows of the kernel that are computed at a time.
+    """
+    result = rows.new_empty(len(rows), len(rows))
+    for start in range(0, len(rows), block):
+        own = slice(start, start + block)
+        result[own, start:] = kernel(rows[own], rows[start:], beta)
+    return result
+
+
+def solve_in_place(upper: Tensor, lambda_: float, residual: Tensor) -> Tensor:
+    """(N, K) ``(K_SS / lambda + I)^-1 R`` by a Cholesky factor; the system is positive definite.
+
+    Args:
+        upper: (N, N) upper triangle of the kernel, see :func:`upper_kernel`; overwritten by the factor, so that the
+            largest matrix is in memory once.
+        lambda_: lambda.
+        residual: (N, K) R.
+    """
+    upper.div_(lambda_).diagonal().add_(1)
+    lower = upper.mT  # by columns, as LAPACK wants it
+    torch.linalg.cholesky(lower, out=lower)
+    half = torch.linalg.solve_triangular(lower, residual, upper=False)
+    return torch.linalg.solve_triangular(lower.mT, half, upper=True)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.errors import CheckpointError
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, number_like, zero_shot
 
@@ -38,6 +40,9 @@ class TipAdapter(Solver):
     """
 
     fitted = ('keys', 'labels', 'alpha_', 'beta_')
+    from_config = ('alpha_', 'beta_')
+    key_sets: ClassVar[int] = 1
+    """Keys of each image."""
 
     def __init__(
         self,
@@ -61,6 +66,22 @@ class TipAdapter(Solver):
 
     def _hold(self, keys: Tensor, labels: Tensor) -> None:
         self.hold(keys=keys, labels=labels, alpha_=number_like(self.alpha, keys), beta_=number_like(self.beta, keys))
+
+    def make_room(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """As of every solver.
+
+        Raises:
+            CheckpointError: not :attr:`key_sets` keys for every label.
+        """
+        if len(tensors['keys']) != self.key_sets * len(tensors['labels']):
+            raise CheckpointError(
+                f'the checkpoint has {len(tensors["keys"])} keys for {len(tensors["labels"])} labels, '
+                f'{type(self).__name__} has {self.key_sets} of each: use the config that it was trained with'
+            )
+        super().make_room(tensors, device)
+        if absent := [name for name in self.from_config if name not in tensors]:
+            keys = self.keys
+            self.hold(**{name: number_like(getattr(self, name.removesuffix('_')), keys) for name in absent})
 
     def start_keys(self, shots: Shots) -> Tensor:
         """(N, D) keys before training: the mean views of the shots."""
@@ -135,6 +156,9 @@ class TipAdapterF(TipAdapter):
     def fit(self, shots: Shots) -> None:
         for _ in self.descend(shots, self.start_keys(shots), self._batches(shots)):
             pass
+
+    def trained_numbers(self, images: int, classes: int, width: int) -> int:
+        return images * width
 
     @torch.enable_grad()
     def descend(

@@ -20,7 +20,7 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vlprompt.alignment import Alignment, plan_entropy
+from vlprompt.alignment import Alignment, plan_deviation, plan_entropy
 from vlprompt.prompts import readable
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 from vlprompt.visualization.heatmaps import overlay_heatmap, to_grey, to_grid
@@ -48,9 +48,35 @@ class ClassPlan:
     note: str = ''
 
     @property
+    def entropy(self) -> float:
+        """Of the plan, relative to the uniform plan: 1 is uniform."""
+        return plan_entropy(self.plan).item()
+
+    @property
+    def deviation(self) -> float:
+        """Share of the mass that is not where the uniform plan has it; 0 is uniform."""
+        return plan_deviation(self.plan).item()
+
+    @property
+    def prompt_deviations(self) -> list[float]:
+        """The same of the mass of each of the N prompts, as a share of its mass."""
+        return [plan_deviation(mass[:, None] / mass.sum()).item() for mass in self.plan.unbind(1)]
+
+    @property
     def numbers(self) -> str:
-        """Score and relative plan entropy for the heading of the row."""
-        return f'score {100 * self.score:.1f} %   plan entropy {plan_entropy(self.plan).item():.4f}'
+        """Score, relative entropy and deviation of the plan for the heading of the row."""
+        return f'score {100 * self.score:.1f} %   entropy {self.entropy:.4f}   off uniform {100 * self.deviation:.1f} %'
+
+    def described(self) -> dict:
+        """Name, note and all numbers, ready for ``json.dump``."""
+        return dict(
+            name=self.name,
+            note=self.note,
+            score=self.score,
+            plan_entropy=self.entropy,
+            off_uniform=self.deviation,
+            off_uniform_by_prompt=self.prompt_deviations,
+        )
 
 
 def class_plans(
@@ -161,7 +187,7 @@ def draw_transport_plans(
     bar = page.colour_bar(1, norm, colours, label)
     if stretch:
         bar.set_ticks([0, 1], labels=['min', 'max'])
-    page.foot(f'{foot}  Entropy is relative to the uniform plan, which has 1.')
+    page.foot(f'{foot}  Entropy is relative to the uniform plan; off uniform: mass that is elsewhere in it.')
     return page.figure
 
 
@@ -176,10 +202,12 @@ class _Page:
     foot_height = 0.44
     bar_width = 0.13
     bar_pitch = 0.85
+    least_width = 7.0
+    numbers_width = 3.6
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows = rows
-        self.right = self.left(columns) - self.gap
+        self.right = max(self.left(columns) - self.gap, self.least_width)
         self.width = self.right + 0.2 + 2 * self.bar_pitch
         self.height = self.title_height + rows * (self.row_head_height + self.panel_size) + self.foot_height
         self.figure = new_figure(self.width, self.height)
@@ -207,7 +235,7 @@ class _Page:
 
     def row_head(self, row: int, content: ClassPlan) -> None:
         note = f' ({content.note})' if content.note else ''
-        room = int((self.right - self.margin - 2.9) * 11) - len(note)  # 2.9 inches for the numbers, 11 letters an inch
+        room = int((self.right - self.margin - self.numbers_width) * 11) - len(note)  # 11 letters an inch
         self.text(shorten(content.name, room) + note, self.margin, self.top(row) + 0.12, size=11, weight='bold')
         self.text(content.numbers, self.right, self.top(row) + 0.12, align='right', size=10)
 

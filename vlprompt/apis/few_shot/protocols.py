@@ -14,16 +14,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from vlprompt.apis.claims.models import models_of
+from vlprompt.apis.command_line import add_config_options, config_options
 from vlprompt.apis.seeds import trains_something
+from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
+from vlprompt.engine.phases import phase_config
 from vlprompt.errors import ConfigError
+from vlprompt.registry import MODELS
+from vlprompt.solvers import Solver
 
 TRAINED = 'trained'
 """Name of the test that follows the training, in which the classes are those of the training."""
@@ -104,7 +110,8 @@ def plan(
         options: ``KEY=VALUE`` of every command, as of ``--cfg-options``.
 
     Raises:
-        ConfigError: an unknown method or dataset, a method that belongs to another task, or targets that the protocol
+        ConfigError: an unknown method or dataset, a method that belongs to another task, one that can only classify
+            among the classes that it was fitted to where the protocol tests on others, or targets that the protocol
             does not have or lacks.
     """
     if (protocol == 'transfer') != bool(targets):
@@ -147,6 +154,8 @@ def _run(
         for name, where in elsewhere
     )
     given = _arguments(dataset, options, 'base' if halves else None)
+    if elsewhere:
+        _refuse_other_classes(protocol, file, dataset, () if halves else targets, given)
     method = Path(file).stem
     if not trains:
         return FewShotRun(method, file, dataset, None, None, given, tests, inputs, protocol)
@@ -163,6 +172,45 @@ def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]
     content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     version = hashlib.sha256(content.encode()).hexdigest()[:16]
     return trains_something(cfg), (('config', version), *models_of(cfg).items())
+
+
+@cache
+def _refuse_other_classes(
+    protocol: str, file: str, dataset: str, targets: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    """Raise ConfigError if a test has classes for which the solver of a method has no rule.
+
+    Args:
+        protocol: of the experiment.
+        file: the config.
+        dataset: that is trained on.
+        targets: datasets that are tested on; empty: the other half of the classes.
+        arguments: of tools/train.py.
+    """
+    parser = ArgumentParser()
+    add_config_options(parser, config=False)
+    cfg = phase_config(load_config(file, config_options(parser.parse_args(arguments))))
+    solver = cfg.model.get('solver')
+    where = 'the second half of the classes'
+    if targets:
+        where = ', '.join(target for target in targets if _has_other_classes(target, dataset))
+    if solver is None or not where:
+        return
+    built: Solver = MODELS.build(solver)
+    if not built.has_rule_for_other_classes:
+        raise ConfigError(
+            f'{Path(file).stem} has no part in the protocol {protocol!r}: {type(built).__name__} classifies among the '
+            f'classes that it was fitted to, and has no rule for {where}. Leave it out, or take GDA with '
+            'model.solver.keep_rows=True, as gda_vit-b16_base-to-new does'
+        )
+
+
+def _has_other_classes(target: str, dataset: str) -> bool:
+    """Whether a dataset is known to have classes that another one lacks; of your own data only a run tells."""
+    try:
+        return not set(resolve_class_names(target)) <= set(resolve_class_names(dataset))
+    except ValueError:
+        return False
 
 
 def _arguments(dataset: str, options: tuple[str, ...], subset: str | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Tables and curves of few-shot experiments: mean and standard deviation over seeds, by dataset and over all."""
+"""Tables of few-shot experiments: mean and standard deviation over seeds, by dataset and over all."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
 from vlprompt.evaluation.seeds import Spread, aggregate
-from vlprompt.visualization.figures import PALETTE, new_figure
 
 MEAN = 'mean of the datasets'
 
@@ -45,17 +43,19 @@ def tables_of(protocol: str, results: Sequence[Result]) -> list[Table]:
     """
     make = _halves if protocol == 'base-to-new' else _targets
     tables = (
-        _by_shots(results) if protocol == 'all' else [t for shots in _numbers(results) for t in make(results, shots)]
+        _by_shots(results) if protocol == 'all' else [t for shots in shots_of(results) for t in make(results, shots)]
     )
     untrained = frozenset(result.run.method for result in results if not result.run.trains)
     return [replace(table, untrained=untrained) for table in tables]
 
 
-def _numbers(results: Sequence[Result]) -> list[int]:
+def shots_of(results: Sequence[Result]) -> list[int]:
+    """Numbers of shots, ascending; 0 if nothing was trained."""
     return sorted({result.run.shots for result in results if result.run.shots is not None}) or [0]
 
 
-def _methods(results: Sequence[Result]) -> list[str]:
+def methods_of(results: Sequence[Result]) -> list[str]:
+    """Names of methods, in the order of the results."""
     return list(dict.fromkeys(result.run.method for result in results))
 
 
@@ -88,7 +88,7 @@ def harmonic(first: Spread | None, second: Spread | None) -> Spread | None:
 
 
 def _by_shots(results: Sequence[Result]) -> list[Table]:
-    shots, methods = _numbers(results), _methods(results)
+    shots, methods = shots_of(results), methods_of(results)
     datasets = sorted({result.run.dataset for result in results})
     columns = tuple(f'{number}-shot' if number else 'accuracy' for number in shots)
     cells = {
@@ -108,7 +108,7 @@ def _by_shots(results: Sequence[Result]) -> list[Table]:
 
 
 def _halves(results: Sequence[Result], shots: int) -> list[Table]:
-    datasets, methods = sorted({result.run.dataset for result in results}), _methods(results)
+    datasets, methods = sorted({result.run.dataset for result in results}), methods_of(results)
     columns = ('base', 'new', 'harmonic mean')
     tables, pairs = [], {method: [] for method in methods}
     for dataset in datasets:
@@ -133,7 +133,7 @@ def _targets(results: Sequence[Result], shots: int) -> list[Table]:
         own = [result for result in results if result.run.dataset == source]
         targets = [test.name for test in own[0].run.tests]
         rows = {}
-        for method in _methods(own):
+        for method in methods_of(own):
             cells = tuple(spread(own, method, source, shots, target) for target in targets)
             rows[method] = (spread(own, method, source, shots, TRAINED), *cells, mean_of(cells))
         tables.append(Table(f'{source}, {shots} shots', (source, *targets, 'mean without the source'), rows))
@@ -191,51 +191,3 @@ def _cells(table: Table, method: str) -> list[str]:
             single = method not in table.untrained and 'harmonic' not in column
             words.append(f'{cell.mean:.2f}{" (1 seed)" if single else ""}')
     return words
-
-
-def draw_curves(results: Sequence[Result]) -> Figure:
-    """Accuracy over the number of shots, one panel per dataset; bands are standard deviations over seeds.
-
-    A method that trains nothing is a point at 0 shots.
-    """
-    datasets, shots = sorted({result.run.dataset for result in results}), _numbers(results)
-    figure = new_figure(4.2 * len(datasets) + 1.6, 3.6)
-    panels = figure.subplots(1, len(datasets), squeeze=False)[0]
-    for panel, dataset in zip(panels, datasets, strict=True):
-        for number, method in enumerate(_methods(results)):
-            colour, line = PALETTE[number % len(PALETTE)], '-' if number < len(PALETTE) else '--'
-            own = [result for result in results if (result.run.method, result.run.dataset) == (method, dataset)]
-            if own and own[0].run.shots is None:
-                panel.plot([0], [own[0].accuracy[TRAINED]], '*', color=colour, label=method)
-                continue
-            found = [(k, spread(own, method, dataset, k, TRAINED)) for k in shots]
-            points = [(k, cell) for k, cell in found if cell is not None]
-            if points:
-                places, means = [k for k, _ in points], np.array([cell.mean for _, cell in points])
-                deviations = np.array([cell.std for _, cell in points])
-                panel.plot(places, means, line, marker='o', markersize=3, color=colour, label=method)
-                panel.fill_between(places, means - deviations, means + deviations, color=colour, alpha=0.15, lw=0)
-        panel.set(title=dataset, xlabel='shots per class', ylabel='accuracy, %', xticks=[0, *shots])
-        panel.grid(alpha=0.3)
-    panels[-1].legend(loc='center left', bbox_to_anchor=(1.02, 0.5), fontsize=8, frameon=False)
-    figure.tight_layout()
-    return figure
-
-
-def draw_costs(results: Sequence[Result], shots: int) -> Figure:
-    """Accuracy over seconds of a run, means over seeds and datasets at one number of shots."""
-    figure = new_figure(5.5, 3.8)
-    panel = figure.subplots()
-    for number, method in enumerate(_methods(results)):
-        own = [result for result in results if result.run.method == method and result.run.shots in (shots, None)]
-        if own:
-            place = (
-                max(np.mean([result.seconds for result in own]), 0.1),
-                np.mean([result.accuracy[TRAINED] for result in own]),
-            )
-            panel.plot(*place, 'o', color=PALETTE[number % len(PALETTE)])
-            panel.annotate(method, place, xytext=(4, 4), textcoords='offset points', fontsize=8)
-    panel.set(xscale='log', xlabel='seconds of a run', ylabel='accuracy, %', title=f'{shots} shots')
-    panel.grid(alpha=0.3)
-    figure.tight_layout()
-    return figure

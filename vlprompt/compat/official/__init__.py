@@ -5,11 +5,12 @@ class-dependent buffers (``token_prefix``, ``token_suffix``) and copies of CLIP 
 names and the base weights.  If the towers were trained too (DenseCLIP), they are part of the result.
 """
 
-from vlprompt.compat.official import clip_lora, clip_reid, denseclip, few_shot, long_tailed
-from vlprompt.compat.official.registry import CONVERTERS, State, convert, converter, describe
+from vlprompt.compat.official import clip_lora, clip_reid, denseclip, few_shot, long_tailed, tip_adapter
+from vlprompt.compat.official.registry import CONVERTERS, OPENERS, State, convert, converter, describe
 
 __all__ = [
     'CONVERTERS',
+    'OPENERS',
     'State',
     'clip_lora',
     'clip_reid',
@@ -19,4 +20,5 @@ __all__ = [
     'describe',
     'few_shot',
     'long_tailed',
+    'tip_adapter',
 ]

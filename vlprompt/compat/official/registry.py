@@ -17,6 +17,8 @@ Converter = Callable[[State], State]
 CONVERTERS: dict[str, Converter] = {}
 READERS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {}
 """By method, the function that finds the tensors in a file, see :func:`reader`."""
+OPENERS: dict[str, Callable[[str], Mapping[str, Any]]] = {}
+"""By method, the function that reads what the path names, see :func:`opener`."""
 DESCRIBERS: dict[str, Callable[[State], dict[str, Any]]] = {}
 """By method, the function that describes a checkpoint from its shapes, see :func:`describe`."""
 
@@ -38,6 +40,18 @@ def reader(method: str) -> Callable[[Callable], Callable]:
 
     def register(function: Callable) -> Callable:
         READERS[method] = function
+        return function
+
+    return register
+
+
+def opener(method: str) -> Callable[[Callable], Callable]:
+    """Register the function that reads a method's files where they are no single file with a dictionary: it takes the
+    path and returns what :func:`convert` takes.
+    """
+
+    def register(function: Callable) -> Callable:
+        OPENERS[method] = function
         return function
 
     return register

@@ -202,24 +202,34 @@ class FeatureClassifier(Classifier):
         parts = [self.solver(part, text, self.scale).argmax(1) for part in shots.features[:, 0].split(1024)]
         return dict(accuracy=(torch.cat(parts) == labels).double().mean().item() * 100, **chosen)
 
-    def meet_checkpoint(self, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    def meet_checkpoint(self, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> set[str]:
         """Make room for the tensors of a fitted solver, whose sizes follow from the data it was fitted to.
 
         Args:
             state: tensors of the checkpoint by name.
             about: its description of the model.
 
+        Returns:
+            Names of tensors that it may lack: those that a converted cache leaves to the config.
+
         Raises:
-            CheckpointError: it holds no fitted solver of this type.
+            CheckpointError: it holds no fitted solver of this type, or a cache of another tower or other classes.
             ConfigError: it was fitted to other classes, and the solver has no rule for those at hand.
         """
         own = {name.removeprefix('solver.'): t for name, t in state.items() if name.startswith('solver.')}
-        if absent := [name for name in self.solver.fitted if name not in own]:
+        absent = [name for name in self.solver.fitted if name not in own]
+        left = [name for name in absent if 'cache' in about and name in self.solver.from_config]
+        if absent := [name for name in absent if name not in left]:
             raise CheckpointError(
                 f'the checkpoint holds no fitted {type(self.solver).__name__}: it lacks solver.{absent[0]}. '
                 'Use the config that it was trained with'
             )
+        if cache := about.get('cache'):
+            self._check_cache(cache)
         self.solver.make_room(own, self.clip.logit_scale.device)
+        if left:
+            values = ', '.join(f'{name.removesuffix("_")}={getattr(self.solver, name).item():g}' for name in left)
+            print_log(f'The checkpoint leaves {values} to the config.', 'current')
         self._fitted_names = tuple(about.get('class_names') or self.class_names)
         self._use_classes(self.class_names)
         self.fit_report = dict(about.get('fit') or {}) or None
@@ -233,6 +243,16 @@ class FeatureClassifier(Classifier):
                     'current',
                     logging.WARNING,
                 )
+        return {f'solver.{name}' for name in left}
+
+    def _check_cache(self, cache: Mapping[str, int]) -> None:
+        """Raise unless a converted cache has the width of the towers and as many classes as there are."""
+        theirs, ours = (cache.get('width'), cache.get('classes')), (self.clip.embed_dim, len(self.class_names))
+        if theirs != ours:
+            raise CheckpointError(
+                f'the cache has features of {theirs[0]} numbers of {theirs[1]} classes, the model has {ours[0]} and '
+                f'{ours[1]}: use the config of its tower and the dataset it was made of'
+            )
 
     # ------------------------------------------------------------------------------------------------------- forward
 
@@ -263,8 +283,15 @@ class FeatureClassifier(Classifier):
         if self._fitted_names in (None, self.prompt.class_names):
             return self.solver
         if not self._of_other_classes:
-            self._of_other_classes.append(self.solver.for_other_classes(text))
+            self._of_other_classes.append(self.solver.for_other_classes(text, self._known_classes()))
         return self._of_other_classes[0]
+
+    def _known_classes(self) -> dict[int, int]:
+        """Position of every class that the solver was fitted to -> its position among those of the fit; classes of the
+        same name in the same order.
+        """
+        left = {name: [i for i, other in enumerate(self._fitted_names) if other == name] for name in self._fitted_names}
+        return {i: left[name].pop(0) for i, name in enumerate(self.prompt.class_names) if left.get(name)}
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """A solver is fitted at once, not trained by steps.

@@ -33,8 +33,9 @@ class TextClassifier(Classifier):
         predict:  softmax -> ``pred_score``, ``pred_label``
         tensor:   the logits
 
-    Text features that are the same for all images are computed once under ``no_grad`` and kept until a parameter of
-    the prompt or of the text tower changes, the class set changes, or ``train()`` / ``eval()`` is called.
+    Text features that are the same for all images are computed once, in training too if neither prompt nor text tower
+    is trained, and kept until a parameter of these changes, the class set changes, or ``train()`` / ``eval()`` is
+    called.
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`: ``arch``, ``weights``, ...
@@ -163,7 +164,8 @@ class TextClassifier(Classifier):
             features: of B images, for a prompt that ``needs_image``.
 
         Returns:
-            (P, K, D), cached under ``no_grad``; (B, P, K, D), never cached, if the prompt ``needs_image``.
+            (P, K, D), cached under ``no_grad`` or if no gradient reaches it; (B, P, K, D), never cached, if the prompt
+            ``needs_image``.
         """
         if self.prompt.needs_image:
             return self.prompt.encode(self.clip.text, features)

@@ -1,5 +1,6 @@
 """Segmentors on mmseg.  Importing this package imports mmseg, so configs that need it name it in ``custom_imports``."""
 
+from vlprompt.models.segmentors.clip_segmentor import ClipSegmentor
 from vlprompt.models.segmentors.denseclip import DenseCLIP
 
-__all__ = ['DenseCLIP']
+__all__ = ['ClipSegmentor', 'DenseCLIP']

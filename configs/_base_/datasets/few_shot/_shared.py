@@ -8,11 +8,13 @@ shots = 16  # training images per class, --shots
 draw = 'coop'  # which published rule draws them; 'clip-lora': validation images first, short classes repeated
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
+keep_gigabytes = 1.0  # decoded training images that each process which loads them keeps in memory at most
+keep_image = dict(type='vlprompt.KeepInMemory', transform='${load_image}', gigabytes='${keep_gigabytes}')
 subset = 'all'  # 'base' or 'new': the first or the second half of the classes
 templates = 'a photo of a {}.'  # zero-shot classification: one template, a list, or a name of vlprompt.clip.templates
 
 train_pipeline = [
-    '${load_image}',
+    '${keep_image}',
     dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale='${crop_scale}'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),

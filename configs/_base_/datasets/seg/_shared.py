@@ -4,6 +4,8 @@ test_scale = (2048, 512)  # images are resized to fit into it, long side and sho
 tta_scale = '${test_scale}'  # --tta uses six multiples of it
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 class_names = None  # of models that read them; None: they follow the files
+words = dict()  # segmentation by words: class -> words that describe it, where its name does not
+background = None  # segmentation by words: the class of what is nothing else
 num_classes = None  # of heads without text; None: it follows the files
 load_image = dict(type='vlprompt.LoadImageFile')  # exif_orientation=False: pixels as stored, not turned upright
 load_mask = dict(type='vlprompt.CheckedLoadAnnotations')  # mmseg's, which compares the sizes of mask and image

@@ -3,6 +3,46 @@ _base_ = './_shared.py'
 
 data_root = 'data/VOCdevkit/VOC2012'
 class_names, num_classes = 'voc', 21
+# Words of classes whose names do not describe them, as SCLIP and NACLIP publish them.
+background = 'background'
+words = dict(
+    background=[
+        *(
+            'sky',
+            'wall',
+            'tree',
+            'wood',
+            'grass',
+            'road',
+            'sea',
+            'river',
+            'mountain',
+            'sands',
+            'desk',
+            'bed',
+            'building',
+        ),
+        *(
+            'cloud',
+            'lamp',
+            'door',
+            'window',
+            'wardrobe',
+            'ceiling',
+            'shelf',
+            'curtain',
+            'stair',
+            'floor',
+            'hill',
+            'rail',
+        ),
+        'fence',
+    ],
+    boat=['ship'],
+    diningtable=['table'],
+    person=[f'person in {piece}' for piece in ('shirt', 'jeans', 'dress', 'sweater', 'skirt', 'jacket')],
+    tvmonitor=['television monitor', 'tv monitor', 'monitor', 'television', 'screen'],
+)
 
 train_dataloader = dict(
     dataset=dict(

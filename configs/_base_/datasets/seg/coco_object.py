@@ -1,0 +1,21 @@
+# COCO's 80 kinds of objects and a background of everything else, from the files of COCO-Stuff.
+_base_ = './coco_stuff.py'
+
+class_names, num_classes = None, 81  # they follow the files
+# As SCLIP and NACLIP publish them.
+background = 'background'
+words = dict(
+    background=[
+        *('sky', 'wall', 'tree', 'wood', 'grass', 'road', 'sea', 'river', 'mountain', 'sands', 'desk', 'bed'),
+        *('building', 'cloud', 'lamp', 'door', 'window', 'wardrobe', 'ceiling', 'shelf', 'curtain', 'stair'),
+        *('floor', 'hill', 'rail', 'fence'),
+    ],
+    person=[
+        *(f'person in {piece}' for piece in ('shirt', 'jeans', 'dress', 'sweater', 'skirt', 'jacket')),
+        'person in body',
+    ],
+)
+
+train_dataloader = dict(dataset=dict(dataset=dict(type='vlprompt.COCOObjectDataset')))
+val_dataloader = dict(dataset=dict(type='vlprompt.COCOObjectDataset'))
+test_dataloader = val_dataloader

@@ -1,0 +1,9 @@
+# PASCAL Context without its background, 59 classes.
+_base_ = './pascal_context.py'
+
+class_names, num_classes = None, 59  # they follow the files
+background = None
+
+train_dataloader = dict(dataset=dict(dataset=dict(type='PascalContextDataset59')))
+val_dataloader = dict(dataset=dict(type='PascalContextDataset59'))
+test_dataloader = val_dataloader

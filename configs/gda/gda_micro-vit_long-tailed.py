@@ -1,0 +1,6 @@
+# GDA on the long-tailed built-in world, with the built-in micro ViT.
+#   python tools/train.py configs/gda/gda_micro-vit_long-tailed.py --test
+_base_ = './gda_vit-b16_long-tailed.py'
+
+dataset, image_size, resize_size = 'scenes_lt', 160, 160
+model = dict(clip=dict(arch='micro-vit', weights='scenes'))

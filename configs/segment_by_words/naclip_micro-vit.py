@@ -1,0 +1,7 @@
+# NACLIP's local features of the built-in ViT, which needs no download, on the built-in world.
+#   python tools/test.py configs/segment_by_words/naclip_micro-vit.py
+_base_ = './naclip_vit-b16.py'
+
+dataset = 'scenes_seg'
+short_side, windows = 160, 'whole'  # the scenes are of the size that the tower was trained for
+model = dict(clip=dict(arch='micro-vit', weights='scenes'), templates='a photo of a {}.', refine=None)

@@ -1,0 +1,260 @@
+"""Segmentation of images into any words without training: CLIP's local features against text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import lcm
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.structures import SegDataSample
+from mmseg.utils import SampleList
+from torch import Tensor
+
+from vlprompt.clip import build_clip
+from vlprompt.clip.local_tokens import refuse_unread_local
+from vlprompt.clip.proxy_tokens import proxy_tokens
+from vlprompt.messages import enumerate_names
+from vlprompt.models.base import PromptTunedMixin
+from vlprompt.models.dense.class_names import dense_class_names
+from vlprompt.models.feature_cache import FeatureCache
+from vlprompt.models.segmentors.pamr import refine_by_pixels
+from vlprompt.models.segmentors.proxy import ProxyTower
+from vlprompt.prompts import TemplatePrompt
+from vlprompt.registry import MODELS
+
+ConfigType = dict
+
+
+@MODELS.register_module()
+class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
+    """Label every pixel by the text that its local feature is closest to; nothing is trained.
+
+    Flow of a prediction::
+
+        windows          mmseg's slide_inference() or whole_inference()
+          local features clip.visual in the form ``clip.vision.local`` -> unit rows (B, h * w, D)
+          cosines        with S words, the normalised mean of whose templates is (S, D) -> resized to the window
+        mean of windows  -> (S, H, W) at the size of the file
+          refine         optional, PAMR by the pixels
+          probabilities  softmax over all words of ``logit_scale`` times the cosine, the largest of each class
+          label          the most probable class; the background where that is below ``threshold``
+
+    The form of the local features is the method: MaskCLIP, SCLIP, ClearCLIP, NACLIP
+    (:mod:`vlprompt.clip.local_tokens`), ``'value'`` of a ResNet.  The text is encoded once for all images.
+
+    Args:
+        clip: arguments of :func:`vlprompt.clip.build_clip`.
+        class_names: K names; one with commas, ``'sofa, couch'``, gives several words for a class. A string: a text
+            file, or a dataset of mmseg. If left out, those of the data.
+        words: class name -> the words that describe it instead of its name.
+        templates: of the words, as for :class:`~vlprompt.prompts.TemplatePrompt`.
+        logit_scale: factor of the cosines before the softmax.  It matters where there is a threshold, or a class with
+            several words.
+        threshold: pixels whose most probable class is less probable belong to the background.
+        background: name of the class that is the background, which ``threshold`` and ``least_share`` need.
+        least_share: other classes with no more than this share of the pixels that are not background are dropped
+            (SCLIP).
+        refine: ``dict(steps=10, dilations=(8, 16))``, arguments of
+            :func:`~vlprompt.models.segmentors.pamr.refine_by_pixels`; None: no refinement.
+        proxy: arguments of a :class:`~vlprompt.models.segmentors.proxy.ProxyTower`, by whose similarities the values of
+            CLIP's last block are averaged (ProxyCLIP); None: CLIP alone.
+        test_cfg, data_preprocessor, init_cfg: of mmseg's :class:`EncoderDecoder`.
+
+    Raises:
+        ValueError: no class names, ``words`` of no class, a threshold or share without a background, or a proxy beside
+            a ResNet or another form of local features.
+    """
+
+    open_vocabulary = True
+    nested = dict(clip=build_clip, refine=refine_by_pixels, proxy=ProxyTower)
+    data_arguments = ('class_names',)
+    align_corners = False
+
+    def __init__(
+        self,
+        clip: ConfigType,
+        class_names: str | Sequence[str] | None = None,
+        words: Mapping[str, Sequence[str]] | None = None,
+        templates: str | Sequence[str] = 'ensemble-80',
+        logit_scale: float = 40.0,
+        threshold: float = 0.0,
+        background: str | None = None,
+        least_share: float = 0.0,
+        refine: ConfigType | None = None,
+        proxy: ConfigType | None = None,
+        test_cfg: ConfigType | None = None,
+        data_preprocessor: ConfigType | None = None,
+        init_cfg: ConfigType | None = None,
+    ) -> None:
+        super(EncoderDecoder, self).__init__(data_preprocessor, init_cfg)  # there is neither backbone nor head
+        if class_names is None:
+            raise ValueError(
+                'ClipSegmentor: class_names is missing, and no dataset gives the names: list them, or name a dataset '
+                'of mmseg or a text file'
+            )
+        self.clip = build_clip(**clip)
+        self.test_cfg = test_cfg
+        self.words = dict(words or {})
+        self.logit_scale, self.threshold, self.least_share = logit_scale, threshold, least_share
+        self.background = background
+        self.refine = refine
+        self.names_follow_data = isinstance(class_names, str)
+        names = dense_class_names(class_names, 'mmseg')
+        self.prompt = TemplatePrompt(self._read_words(names), self.clip.text, templates)
+        self._text_cache = FeatureCache()
+        self.proxy = None if proxy is None else ProxyTower(**proxy)
+        if proxy is not None and not self.clip.arch.is_vit:
+            raise ValueError(f'ClipSegmentor: proxy needs a vision transformer; {self.clip.arch.name} is a ResNet')
+        if proxy is not None:
+            refuse_unread_local(self.clip.visual, 'the attention is that of the proxy')
+        self.freeze(trainable=())
+
+    def set_class_names(self, class_names: str | Sequence[str]) -> None:
+        """Label by other classes from now on.
+
+        Raises:
+            ValueError: as in the constructor.
+        """
+        self.prompt.set_class_names(self._read_words(dense_class_names(class_names, 'mmseg')))
+        self._text_cache.clear()
+
+    def _read_words(self, names: Sequence[str]) -> list[str]:
+        """The S words of K classes; sets the names and the class of each word."""
+        self.class_names = tuple(name.split(',')[0].strip() for name in names)
+        if unknown := sorted(set(self.words) - set(self.class_names)):
+            raise ValueError(
+                f'ClipSegmentor: words has {enumerate_names(unknown)}, which is no class; the classes are '
+                f'{enumerate_names(self.class_names)}'
+            )
+        if self.background is None and (self.threshold > 0 or self.least_share > 0):
+            raise ValueError('ClipSegmentor: threshold and least_share need background, the name of a class')
+        if self.background is not None and self.background not in self.class_names:
+            raise ValueError(
+                f'ClipSegmentor: background={self.background!r} is none of the classes '
+                f'{enumerate_names(self.class_names)}'
+            )
+        spelled = [self.words.get(own, name.split(',')) for own, name in zip(self.class_names, names, strict=True)]
+        spelled = [[word.strip() for word in words if word.strip()] for words in spelled]
+        empty = [name for name, words in zip(names, spelled, strict=True) if not words]
+        if empty:
+            raise ValueError(f'ClipSegmentor: the class {empty[0]!r} has no words')
+        self.class_of_word = [number for number, words in enumerate(spelled) for _ in words]
+        return [word for words in spelled for word in words]
+
+    @property
+    def local_form(self) -> str | dict[str, Any]:
+        """The form of the local features."""
+        return self.clip.visual.local
+
+    @property
+    def out_channels(self) -> int:
+        """S, the number of words, of which windows have scores."""
+        return len(self.class_of_word)
+
+    def train(self, mode: bool = True) -> ClipSegmentor:
+        self._text_cache.clear()
+        return super().train(mode)
+
+    def text_features(self) -> Tensor:
+        """(S, D) unit rows: the mean over templates of unit features, normalised."""
+
+        def encode() -> Tensor:
+            features = self.prompt.encode(self.clip.text).float()
+            return F.normalize(F.normalize(features, dim=-1).mean(0), dim=-1)
+
+        return self._text_cache(encode, (self.prompt, self.clip.text))
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Unit local features (B, D, h, w) of normalised images (B, 3, H, W)."""
+        if self.proxy is None:
+            features = self.clip.encode_image(inputs, maps=False)
+            local = features.local.transpose(1, 2).unflatten(2, features.grid)
+        else:
+            places = self.proxy(inputs * self.data_preprocessor.std + self.data_preprocessor.mean)
+            local = proxy_tokens(self.clip.visual, inputs, places, self.proxy.beta, self.proxy.gamma)
+        return F.normalize(local.float(), dim=1)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """(B, S, H, W) cosines of the pixels of a window (B, 3, H, W) with the words.
+
+        Sides that are no multiple of a cell, or of the cells of both towers, are filled up with zeros, as much left as
+        right, and cut back.
+        """
+        cell = lcm(self.clip.arch.cell_size, 1 if self.proxy is None else self.proxy.visual.patch_size)
+        height, width = inputs.shape[-2:]
+        rest = [-side % cell for side in (height, width)]
+        top, left = rest[0] // 2, rest[1] // 2
+        padded = F.pad(inputs, (left, rest[1] - left, top, rest[0] - top))
+        scores = torch.einsum('bdhw,sd->bshw', self.extract_feat(padded), self.text_features())
+        scores = F.interpolate(scores, padded.shape[-2:], mode='bilinear', align_corners=False)
+        return scores[..., top : top + height, left : left + width]
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
+        """There is none.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError('ClipSegmentor is not trained: test it with tools/test.py CONFIG none')
+
+    def predict(self, inputs: Tensor, data_samples: SampleList | None = None) -> SampleList:
+        """Set ``pred_sem_seg`` (1, H, W), labels at the size of the files, and ``seg_logits`` (K, H, W),
+        probabilities that sum to 1.
+
+        Args:
+            inputs: (B, 3, H, W) normalised images.
+            data_samples: B samples with the sizes of the files; None: they are those of the inputs.
+        """
+        if data_samples is None:
+            shape = tuple(inputs.shape[-2:])
+            data_samples = [SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape)) for _ in inputs]
+        scores = self.inference(inputs, [sample.metainfo for sample in data_samples])
+        for number, sample in enumerate(data_samples):
+            whole, image = (_at_file(x[number : number + 1], sample.metainfo) for x in (scores, inputs))
+            if self.refine is not None:
+                whole = refine_by_pixels(whole, image, **self.refine)
+            label, probability = self.label(whole[0])
+            sample.set_data(dict(pred_sem_seg=PixelData(data=label[None]), seg_logits=PixelData(data=probability)))
+        return data_samples
+
+    def label(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Classes of pixels by their cosines with the words.
+
+        Args:
+            scores: (S, H, W).
+
+        Returns:
+            Labels (H, W) and probabilities (K, H, W), which sum to 1 over the classes.
+        """
+        words = (self.logit_scale * scores).softmax(0)
+        classes = torch.tensor(self.class_of_word, device=scores.device)[:, None, None].expand_as(words)
+        shape = (len(self.class_names), *words.shape[1:])
+        probability = words.new_zeros(shape).scatter_reduce(0, classes, words, 'amax')
+        if self.least_share > 0:
+            probability = self._without_rare(probability)
+        best, label = probability.max(0)
+        if self.background is not None:
+            label = label.masked_fill(best < self.threshold, self.class_names.index(self.background))
+        return label, probability / probability.sum(0)
+
+    def _without_rare(self, probability: Tensor) -> Tensor:
+        background = self.class_names.index(self.background)
+        counts = probability.argmax(0).flatten().bincount(minlength=len(probability))
+        counts[background] = 0
+        rare = counts <= self.least_share * counts.sum()
+        rare[background] = False
+        return probability.masked_fill(rare[:, None, None], 0)
+
+
+def _at_file(values: Tensor, metainfo: Mapping[str, Any]) -> Tensor:
+    """Of (1, C, H, W) the part that is no padding, mirrored back, and resized to the size of the file."""
+    left, right, top, bottom = metainfo.get('img_padding_size', metainfo.get('padding_size', [0] * 4))
+    height, width = values.shape[-2:]
+    values = values[..., top : height - bottom, left : width - right]
+    if metainfo.get('flip'):
+        values = values.flip(3 if metainfo['flip_direction'] == 'horizontal' else 2)
+    return F.interpolate(values, tuple(metainfo['ori_shape'][:2]), mode='bilinear', align_corners=False)
