@@ -9,7 +9,8 @@ Every run has a folder of its own, <work dir>/<method>/<dataset>/<K>shot/seed<N>
 output (output.log), logs and checkpoints. Python starts once for all runs, which go side by side; --devices spreads
 them over GPUs, --slurm over a cluster. The same command again continues what was interrupted and repeats nothing. After
 every run the work dir has new tables of all that have finished (results.md, results.csv, results.tex) and pictures
-(curves.png, costs.png).
+(curves.png, costs.png). --record FILE.json keeps results in one file too, from which another work dir or another
+machine goes on.
 """
 
 import argparse
@@ -28,6 +29,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--protocol', choices=PROTOCOLS, default='all', help='what is trained on and tested')
     parser.add_argument('--targets', nargs='+', default=[], metavar='NAME', help='test sets of the protocol transfer')
     parser.add_argument('--work-dir', type=Path, help='default: work_dirs/few_shot/<protocol>')
+    parser.add_argument(
+        '--record', type=Path, metavar='FILE', help='JSON file of results: runs in it are not repeated, new ones added'
+    )
     parser.add_argument(
         '--jobs', type=positive, metavar='N', help='runs at a time; default: one a GPU, or half the cores'
     )
@@ -60,6 +64,7 @@ import torch
 from vlprompt.apis.few_shot.execute import Pool, finished_before, result_of
 from vlprompt.apis.few_shot.figures import draw_costs, draw_curves
 from vlprompt.apis.few_shot.protocols import plan
+from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.report import comma_separated, latex, markdown, tables_of
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
@@ -86,7 +91,11 @@ def main() -> None:
     work_dir = (args.work_dir or Path('work_dirs/few_shot', args.protocol)).resolve()
     runs = plan(args.protocol, args.methods, args.datasets, args.shots, args.seeds, args.targets, args.cfg_options)
     work_dir.mkdir(parents=True, exist_ok=True)
+    if args.record:
+        print(f'{take_recorded(args.record, runs, work_dir)} results taken from {args.record}', flush=True)
     found = {run: result_of(run, work_dir) for run in runs}
+    if args.record:
+        add_to_record(args.record, [run for run, result in found.items() if result], work_dir)
     missing = [run for run, result in found.items() if result is None]
     print(f'{len(runs)} runs, {len(runs) - len(missing)} of them have finished before', flush=True)
     if args.slurm:
@@ -106,6 +115,8 @@ def main() -> None:
         values = ', '.join(f'{name} {value:.2f}' for name, value in result.accuracy.items())
         print(f'[{done}/{len(missing)}] {run}: {values} ({result.seconds:.0f} s)', flush=True)
         write_report(work_dir, args.protocol)
+        if args.record:
+            add_to_record(args.record, [run], work_dir)
     if any(found.values()):
         print(write_report(work_dir, args.protocol))
     if failures:

@@ -18,6 +18,7 @@ from tools import few_shot as tool
 from vlprompt.apis.few_shot import execute, figures, report
 from vlprompt.apis.few_shot.execute import Result, commands, finished_before, result_of
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
+from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.slurm import SlurmPool
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.errors import ConfigError, RunError
@@ -223,6 +224,27 @@ def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkey
     (kept,) = finished_before(tmp_path, 'all')
     assert (kept.run.method, kept.run.seed, kept.accuracy) == ('coop_micro-rn', 1, {TRAINED: 50.0})
     assert finished_before(tmp_path, 'transfer') == []
+
+
+def test_a_record_continues_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+    runs, record = plan('all', METHODS, ['scenes'], [1], [1, 2]), tmp_path / 'record.json'
+    zero_shot, first, second = runs
+    first_place, second_place = tmp_path / 'a', tmp_path / 'b'
+    assert take_recorded(record, runs, first_place) == 0
+    for run in (zero_shot, first):
+        execute.execute(run, first_place)
+        add_to_record(record, [run], first_place)
+    assert [entry['method'] for entry in json.loads(record.read_text())] == ['coop_micro-rn', 'zero-shot_micro-rn']
+    edited = replace(first, inputs=(('config', 'edited'),))
+    assert take_recorded(record, [edited, second], second_place) == 0
+    assert take_recorded(record, runs, second_place) == 2
+    assert take_recorded(record, runs, second_place) == 0, 'they have results'
+    assert result_of(first, second_place).accuracy == {TRAINED: 50.0}
+    assert result_of(second, second_place) is None
+    record.write_text('{"a": 1}')
+    with pytest.raises(RunError, match=r'record\.json is no record of few-shot runs'):
+        take_recorded(record, runs, second_place)
 
 
 def test_finished_parts_are_not_repeated(tmp_path, monkeypatch):

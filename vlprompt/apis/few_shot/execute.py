@@ -76,7 +76,7 @@ def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     content = read_json(file)
-    if content['asked'] != _asked(run) or content['protocol'] != run.protocol:
+    if content['asked'] != asked_of(run) or content['protocol'] != run.protocol:
         raise RunError(
             f'{file.parent} holds a run with other options, config or built-in models (see {RUN_FILE} there): choose '
             'another work dir or remove it'
@@ -84,7 +84,7 @@ def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
     return content
 
 
-def _asked(run: FewShotRun) -> dict[str, Any]:
+def asked_of(run: FewShotRun) -> dict[str, Any]:
     """What a result depends on, as JSON has it."""
     tests = {test.name: list(test.arguments) for test in run.tests}
     return dict(arguments=list(run.arguments), tests=tests, inputs=dict(run.inputs))
@@ -118,8 +118,8 @@ def execute(run: FewShotRun, work_dir: Path) -> None:
     """
     folder = work_dir / run.folder
     about = dict(protocol=run.protocol, method=run.method, dataset=run.dataset, shots=run.shots, seed=run.seed)
-    content = _record(run, work_dir) or dict(about, accuracy={}, seconds=0.0, asked=_asked(run))
-    _write_record(folder, content)
+    content = _record(run, work_dir) or dict(about, accuracy={}, seconds=0.0, asked=asked_of(run))
+    write_run(folder, content)
     names = [TRAINED, *(test.name for test in run.tests)]
     for name, (tool, *arguments) in zip(names, commands(run, work_dir), strict=True):
         if name in content['accuracy']:
@@ -128,10 +128,11 @@ def execute(run: FewShotRun, work_dir: Path) -> None:
         _call_tool(tool, [last_checkpoint(folder) if part == 'CHECKPOINT' else part for part in arguments])
         content['seconds'] = round(content['seconds'] + time.monotonic() - start, 2)
         content['accuracy'][name] = read_json(folder / name / METRICS_FILE)[METRIC]
-        _write_record(folder, content)
+        write_run(folder, content)
 
 
-def _write_record(folder: Path, content: dict[str, Any]) -> None:
+def write_run(folder: Path, content: dict[str, Any]) -> None:
+    """Write what is known of a run into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / RUN_FILE) as file:
         file.write_text(json.dumps(content, indent=1) + '\n')
