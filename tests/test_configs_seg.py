@@ -8,7 +8,6 @@ from mmengine.registry import DefaultScope
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
-from vlprompt.datasets.dense.open_vocabulary import VOC20Dataset
 from vlprompt.engine import PatternOptimWrapperConstructor, load_config
 from vlprompt.engine.config_files import config_names
 
@@ -86,8 +85,9 @@ def test_the_method_says_the_size_and_the_dataset_the_classes(dataset):
         classes |= dict(voc20=20, pascal_context=60, pascal_context59=59, coco_stuff=171, coco_object=81)
         if 'denseclip' in name:
             names = dict(ade20k='ade20k', cityscapes='cityscapes', voc12='voc', scenes_seg='scenes_seg')
+            names |= dict(pascal_context='PascalContextDataset', pascal_context59='PascalContextDataset59')
             names |= dict(
-                pascal_context='pcontext', coco_stuff='cocostuff', voc20=list(VOC20Dataset.METAINFO['classes'])
+                coco_stuff='cocostuff', coco_object='vlprompt.COCOObjectDataset', voc20='vlprompt.VOC20Dataset'
             )
             assert cfg.model.class_names == names.get(dataset)
         else:

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.apis import init_model
 from vlprompt.engine import load_config
+from vlprompt.models.dense.class_names import dense_class_names
 
 CONFIGS = sorted((ROOT / 'configs' / 'segment_by_words').glob('*.py'))
 BENCHMARKS = (
@@ -73,6 +75,8 @@ def test_holds_the_published_recipe(name, dataset):
     assert (cfg.model.threshold, cfg.model.logit_scale) == (expected['threshold'], expected['scale'])
     assert (cfg.model.background is None) == (dataset not in ('voc12', 'pascal_context', 'coco_object'))
     assert cfg.model.templates == 'ensemble-80'
+    assert cfg.model.get('least_share', 0) == (0.1 if (name, dataset) == ('sclip_vit-b16', 'voc12') else 0)
+    assert (cfg.model.get('refine') is not None) == (name == 'naclip_vit-b16')
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
@@ -93,6 +97,27 @@ def test_builds_and_predicts(path):
         (found,) = model(torch.randn(1, 3, 64, 80), mode='predict')
     assert found.pred_sem_seg.data.shape == (1, 64, 80)
     assert not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize('dataset', BENCHMARKS)
+@pytest.mark.parametrize('name', PUBLISHED)
+def test_names_words_and_background_are_those_of_the_dataset(name, dataset):
+    cfg = load_config(name, dict(dataset=dataset))
+    names = dense_class_names(cfg.model.class_names, 'mmseg')
+    classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO['classes']
+    assert names == [other.replace('_', ' ') for other in classes]
+    assert set(cfg.model.words or ()) <= set(names)
+    assert cfg.model.background in (None, names[0])
+
+
+def test_any_words_in_place_of_those_of_the_dataset(caplog):
+    options = {'model.clip.arch': dict(MICRO['vit'], _delete_=True), 'model.clip.weights': None}
+    names = ['sofa, couch', 'cat', 'person']
+    model = init_model('naclip_vit-b16', cfg_options=options | {'model.templates': 'a {}.'}, class_names=names)
+    assert model.class_names == tuple(names)
+    assert model.prompt.class_names[:3] == ('sofa', 'couch', 'cat')
+    assert len(model.prompt.class_names) == 3 + 6, 'a person in six pieces of clothing'
+    assert (model.background, model.threshold) == (None, 0)
 
 
 def test_words_of_backgrounds_and_people():

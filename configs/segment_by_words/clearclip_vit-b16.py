@@ -1,6 +1,6 @@
 # ClearCLIP: ViT-B/16.
 #   python tools/test.py configs/segment_by_words/clearclip_vit-b16.py --dataset ade20k
-_base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_seg.py']
+_base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_words.py']
 
 dataset = 'voc12'
 model = dict(clip=dict(vision=dict(local='clearclip')))

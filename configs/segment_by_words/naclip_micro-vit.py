@@ -3,5 +3,5 @@
 _base_ = './naclip_vit-b16.py'
 
 dataset = 'scenes_seg'
-short_side, windows = 160, 'whole'  # the scenes are of the size that the tower was trained for
+windows = 'whole'  # the scenes are of the size that the tower was trained for
 model = dict(clip=dict(arch='micro-vit', weights='scenes'), templates='a photo of a {}.', refine=None)

@@ -2,7 +2,7 @@
 #   python tools/test.py configs/segment_by_words/naclip_vit-b16.py --dataset ade20k
 #   python tools/predict.py configs/segment_by_words/naclip_vit-b16.py none photo.jpg \
 #       --class-names sofa cat floor --out predictions
-_base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_seg.py']
+_base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_words.py']
 
 dataset = 'voc12'
 model = dict(clip=dict(vision=dict(local='naclip')), refine=dict(steps=10, dilations=(8, 16)))

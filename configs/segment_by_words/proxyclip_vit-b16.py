@@ -1,6 +1,6 @@
 # ProxyCLIP: ViT-B/16, with the attention of DINO's ViT-B/8, which timm downloads.
 #   python tools/test.py configs/segment_by_words/proxyclip_vit-b16.py --dataset ade20k
-_base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_seg.py']
+_base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_words.py']
 
 dataset = 'voc12'
 model = dict(proxy=dict(name='vit_base_patch8_224.dino', weights='pretrained', beta=1.2, gamma=3.0))

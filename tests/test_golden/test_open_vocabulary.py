@@ -113,7 +113,7 @@ def segmentor(golden, case, post, **options) -> ClipSegmentor:
         test_cfg=ConfigDict(mode='slide', crop_size=(meta['crop'],) * 2, stride=(meta['stride'],) * 2),
         **options,
     ).eval()
-    assert built.class_of_word == meta['query_to_class']
+    assert built.class_of_word.tolist() == meta['query_to_class']
     built.clip.visual.load_state_dict(case[2])
     built.text_features = lambda: torch.from_numpy(ref['text'])
     return built

@@ -60,11 +60,14 @@ def test_the_best_word_counts_for_its_class():
 
 def test_words_replace_the_name_of_a_class():
     model = segmentor(words=dict(tree=['oak', 'birch', 'pine']))
-    assert model.class_names == ('sky', 'tree', 'dog')
-    assert model.class_of_word == [0, 1, 1, 1, 2, 2]
+    assert model.class_names == ('sky', 'tree', 'dog, puppy')
+    assert model.class_of_word.tolist() == [0, 1, 1, 1, 2, 2]
     assert model.prompt.class_names == ('sky', 'oak', 'birch', 'pine', 'dog', 'puppy')
     model.set_class_names(['tree', 'sofa'])
-    assert model.class_of_word == [0, 0, 0, 1]
+    assert model.class_of_word.tolist() == [0, 0, 0, 1]
+    with pytest.raises(ValueError, match='words has tree, which is no class'):
+        model.set_class_names(['sky', 'sofa'])
+    assert model.class_names == ('tree', 'sofa'), 'nothing has changed'
 
 
 def test_what_is_nothing_else_is_background():
@@ -123,11 +126,15 @@ def test_refinement_keeps_constants_and_follows_edges():
     ('options', 'message'),
     [
         (dict(names=None), 'class_names is missing'),
-        (dict(words=dict(cat=['kitten'])), "words has 'cat', which is no class|words has cat, which is no class"),
+        (dict(words=dict(cat=['kitten'])), 'words has cat, which is no class'),
         (dict(threshold=0.5), 'need background'),
         (dict(least_share=0.5), 'need background'),
+        (dict(threshold=90, background='sky'), 'threshold=90 is no share between 0 and 1'),
+        (dict(names=['cup, mug', 'mug, glass']), "the word 'mug' of the class 'mug, glass' is one of 'cup, mug' too"),
+        (dict(names=['Cup', 'cup']), "the word 'cup' of the class 'cup' is one of 'Cup' too"),
+        (dict(names=['cup,', 'star']), "the class 'cup,' has an empty word"),
         (dict(background='water'), "background='water' is none of the classes"),
-        (dict(names=['sky', ' , ']), 'has no words'),
+        (dict(names=['sky', ' , ']), 'has an empty word'),
         (dict(words=dict(sky=[])), 'has no words'),
     ],
 )
@@ -167,6 +174,31 @@ def test_a_proxy_needs_a_plain_vit():
         ClipSegmentor(dict(arch=MICRO['rn']), ['sky', 'tree'], proxy=PROXY)
     with pytest.raises(ValueError, match='has no effect: the attention is that of the proxy'):
         ClipSegmentor(dict(arch=MICRO['vit'], vision=dict(local='naclip')), ['sky', 'tree'], proxy=PROXY)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float32])
+def test_attention_of_a_proxy_is_computed_in_fp32(dtype):
+    torch.manual_seed(0)
+    features = torch.randn(1, 16, 4, 4)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = proxy_attention(features.to(dtype))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, proxy_attention(features.to(dtype).float()))
+
+
+def test_masks_are_refined_alike_in_any_number(monkeypatch):
+    guide, masks = torch.randn(1, 3, 12, 12), torch.rand(1, 5, 6, 6)
+    expected = refine_by_pixels(masks, guide, 3, (1, 2))
+    monkeypatch.setattr('vlprompt.models.segmentors.pamr.CHUNK', 2)
+    assert torch.equal(refine_by_pixels(masks, guide, 3, (1, 2)), expected)
+
+
+def test_cosines_are_the_raw_output():
+    model = segmentor(test_cfg=None)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(images, mode='tensor'), model.encode_decode(images))
+        assert model(images, mode='predict')[0].pred_sem_seg.data.shape == (1, 64, 64)
 
 
 def test_it_is_not_trained():

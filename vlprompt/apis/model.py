@@ -29,6 +29,7 @@ from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.engine.required import require_model
 from vlprompt.errors import ConfigError
 from vlprompt.models.agreement import agree_on_class_names
+from vlprompt.registry import MODELS
 
 
 def init_model(
@@ -74,7 +75,7 @@ def init_model(
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
     about = ((content or {}).get('meta') or {}).get('vlprompt') or {}
     if class_names is not None and content is None:
-        cfg.model.class_names = class_names
+        cfg.model = MODELS.get(cfg.model.type).config_of_classes(cfg.model, class_names)
     model = _build(cfg, about.get('class_names') or class_names, arguments_of_checkpoint(content))
     if content is not None:
         with naming_checkpoint(checkpoint):

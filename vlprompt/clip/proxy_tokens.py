@@ -23,11 +23,12 @@ def proxy_attention(features: Tensor, beta: float = 1.2, gamma: float = 3.0) -> 
     Returns:
         (B, N, N) for N = h * w, rows sum to 1, in at least float32.
     """
-    rows = F.normalize(features.flatten(2).to(torch.promote_types(features.dtype, torch.float32)), dim=1)
-    similar = rows.transpose(1, 2) @ rows
-    logits = gamma * (similar - beta * similar.mean((1, 2), keepdim=True))
-    itself = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
-    return logits.masked_fill((logits < 0) & ~itself, float('-inf')).softmax(-1)
+    with torch.autocast(features.device.type, enabled=False):
+        rows = F.normalize(features.flatten(2).to(torch.promote_types(features.dtype, torch.float32)), dim=1)
+        similar = rows.transpose(1, 2) @ rows
+        logits = gamma * (similar - beta * similar.mean((1, 2), keepdim=True))
+        itself = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        return logits.masked_fill((logits < 0) & ~itself, float('-inf')).softmax(-1)
 
 
 def proxy_tokens(

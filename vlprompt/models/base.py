@@ -57,6 +57,16 @@ class PromptTunedMixin:
         """Name and hash of the weights the towers were read from; None for random ones."""
         return self.clip.source
 
+    @classmethod
+    def config_of_classes(cls, config: Mapping[str, Any], class_names: str | Sequence[str]) -> dict[str, Any]:
+        """The config of a model for other classes than those of its config.
+
+        Args:
+            config: of the model.
+            class_names: K names, or the name of a dataset.
+        """
+        return dict(config, class_names=class_names)
+
     def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
         """Agree with a dataset of the run, before anything is loaded or computed; here: on the class names.
 

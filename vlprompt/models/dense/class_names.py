@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from vlprompt.clip.classnames import resolve_class_names
 
@@ -12,8 +13,8 @@ def dense_class_names(spec: str | Sequence[str], source: str) -> list[str]:
 
     Args:
         spec: a list of names; a dataset of the package ``source``, such as ``'ade20k'`` or ``'cityscapes'`` of mmseg,
-            ``'coco'`` or ``'lvis'`` of mmdet; or what :func:`vlprompt.clip.classnames.resolve_class_names` takes, such
-            as a text file with one name per line.
+            ``'coco'`` or ``'lvis'`` of mmdet; one of its classes of datasets, such as ``'PascalContextDataset'``; or
+            what :func:`vlprompt.clip.classnames.resolve_class_names` takes, such as a text file with one name per line.
         source: ``'mmseg'`` or ``'mmdet'``; imported only if ``spec`` is a string.
 
     Raises:
@@ -30,6 +31,8 @@ def dense_class_names(spec: str | Sequence[str], source: str) -> list[str]:
 
 
 def _named(spec: str, source: str) -> list[str]:
+    if 'Dataset' in spec and (found := _classes_of(spec, source)):
+        return [name.replace('_', ' ') for name in found]
     aliases, names_of = _known_to(source)
     datasets = [alias for names in aliases.values() for alias in names]
     if spec in datasets:
@@ -38,6 +41,13 @@ def _named(spec: str, source: str) -> list[str]:
         return resolve_class_names(spec)
     except ValueError as error:
         raise ValueError(f'{error} Datasets with masks or boxes: {", ".join(datasets)}.') from error
+
+
+def _classes_of(name: str, source: str) -> Sequence[str] | None:
+    """Names that a class of datasets has, of the package ``source`` or, with its scope, of another one."""
+    import_module(f'{source}.datasets')
+    found = import_module(f'{source}.registry').DATASETS.get(name)
+    return None if found is None else found.METAINFO.get('classes')
 
 
 def _known_to(source: str) -> tuple[dict[str, list[str]], Callable[[str], Sequence[str]]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import lcm
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
@@ -65,8 +68,8 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         test_cfg, data_preprocessor, init_cfg: of mmseg's :class:`EncoderDecoder`.
 
     Raises:
-        ValueError: no class names, ``words`` of no class, a threshold or share without a background, or a proxy beside
-            a ResNet or another form of local features.
+        ValueError: no class names, an empty or repeated word in them, ``words`` of no class, a threshold or share
+            without a background, or a proxy beside a ResNet or another form of local features.
     """
 
     open_vocabulary = True
@@ -96,22 +99,49 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
                 'ClipSegmentor: class_names is missing, and no dataset gives the names: list them, or name a dataset '
                 'of mmseg or a text file'
             )
+        for name, value in (('threshold', threshold), ('least_share', least_share)):
+            if not 0 <= value <= 1:
+                raise ValueError(f'ClipSegmentor: {name}={value} is no share between 0 and 1')
+        if background is None and (threshold > 0 or least_share > 0):
+            raise ValueError('ClipSegmentor: threshold and least_share need background, the name of a class')
         self.clip = build_clip(**clip)
-        self.test_cfg = test_cfg
+        self.test_cfg = ConfigDict(test_cfg or dict(mode='whole'))
         self.words = dict(words or {})
         self.logit_scale, self.threshold, self.least_share = logit_scale, threshold, least_share
         self.background = background
         self.refine = refine
         self.names_follow_data = isinstance(class_names, str)
-        names = dense_class_names(class_names, 'mmseg')
-        self.prompt = TemplatePrompt(self._read_words(names), self.clip.text, templates)
+        self.class_names, spelled = self._read_words(dense_class_names(class_names, 'mmseg'))
+        self.register_buffer('class_of_word', _class_of_each(spelled), persistent=False)
+        self.prompt = TemplatePrompt(list(chain.from_iterable(spelled)), self.clip.text, templates)
         self._text_cache = FeatureCache()
         self.proxy = None if proxy is None else ProxyTower(**proxy)
-        if proxy is not None and not self.clip.arch.is_vit:
-            raise ValueError(f'ClipSegmentor: proxy needs a vision transformer; {self.clip.arch.name} is a ResNet')
         if proxy is not None:
-            refuse_unread_local(self.clip.visual, 'the attention is that of the proxy')
+            self._check_proxy()
         self.freeze(trainable=())
+
+    def _check_proxy(self) -> None:
+        if not self.clip.arch.is_vit:
+            raise ValueError(f'ClipSegmentor: proxy needs a vision transformer; {self.clip.arch.name} is a ResNet')
+        refuse_unread_local(self.clip.visual, 'the attention is that of the proxy')
+        if not hasattr(self.data_preprocessor, 'mean'):
+            raise ValueError(
+                'ClipSegmentor: proxy needs a data_preprocessor with mean and std, to see pixels as it was trained to'
+            )
+
+    @classmethod
+    def config_of_classes(cls, config: Mapping[str, Any], class_names: str | Sequence[str]) -> dict[str, Any]:
+        """The config for other classes, without words and background that are none of them; the log says so."""
+        changed = dict(config, class_names=class_names)
+        names = dense_class_names(class_names, 'mmseg')
+        known = {*names, *(_words_in(name)[0] for name in names)}
+        words = dict(config.get('words') or {})
+        changed['words'] = {name: own for name, own in words.items() if name in known}
+        background = config.get('background')
+        if background is not None and background not in known:
+            changed |= dict(background=None, threshold=0.0, least_share=0.0)
+            print_log(f'background={background!r} is none of the classes: no pixel is left to it', 'current')
+        return changed
 
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         """Label by other classes from now on.
@@ -119,31 +149,37 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         Raises:
             ValueError: as in the constructor.
         """
-        self.prompt.set_class_names(self._read_words(dense_class_names(class_names, 'mmseg')))
+        names, spelled = self._read_words(dense_class_names(class_names, 'mmseg'))
+        self.prompt.set_class_names(list(chain.from_iterable(spelled)))
+        self.class_names, self.class_of_word = names, _class_of_each(spelled).to(self.class_of_word.device)
         self._text_cache.clear()
 
-    def _read_words(self, names: Sequence[str]) -> list[str]:
-        """The S words of K classes; sets the names and the class of each word."""
-        self.class_names = tuple(name.split(',')[0].strip() for name in names)
-        if unknown := sorted(set(self.words) - set(self.class_names)):
+    def _read_words(self, names: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]]]:
+        """The K names, and the words of each class."""
+        short = [_words_in(name)[0] for name in names]
+        if unknown := sorted(set(self.words) - {*short, *names}):
             raise ValueError(
                 f'ClipSegmentor: words has {enumerate_names(unknown)}, which is no class; the classes are '
-                f'{enumerate_names(self.class_names)}'
+                f'{enumerate_names(names)}'
             )
-        if self.background is None and (self.threshold > 0 or self.least_share > 0):
-            raise ValueError('ClipSegmentor: threshold and least_share need background, the name of a class')
-        if self.background is not None and self.background not in self.class_names:
+        if self.background is not None and self.background not in {*short, *names}:
             raise ValueError(
-                f'ClipSegmentor: background={self.background!r} is none of the classes '
-                f'{enumerate_names(self.class_names)}'
+                f'ClipSegmentor: background={self.background!r} is none of the classes {enumerate_names(names)}'
             )
-        spelled = [self.words.get(own, name.split(',')) for own, name in zip(self.class_names, names, strict=True)]
-        spelled = [[word.strip() for word in words if word.strip()] for words in spelled]
-        empty = [name for name, words in zip(names, spelled, strict=True) if not words]
-        if empty:
+        _refuse_repeated(names)
+        spelled = [
+            list(self.words.get(name, self.words.get(first, _words_in(name))))
+            for name, first in zip(names, short, strict=True)
+        ]
+        if empty := [name for name, words in zip(names, spelled, strict=True) if not words]:
             raise ValueError(f'ClipSegmentor: the class {empty[0]!r} has no words')
-        self.class_of_word = [number for number, words in enumerate(spelled) for _ in words]
-        return [word for words in spelled for word in words]
+        return tuple(names), spelled
+
+    @property
+    def background_index(self) -> int | None:
+        """The class that is the background, None if there is none."""
+        places = (i for i, name in enumerate(self.class_names) if self.background in (name, _words_in(name)[0]))
+        return next(places, None)
 
     @property
     def local_form(self) -> str | dict[str, Any]:
@@ -201,6 +237,10 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         """
         raise TypeError('ClipSegmentor is not trained: test it with tools/test.py CONFIG none')
 
+    def _forward(self, inputs: Tensor, data_samples: SampleList | None = None) -> Tensor:
+        """``mode='tensor'``: (B, S, H, W) cosines of whole images."""
+        return self.encode_decode(inputs)
+
     def predict(self, inputs: Tensor, data_samples: SampleList | None = None) -> SampleList:
         """Set ``pred_sem_seg`` (1, H, W), labels at the size of the files, and ``seg_logits`` (K, H, W),
         probabilities that sum to 1.
@@ -214,8 +254,9 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
             data_samples = [SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape)) for _ in inputs]
         scores = self.inference(inputs, [sample.metainfo for sample in data_samples])
         for number, sample in enumerate(data_samples):
-            whole, image = (_at_file(x[number : number + 1], sample.metainfo) for x in (scores, inputs))
+            whole = _at_file(scores[number : number + 1], sample.metainfo)
             if self.refine is not None:
+                image = _at_file(inputs[number : number + 1], sample.metainfo)
                 whole = refine_by_pixels(whole, image, **self.refine)
             label, probability = self.label(whole[0])
             sample.set_data(dict(pred_sem_seg=PixelData(data=label[None]), seg_logits=PixelData(data=probability)))
@@ -231,23 +272,46 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
             Labels (H, W) and probabilities (K, H, W), which sum to 1 over the classes.
         """
         words = (self.logit_scale * scores).softmax(0)
-        classes = torch.tensor(self.class_of_word, device=scores.device)[:, None, None].expand_as(words)
+        classes = self.class_of_word[:, None, None].expand_as(words)
         shape = (len(self.class_names), *words.shape[1:])
         probability = words.new_zeros(shape).scatter_reduce(0, classes, words, 'amax')
         if self.least_share > 0:
             probability = self._without_rare(probability)
         best, label = probability.max(0)
-        if self.background is not None:
-            label = label.masked_fill(best < self.threshold, self.class_names.index(self.background))
+        if self.background_index is not None:
+            label = label.masked_fill(best < self.threshold, self.background_index)
         return label, probability / probability.sum(0)
 
     def _without_rare(self, probability: Tensor) -> Tensor:
-        background = self.class_names.index(self.background)
+        background = self.background_index
         counts = probability.argmax(0).flatten().bincount(minlength=len(probability))
         counts[background] = 0
         rare = counts <= self.least_share * counts.sum()
         rare[background] = False
         return probability.masked_fill(rare[:, None, None], 0)
+
+
+def _words_in(name: str) -> list[str]:
+    """The words of a class name with commas."""
+    words = [word.strip() for word in name.split(',')]
+    if not all(words):
+        raise ValueError(f'ClipSegmentor: the class {name!r} has an empty word; words are separated by commas')
+    return words
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    """Raise if a word stands in the names of two classes, or twice in one: it could only ever decide for the first."""
+    owner: dict[str, str] = {}
+    for name in names:
+        for word in _words_in(name):
+            if (other := owner.get(word.lower())) is not None:
+                raise ValueError(f'ClipSegmentor: the word {word!r} of the class {name!r} is one of {other!r} too')
+            owner[word.lower()] = name
+
+
+def _class_of_each(words: Sequence[Sequence[str]]) -> Tensor:
+    """(S,) the class of each word."""
+    return torch.tensor([number for number, own in enumerate(words) for _ in own])
 
 
 def _at_file(values: Tensor, metainfo: Mapping[str, Any]) -> Tensor:

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CHUNK = 16
+"""Masks that are refined at a time, which changes nothing else: the weights do not depend on them."""
+
 OFFSETS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
 
 
@@ -19,8 +22,8 @@ def refine_by_pixels(masks: Tensor, guide: Tensor, steps: int = 10, dilations: S
 
         a_n = mean_c -|x_c - x_n,c| / (0.1 std_c + 1e-8),    m <- sum_n softmax(a)_n m_n    ``steps`` times
 
-    The pixel itself has no weight.  Places beyond the border are those of the border.  Memory grows by the size of the
-    masks, not with the number of neighbours.
+    The pixel itself has no weight.  Places beyond the border are those of the border.  Beside the result, memory is
+    that of 8 R weights and of a few times :data:`CHUNK` masks.
 
     Args:
         masks: (B, C, h, w) scores; resized to the guide with ``align_corners=True``.
@@ -37,14 +40,19 @@ def refine_by_pixels(masks: Tensor, guide: Tensor, steps: int = 10, dilations: S
     if not dilations or min(steps, *dilations) < 1:
         raise ValueError(f'PAMR: steps={steps} and dilations={tuple(dilations)} must be positive')
     guide = guide.to(torch.promote_types(guide.dtype, torch.float32))
-    masks = F.interpolate(masks.to(guide.dtype), guide.shape[-2:], mode='bilinear', align_corners=True)
     weights = _weights(guide, dilations)
-    for _ in range(steps):
-        refined = torch.zeros_like(masks)
-        for weight, neighbour in zip(weights.unbind(1), _neighbours(masks, dilations), strict=True):
-            refined.addcmul_(weight[:, None], neighbour)
-        masks = refined
-    return masks
+    refined = guide.new_empty(len(masks), masks.shape[1], *guide.shape[-2:])
+    for own, out in zip(masks.split(CHUNK, 1), refined.split(CHUNK, 1), strict=True):
+        own = own.to(guide.dtype)
+        if own.shape[-2:] != guide.shape[-2:]:
+            own = F.interpolate(own, guide.shape[-2:], mode='bilinear', align_corners=True)
+        for _ in range(steps):
+            mean = torch.zeros_like(own)
+            for weight, neighbour in zip(weights.unbind(1), _neighbours(own, dilations), strict=True):
+                mean.addcmul_(weight[:, None], neighbour)
+            own = mean
+        out.copy_(own)
+    return refined
 
 
 def _neighbours(x: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:

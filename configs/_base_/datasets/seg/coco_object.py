@@ -1,7 +1,7 @@
 # COCO's 80 kinds of objects and a background of everything else, from the files of COCO-Stuff.
 _base_ = './coco_stuff.py'
 
-class_names, num_classes = None, 81  # they follow the files
+class_names, num_classes = 'vlprompt.COCOObjectDataset', 81
 # As SCLIP and NACLIP publish them.
 background = 'background'
 words = dict(

@@ -2,7 +2,7 @@
 _base_ = './_shared.py'
 
 data_root = 'data/VOCdevkit/VOC2010'
-class_names, num_classes = 'pcontext', 60
+class_names, num_classes = 'PascalContextDataset', 60
 background = 'background'
 
 train_dataloader = dict(

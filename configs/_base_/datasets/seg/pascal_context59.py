@@ -1,7 +1,7 @@
 # PASCAL Context without its background, 59 classes.
 _base_ = './pascal_context.py'
 
-class_names, num_classes = None, 59  # they follow the files
+class_names, num_classes = 'PascalContextDataset59', 59
 background = None
 
 train_dataloader = dict(dataset=dict(dataset=dict(type='PascalContextDataset59')))

@@ -1,11 +1,7 @@
 # PASCAL VOC 2012 without its background, 20 classes.
 _base_ = './voc12.py'
 
-class_names = [
-    *('aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog'),
-    *('horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor'),
-]
-num_classes = 20
+class_names, num_classes = 'vlprompt.VOC20Dataset', 20
 background = None
 words = dict(
     _delete_=True,
