@@ -249,7 +249,7 @@ class SegmentationReport(Report):
 
     def draw(self, sample: DataSample, image: np.ndarray, path: Path) -> None:
         image = fit_longest_side(image)
-        palette = self.palette or voc_palette(len(self.classes))
+        palette = self.palette or voc_palette(len(self.classes) + 1)[1:]  # black is for what has no class
         shown = Segmentation(sample.pred_sem_seg.data[0].cpu().numpy(), self.classes, palette)
         save_figure(draw_segmentation(image, shown.resized(image.shape[:2]), title_of(sample.img_path, 1)), path)
 

@@ -301,7 +301,7 @@ class TestWhatShapesDoNotTell:
 
     def test_folder_of_open_clip(self, openai_state, tmp_path):
         write('state dict', openai_state, tmp_path).rename(tmp_path / 'open_clip_pytorch_model.bin')
-        with pytest.raises(FileNotFoundError, match=r'has no open_clip_config\.json: it is no folder of a model'):
+        with pytest.raises(FileNotFoundError, match=r'has no open_clip_config\.json: a folder of a model of'):
             build_clip(weights=tmp_path)
         self.options(tmp_path)
         built = build_clip(weights=str(tmp_path))
@@ -331,7 +331,7 @@ class TestWhatShapesDoNotTell:
             dict(vision_cfg=dict(timm_model_name='vit_base_patch16_siglip_224')),
             dict(vision_cfg=dict(pool_type='avg')),
             dict(text_cfg=dict(heads=4, no_causal_mask=True)),
-            dict(text_cfg=dict(heads=4, hf_model_name='roberta-base')),
+            dict(text_cfg=dict(hf_model_name='roberta-base')),
         ],
         ids=lambda change: next(iter(change)),
     )
@@ -340,8 +340,34 @@ class TestWhatShapesDoNotTell:
         self.options(tmp_path, **change)
         with pytest.raises(ValueError, match=r'open_clip_config\.json: \w+_cfg\.\w+=.* is of another kind of tower'):
             build_clip(weights=path)
-        self.options(tmp_path, custom_text=True, vision_cfg=dict(head_width=32, timm_model_name=None))
+        usual = dict(head_width=32, timm_model_name=None, pool_type='tok', patch_dropout=0.5)
+        self.options(tmp_path, custom_text=True, vision_cfg=usual)
         assert build_clip(weights=path).arch.vision_head_width == 32
+
+    def test_other_preprocessing_is_told(self, openai_state, tmp_path, caplog):
+        path, file = write('state dict', openai_state, tmp_path), tmp_path / 'open_clip_config.json'
+        self.options(tmp_path)
+        for other, said in ((dict(mean=[0.5] * 3), 'mean=[0.5, 0.5, 0.5]'), (dict(resize_mode='squash'), 'squash')):
+            content = json.loads(file.read_text('utf-8-sig'))
+            file.write_text(json.dumps(content | dict(preprocess_cfg=other)))
+            caplog.clear()
+            build_clip(weights=path)
+            (record,) = caplog.records
+            assert said in record.getMessage()
+        usual = dict(mean=[0.48145466, 0.4578275, 0.40821073], interpolation='bicubic', resize_mode='shortest')
+        file.write_text(json.dumps(content | dict(preprocess_cfg=usual)))
+        caplog.clear()
+        build_clip(weights=path)
+        assert not caplog.records
+
+    def test_a_tag_is_no_folder_of_the_same_name(self, tmp_path, monkeypatch):
+        (tmp_path / 'openai').mkdir()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(build_module, 'download', lambda *_: pytest.fail('reached'))
+        with pytest.raises(pytest.fail.Exception, match='reached'):
+            build_clip('RN50', 'openai')
+        with pytest.raises(ValueError, match=r"'hf-hub:nobody' must name a repository: hf-hub:ORG/NAME"):
+            build_clip(weights='hf-hub:nobody')
 
     def test_broken_config_of_open_clip(self, openai_state, tmp_path):
         path = write('state dict', openai_state, tmp_path)

@@ -65,6 +65,10 @@ def test_kept_images_are_read_once(tmp_path, monkeypatch):
             assert torch.equal(kept['inputs'], expected['inputs'])
             assert kept['data_samples'].ori_shape == (40, 50)
     assert [read.count(str(path)) for path in paths] == [1 + 3, 1 + 3, 3 + 3], 'the reference reads three times'
+    save_image(tmp_path / 'small.png', size=(10, 10))  # still fits after one that did not
+    for _ in range(2):
+        run(tmp_path / 'small.png', keep)
+    assert read.count(str(tmp_path / 'small.png')) == 1
     decoded = Image.new('RGB', (8, 8), 'red')
     assert keep(dict(img=decoded, img_path=str(paths[0])))['ori_shape'] == (8, 8), 'another image under the same path'
 

@@ -59,7 +59,8 @@ def _trained(cfg: Config, phase: str | None) -> int:
     model = init_model(cfg, phase=phase)
     if isinstance(model, FeatureClassifier):
         classes = len(model.class_names)
-        return model.solver.trained_numbers(classes * model.cfg.shots, classes, model.clip.embed_dim)
+        images = classes * model.cfg.get('shots', 0)  # long-tailed data say how many when they are read
+        return model.solver.trained_numbers(images, classes, model.clip.embed_dim)
     return parameter_count(model, trained=True)
 
 

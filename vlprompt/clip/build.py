@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from vlprompt.clip.weights import (
     resize_image_positions,
     state_sha256,
     to_internal_names,
+    warn_of_preprocessing,
 )
 from vlprompt.errors import DownloadError
 
@@ -144,7 +146,7 @@ def _read(
     path, name = Path(weights).expanduser(), None
     if str(weights).startswith(HUB):
         path, name = _download_folder(str(weights).removeprefix(HUB)), str(weights)
-    elif path.is_dir():
+    elif path.is_dir() and (isinstance(weights, Path) or '/' in str(weights) or (path / OPTIONS_FILE).is_file()):
         path, name = file_in_folder(path), f'file:{path.resolve().name}'
     if name or path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
         tensors, options = read_weights(path)
@@ -154,7 +156,9 @@ def _read(
         name = name or f'file:{path.name}'
         return state, name, replace(options, quick_gelu=True) if named_quick else options
     if wanted is None:
-        raise ValueError(f'weights={weights!r} is not a file; to use it as a tag of open_clip, also give arch')
+        raise ValueError(
+            f'weights={weights!r} is neither a file nor a folder; to use it as a tag of open_clip, also give arch'
+        )
     path, quick_gelu = download(open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick, weights)
     name = f'{wanted.name}:{weights}'
     return to_internal_names(read_state_dict(path)), name, WeightOptions(name, quick_gelu)
@@ -182,6 +186,7 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
         tags = tags or f'none (built in: {", ".join(map(repr, BUILTIN_WEIGHTS))})'
         raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
     quick_gelu = bool(config.get('quick_gelu', False))
+    warn_of_preprocessing(config, f'{model_name}:{tag}')
     try:
         return open_clip_file(config), quick_gelu
     except (OSError, RuntimeError) as error:
@@ -195,6 +200,8 @@ def _download_folder(repository: str) -> Path:
     Raises:
         DownloadError: they are neither cached nor can be fetched.
     """
+    if not re.fullmatch(r'[\w.-]+/[\w.-]+', repository):
+        raise ValueError(f'weights={HUB + repository!r} must name a repository: {HUB}ORG/NAME')
     try:
         return hub_folder_file(repository, OPTIONS_FILE, *WEIGHT_FILES)
     except (OSError, RuntimeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from vlprompt.clip.position import Interpolation, resize_position_embedding
 from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors, require_finite
 from vlprompt.files import read_json
 
+_logger = logging.getLogger(__name__)
+
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
 """Entries that OpenAI stores at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
 
@@ -26,10 +29,15 @@ WEIGHT_FILES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 
 _KNOWN_OPTIONS = dict(
     model_cfg={'embed_dim', 'quick_gelu', 'custom_text', 'init_logit_scale'},
-    vision_cfg={'layers', 'width', 'head_width', 'mlp_ratio', 'patch_size', 'image_size'},
+    vision_cfg={'layers', 'width', 'head_width', 'mlp_ratio', 'patch_size', 'image_size', 'patch_dropout'},
     text_cfg={'context_length', 'vocab_size', 'width', 'heads', 'layers'},
 )
 """What the towers of this package express, by part of open_clip's config."""
+
+_USUAL = {('vision_cfg', 'pool_type'): 'tok', ('text_cfg', 'pool_type'): 'argmax'}
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 NO_WEIGHTS = frozenset({'input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'text.attn_mask'})
 """Redundant entries of published files: sizes, which follow from the shapes, and constants."""
@@ -102,19 +110,50 @@ def file_in_folder(folder: Path) -> Path:
     found = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if found is None or not (folder / OPTIONS_FILE).is_file():
         lacking = OPTIONS_FILE if found else ' or '.join(WEIGHT_FILES)
-        raise FileNotFoundError(f'{folder} has no {lacking}: it is no folder of a model of open_clip')
+        raise FileNotFoundError(
+            f'{folder} has no {lacking}: a folder of a model of open_clip holds its weights and {OPTIONS_FILE}'
+        )
     return found
 
 
+class _OtherTower(Exception):
+    """A config of open_clip describes towers that this package does not have."""
+
+
 def _refuse_other_towers(file: Path, **parts: Mapping[str, Any]) -> None:
-    """Raise if a config of open_clip describes towers that this package does not have."""
     for part, known in _KNOWN_OPTIONS.items():
         for name in sorted(set(parts[part]) - known - set(parts)):
-            if value := parts[part][name]:  # null, false and 0 are the usual towers
-                raise ValueError(
+            value = parts[part][name]
+            if value and value != _USUAL.get((part, name)):  # null, false and 0 are the usual towers
+                raise _OtherTower(
                     f"{file}: {part}.{name}={value!r} is of another kind of tower than CLIP's ResNets and ViTs with a "
                     'causal text tower, which is not supported'
                 )
+
+
+def warn_of_preprocessing(given: Mapping[str, Any], source: str) -> None:
+    """Say in the log if images were not prepared as in CLIP when weights were trained: configs do that by default.
+
+    Args:
+        given: open_clip's ``mean``, ``std``, ``interpolation`` and ``resize_mode``, or some of them.
+        source: where they stand.
+    """
+    usual = dict(mean=CLIP_MEAN, std=CLIP_STD, interpolation='bicubic', resize_mode='shortest')
+    other = {name: given[name] for name in usual if given.get(name) and not _same(given[name], usual[name])}
+    if other:
+        shown = ', '.join(f'{name}={value}' for name, value in other.items())
+        _logger.warning(
+            '%s: images were prepared with %s in training, which configs do not follow by themselves: set '
+            'model.data_preprocessor.mean and .std, and the transforms of the test pipeline',
+            source,
+            shown,
+        )
+
+
+def _same(value: Any, usual: Any) -> bool:
+    if isinstance(usual, str):
+        return value == usual
+    return len(value) == 3 and all(abs(a - b) < 1e-3 for a, b in zip(value, usual, strict=True))
 
 
 def _read_options(path: str | Path, script: bool) -> WeightOptions:
@@ -122,18 +161,22 @@ def _read_options(path: str | Path, script: bool) -> WeightOptions:
     file = path.with_name(OPTIONS_FILE)
     if file.is_file():
         try:
-            model = read_json(file)['model_cfg']
+            content = read_json(file)
+            model = content['model_cfg']
             vision, text = dict(model['vision_cfg']), dict(model['text_cfg'])
+            _refuse_other_towers(file, model_cfg=model, vision_cfg=vision, text_cfg=text)
             options = WeightOptions(
                 str(file),
                 bool(model.get('quick_gelu', False)),
                 int(vision.get('head_width', 64)),
-                int(text['heads']),
+                int(text.get('heads', 8)),
             )
+            warn_of_preprocessing(content.get('preprocess_cfg') or {}, str(file))
+            return options
+        except _OtherTower as error:
+            raise ValueError(str(error)) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
-        _refuse_other_towers(file, model_cfg=model, vision_cfg=vision, text_cfg=text)
-        return options
     return WeightOptions(str(path), quick_gelu=True if script else None)
 
 

@@ -53,6 +53,9 @@ class KeepInMemory(BaseTransform):
         gigabytes: decoded images that are kept at most in each process; images beyond are read in every epoch.
     """
 
+    caches = ('_left', '_kept')
+    """Attributes on which no result depends."""
+
     def __init__(self, transform: BaseTransform | dict, gigabytes: float = 1.0) -> None:
         self.transform_once = TRANSFORMS.build(transform) if isinstance(transform, dict) else transform
         self._left = gigabytes * 1e9
@@ -67,9 +70,9 @@ class KeepInMemory(BaseTransform):
             found = self.transform_once(results)
             added = {name: value for name, value in found.items() if name not in before or before[name] is not value}
             width, height = added['img'].size
-            self._left -= 3 * width * height
-            if self._left < 0:
+            if (size := 3 * width * height) > self._left:
                 return found
+            self._left -= size
             self._kept[path] = added
         return results | self._kept[path]
 

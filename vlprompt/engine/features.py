@@ -181,13 +181,18 @@ def dataset_sha256(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def _spelled(value: Any) -> str:
+    if isinstance(value, BaseTransform):
+        return _describe(value)
+    if isinstance(value, (list, tuple)):
+        return repr([_spelled(item) for item in value])
+    return repr(value)
+
+
 def _describe(step: Any) -> str:
     """Class and options of a transform, not its repr, which may contain memory addresses."""
-    options = {
-        name: _describe(value) if isinstance(value, BaseTransform) else repr(value)
-        for name, value in sorted(vars(step).items())
-        if not name.startswith('_')
-    }
+    caches = getattr(step, 'caches', ())
+    options = {name: _spelled(value) for name, value in sorted(vars(step).items()) if name not in caches}
     return f'{type(step).__module__}.{type(step).__qualname__} {options}'
 
 

@@ -33,7 +33,7 @@ class FeatureCache:
             return compute()
         device = tensors[0].device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        key = (autocast, *((t.data_ptr(), t._version) for t in tensors))
+        key = (autocast, torch.is_inference_mode_enabled(), *((t.data_ptr(), t._version) for t in tensors))
         if self._entry is None or self._entry[0] != key:
             self._entry = (key, compute())
         return self._entry[1]

@@ -9,10 +9,8 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from vlprompt.clip.weights import CLIP_MEAN, CLIP_STD
 from vlprompt.registry import MODELS
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @MODELS.register_module()

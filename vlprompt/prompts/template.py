@@ -16,6 +16,12 @@ from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.registry import MODELS
 
 
+def places_of_name(template: str) -> int:
+    """How often ``{}`` stands in a template; 0 if there are other braces."""
+    rest = template.replace('{}', '')
+    return 0 if '{' in rest or '}' in rest else template.count('{}')
+
+
 @MODELS.register_module()
 class TemplatePrompt(TextPrompt):
     """Frozen prompts, one per template and class; nothing is learned.
@@ -40,8 +46,10 @@ class TemplatePrompt(TextPrompt):
         if isinstance(templates, str):
             templates = [templates] if '{}' in templates else named_templates(templates)
         for template in templates:
-            if '{}' not in template:
-                raise ValueError(f'TemplatePrompt: template {template!r} has no {{}} for the class name')
+            if places_of_name(template) != 1:
+                raise ValueError(
+                    f'TemplatePrompt: template {template!r} must have {{}} for the class name once, and no other braces'
+                )
         self.templates = tuple(templates)
         self.n_prompts = len(self.templates)
         self.context_length = text.context_length

@@ -110,7 +110,11 @@ def markdown(claims: Sequence[Claim], results: Mapping[str, Result]) -> str:
     """One table per method, one line per comparison."""
     lines = []
     for method in dict.fromkeys(claim.method for claim in claims):
-        lines += [f'### {method}', '', '| claim | is better | is worse | effect [95 %] | verdict | published |']
+        lines += [
+            f'### {method}',
+            '',
+            '| claim | claimed better | claimed worse | effect [95 %] | verdict | published |',
+        ]
         lines.append('|---|---|---|---|---|---|')
         for claim in claims:
             if claim.method == method:

@@ -216,7 +216,15 @@ class Pool:
             result = result_of(run, self.work_dir)
         except RunError as error:
             return error
-        return result or RunError(f'{run} failed; its output is in {self.work_dir / run.folder / LOG_FILE}')
+        log = self.work_dir / run.folder / LOG_FILE
+        return result or RunError(f'{run} failed{_last_line(log)}; its output is in {log}')
+
+
+def _last_line(log: Path) -> str:
+    """``': <last line>'`` of a log, which says why a run failed; empty without one."""
+    lines = log.read_text(errors='replace').split('\n') if log.is_file() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), '')
+    return f': {last}' if last else ''
 
 
 def as_finished(

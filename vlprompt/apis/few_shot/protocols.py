@@ -209,7 +209,7 @@ def _has_other_classes(target: str, dataset: str) -> bool:
     """Whether a dataset is known to have classes that another one lacks; of your own data only a run tells."""
     try:
         return not set(resolve_class_names(target)) <= set(resolve_class_names(dataset))
-    except ValueError:
+    except (ValueError, OSError):
         return False
 
 

@@ -66,6 +66,7 @@ class SelfRegulatedClassifier(TextClassifier):
     def set_class_names(self, class_names: str | Sequence[str]) -> None:
         super().set_class_names(class_names)
         self.teacher.set_class_names(self.class_names)
+        self._teacher_cache.clear()
 
     @torch.no_grad()
     def teacher_text(self) -> Tensor:
