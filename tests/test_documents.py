@@ -48,6 +48,11 @@ def test_named_files_exist(page):
     assert not missing
 
 
+@pytest.mark.parametrize('page', PAGES, ids=name)
+def test_nothing_is_left_to_be_filled_in(page):
+    assert not re.search(r'\b(?:TODO|TBD|FIXME)\b', page.read_text())
+
+
 def test_every_row_of_the_overview_names_files():
     """Also the short names: after ``vlprompt/clip/vit.py``, ``weights.py`` lies in the same folder."""
     text = (ROOT / 'docs/overview.md').read_text().split('## Where is', 1)[1].split('\n## ')[0]

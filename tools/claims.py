@@ -132,7 +132,8 @@ def main() -> None:
     args = parse_args()
     if args.list:
         for claim in CLAIMS:
-            print(f'{claim.name:<22}{claim.method}: {claim.text}')
+            runs = len(settings_of([claim])) * len(args.seeds)
+            print(f'{claim.name:<22}{claim.method}: {claim.text} ({claim.metric.name}; {runs} runs)')
         return
     work_dir = args.work_dir.resolve()
     os.chdir(ROOT)  # where the configs look for data

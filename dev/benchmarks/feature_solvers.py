@@ -89,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     solvers = {name: solver_of(config, args.shots) for name, config in METHODS.items()}
     solvers['ProKeR, plain'] = solver_of(METHODS['ProKeR'], args.shots, PlainProKeR)
     fits = in_turns(
-        {name: partial(fit, solver, shots) for name, solver in solvers.items()}, args.device, args.repeats, warm_up=0
+        {name: partial(fit, solver, shots) for name, solver in solvers.items()},
+        args.device,
+        args.repeats,
+        warm_up=int(args.device.type == 'cuda'),
     )
     tests = in_turns(
         {name: partial(test, side.result, queries, shots, args.batch) for name, side in fits.items()},
@@ -121,7 +124,7 @@ def compare_tuning(args: argparse.Namespace, shots: Shots, unit: Callable[[int],
         name: partial(tune, solver_of(METHODS['ProKeR'], args.shots, cls, **grid), shots, features, labels)
         for name, cls in (('shared', None), ('plain', PlainProKeR))
     }
-    timed = in_turns(sides, args.device, args.repeats, warm_up=0)
+    timed = in_turns(sides, args.device, args.repeats, warm_up=int(args.device.type == 'cuda'))
     seconds = {name: side.seconds for name, side in timed.items()}
     tried = timed['shared'].result.tried
     print(

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.clip.visual_prompts import run_blocks
 from vlprompt.clip.vit import VisionTransformer
 
 
@@ -50,12 +51,8 @@ def proxy_tokens(
         (B, D, h, w) in the joint space, not normalised.
     """
     tokens, grid = visual.embed(images)
-    *_, block = visual.transformer.resblocks
-    last = len(visual.transformer.resblocks) - 1
-    if last:
-        _, (tokens,) = visual.encode(tokens, out_indices=(last - 1,), queries=1)
-    else:
-        tokens = visual.ln_pre(tokens)
+    *blocks, block = visual.transformer.resblocks
+    tokens, _ = run_blocks(blocks, visual.ln_pre(tokens))
     _, values = block.attn.project_key_value(block.ln_1(tokens))  # (B, M, 1 + N, e)
     maps = values[..., 1:, :].transpose(-2, -1).flatten(1, 2).unflatten(-1, grid)
     maps = F.interpolate(maps, features.shape[-2:], mode='bilinear', align_corners=False)

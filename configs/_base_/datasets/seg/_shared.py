@@ -6,6 +6,12 @@ data_root = None  # folder of the dataset, --data-root; None: its usual folder b
 class_names = None  # of models that read them; None: they follow the files
 words = dict()  # segmentation by words: class -> words that describe it, where its name does not
 background = None  # segmentation by words: the class of what is nothing else
+# What SCLIP and NACLIP describe a background by, for words=dict(background='${stuff_words}').
+stuff_words = [
+    *('sky', 'wall', 'tree', 'wood', 'grass', 'road', 'sea', 'river', 'mountain', 'sands', 'desk', 'bed'),
+    *('building', 'cloud', 'lamp', 'door', 'window', 'wardrobe', 'ceiling', 'shelf', 'curtain', 'stair'),
+    *('floor', 'hill', 'rail', 'fence'),
+]
 num_classes = None  # of heads without text; None: it follows the files
 load_image = dict(type='vlprompt.LoadImageFile')  # exif_orientation=False: pixels as stored, not turned upright
 load_mask = dict(type='vlprompt.CheckedLoadAnnotations')  # mmseg's, which compares the sizes of mask and image

@@ -5,11 +5,7 @@ class_names, num_classes = 'vlprompt.COCOObjectDataset', 81
 # As SCLIP and NACLIP publish them.
 background = 'background'
 words = dict(
-    background=[
-        *('sky', 'wall', 'tree', 'wood', 'grass', 'road', 'sea', 'river', 'mountain', 'sands', 'desk', 'bed'),
-        *('building', 'cloud', 'lamp', 'door', 'window', 'wardrobe', 'ceiling', 'shelf', 'curtain', 'stair'),
-        *('floor', 'hill', 'rail', 'fence'),
-    ],
+    background='${stuff_words}',
     person=[
         *(f'person in {piece}' for piece in ('shirt', 'jeans', 'dress', 'sweater', 'skirt', 'jacket')),
         'person in body',

@@ -3,13 +3,7 @@ _base_ = './voc12.py'
 
 class_names, num_classes = 'vlprompt.VOC20Dataset', 20
 background = None
-words = dict(
-    _delete_=True,
-    boat=['ship'],
-    diningtable=['table'],
-    person=[f'person in {piece}' for piece in ('shirt', 'jeans', 'dress', 'sweater', 'skirt', 'jacket')],
-    tvmonitor=['television monitor', 'tv monitor', 'monitor', 'television', 'screen'],
-)
+words = dict(_delete_=True, **{name: own for name, own in _base_.words.items() if name != 'background'})
 
 train_dataloader = dict(dataset=dict(dataset=dict(type='vlprompt.VOC20Dataset')))
 val_dataloader = dict(dataset=dict(type='vlprompt.VOC20Dataset'))
