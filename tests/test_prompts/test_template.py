@@ -4,6 +4,7 @@ import pytest
 
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
+from vlprompt.models.heads import CosineHead
 from vlprompt.prompts import TemplatePrompt
 
 
@@ -12,6 +13,8 @@ def test_the_template_is_named(template):
     text = build_clip(MICRO['vit']).text
     with pytest.raises(ValueError, match=r'must have \{\} for the class name once, and no other braces'):
         TemplatePrompt(['cat'], text, [template])
+    with pytest.raises(ValueError, match=r'CosineHead: .* hold \{\} once, and no other braces'):
+        CosineHead(8, 3, start='text', template=template)
 
 
 def test_the_name_stands_in_its_place():

@@ -101,6 +101,12 @@ ENSEMBLE_60 = tuple(template for template in ENSEMBLE_80 if template not in _NOT
 """The first sixty of these in the order in which CLIP's authors published them; the teacher of PromptSRC has them."""
 
 
+def places_of_name(template: str) -> int:
+    """How often ``{}`` stands in a template; 0 if there are other braces."""
+    rest = template.replace('{}', '')
+    return 0 if '{' in rest or '}' in rest else template.count('{}')
+
+
 def templates(spec: str | Sequence[str]) -> list[str]:
     """Resolve prompt templates; ``{}`` marks the class name.
 

@@ -8,18 +8,13 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.templates import places_of_name
 from vlprompt.clip.templates import templates as named_templates
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.registry import MODELS
-
-
-def places_of_name(template: str) -> int:
-    """How often ``{}`` stands in a template; 0 if there are other braces."""
-    rest = template.replace('{}', '')
-    return 0 if '{' in rest or '}' in rest else template.count('{}')
 
 
 @MODELS.register_module()

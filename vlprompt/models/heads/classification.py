@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlprompt.clip.templates import places_of_name
 from vlprompt.registry import MODELS
 
 STARTS = ('random', 'text', 'class_mean')
@@ -81,8 +82,11 @@ class CosineHead(nn.Module):
         template: str = 'a photo of a {}.',
     ) -> None:
         super().__init__()
-        if start not in STARTS or '{}' not in template:
-            raise ValueError(f'CosineHead: start={start!r} must be one of {STARTS} and template={template!r} hold {{}}')
+        if start not in STARTS or places_of_name(template) != 1:
+            raise ValueError(
+                f'CosineHead: start={start!r} must be one of {STARTS} and template={template!r} hold {{}} once, and no '
+                'other braces'
+            )
         self.scale, self.start, self.template = scale, start, template
         self.from_features = 'weight' if start == 'class_mean' else ''
         self.dropout = nn.Dropout(dropout)
