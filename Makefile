@@ -13,7 +13,7 @@ JOBS   ?= 2
 help:
 	@echo 'make demo     learn prompts on generated data, compare with zero-shot, draw what was learned'
 	@echo 'make test     run the tests (TESTS=tests/test_engine JOBS=1 to narrow down)'
-	@echo 'make quick    check style and run the tests that take milliseconds, in about a minute'
+	@echo 'make quick    check style and run the tests that take milliseconds, in about three minutes'
 	@echo 'make claims   test the published claims on the built-in world, hours; writes docs/claims.md'
 	@echo 'make lint     check style'
 	@echo 'make format   repair style'
