@@ -1,14 +1,16 @@
-"""List the shipped configs, or those whose name contains a word, with their first line; the datasets of a task; and how
-many numbers configs train.
+"""List the shipped configs, or those whose name contains a word, with their first line; the datasets of a task; how
+many numbers configs train; and towers with their weights.
 
 python tools/list_configs.py
 python tools/list_configs.py plot_rn50
 python tools/list_configs.py --datasets
+python tools/list_configs.py --towers SigLIP "ViT-B-16*"
 python tools/list_configs.py "coop/*" plotpp_vit-b16 --parameters
 python tools/list_configs.py tip-adapter-f_rn50 --parameters --dataset dtd --shots 16
 
 --parameters builds every model listed, with random weights, and prints a Markdown table, phase by phase; the whole name
 of a config means that one alone. Class names are those of the config's dataset, or of --dataset.
+--towers lists what model.clip.arch and model.clip.weights can be, and how images are prepared for it.
 """
 
 import argparse
@@ -44,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         'words', nargs='*', default=[''], help='parts of the name, or patterns such as "coop_*rn50*"', metavar='WORD'
     )
     parser.add_argument('--datasets', action='store_true', help='list the names of datasets, by task')
+    parser.add_argument('--towers', action='store_true', help='list architectures and weights')
     parser.add_argument('--parameters', action='store_true', help='count what the listed configs train')
     parser.add_argument('--dataset', metavar='NAME', help='with --parameters: dataset of the class names')
     parser.add_argument('--shots', type=positive, metavar='K', help='with --parameters: training images per class')
@@ -51,8 +54,16 @@ def main(argv: list[str] | None = None) -> None:
     options = {key: value for key in ('dataset', 'shots') if (value := getattr(args, key)) is not None}
     if options and not args.parameters:
         parser.error(f'--{next(iter(options))} has no effect without --parameters')
-    if args.parameters and args.datasets:
-        parser.error('--parameters counts for configs, --datasets lists none')
+    if args.parameters + args.datasets + args.towers > 1:
+        parser.error('choose one of --parameters, --datasets and --towers')
+    if args.towers:
+        from vlprompt.apis.towers import towers_table
+
+        table = towers_table(args.words)
+        print(table) if table else parser.exit(
+            1, f'no architecture has {" nor ".join(map(repr, args.words))} in its name\n'
+        )
+        return
 
     from vlprompt.engine.config_files import CONFIGS, config_names  # takes seconds
 

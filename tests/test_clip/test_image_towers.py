@@ -231,5 +231,5 @@ class TestVisualPrompts:
 
 
 def test_visual_prompts_for_a_resnet(micro_rn):
-    with pytest.raises(ValueError, match='vision transformer; custom is a ResNet'):
+    with pytest.raises(ValueError, match='need a vision transformer, not a ResNet'):
         CLIP(micro_rn).encode_image(torch.randn(1, 3, 64, 64), prompts=VisualTokens((torch.randn(2, 64),)))

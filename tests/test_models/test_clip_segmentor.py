@@ -170,7 +170,7 @@ def test_every_place_attends_to_itself():
 
 
 def test_a_proxy_needs_a_plain_vit():
-    with pytest.raises(ValueError, match='proxy needs a vision transformer'):
+    with pytest.raises(ValueError, match='proxy needs a ViT of CLIP; custom has a ResNet'):
         ClipSegmentor(dict(arch=MICRO['rn']), ['sky', 'tree'], proxy=PROXY)
     with pytest.raises(ValueError, match='has no effect: the attention is that of the proxy'):
         ClipSegmentor(dict(arch=MICRO['vit'], vision=dict(local='naclip')), ['sky', 'tree'], proxy=PROXY)

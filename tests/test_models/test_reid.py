@@ -66,7 +66,7 @@ def test_levels_of_a_resnet(images):
     torch.testing.assert_close(levels.joint, visual.attnpool(fourth)[:, 0])
     assert fourth.shape[-2:] == (4, 2)  # last stride 1: total stride 16
     assert level_channels(visual) == (128, 256, 24)
-    with pytest.raises(ValueError, match='no class token'):
+    with pytest.raises(ValueError, match='only a ViT of CLIP has a class token'):
         feature_levels(visual, images, torch.zeros(64))
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from vlprompt.alignment import CosineAlignment
 from vlprompt.clip import CLIP, ClipFeatures
-from vlprompt.clip.text.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, tokenize
 from vlprompt.prompts import ConditionalPrompt
 
 NAMES = ['face', 'sea_lion', '2012 Audi S4 Sedan']
@@ -79,7 +79,7 @@ def test_length_of_the_image_feature_does_not_matter(clip):
 
 @pytest.mark.parametrize(('n_ctx', 'parameters'), [(16, 41_504), (4, 35_360)])
 def test_published_parameter_counts(n_ctx, parameters):
-    wide = SimpleNamespace(width=512, context_length=77, embed_dim=512)
+    wide = SimpleNamespace(tokenizer=CLIP_TOKENIZER, width=512, context_length=77, embed_dim=512)
     assert sum(p.numel() for p in ConditionalPrompt(NAMES, wide, n_ctx=n_ctx).parameters()) == parameters
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vlprompt.clip import build_clip
-from vlprompt.clip.text.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, tokenize
 from vlprompt.prompts import ContextPrompt, TemplatePrompt
 
 NAMES = ['face', 'sea_lion', "jack-o'-lantern", '2012 Audi S4 Sedan']
@@ -76,7 +76,7 @@ def test_published_parameter_counts():
     """CoOp 8,192 and PLOT (N=4) 32,768 at the width of CLIP's text tower, 512."""
     from types import SimpleNamespace
 
-    wide = SimpleNamespace(width=512, context_length=77)
+    wide = SimpleNamespace(tokenizer=CLIP_TOKENIZER, width=512, context_length=77)
     assert ContextPrompt(NAMES, wide, 1, 16).context.numel() == 8192
     assert ContextPrompt(NAMES, wide, 4, 16).context.numel() == 32768
     assert ContextPrompt(NAMES, wide, 1, 16, class_specific=True).context.numel() == 4 * 8192

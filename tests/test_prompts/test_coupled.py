@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vlprompt.clip import CLIP
-from vlprompt.clip.text.tokenizer import tokenize
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, tokenize
 from vlprompt.prompts import ContextPrompt, CoupledPrompt, TemplatePrompt
 
 NAMES = ['face', 'sea_lion', '2012 Audi S4 Sedan']
@@ -75,7 +75,13 @@ def test_equals_the_plain_loop(parts):
 
 def test_published_parameter_count():
     blocks = [None] * 12
-    wide = SimpleNamespace(width=512, context_length=77, transformer=SimpleNamespace(resblocks=blocks))
+    wide = SimpleNamespace(
+        tokenizer=CLIP_TOKENIZER,
+        takes_deep_prompts=True,
+        width=512,
+        context_length=77,
+        transformer=SimpleNamespace(resblocks=blocks),
+    )
     prompt = ContextPrompt(NAMES, wide, n_ctx=2, depth=9)
     coupled = CoupledPrompt(768, 12, 16, prompt)
     assert sum(p.numel() for module in (prompt, coupled) for p in module.parameters()) == 3_555_072

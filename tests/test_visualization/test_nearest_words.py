@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, encode
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, END_TOKEN, START_TOKEN, encode
 from vlprompt.visualization.figures import save_figure
 from vlprompt.visualization.nearest_words import (
     draw_words,
@@ -17,7 +17,6 @@ from vlprompt.visualization.nearest_words import (
     printable_tokens,
     spacing_note,
     table_spacing,
-    token_text,
     words_to_json,
 )
 
@@ -60,10 +59,10 @@ def test_distances_equal_the_definition(seeded, count):
 
 
 def test_tokens_as_people_read_them():
-    assert [token_text(token) for token in encode('cat!')] == ['cat', '!']
-    assert token_text(0) == '!…'  # the same sign within a word
-    assert token_text(START_TOKEN) == token_text(END_TOKEN) == ''
-    assert token_text(128) == ''  # a lone byte of a longer UTF-8 sequence
+    assert [CLIP_TOKENIZER.word(token) for token in encode('cat!')] == ['cat', '!']
+    assert CLIP_TOKENIZER.word(0) == '!…'  # the same sign within a word
+    assert CLIP_TOKENIZER.word(START_TOKEN) == CLIP_TOKENIZER.word(END_TOKEN) == ''
+    assert CLIP_TOKENIZER.word(128) == ''  # a lone byte of a longer UTF-8 sequence
     printable = printable_tokens(2000)
     assert printable[0] == 0
     assert 128 not in printable

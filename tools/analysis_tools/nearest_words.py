@@ -45,6 +45,7 @@ from vlprompt.visualization import (
 def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     """Nearest words of every prompt, or of every prompt of the requested classes."""
     prompt, table = model.prompt, model.clip.text.token_embedding.weight
+    tokenizer = model.clip.text.tokenizer
     if not isinstance(prompt, ContextPrompt):
         raise ConfigError(
             f'{args.config}: {type(prompt).__name__} learns no context vectors; use a model with ContextPrompt, '
@@ -53,7 +54,7 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     if not prompt.class_specific:
         if args.classes:
             raise ConfigError(f'--classes: the context vectors of {args.config} are the same for all classes')
-        return nearest_words(prompt.context, table, args.top_k)
+        return nearest_words(prompt.context, table, args.top_k, tokenizer=tokenizer)
     known = [readable(name) for name in model.class_names]
     wanted = [readable(name) for name in args.classes or ()]
     if not wanted or not set(wanted) <= set(known):
@@ -63,7 +64,9 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     return [
         words
         for name in wanted
-        for words in nearest_words(prompt.context[:, known.index(name)], table, args.top_k, name=f'{name}, prompt')
+        for words in nearest_words(
+            prompt.context[:, known.index(name)], table, args.top_k, name=f'{name}, prompt', tokenizer=tokenizer
+        )
     ]
 
 

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isqrt
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from vlprompt.clip.open_clip_config import OpenClipArchitecture, OtherTower, refuse_unknown_fields, shipped_config
 
 RESNET_STRIDE = 32
 """Pixels of a cell of the last map of every published ResNet."""
@@ -88,6 +91,11 @@ class Architecture:
         return self.vision_patch_size is not None
 
     @property
+    def described(self) -> str:
+        """What the image tower is, for messages."""
+        return 'a vision transformer' if self.is_vit else 'a ResNet'
+
+    @property
     def vision_attention_width(self) -> int:
         """Channels of the image tower's attention: of the ViT's tokens, or of the ResNet's last stage."""
         return self.vision_width if self.is_vit else self.vision_width * 32
@@ -161,8 +169,13 @@ def open_clip_name(name: str) -> str:
 _BY_SPELLING = {spelling.lower(): a for a in ARCHITECTURES.values() for spelling in (a.name, open_clip_name(a.name))}
 
 
-def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
-    """Architecture for a name in OpenAI's or open_clip's spelling, or for a dict of the fields.
+def find_architecture(
+    arch: str | Mapping | Architecture | OpenClipArchitecture,
+) -> Architecture | OpenClipArchitecture:
+    """Architecture for a name, a dict of the fields, or a config of open_clip.
+
+    Names are those of OpenAI or open_clip; a config is ``dict(open_clip=dict(embed_dim=..., vision_cfg=...,
+    text_cfg=...))``.
 
     open_clip's ``-quickgelu`` ending is accepted and ignored here (see
     :func:`vlprompt.clip.build_clip` for the activation).
@@ -170,16 +183,21 @@ def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
     Raises:
         ValueError: for an unknown name, or fields that are missing, unknown or inconsistent.
     """
-    if isinstance(arch, Architecture):
+    if isinstance(arch, (Architecture, OpenClipArchitecture)):
         return arch
     if isinstance(arch, str):
         found = _BY_SPELLING.get(arch.lower().removesuffix(QUICK_GELU_SUFFIX))
+        if found is None and (shipped := shipped_config(arch)) is not None:
+            return of_open_clip(*shipped)
         if found is None:
             raise ValueError(
-                f'unknown CLIP architecture {arch!r}; known: {", ".join(ARCHITECTURES)}, or a dict of sizes'
+                f'unknown CLIP architecture {arch!r}; known: {", ".join(ARCHITECTURES)}, the names of open_clip, or a '
+                'dict of sizes'
             )
         return found
     given = dict(arch)
+    if 'open_clip' in given:
+        return of_open_clip(given['open_clip'], given.get('name', 'custom'))
     known = {f.name for f in fields(Architecture)}
     optional = {'name', 'vision_head_width', 'vision_mlp_width', 'vision_stride'}
     unknown, missing = sorted(set(given) - known), sorted(known - optional - set(given))
@@ -188,6 +206,55 @@ def find_architecture(arch: str | Mapping | Architecture) -> Architecture:
     if not isinstance(given['vision_layers'], int):
         given['vision_layers'] = tuple(given['vision_layers'])
     return Architecture(**given)
+
+
+VISION_FIELDS = {'layers', 'width', 'head_width', 'mlp_ratio', 'patch_size', 'image_size', 'patch_dropout'}
+TEXT_FIELDS = {'context_length', 'vocab_size', 'width', 'heads', 'layers'}
+
+
+def of_open_clip(
+    config: Mapping[str, Any], name: str, folder: Path | None = None
+) -> Architecture | OpenClipArchitecture:
+    """The architecture that a config of open_clip describes.
+
+    Args:
+        config: with ``embed_dim``, ``vision_cfg`` and ``text_cfg``.
+        name: of the architecture, for messages.
+        folder: where a tokenizer may be that is not CLIP's.
+
+    Raises:
+        OtherTower: a field of a kind of tower that is not supported.
+        KeyError, TypeError: not a config of open_clip.
+    """
+    vision, text = dict(config['vision_cfg']), dict(config['text_cfg'])
+    if vision.get('timm_model_name'):
+        return OpenClipArchitecture.from_config(config, name, folder)
+    known = dict(
+        model_cfg={'embed_dim', 'quick_gelu', 'custom_text', 'init_logit_scale'},
+        vision_cfg=VISION_FIELDS,
+        text_cfg=TEXT_FIELDS,
+    )
+    usual = {('vision_cfg', 'pool_type'): ('tok',), ('text_cfg', 'pool_type'): ('argmax',)}
+    refuse_unknown_fields(known, usual, name, model_cfg=config, vision_cfg=vision, text_cfg=text)
+    size, layers, width = vision.get('image_size', 224), vision.get('layers', 12), vision.get('width', 768)
+    if not isinstance(size, int) and len(set(size)) > 1:
+        raise OtherTower(f'{name}: vision_cfg.image_size={size} is no square, which is not supported')
+    resnet = not isinstance(layers, int)
+    return Architecture(
+        embed_dim=config['embed_dim'],
+        image_size=size if isinstance(size, int) else size[0],
+        vision_layers=tuple(layers) if resnet else layers,
+        vision_width=width,
+        vision_patch_size=None if resnet else vision.get('patch_size', 16),
+        context_length=text.get('context_length', 77),
+        vocab_size=text.get('vocab_size', 49408),
+        transformer_width=text.get('width', 512),
+        transformer_heads=text.get('heads', 8),
+        transformer_layers=text.get('layers', 12),
+        vision_head_width=vision.get('head_width', HEAD_WIDTH),
+        vision_mlp_width=None if resnet else int(width * vision.get('mlp_ratio', 4.0)),
+        name=name,
+    )
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:

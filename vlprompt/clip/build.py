@@ -24,17 +24,19 @@ from vlprompt.clip.builtin import BUILTIN_WEIGHTS, read_builtin
 from vlprompt.clip.download import hub_folder_file, open_clip_file
 from vlprompt.clip.low_rank import LoraOptions, add_lora
 from vlprompt.clip.model import CLIP, ClipSource
+from vlprompt.clip.open_clip_config import OpenClipArchitecture
+from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.weights import (
     OPTIONS_FILE,
     WEIGHT_FILES,
     WeightOptions,
     file_in_folder,
+    read_options,
     read_state_dict,
     read_weights,
     resize_image_positions,
     state_sha256,
     to_internal_names,
-    warn_of_preprocessing,
 )
 from vlprompt.errors import DownloadError
 
@@ -91,11 +93,16 @@ def build_clip(
 
     wanted = None if arch is None else find_architecture(arch)
     state, name, options = _read(arch, wanted, weights)
+    if isinstance(wanted, OpenClipArchitecture) or isinstance(options.arch, OpenClipArchitecture):
+        foreign = _same_config(wanted, options, name)
+        return _adapted(_build_foreign(foreign, state, name, quick_gelu, image_size, vision), lora, options)
     stride = RESNET_STRIDE if wanted is None else wanted.vision_stride
-    found = architecture_of(state, name, options.vision_head_width, options.transformer_heads, stride)
+    told = options.arch
+    heads = (None, None) if told is None else (told.vision_head_width, told.transformer_heads)
+    found = architecture_of(state, name, *heads, stride)
     if wanted is None:
         wanted = found
-        if options.vision_head_width is None:
+        if told is None:
             _logger.warning(
                 '%s does not say how many attention heads it has: assuming those of published models, %d in the image '
                 'and %d in the text tower; an arch, or open_clip_config.json beside the file, would tell',
@@ -122,11 +129,57 @@ def build_clip(
     state = resize_image_positions(state, wanted.grid_size, model.visual.grid_size, mode)
     _load(model, state, name)
     model.source = source
-    return _adapted(model, lora)
+    return _adapted(model, lora, options)
 
 
-def _adapted(model: CLIP, lora: Mapping[str, Any] | None) -> CLIP:
+def _build_foreign(
+    arch: OpenClipArchitecture,
+    state: dict[str, Tensor],
+    name: str,
+    quick_gelu: bool | None,
+    image_size: int | tuple[int, int] | None,
+    vision: Mapping[str, Any] | None,
+) -> CLIP:
+    """A CLIP whose image tower is timm's, with weights; the position embeddings are resized afterwards."""
+    from open_clip.convert import convert_state_dict
+
+    model = CLIP(arch, arch.quick_gelu if quick_gelu is None else quick_gelu, None, vision)
+    converted = to_internal_names(convert_state_dict(model, state))  # Apple's names of MobileCLIP, else as it is
+    for key in ('logit_scale', 'logit_bias'):
+        if key in converted:
+            converted[key] = converted[key].reshape(())
+    _load(model, converted, name)
+    model.source = ClipSource(name, state_sha256(converted))
+    if image_size is not None:
+        model.visual.resize(image_size)
+    return model
+
+
+def _same_config(
+    wanted: Architecture | OpenClipArchitecture | None, options: WeightOptions, name: str
+) -> OpenClipArchitecture:
+    """The architecture of towers of open_clip, where the one that is asked for is not another than that of the file."""
+    if wanted is None or options.arch is None:
+        return wanted or options.arch
+    told = options.arch
+    for field in ('embed_dim', 'vision', 'text'):
+        ours, theirs = getattr(wanted, field, None), getattr(told, field, None)
+        if ours != theirs:
+            raise ValueError(
+                f'{name}: {options.source} describes another model than arch {wanted.name!r} ({field}): leave arch out '
+                '(arch=None)'
+            )
+    return told
+
+
+def _adapted(model: CLIP, lora: Mapping[str, Any] | None, options: WeightOptions | None = None) -> CLIP:
     """The model in eval mode, with low-rank branches if there are options for them."""
+    if options is not None:
+        model.preprocessing = options.preprocessing
+    if lora is not None and not isinstance(model.arch, Architecture):
+        raise ValueError(
+            f'clip.lora: {model.arch.name} has {model.arch.described}, whose blocks take no low-rank branches'
+        )
     if lora is not None:
         model.lora = LoraOptions.read(lora)
         add_lora(model, model.lora)
@@ -161,7 +214,8 @@ def _read(
         )
     path, quick_gelu = download(open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick, weights)
     name = f'{wanted.name}:{weights}'
-    return to_internal_names(read_state_dict(path)), name, WeightOptions(name, quick_gelu)
+    options = WeightOptions(name, quick_gelu, preprocessing=preprocessing_of(arch, weights))
+    return to_internal_names(read_state_dict(path)), name, options
 
 
 def download(model_name: str, tag: str) -> tuple[Path, bool]:
@@ -186,12 +240,53 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
         tags = tags or f'none (built in: {", ".join(map(repr, BUILTIN_WEIGHTS))})'
         raise ValueError(f'{tag!r} is neither a file nor a tag that open_clip has for {model_name}; its tags: {tags}')
     quick_gelu = bool(config.get('quick_gelu', False))
-    warn_of_preprocessing(config, f'{model_name}:{tag}')
     try:
         return open_clip_file(config), quick_gelu
     except (OSError, RuntimeError) as error:
         options = dict(weights='/path/to/file', quick_gelu=quick_gelu)
         raise DownloadError(f'the weights {tag!r} of {model_name}', _places(config), options, tag, error) from error
+
+
+def preprocessing_of(arch: str | Mapping | None, weights: str | Path | None) -> Preprocessing:
+    """How images were prepared when weights were trained; CLIP's way where they do not tell.
+
+    Args:
+        arch: as for :func:`build_clip`.
+        weights: likewise.  Tensors are not read, so a file or folder need not have any yet.
+
+    Raises:
+        ValueError: a way that is not known, such as padding, or an ``open_clip_config.json`` that is none.
+        DownloadError: a repository of huggingface.co that is neither cached nor can be fetched.
+    """
+    if weights is None or weights in BUILTIN_WEIGHTS or weights == 'openai':
+        return Preprocessing()
+    options = _options_beside(weights)
+    if options is not None:
+        return options.preprocessing or Preprocessing()
+    from open_clip import pretrained
+
+    name = find_architecture(arch).name if arch is not None else ''
+    return Preprocessing.read(pretrained.get_pretrained_cfg(open_clip_name(name), str(weights)))
+
+
+def weights_architecture(weights: str | Path | None) -> Architecture | OpenClipArchitecture | None:
+    """The architecture that ``open_clip_config.json`` beside weights tells, without reading them; None without one.
+
+    Raises:
+        ValueError, DownloadError: as for :func:`preprocessing_of`.
+    """
+    options = None if weights is None or weights in BUILTIN_WEIGHTS else _options_beside(weights)
+    return None if options is None else options.arch
+
+
+def _options_beside(weights: str | Path) -> WeightOptions | None:
+    """What is known of weights in a file, a folder or a repository; None for a tag of open_clip."""
+    path = Path(weights).expanduser()
+    if str(weights).startswith(HUB):
+        path = _download_folder(str(weights).removeprefix(HUB))
+    elif path.is_dir():
+        path = path / WEIGHT_FILES[0]
+    return read_options(path) if path.suffix in FILE_SUFFIXES else None
 
 
 def _download_folder(repository: str) -> Path:
@@ -223,8 +318,7 @@ def _places(config: Mapping[str, Any]) -> str:
 
 def _check_same(wanted: Architecture, found: Architecture, name: str, options: WeightOptions) -> None:
     """Raise if the weights are of another architecture; heads are compared where the options of the file name them."""
-    told = dict(vision_head_width=options.vision_head_width, transformer_heads=options.transformer_heads)
-    unknown = {field: getattr(wanted, field) for field, value in told.items() if value is None}
+    unknown = {} if options.arch else {f: getattr(wanted, f) for f in ('vision_head_width', 'transformer_heads')}
     field = wanted.first_difference(replace(found, **unknown))
     if field is not None:
         raise ValueError(

@@ -79,13 +79,18 @@ def builtin_file(arch_name: str, weights: str) -> Path:
     return PRETRAINED_FOLDER / BUILTIN_WEIGHTS[weights].format(arch_name)
 
 
+def builtin_tags(arch_name: str) -> list[str]:
+    """Names of the weights that are shipped for an architecture."""
+    return [weights for weights in BUILTIN_WEIGHTS if builtin_file(arch_name, weights).is_file()]
+
+
 def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
     """State dict of shipped weights.
 
     Raises:
         ValueError: none are shipped for this architecture; the message lists those that are.
     """
-    shipped = [name for name in ARCHITECTURES if builtin_file(name, weights).is_file()]
+    shipped = [name for name in ARCHITECTURES if weights in builtin_tags(name)]
     if arch_name not in shipped:
         raise ValueError(f'weights={weights!r} are not shipped for arch {arch_name!r}, only for {shipped}')
     return unpack(read_tensors(builtin_file(arch_name, weights)))

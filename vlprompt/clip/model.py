@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from vlprompt.clip.architectures import Architecture, find_architecture
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.low_rank import LoraOptions
+from vlprompt.clip.open_clip_config import OpenClipArchitecture
+from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.resnet import ModifiedResNet
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.tokens import PromptTokens
@@ -46,14 +48,18 @@ class CLIP(nn.Module):
 
     State-dict names are OpenAI's, with the text tower's under ``text.``.
 
+    An architecture of open_clip whose image tower is timm's (SigLIP, PE-Core, EVA, MobileCLIP, ...) has a
+    :class:`~vlprompt.clip.open_clip_towers.TimmImageTower`, and a text tower of its own kind where that is not CLIP's.
+
     Args:
         arch: name, dict of sizes, or :class:`Architecture`.
         quick_gelu: OpenAI's activation instead of GELU, in both towers.
         image_size: pixels (side, or (H, W)) that determine the size of the image tower's position embedding,
             if it differs from the architecture's.
-        vision: further options of the image tower: ``interpolation`` and ``local`` (the form of local features) for
-            both, ``last_stride`` for :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride``, ``out_indices`` and
-            ``drop_path`` for :class:`~vlprompt.clip.VisionTransformer`.
+        vision: further options of the image tower: ``local`` (the form of local features) for all, ``interpolation``
+            for both of ours, ``last_stride`` for :class:`~vlprompt.clip.ModifiedResNet`, ``patch_stride`` and
+            ``drop_path`` for :class:`~vlprompt.clip.VisionTransformer`, ``out_indices`` for the latter and towers of
+            timm.
 
     Raises:
         ValueError: an option that this kind of image tower does not have, or a wrong value of one.
@@ -62,6 +68,8 @@ class CLIP(nn.Module):
         visual: the image tower.
         text: the text tower.
         logit_scale: logarithm of the factor of the cosines.
+        logit_bias: added to the logits by a model trained with sigmoids (SigLIP), else None; it changes no softmax.
+        preprocessing: how images were prepared in training; None where the weights do not tell.
         arch: the architecture.
         source: source of the weights, None for random ones.
         lora: where the towers have low-rank branches; None: nowhere.
@@ -69,7 +77,7 @@ class CLIP(nn.Module):
 
     def __init__(
         self,
-        arch: str | Mapping | Architecture,
+        arch: str | Mapping | Architecture | OpenClipArchitecture,
         quick_gelu: bool = True,
         image_size: int | tuple[int, int] | None = None,
         vision: Mapping[str, Any] | None = None,
@@ -78,7 +86,41 @@ class CLIP(nn.Module):
         self.arch = arch = find_architecture(arch)
         self.source: ClipSource | None = None
         self.lora: LoraOptions | None = None
+        self.preprocessing: Preprocessing | None = None
         self.quick_gelu = quick_gelu
+        self.logit_scale = nn.Parameter(torch.tensor(log(1 / 0.07)))
+        self.logit_bias: nn.Parameter | None = None
+        if isinstance(arch, Architecture):
+            self._build_own_towers(arch, quick_gelu, image_size, vision)
+        else:
+            self._build_foreign_towers(replace(arch, quick_gelu=quick_gelu), image_size, vision)
+
+    def _build_foreign_towers(
+        self, arch: OpenClipArchitecture, image_size: int | tuple[int, int] | None, vision: Mapping[str, Any] | None
+    ) -> None:
+        from vlprompt.clip.open_clip_towers import build_towers  # which loads open_clip and timm
+
+        options = dict(vision or {})
+        if (local := options.pop('local', 'native')) != 'native':
+            raise ValueError(
+                f"clip.vision.local={local!r}: {arch.name} has {arch.described}, whose form is 'native' alone"
+            )
+        if unknown := sorted(set(options) - {'out_indices'}):
+            raise ValueError(
+                f'clip.vision has {", ".join(unknown)}, but the only option of {arch.name}, {arch.described}, is '
+                'out_indices'
+            )
+        self.visual, self.text = build_towers(arch, image_size, **options)
+        if arch.logit_bias:
+            self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+
+    def _build_own_towers(
+        self,
+        arch: Architecture,
+        quick_gelu: bool,
+        image_size: int | tuple[int, int] | None,
+        vision: Mapping[str, Any] | None,
+    ) -> None:
         tower = VisionTransformer if arch.is_vit else ModifiedResNet
         if unknown := sorted(set(vision or {}) - set(VISION_OPTIONS[tower])):
             raise ValueError(
@@ -111,7 +153,11 @@ class CLIP(nn.Module):
             layers=arch.transformer_layers,
             quick_gelu=quick_gelu,
         )
-        self.logit_scale = nn.Parameter(torch.tensor(log(1 / 0.07)))
+
+    @property
+    def cell_size(self) -> int:
+        """Side in pixels of the square that one local feature stands for."""
+        return self.arch.cell_size if isinstance(self.arch, Architecture) else self.visual.cell_size
 
     @property
     def embed_dim(self) -> int:
@@ -132,19 +178,19 @@ class CLIP(nn.Module):
             images: normalised with CLIP's mean and standard deviation.
             local: also compute the local features.
             maps: also return the stage maps.
-            prompts: visual prompts, for a :class:`~vlprompt.clip.VisionTransformer`.
+            prompts: visual prompts, for a vision transformer.
             saliency: also return the attention of the global token to the cells.
 
         Returns:
             ClipFeatures, nothing normalised.
 
         Raises:
-            ValueError: visual prompts for a ResNet.
+            ValueError: visual prompts for a tower that takes none.
+            ImageSizeError: another size than a tower of timm was built for.
         """
         if prompts is None:
             return self.visual(images, local=local, maps=maps, saliency=saliency)
-        if not self.arch.is_vit:
-            raise ValueError(f'visual prompts need a vision transformer; {self.arch.name} is a ResNet')
+        self.visual.prompt_sizes()  # or an error: this tower takes none
         return self.visual(images, local=local, maps=maps, prompts=prompts, saliency=saliency)
 
     def encode_text(self, text: PromptTokens | Tensor, reference: bool = False) -> Tensor:

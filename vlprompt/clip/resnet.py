@@ -225,6 +225,10 @@ class ModifiedResNet(nn.Module):
             local=self.local,
         )
 
+    def prompt_sizes(self) -> dict[str, int]:
+        """Raise ValueError: a ResNet takes no visual prompts."""
+        raise ValueError('visual prompts need a vision transformer, not a ResNet: take a ViT as model.clip.arch')
+
     def _silence_branches(self) -> None:
         """Start every residual branch at zero, as CLIP does."""
         for module in self.modules():

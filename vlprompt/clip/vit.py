@@ -144,6 +144,10 @@ class VisionTransformer(nn.Module):
             local=self.local,
         )
 
+    def prompt_sizes(self) -> dict[str, int]:
+        """``width``, ``layers`` and ``patch_size`` for visual prompts."""
+        return dict(width=self.width, layers=len(self.transformer.resblocks), patch_size=self.patch_size)
+
     def grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) patches of an image of that size; pixels that do not fill a patch are dropped."""
         if min(height, width) < self.patch_size:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from vlprompt.clip.architectures import Architecture, of_open_clip
+from vlprompt.clip.open_clip_config import OpenClipArchitecture, OtherTower
 from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors, require_finite
 from vlprompt.files import read_json
-
-_logger = logging.getLogger(__name__)
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
 """Entries that OpenAI stores at the top level and this package (like open_clip's CustomTextCLIP) under ``text.``."""
@@ -26,18 +25,6 @@ OPTIONS_FILE = 'open_clip_config.json'
 
 WEIGHT_FILES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 """Names of the weights beside it, the best one first."""
-
-_KNOWN_OPTIONS = dict(
-    model_cfg={'embed_dim', 'quick_gelu', 'custom_text', 'init_logit_scale'},
-    vision_cfg={'layers', 'width', 'head_width', 'mlp_ratio', 'patch_size', 'image_size', 'patch_dropout'},
-    text_cfg={'context_length', 'vocab_size', 'width', 'heads', 'layers'},
-)
-"""What the towers of this package express, by part of open_clip's config."""
-
-_USUAL = {('vision_cfg', 'pool_type'): 'tok', ('text_cfg', 'pool_type'): 'argmax'}
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 NO_WEIGHTS = frozenset({'input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'text.attn_mask'})
 """Redundant entries of published files: sizes, which follow from the shapes, and constants."""
@@ -78,14 +65,14 @@ class WeightOptions:
     Args:
         source: where it stands, for messages.
         quick_gelu: OpenAI's activation instead of GELU.
-        vision_head_width: channels of a head of the image tower.
-        transformer_heads: heads of the text tower.
+        arch: the architecture.
+        preprocessing: how images were prepared in training.
     """
 
     source: str
     quick_gelu: bool | None = None
-    vision_head_width: int | None = None
-    transformer_heads: int | None = None
+    arch: Architecture | OpenClipArchitecture | None = None
+    preprocessing: Preprocessing | None = None
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightOptions]:
@@ -98,7 +85,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightOptions]:
         ValueError: the JSON file is not one of open_clip.
     """
     state, script = _read_file(path)
-    return state, _read_options(path, script)
+    return state, read_options(path, script)
 
 
 def file_in_folder(folder: Path) -> Path:
@@ -116,68 +103,30 @@ def file_in_folder(folder: Path) -> Path:
     return found
 
 
-class _OtherTower(Exception):
-    """A config of open_clip describes towers that this package does not have."""
-
-
-def _refuse_other_towers(file: Path, **parts: Mapping[str, Any]) -> None:
-    for part, known in _KNOWN_OPTIONS.items():
-        for name in sorted(set(parts[part]) - known - set(parts)):
-            value = parts[part][name]
-            if value and value != _USUAL.get((part, name)):  # null, false and 0 are the usual towers
-                raise _OtherTower(
-                    f"{file}: {part}.{name}={value!r} is of another kind of tower than CLIP's ResNets and ViTs with a "
-                    'causal text tower, which is not supported'
-                )
-
-
-def warn_of_preprocessing(given: Mapping[str, Any], source: str) -> None:
-    """Say in the log if images were not prepared as in CLIP when weights were trained: configs do that by default.
+def read_options(path: str | Path, script: bool = False) -> WeightOptions:
+    """What ``open_clip_config.json`` beside a weight file tells; the tensors are not read.
 
     Args:
-        given: open_clip's ``mean``, ``std``, ``interpolation`` and ``resize_mode``, or some of them.
-        source: where they stand.
+        path: the weight file.
+        script: whether it is a TorchScript archive, as OpenAI's are.
+
+    Raises:
+        ValueError: the JSON file is not one of open_clip, or describes towers that are not supported.
     """
-    usual = dict(mean=CLIP_MEAN, std=CLIP_STD, interpolation='bicubic', resize_mode='shortest')
-    other = {name: given[name] for name in usual if given.get(name) and not _same(given[name], usual[name])}
-    if other:
-        shown = ', '.join(f'{name}={value}' for name, value in other.items())
-        _logger.warning(
-            '%s: images were prepared with %s in training, which configs do not follow by themselves: set '
-            'model.data_preprocessor.mean and .std, and the transforms of the test pipeline',
-            source,
-            shown,
-        )
-
-
-def _same(value: Any, usual: Any) -> bool:
-    if isinstance(usual, str):
-        return value == usual
-    return len(value) == 3 and all(abs(a - b) < 1e-3 for a, b in zip(value, usual, strict=True))
-
-
-def _read_options(path: str | Path, script: bool) -> WeightOptions:
     path = Path(path).expanduser()
     file = path.with_name(OPTIONS_FILE)
-    if file.is_file():
-        try:
-            content = read_json(file)
-            model = content['model_cfg']
-            vision, text = dict(model['vision_cfg']), dict(model['text_cfg'])
-            _refuse_other_towers(file, model_cfg=model, vision_cfg=vision, text_cfg=text)
-            options = WeightOptions(
-                str(file),
-                bool(model.get('quick_gelu', False)),
-                int(vision.get('head_width', 64)),
-                int(text.get('heads', 8)),
-            )
-            warn_of_preprocessing(content.get('preprocess_cfg') or {}, str(file))
-            return options
-        except _OtherTower as error:
-            raise ValueError(str(error)) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
-    return WeightOptions(str(path), quick_gelu=True if script else None)
+    if not file.is_file():
+        return WeightOptions(str(path), quick_gelu=True if script else None)
+    try:
+        content = read_json(file)
+        model = content['model_cfg']
+        arch = of_open_clip(model, str(file.parent.name), file.parent)
+        gelu = bool(model.get('quick_gelu', False))
+        return WeightOptions(str(file), gelu, arch, Preprocessing.read(content.get('preprocess_cfg') or {}))
+    except OtherTower as error:
+        raise ValueError(f'{file}: {str(error).partition(": ")[2]}') from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
 
 
 def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from vlprompt.datasets.transforms import (
     RandomHorizontalFlip,
     RandomResizedCrop,
     ResizeShorterSide,
+    SquareImage,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     'ResizeImage',
     'ResizeShorterSide',
     'SeededDataset',
+    'SquareImage',
 ]

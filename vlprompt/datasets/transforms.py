@@ -8,6 +8,7 @@ from mmcv.transforms import BaseTransform
 from torchvision import transforms as T
 from torchvision.transforms import functional as F
 
+from vlprompt.clip.preprocessing import RESIZE_MODES
 from vlprompt.datasets.images import load_sample_image
 from vlprompt.errors import ImageSizeError
 from vlprompt.registry import TRANSFORMS
@@ -150,6 +151,32 @@ class ResizeShorterSide(ImageTransform):
                 f'{self.size} pixels on the shorter side; crop it'
             )
         return super().transform(results)
+
+
+@TRANSFORMS.register_module()
+class SquareImage(ImageTransform):
+    """Make an image ``size`` x ``size`` pixels, in the way in which a tower's images were prepared.
+
+    Args:
+        size: side of the result in pixels.
+        mode: ``'shortest'`` resizes the shorter side and cuts the centre (CLIP); ``'squash'`` resizes both sides,
+            whatever the proportions (SigLIP).
+        interpolation: ``'bicubic'`` or ``'bilinear'``.
+
+    Raises:
+        ValueError: another mode.
+        ImageSizeError: see :class:`ResizeShorterSide`.
+    """
+
+    def __init__(self, size: int, mode: str = 'shortest', interpolation: str = 'bicubic') -> None:
+        if mode not in RESIZE_MODES:
+            raise ValueError(f'SquareImage: mode must be one of {RESIZE_MODES}, got {mode!r}')
+        super().__init__(T.CenterCrop(size))
+        squashed = T.Resize((size, size), interpolation=T.InterpolationMode(interpolation))
+        self.resize = ResizeShorterSide(size, interpolation) if mode == 'shortest' else ImageTransform(squashed)
+
+    def transform(self, results: dict) -> dict:
+        return super().transform(self.resize.transform(results))
 
 
 @TRANSFORMS.register_module()

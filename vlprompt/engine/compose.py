@@ -27,6 +27,9 @@ top-level keys join them, in the method's file, in a two-line file that inherits
 
 So a value that your own file sets wins over the recipe, and a later row of the recipe over an earlier one.
 
+Then variables that say how images are prepared, and are None, follow the weights of the towers
+(:mod:`vlprompt.engine.follow_weights`).
+
 At the end ``'${name}'`` anywhere in the config is replaced by the top-level value ``name``: ``size='${image_size}'``.
 With a factor, ``'${crop_size * 2/3}'`` or ``'${scale * 1.5}'``, it becomes that multiple, whole numbers rounded down.
 Schedules without a length have that of the training.
@@ -58,6 +61,7 @@ from vlprompt.engine.config_check import (
 )
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.config_values import is_number, is_whole
+from vlprompt.engine.follow_weights import follow_weights
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -100,6 +104,8 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     on_runs = {option: value for option, value in options.items() if option.split('.')[0] in RUNNER_KEYS - _KEPT}
     on_variables = {option: value for option, value in options.items() if option not in on_runs}
     values = _with_options(content, on_variables, cfg.filename)
+    on_model = {option: value for option, value in on_runs.items() if option.split('.')[0] == 'model'}
+    follow_weights(values, _with_options(dict(model=values.get('model')), on_model, cfg.filename).get('model'))
     if values.get('task') is not None:
         values.pop('recipes', None)  # rows that do not apply may refer to values of other datasets
     used: set[str] = set()

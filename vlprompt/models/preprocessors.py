@@ -9,7 +9,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from vlprompt.clip.weights import CLIP_MEAN, CLIP_STD
+from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD
 from vlprompt.registry import MODELS
 
 

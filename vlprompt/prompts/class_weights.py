@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.prompts.template import TemplatePrompt
@@ -80,7 +79,9 @@ class ClassWeights(TextPrompt):
 
     def _name_ids(self) -> Tensor:
         """(K, L) token ids of the names alone."""
-        return tokenize([readable(name) for name in self.class_names], self.known.shape[1], list(self.class_names))
+        return self.words.tokenizer.tokenize(
+            [readable(name) for name in self.class_names], self.known.shape[1], list(self.class_names)
+        )
 
     def forward(self, text: TextEncoder) -> PromptTokens:
         """The prompts of the classes that the weights do not know, all of them before training."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.tokenizer import bpe_lengths, tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.prompts.words import check_room, context_rows, initial_texts, padded, start_from_words
@@ -116,12 +115,19 @@ class ContextPrompt(TextPrompt):
                 f'ContextPrompt: init {init!r} has more tokens than n_ctx={self.n_ctx}; the rest stands between '
                 f"context and class name, so position must be 'end', got {position!r}"
             )
-        for name in ('start_id', 'rows', 'name_ids', 'eot'):
+        for name in ('start_ids', 'rows', 'name_ids', 'eot'):
             self.register_buffer(name, None, persistent=False)
-        self.register_buffer('fixed_ids', padded(fixed_ids).to(context.device), persistent=False)
+        self.tokenizer = text.tokenizer
+        fixed = padded(fixed_ids, self.tokenizer.pad)
+        self.register_buffer('fixed_ids', fixed.to(context.device), persistent=False)
         self._tokenize(class_names)
 
     def _check_depth(self, depth: int, text: TextEncoder) -> None:
+        if not text.takes_deep_prompts:
+            raise ValueError(
+                f"ContextPrompt: depth={depth} needs CLIP's text tower, which computes prompts once for all classes; "
+                'this one reads every position of a text'
+            )
         blocks = len(text.transformer.resblocks)
         if not 1 <= depth <= blocks:
             raise ValueError(f'ContextPrompt: depth={depth} must be from 1 to {blocks}, the blocks of the text tower')
@@ -152,20 +158,22 @@ class ContextPrompt(TextPrompt):
 
     def _tokenize(self, class_names: Sequence[str]) -> None:
         """Ids of "name." of every class, and which row each position after the prefix takes."""
-        texts = [readable(name) for name in class_names]
+        tokenizer, inside = self.tokenizer, self.position != 'front'
+        names = [readable(name) for name in class_names]
+        texts = [f'{name}{self.ending}' for name in names]
         room = self.context_length - self.n_ctx - max(self.fixed_lengths)  # for [SOT] name ending [EOT]
-        check_room(class_names, [f'{text}{self.ending}' for text in texts], room, self.context_length)
-        ids = tokenize([f'{text}{self.ending}' for text in texts], room)
-        eot = ids.argmax(-1)  # EOT has the largest id
+        start = len(tokenizer.start)
+        check_room(class_names, tokenizer.lengths(texts, inside), start + 1, room, self.context_length)
+        ids = tokenizer.tokenize(texts, room, inside=inside)
+        eot = tokenizer.ends(ids)
         device = self.context.device
         self.class_names = tuple(class_names)
-        self.start_id = ids[0, :1].to(device)
-        self.name_ids = ids[:, 1 : int(eot.max()) + 1].to(device)
+        self.start_ids = ids[0, :start].to(device)
+        self.name_ids = ids[:, start : int(eot.max()) + 1].to(device)
         self.eot = (eot + self.n_ctx + torch.tensor(self.fixed_lengths).unsqueeze(1)).to(device)
         leading = {'end': self.n_ctx, 'middle': self.n_ctx // 2, 'front': 0}[self.position]
-        self.rows = context_rows(self.n_ctx, leading, torch.tensor(bpe_lengths(texts)), self.name_ids.shape[1]).to(
-            device
-        )
+        name_lengths = torch.tensor(tokenizer.lengths(names, inside))
+        self.rows = context_rows(self.n_ctx, leading, name_lengths, self.name_ids.shape[1]).to(device)
 
     def forward(self, text: TextEncoder, context: Tensor | None = None) -> PromptTokens:
         """
@@ -181,7 +189,7 @@ class ContextPrompt(TextPrompt):
         """
         context = self.context if context is None else context
         copies = len(context) // self.n_prompts
-        start = text.token_embedding(self.start_id).to(context.dtype).expand(len(context), -1, -1)
+        start = text.token_embedding(self.start_ids).to(context.dtype).expand(len(context), -1, -1)
         fixed, words = (_copies(part.to(context.dtype), copies) for part in self._words(text))
         eot = _copies(self.eot, copies)
         if self.position == 'end' and not self.class_specific:

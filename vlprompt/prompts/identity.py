@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, encode
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt
 from vlprompt.registry import MODELS
@@ -57,7 +56,9 @@ class IdentityPrompt(TextPrompt):
         if num_ids < 1 or n_ctx < 1:
             raise ValueError(f'IdentityPrompt: num_ids={num_ids} and n_ctx={n_ctx} must be at least 1')
         self.noun, self.n_ctx = noun, n_ctx
-        start, end = [START_TOKEN, *encode(words)], [*encode(f'{noun}.'), END_TOKEN]
+        tokenizer = text.tokenizer
+        start = [*tokenizer.start, *tokenizer.encode(words)]
+        end = [*tokenizer.encode(f'{noun}.', inside=True), tokenizer.end]
         length = len(start) + n_ctx + len(end)
         if length > text.context_length:
             raise ValueError(

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.tokenizer import encode
 from vlprompt.prompts.context import ContextPrompt
 from vlprompt.registry import MODELS
 
@@ -39,12 +38,12 @@ class PublishedContextPrompt(ContextPrompt):
     def __init__(
         self, class_names: Sequence[str], text: TextEncoder, init: Sequence[str], n_ctx: int, **kwargs: Any
     ) -> None:
-        self.lost = [max(n_ctx - len(encode(words)), 0) for words in init]
+        self.lost = [max(n_ctx - len(text.tokenizer.encode(words)), 0) for words in init]
         if max(self.lost) > 1 or kwargs.get('position', 'end') != 'end':
             raise ValueError(f'PublishedContextPrompt: {list(init)} must be at most one token short, before the name')
         full = [f'{words} {_PLACEHOLDER}' if lost else words for words, lost in zip(init, self.lost, strict=True)]
         super().__init__(class_names, text, n_prompts=len(full), n_ctx=n_ctx, init=full, **kwargs)
-        end = text.token_embedding.weight[self.name_ids.max()]  # EOT has the largest id
+        end = text.token_embedding.weight[self.tokenizer.end]
         self.context.data[[lost > 0 for lost in self.lost], -1] = end.detach()
 
     def _tokenize(self, class_names: Sequence[str]) -> None:

@@ -11,7 +11,6 @@ from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.templates import places_of_name
 from vlprompt.clip.templates import templates as named_templates
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.tokenizer import tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.registry import MODELS
@@ -47,18 +46,20 @@ class TemplatePrompt(TextPrompt):
                 )
         self.templates = tuple(templates)
         self.n_prompts = len(self.templates)
-        self.context_length = text.context_length
+        self.context_length, self.tokenizer = text.context_length, text.tokenizer
         self.register_buffer('ids', None, persistent=False)
         self.set_class_names(class_names)
 
     def set_class_names(self, class_names: Sequence[str]) -> None:
         self.class_names = tuple(class_names)
         rows = [
-            tokenize([t.format(readable(n)) for n in class_names], self.context_length, names=list(class_names))
+            self.tokenizer.tokenize(
+                [t.format(readable(n)) for n in class_names], self.context_length, names=list(class_names)
+            )
             for t in self.templates
         ]
         ids = torch.stack(rows)
-        longest = int(ids.argmax(-1).max()) + 1  # EOT has the largest id of the vocabulary
+        longest = int(self.tokenizer.ends(ids).max()) + 1
         self.ids = ids[..., :longest].to(self.ids.device if self.ids is not None else 'cpu')
 
     def forward(self, text: TextEncoder) -> PromptTokens:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.tokenizer import bpe_lengths, encode
 from vlprompt.files import read_lines
 from vlprompt.prompts.base import readable
 
@@ -61,7 +60,7 @@ def start_from_words(
     texts = [readable(init)] * n_prompts if isinstance(init, str) else [readable(t) for t in init]
     if len(texts) != n_prompts:
         raise ValueError(f'ContextPrompt: init gives {len(texts)} texts for n_prompts={n_prompts}')
-    ids = [encode(words) for words in texts]
+    ids = [text.tokenizer.encode(words) for words in texts]
     lengths = [len(row) for row in ids]
     if n_ctx is None and (len(set(lengths)) > 1 or lengths[0] < 1):
         counts = ', '.join(f'{t!r}: {n}' for t, n in zip(texts, lengths, strict=True))
@@ -77,24 +76,26 @@ def start_from_words(
     return text.token_embedding(learned).detach().float().clone(), [row[n_ctx:] for row in ids]
 
 
-def padded(ids: Sequence[Sequence[int]]) -> Tensor:
-    """(P, F) rows of ids, filled up with zeros."""
+def padded(ids: Sequence[Sequence[int]], pad: int) -> Tensor:
+    """(P, F) rows of ids, filled up with ``pad``."""
     longest = max(len(row) for row in ids)
-    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids], dtype=torch.long)
+    return torch.tensor([[*row, *[pad] * (longest - len(row))] for row in ids], dtype=torch.long)
 
 
-def check_room(class_names: Sequence[str], texts: Sequence[str], room: int, context_length: int) -> None:
+def check_room(
+    class_names: Sequence[str], lengths: Sequence[int], special: int, room: int, context_length: int
+) -> None:
     """Raise ValueError if the longest class does not fit, naming it and the context length that it needs.
 
     Args:
         class_names: K names, for the message.
-        texts: its text in the prompt, for each class.
+        lengths: tokens of its text in the prompt, for each class.
+        special: start and end tokens.
         room: positions left for start token, text and end token besides context and fixed words.
         context_length: all positions.
     """
-    lengths = bpe_lengths(texts)
-    longest = max(range(len(texts)), key=lengths.__getitem__)
-    needed = lengths[longest] + 2
+    longest = max(range(len(lengths)), key=lengths.__getitem__)
+    needed = lengths[longest] + special
     if needed > room:
         raise ValueError(
             f'ContextPrompt: class {class_names[longest]!r} takes {lengths[longest]} tokens; with '

@@ -16,7 +16,7 @@ from matplotlib.font_manager import fontManager, get_font
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from vlprompt.clip.text.tokenizer import END_TOKEN, START_TOKEN, decode
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 
 CHUNK = 256  # vectors whose distances to the whole table are in memory at once: 50 MB for CLIP's vocabulary
@@ -28,8 +28,8 @@ class NearWord:
     """A token near a context vector.
 
     Attributes:
-        word: its text; a final ellipsis means that the word continues in the next token.
-        token: id in CLIP's vocabulary.
+        word: its text; an ellipsis stands where the word goes on in a neighbouring token.
+        token: id in the tower's vocabulary.
         distance: Euclidean, in the unit of the token embedding.
     """
 
@@ -51,23 +51,9 @@ class ContextWords:
     words: tuple[tuple[NearWord, ...], ...]
 
 
-def token_text(token: int) -> str:
-    """Readable text of a token, or '' if it is special or has nothing to print.
-
-    Tokens that are pieces of a word end with an ellipsis; bytes that are not text on their own have nothing to print.
-    """
-    if token in (START_TOKEN, END_TOKEN):
-        return ''
-    text = decode([token])
-    word = text.removesuffix(' ')
-    if not word.strip() or not word.isprintable() or '\ufffd' in word:
-        return ''
-    return word if word != text else f'{word}…'
-
-
-def printable_tokens(vocabulary: int) -> Tensor:
-    """(V',) ids below ``vocabulary`` whose :func:`token_text` is not empty, ascending."""
-    return torch.tensor([token for token in range(vocabulary) if token_text(token)])
+def printable_tokens(vocabulary: int, tokenizer: Tokenizer = CLIP_TOKENIZER) -> Tensor:
+    """(V',) ids below ``vocabulary`` whose ``tokenizer.word(id)`` is not empty, ascending."""
+    return torch.tensor([token for token in range(vocabulary) if tokenizer.word(token)])
 
 
 def nearest_rows(vectors: Tensor, table: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
@@ -89,7 +75,12 @@ def nearest_rows(vectors: Tensor, table: Tensor, top_k: int) -> tuple[Tensor, Te
 
 
 def nearest_words(
-    context: Tensor, table: Tensor, top_k: int = 5, tokens: Tensor | None = None, name: str = 'prompt'
+    context: Tensor,
+    table: Tensor,
+    top_k: int = 5,
+    tokens: Tensor | None = None,
+    name: str = 'prompt',
+    tokenizer: Tokenizer = CLIP_TOKENIZER,
 ) -> list[ContextWords]:
     """Nearest words of context vectors by Euclidean distance.
 
@@ -99,11 +90,12 @@ def nearest_words(
         top_k: words for each vector.
         tokens: (V',) ids of the candidate words; by default those that can be printed.
         name: first part of each prompt's name.
+        tokenizer: of the text tower.
 
     Returns:
         P entries.
     """
-    tokens = printable_tokens(len(table)) if tokens is None else tokens
+    tokens = printable_tokens(len(table), tokenizer) if tokens is None else tokens
     distances, rows = nearest_rows(context.flatten(0, 1), table[tokens.to(table.device)], top_k)
     ids = tokens[rows.cpu()].unflatten(0, context.shape[:2]).tolist()
     distances = distances.cpu().unflatten(0, context.shape[:2]).tolist()
@@ -111,7 +103,7 @@ def nearest_words(
         ContextWords(
             f'{name} {p + 1}',
             tuple(
-                tuple(NearWord(token_text(t), t, d) for t, d in zip(*vector, strict=True))
+                tuple(NearWord(tokenizer.word(t), t, d) for t, d in zip(*vector, strict=True))
                 for vector in zip(ids[p], distances[p], strict=True)
             ),
         )

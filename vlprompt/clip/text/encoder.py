@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vlprompt.clip.layers import LayerNorm, Transformer
 from vlprompt.clip.text.encode_shared import encode_shared
 from vlprompt.clip.text.shared_prefix import insert_deep
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
 from vlprompt.clip.text.tokens import PromptTokens
 
 GIBIBYTE = 2**30
@@ -31,11 +32,15 @@ class TextEncoder(nn.Module):
         quick_gelu: OpenAI's activation instead of GELU.
 
     Attributes:
+        tokenizer: turns words into ids of the token embedding.
+        takes_deep_prompts: whether prompts may have vectors for further blocks.
         memory_budget: bytes that one pass may hold. Without gradient the classes are split into chunks
             whose working memory stays below it. With gradient there is one chunk as long as the activations
             kept for the backward pass are estimated to fit; beyond that, chunks are recomputed in the
             backward pass, one at a time. The result is the same.
     """
+
+    takes_deep_prompts = True
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class TextEncoder(nn.Module):
         self.embed_dim = embed_dim
         self.context_length = context_length
         self.width = width
+        self.tokenizer: Tokenizer = CLIP_TOKENIZER
         self.memory_budget = 4 * GIBIBYTE
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
@@ -131,6 +137,8 @@ class TextEncoder(nn.Module):
     def _lengths(self, tokens: PromptTokens) -> list[list[int]]:
         """[P][K] tokens from the end of the prefix to the end token, which must exist."""
         shared, end = tokens.shared_length, tokens.shared_length + tokens.suffix.shape[2]
+        if shared < 1:
+            raise ValueError('the prefix must hold at least the start token')
         wrong = (tokens.eot < shared) | (tokens.eot >= min(end, self.context_length))
         if wrong.any():
             prompt, index = wrong.nonzero()[0].tolist()

@@ -17,8 +17,8 @@ class PromptTokens:
     token alone, with context before the name it is start token + context.
 
     Attributes:
-        prefix: (P, S, W) positions 0 .. S-1, S >= 1: start token and everything that all classes
-            share.
+        prefix: (P, S, W) positions 0 .. S-1: start token and everything that all classes share; S >= 1 if the tower
+            has a start token.
         suffix: (P, K, R, W) positions S .. S+R-1, class by class. Rows after the end token are never
             read. May be an expanded view.
         eot: (P, K) integer, absolute position of the end token, S <= eot < S + R.
@@ -44,8 +44,6 @@ class PromptTokens:
             raise ValueError(
                 f'P, K and W must agree between prefix (P, S, W), suffix (P, K, R, W), eot (P, K); got {shapes}'
             )
-        if shared < 1:
-            raise ValueError('the prefix must hold at least the start token')
         for tokens in self.deep:
             if tokens.dim() != 3 or tokens.shape[::2] != self.prefix.shape[::2] or tokens.shape[1] >= shared:
                 raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vlprompt.clip import CLIP, ClipFeatures, VisionTransformer, build_clip
+from vlprompt.clip import CLIP, ClipFeatures, ModifiedResNet, VisionTransformer, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.low_rank import refuse_text_lora
 from vlprompt.models.backbones.feature_pyramid import FeaturePyramid
@@ -49,6 +49,8 @@ class ClipTrunk(nn.Module):
             clip = build_clip(**clip)
             refuse_text_lora(clip, 'a ClipTrunk')
         self.visual = clip.visual
+        if not isinstance(self.visual, (ModifiedResNet, VisionTransformer)):
+            raise ValueError(f"ClipTrunk takes CLIP's ResNets and ViTs; {clip.arch.name} has {clip.arch.described}")
         if not joint:
             refuse_unread_local(self.visual, 'without joint=True the trunk has no local features')
         self.joint, self.official = joint, official

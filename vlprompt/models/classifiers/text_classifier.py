@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vlprompt.alignment import Alignment
-from vlprompt.clip import ClipFeatures, VisionTransformer, build_clip
+from vlprompt.clip import ClipFeatures, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
@@ -92,13 +92,10 @@ class TextClassifier(Classifier):
 
     def _build_visual(self, visual: ConfigType) -> nn.Module:
         """The visual prompt, with the sizes of the image tower and, if it ``needs_text``, the text prompt."""
-        tower = self.clip.visual
-        if not isinstance(tower, VisionTransformer):
-            raise ValueError(
-                f'TextClassifier: visual={visual["type"]} needs a vision transformer, {self.clip.arch.name} is a '
-                'ResNet; take a ViT as model.clip.arch or leave visual out'
-            )
-        sizes = dict(width=tower.width, layers=len(tower.transformer.resblocks), patch_size=tower.patch_size)
+        try:
+            sizes: dict[str, Any] = self.clip.visual.prompt_sizes()
+        except ValueError as error:
+            raise ValueError(f'TextClassifier: visual={visual["type"]}: {error}; or leave visual out') from None
         if getattr(MODELS.get(visual['type']), 'needs_text', False):
             sizes['prompt'] = self.prompt
         return MODELS.build(visual, default_args=sizes)

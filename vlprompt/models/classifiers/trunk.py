@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from vlprompt.clip import ClipSource, VisionTransformer, build_clip, build_timm_vit
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.low_rank import refuse_text_lora
-from vlprompt.clip.text.tokenizer import tokenize
 
 
 def build_trunk(
@@ -36,7 +35,9 @@ def build_trunk(
         return visual, None, source
     model = build_clip(**clip)
     if not isinstance(model.visual, VisionTransformer):
-        raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
+        raise ValueError(
+            f'HeadClassifier: the trunk must be a ViT of CLIP, {model.arch.name} has {model.arch.described}'
+        )
     refuse_unread_local(model.visual, 'a HeadClassifier reads the class token alone')
     refuse_text_lora(model, 'a HeadClassifier')
     if keep_text:
@@ -50,6 +51,6 @@ def text_directions(visual: VisionTransformer, text: nn.Module, sentences: Seque
     """(C, width) text features of C sentences, mapped from the joint space to that of the class token by the transposed
     projection.
     """
-    ids, proj = tokenize(list(sentences)), visual.proj
+    ids, proj = text.tokenizer.tokenize(list(sentences), text.context_length), visual.proj
     features = torch.cat([text.encode_ids(part.to(proj.device)) for part in ids.split(512)])
     return nn.functional.normalize(features, dim=1) @ proj.t()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from torch import Tensor
 
 from vlprompt.clip import ModifiedResNet, VisionTransformer
+
+if TYPE_CHECKING:
+    from vlprompt.clip.open_clip_towers import TimmImageTower  # which loads open_clip and timm
+
+ImageTower = Union[ModifiedResNet, VisionTransformer, 'TimmImageTower']
 
 
 class FeatureLevels(NamedTuple):
     """Global features of B images, none normalised.
 
     Attributes:
-        last: (B, C) before the last stage or block: layer 3 averaged (ResNet), or the class token after the last but
-            one block, without a norm (ViT).  In training only.
-        final: (B, C') at the end of the tower: layer 4 averaged, or the class token after ``ln_post``.
+        last: (B, C) before the last stage or block: layer 3 averaged (ResNet), the class token after the last but one
+            block, without a norm (ViT), or the mean of the cells there (tower of timm).  In training only.
+        final: (B, C') at the end of the tower: layer 4 averaged, the class token after ``ln_post``, or what a tower of
+            timm pools.
         joint: (B, D) in the joint space of image and text.
     """
 
@@ -24,9 +30,7 @@ class FeatureLevels(NamedTuple):
     joint: Tensor
 
 
-def feature_levels(
-    visual: ModifiedResNet | VisionTransformer, images: Tensor, class_offset: Tensor | None = None
-) -> FeatureLevels:
+def feature_levels(visual: ImageTower, images: Tensor, class_offset: Tensor | None = None) -> FeatureLevels:
     """Run a tower for its global features alone.
 
     Only their dependencies are computed: the class token in the last block of a ViT, and in the attention pool of a
@@ -47,13 +51,17 @@ def feature_levels(
         final = visual.ln_post(x[:, 0])
         return FeatureLevels(before[:, 0], final, final @ visual.proj)
     if class_offset is not None:
-        raise ValueError('a ResNet has no class token that an offset could be added to')
+        raise ValueError('only a ViT of CLIP has a class token that an offset could be added to')
+    if not isinstance(visual, ModifiedResNet):
+        return FeatureLevels(*visual.levels(images))
     *_, third, fourth = visual.stages(images.to(visual.conv1.weight.dtype))
     return FeatureLevels(third.mean((2, 3)), fourth.mean((2, 3)), visual.attnpool(fourth, local=False)[:, 0])
 
 
-def level_channels(visual: ModifiedResNet | VisionTransformer) -> tuple[int, int, int]:
+def level_channels(visual: ImageTower) -> tuple[int, int, int]:
     """Channels of the three levels."""
     if isinstance(visual, VisionTransformer):
         return visual.width, visual.width, visual.embed_dim
+    if not isinstance(visual, ModifiedResNet):
+        return visual.level_channels
     return visual.stage_channels[2], visual.stage_channels[3], visual.embed_dim

@@ -131,8 +131,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     @property
     def geometry(self) -> dict[str, Any]:
         """Grid (h, w) and stride of the patches (or cells) that the position embedding is for."""
-        stride = getattr(self.visual, 'patch_stride', None) or self.visual.total_stride
-        return dict(grid=list(self.visual.grid_size), stride=stride)
+        return {name: self.visual.options[name] for name in ('grid', 'stride')}
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None = None, mode: str = 'tensor'

@@ -20,6 +20,7 @@ from torch import Tensor
 from vlprompt.clip import build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.proxy_tokens import proxy_tokens
+from vlprompt.errors import ImageSizeError
 from vlprompt.messages import enumerate_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.dense.class_names import dense_class_names
@@ -122,7 +123,9 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
 
     def _check_proxy(self) -> None:
         if not self.clip.arch.is_vit:
-            raise ValueError(f'ClipSegmentor: proxy needs a vision transformer; {self.clip.arch.name} is a ResNet')
+            raise ValueError(
+                f'ClipSegmentor: proxy needs a ViT of CLIP; {self.clip.arch.name} has {self.clip.arch.described}'
+            )
         refuse_unread_local(self.clip.visual, 'the attention is that of the proxy')
         if not hasattr(self.data_preprocessor, 'mean'):
             raise ValueError(
@@ -218,16 +221,33 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         """(B, S, H, W) cosines of the pixels of a window (B, 3, H, W) with the words.
 
         Sides that are no multiple of a cell, or of the cells of both towers, are filled up with zeros, as much left as
-        right, and cut back.
+        right, and cut back; so are windows for a tower that takes one size alone.
+
+        Raises:
+            ImageSizeError: a window that is larger than such a tower takes.
         """
-        cell = lcm(self.clip.arch.cell_size, 1 if self.proxy is None else self.proxy.visual.patch_size)
         height, width = inputs.shape[-2:]
-        rest = [-side % cell for side in (height, width)]
+        rest = self._missing(height, width)
         top, left = rest[0] // 2, rest[1] // 2
         padded = F.pad(inputs, (left, rest[1] - left, top, rest[0] - top))
         scores = torch.einsum('bdhw,sd->bshw', self.extract_feat(padded), self.text_features())
         scores = F.interpolate(scores, padded.shape[-2:], mode='bilinear', align_corners=False)
         return scores[..., top : top + height, left : left + width]
+
+    def _missing(self, height: int, width: int) -> list[int]:
+        """Rows and columns that a window lacks to be an input of the towers."""
+        tower = self.clip.visual
+        if getattr(tower, 'any_size', True):
+            cell = lcm(self.clip.cell_size, 1 if self.proxy is None else self.proxy.visual.patch_size)
+            return [-side % cell for side in (height, width)]
+        rest = [most - side for most, side in zip(tower.image_size, (height, width), strict=True)]
+        if min(rest) < 0:
+            raise ImageSizeError(
+                f'windows of {height} x {width} pixels, but {tower.name} takes {tower.image_size[0]} x '
+                f'{tower.image_size[1]} alone: set model.clip.image_size, or test_cfg=dict(mode="slide") with such a '
+                'crop_size'
+            )
+        return rest
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
         """There is none.

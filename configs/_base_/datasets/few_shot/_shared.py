@@ -1,5 +1,6 @@
 # Shared by all few-shot datasets: the pipelines and loaders of the CoOp family, top-1 accuracy.
-image_size = 224  # pixels; the method sets the size of its towers
+image_size = None  # pixels; None: those that the image tower was trained with
+interpolation, resize_mode = None, None  # of resizing images; None: as when the weights were trained
 crop_scale = (
     0.08,
     1.0,
@@ -15,14 +16,18 @@ templates = 'a photo of a {}.'  # zero-shot classification: one template, a list
 
 train_pipeline = [
     '${keep_image}',
-    dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale='${crop_scale}'),
+    dict(
+        type='vlprompt.RandomResizedCrop',
+        size='${image_size}',
+        scale='${crop_scale}',
+        interpolation='${interpolation}',
+    ),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]
 test_pipeline = [
     '${load_image}',
-    dict(type='vlprompt.ResizeShorterSide', size='${image_size}'),
-    dict(type='vlprompt.CenterCrop', size='${image_size}'),
+    dict(type='vlprompt.SquareImage', size='${image_size}', mode='${resize_mode}', interpolation='${interpolation}'),
     dict(type='vlprompt.PackClassification'),
 ]
 

@@ -1,0 +1,322 @@
+"""Towers around timm's and open_clip's modules against open_clip's own forward pass, with the same random weights."""
+
+import json
+import re
+
+import pytest
+import torch
+from open_clip import CustomTextCLIP
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from tests.tiny_timm import CONFIGS, SIZE
+from vlprompt.clip import CLIP, VisualTokens, build_clip, find_architecture
+from vlprompt.clip.open_clip_config import OtherTower
+from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.hub_tokenizer import HubTokenizer
+from vlprompt.errors import EnvironmentProblem, ImageSizeError
+from vlprompt.prompts import ContextPrompt, IdentityPrompt, TemplatePrompt
+
+WORDS = ['▁a', '▁photo', '▁of', '▁cat', '▁dog', '▁sea', '▁li', 'on', '▁person', 'cat', 'a']
+NAMES = ['cat', 'sea lion', 'dog']
+
+
+@pytest.fixture(scope='session')
+def tokenizer_folder(tmp_path_factory):
+    """A tokenizer of SigLIP's kind: words with their spaces, an end token, padding with 0."""
+    folder = tmp_path_factory.mktemp('tokenizer')
+    vocabulary = {word: index for index, word in enumerate(['<pad>', '</s>', '<unk>', *WORDS])}
+    core = Tokenizer(models.WordPiece(vocabulary, unk_token='<unk>', continuing_subword_prefix=''))
+    core.normalizer = normalizers.Replace(' ', '▁')
+    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme='never')
+    core.post_processor = processors.TemplateProcessing(single='$A </s>', special_tokens=[('</s>', 1)])
+    core.save(str(folder / 'tokenizer.json'))
+    (folder / 'tokenizer_config.json').write_text(json.dumps(dict(eos_token='</s>', pad_token={'content': '<pad>'})))
+    return folder
+
+
+def towers(family, folder):
+    """open_clip's model and ours with its weights."""
+    torch.manual_seed(0)
+    config = CONFIGS[family]
+    theirs = CustomTextCLIP(**{key: value for key, value in config.items() if key != 'custom_text'}).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():  # norms, biases and zero projections too
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    file = folder / 'open_clip_model.safetensors'
+    save_file(theirs.state_dict(), file)
+    (folder / 'open_clip_config.json').write_text(json.dumps(dict(model_cfg=config)))
+    return theirs, build_clip(weights=str(folder))
+
+
+@pytest.fixture(params=CONFIGS)
+def pair(request, tmp_path, tokenizer_folder):
+    for file in tokenizer_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return request.param, *towers(request.param, tmp_path)
+
+
+def images(family, count=2):
+    size = CONFIGS[family]['vision_cfg']['image_size']
+    return torch.randn(count, 3, size, size)
+
+
+def close(ours, theirs):
+    """Equal to 1e-5 of the largest number."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * max(1, float(theirs.detach().abs().max())))
+
+
+def test_global_image_features(pair):
+    family, theirs, ours = pair
+    x = images(family)
+    close(ours.encode_image(x).cls, theirs.encode_image(x))
+    close(ours.encode_image(x, local=False, maps=False).cls, theirs.encode_image(x))
+
+
+def test_text_features_of_templates(pair):
+    _, theirs, ours = pair
+    prompt = TemplatePrompt(NAMES, ours.text, 'a photo of a {}.')
+    texts = [f'a photo of a {name}.' for name in NAMES]
+    ids = ours.text.tokenizer.tokenize(texts, ours.text.context_length)
+    close(prompt.encode(ours.text)[0], theirs.encode_text(ids))
+    close(ours.encode_text(ids), theirs.encode_text(ids))
+
+
+@pytest.mark.parametrize('position', ['end', 'middle', 'front'])
+@pytest.mark.parametrize('class_specific', [False, True])
+def test_features_and_gradients_of_a_learned_context(pair, position, class_specific):
+    """open_clip's own forward pass, its token embedding replaced by the vectors of the prompt."""
+    _, theirs, ours = pair
+    text = ours.text.requires_grad_(False)
+    prompt = ContextPrompt(NAMES, text, n_ctx=2, position=position, class_specific=class_specific)
+    weight = torch.randn(len(NAMES), 32)
+    features = prompt.encode(text)[0]
+    (features * weight).sum().backward()
+
+    tokenizer, length = text.tokenizer, text.context_length
+    start = list(tokenizer.start)
+    rows, learned = [], []
+    for name in NAMES:
+        words = tokenizer.encode(name, inside=position != 'front')
+        ending = tokenizer.encode(f'{name}.', inside=position != 'front')[len(words) :]
+        before = {'end': 2, 'middle': 1, 'front': 0}[position]
+        row = [*start, *[-1] * before, *words, *[-2] * (2 - before), *ending, tokenizer.end]
+        rows.append(row + [tokenizer.pad] * (length - len(row)))
+        learned.append([i for i, token in enumerate(row) if token < 0])
+    ids = torch.tensor(rows)
+    context = prompt.context.detach().clone().requires_grad_()
+
+    class Embedding(torch.nn.Module):
+        def forward(self, ids):
+            x = text.token_embedding(ids.clamp(min=0)).clone()
+            for k, places in enumerate(learned):
+                x[k, places] = context[0, k] if class_specific else context[0]
+            return x
+
+    theirs.text.token_embedding = Embedding()
+    expected = theirs.encode_text(ids)
+    (expected * weight).sum().backward()
+    close(features, expected)
+    close(prompt.context.grad, context.grad)
+
+
+def test_identity_prompts(pair):
+    _, _, ours = pair
+    prompt = IdentityPrompt(3, ours.text, n_ctx=2)
+    assert prompt.encode(ours.text).shape == (1, 3, 32)
+
+
+def test_maps_and_grid(pair):
+    family, _, ours = pair
+    x = images(family)
+    features = ours.encode_image(x)
+    assert features.local.shape == (2, features.grid[0] * features.grid[1], 32)
+    assert [tuple(m.shape[:2]) for m in features.maps] == [(2, c) for c in ours.visual.stage_channels]
+    assert tuple(features.maps[-1].shape[2:]) == features.grid
+
+
+def test_local_features_are_those_of_single_cells(pair):
+    """Averaged convolutional cells have the global feature as their mean; a token pool reads a single token alike."""
+    family, _, ours = pair
+    x = images(family)
+    features = ours.encode_image(x)
+    if family == 'mobileclip2_s':
+        close(features.local.mean(1), features.cls)
+    trunk, head = ours.visual.trunk, ours.visual.head
+    last = trunk.forward_features(x)
+    if last.dim() == 3 and family in ('eva02', 'mobileclip2_l'):
+        cell = last[:, trunk.num_prefix_tokens + 3]
+        close(features.local[:, 3], head(trunk.head(cell)))
+    if family in ('siglip', 'pe_core'):
+        pool, cell = trunk.attn_pool, last[:, trunk.num_prefix_tokens + 3]
+        value = pool.kv(cell).unflatten(1, (2, -1))[:, 1]
+        value = pool.proj(value)
+        value = value + pool.mlp(pool.norm(value))
+        close(features.local[:, 3], head(trunk.head(trunk.fc_norm(value))))
+
+
+def test_rows_of_local_features_are_cells_in_reading_order(pair):
+    family, _, ours = pair
+    x = images(family, 1)
+    plain = ours.encode_image(x)
+    w = plain.grid[1]
+    if family == 'mobileclip2_s':  # every cell sees the whole image
+        last = ours.visual.trunk.forward_features(x)
+        close(plain.local[:, w - 1], ours.visual._joint(last[:, :, :1, w - 1 :]))
+        return
+    cell = x.shape[-1] // w
+    brighter = x.clone()
+    brighter[:, :, :cell, (w - 1) * cell :] += 3  # the upper right cell
+    change = (ours.encode_image(brighter).local - plain.local).norm(dim=-1)[0]
+    assert int(change.argmax()) == w - 1
+
+
+def test_other_sizes_are_refused_or_convolved(pair):
+    family, _, ours = pair
+    other = torch.randn(1, 3, SIZE * 2, SIZE * 4)
+    if family == 'mobileclip2_s':
+        assert ours.encode_image(other).grid == (2, 4)
+        return
+    with pytest.raises(
+        ImageSizeError, match=r'64 x 128 pixels, but a tower of timm .* built for 32 x 32: set image_size'
+    ):
+        ours.encode_image(other)
+
+
+def test_another_image_size_is_built(pair, tmp_path):
+    family, _, _ = pair
+    ours = build_clip(weights=str(tmp_path), image_size=(SIZE * 2, SIZE))
+    features = ours.encode_image(torch.randn(1, 3, SIZE * 2, SIZE))
+    assert features.grid == ours.visual.grid_size == ((2, 1) if family == 'mobileclip2_s' else (8, 4))
+
+
+def test_visual_prompts(pair):
+    """Tokens that every block reads, on plain transformers; towers with other blocks refuse them."""
+    family, _, ours = pair
+    x = images(family)
+    if family not in ('siglip', 'mobileclip2_l'):
+        with pytest.raises(ValueError, match='visual prompts need a plain vision transformer, which a tower of timm'):
+            ours.encode_image(x, maps=False, prompts=VisualTokens((torch.randn(3, 32),)))
+        return
+    deep = [torch.randn(3, 32, requires_grad=True) for _ in range(2)]
+    features = ours.encode_image(x, maps=False, prompts=VisualTokens(tuple(deep)))
+    assert features.local.shape == (2, 16, 32)
+    features.cls.sum().backward()
+    assert all(token.grad.abs().sum() > 0 for token in deep)
+    trunk = ours.visual.trunk
+    tokens = trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(x)))
+    for token, block in zip(deep, trunk.blocks, strict=True):
+        tokens = block(torch.cat([tokens, token.expand(2, -1, -1)], 1))[:, :-3]
+    close(features.cls, ours.visual.head(trunk.forward_head(trunk.norm(tokens))))
+    sets = ours.encode_image(x, maps=False, prompts=VisualTokens((torch.randn(4, 3, 32),), sets=4))
+    assert sets.local.shape == (2, 4, 32)
+    close(sets.local.mean(1), sets.cls)
+
+
+def test_text_tower_is_ours_where_it_is_clips(pair):
+    family, _, ours = pair
+    assert isinstance(ours.text, TextEncoder) == (family in ('pe_core', 'eva02'))
+
+
+def test_padding_is_read_where_attention_goes_both_ways(pair):
+    """What decides whether computing nothing after the end token is exact."""
+    family, theirs, ours = pair
+    tokenizer = ours.text.tokenizer
+    ids = tokenizer.tokenize('a cat', ours.text.context_length)
+    other = ids.clone()
+    other[:, int(tokenizer.ends(ids)) + 1 :] = tokenizer.encode('a')[0]
+    same = torch.allclose(theirs.encode_text(ids), theirs.encode_text(other), atol=1e-6)
+    assert same == isinstance(ours.text, TextEncoder), family
+
+
+def test_logit_bias_is_kept(pair):
+    family, theirs, ours = pair
+    assert (ours.logit_bias is not None) == (family == 'siglip')
+    if family == 'siglip':
+        close(ours.logit_bias, theirs.logit_bias)
+        assert 'logit_bias' in ours.state_dict()
+
+
+def test_weights_are_those_of_open_clip(pair):
+    _, theirs, ours = pair
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+
+
+def test_deep_text_prompts_and_lora_are_refused(tmp_path, tokenizer_folder):
+    for file in tokenizer_folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    _, ours = towers('siglip', tmp_path)
+    with pytest.raises(ValueError, match="depth=2 needs CLIP's text tower"):
+        ContextPrompt(NAMES, ours.text, n_ctx=2, depth=2)
+    with pytest.raises(ValueError, match=r'clip\.lora: .* has a tower of timm \(tiny_siglip\)'):
+        build_clip(weights=str(tmp_path), lora={})
+
+
+@pytest.mark.parametrize(
+    ('part', 'change', 'message'),
+    [
+        ('text_cfg', dict(hf_model_name='bert'), "text_cfg.hf_model_name='bert'"),
+        ('text_cfg', dict(pool_type='first'), "text_cfg.pool_type='first'"),
+        ('text_cfg', dict(embed_cls=True), 'text_cfg.embed_cls=True'),
+        ('vision_cfg', dict(ls_init_value=0.1), 'vision_cfg.ls_init_value=0.1'),
+    ],
+)
+def test_other_kinds_are_refused_by_field(part, change, message):
+    config = CONFIGS['siglip']
+    with pytest.raises(OtherTower, match=re.escape(message)):
+        find_architecture(dict(open_clip=config | {part: config[part] | change}))
+
+
+def test_another_arch_than_the_folder_says(tmp_path):
+    towers('eva02', tmp_path)
+    with pytest.raises(ValueError, match=r'describes another model than arch .* leave arch out'):
+        build_clip(dict(open_clip=CONFIGS['pe_core']), str(tmp_path))
+
+
+@pytest.mark.parametrize('vision', [dict(local='naclip'), dict(patch_stride=8)])
+def test_options_of_our_own_towers_are_refused(vision):
+    with pytest.raises(ValueError, match=rf'clip\.vision.*{next(iter(vision))}.*tower of timm'):
+        CLIP(dict(open_clip=CONFIGS['eva02']), vision=vision)
+
+
+def test_names_of_open_clip_in_any_case():
+    assert find_architecture('vit-b-16-siglip').name == 'ViT-B-16-SigLIP'
+    assert find_architecture('PE-Core-B-16').image_size == 224
+    assert find_architecture('ViT-L-16').vision_patch_size == 16  # open_clip's own ViT
+
+
+class TestHubTokenizer:
+    def test_ids(self, tokenizer_folder):
+        tokenizer = HubTokenizer(tokenizer_folder, 'canonicalize')
+        assert (tokenizer.start, tokenizer.end, tokenizer.pad) == ((), 1, 0)
+        assert tokenizer.encode('A Cat!', inside=True) == [3, 6]
+        assert tokenizer.encode('cat') == [12]
+        assert tokenizer.tokenize('cat', 4).tolist() == [[12, 1, 0, 0]]
+        assert tokenizer.word(6) == 'cat'
+        assert tokenizer.word(12) == '…cat'
+        assert tokenizer.word(1) == ''
+
+    def test_a_start_token_by_the_options(self, tokenizer_folder, tmp_path):
+        for file in tokenizer_folder.iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        options = dict(eos_token='</s>', pad_token='<pad>', bos_token='<unk>', add_bos_token=True)
+        (tmp_path / 'tokenizer_config.json').write_text(json.dumps(options))
+        assert HubTokenizer(tmp_path).start == (2,)
+
+    def test_a_missing_special_token(self, tokenizer_folder, tmp_path):
+        for file in tokenizer_folder.iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        (tmp_path / 'tokenizer_config.json').write_text(json.dumps(dict(eos_token='<eos>', pad_token='<pad>')))
+        with pytest.raises(ValueError, match=r"tokenizer_config.json: eos_token='<eos>' is no token"):
+            HubTokenizer(tmp_path)
+
+    def test_a_damaged_file(self, tmp_path):
+        (tmp_path / 'tokenizer.json').write_text('{}')
+        (tmp_path / 'tokenizer_config.json').write_text('{}')
+        with pytest.raises(ValueError, match=r'tokenizer.json: not a tokenizer'):
+            HubTokenizer(tmp_path)
+
+    def test_without_the_library(self, tokenizer_folder, monkeypatch):
+        monkeypatch.setitem(__import__('sys').modules, 'tokenizers', None)
+        with pytest.raises(EnvironmentProblem, match=r'pip install "vlprompt\[tokenizers\]"'):
+            HubTokenizer(tokenizer_folder)

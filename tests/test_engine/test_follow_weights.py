@@ -1,0 +1,95 @@
+"""Size, resizing and normalisation of images follow the weights of the towers, unless a config sets them."""
+
+import json
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.tiny_timm import CONFIGS
+from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD
+from vlprompt.engine import load_config
+from vlprompt.errors import ConfigError
+
+ZERO_SHOT = 'zero-shot_vit-b16'
+HALF = [0.5, 0.5, 0.5]
+
+
+def composed(config=ZERO_SHOT, **options):
+    cfg = load_config(config, {f'model.clip.{name}': value for name, value in options.items()} | dict(dataset='dtd'))
+    image = next(step for step in cfg.test_dataloader.dataset.pipeline if step['type'] == 'vlprompt.SquareImage')
+    preprocessor = cfg.model.get('data_preprocessor') or {}
+    moments = preprocessor.get('mean', CLIP_MEAN), preprocessor.get('std', CLIP_STD)
+    return (image['size'], image['mode'], image['interpolation'], *(list(values) for values in moments))
+
+
+def test_openai():
+    assert composed() == (224, 'shortest', 'bicubic', list(CLIP_MEAN), list(CLIP_STD))
+    assert composed(arch='RN50x16')[0] == 384
+    assert composed(arch='ViT-L/14@336px')[0] == 336
+
+
+@pytest.mark.parametrize(
+    ('arch', 'weights', 'expected'),
+    [
+        ('ViT-L-14', 'laion2b_s32b_b82k', (224, 'shortest', 'bicubic', HALF, HALF)),
+        ('ViT-H-14-378', 'dfn5b', (378, 'squash', 'bicubic', list(CLIP_MEAN), list(CLIP_STD))),
+        ('ViT-B-16-SigLIP-384', 'webli', (384, 'squash', 'bicubic', HALF, HALF)),
+        ('PE-Core-L-14-336', 'meta', (336, 'squash', 'bilinear', HALF, HALF)),
+        ('MobileCLIP2-S0', 'dfndr2b', (256, 'shortest', 'bilinear', [0.0] * 3, [1.0] * 3)),
+        ('EVA02-B-16', 'merged2b_s8b_b131k', (224, 'shortest', 'bicubic', list(CLIP_MEAN), list(CLIP_STD))),
+    ],
+)
+def test_tags_of_open_clip(arch, weights, expected):
+    assert composed(arch=arch, weights=weights) == expected
+
+
+def test_a_folder_tells_before_its_weights_are_there(tmp_path):
+    preprocessing = dict(mean=HALF, std=HALF, interpolation='bilinear', resize_mode='squash')
+    content = dict(model_cfg=CONFIGS['eva02'], preprocess_cfg=preprocessing)
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(content))
+    assert composed(arch=None, weights=str(tmp_path)) == (32, 'squash', 'bilinear', HALF, HALF)
+
+
+def test_a_way_that_is_not_known(tmp_path):
+    content = dict(model_cfg=CONFIGS['eva02'], preprocess_cfg=dict(resize_mode='longest'))
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"resize_mode must be one of .* got 'longest'"):
+        composed(arch=None, weights=str(tmp_path))
+
+
+def test_a_config_wins(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(
+        f"_base_ = '{ROOT}/configs/zero_shot/{ZERO_SHOT}.py'\n"
+        "image_size, resize_mode = 256, 'shortest'\n"
+        "model = dict(clip=dict(arch='ViT-B-16-SigLIP', weights='webli'), "
+        "data_preprocessor=dict(type='vlprompt.ClipPreprocessor', mean=[0.4, 0.4, 0.4]))\n"
+    )
+    assert composed(str(own)) == (256, 'shortest', 'bicubic', [0.4] * 3, HALF)
+
+
+def test_random_crops_follow_too():
+    cfg = load_config(
+        'coop_vit-b16', {'model.clip.arch': 'PE-Core-B-16', 'model.clip.weights': 'meta', 'dataset': 'dtd'}
+    )
+    crop = next(s for s in cfg.train_dataloader.dataset.pipeline if s['type'] == 'vlprompt.RandomResizedCrop')
+    assert (crop['size'], crop['interpolation']) == (224, 'bilinear')
+
+
+def test_units_of_255_are_kept():
+    clip = dict(arch='ViT-L-14', weights='laion2b_s32b_b82k')
+    options = {f'model.clip.{name}': value for name, value in clip.items()}
+    mean = load_config('naclip_vit-b16', options).model.data_preprocessor.mean
+    assert mean == pytest.approx([127.5] * 3)
+
+
+def test_re_identification_keeps_its_own():
+    options = {'model.clip.arch': 'ViT-L-14', 'model.clip.weights': 'laion2b_s32b_b82k'}
+    before, after = (load_config('baseline_vit-b16', o).model.data_preprocessor for o in ({}, options))
+    assert before == after
+
+
+def test_composing_again_changes_nothing():
+    options = {'model.clip.arch': 'ViT-B-16-SigLIP', 'model.clip.weights': 'webli', 'dataset': 'dtd'}
+    once = load_config(ZERO_SHOT, options)
+    assert load_config(once)._cfg_dict == once._cfg_dict

@@ -1,0 +1,146 @@
+"""Architectures of open_clip whose image tower is timm's: SigLIP, PE-Core, EVA, MobileCLIP, ConvNeXt, ViTamin.
+
+They are described by open_clip's own configs, in its words: ``embed_dim``, ``vision_cfg`` and ``text_cfg``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_KNOWN = dict(
+    model_cfg={'embed_dim', 'quick_gelu', 'custom_text', 'init_logit_scale', 'init_logit_bias'},
+    vision_cfg={
+        'image_size',
+        'timm_model_name',
+        'timm_model_pretrained',
+        'timm_pool',
+        'timm_proj',
+        'timm_proj_bias',
+        'timm_drop',
+        'timm_drop_path',
+        'patch_dropout',
+    },
+    text_cfg={
+        'context_length',
+        'vocab_size',
+        'hf_tokenizer_name',
+        'tokenizer_kwargs',
+        'width',
+        'heads',
+        'layers',
+        'mlp_ratio',
+        'pad_id',
+        'no_causal_mask',
+        'pool_type',
+        'proj_bias',
+        'proj_type',
+        'act_kwargs',
+        'norm_kwargs',
+    },
+)
+"""What the adapter expresses, by part of open_clip's config."""
+_ALLOWED = {('text_cfg', 'pool_type'): ('argmax', 'last'), ('text_cfg', 'proj_type'): ('linear', 'none')}
+_PLAIN_TEXT = {'context_length', 'vocab_size', 'width', 'heads', 'layers'}
+
+
+class OtherTower(ValueError):
+    """A config of open_clip describes towers that this package does not have."""
+
+
+@dataclass(frozen=True)
+class OpenClipArchitecture:
+    """An image tower of timm and a text tower, as a config of open_clip describes them.
+
+    Args:
+        name: open_clip's name, or that of the folder with the config.
+        embed_dim: width D of the joint space.
+        vision: open_clip's ``vision_cfg``.
+        text: open_clip's ``text_cfg``.
+        quick_gelu: whether the text tower has OpenAI's activation.
+        logit_bias: whether the model has a bias of its logits (SigLIP).
+        tokenizer: folder with ``tokenizer.json``, for a text tower whose tokenizer is not CLIP's; None: the repository
+            of huggingface.co that the config names.
+
+    Raises:
+        OtherTower: a field of another kind of tower.
+    """
+
+    name: str
+    embed_dim: int
+    vision: Mapping[str, Any]
+    text: Mapping[str, Any]
+    quick_gelu: bool = False
+    logit_bias: bool = False
+    tokenizer: Path | None = None
+
+    is_vit = False  # whether the image tower is this package's VisionTransformer
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], name: str, tokenizer: Path | None = None) -> OpenClipArchitecture:
+        """The architecture of a config of open_clip whose ``vision_cfg`` has a ``timm_model_name``.
+
+        Raises:
+            OtherTower: see the class.
+        """
+        vision, text = dict(config['vision_cfg']), dict(config['text_cfg'])
+        refuse_unknown_fields(_KNOWN, _ALLOWED, name, model_cfg=config, vision_cfg=vision, text_cfg=text)
+        return cls(
+            name,
+            int(config['embed_dim']),
+            vision,
+            text,
+            bool(config.get('quick_gelu', False)),
+            config.get('init_logit_bias') is not None,
+            tokenizer,
+        )
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square images that the tower was trained with."""
+        size = self.vision.get('image_size', 224)
+        return size if isinstance(size, int) else size[0]
+
+    @property
+    def plain_text(self) -> bool:
+        """Whether the text tower is CLIP's: causal, read at the end token, with CLIP's tokenizer."""
+        return not any(value for field, value in self.text.items() if field not in _PLAIN_TEXT)
+
+    @property
+    def described(self) -> str:
+        """What the image tower is, for messages."""
+        return f'a tower of timm ({self.vision["timm_model_name"]})'
+
+
+def refuse_unknown_fields(
+    known: Mapping[str, set[str]],
+    allowed: Mapping[tuple[str, str], tuple[Any, ...]],
+    source: object,
+    **parts: Mapping[str, Any],
+) -> None:
+    """Raise OtherTower for the first field of a config of open_clip that is neither known nor off.
+
+    Args:
+        known: fields by part of the config.
+        allowed: the values of (part, field) where not all are known.
+        source: where the config is from.
+        **parts: the config.
+    """
+    for part, fields in known.items():
+        for name in sorted(set(parts[part]) - set(parts)):
+            value, values = parts[part][name], allowed.get((part, name))
+            expressed = value in values if values is not None else name in fields
+            if value and not expressed:  # null, false and 0 are the usual towers
+                raise OtherTower(
+                    f'{source}: {part}.{name}={value!r} is of another kind of tower, which is not supported'
+                )
+
+
+def shipped_config(name: str) -> tuple[Mapping[str, Any], str] | None:
+    """The config that open_clip has under a name, in any case, and its own spelling of it; None if it has none."""
+    import open_clip
+
+    found = {known.lower(): known for known in open_clip.list_models()}.get(name.lower())
+    return None if found is None else (open_clip.get_model_config(found), found)
