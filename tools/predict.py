@@ -4,6 +4,13 @@ python tools/predict.py configs/plot/plot_micro-rn.py \
     work_dirs/plot_micro-rn_scenes_16shot/epoch_25.pth a.jpg folder --out predictions
 python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py none a.jpg \
     --class-names cat dog --out predictions
+python tools/predict.py --class-names sofa cat floor --task segment photo.jpg --out predictions
+python tools/predict.py --class-names "a cat" "a dog" --task classify photo.jpg --out predictions
+
+--task takes the place of CONFIG and CHECKPOINT: classify is zero-shot CLIP (zero_shot/zero-shot_vit-b16), segment is
+NACLIP (segment_by_words/naclip_vit-b16), both with OpenAI's ViT-B/16, for the words of --class-names. Other towers by
+--cfg-options, such as model.clip.arch=ViT-L/14, or, without a download, model.clip.arch=micro-vit
+model.clip.weights=scenes, which knows drawings alone.
 
 With a checkpoint the classes are those that it was trained on; --dataset gives the classes only where CHECKPOINT is
 'none', and one with other classes than the checkpoint's is an error.
@@ -29,6 +36,7 @@ For re-identification use tools/analysis_tools/extract_features.py and show_rank
 
 import argparse
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from operator import attrgetter
@@ -37,9 +45,21 @@ from typing import Any
 
 from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive, share
 
+TASKS = dict(classify='zero_shot/zero-shot_vit-b16', segment='segment_by_words/naclip_vit-b16')
+"""Configs that need no training."""
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    task = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    task.add_argument(
+        '--task', choices=TASKS, help='label by words alone, in place of CONFIG and CHECKPOINT; see above'
+    )
+    argv = sys.argv[1:] if argv is None else argv
+    chosen, _ = task.parse_known_args(argv)
+    argv = argv if chosen.task is None else [TASKS[chosen.task], 'none', *argv]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[task]
+    )
     add_model_options(parser)
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
@@ -51,7 +71,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
     parser.add_argument('--batch-size', type=positive, default=1, help='images per batch, which must be of one size')
     parser.add_argument('--workers', type=natural, default=0, help='processes that load images')
-    return parser.parse_intermixed_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    if args.task is not None and args.class_names is None:
+        parser.error(f'--task {args.task} needs words: --class-names NAME ...')
+    if args.task is not None and (
+        given := [path for path in args.images if path.suffix == '.py' or str(path) == 'none']
+    ):
+        parser.error(f'--task stands in place of CONFIG and CHECKPOINT: leave {given[0]} out, or --task')
+    return args
 
 
 before_imports(parse_args, __name__)

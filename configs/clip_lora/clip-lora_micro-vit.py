@@ -1,6 +1,6 @@
 # CLIP-LoRA with the built-in micro ViT.
 #   python tools/train.py configs/clip_lora/clip-lora_micro-vit.py --test
-_base_ = ['./clip-lora_vit-b16.py', '../_base_/few_shot_160.py']
+_base_ = ['./clip-lora_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

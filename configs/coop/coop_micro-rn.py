@@ -1,6 +1,6 @@
 # CoOp with the built-in micro ResNet, in about two minutes on two cores.
 #   python tools/train.py configs/coop/coop_micro-rn.py --test
-_base_ = ['./coop_rn50.py', '../_base_/few_shot_160.py']
+_base_ = ['./coop_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-rn', weights='scenes'))

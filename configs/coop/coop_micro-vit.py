@@ -1,6 +1,6 @@
 # CoOp with the built-in micro ViT.
 #   python tools/train.py configs/coop/coop_micro-vit.py --test
-_base_ = ['./coop_rn50.py', '../_base_/few_shot_160.py']
+_base_ = ['./coop_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

@@ -2,5 +2,5 @@
 #   python tools/train.py configs/gda/gda_micro-rn.py --shots 4 --test
 _base_ = './gda_rn50.py'
 
-dataset, image_size = 'scenes', 160
+dataset = 'scenes'
 model = dict(clip=dict(arch='micro-rn', weights='scenes'))

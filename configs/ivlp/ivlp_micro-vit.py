@@ -1,6 +1,6 @@
 # IVLP with the built-in micro ViT.
 #   python tools/train.py configs/ivlp/ivlp_micro-vit.py --test
-_base_ = ['./ivlp_vit-b16.py', '../_base_/few_shot_160.py']
+_base_ = ['./ivlp_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(

@@ -1,6 +1,6 @@
 # Linear probe with the built-in micro ResNet.
 #   python tools/train.py configs/linear_probe/linear-probe_micro-rn.py --shots 4 --test
-_base_ = ['./linear-probe_rn50.py', '../_base_/few_shot_160.py']
+_base_ = ['./linear-probe_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-rn', weights='scenes'))

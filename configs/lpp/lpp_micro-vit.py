@@ -2,5 +2,5 @@
 #   python tools/train.py configs/lpp/lpp_micro-vit.py --shots 4 --test
 _base_ = './lpp_rn50.py'
 
-dataset, image_size = 'scenes', 160
+dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

@@ -1,6 +1,6 @@
 # MaPLe with the built-in micro ViT.
 #   python tools/train.py configs/maple/maple_micro-vit.py --test
-_base_ = ['./maple_vit-b16.py', '../_base_/few_shot_160.py']
+_base_ = ['./maple_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(

@@ -1,6 +1,6 @@
 # PLOT with the built-in micro ResNet, in about a minute on two cores.
 #   python tools/train.py configs/plot/plot_micro-rn.py --test
-_base_ = ['./plot_rn50.py', '../_base_/few_shot_160.py']
+_base_ = ['./plot_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-rn', weights='scenes'))

@@ -1,6 +1,6 @@
 # PLOT with the built-in micro ViT.
 #   python tools/train.py configs/plot/plot_micro-vit.py --test
-_base_ = ['./plot_rn50.py', '../_base_/few_shot_160.py']
+_base_ = ['./plot_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

@@ -2,7 +2,7 @@
 #   python tools/train.py configs/plot_adapter/plot-adapter_micro-rn.py --shots 4 --test
 _base_ = './plot-adapter_rn50.py'
 
-dataset, image_size = 'scenes', 160
+dataset = 'scenes'
 crop_scale = (0.5, 1.0)  # gentler crops for the prompts, too
 model = dict(clip=dict(arch='micro-rn', weights='scenes'))
 # Fewer epochs of the prompts than published.

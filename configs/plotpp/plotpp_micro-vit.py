@@ -1,6 +1,6 @@
 # PLOT++ with the built-in micro ViT.
 #   python tools/train.py configs/plotpp/plotpp_micro-vit.py --test
-_base_ = ['./plotpp_vit-b16.py', '../_base_/few_shot_160.py']
+_base_ = ['./plotpp_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

@@ -2,5 +2,5 @@
 #   python tools/train.py configs/proker/proker_micro-vit.py --shots 4 --test
 _base_ = './proker_rn50.py'
 
-dataset, image_size = 'scenes', 160
+dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

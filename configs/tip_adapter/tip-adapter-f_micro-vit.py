@@ -2,5 +2,5 @@
 #   python tools/train.py configs/tip_adapter/tip-adapter-f_micro-vit.py --shots 4 --test
 _base_ = './tip-adapter-f_rn50.py'
 
-dataset, image_size = 'scenes', 160
+dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

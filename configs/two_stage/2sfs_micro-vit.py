@@ -1,6 +1,6 @@
 # 2SFS with the built-in micro ViT.
 #   python tools/train.py configs/two_stage/2sfs_micro-vit.py --test
-_base_ = ['./2sfs_vit-b16.py', '../_base_/few_shot_160.py']
+_base_ = ['./2sfs_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

@@ -374,6 +374,33 @@ def test_segmentation(photographs, tmp_path, capsys):
     assert len(list((tmp_path / 'out').glob('*.png'))) == 2
 
 
+@pytest.mark.parametrize(('task', 'entry'), [('classify', 'classes'), ('segment', 'shares')])
+def test_words_alone(photographs, tmp_path, task, entry):
+    """Without config and checkpoint; the words may stand before the images."""
+    small = ('--cfg-options', 'model.clip.arch=micro-vit', 'model.clip.weights=scenes')
+    words = ('--class-names', 'sofa', 'cat', 'floor')
+    images = run(*words, '--task', task, *photographs.iterdir(), *small, '--out', tmp_path)
+    assert len(images) == 2
+    named = images[0][entry] if task == 'segment' else [found['name'] for found in images[0][entry]]
+    assert set(named) <= {'sofa', 'cat', 'floor'}
+    assert len(list(tmp_path.glob('*.png'))) == 2
+    assert len(list(tmp_path.glob('masks/*.png'))) == (2 if task == 'segment' else 0)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--task', 'segment', 'a.jpg'), 'needs words: --class-names'),
+        (('--task', 'segment', 'x.py', 'none', 'a.jpg', '--class-names', 'cat'), 'leave x.py out, or --task'),
+        (('--task', 'detect', 'a.jpg', '--class-names', 'cat'), "invalid choice: 'detect'"),
+    ],
+)
+def test_mistakes_with_words_alone(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        predict.main([*arguments, '--out', str(tmp_path)])
+    assert message in capsys.readouterr().err
+
+
 def test_instances(photographs, tmp_path, capsys):
     from pycocotools import mask as coco_mask
 

@@ -58,8 +58,8 @@ def known_weights(words: Sequence[str] = ('',)) -> Iterator[KnownWeights]:
         tags.setdefault(name.removesuffix(QUICK_GELU_SUFFIX), []).append(tag)
     spelled = {open_clip_name(name): name for name in ARCHITECTURES}
     for name, own in tags.items():
-        name = spelled.get(name, name)
-        if not any(word.lower() in name.lower() or fnmatch(name.lower(), word.lower()) for word in words):
+        spellings = [name.lower(), (name := spelled.get(name, name)).lower()]
+        if not any(word.lower() in known or fnmatch(known, word.lower()) for word in words for known in spellings):
             continue
         try:
             arch = find_architecture(name)

@@ -1,3 +1,2 @@
-# Few-shot learning at 160 pixels, the size of the built-in models.
-image_size = 160
+# Few-shot learning with the built-in models.
 crop_scale = (0.5, 1.0)  # gentler crops: a scene is recognised by small patterns, which a close crop destroys
