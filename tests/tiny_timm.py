@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from timm.models import eva, fastvit, register_model, vision_transformer
+import torch
+from open_clip import CustomTextCLIP
+from safetensors.torch import save_file
+from timm.models import convnext, eva, fastvit, register_model, vision_transformer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 SIZE = 32
 _VIT = dict(img_size=SIZE, depth=2, embed_dim=32, num_heads=2)
@@ -43,6 +49,13 @@ def tiny_fastvit(pretrained: bool = False, **options: Any):
     return fastvit.fastvit_mci0(pretrained=False, **(tiny | options))
 
 
+@register_model
+def tiny_convnext(pretrained: bool = False, **options: Any):
+    """Convolutions, averaged and then normalised."""
+    tiny = dict(depths=(1, 1, 1, 1), dims=(16, 32, 48, 64))
+    return convnext.convnext_base(pretrained=False, **(tiny | options))
+
+
 CAUSAL = dict(context_length=16, width=32, heads=2, layers=2)
 BIDIRECTIONAL = dict(CAUSAL, no_causal_mask=True)
 SIGLIP_TEXT = dict(
@@ -62,6 +75,9 @@ SIGLIP_TEXT = dict(
 )
 
 
+CONVOLUTIONAL = ('mobileclip2_s', 'convnext')
+
+
 def config(
     model: str, pool: str, proj: str | None, text: dict[str, Any], size: int = SIZE, **more: Any
 ) -> dict[str, Any]:
@@ -76,4 +92,33 @@ CONFIGS = dict(
     eva02=config('tiny_eva02', 'token', None, CAUSAL),
     mobileclip2_l=config('tiny_token', 'token', None, BIDIRECTIONAL),
     mobileclip2_s=config('tiny_fastvit', 'avg', None, BIDIRECTIONAL, size=64),
+    convnext=config('tiny_convnext', '', 'linear', CAUSAL, size=64),
 )
+
+
+WORDS = ['▁a', '▁photo', '▁of', '▁cat', '▁dog', '▁sea', '▁li', 'on', '▁person', 'cat', 'a']
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer of SigLIP's kind: words with their spaces, an end token, padding with 0."""
+    vocabulary = {word: index for index, word in enumerate(['<pad>', '</s>', '<unk>', *WORDS])}
+    core = Tokenizer(models.WordPiece(vocabulary, unk_token='<unk>', continuing_subword_prefix=''))
+    core.normalizer = normalizers.Replace(' ', '▁')
+    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme='never')
+    core.post_processor = processors.TemplateProcessing(single='$A </s>', special_tokens=[('</s>', 1)])
+    core.save(str(folder / 'tokenizer.json'))
+    (folder / 'tokenizer_config.json').write_text(json.dumps(dict(eos_token='</s>', pad_token={'content': '<pad>'})))
+
+
+def write_model(family: str, folder: Path) -> CustomTextCLIP:
+    """A folder of open_clip: random weights, their config and the tokenizer; returns the model."""
+    torch.manual_seed(0)
+    config = CONFIGS[family]
+    model = CustomTextCLIP(**{key: value for key, value in config.items() if key != 'custom_text'}).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # norms, biases and zero projections too
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    save_file(model.state_dict(), folder / 'open_clip_model.safetensors')
+    (folder / 'open_clip_config.json').write_text(json.dumps(dict(model_cfg=config)))
+    write_tokenizer(folder)
+    return model

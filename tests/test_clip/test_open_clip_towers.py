@@ -5,11 +5,8 @@ import re
 
 import pytest
 import torch
-from open_clip import CustomTextCLIP
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from tests.tiny_timm import CONFIGS, SIZE
+from tests.tiny_timm import CONFIGS, CONVOLUTIONAL, SIZE, write_model, write_tokenizer
 from vlprompt.clip import CLIP, VisualTokens, build_clip, find_architecture
 from vlprompt.clip.open_clip_config import OtherTower
 from vlprompt.clip.text.encoder import TextEncoder
@@ -17,42 +14,23 @@ from vlprompt.clip.text.hub_tokenizer import HubTokenizer
 from vlprompt.errors import EnvironmentProblem, ImageSizeError
 from vlprompt.prompts import ContextPrompt, IdentityPrompt, TemplatePrompt
 
-WORDS = ['▁a', '▁photo', '▁of', '▁cat', '▁dog', '▁sea', '▁li', 'on', '▁person', 'cat', 'a']
 NAMES = ['cat', 'sea lion', 'dog']
 
 
 @pytest.fixture(scope='session')
 def tokenizer_folder(tmp_path_factory):
-    """A tokenizer of SigLIP's kind: words with their spaces, an end token, padding with 0."""
     folder = tmp_path_factory.mktemp('tokenizer')
-    vocabulary = {word: index for index, word in enumerate(['<pad>', '</s>', '<unk>', *WORDS])}
-    core = Tokenizer(models.WordPiece(vocabulary, unk_token='<unk>', continuing_subword_prefix=''))
-    core.normalizer = normalizers.Replace(' ', '▁')
-    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme='never')
-    core.post_processor = processors.TemplateProcessing(single='$A </s>', special_tokens=[('</s>', 1)])
-    core.save(str(folder / 'tokenizer.json'))
-    (folder / 'tokenizer_config.json').write_text(json.dumps(dict(eos_token='</s>', pad_token={'content': '<pad>'})))
+    write_tokenizer(folder)
     return folder
 
 
 def towers(family, folder):
     """open_clip's model and ours with its weights."""
-    torch.manual_seed(0)
-    config = CONFIGS[family]
-    theirs = CustomTextCLIP(**{key: value for key, value in config.items() if key != 'custom_text'}).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():  # norms, biases and zero projections too
-            parameter.add_(torch.randn_like(parameter) * 0.02)
-    file = folder / 'open_clip_model.safetensors'
-    save_file(theirs.state_dict(), file)
-    (folder / 'open_clip_config.json').write_text(json.dumps(dict(model_cfg=config)))
-    return theirs, build_clip(weights=str(folder))
+    return write_model(family, folder), build_clip(weights=str(folder))
 
 
 @pytest.fixture(params=CONFIGS)
-def pair(request, tmp_path, tokenizer_folder):
-    for file in tokenizer_folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+def pair(request, tmp_path):
     return request.param, *towers(request.param, tmp_path)
 
 
@@ -160,7 +138,7 @@ def test_rows_of_local_features_are_cells_in_reading_order(pair):
     x = images(family, 1)
     plain = ours.encode_image(x)
     w = plain.grid[1]
-    if family == 'mobileclip2_s':  # every cell sees the whole image
+    if family in CONVOLUTIONAL:  # every cell sees the whole image
         last = ours.visual.trunk.forward_features(x)
         close(plain.local[:, w - 1], ours.visual._joint(last[:, :, :1, w - 1 :]))
         return
@@ -174,7 +152,7 @@ def test_rows_of_local_features_are_cells_in_reading_order(pair):
 def test_other_sizes_are_refused_or_convolved(pair):
     family, _, ours = pair
     other = torch.randn(1, 3, SIZE * 2, SIZE * 4)
-    if family == 'mobileclip2_s':
+    if family in CONVOLUTIONAL:
         assert ours.encode_image(other).grid == (2, 4)
         return
     with pytest.raises(
@@ -187,7 +165,7 @@ def test_another_image_size_is_built(pair, tmp_path):
     family, _, _ = pair
     ours = build_clip(weights=str(tmp_path), image_size=(SIZE * 2, SIZE))
     features = ours.encode_image(torch.randn(1, 3, SIZE * 2, SIZE))
-    assert features.grid == ours.visual.grid_size == ((2, 1) if family == 'mobileclip2_s' else (8, 4))
+    assert features.grid == ours.visual.grid_size == ((2, 1) if family in CONVOLUTIONAL else (8, 4))
 
 
 def test_visual_prompts(pair):
@@ -215,7 +193,7 @@ def test_visual_prompts(pair):
 
 def test_text_tower_is_ours_where_it_is_clips(pair):
     family, _, ours = pair
-    assert isinstance(ours.text, TextEncoder) == (family in ('pe_core', 'eva02'))
+    assert isinstance(ours.text, TextEncoder) == (family in ('pe_core', 'eva02', 'convnext'))
 
 
 def test_padding_is_read_where_attention_goes_both_ways(pair):
@@ -242,9 +220,7 @@ def test_weights_are_those_of_open_clip(pair):
     assert set(ours.state_dict()) == set(theirs.state_dict())
 
 
-def test_deep_text_prompts_and_lora_are_refused(tmp_path, tokenizer_folder):
-    for file in tokenizer_folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+def test_deep_text_prompts_and_lora_are_refused(tmp_path):
     _, ours = towers('siglip', tmp_path)
     with pytest.raises(ValueError, match="depth=2 needs CLIP's text tower"):
         ContextPrompt(NAMES, ours.text, n_ctx=2, depth=2)
@@ -296,16 +272,14 @@ class TestHubTokenizer:
         assert tokenizer.word(12) == '…cat'
         assert tokenizer.word(1) == ''
 
-    def test_a_start_token_by_the_options(self, tokenizer_folder, tmp_path):
-        for file in tokenizer_folder.iterdir():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
+    def test_a_start_token_by_the_options(self, tmp_path):
+        write_tokenizer(tmp_path)
         options = dict(eos_token='</s>', pad_token='<pad>', bos_token='<unk>', add_bos_token=True)
         (tmp_path / 'tokenizer_config.json').write_text(json.dumps(options))
         assert HubTokenizer(tmp_path).start == (2,)
 
-    def test_a_missing_special_token(self, tokenizer_folder, tmp_path):
-        for file in tokenizer_folder.iterdir():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
+    def test_a_missing_special_token(self, tmp_path):
+        write_tokenizer(tmp_path)
         (tmp_path / 'tokenizer_config.json').write_text(json.dumps(dict(eos_token='<eos>', pad_token='<pad>')))
         with pytest.raises(ValueError, match=r"tokenizer_config.json: eos_token='<eos>' is no token"):
             HubTokenizer(tmp_path)

@@ -17,11 +17,13 @@ from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.hub_tokenizer import OPTIONS_FILE, TOKENIZER_FILE, HubTokenizer
 from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
 from vlprompt.clip.text.tokens import PromptTokens
-from vlprompt.clip.visual_prompts import VisualTokens, check_prompts, join_prompts
+from vlprompt.clip.visual_prompts import Entry, VisualTokens, check_prompts, join_prompts
 from vlprompt.errors import DownloadError, ImageSizeError
 
 TEXTS = 256
 """Texts that are encoded at a time where no gradient is needed."""
+
+_SILENT = (nn.Identity, nn.Dropout)
 
 
 class TimmImageTower(nn.Module):
@@ -43,7 +45,7 @@ class TimmImageTower(nn.Module):
         image_size: (H, W) in pixels.
         grid_size: (h, w) cells of such an image.
         cell_size: pixels of a cell.
-        width: channels of the trunk's last features.
+        width: channels of the pooled features.
         stage_channels: channels of the maps.
 
     Raises:
@@ -66,8 +68,7 @@ class TimmImageTower(nn.Module):
         stages = self.trunk.feature_info
         self.cell_size = stages[-1]['reduction']
         self.resize(arch.image_size if image_size is None else image_size)
-        self.width = self.trunk.num_features
-        self.pooled_width = getattr(self.trunk, 'head_hidden_size', self.width)
+        self.width = getattr(self.trunk, 'head_hidden_size', self.trunk.num_features)
         indices = range(max(len(stages) - 4, 0), len(stages)) if out_indices is None else out_indices
         self.out_indices = tuple(indices)
         if outside := [index for index in self.out_indices if not 0 <= index < len(stages)]:
@@ -168,7 +169,7 @@ class TimmImageTower(nn.Module):
     def level_channels(self) -> tuple[int, int, int]:
         """Channels of :meth:`levels`."""
         before = self.trunk.feature_info[-2]['num_chs']
-        return before, self.pooled_width, self.embed_dim
+        return before, self.width, self.embed_dim
 
     def _joint(self, last: Tensor) -> Tensor:
         """The trunk's last features, pooled and projected: (B, D)."""
@@ -189,19 +190,49 @@ class TimmImageTower(nn.Module):
                 single = single.expand(-1, 1 + self.trunk.num_prefix_tokens, -1)
         return self._joint(single).unflatten(0, cells.shape[:2])
 
-    def _with_prompts(self, images: Tensor, prompts: VisualTokens, local: bool) -> ClipFeatures:
-        """Features with visual prompts, which are read by the blocks' attention alone."""
+    @property
+    def ln_pre(self) -> nn.Module:
+        """The norm before the blocks of a plain vision transformer."""
+        return self.trunk.norm_pre
+
+    @property
+    def projection(self) -> Tensor | None:
+        """(width, D) matrix from pooled features into the joint space, without its bias; None: they are in it.
+
+        Raises:
+            ValueError: it is not linear.
+        """
+        last = [module for module in (self.trunk.get_classifier(), *self.head) if not isinstance(module, _SILENT)]
+        if any(not isinstance(module, nn.Linear) for module in last) or len(last) > 1:
+            raise ValueError(f'{self.name} is not projected linearly into the joint space')
+        return last[0].weight.t() if last else None
+
+    def pooled(self, images: Tensor, prompts: Sequence[Entry] = ()) -> Tensor:
+        """(B, width) global features before the projection into the joint space.
+
+        Args:
+            images: as for :meth:`forward`.
+            prompts: additional input of each block, see :class:`~vlprompt.clip.VisualTokens`.
+        """
+        self._check_size(images)
+        last = self._run(images, prompts) if len(prompts) else self.trunk.forward_features(images)
+        return self.trunk.forward_head(last, pre_logits=True)
+
+    def _run(self, images: Tensor, entries: Sequence[Entry], sets: int | None = None) -> Tensor:
+        """Last tokens with visual prompts, which the blocks' attention alone reads."""
         sizes, trunk = self.prompt_sizes(), self.trunk
-        x = trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(images)))
-        entries = prompts.entries(trunk.norm_pre, len(x))
         check_prompts(entries, sizes['layers'], sizes['width'])
-        x = x if prompts.sets is None else x.repeat(prompts.sets, 1, 1)
+        x = trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(images)))
+        x = x if sets is None else x.repeat(sets, 1, 1)
         own = x.shape[1]
         for index, block in enumerate(trunk.blocks):
             if index < len(entries) and entries[index] is not None:
                 x = join_prompts(x[:, :own], entries[index])
             x = block(x)
-        last = trunk.norm(x[:, :own])
+        return trunk.norm(x[:, :own])
+
+    def _with_prompts(self, images: Tensor, prompts: VisualTokens, local: bool) -> ClipFeatures:
+        last = self._run(images, prompts.entries(self.ln_pre, len(images)), prompts.sets)
         if prompts.sets is None:
             return self._features(last, self.grid_size, local, ())
         sets = self._joint(last).unflatten(0, (prompts.sets, -1)).transpose(0, 1)

@@ -14,7 +14,7 @@ from vlprompt.errors import ConfigError
 _logger = logging.getLogger(__name__)
 
 USUAL_SIZE = 224
-"""Pixels of the images of most towers, for weights in a file that does not tell its architecture."""
+"""Pixels of the images of most towers, where neither ``clip.arch`` nor the weights tell."""
 
 VARIABLES = ('image_size', 'interpolation', 'resize_mode')
 """Top-level keys of a config that follow the weights where they are None."""
@@ -33,10 +33,8 @@ def follow_weights(values: dict[str, Any], model: Mapping[str, Any] | None) -> N
     Raises:
         ConfigError: the weights want images to be prepared in a way that is not known.
     """
-    clip = _clip_of(model)
+    clip = _clip_of(model) or {}
     open_variables = [name for name in VARIABLES if name in values and values[name] is None]
-    if clip is None:
-        return
     try:
         wanted = preprocessing_of(clip.get('arch'), clip.get('weights'))
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vlprompt.clip import ClipSource, VisionTransformer, build_clip, build_timm_vit
+from vlprompt.clip import ClipSource, ModifiedResNet, VisionTransformer, build_clip, build_timm_vit
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.low_rank import refuse_text_lora
 
@@ -34,15 +34,14 @@ def build_trunk(
         visual, source = build_timm_vit(**timm)
         return visual, None, source
     model = build_clip(**clip)
-    if not isinstance(model.visual, VisionTransformer):
-        raise ValueError(
-            f'HeadClassifier: the trunk must be a ViT of CLIP, {model.arch.name} has {model.arch.described}'
-        )
+    if isinstance(model.visual, ModifiedResNet):
+        raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
     refuse_unread_local(model.visual, 'a HeadClassifier reads the class token alone')
     refuse_text_lora(model, 'a HeadClassifier')
     if keep_text:
         return model.visual, model.text, model.source
-    model.visual.proj = None  # into the joint space, which nothing reads
+    if isinstance(model.visual, VisionTransformer):
+        model.visual.proj = None  # into the joint space, which nothing reads
     return model.visual, None, model.source
 
 
@@ -51,6 +50,9 @@ def text_directions(visual: VisionTransformer, text: nn.Module, sentences: Seque
     """(C, width) text features of C sentences, mapped from the joint space to that of the class token by the transposed
     projection.
     """
-    ids, proj = text.tokenizer.tokenize(list(sentences), text.context_length), visual.proj
-    features = torch.cat([text.encode_ids(part.to(proj.device)) for part in ids.split(512)])
-    return nn.functional.normalize(features, dim=1) @ proj.t()
+    ids = text.tokenizer.tokenize(list(sentences), text.context_length)
+    proj = visual.proj if isinstance(visual, VisionTransformer) else visual.projection
+    device = text.token_embedding.weight.device
+    features = torch.cat([text.encode_ids(part.to(device)) for part in ids.split(512)])
+    features = nn.functional.normalize(features, dim=1)
+    return features if proj is None else features @ proj.t()

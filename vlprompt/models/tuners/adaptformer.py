@@ -26,6 +26,8 @@ class AdaptFormer(Tuner):
 
     def __init__(self, visual: VisionTransformer, num_classes: int, rank: int | None = None) -> None:
         super().__init__(visual, num_classes)
+        if not isinstance(visual, VisionTransformer):
+            raise ValueError(f'AdaptFormer: {visual.name} has blocks without a place for branches: take a ViT of CLIP')
         layers = len(visual.transformer.resblocks)
         self.rank = default_rank(num_classes, layers) if rank is None else rank
         self.branches = nn.ModuleList(Bottleneck(visual.width, self.rank) for _ in range(layers))

@@ -64,7 +64,7 @@ def class_feature(
     prompts: Sequence[Entry] = (),
     adapters: Sequence[nn.Module] | None = None,
 ) -> Tensor:
-    """(B, width) class token after the final norm, not normalised to length 1.
+    """(B, width) class token after the final norm, or what a tower of timm pools; not normalised to length 1.
 
     Args:
         visual: the trunk.
@@ -72,6 +72,8 @@ def class_feature(
         prompts: additional inputs of each block, such as (P, width) tokens.
         adapters: branches parallel to the MLPs, one per block.
     """
+    if not isinstance(visual, VisionTransformer):
+        return visual.pooled(images, prompts)
     blocks = visual.transformer.resblocks
     x, _ = run_blocks(blocks, first_tokens(visual, images), prompts, queries=1, adapters=adapters)
     return visual.ln_post(x[:, 0])

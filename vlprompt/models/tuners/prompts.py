@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vlprompt.alignment.key_matching import KeyMatch
 from vlprompt.clip import VisionTransformer, run_blocks
@@ -32,8 +32,7 @@ class PromptTuner(Tuner):
         super().__init__(visual, num_classes)
         if prompt.get('sets') or getattr(MODELS.get(prompt['type']), 'needs_text', False):
             raise ValueError(f'{type(self).__name__}: coupled prompts and sets of prompts belong to a TextClassifier')
-        sizes = dict(_sizes(visual), patch_size=visual.patch_size)
-        self.prompt = MODELS.build(prompt, default_args=sizes)
+        self.prompt = MODELS.build(prompt, default_args=visual.prompt_sizes())
 
     def feature(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, Terms]:
         return self.query(visual, images), Terms()
@@ -77,11 +76,13 @@ class GroupedPromptTuner(PromptTuner):
             raise ValueError(
                 'GroupedPromptTuner: group prompts need shared prompts in every block: leave prompt.depth out'
             )
-        self.pool = MODELS.build(pool, default_args=_sizes(visual))
+        sizes = visual.prompt_sizes()
+        self.pool = MODELS.build(pool, default_args=dict(width=sizes['width'], layers=sizes['layers']))
         self.from_features = 'pool.keys' if self.pool.needs_queries else ''
 
     def feature(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, Terms]:
-        feature, match = (self._in_two_passes if self.two_passes else self._once)(visual, images)
+        way = self._in_two_passes if self.two_passes else self._once
+        feature, match = (way if isinstance(visual, VisionTransformer) else self._of_timm)(visual, images)
         return feature, Terms(dict(key=1 - match.similarity.mean(1)), dict(matched_groups=match.index))
 
     def start_from_features(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> list[Tensor]:
@@ -109,6 +110,15 @@ class GroupedPromptTuner(PromptTuner):
         x, _ = run_blocks(blocks[first:], x, both, queries=1)
         return visual.ln_post(x[:, 0]), match
 
+    def _of_timm(self, visual: nn.Module, images: Tensor) -> tuple[Tensor, KeyMatch]:
+        """On a tower of timm: two passes."""
+        shared, first = self.shared(visual, images), self.pool.first_block
+        with torch.no_grad():
+            query = class_feature(visual, images, shared)
+        match = self.pool.match(query)
+        both = [*shared[:first], *zip(shared[first:], self.pool(match), strict=True)]
+        return class_feature(visual, images, both), match
+
     def _in_two_passes(self, visual: VisionTransformer, images: Tensor) -> tuple[Tensor, KeyMatch]:
         blocks, shared, first = visual.transformer.resblocks, self.shared(visual, images), self.pool.first_block
         with torch.no_grad():
@@ -119,7 +129,3 @@ class GroupedPromptTuner(PromptTuner):
         both = [*shared[:first], *zip(shared[first:], group, strict=True)]
         x, _ = run_blocks(blocks, first_tokens(visual, images), both, reference=True)
         return visual.ln_post(x)[:, 0], match
-
-
-def _sizes(visual: VisionTransformer) -> dict[str, int]:
-    return dict(width=visual.width, layers=len(visual.transformer.resblocks))

@@ -1,0 +1,162 @@
+"""All methods that need features alone, on every kind of tower that open_clip takes from timm."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmseg.structures import SegDataSample
+
+from tests.test_models.test_head_classifier import samples, total
+from tests.tiny_timm import CONFIGS, SIZE, write_model
+from vlprompt.clip import build_clip
+from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
+from vlprompt.errors import ImageSizeError
+from vlprompt.models import FeatureClassifier, HeadClassifier, TextClassifier
+from vlprompt.models.backbones import ClipTrunk
+from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
+from vlprompt.models.segmentors import ClipSegmentor
+from vlprompt.structures import ReIDSample
+
+NAMES = ['cat', 'sea lion', 'dog']
+CONTEXT = dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=2)
+METHODS = dict(
+    zero_shot=dict(prompt=dict(type='vlprompt.TemplatePrompt'), alignment=dict(type='vlprompt.CosineAlignment')),
+    coop=dict(prompt=CONTEXT | dict(n_prompts=1), alignment=dict(type='vlprompt.CosineAlignment')),
+    cocoop=dict(
+        prompt=dict(type='vlprompt.ConditionalPrompt', n_ctx=2, reduction=4),
+        alignment=dict(type='vlprompt.CosineAlignment'),
+    ),
+    plot=dict(prompt=CONTEXT, alignment=dict(type='vlprompt.TransportAlignment')),
+)
+TRAINED = dict(zero_shot=[], coop=['prompt.context'], cocoop=['prompt.*'], plot=['prompt.context'])
+
+
+@pytest.fixture(params=CONFIGS)
+def clip(request, tmp_path):
+    """Arguments of build_clip, and images of the family's size."""
+    write_model(request.param, tmp_path)
+    size = CONFIGS[request.param]['vision_cfg']['image_size']
+    return dict(weights=str(tmp_path)), torch.randn(4, 3, size, size)
+
+
+@pytest.fixture
+def conv(clip):
+    return clip[1].shape[-1] > SIZE
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_text_classifiers(clip, method):
+    clip, images = clip
+    model = TextClassifier(clip, class_names=NAMES, trainable=TRAINED[method], **METHODS[method]).train()
+    losses = model.loss(images, samples([0, 1, 2, 0]))
+    if method != 'zero_shot':
+        total(losses).backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters() if p.requires_grad)
+    model.eval()
+    with torch.no_grad():
+        before = model(images)
+        again = TextClassifier(clip, class_names=NAMES, trainable=TRAINED[method], **METHODS[method]).eval()
+        load_trained(again, dict(state_dict=trained_state(model), meta=dict(vlprompt=describe_model(model))))
+        torch.testing.assert_close(again(images), before)
+    assert before.shape == (4, 3)
+
+
+def test_visual_prompts_of_a_classifier(clip):
+    clip, images = clip
+    visual = dict(type='vlprompt.VisualPrompt', length=2, depth=2)
+    options = dict(METHODS['zero_shot'], class_names=NAMES, visual=visual, trainable=['visual.*'])
+    if not plain(clip):
+        with pytest.raises(ValueError, match=r'visual=vlprompt\.VisualPrompt: visual prompts need a plain vision'):
+            TextClassifier(clip, **options)
+        return
+    model = TextClassifier(clip, **options).train()
+    total(model.loss(images, samples([0, 1, 2, 0]))).backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.visual.parameters())
+
+
+def plain(clip):
+    """Whether the tower is a vision transformer without rotary positions."""
+    return type(build_clip(**clip).visual.trunk).__name__ == 'VisionTransformer'
+
+
+PROMPT = dict(type='vlprompt.VisualPrompt', length=2)
+LOSS = dict(type='vlprompt.LogitAdjustedLoss')
+POOL = dict(type='vlprompt.PromptPool', size=3, length=2, first_block=1, topk=2)
+HEADS = dict(
+    linear=dict(trainable=['head.*']),
+    fine_tuning=dict(trainable=['visual.trunk.*', 'head.*']),
+    text=dict(trainable=['head.*'], head=dict(type='vlprompt.CosineHead', start='text')),
+    vpt=dict(trainable=['tuner.*', 'head.*'], tuner=dict(type='vlprompt.PromptTuner', prompt=PROMPT)),
+    lpt=dict(
+        trainable=['tuner.pool.*', 'head.*'],
+        tuner=dict(type='vlprompt.GroupedPromptTuner', prompt=PROMPT, pool=POOL),
+    ),
+)
+
+
+@pytest.mark.parametrize('method', HEADS)
+def test_head_classifiers(clip, method):
+    clip, images = clip
+    options = dict(head=dict(type='vlprompt.CosineHead'), loss=LOSS, class_names=NAMES)
+    if method in ('vpt', 'lpt') and not plain(clip):
+        with pytest.raises(ValueError, match='visual prompts need a plain vision transformer'):
+            HeadClassifier(clip=clip, **options | HEADS[method])
+        return
+    model = HeadClassifier(clip=clip, **options | HEADS[method])
+    model.set_class_counts([3, 2, 1])
+    if method == 'lpt':
+        with torch.no_grad():
+            model.start_from_features(model.frozen_features(images), torch.tensor([0, 1, 2, 0]), torch.Generator())
+    total(model.train().loss(images, samples([0, 1, 2, 0]))).backward()
+    assert sum(float(p.grad.abs().sum()) for p in model.parameters() if p.grad is not None) > 0
+    with torch.no_grad():
+        assert model.eval()(images).shape == (4, 3)
+
+
+@pytest.mark.parametrize('solver', ['TipAdapter', 'GDA', 'LinearProbe'])
+def test_classifiers_of_features(clip, solver):
+    clip, images = clip
+    prompt = dict(type='vlprompt.TemplatePrompt', templates=['a photo of a {}.'])
+    model = FeatureClassifier(clip, prompt, dict(type=f'vlprompt.{solver}'), NAMES).eval()
+    with torch.no_grad():
+        features = model.image_features(images[[0, 1, 2, 3, 0, 1]]).unflatten(0, (6, 1))
+        model.fit(features, torch.arange(3).repeat(2), seed=1)
+        assert model(images).shape == (4, 3)
+
+
+def test_re_identification(clip):
+    clip, images = clip
+    people = [ReIDSample(pid=i // 2, camid=0, viewid=0) for i in range(4)]
+    for i, sample in enumerate(people):
+        sample.set_gt_label(i // 2)
+    model = ReIdentifier(clip, num_ids=2, weights=dict(i2t=0)).train()
+    total(model.loss(images, people)).backward()
+    assert sum(float(p.grad.abs().sum()) for p in model.visual.trunk.parameters() if p.grad is not None) > 0
+    assert model.eval()(images).shape == (4, model.visual.width + 32)
+    learner = IdentityPromptLearner(clip, num_ids=2, noun='person').eval()
+    assert learner.image_features(images).shape == (4, 32)
+    assert learner.text_features(torch.tensor([0, 1, 1, 0])).shape == (4, 32)
+
+
+def test_segmentation_by_words(clip, conv):
+    clip, images = clip
+    slide = ConfigDict(mode='slide', crop_size=tuple(images.shape[2:]), stride=(16, 16))
+    model = ClipSegmentor(clip, NAMES, templates=['a {}.'], test_cfg=slide).eval()
+    sample = SegDataSample(metainfo=dict(ori_shape=(90, 100), img_shape=(45, 50)))
+    with torch.no_grad():
+        (found,) = model(torch.randn(1, 3, 45, 50), [sample], mode='predict')
+    assert found.pred_sem_seg.data.shape == (1, 90, 100)
+    whole = ClipSegmentor(clip, NAMES, templates=['a {}.']).eval()
+    if not conv:
+        with pytest.raises(
+            ImageSizeError, match=r'windows of 45 x 50 pixels, but a tower of timm .* takes 32 x 32 alone'
+        ):
+            whole(torch.randn(1, 3, 45, 50), [sample], mode='predict')
+
+
+def test_what_needs_other_towers_says_so(clip):
+    clip, _ = clip
+    with pytest.raises(ValueError, match=r"ClipTrunk takes CLIP's ResNets and ViTs; .* has a tower of timm"):
+        ClipTrunk(clip)
+    options = dict(head=dict(type='vlprompt.CosineHead'), loss=LOSS, trainable=['head.*'])
+    with pytest.raises(ValueError, match=r'AdaptFormer: a tower of timm .* take a ViT of CLIP'):
+        HeadClassifier(clip=clip, class_names=NAMES, tuner=dict(type='vlprompt.AdaptFormer'), **options)
