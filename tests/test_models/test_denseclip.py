@@ -14,7 +14,7 @@ from vlprompt.engine.checkpoint import describe_model, load_trained, trained_sta
 from vlprompt.engine.data_arguments import missing_arguments
 from vlprompt.errors import CheckpointError, ConfigError, ImageSizeError
 from vlprompt.models.dense.class_names import dense_class_names
-from vlprompt.models.segmentors import DenseCLIP
+from vlprompt.models.segmentors import DenseCLIP, OpenDenseCLIP
 
 NAMES = ['wall', 'chest of drawers', 'bed ', 'sky', 'tree']
 HEAD = dict(
@@ -33,7 +33,7 @@ def scope():
         yield
 
 
-def build(**changes):
+def build(kind=DenseCLIP, **changes):
     """A model; of its backbone, ``changes`` replace ``clip``, ``score_concat`` and the arguments of the matching."""
     torch.manual_seed(0)
     matching = dict(
@@ -59,7 +59,7 @@ def build(**changes):
         train_cfg=ConfigDict(),
         test_cfg=ConfigDict(mode='whole'),
     )
-    return DenseCLIP(**{**kwargs, **changes})
+    return kind(**{**kwargs, **changes})
 
 
 def batch(size=64):
@@ -249,6 +249,58 @@ def test_new_class_names_at_test_time():
         with pytest.raises(ValueError, match='built for 5 classes, but there are 2'):
             model(images, mode='predict')
     assert not torch.allclose(before[:, :2], after)
+
+
+class TestFreeClasses:
+    """Pixels are compared with text to the end, so that no part belongs to a class."""
+
+    HEAD = HEAD | dict(type='vlprompt.TextFPNHead', in_index=[1, 2, 3, 4])
+
+    def build(self, **changes):
+        return build(OpenDenseCLIP, **(dict(score_concat=None, decode_head=self.HEAD) | changes))
+
+    def test_no_tensor_depends_on_the_number_of_classes(self):
+        shapes = [
+            {key: value.shape for key, value in self.build(class_names=names).state_dict().items()}
+            for names in (NAMES, NAMES[:2])
+        ]
+        assert shapes[0] == shapes[1]
+
+    @pytest.mark.parametrize('prompting', ['post', 'pre'])
+    def test_other_names_after_a_step(self, prompting):
+        model = self.build(prompting=prompting).train()
+        images, samples = batch()
+        losses = model(images, samples, mode='loss')
+        assert {'decode.loss_ce', 'pixel_text.loss_ce'} <= set(losses)
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        assert model.decode_head.conv_seg.weight.grad.abs().sum() > 0
+        assert model.decode_head.logit_scale.grad != 0
+        model.eval()
+        with torch.no_grad():
+            before = model(images)
+            model.set_class_names(['zebra', 'sky', 'tall grass', 'tree', 'bed ', 'owl', 'wall'])
+            after = model(images)
+        assert (before.shape[1], after.shape[1]) == (5, 7)
+        torch.testing.assert_close(after[:, [1, 3, 4, 6]], before[:, [3, 4, 2, 0]])  # the logits of the same names
+
+    def test_logits_are_scaled_cosines(self):
+        model, (images, _) = self.build().eval(), batch()
+        with torch.no_grad():
+            assert model(images).abs().max() <= 1 / 0.07 + 1e-4
+
+    def test_windows_have_a_score_for_every_name(self):
+        model = self.build(test_cfg=ConfigDict(mode='slide', crop_size=(64, 64), stride=(32, 32))).eval()
+        model.set_class_names(['zebra', 'sky'])
+        sample = SegDataSample(metainfo=dict(ori_shape=(96, 64), img_shape=(96, 64)))
+        with torch.no_grad():
+            (found,) = model(torch.randn(1, 3, 96, 64), [sample], mode='predict')
+        assert found.seg_logits.data.shape == (2, 96, 64)
+        assert int(found.pred_sem_seg.data.max()) < 2
+
+    @pytest.mark.parametrize('part', [dict(score_concat=dict(stage=3)), dict(auxiliary_head=dict(type='FCNHead'))])
+    def test_parts_of_one_set_of_classes_are_refused(self, part):
+        with pytest.raises(ValueError, match=rf'OpenDenseCLIP: .*{next(iter(part))} has channels for one set'):
+            self.build(**part)
 
 
 def test_checkpoint_holds_what_was_trained_and_nothing_of_the_frozen_text(tmp_path):

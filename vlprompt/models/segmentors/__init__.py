@@ -2,5 +2,6 @@
 
 from vlprompt.models.segmentors.clip_segmentor import ClipSegmentor
 from vlprompt.models.segmentors.denseclip import DenseCLIP
+from vlprompt.models.segmentors.open_denseclip import OpenDenseCLIP, TextFPNHead
 
-__all__ = ['ClipSegmentor', 'DenseCLIP']
+__all__ = ['ClipSegmentor', 'DenseCLIP', 'OpenDenseCLIP', 'TextFPNHead']
