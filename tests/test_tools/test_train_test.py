@@ -180,6 +180,15 @@ def test_configs_are_listed_by_name_and_by_description(tool, capsys):
     assert capsys.readouterr().err == "no config has 'nothing of the kind' in its name or description\n"
 
 
+def test_towers_are_listed(tool, capsys):
+    assert tool('list_configs.py', '--towers', 'micro', 'SigLIP') is None
+    lines = capsys.readouterr().out.splitlines()
+    assert '| micro-vit | scenes | 160 | 128 | ViT | CLIP | shortest, bicubic, CLIP |' in lines
+    assert tool('list_configs.py', '--towers', 'nothing of the kind') == 1
+    assert "no architecture has 'nothing of the kind' in its name" in capsys.readouterr().err
+    assert tool('list_configs.py', '--towers', '--datasets') == 2
+
+
 def test_trained_parameters_as_a_table(tool, capsys):
     words = ('coop/coop_micro-rn', 'plotpp/plotpp_micro-vit', 'clap_micro-rn')
     assert tool('list_configs.py', *words, '--parameters', '--dataset', 'eurosat', '--shots', '2') is None

@@ -212,18 +212,21 @@ def _read(
         raise ValueError(
             f'weights={weights!r} is neither a file nor a folder; to use it as a tag of open_clip, also give arch'
         )
-    path, quick_gelu = download(open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick, weights)
+    own_tokenizer = isinstance(wanted, OpenClipArchitecture) and not wanted.plain_text
+    named = open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick
+    path, quick_gelu = download(named, weights, own_tokenizer)
     name = f'{wanted.name}:{weights}'
     options = WeightOptions(name, quick_gelu, preprocessing=preprocessing_of(arch, weights))
     return to_internal_names(read_state_dict(path)), name, options
 
 
-def download(model_name: str, tag: str) -> tuple[Path, bool]:
+def download(model_name: str, tag: str, own_tokenizer: bool = False) -> tuple[Path, bool]:
     """Weight file of an open_clip tag, from open_clip's cache or by download.
 
     Args:
         model_name: open_clip's name of the architecture.
         tag: open_clip's tag of the weights.
+        own_tokenizer: the model needs files beside its weights, which the message about a failed download then names.
 
     Returns:
         Path of the file, and whether the weights were trained with QuickGELU.
@@ -243,8 +246,11 @@ def download(model_name: str, tag: str) -> tuple[Path, bool]:
     try:
         return open_clip_file(config), quick_gelu
     except (OSError, RuntimeError) as error:
-        options = dict(weights='/path/to/file', quick_gelu=quick_gelu)
-        raise DownloadError(f'the weights {tag!r} of {model_name}', _places(config), options, tag, error) from error
+        places, options = _places(config), dict(weights='/path/to/file', quick_gelu=quick_gelu)
+        if own_tokenizer and config.get('hf_hub'):
+            places = f'https://huggingface.co/{config["hf_hub"].rpartition("/")[0]} as a folder, its tokenizer included'
+            options = dict(weights='/path/to/folder')
+        raise DownloadError(f'the weights {tag!r} of {model_name}', places, options, tag, error) from error
 
 
 def preprocessing_of(arch: str | Mapping | None, weights: str | Path | None) -> Preprocessing:

@@ -61,7 +61,7 @@ from vlprompt.engine.config_check import (
 )
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.config_values import is_number, is_whole
-from vlprompt.engine.follow_weights import follow_weights
+from vlprompt.engine.follow_weights import TOWERS, follow_weights
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -104,8 +104,8 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     on_runs = {option: value for option, value in options.items() if option.split('.')[0] in RUNNER_KEYS - _KEPT}
     on_variables = {option: value for option, value in options.items() if option not in on_runs}
     values = _with_options(content, on_variables, cfg.filename)
-    on_model = {option: value for option, value in on_runs.items() if option.split('.')[0] == 'model'}
-    follow_weights(values, _with_options(dict(model=values.get('model')), on_model, cfg.filename).get('model'))
+    on_towers = {option: value for option, value in on_runs.items() if option.startswith(TOWERS)}
+    follow_weights(values, _with_options(dict(model=values.get('model')), on_towers, cfg.filename).get('model'))
     if values.get('task') is not None:
         values.pop('recipes', None)  # rows that do not apply may refer to values of other datasets
     used: set[str] = set()

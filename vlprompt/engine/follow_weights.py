@@ -16,6 +16,9 @@ _logger = logging.getLogger(__name__)
 USUAL_SIZE = 224
 """Pixels of the images of most towers, where neither ``clip.arch`` nor the weights tell."""
 
+TOWERS = ('model.clip', 'model.backbone.clip')
+"""Where a config has the arguments of its towers."""
+
 VARIABLES = ('image_size', 'interpolation', 'resize_mode')
 """Top-level keys of a config that follow the weights where they are None."""
 
