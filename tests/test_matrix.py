@@ -465,7 +465,7 @@ def under_autocast(build) -> None:
 IMPOSSIBLE = {
     'visual prompts in a ResNet': (
         ('context', 'cosine', 'rn', 'deep'),
-        'needs a vision transformer, custom is a ResNet',
+        'need a vision transformer, not a ResNet',
     ),
     'visual tokens of fixed words': (('templates', 'cosine', 'vit', 'coupled'), 'ContextPrompt with n_prompts=1'),
     'visual tokens of two contexts': (('contexts', 'cosine', 'vit', 'coupled'), 'ContextPrompt with n_prompts=1'),

@@ -106,6 +106,7 @@ def test_a_killed_worker_is_recognised():
 def _write_with_limit(folder, limit, queue):
     import resource
 
+    torch.set_num_threads(1)  # the threads that earlier tests have started are not in a forked process
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
