@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.model import BaseModel
+from mmengine.registry import MODEL_WRAPPERS
 
 from tests.conftest import MICRO
 from vlprompt.errors import ConfigError
@@ -88,6 +89,15 @@ def test_the_mean_of_the_logits_equals_a_loop(name, seeded):
     assert not torch.equal(predicted[0].pred_score, predicted[1].pred_score)
 
 
+@MODEL_WRAPPERS.register_module()
+class Wrapper(torch.nn.Module):
+    """As around models of several processes."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+
 class Outvoted(HeadClassifier):
     """One view is sure of class 0, the others lean to class 1."""
 
@@ -114,6 +124,7 @@ def test_views_of_other_models_and_models_without_views(seeded):
     with pytest.raises(ConfigError, match=message):
         CropTTAModel(torch.nn.Linear(1, 1))
     model = CropTTAModel(head_classifier())
+    assert isinstance(CropTTAModel(Wrapper(model.module)).module, HeadClassifier)
     message = (
         r'several views \(V, 3, H, W\) of an image, but 0\.jpg has shape \(3, 64, 64\): tta_pipeline needs dict\(typ'
     )

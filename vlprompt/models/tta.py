@@ -7,8 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from mmengine.model import BaseTTAModel
-from torch import Tensor
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import Tensor, nn
 
 from vlprompt.errors import ConfigError
 from vlprompt.models.classifiers.base import Classifier, scored_samples
@@ -59,7 +59,7 @@ class CropTTAModel(BaseTTAModel):
     ``matched_groups``, is not among the predictions.
 
     Args:
-        module: a :class:`~vlprompt.models.classifiers.base.Classifier`.
+        module: a :class:`~vlprompt.models.classifiers.base.Classifier`, also in a wrapper for several processes.
 
     Raises:
         ConfigError: another model, or images without views.
@@ -67,7 +67,8 @@ class CropTTAModel(BaseTTAModel):
 
     module: Classifier
 
-    def __init__(self, module: Classifier) -> None:
+    def __init__(self, module: nn.Module) -> None:
+        module = module.module if is_model_wrapper(module) else module
         if not isinstance(module, Classifier):
             raise ConfigError(
                 f'tta_model.type=CropTTAModel averages logits of a classifier, which {type(module).__name__} is not: '
