@@ -61,10 +61,12 @@ def test_every_config_trains_and_is_tested_with_crops(config, tool, tmp_path, mo
     plain = tool(train_tool.main, config, '--test', options=options)
     assert told[-3:] == [(0, 3, 0.08), (1, 3, 0.203), (2, 3, 1.0)]
     options = (*SMALL, *LIFT_PLUS[config], 'test_dataloader.num_workers=0')
-    crops = tool(test_tool.main, config, 'out/epoch_3.pth', '--tta', '--out', 'crops.pkl', out='crops', options=options)
+    kept = ('--out', 'crops.pkl', '--show-dir', 'show')
+    crops = tool(test_tool.main, config, 'out/epoch_3.pth', '--tta', *kept, out='crops', options=options)
     assert set(crops) == set(plain)
     predictions = pickle.loads((tmp_path / 'crops.pkl').read_bytes())
     assert len(predictions) == 40
+    assert len(list((tmp_path / 'show').rglob('*.png'))) == 40
     assert {tuple(sample['img_shape']) for sample in predictions} == {(32, 32)}
 
 
