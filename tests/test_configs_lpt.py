@@ -11,6 +11,7 @@ from vlprompt.apis import init_model
 from vlprompt.engine import PatternOptimWrapperConstructor, list_configs, load_config
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.phases import phase_config
+from vlprompt.errors import ConfigError
 from vlprompt.structures import ClassificationSample
 
 FOLDERS = ('vpt', 'lpt', 'adaptformer')
@@ -21,6 +22,13 @@ CIFAR = {'cifar100_lt': 100, 'cifar100_lt_if200': 200, 'cifar100_lt_if50': 50, '
 EPOCHS = {'linear': 100, 'vpt': 100, 'finetune': 100, 'lpt': 40, 'adaptformer': 10}
 SHORT_SIDE, SQUASHED = ['ResizeShorterSide', 'CenterCrop'], ['ResizeImage', 'CenterCrop']
 ROWS = [name for name in METHODS if 'micro' not in name]
+
+MICRO_METHODS = [
+    'lpt/lpt_micro-vit',
+    'vpt/linear_micro-vit',
+    'adaptformer/adaptformer_micro-vit',
+    'adaptformer/adaptformer_micro-vit_lift-plus',
+]
 
 load = cache(lambda name, dataset=None: load_config(name, dict(dataset=dataset) if dataset else None))
 
@@ -67,9 +75,11 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset):
     if dataset in CIFAR:
         assert data.imbalance == test.imbalance == CIFAR[dataset]
         assert cfg.val_dataloader is None
-    official = 'official' in variant
+    official, plus = 'official' in variant, 'lift-plus' in variant
     epochs = 90 if official and method == 'lpt' else EPOCHS[method]
-    if dataset == 'inat2018' and method in ('lpt', 'adaptformer') and not official:
+    if plus:
+        epochs = 15 if dataset == 'inat2018' else 5
+    elif dataset == 'inat2018' and method in ('lpt', 'adaptformer') and not official:
         epochs *= 2
     phases = [phase_config(cfg, phase) for phase in cfg.get('phases') or [None]]
     assert {phase.train_cfg.max_epochs for phase in phases} == {phase.param_scheduler.T_max for phase in phases}
@@ -80,7 +90,7 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset):
     assert batch == cfg.auto_scale_lr.base_batch_size == (256 if method == 'lpt' else 128)
     assert (optimizer.lr, optimizer.weight_decay) == {
         'lpt': (0.02, 0.01),
-        'adaptformer': (0.01, 5e-4),
+        'adaptformer': (0.02 if plus else 0.01, 5e-4),
     }.get(method, (0.5, 1e-4) if official else (0.005, 0.01))
     balanced = cfg.train_dataloader.sampler == dict(type='vlprompt.ClassAwareSampler', samples_per_class=4)
     assert balanced == (method == 'lpt' or variant == 'balanced')
@@ -93,6 +103,8 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset):
         assert cfg.param_scheduler.warmup_lr == 1e-4
     elif method == 'vpt' and official:
         assert crops == [['ResizeShorterSide', 'PaddedRandomCrop', 'RandomHorizontalFlip'], SHORT_SIDE]
+    elif plus:
+        assert crops == [['MinimalistCrop'], SHORT_SIDE]
     else:  # the images of Places-LT and CIFAR are square: both resize alike
         tested = SHORT_SIDE if method == 'adaptformer' else SQUASHED
         assert crops == [['RandomResizedCrop', 'RandomHorizontalFlip'], tested]
@@ -101,6 +113,38 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(name, dataset):
         assert cfg.model.loss.eta == 0.5
     for phase in phases:
         assert init_model(phase, cfg_options=shrunk(phase)).num_classes == 10
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_five_crops_of_every_method(name):
+    cfg = load(name)
+    load_image, crops, pack = cfg.tta_pipeline
+    side = 160 if 'micro' in name else 224
+    mode = 'bicubic' if 'lift-plus' in name else 'bilinear'
+    assert load_image == cfg.test_dataloader.dataset.pipeline[0]
+    assert crops == dict(type='vlprompt.FiveCrop', size=side, expand=24, interpolation=mode)
+    assert pack.type == 'vlprompt.PackClassification'
+    assert cfg.tta_model == dict(type='vlprompt.CropTTAModel')
+    assert load_config(name, dict(tta_expand=16)).tta_pipeline[1].expand == 16
+    with pytest.raises(ConfigError, match=r"'tta_pipeline.1.expnd'.*tta_pipeline.1.expand"):
+        load_config(name, {'tta_pipeline.1.expnd': 16})
+
+
+def test_lift_plus_is_lift_with_other_crops_and_rates():
+    for lift, epochs, size, share in (('vit-b16', (10, 5), 224, 0.08), ('micro-vit', (16, 8), 160, 0.5)):
+        one, plus = (load(f'adaptformer/adaptformer_{lift}{variant}') for variant in ('', '_lift-plus'))
+        assert one.model == plus.model
+        assert (one.train_cfg.max_epochs, plus.train_cfg.max_epochs) == epochs
+        assert 2 * one.optim_wrapper.optimizer.lr == plus.optim_wrapper.optimizer.lr
+        assert one.train_dataloader.batch_size == plus.train_dataloader.batch_size
+        pipeline = plus.train_dataloader.dataset.pipeline
+        assert pipeline[1] == dict(
+            type='vlprompt.MinimalistCrop', size=size, scale=(share, 1.0), interpolation='bicubic'
+        )
+        tested = [loader.dataset.pipeline for loader in (one.test_dataloader, plus.test_dataloader)]
+        assert [step.type for step in tested[0]] == [step.type for step in tested[1]]
+        assert tested[1][1].interpolation == 'bicubic'
+    assert load('adaptformer/adaptformer_vit-b16_lift-plus').test_dataloader.dataset.pipeline[1].size == 224 + 224 // 7
 
 
 def test_rows_of_the_ablation():
@@ -114,7 +158,7 @@ def test_rows_of_the_ablation():
     assert phase_config(d).model.trainable == ['tuner.pool.*', 'head.*']
 
 
-@pytest.mark.parametrize('name', ['lpt/lpt_micro-vit', 'vpt/linear_micro-vit', 'adaptformer/adaptformer_micro-vit'])
+@pytest.mark.parametrize('name', MICRO_METHODS)
 @pytest.mark.parametrize('dataset', ['scenes_lt', 'folder', 'list', 'split_json'])
 def test_micro_models_see_all_data_at_their_own_size(name, dataset):
     cfg = load_config(name, dict(dataset=dataset, data_root='mine'))

@@ -21,8 +21,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta',
         action='store_true',
-        help="test-time augmentation: the config's tta_pipeline and tta_model, or, for a config without them, the mean "
-        'of the scores of each image and its mirror image',
+        help="test-time augmentation: the config's tta_pipeline and tta_model (classification: mean of the logits of "
+        'five crops), or, for a config without them, the mean over each image and its mirror image',
     )
     parser.add_argument(
         '--other-classes',

@@ -3,15 +3,17 @@
 from types import SimpleNamespace
 
 import pytest
+from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.runner import ValLoop
 from torch import nn
 
 from tests.tiny_project import CLASSES, TinyProject
 from vlprompt.apis import init_model
-from vlprompt.datasets import FewShotDataset
+from vlprompt.datasets import FewShotDataset, LoadImage
 from vlprompt.engine import DataHook, ProgressHook, load_config
 from vlprompt.engine.data_arguments import names_of_config
+from vlprompt.engine.loops import EpochTrainLoop, StepTrainLoop
 from vlprompt.errors import ConfigError
 from vlprompt.registry import MODELS
 
@@ -87,10 +89,19 @@ class Scheduled(nn.Module):
         self.progress = epoch, epochs
 
 
+def progress_of(loop):
+    """What a part of the model and a transform are told in epoch 3 of 10."""
+    model, transform = nn.Sequential(nn.Linear(1, 1), nn.Sequential(Scheduled())), Scheduled()
+    loop.dataloader = SimpleNamespace(dataset=SimpleNamespace(pipeline=Compose([LoadImage(), transform])))
+    ProgressHook().before_train_epoch(SimpleNamespace(model=model, epoch=3, max_epochs=10, train_loop=loop))
+    return model[1][0].progress, transform.progress
+
+
 def test_progress_reaches_every_part_that_asks_for_it():
-    model = nn.Sequential(nn.Linear(1, 1), nn.Sequential(Scheduled()))
-    ProgressHook().before_train_epoch(SimpleNamespace(model=model, epoch=3, max_epochs=10))
-    assert model[1][0].progress == (3, 10)
+    assert progress_of(EpochTrainLoop.__new__(EpochTrainLoop)) == ((3, 10), (3, 10))
+    message = r'Scheduled in train_dataloader.dataset.pipeline follows the epochs, but StepTrainLoop counts iterations'
+    with pytest.raises(ConfigError, match=message):
+        progress_of(StepTrainLoop.__new__(StepTrainLoop))
 
 
 def test_all_loops_must_draw_from_the_same_imbalanced_subset():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, PrepareTTAHook
 
 from tests.tiny_project import TinyProject
 from vlprompt.clip.tensor_files import read_tensors
@@ -113,6 +113,14 @@ def test_pictures_need_images(tested, tmp_path):
     tested(store)
     assert tested(store, [PredictionImageHook(str(tmp_path / 'pictures'))])[3] == 12
     assert len(list((tmp_path / 'pictures').rglob('*.png'))) == 12
+
+
+def test_augmentation_needs_images(tested, tmp_path):
+    store = tmp_path / 'store'
+    plain = tested(store)
+    mirrored = tested(store, [PrepareTTAHook(dict(type='vlprompt.FlipTTAModel'))])
+    assert mirrored[3] == 12
+    assert not torch.equal(mirrored[0], plain[0])
 
 
 def test_a_tuned_image_tower_reads_images(tested, tmp_path):

@@ -37,6 +37,7 @@ from mmengine.registry import init_default_scope
 from vlprompt.apis import runs
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import numbered_name, numbered_pattern
+from vlprompt.datasets.transforms import follow_progress
 from vlprompt.errors import ConfigError
 from vlprompt.files import set_aside
 from vlprompt.prompts import readable
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     dataset = DATASETS.build(loader.dataset)
     set_aside(args.out, [numbered_pattern()])
+    follow_progress(dataset, args.epoch, (cfg.get('train_cfg') or {}).get('max_epochs') or 1)
     for index in runs.evenly_spaced(len(dataset), args.number):
         knows_epochs = hasattr(dataset, 'seed')
         sample = dataset[args.epoch * len(dataset) + index if knows_epochs else index]

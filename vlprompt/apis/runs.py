@@ -197,12 +197,16 @@ def without_validation(configs: Sequence[Config]) -> None:
 def use_tta(cfg: Config) -> dict[str, Any]:
     """Put the config's ``tta_pipeline`` into the test set and return its ``tta_model``.
 
-    A config with neither (classification) keeps its pipeline: the model computes the mirror image itself.
+    A config with neither (re-identification) keeps its pipeline: the model computes the mirror image itself.
 
     Raises:
-        ConfigError: one with neither whose predictions are no scores of whole images.
+        ConfigError: one with neither whose predictions are no scores of whole images, or with one of them alone.
     """
-    if 'tta_pipeline' not in cfg:
+    given = {name: cfg.get(name) is not None for name in ('tta_pipeline', 'tta_model')}
+    if any(given.values()) and not all(given.values()):
+        missing, present = sorted(given, key=given.get)
+        raise ConfigError(f'--tta: the config has {present}, but {missing}=None: set both, or test without --tta')
+    if not any(given.values()):
         if (cfg.get('default_scope') or 'vlprompt') != 'vlprompt':
             raise ConfigError(f'--tta: the config has no tta_pipeline and tta_model, which {cfg.default_scope} needs')
         return dict(type='vlprompt.FlipTTAModel')

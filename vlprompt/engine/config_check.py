@@ -32,6 +32,7 @@ from vlprompt.registry import EVALUATOR, LOOPS, MODELS
 REGISTRY_OF_KEY: dict[str, Registry] = dict(
     model=ours.MODELS,
     tta_model=ours.MODELS,
+    tta_pipeline=ours.TRANSFORMS,
     data_preprocessor=ours.MODELS,
     dataset=ours.DATASETS,
     datasets=ours.DATASETS,

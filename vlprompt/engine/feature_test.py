@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.evaluator import Evaluator
+from mmengine.hooks import PrepareTTAHook
 from mmengine.runner import Runner, TestLoop
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -32,7 +33,8 @@ class FeatureTestLoop(TestLoop):
     ``predict_features(features, data_samples)``.  Each part is a file, stored under a key of everything that it depends
     on, so that methods which read the global feature alone share it with those that read local ones too.  The shapes of
     the images are a file as well, so that data samples, and dumped predictions, are those of a test on images.  Other
-    models (visual prompts, tuned image towers), mixed precision and hooks that draw images test as ever.
+    models (visual prompts, tuned image towers), mixed precision, test-time augmentation and hooks that draw images test
+    as ever.
 
     Args:
         runner: the runner.
@@ -64,9 +66,9 @@ class FeatureTestLoop(TestLoop):
         found = None
         if self.store is not None and not self.fp16 and not torch.is_autocast_enabled():
             parts = getattr(model, 'stored_parts', ())
-            drawn = any(getattr(hook, 'reads_images', False) for hook in self.runner.hooks)
+            needed = any(isinstance(h, PrepareTTAHook) or getattr(h, 'reads_images', False) for h in self.runner.hooks)
             listed = hasattr(self.dataloader.dataset, 'pipeline')  # others have no list to make a key of
-            found = self._features(model, parts) if parts and listed and not drawn else None
+            found = self._features(model, parts) if parts and listed and not needed else None
         return super().run() if found is None else self._run(model, found)
 
     @torch.no_grad()

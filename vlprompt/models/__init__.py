@@ -25,7 +25,7 @@ from vlprompt.models.losses import (
 )
 from vlprompt.models.preprocessors import ClipPreprocessor
 from vlprompt.models.reid import CachedFeaturePreprocessor, IdentityPromptLearner, ReIdentifier
-from vlprompt.models.tta import FlipTTAModel
+from vlprompt.models.tta import CropTTAModel, FlipTTAModel
 from vlprompt.models.tuners import AdaptFormer, GroupedPromptTuner, PromptTuner, Tuner
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     'ClipTrunk',
     'ContextDecoder',
     'CosineHead',
+    'CropTTAModel',
     'DualStreamLoss',
     'FeatureClassifier',
     'FlipTTAModel',

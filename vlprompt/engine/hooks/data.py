@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
+from vlprompt.datasets.transforms import follow_progress
 from vlprompt.engine.data_checks import check_number_of_classes
 from vlprompt.errors import ConfigError
 from vlprompt.registry import HOOKS
@@ -43,12 +44,24 @@ class DataHook(Hook):
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Call ``set_progress(epoch, epochs)`` of every part of the model that defines it, at the start of every epoch.
+    """Call ``set_progress(epoch, epochs)`` of every part of the model, and of every transform of the training images,
+    that defines it, at the start of every epoch.
 
     ``epoch`` is 0-based and continues in a resumed run, so a part can follow its own schedule.
+
+    Raises:
+        ConfigError: a transform has a schedule, and the training does not run by epochs.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
+        loop = runner.train_loop
+        told = follow_progress(loop.dataloader.dataset, runner.epoch, runner.max_epochs)
+        if told and not isinstance(loop, EpochBasedTrainLoop):
+            raise ConfigError(
+                f'{type(told[0]).__name__} in train_dataloader.dataset.pipeline follows the epochs, but '
+                f'{type(loop).__name__} counts iterations: set train_cfg=dict(by_epoch=True, max_epochs=...), or take '
+                'vlprompt.RandomResizedCrop'
+            )
         for module in bare_model(runner).modules():
             if hasattr(module, 'set_progress'):
                 module.set_progress(runner.epoch, runner.max_epochs)

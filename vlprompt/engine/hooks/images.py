@@ -33,7 +33,7 @@ def _set_pictures_aside(folder: Path, *parts: str) -> None:
 class PredictionImageHook(Hook):
     """Write one PNG per test image: ``<out_dir>/<right|wrong>/<number>_<file name>.png``.
 
-    Pictures of an earlier test are set aside.
+    Pictures of an earlier test are set aside.  Of an image with several views, such as five crops, the last is drawn.
 
     Args:
         out_dir: folder of the pictures, created if needed.
@@ -70,7 +70,7 @@ class PredictionImageHook(Hook):
             number = self._seen * runner.world_size + runner.rank
             self._seen += 1
             if number < self._images and number % self.interval == 0:  # not the samplers' repeats
-                self._write(image, sample, number)
+                self._write(image if image.dim() == 3 else image[-1], sample, number)
 
     def _write(self, image: Tensor, sample: Any, number: int) -> None:
         from vlprompt.visualization import draw_prediction  # imported here: training needs no matplotlib

@@ -29,7 +29,8 @@ class PromptUsageHook(Hook):
       (log k / log m if every image takes the same k of m).
 
     Both are about the images of all processes.  In validation and test every image counts once, as in a metric; in
-    training every image of every step does.
+    training every image of every step does.  A test that averages logits over crops reports none, since every crop
+    chooses for itself.
     """
 
     _carried: Tensor | None = None
@@ -77,7 +78,7 @@ class PromptUsageHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] = ()
     ) -> None:
         if _pool(runner) is not None:
-            self._matched += [sample.matched_groups.tolist() for sample in outputs]
+            self._matched += [sample.matched_groups.tolist() for sample in outputs if 'matched_groups' in sample]
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         self._report(runner, len(runner.val_dataloader.dataset), metrics)
@@ -94,6 +95,8 @@ class PromptUsageHook(Hook):
             return
         found = [collect_results(self._matched, images)]  # None except in the first process
         broadcast_object_list(found)
+        if not found[0]:
+            return
         usage = torch.bincount(torch.tensor(found[0]).flatten(), minlength=len(pool.usage))
         metrics.update({f'lpt/{name}': value for name, value in usage_statistics(usage).items()})
 

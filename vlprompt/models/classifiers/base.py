@@ -59,6 +59,10 @@ class Classifier(PromptTunedMixin, BaseModel):
         """(B, K) logits of normalised images (B, 3, H, W)."""
         raise NotImplementedError(f'{type(self).__name__} must define logits()')
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """(B, K) probabilities, ``pred_score`` of predictions, of logits (B, K)."""
+        return logits.float().softmax(1)
+
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """Losses of normalised images (B, 3, H, W), a mean over the batches of all processes; scalars for the log."""
         raise NotImplementedError(f'{type(self).__name__} must define loss()')

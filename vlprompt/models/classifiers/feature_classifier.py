@@ -265,6 +265,10 @@ class FeatureClassifier(Classifier):
         with torch.autocast(inputs.device.type, enabled=False):
             return self._logits_of(self.image_features(inputs))
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """(B, K) softmax of logits (B, K), times the logit scale if they are cosines."""
+        return super().scores(self.scale * logits if self.solver.cosine_logits else logits)
+
     def _logits_of(self, features: Tensor) -> Tensor:
         """The same, of what :meth:`image_features` returns."""
         if not self.solver.is_fitted:
@@ -305,7 +309,7 @@ class FeatureClassifier(Classifier):
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
     ) -> list[ClassificationSample]:
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
-        return self._scored(self.logits(inputs), data_samples)
+        return scored_samples(self.scores(self.logits(inputs)), data_samples)
 
     @property
     def stored_parts(self) -> tuple[str, ...]:
@@ -314,8 +318,4 @@ class FeatureClassifier(Classifier):
     def predict_features(
         self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
     ) -> list[ClassificationSample]:
-        return self._scored(self._logits_of(self._tokens(features)), data_samples)
-
-    def _scored(self, logits: Tensor, data_samples: list[ClassificationSample] | None) -> list[ClassificationSample]:
-        factor = self.scale if self.solver.cosine_logits else 1
-        return scored_samples((factor * logits).softmax(1), data_samples)
+        return scored_samples(self.scores(self._logits_of(self._tokens(features))), data_samples)

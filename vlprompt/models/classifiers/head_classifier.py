@@ -172,6 +172,10 @@ class HeadClassifier(Classifier):
         """(B, C) logits of normalised images (B, 3, H, W)."""
         return self.head(self.feature(inputs)[0])
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """(B, C) softmax of logits (B, C) times the scale of the loss."""
+        return super().scores(logits.float() * self.loss_cls.scale)
+
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """Losses and scalars for the log, of which all processes together have the mean over all images."""
         if self.text is not None and self.class_names is None:
@@ -187,8 +191,7 @@ class HeadClassifier(Classifier):
     ) -> list[ClassificationSample]:
         """Set ``pred_score (C,)``, softmax of scaled logits, ``pred_label`` and the tuner's fields on the samples."""
         feature, terms = self.feature(inputs)
-        scores = (self.head(feature).float() * self.loss_cls.scale).softmax(1)
-        samples = scored_samples(scores, data_samples)
+        samples = scored_samples(self.scores(self.head(feature)), data_samples)
         for index, sample in enumerate(samples):
             for name, values in terms.fields.items():
                 sample.set_field(values[index], name, dtype=Tensor)

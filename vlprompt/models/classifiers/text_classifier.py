@@ -213,7 +213,7 @@ class TextClassifier(Classifier):
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None
     ) -> list[ClassificationSample]:
         """Set ``pred_score (K,)``, softmax of the logits, and ``pred_label`` on every sample."""
-        return scored_samples(self.logits(inputs).float().softmax(1), data_samples)
+        return scored_samples(self.scores(self.logits(inputs)), data_samples)
 
     @property
     def stored_parts(self) -> tuple[str, ...]:
@@ -226,4 +226,4 @@ class TextClassifier(Classifier):
     def predict_features(
         self, features: ClipFeatures, data_samples: list[ClassificationSample] | None = None
     ) -> list[ClassificationSample]:
-        return scored_samples(self.align_features(features).logits.float().softmax(1), data_samples)
+        return scored_samples(self.scores(self.align_features(features).logits), data_samples)

@@ -5,6 +5,7 @@ crop_scale = (
     0.08,
     1.0,
 )  # share of the image that a random crop keeps; below 1 it adds variety, too low loses the object
+tta_expand = 24  # --tta: pixels by which the shorter side is longer than the five crops; 1.5 patches of 16
 shots = 16  # training images per class, --shots
 draw = 'coop'  # which published rule draws them; 'clip-lora': validation images first, short classes repeated
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
@@ -30,6 +31,14 @@ test_pipeline = [
     dict(type='vlprompt.SquareImage', size='${image_size}', mode='${resize_mode}', interpolation='${interpolation}'),
     dict(type='vlprompt.PackClassification'),
 ]
+
+# --tta: the mean of the logits of five crops, as in LIFT.
+tta_pipeline = [
+    '${load_image}',
+    dict(type='vlprompt.FiveCrop', size='${image_size}', expand='${tta_expand}', interpolation='${interpolation}'),
+    dict(type='vlprompt.PackClassification'),
+]
+tta_model = dict(type='vlprompt.CropTTAModel')
 
 train_dataloader = dict(
     batch_size=32,

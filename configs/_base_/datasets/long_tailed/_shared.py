@@ -4,6 +4,8 @@ image_size = 224  # pixels
 resize_size = 256  # pixels before the center crop of a test
 crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
 crop_interpolation = 'bilinear'  # of the random crop
+test_interpolation = 'bilinear'  # of the resize of a test
+tta_expand = 24  # --tta: pixels by which the shorter side is longer than the five crops; 1.5 patches of 16
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
 
@@ -21,14 +23,14 @@ train_pipeline = [
 test_pipeline = [
     '${load_image}',
     # The aspect ratio is not kept.
-    dict(type='vlprompt.ResizeImage', size=('${resize_size}', '${resize_size}'), interpolation='bilinear'),
+    dict(type='vlprompt.ResizeImage', size=('${resize_size}', '${resize_size}'), interpolation='${test_interpolation}'),
     dict(type='vlprompt.CenterCrop', size='${image_size}'),
     dict(type='vlprompt.PackClassification'),
 ]
 # For recipes with other transforms: pipeline='${short_side_pipeline}'.
 short_side_pipeline = [
     '${load_image}',
-    dict(type='vlprompt.ResizeShorterSide', size='${resize_size}', interpolation='bilinear'),
+    dict(type='vlprompt.ResizeShorterSide', size='${resize_size}', interpolation='${test_interpolation}'),
     dict(type='vlprompt.CenterCrop', size='${image_size}'),
     dict(type='vlprompt.PackClassification'),
 ]
@@ -37,12 +39,30 @@ whole_pipeline = [
     dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
     dict(type='vlprompt.PackClassification'),
 ]
+minimalist_pipeline = [
+    '${load_image}',
+    dict(
+        type='vlprompt.MinimalistCrop',
+        size='${image_size}',
+        scale='${crop_scale}',
+        interpolation='${crop_interpolation}',
+    ),
+    dict(type='vlprompt.PackClassification'),
+]
 whole_flip_pipeline = [
     '${load_image}',
     dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]
+
+# --tta: the mean of the logits of five crops, as in LIFT.
+tta_pipeline = [
+    '${load_image}',
+    dict(type='vlprompt.FiveCrop', size='${image_size}', expand='${tta_expand}', interpolation='${test_interpolation}'),
+    dict(type='vlprompt.PackClassification'),
+]
+tta_model = dict(type='vlprompt.CropTTAModel')
 
 train_dataloader = dict(
     batch_size=128,
