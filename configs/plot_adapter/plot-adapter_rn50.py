@@ -45,7 +45,7 @@ phases = dict(
 )
 cache_pipeline = [
     '${keep_image}',
-    dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale=(0.5, 1.0)),
+    dict(type='vlprompt.RandomResizedCrop', size='${image_size}', scale=(0.5, 1.0), interpolation='${interpolation}'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.tiny_timm import CONFIGS, CONVOLUTIONAL, SIZE, write_model, write_tokenizer
 from vlprompt.clip import CLIP, VisualTokens, build_clip, find_architecture
@@ -259,6 +260,53 @@ def test_names_of_open_clip_in_any_case():
     assert find_architecture('vit-b-16-siglip').name == 'ViT-B-16-SigLIP'
     assert find_architecture('PE-Core-B-16').image_size == 224
     assert find_architecture('ViT-L-16').vision_patch_size == 16  # open_clip's own ViT
+
+
+@pytest.mark.parametrize('family', ['siglip', 'eva02'])
+def test_random_weights_have_the_activation_of_the_config(family, tmp_path):
+    config = CONFIGS[family]
+    if family == 'siglip':
+        config = config | dict(text_cfg=dict(config['text_cfg'], hf_tokenizer_name=None))
+        with pytest.raises(ValueError, match=r'quick_gelu and text_cfg.act_kwargs=.* exclude each other'):
+            build_clip(dict(open_clip=config), quick_gelu=True)
+    assert not build_clip(dict(open_clip=config)).quick_gelu
+
+
+@pytest.mark.parametrize('family', CONVOLUTIONAL)
+def test_the_grid_is_that_of_the_features_at_odd_sizes(family, tmp_path):
+    _, ours = towers(family, tmp_path)
+    features = ours.encode_image(torch.randn(1, 3, 80, 112))
+    assert features.local.shape[1] == features.grid[0] * features.grid[1]
+    assert tuple(features.maps[-1].shape[2:]) == features.grid
+
+
+def test_no_maps(tmp_path):
+    write_model('eva02', tmp_path)
+    assert build_clip(weights=str(tmp_path), vision=dict(out_indices=())).encode_image(images('eva02')).maps == ()
+
+
+def test_weights_of_another_size_name_the_tensor(tmp_path):
+    theirs = write_model('eva02', tmp_path)
+    changed = dict(theirs.state_dict())
+    changed['visual.trunk.pos_embed'] = torch.zeros(1, 50, 32)
+    (tmp_path / 'open_clip_config.json').unlink()
+    save_file(changed, tmp_path / 'open_clip_model.safetensors')
+    with pytest.raises(ValueError, match=r"does not fit arch 'custom': size mismatch for visual\.trunk\.pos_embed"):
+        build_clip(dict(open_clip=CONFIGS['eva02']), str(tmp_path / 'open_clip_model.safetensors'))
+
+
+def test_the_tokenizer_of_the_hub_where_the_folder_has_none(tmp_path, monkeypatch):
+    write_model('siglip', tmp_path)
+    hub = tmp_path / 'hub'
+    hub.mkdir()
+    for name in ('tokenizer.json', 'tokenizer_config.json'):
+        (tmp_path / name).rename(hub / name)
+    asked = []
+    monkeypatch.setattr(
+        'vlprompt.clip.open_clip_towers.hub_folder_file', lambda *names: asked.append(names) or hub / 'tokenizer.json'
+    )
+    assert build_clip(weights=str(tmp_path)).text.tokenizer.folder == hub
+    assert asked == [('org/none', 'tokenizer_config.json', 'tokenizer.json')]
 
 
 class TestHubTokenizer:

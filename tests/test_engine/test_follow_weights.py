@@ -84,9 +84,45 @@ def test_units_of_255_are_kept():
 
 
 def test_re_identification_keeps_its_own():
-    options = {'model.clip.arch': 'ViT-L-14', 'model.clip.weights': 'laion2b_s32b_b82k'}
+    options = {'model.clip.arch': 'MobileCLIP2-S0', 'model.clip.weights': 'dfndr2b', 'model.clip.vision': None}
     before, after = (load_config('baseline_vit-b16', o).model.data_preprocessor for o in ({}, options))
     assert before == after
+
+
+@pytest.mark.parametrize('name', ['mean', 'std'])
+def test_an_option_stays_when_a_config_is_composed_again(name):
+    options = {'model.clip.arch': 'ViT-B-16-SigLIP', 'model.clip.weights': 'webli', 'dataset': 'dtd'}
+    usual = list(CLIP_MEAN if name == 'mean' else CLIP_STD)
+    options[f'model.data_preprocessor.{name}'] = usual
+    again = load_config(load_config(ZERO_SHOT, options)).model.data_preprocessor
+    other = 'std' if name == 'mean' else 'mean'
+    assert (list(again[name]), list(again[other])) == (usual, HALF)
+
+
+def test_variables_of_the_towers_are_resolved_first(tmp_path):
+    own = tmp_path / 'own.py'
+    own.write_text(
+        f"_base_ = '{ROOT}/configs/zero_shot/{ZERO_SHOT}.py'\n"
+        "tower = 'RN50x16'\nmodel = dict(clip=dict(arch='${tower}', image_size='${image_size}'))\n"
+    )
+    assert composed(str(own))[0] == 384
+
+
+def test_a_file_is_prepared_as_all_tags_of_its_architecture(tmp_path):
+    file = str(tmp_path / 'x.safetensors')
+    assert composed(arch='ViT-B-16-SigLIP', weights=file)[1:] == ('squash', 'bicubic', HALF, HALF)
+    assert composed(arch='ViT-B/16', weights=file)[1:3] == ('shortest', 'bicubic')
+
+
+def test_a_folder_of_the_name_of_a_tag(tmp_path, monkeypatch):
+    (tmp_path / 'meta').mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert composed(arch='PE-Core-B-16', weights='meta')[1] == 'squash'
+
+
+def test_a_wrong_name_is_one_of_the_config():
+    with pytest.raises(ConfigError, match=r"model\.clip: unknown CLIP architecture 'ViT-X'"):
+        composed(arch='ViT-X')
 
 
 def test_composing_again_changes_nothing():

@@ -297,6 +297,10 @@ class TestFreeClasses:
         assert found.seg_logits.data.shape == (2, 96, 64)
         assert int(found.pred_sem_seg.data.max()) < 2
 
+    def test_a_single_name_is_refused(self):
+        with pytest.raises(ValueError, match='at least two names, got zebra'):
+            self.build().set_class_names(['zebra'])
+
     @pytest.mark.parametrize('part', [dict(score_concat=dict(stage=3)), dict(auxiliary_head=dict(type='FCNHead'))])
     def test_parts_of_one_set_of_classes_are_refused(self, part):
         with pytest.raises(ValueError, match=rf'OpenDenseCLIP: .*{next(iter(part))} has channels for one set'):

@@ -83,7 +83,7 @@ LOSS = dict(type='vlprompt.LogitAdjustedLoss')
 POOL = dict(type='vlprompt.PromptPool', size=3, length=2, first_block=1, topk=2)
 HEADS = dict(
     linear=dict(trainable=['head.*']),
-    fine_tuning=dict(trainable=['visual.trunk.*', 'head.*']),
+    fine_tuning=dict(trainable=['visual.*', 'head.*']),
     text=dict(trainable=['head.*'], head=dict(type='vlprompt.CosineHead', start='text')),
     vpt=dict(trainable=['tuner.*', 'head.*'], tuner=dict(type='vlprompt.PromptTuner', prompt=PROMPT)),
     lpt=dict(

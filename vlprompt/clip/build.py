@@ -89,7 +89,7 @@ def build_clip(
     if weights is None:
         if arch is None:
             raise ValueError('build_clip needs arch, weights, or both')
-        return _adapted(CLIP(arch, quick_gelu is not False, image_size, vision), lora)
+        return _adapted(CLIP(arch, quick_gelu, image_size, vision), lora)
 
     wanted = None if arch is None else find_architecture(arch)
     state, name, options = _read(arch, wanted, weights)
@@ -143,7 +143,7 @@ def _build_foreign(
     """A CLIP whose image tower is timm's, with weights; the position embeddings are resized afterwards."""
     from open_clip.convert import convert_state_dict
 
-    model = CLIP(arch, arch.quick_gelu if quick_gelu is None else quick_gelu, None, vision)
+    model = CLIP(arch, quick_gelu, None, vision)
     converted = to_internal_names(convert_state_dict(model, state))  # Apple's names of MobileCLIP, else as it is
     for key in ('logit_scale', 'logit_bias'):
         if key in converted:
@@ -198,8 +198,8 @@ def _read(
     named_quick = isinstance(arch, str) and arch.lower().endswith(QUICK_GELU_SUFFIX)
     path, name = Path(weights).expanduser(), None
     if str(weights).startswith(HUB):
-        path, name = _download_folder(str(weights).removeprefix(HUB)), str(weights)
-    elif path.is_dir() and (isinstance(weights, Path) or '/' in str(weights) or (path / OPTIONS_FILE).is_file()):
+        path, name = _download(str(weights).removeprefix(HUB), *WEIGHT_FILES), str(weights)
+    elif _is_folder(weights):
         path, name = file_in_folder(path), f'file:{path.resolve().name}'
     if name or path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
         tensors, options = read_weights(path)
@@ -212,21 +212,18 @@ def _read(
         raise ValueError(
             f'weights={weights!r} is neither a file nor a folder; to use it as a tag of open_clip, also give arch'
         )
-    own_tokenizer = isinstance(wanted, OpenClipArchitecture) and not wanted.plain_text
-    named = open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick
-    path, quick_gelu = download(named, weights, own_tokenizer)
+    path, quick_gelu = download(open_clip_name(wanted.name) + QUICK_GELU_SUFFIX * named_quick, weights)
     name = f'{wanted.name}:{weights}'
     options = WeightOptions(name, quick_gelu, preprocessing=preprocessing_of(arch, weights))
     return to_internal_names(read_state_dict(path)), name, options
 
 
-def download(model_name: str, tag: str, own_tokenizer: bool = False) -> tuple[Path, bool]:
+def download(model_name: str, tag: str) -> tuple[Path, bool]:
     """Weight file of an open_clip tag, from open_clip's cache or by download.
 
     Args:
         model_name: open_clip's name of the architecture.
         tag: open_clip's tag of the weights.
-        own_tokenizer: the model needs files beside its weights, which the message about a failed download then names.
 
     Returns:
         Path of the file, and whether the weights were trained with QuickGELU.
@@ -247,9 +244,9 @@ def download(model_name: str, tag: str, own_tokenizer: bool = False) -> tuple[Pa
         return open_clip_file(config), quick_gelu
     except (OSError, RuntimeError) as error:
         places, options = _places(config), dict(weights='/path/to/file', quick_gelu=quick_gelu)
-        if own_tokenizer and config.get('hf_hub'):
-            places = f'https://huggingface.co/{config["hf_hub"].rpartition("/")[0]} as a folder, its tokenizer included'
-            options = dict(weights='/path/to/folder')
+        if config.get('hf_hub') and Preprocessing.read(config) != Preprocessing():
+            places = f'all files of https://huggingface.co/{config["hf_hub"].rpartition("/")[0]} into one folder'
+            options = dict(arch=None, weights='/path/to/folder')
         raise DownloadError(f'the weights {tag!r} of {model_name}', places, options, tag, error) from error
 
 
@@ -267,12 +264,24 @@ def preprocessing_of(arch: str | Mapping | None, weights: str | Path | None) -> 
     if weights is None or weights in BUILTIN_WEIGHTS or weights == 'openai':
         return Preprocessing()
     options = _options_beside(weights)
-    if options is not None:
-        return options.preprocessing or Preprocessing()
+    if options is not None and options.preprocessing is not None:
+        return options.preprocessing
+    found = None if arch is None else find_architecture(arch)
+    if options is not None and not isinstance(found, OpenClipArchitecture):
+        return Preprocessing()
     from open_clip import pretrained
 
-    name = find_architecture(arch).name if arch is not None else ''
-    return Preprocessing.read(pretrained.get_pretrained_cfg(open_clip_name(name), str(weights)))
+    name = '' if found is None else open_clip_name(found.name)
+    if options is None:
+        return Preprocessing.read(pretrained.get_pretrained_cfg(name, str(weights)))
+    tags = pretrained.list_pretrained_tags_by_model(name)
+    ways = {Preprocessing.read(pretrained.get_pretrained_cfg(name, tag)) for tag in tags}
+    if len(ways) != 1:
+        raise ValueError(
+            f'{weights} does not say how images were prepared for it: put its {OPTIONS_FILE} beside it, or take a tag '
+            f'of {found.name}: {", ".join(tags) or "none is known"}'
+        )
+    return ways.pop()
 
 
 def weights_architecture(weights: str | Path | None) -> Architecture | OpenClipArchitecture | None:
@@ -289,14 +298,20 @@ def _options_beside(weights: str | Path) -> WeightOptions | None:
     """What is known of weights in a file, a folder or a repository; None for a tag of open_clip."""
     path = Path(weights).expanduser()
     if str(weights).startswith(HUB):
-        path = _download_folder(str(weights).removeprefix(HUB))
-    elif path.is_dir():
+        path = _download(str(weights).removeprefix(HUB), OPTIONS_FILE).with_name(WEIGHT_FILES[0])
+    elif _is_folder(weights):
         path = path / WEIGHT_FILES[0]
-    return read_options(path) if path.suffix in FILE_SUFFIXES else None
+    return read_options(path) if path.suffix in FILE_SUFFIXES or path.is_file() else None
 
 
-def _download_folder(repository: str) -> Path:
-    """Weights of a repository of huggingface.co in open_clip's form, with their options beside them.
+def _is_folder(weights: str | Path) -> bool:
+    """Whether weights are those of a folder, and not a tag beside a folder of its name."""
+    path = Path(weights).expanduser()
+    return path.is_dir() and (isinstance(weights, Path) or '/' in str(weights) or (path / OPTIONS_FILE).is_file())
+
+
+def _download(repository: str, *files: str) -> Path:
+    """The first of some files of a repository of huggingface.co in open_clip's form, with its options beside it.
 
     Raises:
         DownloadError: they are neither cached nor can be fetched.
@@ -304,7 +319,7 @@ def _download_folder(repository: str) -> Path:
     if not re.fullmatch(r'[\w.-]+/[\w.-]+', repository):
         raise ValueError(f'weights={HUB + repository!r} must name a repository: {HUB}ORG/NAME')
     try:
-        return hub_folder_file(repository, OPTIONS_FILE, *WEIGHT_FILES)
+        return hub_folder_file(repository, OPTIONS_FILE, *files)
     except (OSError, RuntimeError) as error:
         files = f'{OPTIONS_FILE} and {" or ".join(WEIGHT_FILES)}'
         places = f'{files} of https://huggingface.co/{repository} into one folder'
@@ -338,7 +353,11 @@ def _load(model: CLIP, state: dict[str, Tensor], name: str) -> None:
     for key in model.state_dict():
         if key.endswith('num_batches_tracked'):
             state.setdefault(key, torch.tensor(0))
-    result = model.load_state_dict(state, strict=False, assign=True)
+    try:
+        result = model.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:  # shapes
+        line = str(error).split('\n\t')[1:2] or [str(error)]
+        raise ValueError(f'{name} does not fit arch {model.arch.name!r}: {line[0]}') from error
     if result.missing_keys or result.unexpected_keys:
         raise ValueError(
             f'{name}: missing entries {result.missing_keys[:5]}, unknown entries {result.unexpected_keys[:5]} '

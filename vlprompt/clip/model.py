@@ -53,7 +53,8 @@ class CLIP(nn.Module):
 
     Args:
         arch: name, dict of sizes, or :class:`Architecture`.
-        quick_gelu: OpenAI's activation instead of GELU, in both towers.
+        quick_gelu: OpenAI's activation instead of GELU, in both towers; None: as OpenAI's models, or the config of
+            open_clip, have it.
         image_size: pixels (side, or (H, W)) that determine the size of the image tower's position embedding,
             if it differs from the architecture's.
         vision: further options of the image tower: ``local`` (the form of local features) for all, ``interpolation``
@@ -78,7 +79,7 @@ class CLIP(nn.Module):
     def __init__(
         self,
         arch: str | Mapping | Architecture | OpenClipArchitecture,
-        quick_gelu: bool = True,
+        quick_gelu: bool | None = None,
         image_size: int | tuple[int, int] | None = None,
         vision: Mapping[str, Any] | None = None,
     ) -> None:
@@ -87,9 +88,11 @@ class CLIP(nn.Module):
         self.source: ClipSource | None = None
         self.lora: LoraOptions | None = None
         self.preprocessing: Preprocessing | None = None
+        if quick_gelu is None:
+            quick_gelu = isinstance(arch, Architecture) or arch.quick_gelu
         self.quick_gelu = quick_gelu
         self.logit_scale = nn.Parameter(torch.tensor(log(1 / 0.07)))
-        self.logit_bias: nn.Parameter | None = None
+        self.register_buffer('logit_bias', None)
         if isinstance(arch, Architecture):
             self._build_own_towers(arch, quick_gelu, image_size, vision)
         else:
@@ -103,16 +106,17 @@ class CLIP(nn.Module):
         options = dict(vision or {})
         if (local := options.pop('local', 'native')) != 'native':
             raise ValueError(
-                f"clip.vision.local={local!r}: {arch.name} has {arch.described}, whose form is 'native' alone"
+                f"clip.vision.local={local!r}: {arch.name} has {arch.described}, whose form is 'native' alone: leave "
+                'it out (--cfg-options model.clip.vision=None)'
             )
         if unknown := sorted(set(options) - {'out_indices'}):
             raise ValueError(
                 f'clip.vision has {", ".join(unknown)}, but the only option of {arch.name}, {arch.described}, is '
-                'out_indices'
+                'out_indices: leave the others out (--cfg-options model.clip.vision=None)'
             )
         self.visual, self.text = build_towers(arch, image_size, **options)
         if arch.logit_bias:
-            self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+            self.register_buffer('logit_bias', torch.tensor(-10.0))
 
     def _build_own_towers(
         self,

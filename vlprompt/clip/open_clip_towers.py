@@ -140,11 +140,12 @@ class TimmImageTower(nn.Module):
             if maps:
                 raise ValueError(f'{self.name}: there are no feature maps with visual prompts; pass maps=False')
             return self._with_prompts(images, prompts, local)
-        if maps:
+        if maps and self.out_indices:
             last, outputs = self.trunk.forward_intermediates(images, indices=list(self.out_indices))
         else:
             last, outputs = self.trunk.forward_features(images), ()
-        return self._features(last, self._grid_of(*images.shape[-2:]), local, tuple(outputs))
+        grid = tuple(last.shape[-2:]) if last.dim() == 4 else self.grid_size
+        return self._features(last, grid, local, tuple(outputs))
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[-2:]
@@ -206,6 +207,11 @@ class TimmImageTower(nn.Module):
         if any(not isinstance(module, nn.Linear) for module in last) or len(last) > 1:
             raise ValueError(f'{self.name} is not projected linearly into the joint space')
         return last[0].weight.t() if last else None
+
+    def drop_projection(self) -> None:
+        """Remove the parameters after the pooled features, which then are all that the tower gives."""
+        self.head = nn.Sequential()
+        self.trunk.reset_classifier(0)
 
     def pooled(self, images: Tensor, prompts: Sequence[Entry] = ()) -> Tensor:
         """(B, width) global features before the projection into the joint space.
@@ -300,7 +306,7 @@ class OpenClipTextTower(nn.Module):
         length = self.context_length
         x = tokens.embeddings(length)
         places = torch.arange(length, device=x.device)
-        padding = self.token_embedding(torch.tensor(self.tokenizer.pad, device=x.device)).to(x.dtype)
+        padding = self.token_embedding.weight[self.tokenizer.pad].to(x.dtype)
         ends = tokens.eot.to(x.device)
         x = torch.where((places > ends[..., None])[..., None], padding, x)
         x = (x + self.positional_embedding.to(x.dtype)).flatten(0, 1)
@@ -337,6 +343,8 @@ def build_towers(
         DownloadError, EnvironmentProblem: see :func:`find_tokenizer`.
     """
     tokenizer, text = find_tokenizer(arch), arch.text
+    if arch.quick_gelu and text.get('act_kwargs'):
+        raise ValueError(f'{arch.name}: quick_gelu and text_cfg.act_kwargs={text["act_kwargs"]} exclude each other')
     vision = dict(arch.vision, timm_model_pretrained=False)
     theirs = CustomTextCLIP(arch.embed_dim, vision, _NO_TEXT if arch.plain_text else dict(text), arch.quick_gelu)
     visual = TimmImageTower(theirs.visual, arch, image_size, out_indices)

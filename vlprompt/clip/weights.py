@@ -15,6 +15,7 @@ from vlprompt.clip.open_clip_config import OpenClipArchitecture, OtherTower
 from vlprompt.clip.position import Interpolation, resize_position_embedding
 from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors, require_finite
+from vlprompt.clip.text.hub_tokenizer import TOKENIZER_FILE
 from vlprompt.files import read_json
 
 TEXT_MODULES = ('token_embedding', 'positional_embedding', 'transformer', 'ln_final', 'text_projection')
@@ -120,13 +121,18 @@ def read_options(path: str | Path, script: bool = False) -> WeightOptions:
     try:
         content = read_json(file)
         model = content['model_cfg']
-        arch = of_open_clip(model, str(file.parent.name), file.parent)
+        tokenizer = file.parent if (file.parent / TOKENIZER_FILE).is_file() else None
+        arch = of_open_clip(model, str(file.parent.name), tokenizer)
         gelu = bool(model.get('quick_gelu', False))
-        return WeightOptions(str(file), gelu, arch, Preprocessing.read(content.get('preprocess_cfg') or {}))
+        given = content.get('preprocess_cfg') or {}
     except OtherTower as error:
         raise ValueError(f'{file}: {str(error).partition(": ")[2]}') from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
+    try:
+        return WeightOptions(str(file), gelu, arch, Preprocessing.read(given))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f'{file}: preprocess_cfg: {error}') from error
 
 
 def to_internal_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

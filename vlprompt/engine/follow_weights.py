@@ -23,33 +23,33 @@ VARIABLES = ('image_size', 'interpolation', 'resize_mode')
 """Top-level keys of a config that follow the weights where they are None."""
 
 
-def follow_weights(values: dict[str, Any], model: Mapping[str, Any] | None) -> None:
+def follow_weights(values: dict[str, Any], clip: Mapping[str, Any] | None) -> None:
     """Complete a config in place.
 
     The variables :data:`VARIABLES` that are None become those of the weights, and so do ``mean`` and ``std`` of the
-    model's preprocessor where they are left out or CLIP's.  What a config sets stays.
+    model's preprocessor where they are None, or left out and not CLIP's.  What a config sets stays.
 
     Args:
         values: the config before references are resolved.
-        model: its model, with the options of the command line.
+        clip: the arguments of ``build_clip`` in its model, see :func:`towers_of`; None if there are none.
 
     Raises:
         ConfigError: the weights want images to be prepared in a way that is not known.
     """
-    clip = _clip_of(model) or {}
+    clip = clip or {}
     open_variables = [name for name in VARIABLES if name in values and values[name] is None]
     try:
         wanted = preprocessing_of(clip.get('arch'), clip.get('weights'))
+        known = dict(interpolation=wanted.interpolation, resize_mode=wanted.resize_mode)
+        for name in open_variables:
+            values[name] = _image_size(clip) if name == 'image_size' else known[name]
     except ValueError as error:
         raise ConfigError(f'model.clip: {error}') from error
-    known = dict(interpolation=wanted.interpolation, resize_mode=wanted.resize_mode)
-    for name in open_variables:
-        values[name] = _image_size(clip) if name == 'image_size' else known[name]
-    if (wanted.mean, wanted.std) != (CLIP_MEAN, CLIP_STD):
-        _set_moments(values, wanted)
+    if isinstance(values.get('model'), dict):
+        _set_moments(values['model'], wanted)
 
 
-def _clip_of(model: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def towers_of(model: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The arguments of ``build_clip`` in a model's config."""
     model = model or {}
     found = model.get('clip') or (model.get('backbone') or {}).get('clip')
@@ -65,12 +65,18 @@ def _image_size(clip: Mapping[str, Any]) -> int | tuple[int, int]:
     return USUAL_SIZE if found is None else found.image_size
 
 
-def _set_moments(values: dict[str, Any], wanted: Preprocessing) -> None:
-    """Set mean and standard deviation of the preprocessor where they are CLIP's."""
-    model = values['model']
-    own = model.setdefault('data_preprocessor', dict(type='vlprompt.ClipPreprocessor'))
+def _set_moments(model: dict[str, Any], wanted: Preprocessing) -> None:
+    """Set mean and standard deviation of the preprocessor where they are open."""
+    own = model.get('data_preprocessor')
+    if own is None:
+        if (wanted.mean, wanted.std) == (CLIP_MEAN, CLIP_STD) or 'clip' not in model:
+            return
+        own = model['data_preprocessor'] = dict(type='vlprompt.ClipPreprocessor')
+    if not isinstance(own, dict):
+        return
+    ours = str(own.get('type')).endswith('ClipPreprocessor')
     for name, usual in (('mean', CLIP_MEAN), ('std', CLIP_STD)):
-        given, moments = own.get(name), getattr(wanted, name)
-        unit = 255 if given is not None and max(given) > 1 else 1
-        if given is None or all(abs(a - unit * b) < 1e-3 * unit for a, b in zip(given, usual, strict=True)):
-            own[name] = [unit * value for value in moments]
+        value = getattr(wanted, name)
+        absent = ours and name not in own and value != usual  # others have no mean unless they name one
+        if absent or (name in own and own[name] is None):
+            own[name] = list(value) if ours else [255 * number for number in value]

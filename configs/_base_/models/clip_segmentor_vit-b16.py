@@ -5,8 +5,8 @@ test_scale = (2048, '${short_side}')
 # windows; threshold, below which the most probable class gives way to the background; logit_scale before the softmax.
 data_preprocessor = dict(
     type='SegDataPreProcessor',
-    mean=[122.7709383, 116.7460125, 104.09373615],
-    std=[68.5005327, 66.6321579, 70.32316305],
+    mean=None,  # as the weights were trained
+    std=None,
     bgr_to_rgb=True,
 )
 model = dict(

@@ -20,8 +20,8 @@ _SPACE = '\u2581'  # what SentencePiece writes for the space before a word
 class HubTokenizer(Tokenizer):
     """A tokenizer from ``tokenizer.json``, read by the library tokenizers.
 
-    Special tokens are those that the file adds to a text, unless ``add_bos_token`` or ``add_eos_token`` of
-    ``tokenizer_config.json`` say otherwise, as for Gemma's.
+    A start token is there if the file adds one to a text, unless ``add_bos_token`` of ``tokenizer_config.json`` says
+    otherwise, as for Gemma's; the end token always is.
 
     Args:
         folder: with the two files.

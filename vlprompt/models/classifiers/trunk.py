@@ -42,6 +42,8 @@ def build_trunk(
         return model.visual, model.text, model.source
     if isinstance(model.visual, VisionTransformer):
         model.visual.proj = None  # into the joint space, which nothing reads
+    else:
+        model.visual.drop_projection()
     return model.visual, None, model.source
 
 

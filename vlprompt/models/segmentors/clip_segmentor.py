@@ -244,8 +244,8 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         if min(rest) < 0:
             raise ImageSizeError(
                 f'windows of {height} x {width} pixels, but {tower.name} takes {tower.image_size[0]} x '
-                f'{tower.image_size[1]} alone: set model.clip.image_size, or test_cfg=dict(mode="slide") with such a '
-                'crop_size'
+                f'{tower.image_size[1]} alone: set model.clip.image_size, or windows of this size (windows=slide and '
+                'crop_size)'
             )
         return rest
 

@@ -40,7 +40,8 @@ class TextFPNHead(FPNHead):
         """(B, K, h, w) logits of text (B, K, C), the first of the inputs, and maps."""
         pixels = F.normalize(super().forward(inputs).float(), dim=1)
         text = F.normalize(inputs[0].float(), dim=-1)
-        return torch.einsum('bchw,bkc->bkhw', pixels, text) * self.logit_scale.exp()
+        with torch.autocast(pixels.device.type, enabled=False):
+            return torch.einsum('bchw,bkc->bkhw', pixels, text) * self.logit_scale.exp()
 
 
 @MODELS.register_module()
@@ -75,9 +76,11 @@ class OpenDenseCLIP(DenseCLIP):
         """Label by other classes from now on, of any number.
 
         Raises:
-            ValueError: a name that does not fit the prompt's ``context_length``.
+            ValueError: a name that does not fit the prompt's ``context_length``, or a single one.
         """
         names = dense_class_names(class_names, self.class_names_of)
+        if len(names) < 2:
+            raise ValueError(f'OpenDenseCLIP labels by the most similar of at least two names, got {", ".join(names)}')
         super().set_class_names(names)
         self.backbone.num_classes = self.decode_head.num_classes = len(names)
         self.decode_head.out_channels = self.out_channels = len(names)
