@@ -1,5 +1,6 @@
 """Re-identification configs on micro towers: build both phases, train, hold the recipe of every published row."""
 
+import re
 from functools import cache
 
 import pytest
@@ -42,8 +43,11 @@ def test_builds_and_trains(name):
         assert model(images, samples, mode='tensor').shape == (4, model.head.norm.num_features + 24)
     if model.prototypes is not None:
         model.prototypes.normal_()
+    if model.centroids is not None:
+        model.centroids.fill(torch.randn(3, model.head.norm.num_features + 24), torch.arange(3))
     losses = model.train()(images, samples, mode='loss')
-    assert sum(loss.startswith('loss_') for loss in losses) == (6 if 'clipreid_' in name else 5)
+    wanted = {'clipreid': 6, 'baseline': 5, 'pcl': 2}[re.match('clipreid/([a-z]+)_', name)[1]]
+    assert sum(loss.startswith('loss_') for loss in losses) == wanted
 
 
 @pytest.mark.parametrize('name', [name for name in METHODS if 'clipreid_' in name])
@@ -105,6 +109,18 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(method, backbon
         assert 'paramwise_cfg' not in prompts.optim_wrapper
         init_model(prompts, cfg_options=options(prompts) | {'model.noun': 'vehicle'})
     init_model(main, cfg_options=options(main) | {'model.num_cameras': 2, 'model.num_views': 2})
+
+
+def test_recipe_of_pcl():
+    cfg = load('clipreid/pcl_vit-b16', 'msmt17')
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=3.5e-4, momentum=0.9, weight_decay=5e-4)
+    assert not cfg.optim_wrapper.paramwise_cfg, 'one rate for all parameters'
+    assert cfg.param_scheduler == load('clipreid/baseline_vit-b16').param_scheduler
+    assert cfg.train_dataloader.batch_size == 256
+    assert cfg.train_dataloader.sampler == dict(type='vlprompt.PKSampler', batch_size=256, instances=8, batches=200)
+    assert (cfg.train_cfg.max_epochs, cfg.model.descriptor) == (60, 'after')
+    assert {name: weight for name, weight in cfg.model.weights.items() if weight} == dict(id_both=0.25, centroid=1)
+    assert cfg.model.centroids == dict(temperature=0.05, momentum=0.2)
 
 
 @pytest.mark.parametrize('dataset', ['scenes_reid', 'folder', 'csv'])

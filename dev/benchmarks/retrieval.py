@@ -2,11 +2,12 @@
 
     python dev/benchmarks/retrieval.py evaluation             # 11,659 queries x 82,161 gallery images, D = 1280
     python dev/benchmarks/retrieval.py reranking              # 20,000 images
+    python dev/benchmarks/retrieval.py rescoring              # the same ones
     python dev/benchmarks/retrieval.py evaluation --queries 200 --gallery 2000      # shows that it runs
 
 Seconds are those of the clock and of the processor (all threads); memory is the most that the process ever held,
 Python and torch included. `evaluation` is `RetrievalMetric.calculate`; `reranking` is k-reciprocal re-ranking and the
-metrics of its result.
+metrics of its result, `rescoring` training-free re-scoring and those of its.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch  # noqa: E402
 
 from vlprompt.evaluation import RetrievalMetric  # noqa: E402
 
-SIZES = dict(evaluation=(11_659, 82_161), reranking=(3_000, 17_000))
+SIZES = dict(evaluation=(11_659, 82_161), reranking=(3_000, 17_000), rescoring=(3_000, 17_000))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,8 +34,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--queries', type=int, help='number of query images')
     parser.add_argument('--gallery', type=int, help='number of gallery images')
     parser.add_argument('--dim', type=int, default=1280)
-    parser.add_argument('--k1', type=int, default=20)
-    parser.add_argument('--k2', type=int, default=6)
+    parser.add_argument('--k1', type=int, help='instead of the default of the method')
+    parser.add_argument('--k2', type=int, help='the same')
     parser.add_argument('--threads', type=int, default=2)
     args = parser.parse_args(argv)
     args.queries = args.queries or SIZES[args.part][0]
@@ -58,7 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(args.threads)
     images = random_set(args.queries, args.gallery, args.dim)
-    metric = RetrievalMetric(rerank=dict(k1=args.k1, k2=args.k2) if args.part == 'reranking' else None)
+    options = {name: value for name, value in dict(k1=args.k1, k2=args.k2).items() if value is not None}
+    method = dict(reranking='rerank', rescoring='rescore').get(args.part)
+    metric = RetrievalMetric(**({method: options} if method else {}))
     clock, processor = time.perf_counter(), time.process_time()
     metrics = metric.calculate(*images)
     clock, processor = time.perf_counter() - clock, time.process_time() - processor

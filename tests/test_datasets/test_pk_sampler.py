@@ -74,6 +74,22 @@ def test_epochs_differ_and_can_be_repeated(sampler_of):
     assert list(sampler_of(batch_size=8, epoch=5)) == fifth
 
 
+def test_epochs_of_a_number_of_batches(sampler_of):
+    """Longer than a round, in which further rounds show the images with other augmentations; or shorter."""
+    rounds = len(sampler_of(batch_size=8)) // 8
+    batches, size = 2 * rounds + 1, len(PIDS)
+    first, second = (list(sampler_of(batch_size=8, batches=batches, epoch=epoch)) for epoch in (0, 1))
+    assert len(first) == len(second) == 8 * batches
+    assert first[: 8 * rounds] == list(sampler_of(batch_size=8))
+    assert {index // size for index in first} >= {0, 1, 2}
+    assert not {index // size for index in first} & {index // size for index in second}
+    assert list(sampler_of(batch_size=8, batches=1)) == first[:8]
+    alone = np.array(list(sampler_of(batch_size=16, batches=5))).reshape(-1, 2, 8)
+    assert list(sampler_of(1, 2, batch_size=8, batches=5)) == alone[:, 1].ravel().tolist()
+    with pytest.raises(ValueError, match='an epoch needs batches, got 0'):
+        sampler_of(batch_size=8, batches=0)
+
+
 def test_impossible_batches_are_errors(sampler_of):
     with pytest.raises(ValueError, match='10 identities cannot fill a batch of 16'):
         sampler_of()

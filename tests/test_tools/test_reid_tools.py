@@ -32,10 +32,11 @@ def project(tmp_path_factory):
     return root
 
 
-def test_rank_lists(project, tmp_path, capsys):
+@pytest.mark.parametrize('ranking', ['--rerank', '--rescore'])
+def test_rank_lists(project, tmp_path, capsys, ranking):
     common = [str(project / 'plain.py'), 'none', '--data-root', str(project / 'data' / 'scenes_reid')]
     picture = tmp_path / 'made' / 'ranks.png'
-    show_rank_list.main([*common, '--queries', '3', '--top-k', '4', '--rerank', '--out', str(picture)])
+    show_rank_list.main([*common, '--queries', '3', '--top-k', '4', ranking, '--out', str(picture)])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[-4:-1]]
     assert [float(line[0]) for line in lines] == sorted(float(line[0]) for line in lines)
     assert all(set(line[1]) <= {'+', '-'} and len(line[1]) == 4 for line in lines)
@@ -98,8 +99,10 @@ def test_several_datasets_in_one_command(project, tmp_path, capsys):
     folder = str(project / 'data' / 'scenes_reid')
     names = [f'scenes_reid={folder}', folder]
     options = ['--datasets', *names, '--out', str(out), '--workers', '0']
-    cross_dataset_test.main([str(project / 'sie.py'), 'none', *options])
+    cross_dataset_test.main([str(project / 'sie.py'), 'none', *options, '--rescore'])
     results = json.loads(out.read_text())
     assert list(results) == names
-    assert all(set(metrics) == {'mAP', 'mINP', 'rank1', 'rank5', 'rank10'} for metrics in results.values())
-    assert capsys.readouterr().out.count('mAP') == 2
+    names = ('mAP', 'mINP', 'rank1', 'rank5', 'rank10')
+    wanted = {*names, *(f'rescored_{name}' for name in names)}
+    assert all(set(metrics) == wanted for metrics in results.values())
+    assert capsys.readouterr().out.count(' mAP') == 2

@@ -27,6 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='folders, or datasets such as market1501 (tools/list_configs.py --datasets lists them under reid)',
     )
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
+    parser.add_argument('--rescore', action='store_true', help='also report training-free re-scoring')
     parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all datasets')
     parser.add_argument('--workers', type=natural, default=2, help='processes that load images')
     return parser.parse_args(argv)
@@ -48,7 +49,10 @@ def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str,
     dataset = ReIDDataset(**place_of(name), split='test', pipeline=loader.dataset.pipeline)
     samples = describe_images(model, dataset, loader.batch_size, args.workers)
     metric = RetrievalMetric(
-        repeats=10 if name.startswith('vehicleid') else 0, rerank=dict() if args.rerank else None, device=args.device
+        repeats=10 if name.startswith('vehicleid') else 0,
+        rerank=dict() if args.rerank else None,
+        rescore=dict() if args.rescore else None,
+        device=args.device,
     )
     return metric.calculate(*stack_descriptors(samples), [sample.is_query for sample in samples])
 

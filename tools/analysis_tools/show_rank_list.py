@@ -22,7 +22,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--order', choices=['worst', 'best', 'spread'], default='worst', help='which: by average precision'
     )
     parser.add_argument('--top-k', type=positive, default=10, help='gallery images of each')
-    parser.add_argument('--rerank', action='store_true', help='order by k-reciprocal re-ranking')
+    ranking = parser.add_mutually_exclusive_group()
+    ranking.add_argument('--rerank', action='store_true', help='order by k-reciprocal re-ranking')
+    ranking.add_argument('--rescore', action='store_true', help='order by training-free re-scoring')
     parser.add_argument('--keep-same-camera', action='store_true', help="images of the query's own camera count")
     parser.add_argument('--out', required=True, metavar='FILE.png', help='picture; the suffix gives the format')
     return parser.parse_args(argv)
@@ -37,6 +39,7 @@ from vlprompt.apis import describe_images, model_from, stack_descriptors
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.evaluation import euclidean_rows
 from vlprompt.evaluation.reranking import rerank_rows
+from vlprompt.evaluation.rescoring import rescored_rows
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import RankList, draw_rank_lists, rank_lists, read_image
 
@@ -57,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     samples = describe_images(model, DATASETS.build(loader.dataset), loader.batch_size, loader.num_workers)
     query, gallery = ([s for s in samples if s.is_query == wanted] for wanted in (True, False))
     own, others = stack_descriptors(query), stack_descriptors(gallery)
-    rows = (rerank_rows if args.rerank else euclidean_rows)(own.features, others.features)
+    distances = rerank_rows if args.rerank else rescored_rows if args.rescore else euclidean_rows
+    rows = distances(own.features, others.features)
     lists = rank_lists(rows, own, others, args.top_k, not args.keep_same_camera)
     chosen = choose(lists, args.queries, args.order)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vlprompt.datasets.samplers.epoch import batch_size_of, epoch_order
-from vlprompt.engine.features import FeatureStore, compute_features, feature_key
+from vlprompt.engine.features import FeatureStore, compute_features, feature_key, labels_of_images
 from vlprompt.engine.hooks.data import bare_model
 from vlprompt.engine.loops import EpochTrainLoop
 from vlprompt.errors import Stopped
@@ -164,11 +164,6 @@ def in_memory(images: Dataset, batch_size: int, sampler: Sampler | None = None) 
     """A loader of the features of images, in their order without a sampler; they are set later."""
     features = FeatureDataset(labels_of_images(images), images.metainfo)
     return DataLoader(features, batch_size, sampler=sampler, collate_fn=_identity)
-
-
-def labels_of_images(images: Dataset) -> Tensor:
-    """(N,) ``gt_label`` of the images of a dataset."""
-    return torch.tensor([int(images.get_data_info(index)['gt_label']) for index in range(len(images))])
 
 
 def read_in_all_processes(stored: FeatureStore | None, size: int) -> Tensor | None:

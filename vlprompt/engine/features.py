@@ -106,6 +106,11 @@ def _of_all_processes(own: Tensor, size: int) -> Tensor:
     return torch.stack(all_gather(padded), 1).flatten(0, 1)[:size].cpu()
 
 
+def labels_of_images(images: Dataset) -> Tensor:
+    """(N,) ``gt_label`` of the images of a dataset."""
+    return torch.tensor([int(images.get_data_info(index)['gt_label']) for index in range(len(images))])
+
+
 class FeatureStore:
     """One file per key in a folder.
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from vlprompt.datasets.seeded import EpochSeeded
-from vlprompt.engine.feature_loop import FeatureLoop, in_memory, labels_of_images, read_in_all_processes
-from vlprompt.engine.features import FeatureStore
+from vlprompt.engine.feature_loop import FeatureLoop, in_memory, read_in_all_processes
+from vlprompt.engine.features import FeatureStore, labels_of_images
 from vlprompt.engine.tuning_data import Level, TuningSplit, plain_images, tuning_images
 from vlprompt.engine.work_dir import FIT_FILE, written_whole
 from vlprompt.errors import ConfigError

@@ -1,8 +1,10 @@
-"""Retrieval: mean average precision, cumulative matching, mINP; VehicleID's repeated draws; re-ranking."""
+"""Retrieval: mean average precision, cumulative matching, mINP; VehicleID's repeated draws; re-ranking, re-scoring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from vlprompt.evaluation.ranking import (
     score_queries,
     some_unanswered,
 )
+from vlprompt.evaluation.rescoring import Rescoring, rescored_rows
 from vlprompt.evaluation.same_files import same_files
 from vlprompt.registry import METRICS
 
@@ -36,7 +39,9 @@ class RetrievalMetric(BaseMetric):
 
     Memory is that of the features plus a constant: distances and rankings of all queries never exist at once.
 
-    Reported as ``reid/mAP``, ``reid/mINP``, ``reid/rank1``, ...; with ``rerank`` also as ``reid/reranked_mAP``, ...
+    Reported as ``reid/mAP``, ``reid/mINP``, ``reid/rank1``, ...; with ``rerank`` also as ``reid/reranked_mAP``, ...,
+    and with ``rescore`` as ``reid/rescored_mAP``, ....  Both use the whole gallery for each query, so their results
+    compare with each other and not with the plain ones.  Images that do not count are excluded after them.
 
     Args:
         topk: the k of ``rank<k>``.
@@ -46,6 +51,8 @@ class RetrievalMetric(BaseMetric):
         normalize: scale features to unit length.
         rerank: arguments of :func:`~vlprompt.evaluation.reranking.rerank_rows`, ``dict()`` for the paper's; None: no
             re-ranking.
+        rescore: arguments of :class:`~vlprompt.evaluation.rescoring.Rescoring`, ``dict()`` for the paper's; None: no
+            re-scoring.
         repeats: n > 0 ignores the split into query and gallery: n times, one image of every identity is drawn for the
             gallery and the others are queries, cameras are ignored, and the means over the draws are reported with
             their standard deviations ``<name>_std``.  VehicleID's protocol with n = 10.
@@ -61,6 +68,7 @@ class RetrievalMetric(BaseMetric):
     """
 
     default_prefix = 'reid'
+    nested = dict(rescore=Rescoring)
 
     def __init__(
         self,
@@ -69,6 +77,7 @@ class RetrievalMetric(BaseMetric):
         own_files: str = 'remove',
         normalize: bool = True,
         rerank: Mapping[str, float] | None = None,
+        rescore: Mapping[str, Any] | None = None,
         repeats: int = 0,
         seed: int = 0,
         device: str = 'cpu',
@@ -84,6 +93,7 @@ class RetrievalMetric(BaseMetric):
         self.own_files = own_files
         self.normalize = normalize
         self.rerank = rerank
+        self.rescore = None if rescore is None else Rescoring(**rescore)
         self.repeats = repeats
         self.seed = seed
         self.device = device
@@ -158,6 +168,10 @@ class RetrievalMetric(BaseMetric):
 
             scores = self._score(rerank_rows, query, gallery, normalize=self.normalize, **self.rerank)
             metrics |= {f'reranked_{name}': value for name, value in scores.metrics(self.topk).items()}
+        if self.rescore is not None:
+            make = partial(rescored_rows, cameras=(query.camids, gallery.camids))
+            scores = self._score(make, query, gallery, normalize=self.normalize, options=self.rescore)
+            metrics |= {f'rescored_{name}': value for name, value in scores.metrics(self.topk).items()}
         return metrics
 
     def _score(

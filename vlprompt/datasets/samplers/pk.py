@@ -60,25 +60,39 @@ class PKSampler(Sampler):
     those of its process, unless the model gathers them (``gather`` of :class:`~vlprompt.models.ReIdentifier`).  All
     batches are full, and epochs differ slightly in length: ``len`` is that of the current one.
 
+    With ``batches`` an epoch has just so many: it is cut, or goes on with the orders of further rounds, in which the
+    images are augmented anew.
+
     Args:
         dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset`.
         batch_size: of a process, P * K; the same as the data loader's.
         instances: K.
+        batches: of an epoch; None: as many as one round through the images gives.
         seed: of the order; the same in all processes.  None: drawn once and shared.
 
     Raises:
         TypeError: ``dataset`` has no identities, or does not decode the epoch from the index.
-        ValueError: K does not divide the batch size, or there are fewer identities than a global batch needs.
+        ValueError: K does not divide the batch size, no batches, or fewer identities than a global batch needs.
     """
 
-    def __init__(self, dataset: EpochSeeded, batch_size: int = 64, instances: int = 4, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: EpochSeeded,
+        batch_size: int = 64,
+        instances: int = 4,
+        batches: int | None = None,
+        seed: int | None = None,
+    ) -> None:
         if not isinstance(dataset, EpochSeeded) or not hasattr(dataset, 'pids'):
             raise TypeError(f"PKSampler needs dataset=dict(type='vlprompt.ReIDDataset'), got {type(dataset).__name__}")
         if instances < 1 or batch_size < 1 or batch_size % instances:
             raise ValueError(f'batch_size must be a multiple of instances, got {batch_size} and {instances}')
+        if batches is not None and batches < 1:
+            raise ValueError(f'an epoch needs batches, got {batches}')
         self.rank, self.world_size = get_dist_info()
         self.batch_size = batch_size
         self.instances = instances
+        self.batches = batches
         self.ids = dataset.pids
         self.num_ids = self.world_size * batch_size // instances
         if len(set(self.ids)) < self.num_ids:
@@ -92,12 +106,24 @@ class PKSampler(Sampler):
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch; called by mmengine before every training epoch."""
         self.epoch = epoch
-        words = np.random.SeedSequence((self.seed, epoch)).generate_state(2).tolist()
+        if self.batches is None:
+            order = self._round(epoch)
+        else:  # every round has a batch at least, so the rounds of no two epochs meet
+            number = epoch * self.batches
+            order = self._round(number)
+            while len(order) < self.batches:
+                number += 1
+                order = np.concatenate([order, self._round(number)])
+            order = order[: self.batches]
+        self._order = order[:, self.rank].ravel().tolist()
+
+    def _round(self, number: int) -> np.ndarray:
+        """(batches, processes, batch size) of indices: one round through the images, augmented as in that epoch."""
+        words = np.random.SeedSequence((self.seed, number)).generate_state(2).tolist()
         order = draw_pk(
             self.ids, self.num_ids, self.instances, random.Random(words[0]), np.random.RandomState(words[1])
         )
-        batches = np.array(order, dtype=np.int64).reshape(-1, self.world_size, self.batch_size)
-        self._order = (epoch * len(self.ids) + batches[:, self.rank].ravel()).tolist()
+        return number * len(self.ids) + np.array(order, dtype=np.int64).reshape(-1, self.world_size, self.batch_size)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._order)

@@ -1,5 +1,6 @@
 """Hooks of the runner."""
 
+from vlprompt.engine.hooks.centroid_memory import CentroidMemoryHook
 from vlprompt.engine.hooks.checkpoint import CheckpointHook
 from vlprompt.engine.hooks.data import DataHook, ProgressHook
 from vlprompt.engine.hooks.finite import NonFiniteHook
@@ -11,6 +12,7 @@ from vlprompt.engine.hooks.resuming import ResumeHook
 from vlprompt.engine.hooks.start_from_features import StartFromFeaturesHook
 
 __all__ = [
+    'CentroidMemoryHook',
     'CheckpointHook',
     'DataHook',
     'DetectionImageHook',

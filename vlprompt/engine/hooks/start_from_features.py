@@ -10,7 +10,7 @@ from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 
 from vlprompt.engine.features import compute_features
 from vlprompt.engine.hooks.data import bare_model
@@ -53,12 +53,7 @@ class StartFromFeaturesHook(Hook):
 
     def _features(self, runner: Runner, model: nn.Module) -> tuple[Tensor, Tensor]:
         """(N, D) features and (N,) labels, on the model's device."""
-        if runner.cfg.get('test_dataloader') is None:
-            raise ConfigError('StartFromFeaturesHook takes the pipeline of test_dataloader, which the config lacks')
-        cfg = copy.deepcopy(runner.cfg.train_dataloader.dataset)
-        cfg.pipeline = copy.deepcopy(runner.cfg.test_dataloader.dataset.pipeline)
-        dataset = DATASETS.build(cfg)
-        dataset.full_init()
+        dataset = images_as_in_a_test(runner)
         chosen = choose_per_class(dataset.labels, self.images_per_class, runner.seed)
         workers = runner.cfg.train_dataloader.get('num_workers', 0)
         found = compute_features(
@@ -70,6 +65,23 @@ class StartFromFeaturesHook(Hook):
         )
         device = next(model.parameters()).device
         return found['image'].to(device), torch.from_numpy(dataset.labels[chosen]).to(device)
+
+
+def images_as_in_a_test(runner: Runner) -> Dataset:
+    """The training images of a run through the pipeline of its test.
+
+    Raises:
+        ConfigError: the config has no test pipeline.
+    """
+    if runner.cfg.get('test_dataloader') is None:
+        raise ConfigError(
+            'features of training images are computed with the pipeline of test_dataloader, which the config lacks'
+        )
+    cfg = copy.deepcopy(runner.cfg.train_dataloader.dataset)
+    cfg.pipeline = copy.deepcopy(runner.cfg.test_dataloader.dataset.pipeline)
+    dataset = DATASETS.build(cfg)
+    dataset.full_init()
+    return dataset
 
 
 def choose_per_class(labels: np.ndarray, limit: int, seed: int) -> list[int]:

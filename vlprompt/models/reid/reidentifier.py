@@ -16,6 +16,7 @@ from vlprompt.clip.low_rank import refuse_text_lora
 from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.gather import gather_batch
+from vlprompt.models.losses.centroids import CentroidMemory
 from vlprompt.models.losses.triplet import batch_hard_triplet
 from vlprompt.models.reid.heads import IdentityHead
 from vlprompt.models.reid.levels import FeatureLevels, feature_levels, level_channels
@@ -25,8 +26,8 @@ from vlprompt.structures import ReIDSample
 
 ConfigType = dict
 
-WEIGHTS = dict(id=1.0, id_proj=1.0, triplet_last=1.0, triplet=1.0, triplet_proj=1.0, i2t=1.0)
-"""The six terms of the loss."""
+WEIGHTS = dict(id=1.0, id_proj=1.0, triplet_last=1.0, triplet=1.0, triplet_proj=1.0, i2t=1.0, id_both=0.0, centroid=1.0)
+"""The terms of the loss."""
 
 
 @MODELS.register_module()
@@ -38,8 +39,10 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         images, cameras -> visual -> last, final, joint                             (three levels of global features)
                                                                                     (``gather``: those of all processes)
         loss:     final -> head, joint -> head_proj    -> identity loss, twice      (batch norm, classifier)
+                  the sum of both scores               -> identity loss             (PCL-CLIP only)
                   last, final, joint                   -> triplet loss, three times
                   joint x prototypes                   -> image-to-text loss        (CLIP-ReID only)
+                  final, joint after batch norm        -> loss of centroids         (PCL-CLIP only)
         tensor:   descriptor (B, C + D): final and joint, before or after their batch norm
         predict:  the descriptor as ``feature`` of the data samples
 
@@ -47,6 +50,11 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     first phase learned (:class:`~vlprompt.models.reid.prompt_learner.IdentityPromptLearner`) and which stay fixed;
     ``start_from=dict(keys=['prototypes'])`` loads them.  Products are computed without normalisation or temperature, as
     published.  The **baseline** is the same model with ``weights.i2t=0``.
+
+    **PCL-CLIP** has one phase and neither text nor triplets: features after both batch norms, (B, C + D), are
+    contrasted with a memory of one centroid for each identity
+    (:class:`~vlprompt.models.losses.centroids.CentroidMemory`), beside one classifier on both: its scores are the sum
+    of those of the two heads.
 
     Without ``num_ids`` there are no classifiers: such a model computes descriptors but cannot be trained.
 
@@ -59,8 +67,10 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         num_views: viewpoints of the training data; the same default.
         sie: side information on a ViT: ``camera`` and ``view`` select what is embedded, the other options are those
             of :class:`~vlprompt.models.reid.side_information.SideInformation`.  None: none is used.
-        weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``;
-            1 by default.  A term of weight 0 is not computed.
+        weights: factors of the losses: ``id``, ``id_proj``, ``triplet_last``, ``triplet``, ``triplet_proj``, ``i2t``
+            and ``centroid``, 1 by default, and ``id_both``, 0 by default.  A term of weight 0 is not computed.
+        centroids: ``temperature`` and ``momentum`` of the
+            :class:`~vlprompt.models.losses.centroids.CentroidMemory`, ``dict()`` for PCL-CLIP's; None: no such loss.
         label_smoothing: of the identity and image-to-text losses.
         margin: of the triplet loss.
         descriptor: ``'before'`` or ``'after'`` the batch norms.  The parts are not normalised separately, so the longer
@@ -75,14 +85,15 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: unknown weights, or side information for a ResNet or without the numbers it needs.
+        ValueError: unknown weights, a weight of centroids without these, or side information for a ResNet or without
+            the numbers it needs.
     """
 
     base_prefixes = ('visual.',)
-    unset_tensors = ('prototypes',)
+    unset_tensors = ('prototypes', 'centroids.centroids')
     data_arguments = ('num_ids', 'num_cameras', 'num_views')
-    nested = dict(clip=build_clip)
-    class_tensors = ('head.classifier.weight', 'head_proj.classifier.weight', 'prototypes')
+    nested = dict(clip=build_clip, centroids=CentroidMemory)
+    class_tensors = ('head.classifier.weight', 'head_proj.classifier.weight', 'prototypes', 'centroids.centroids')
 
     def __init__(
         self,
@@ -92,6 +103,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         num_views: int | None = None,
         sie: ConfigType | None = None,
         weights: Mapping[str, float] | None = None,
+        centroids: ConfigType | None = None,
         label_smoothing: float = 0.1,
         margin: float = 0.3,
         descriptor: str = 'before',
@@ -104,6 +116,8 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         if unknown := set(weights or {}) - set(WEIGHTS):
             raise ValueError(f'ReIdentifier: unknown weights {sorted(unknown)}; there are {", ".join(WEIGHTS)}')
+        if (weights or {}).get('centroid') and centroids is None:
+            raise ValueError('ReIdentifier: weights.centroid needs centroids, e.g. centroids=dict(temperature=0.05)')
         if descriptor not in ('before', 'after'):
             raise ValueError(f"ReIdentifier: descriptor must be 'before' or 'after', got {descriptor!r}")
         towers = build_clip(**clip)
@@ -122,6 +136,9 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         prototypes = num_ids is not None and self.weights['i2t'] != 0
         self.register_buffer('prototypes', torch.full((num_ids, joint), torch.nan) if prototypes else None)
         self._has_prototypes = False
+        self.centroids = None
+        if centroids is not None and num_ids is not None and self.weights['centroid']:
+            self.centroids = CentroidMemory(num_ids, final + joint, **centroids)
         self.freeze(frozen=['head.norm.bias', 'head_proj.norm.bias', *frozen])
 
     @property
@@ -175,29 +192,39 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
 
     def describe(self, levels: FeatureLevels) -> Tensor:
         """(B, C + D) descriptors, not normalised."""
-        parts = (levels.final, levels.joint)
-        if self.descriptor == 'after':
-            parts = (self.head.norm(levels.final), self.head_proj.norm(levels.joint))
-        return torch.cat(parts, 1)
+        return torch.cat(self._normed(levels) if self.descriptor == 'after' else (levels.final, levels.joint), 1)
+
+    def normed_features(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None = None) -> Tensor:
+        """(B, C + D) features after both batch norms, of which centroids are made; not scaled to unit length."""
+        return torch.cat(self._normed(self.levels(inputs, data_samples)), 1)
+
+    def _normed(self, levels: FeatureLevels) -> tuple[Tensor, Tensor]:
+        """The last two levels after their batch norms, (B, C) and (B, D)."""
+        return self.head.norm(levels.final), self.head_proj.norm(levels.joint)
 
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample]) -> dict[str, Tensor]:
-        """The weighted terms, and the accuracy of the first classifier in percent."""
+        """The weighted terms, and the accuracy of the first classifier, or with ``id_both`` of both, in percent."""
         if self.num_ids is None:
             raise ValueError('ReIdentifier: training needs model.num_ids')
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
         levels = self.levels(inputs, data_samples)
         if self.gather:
             labels, levels = gather_batch(labels), FeatureLevels(*map(gather_batch, levels))
-        scores = self.head(levels.final)
+        normed = self._normed(levels)
+        scores, scores_proj = self.head.classifier(normed[0]), self.head_proj.classifier(normed[1])
         terms = dict(
             id=lambda: self._cross_entropy(scores, labels),
-            id_proj=lambda: self._cross_entropy(self.head_proj(levels.joint), labels),
+            id_proj=lambda: self._cross_entropy(scores_proj, labels),
+            id_both=lambda: self._cross_entropy(scores + scores_proj, labels),
             triplet_last=lambda: batch_hard_triplet(levels.last, labels, self.margin, self.official),
             triplet=lambda: batch_hard_triplet(levels.final, labels, self.margin, self.official),
             triplet_proj=lambda: batch_hard_triplet(levels.joint, labels, self.margin, self.official),
             i2t=lambda: self._cross_entropy(self.text_scores(levels.joint), labels),
         )
+        if self.centroids is not None:
+            terms['centroid'] = lambda: self.centroids(torch.cat(normed, 1), labels)
         losses = {f'loss_{name}': self.weights[name] * term() for name, term in terms.items() if self.weights[name]}
+        scores = scores + scores_proj if self.weights['id_both'] else scores
         return losses | dict(accuracy=(scores.argmax(1) == labels).float().mean() * 100)
 
     def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
