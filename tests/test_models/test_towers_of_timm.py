@@ -7,14 +7,16 @@ from mmseg.structures import SegDataSample
 
 from tests.test_models.test_head_classifier import samples, total
 from tests.tiny_timm import CONFIGS, SIZE, write_model
+from vlprompt.apis.local_features import check_model
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
-from vlprompt.errors import ImageSizeError
+from vlprompt.errors import ConfigError, ImageSizeError
 from vlprompt.models import FeatureClassifier, HeadClassifier, TextClassifier
 from vlprompt.models.backbones import ClipTrunk
 from vlprompt.models.reid import IdentityPromptLearner, ReIdentifier
 from vlprompt.models.segmentors import ClipSegmentor
 from vlprompt.structures import ReIDSample
+from vlprompt.visualization.gradient_maps import gradient_maps
 
 NAMES = ['cat', 'sea lion', 'dog']
 CONTEXT = dict(type='vlprompt.ContextPrompt', n_prompts=2, n_ctx=2)
@@ -160,3 +162,13 @@ def test_what_needs_other_towers_says_so(clip):
     options = dict(head=dict(type='vlprompt.CosineHead'), loss=LOSS, trainable=['head.*'])
     with pytest.raises(ValueError, match=r'AdaptFormer: a tower of timm .* take a ViT of CLIP'):
         HeadClassifier(clip=clip, class_names=NAMES, tuner=dict(type='vlprompt.AdaptFormer'), **options)
+
+
+def test_tools_for_other_towers_say_so(clip):
+    clip, images = clip
+    classifier = TextClassifier(clip, class_names=NAMES, **METHODS['plot'])
+    with pytest.raises(ConfigError, match=r'x\.py: a tower of timm .* has one form of local features alone'):
+        check_model(classifier, 'x.py')
+    model = ReIdentifier(clip, num_ids=2, weights=dict(i2t=0))
+    with pytest.raises(ValueError, match=r"gradient maps need CLIP's ResNet or ViT, the model has a tower of timm"):
+        gradient_maps(model, images, torch.zeros(4, model.visual.width + 32))

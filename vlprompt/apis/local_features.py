@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from vlprompt.clip import VisionTransformer
+from vlprompt.clip import ModifiedResNet, VisionTransformer
 from vlprompt.clip.local_tokens import PUBLISHED
 from vlprompt.datasets.named_objects import NamedImage, NamedObjects
 from vlprompt.errors import ConfigError
@@ -58,6 +58,10 @@ def check_model(model: torch.nn.Module, config: str) -> None:
         raise ConfigError(f'{config}: {type(model).__name__} is no TextClassifier, whose local features meet text')
     if getattr(model.visual, 'sets', None) is not None:
         raise ConfigError(f'{config}: with visual.sets the local features are no places in the image')
+    if not isinstance(model.clip.visual, (ModifiedResNet, VisionTransformer)):
+        raise ConfigError(
+            f"{config}: {model.clip.visual.name} has one form of local features alone: take CLIP's towers"
+        )
 
 
 @torch.no_grad()

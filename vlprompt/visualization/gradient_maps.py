@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlprompt.clip import VisionTransformer
+from vlprompt.clip import ModifiedResNet, VisionTransformer
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 from vlprompt.visualization.heatmaps import overlay_heatmap, to_grid
 
@@ -37,7 +37,12 @@ def gradient_maps(model: nn.Module, images: Tensor, targets: Tensor, data_sample
 
     Returns:
         (B, h, w) at least 0, in the units of the agreement; not scaled.
+
+    Raises:
+        ValueError: a tower of timm, whose blocks are not known here.
     """
+    if not isinstance(model.visual, (ModifiedResNet, VisionTransformer)):
+        raise ValueError(f"gradient maps need CLIP's ResNet or ViT, the model has {model.visual.name}")
     vit = isinstance(model.visual, VisionTransformer)
     layer = model.visual.transformer.resblocks[-2] if vit else model.visual.layer4
     kept: list[Tensor] = []
