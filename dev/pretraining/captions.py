@@ -42,6 +42,7 @@ def captioned_scenes(args: argparse.Namespace, size: int) -> tuple[np.ndarray, l
         images = np.lib.format.open_memmap(pixels, 'w+', np.uint8, (args.images, size, size, 3))
         jobs = ((args.seed, index, size, args.rare_share) for index in range(args.images))
         captions, start = [], time.time()
+        cv2.setNumThreads(1)  # a forked process that ends the threads of its parent waits for them for ever
         with Pool(args.workers) as pool:
             for index, (image, lines) in enumerate(pool.imap(draw_scene, jobs, chunksize=64)):
                 images[index] = image

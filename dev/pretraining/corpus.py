@@ -151,6 +151,7 @@ def _fill(images: Path, coverage: Path, numbers: Path, words: Path, count: int, 
     texts: dict[str, int] = _Numbers()
     sets: dict[frozenset[Attribute], int] = _Numbers()
     start = time.time()
+    cv2.setNumThreads(1)  # a forked process that ends the threads of its parent waits for them for ever
     with Pool(workers) as pool:
         for index, ((image, lines, regions), cover) in enumerate(pool.imap(draw, range(count), chunksize=32)):
             pixels[index], covers[index] = image, cover

@@ -51,15 +51,24 @@ def follow_weights(values: dict[str, Any], clip: Mapping[str, Any] | None) -> No
 
 def towers_of(model: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The arguments of ``build_clip`` in a model's config."""
-    model = model or {}
-    found = model.get('clip') or (model.get('backbone') or {}).get('clip')
-    return found if isinstance(found, Mapping) else None
+    parts = [model, model.get('backbone')] if isinstance(model, Mapping) else []
+    found = (part.get('clip') for part in parts if isinstance(part, Mapping))
+    return next((clip for clip in found if isinstance(clip, Mapping)), None)
 
 
-def _image_size(clip: Mapping[str, Any]) -> int | tuple[int, int]:
-    """Pixels of the images of a tower."""
-    if clip.get('image_size') is not None:
-        return clip['image_size']
+def _image_size(clip: Mapping[str, Any]) -> Any:
+    """Side in pixels of the square images of a tower.
+
+    Raises:
+        ValueError: its position embedding is asked for rectangles.
+    """
+    given = clip.get('image_size')
+    if isinstance(given, (list, tuple)) and len(set(given)) > 1:
+        raise ValueError(
+            f'image_size={given} is no square, which the images of this task are: also set their image_size'
+        )
+    if given is not None:
+        return given[0] if isinstance(given, (list, tuple)) and given else given
     arch = clip.get('arch')
     found = weights_architecture(clip.get('weights')) if arch is None else find_architecture(arch)
     return USUAL_SIZE if found is None else found.image_size

@@ -26,7 +26,7 @@ class AdaptFormer(Tuner):
 
     def __init__(self, visual: VisionTransformer, num_classes: int, rank: int | None = None) -> None:
         super().__init__(visual, num_classes)
-        if not isinstance(visual, VisionTransformer):
+        if not hasattr(visual, 'transformer'):
             raise ValueError(f'AdaptFormer: {visual.name} has blocks without a place for branches: take a ViT of CLIP')
         layers = len(visual.transformer.resblocks)
         self.rank = default_rank(num_classes, layers) if rank is None else rank
