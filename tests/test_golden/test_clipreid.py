@@ -75,7 +75,9 @@ def test_descriptors_and_training_outputs(golden, model):
 
 def test_stage_2_loss_and_gradients(golden, model):
     meta, ref = golden.load(CASE)
-    assert model.weights == dict(id=0.25, id_proj=0.25, triplet_last=1, triplet=1, triplet_proj=1, i2t=1)
+    published = dict(id=0.25, id_proj=0.25, triplet_last=1, triplet=1, triplet_proj=1, i2t=1)
+    assert model.weights == published | dict(id_both=0, centroid=1)
+    assert model.centroids is None
     losses = model.loss(images(golden, meta, 'stage2_input'), samples(meta['stage2_labels']))
     loss = sum(value for name, value in losses.items() if 'loss' in name)
     assert loss.item() == pytest.approx(float(ref['stage2_loss']), rel=5e-6)
