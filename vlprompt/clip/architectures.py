@@ -11,7 +11,14 @@ from typing import Any
 
 from torch import Tensor
 
-from vlprompt.clip.open_clip_config import OpenClipArchitecture, OtherTower, refuse_unknown_fields, shipped_config
+from vlprompt.clip.open_clip_config import (
+    TEXT_FIELDS,
+    OpenClipArchitecture,
+    OtherTower,
+    refuse_unknown_fields,
+    shipped_config,
+    text_sizes,
+)
 
 RESNET_STRIDE = 32
 """Pixels of a cell of the last map of every published ResNet."""
@@ -209,7 +216,6 @@ def find_architecture(
 
 
 VISION_FIELDS = {'layers', 'width', 'head_width', 'mlp_ratio', 'patch_size', 'image_size', 'patch_dropout'}
-TEXT_FIELDS = {'context_length', 'vocab_size', 'width', 'heads', 'layers'}
 
 
 def of_open_clip(
@@ -239,18 +245,18 @@ def of_open_clip(
     size, layers, width = vision.get('image_size', 224), vision.get('layers', 12), vision.get('width', 768)
     if not isinstance(size, int) and len(set(size)) > 1:
         raise OtherTower(f'{name}: vision_cfg.image_size={size} is no square, which is not supported')
-    resnet = not isinstance(layers, int)
+    resnet, sizes = not isinstance(layers, int), text_sizes(text)
     return Architecture(
         embed_dim=config['embed_dim'],
         image_size=size if isinstance(size, int) else size[0],
         vision_layers=tuple(layers) if resnet else layers,
         vision_width=width,
         vision_patch_size=None if resnet else vision.get('patch_size', 16),
-        context_length=text.get('context_length', 77),
-        vocab_size=text.get('vocab_size', 49408),
-        transformer_width=text.get('width', 512),
-        transformer_heads=text.get('heads', 8),
-        transformer_layers=text.get('layers', 12),
+        context_length=sizes['context_length'],
+        vocab_size=sizes['vocab_size'],
+        transformer_width=sizes['width'],
+        transformer_heads=sizes['heads'],
+        transformer_layers=sizes['layers'],
         vision_head_width=vision.get('head_width', HEAD_WIDTH),
         vision_mlp_width=None if resnet else int(width * vision.get('mlp_ratio', 4.0)),
         name=name,

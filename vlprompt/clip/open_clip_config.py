@@ -43,7 +43,9 @@ _KNOWN = dict(
 )
 """What the adapter expresses, by part of open_clip's config."""
 _ALLOWED = {('text_cfg', 'pool_type'): ('argmax', 'last'), ('text_cfg', 'proj_type'): ('linear', 'none')}
-_PLAIN_TEXT = {'context_length', 'vocab_size', 'width', 'heads', 'layers'}
+_TEXT_SIZES = dict(context_length=77, vocab_size=49408, width=512, heads=8, layers=12)
+"""The fields of CLIP's text tower, and open_clip's defaults of them."""
+TEXT_FIELDS = set(_TEXT_SIZES)
 
 
 class OtherTower(ValueError):
@@ -106,12 +108,17 @@ class OpenClipArchitecture:
     @property
     def plain_text(self) -> bool:
         """Whether the text tower is CLIP's: causal, read at the end token, with CLIP's tokenizer."""
-        return not any(value for field, value in self.text.items() if field not in _PLAIN_TEXT)
+        return not any(value for field, value in self.text.items() if field not in TEXT_FIELDS)
 
     @property
     def described(self) -> str:
         """What the image tower is, for messages."""
         return f'a tower of timm ({self.vision["timm_model_name"]})'
+
+
+def text_sizes(text: Mapping[str, Any]) -> dict[str, int]:
+    """``context_length``, ``vocab_size``, ``width``, ``heads`` and ``layers`` of a ``text_cfg``."""
+    return {field: text.get(field, usual) for field, usual in _TEXT_SIZES.items()}
 
 
 def refuse_unknown_fields(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip.download import hub_folder_file
 from vlprompt.clip.features import ClipFeatures
-from vlprompt.clip.open_clip_config import OpenClipArchitecture
+from vlprompt.clip.open_clip_config import OpenClipArchitecture, text_sizes
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.hub_tokenizer import OPTIONS_FILE, TOKENIZER_FILE, HubTokenizer
 from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
@@ -98,7 +98,7 @@ class TimmImageTower(nn.Module):
 
     def _grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) cells of an image."""
-        up = self.cell_size - 1 if self.any_size else 0  # convolutions round up
+        up = self.cell_size - 1 if self.any_size else 0  # a cell that is not full counts, as in FastViT
         return (height + up) // self.cell_size, (width + up) // self.cell_size
 
     def prompt_sizes(self) -> dict[str, int]:
@@ -350,15 +350,7 @@ def build_towers(
     visual = TimmImageTower(theirs.visual, arch, image_size, out_indices)
     if not arch.plain_text:
         return visual, OpenClipTextTower(theirs.text, arch.embed_dim, tokenizer)
-    return visual, TextEncoder(
-        embed_dim=arch.embed_dim,
-        context_length=text.get('context_length', 77),
-        vocab_size=text.get('vocab_size', 49408),
-        width=text.get('width', 512),
-        heads=text.get('heads', 8),
-        layers=text.get('layers', 12),
-        quick_gelu=arch.quick_gelu,
-    )
+    return visual, TextEncoder(arch.embed_dim, quick_gelu=arch.quick_gelu, **text_sizes(text))
 
 
 def find_tokenizer(arch: OpenClipArchitecture) -> Tokenizer:

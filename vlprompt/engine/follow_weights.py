@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +9,6 @@ from vlprompt.clip.architectures import find_architecture
 from vlprompt.clip.build import preprocessing_of, weights_architecture
 from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from vlprompt.errors import ConfigError
-
-_logger = logging.getLogger(__name__)
 
 USUAL_SIZE = 224
 """Pixels of the images of most towers, where neither ``clip.arch`` nor the weights tell."""

@@ -62,7 +62,7 @@ class TextGuidedBackbone(BaseModule):
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        clip = _clip(clip)
+        clip = as_clip(clip)
         self.source, self.embed_dim = clip.source, clip.embed_dim
         self.trunk = _trunk(trunk, clip)
         self.matching = PixelTextMatching(clip.text, class_names, **matching)
@@ -96,7 +96,7 @@ def with_built_parts(backbone: Mapping[str, Any]) -> dict[str, Any]:
 
     Neck and heads need these before a constructor of mmseg or mmdet builds the backbone.
     """
-    clip = _clip(backbone['clip'])
+    clip = as_clip(backbone['clip'])
     trunk, score_concat = _trunk(backbone['trunk'], clip), _score_concat(backbone.get('score_concat'))
     return dict(backbone, clip=clip, trunk=trunk, score_concat=score_concat)
 
@@ -106,7 +106,8 @@ def joined_channels(channels: Sequence[int], score_concat: ScoreConcat | None, n
     return list(channels) if score_concat is None else score_concat.channels(channels, num_classes)
 
 
-def _clip(clip: CLIP | Mapping[str, Any]) -> CLIP:
+def as_clip(clip: CLIP | Mapping[str, Any]) -> CLIP:
+    """A CLIP, or one that is built from the arguments of :func:`~vlprompt.clip.build_clip`."""
     return clip if isinstance(clip, CLIP) else build_clip(**clip)
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads import FPNHead
 from torch import Tensor, nn
 
-from vlprompt.clip import CLIP, build_clip
+from vlprompt.models.dense.backbone import as_clip
 from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.models.segmentors.denseclip import ConfigType, DenseCLIP
 from vlprompt.registry import MODELS
@@ -67,8 +67,7 @@ class OpenDenseCLIP(DenseCLIP):
         for name, value in tied.items():
             if value is not None:
                 raise ValueError(f'OpenDenseCLIP: {name} has channels for one set of classes: set it to None')
-        clip = backbone['clip']
-        clip = clip if isinstance(clip, CLIP) else build_clip(**clip)
+        clip = as_clip(backbone['clip'])
         decode_head = dict(decode_head, text_channels=clip.embed_dim)
         super().__init__(dict(backbone, clip=clip), decode_head, text_head=True, **kwargs)
 
