@@ -6,9 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from multiprocessing import Pool
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from dev.pretraining.pixels import normalise
 from dev.pretraining.trainer import TokenSubset, Trainer, may_be_mirrored
 from vlprompt.clip import build_clip, tokenize
 from vlprompt.datasets.generated import generate, pretraining_options
+from vlprompt.datasets.generated.workers import drawing_pool
 from vlprompt.files import read_json
 
 IMAGE_SIZE = 128
@@ -28,7 +27,6 @@ IMAGE_SIZE = 128
 
 def draw_scene(job: tuple[int, int, int, float]) -> tuple[np.ndarray, list[str]]:
     seed, index, size, rare_share = job
-    cv2.setNumThreads(1)
     scene = generate(seed, index, size=size, **pretraining_options(rare_share))
     return scene.image, scene.captions
 
@@ -42,8 +40,7 @@ def captioned_scenes(args: argparse.Namespace, size: int) -> tuple[np.ndarray, l
         images = np.lib.format.open_memmap(pixels, 'w+', np.uint8, (args.images, size, size, 3))
         jobs = ((args.seed, index, size, args.rare_share) for index in range(args.images))
         captions, start = [], time.time()
-        cv2.setNumThreads(1)  # a forked process that ends the threads of its parent waits for them for ever
-        with Pool(args.workers) as pool:
+        with drawing_pool(args.workers) as pool:
             for index, (image, lines) in enumerate(pool.imap(draw_scene, jobs, chunksize=64)):
                 images[index] = image
                 captions.append(lines)

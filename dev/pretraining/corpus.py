@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 
 import cv2
@@ -16,6 +15,7 @@ from vlprompt.datasets.generated.captions import Attribute
 from vlprompt.datasets.generated.people import PERSON
 from vlprompt.datasets.generated.pretraining import pretraining_example
 from vlprompt.datasets.generated.vocabulary import SHAPES
+from vlprompt.datasets.generated.workers import drawing_pool
 from vlprompt.files import read_json
 
 CELL = 8
@@ -71,7 +71,6 @@ class _Numbers(dict):
 
 def _draw(index: int, seed: int, size: int, rare_share: float) -> tuple[tuple, np.ndarray]:
     """Image, captions and (phrase, truth) of the regions of an example, and the coverage of its regions."""
-    cv2.setNumThreads(1)
     example = pretraining_example(seed, index, size, rare_share)
     cells = size // CELL
     coverage = np.zeros((cells, cells, REGIONS), np.uint8)
@@ -151,8 +150,7 @@ def _fill(images: Path, coverage: Path, numbers: Path, words: Path, count: int, 
     texts: dict[str, int] = _Numbers()
     sets: dict[frozenset[Attribute], int] = _Numbers()
     start = time.time()
-    cv2.setNumThreads(1)  # a forked process that ends the threads of its parent waits for them for ever
-    with Pool(workers) as pool:
+    with drawing_pool(workers) as pool:
         for index, ((image, lines, regions), cover) in enumerate(pool.imap(draw, range(count), chunksize=32)):
             pixels[index], covers[index] = image, cover
             for number, line in enumerate(lines):

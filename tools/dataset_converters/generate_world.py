@@ -32,7 +32,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +107,7 @@ from vlprompt.datasets.generated import (
 from vlprompt.datasets.generated.detection import coco_content, detection_scene
 from vlprompt.datasets.generated.reid import FOLDERS, ReIDImage, draw_reid, reid_images
 from vlprompt.datasets.generated.tasks import SPLITS, few_shot_scene, long_tailed_scene, segmentation_scene
+from vlprompt.datasets.generated.workers import drawing_pool
 from vlprompt.errors import RunError
 from vlprompt.files import set_aside
 
@@ -142,20 +142,11 @@ def draw_all(draw: Callable[[tuple], None], jobs: Iterable[tuple], workers: int)
 
 
 def run_jobs(function: Callable[[tuple], Any], jobs: Iterable[tuple], workers: int) -> list:
-    """Results of ``function`` for every job; a single worker is this process, without a fork.
-
-    Workers have one OpenCV thread each.  OpenCV's threads are ended before the processes are forked: a forked process
-    that tries to end those of its parent waits for them for ever.
-    """
+    """Results of ``function`` for every job; a single worker is this process, without a fork."""
     if workers == 1:
         return [function(job) for job in jobs]
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with Pool(workers) as pool:
-            return pool.map(function, jobs, chunksize=16)
-    finally:
-        cv2.setNumThreads(threads)
+    with drawing_pool(workers) as pool:
+        return pool.map(function, jobs, chunksize=16)
 
 
 # ---------------------------------------------------------------------------------------------- few-shot, long-tailed
