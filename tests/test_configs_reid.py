@@ -28,6 +28,9 @@ load = cache(lambda name, dataset=None: load_config(name, dict(dataset=dataset) 
 
 def options(cfg):
     """Micro towers and numbers in place of the real ones; all else as shipped."""
+    if cfg.model.get('timm'):
+        small = dict(width=64, layers=3, heads=2, patch_size=16, image_size=(256, 128), _delete_=True)
+        return {'model.timm': dict(arch=small, weights=None, image_size=(64, 32)), 'model.num_ids': 3}
     kind = 'vit' if 'vit' in cfg.model.clip.arch.lower() else 'rn'
     shrunk = {'model.clip.arch': dict(MICRO[kind], _delete_=True), 'model.clip.weights': None}
     return shrunk | {'model.clip.image_size': (64, 32), 'model.num_ids': 3}
@@ -37,16 +40,18 @@ def options(cfg):
 def test_builds_and_trains(name):
     cfg = phase_config(load(name))
     model = init_model(cfg, cfg_options=options(cfg) | {'model.num_cameras': 2, 'model.num_views': 2})
+    joint = 0 if cfg.model.get('timm') else 24
     samples = [ReIDSample(camid=i % 2, viewid=0).set_gt_label(i // 2) for i in range(4)]
     images = torch.randn(4, 3, 64, 32)
     with torch.no_grad():
-        assert model(images, samples, mode='tensor').shape == (4, model.head.norm.num_features + 24)
+        assert model(images, samples, mode='tensor').shape == (4, model.head.norm.num_features + joint)
     if model.prototypes is not None:
         model.prototypes.normal_()
     if model.centroids is not None:
         model.centroids.fill(torch.randn(3, model.head.norm.num_features + 24), torch.arange(3))
     losses = model.train()(images, samples, mode='loss')
-    wanted = {'clipreid': 6, 'baseline': 5, 'pcl': 2}[re.match('clipreid/([a-z]+)_', name)[1]]
+    kind = re.match('clipreid/(baseline_person|[a-z]+)', name)[1]
+    wanted = {'clipreid': 6, 'baseline': 5, 'baseline_person': 2, 'pcl': 2}[kind]
     assert sum(loss.startswith('loss_') for loss in losses) == wanted
 
 
@@ -109,6 +114,21 @@ def test_every_published_row_is_one_command_and_holds_its_recipe(method, backbon
         assert 'paramwise_cfg' not in prompts.optim_wrapper
         init_model(prompts, cfg_options=options(prompts) | {'model.noun': 'vehicle'})
     init_model(main, cfg_options=options(main) | {'model.num_cameras': 2, 'model.num_views': 2})
+
+
+@pytest.mark.parametrize(('size', 'width', 'heads'), [('b', 768, 12), ('s', 384, 6)])
+def test_recipe_from_person_pretraining(size, width, heads):
+    cfg = load(f'clipreid/baseline_person-vit-{size}16', 'msmt17')
+    assert cfg.model.timm.arch == dict(width=width, layers=12, heads=heads, patch_size=16, image_size=(256, 128))
+    assert (cfg.model.timm.pretrain_ratio, cfg.model.timm.interpolation) == (2, 'bilinear')
+    assert (cfg.model.label_smoothing, cfg.model.margin, cfg.model.descriptor) == (0, None, 'before')
+    assert {name for name, weight in cfg.model.weights.items() if weight} == {'id', 'triplet'}
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=4e-4, momentum=0.9, weight_decay=1e-4)
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[0].T_max, cfg.param_scheduler[0].warmup) == (120, 120, 20)
+    assert cfg.train_dataloader.sampler == dict(type='vlprompt.PKSampler', batch_size=64, instances=4)
+    assert tuple(cfg.train_dataloader.dataset.pipeline[1]['size']) == (256, 128)
+    wide = load_config(f'clipreid/baseline_person-vit-{size}16', dict(image_size=(384, 128)))
+    assert tuple(wide.model.timm.image_size) == (384, 128)
 
 
 def test_recipe_of_pcl():

@@ -1,5 +1,7 @@
 """timm's vision transformers: same weights, same features and gradients; prompts as keys and values only."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import timm
@@ -61,6 +63,58 @@ def test_position_embedding_follows_the_image_size(weights):
     images = torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(class_feature(larger, images), class_feature(trained, images))
+
+
+class TestPersonPretraining:
+    """Checkpoints of self-supervised training on photographs of persons, which are twice as high as wide."""
+
+    SHAPE = dict(SHAPE, image_size=(128, 64))
+
+    @pytest.fixture
+    def teacher(self, seeded):
+        return TimmViT(img_size=(128, 64), patch_size=16, embed_dim=64, depth=3, num_heads=2, num_classes=0).eval()
+
+    def save(self, path, state, key='teacher'):
+        wrapped = {f'module.backbone.{name}': value for name, value in state.items()}
+        heads = {'module.head.mlp.0.weight': torch.ones(2, 2), 'module.head.last_layer.weight_g': torch.ones(2)}
+        torch.save({'student': {}, key: wrapped | heads, 'epoch': 3, 'args': Namespace(arch='vit_small')}, path)
+        return path
+
+    @pytest.mark.parametrize('key', ['teacher', 'module', 'target_encoder', 'model', 'state_dict'])
+    def test_features_are_timms(self, teacher, tmp_path, key):
+        path = self.save(tmp_path / 'person.pth', teacher.state_dict(), key)
+        ours, source = build_timm_vit(arch=self.SHAPE, weights=path, pretrain_ratio=2)
+        images = torch.randn(2, 3, 128, 64)
+        with torch.no_grad():
+            torch.testing.assert_close(class_feature(ours, images), teacher.forward_features(images)[:, 0])
+        assert source.name == 'file:person.pth'
+
+    def test_grid_is_resized_from_the_ratio(self, teacher, tmp_path):
+        """8 x 4 positions: for 192 x 64 pixels (12 x 4) and 128 x 128 (8 x 8), in the published way, bilinearly."""
+        path = self.save(tmp_path / 'person.pth', teacher.state_dict())
+        grid = teacher.pos_embed[:, 1:].detach().reshape(1, 8, 4, 64).permute(0, 3, 1, 2)
+        for size, patches in (((192, 64), (12, 4)), ((128, 128), (8, 8))):
+            ours, _ = build_timm_vit(
+                arch=self.SHAPE, weights=path, image_size=size, pretrain_ratio=2, interpolation='bilinear'
+            )
+            expected = torch.nn.functional.interpolate(grid, size=patches, mode='bilinear')[0].flatten(1).T
+            torch.testing.assert_close(ours.positional_embedding[1:], expected)
+            assert ours.interpolation == 'bilinear'
+
+    def test_a_ratio_that_the_positions_do_not_have(self, teacher, tmp_path):
+        path = self.save(tmp_path / 'person.pth', teacher.state_dict())
+        with pytest.raises(ValueError, match=r'32 patches, which are no grid 3 times as high'):
+            build_timm_vit(arch=self.SHAPE, weights=path, pretrain_ratio=3)
+
+    def test_convolutional_stem(self, teacher, tmp_path):
+        state = teacher.state_dict() | {'patch_embed.conv.0.weight': torch.ones(8, 3, 7, 7)}
+        with pytest.raises(ValueError, match=r'convolutional stem \(patch_embed\.conv\.0\.weight\) is not supported'):
+            build_timm_vit(arch=self.SHAPE, weights=self.save(tmp_path / 'ics.pth', state))
+
+    def test_swin_is_no_vit(self, tmp_path):
+        state = {'patch_embed.projection.weight': torch.ones(1), 'semantic_embed_w.0.weight': torch.ones(1)}
+        with pytest.raises(ValueError, match='not a ViT in timm'):
+            build_timm_vit(arch=self.SHAPE, weights=self.save(tmp_path / 'solider.pth', state))
 
 
 def test_names_of_timm_are_read_from_timm():

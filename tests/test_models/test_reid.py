@@ -57,6 +57,54 @@ def test_levels_of_a_vit(images):
     assert level_channels(visual) == (64, 64, 24)
 
 
+class TestTimm:
+    """A ViT of timm has no joint space: two levels, one head."""
+
+    TIMM = dict(arch=dict(width=64, layers=3, heads=2, patch_size=16, image_size=(64, 32)))
+    WEIGHTS = dict(id_proj=0, triplet_proj=0, i2t=0)
+
+    def build(self, **options):
+        torch.manual_seed(0)
+        return ReIdentifier(timm=self.TIMM, **(dict(num_ids=IDS, weights=self.WEIGHTS) | options))
+
+    def test_levels_and_descriptor(self, images):
+        model = self.build().eval()
+        levels = model.levels(images)
+        assert levels.joint is None
+        assert level_channels(model.visual) == (64, 64, None)
+        assert torch.equal(model(images), levels.final)
+        after = self.build(descriptor='after').eval()(images)
+        torch.testing.assert_close(after, model.head.norm(levels.final))
+
+    def test_losses(self, images):
+        model = self.build(margin=None, label_smoothing=0.0)
+        levels = model.levels(images)
+        labels = torch.tensor([0, 0, 1, 1])
+        losses = model.loss(images, samples())
+        assert set(losses) == {'loss_id', 'loss_triplet_last', 'loss_triplet', 'accuracy'}
+        torch.testing.assert_close(losses['loss_triplet'], batch_hard_triplet(levels.final, labels, None))
+        torch.testing.assert_close(losses['loss_triplet_last'], batch_hard_triplet(levels.last, labels, None))
+        torch.testing.assert_close(losses['loss_id'], F.cross_entropy(model.head(levels.final), labels))
+
+    def test_side_information(self, images):
+        model = self.build(sie=dict(camera=True), num_cameras=3)
+        assert not torch.equal(model(images, samples()), model(images, samples(cameras=(1, 1, 1, 1))))
+
+    def test_centroids(self, images):
+        weights = dict(self.WEIGHTS, triplet_last=0, triplet=0)
+        model = self.build(weights=weights, centroids=dict(), descriptor='after')
+        model.centroids.fill(torch.randn(IDS, 64), torch.arange(IDS))
+        assert set(model.loss(images, samples())) == {'loss_id', 'loss_centroid', 'accuracy'}
+
+    def test_refusals(self):
+        with pytest.raises(ValueError, match='either clip=dict'):
+            ReIdentifier()
+        with pytest.raises(ValueError, match='either clip=dict'):
+            ReIdentifier(clip_config('vit'), timm=self.TIMM)
+        with pytest.raises(ValueError, match=r'weights id_proj, i2t need .* set model\.weights\.id_proj=0, model'):
+            self.build(weights=dict(triplet_proj=0))
+
+
 def test_levels_of_a_resnet(images):
     visual = build_clip(**clip_config('rn')).visual
     *_, third, fourth = visual.stages(images)

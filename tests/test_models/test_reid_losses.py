@@ -1,5 +1,7 @@
 """Losses of CLIP-ReID against hand-computed values and plain loops."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -78,6 +80,13 @@ def test_triplet_by_hand():
     features = torch.tensor([[0.0, 0], [1, 0], [0, 2], [3, 4]])
     loss = batch_hard_triplet(features, torch.tensor([0, 0, 1, 1]))
     assert loss.item() == pytest.approx(0.47638782, rel=1e-6)
+
+
+def test_soft_margin():
+    """Corners of a rectangle: the diagonal is the positive, the short side the hardest negative."""
+    features, labels = torch.tensor([[0.0, 0], [1, 0], [0, 2], [1, 2]]), torch.tensor([0, 1, 1, 0])
+    loss = batch_hard_triplet(features, labels, margin=None)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(5**0.5 - 1)), rel=1e-6)
 
 
 def test_hardest_pairs():

@@ -32,6 +32,9 @@ from vlprompt.messages import enumerate_names
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
 _BLOCK = 2**24
+STATE_KEYS = ('state_dict', 'model', 'teacher', 'module', 'target_encoder')
+"""Names under which training code saves a state dict beside other things, in the order they are looked for."""
+
 _LOCAL_HEADER = struct.Struct('<26xHH')  # of a record in a zip archive; the lengths of what follows it before the bytes
 
 _NOT_TENSORS = (
@@ -302,21 +305,21 @@ def find_state(content: Any, source: str | os.PathLike) -> dict[str, Tensor]:
     """The state dict in what :func:`read_tensors` returns, without the prefix ``module.`` of wrappers for several GPUs.
 
     Args:
-        content: a mapping of names to tensors or arrays, bare or under ``state_dict`` or ``model``.
+        content: a mapping of names to tensors or arrays, bare or under one of :data:`STATE_KEYS`.
         source: the file, for messages.
 
     Raises:
         CheckpointError: no such mapping, or an entry that is no tensor.
     """
     state = content
-    for key in ('state_dict', 'model'):
+    for key in STATE_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             state = content[key]
             break
     if not isinstance(state, Mapping) or not any(isinstance(v, (Tensor, np.ndarray)) for v in state.values()):
         raise CheckpointError(
-            f'{source} holds no state dict: expected a mapping of names to tensors, bare or under "state_dict" or '
-            f'"model", found {describe_content(content)}'
+            f'{source} holds no state dict: expected a mapping of names to tensors, bare or under '
+            f'{" or ".join(map(repr, STATE_KEYS))}, found {describe_content(content)}'
         )
     if state is content:  # options and counters may have been saved beside the tensors
         state = {name: value for name, value in state.items() if isinstance(value, (Tensor, np.ndarray))}

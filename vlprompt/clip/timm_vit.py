@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vlprompt.clip.build import FILE_SUFFIXES
 from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
-from vlprompt.clip.position import resize_position_embedding
+from vlprompt.clip.position import Interpolation, resize_position_embedding
 from vlprompt.clip.tensor_files import find_state, read_tensors, require_finite
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
@@ -44,6 +44,9 @@ _BLOCK_NAMES = {
 _HEADS = ('head.', 'head_dist.', 'fc_norm.', 'pre_logits.', 'prompt_learner.')
 """Prefixes of entries after the class token or on top of the trunk, which are dropped."""
 
+_BACKBONE = 'backbone.'
+"""Prefix of the trunk beside the head of self-supervised training."""
+
 
 def build_timm_vit(
     name: str | None = None,
@@ -51,23 +54,30 @@ def build_timm_vit(
     arch: Mapping[str, Any] | None = None,
     norm_eps: float | None = None,
     image_size: int | tuple[int, int] | None = None,
+    pretrain_ratio: float | None = None,
+    interpolation: Interpolation = 'bicubic',
 ) -> tuple[VisionTransformer, ClipSource | None]:
     """Build a vision transformer with timm's weights; no projection into a joint space.
 
     Args:
         name: timm's name with the tag of the weights, such as ``'vit_base_patch16_224.augreg_in21k'``.
         weights: None for random ones; ``'pretrained'`` for those of the name; or a file in timm's naming
-            (:func:`~vlprompt.clip.weights.read_state_dict`) or Google's (``.npz``).
+            (:func:`~vlprompt.clip.weights.read_state_dict`) or Google's (``.npz``).  A training checkpoint of DINO's
+            code will do: the entries ``backbone.*`` of its ``teacher`` are read.
         arch: instead of a name, ``width``, ``layers``, ``heads``, ``patch_size`` and ``image_size``.
         norm_eps: epsilon of the layer norms; None: timm's, 1e-6.  LPT's published weights need 1e-5.
         image_size: pixels to resize the position embedding to once, when loading.
+        pretrain_ratio: height to width of the images that the weights were trained on, such as 2 for persons of
+            256 x 128 pixels.  None: the grid of the position embedding is square, or, if it cannot be, that of
+            ``image_size``.
+        interpolation: how the position embedding is resized.
 
     Returns:
         The trunk in eval mode, fp32, on the CPU, and the source of its weights (None if random).
 
     Raises:
-        ValueError: a name that timm does not have, not a plain ViT with a class token, or weights that do not fit or
-            are not finite.
+        ValueError: a name that timm does not have, not a plain ViT with a class token, weights that do not fit or are
+            not finite, or a ``pretrain_ratio`` that the number of positions does not have.
         FileNotFoundError: the file is missing, or the download failed.
     """
     if (name is None) == (arch is None):
@@ -86,15 +96,16 @@ def build_timm_vit(
             quick_gelu=False,
             pre_norm=False,
             patch_bias=True,
+            interpolation=interpolation,
         ).eval()
     if weights is None:
         return visual, None
     state, called = _read(name, weights)
     state = from_timm_names(state)
     source = ClipSource(called, state_sha256(state))
-    side = round((len(state['positional_embedding']) - 1) ** 0.5)
-    grid = (side, side) if side * side == len(state['positional_embedding']) - 1 else visual.grid_size
-    state['positional_embedding'] = resize_position_embedding(state['positional_embedding'], grid, visual.grid_size)
+    positions = state['positional_embedding']
+    grid = _trained_grid(len(positions) - 1, pretrain_ratio, visual.grid_size, called)
+    state['positional_embedding'] = resize_position_embedding(positions, grid, visual.grid_size, interpolation)
     try:
         visual.load_state_dict(state, assign=True)
     except RuntimeError as error:
@@ -102,12 +113,35 @@ def build_timm_vit(
     return visual, source
 
 
+def _trained_grid(patches: int, ratio: float | None, wanted: tuple[int, int], called: str) -> tuple[int, int]:
+    """(h, w) of the patches that a position embedding is for, see ``pretrain_ratio`` of :func:`build_timm_vit`."""
+    width = round((patches / (ratio or 1)) ** 0.5)
+    height = round(width * (ratio or 1))
+    if height * width == patches:
+        return height, width
+    if ratio is None:
+        return wanted
+    raise ValueError(
+        f'{called} has positions of {patches} patches, which are no grid {ratio:g} times as high as wide: set '
+        'pretrain_ratio to height / width of the images that the weights were trained on'
+    )
+
+
 def from_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Entries of timm in the names of :class:`VisionTransformer`, fp32; classification heads are dropped.
+    """Entries of timm in the names of :class:`VisionTransformer`, fp32; heads are dropped, and the prefix
+    ``backbone.``, with which DINO's code saves a trunk beside its head.
 
     Raises:
-        ValueError: an entry that a plain ViT with a class token does not have, or one that it lacks.
+        ValueError: an entry that a plain ViT with a class token does not have, or one that it lacks; a convolutional
+            stem.
     """
+    if any(key.startswith(_BACKBONE) for key in state):
+        state = {key.removeprefix(_BACKBONE): value for key, value in state.items() if key.startswith(_BACKBONE)}
+    if stem := [key for key in state if key.startswith('patch_embed.conv')]:
+        raise ValueError(
+            f'a ViT with a convolutional stem ({stem[0]}) is not supported: take weights whose patch embedding is one '
+            'convolution (patch_embed.proj.weight)'
+        )
     missing = [key for key in ('cls_token', 'pos_embed', 'patch_embed.proj.weight') if key not in state]
     if missing:
         raise ValueError(f"not a ViT in timm's naming: it lacks {', '.join(missing)}, has {sorted(state)[:3]}")

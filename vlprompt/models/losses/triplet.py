@@ -39,7 +39,18 @@ def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tupl
     return farthest, nearest
 
 
-def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float = 0.3, half: bool = False) -> Tensor:
-    """``mean(relu(d_ap - d_an + margin))`` of the :func:`hard_distances`, a float32 scalar; same arguments."""
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 0.3, half: bool = False) -> Tensor:
+    """Mean of ``relu(d_ap - d_an + margin)`` over the samples, of the :func:`hard_distances`; a float32 scalar.
+
+    Args:
+        features: (B, D), not normalised.
+        labels: (B,) long.
+        margin: None: the soft margin ``log(1 + exp(d_ap - d_an))``.
+        half: see :func:`hard_distances`.
+
+    Raises:
+        ValueError: all labels are equal.
+    """
     farthest, nearest = hard_distances(features, labels, half)
-    return F.relu(farthest - nearest + margin).mean()
+    difference = farthest - nearest
+    return (F.softplus(difference) if margin is None else F.relu(difference + margin)).mean()

@@ -22,12 +22,12 @@ class FeatureLevels(NamedTuple):
             block, without a norm (ViT), or the mean of the cells there (tower of timm).  In training only.
         final: (B, C') at the end of the tower: layer 4 averaged, the class token after ``ln_post``, or what a tower of
             timm pools.
-        joint: (B, D) in the joint space of image and text.
+        joint: (B, D) in the joint space of image and text; None if the tower has none (a ViT of timm).
     """
 
     last: Tensor
     final: Tensor
-    joint: Tensor
+    joint: Tensor | None
 
 
 def feature_levels(visual: ImageTower, images: Tensor, class_offset: Tensor | None = None) -> FeatureLevels:
@@ -49,7 +49,7 @@ def feature_levels(visual: ImageTower, images: Tensor, class_offset: Tensor | No
         last_block = len(visual.transformer.resblocks) - 1
         x, (before,) = visual.encode(tokens, out_indices=(last_block - 1,), queries=1)
         final = visual.ln_post(x[:, 0])
-        return FeatureLevels(before[:, 0], final, final @ visual.proj)
+        return FeatureLevels(before[:, 0], final, None if visual.proj is None else final @ visual.proj)
     if class_offset is not None:
         raise ValueError('only a ViT of CLIP has a class token that an offset could be added to')
     if not isinstance(visual, ModifiedResNet):
@@ -58,8 +58,8 @@ def feature_levels(visual: ImageTower, images: Tensor, class_offset: Tensor | No
     return FeatureLevels(third.mean((2, 3)), fourth.mean((2, 3)), visual.attnpool(fourth, local=False)[:, 0])
 
 
-def level_channels(visual: ImageTower) -> tuple[int, int, int]:
-    """Channels of the three levels."""
+def level_channels(visual: ImageTower) -> tuple[int, int, int | None]:
+    """Channels of the three levels; the last one is None if the tower has no joint space."""
     if isinstance(visual, VisionTransformer):
         return visual.width, visual.width, visual.embed_dim
     if not isinstance(visual, ModifiedResNet):

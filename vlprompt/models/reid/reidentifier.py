@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from vlprompt.clip import ClipSource, build_clip
+from vlprompt.clip import ClipSource, build_clip, build_timm_vit
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.low_rank import refuse_text_lora
 from vlprompt.errors import ConfigError
@@ -19,7 +19,7 @@ from vlprompt.models.gather import gather_batch
 from vlprompt.models.losses.centroids import CentroidMemory
 from vlprompt.models.losses.triplet import batch_hard_triplet
 from vlprompt.models.reid.heads import IdentityHead
-from vlprompt.models.reid.levels import FeatureLevels, feature_levels, level_channels
+from vlprompt.models.reid.levels import FeatureLevels, ImageTower, feature_levels, level_channels
 from vlprompt.models.reid.side_information import build_side_information
 from vlprompt.registry import MODELS
 from vlprompt.structures import ReIDSample
@@ -28,6 +28,9 @@ ConfigType = dict
 
 WEIGHTS = dict(id=1.0, id_proj=1.0, triplet_last=1.0, triplet=1.0, triplet_proj=1.0, i2t=1.0, id_both=0.0, centroid=1.0)
 """The terms of the loss."""
+
+OF_JOINT = ('id_proj', 'id_both', 'triplet_proj', 'i2t')
+"""The terms that read features of the joint space of image and text."""
 
 
 @MODELS.register_module()
@@ -56,11 +59,16 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     (:class:`~vlprompt.models.losses.centroids.CentroidMemory`), beside one classifier on both: its scores are the sum
     of those of the two heads.
 
+    A **ViT of timm**, such as one that was pre-trained on photographs of persons, takes the place of CLIP's with
+    ``timm``.  It has no joint space: the levels are last and final, the descriptor is final (B, C), and the weights of
+    ``id_proj``, ``id_both``, ``triplet_proj`` and ``i2t`` are 0.
+
     Without ``num_ids`` there are no classifiers: such a model computes descriptors but cannot be trained.
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`; ``vision.patch_stride=12`` makes patches overlap (OLP).
             Only the image tower is kept.
+        timm: arguments of :func:`vlprompt.clip.build_timm_vit`, instead of ``clip``.
         num_ids: K, training identities.  If left out, those of the checkpoint to be tested, or else of the training
             data (:mod:`vlprompt.engine.data_arguments`).
         num_cameras: cameras of the training data; the same default.
@@ -72,7 +80,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         centroids: ``temperature`` and ``momentum`` of the
             :class:`~vlprompt.models.losses.centroids.CentroidMemory`, ``dict()`` for PCL-CLIP's; None: no such loss.
         label_smoothing: of the identity and image-to-text losses.
-        margin: of the triplet loss.
+        margin: of the triplet loss; None: the soft margin, ``log(1 + exp(d_ap - d_an))``.
         descriptor: ``'before'`` or ``'after'`` the batch norms.  The parts are not normalised separately, so the longer
             one weighs more in a cosine.
         official: round to half precision in the losses as the published code does; otherwise they are in float32.
@@ -85,19 +93,19 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
-        ValueError: unknown weights, a weight of centroids without these, or side information for a ResNet or without
-            the numbers it needs.
+        ValueError: not exactly one of ``clip`` and ``timm``, unknown weights, a weight of centroids without these or of
+            a joint space that is not there, or side information for a ResNet or without the numbers it needs.
     """
 
     base_prefixes = ('visual.',)
     unset_tensors = ('prototypes', 'centroids.centroids')
     data_arguments = ('num_ids', 'num_cameras', 'num_views')
-    nested = dict(clip=build_clip, centroids=CentroidMemory)
+    nested = dict(clip=build_clip, timm=build_timm_vit, centroids=CentroidMemory)
     class_tensors = ('head.classifier.weight', 'head_proj.classifier.weight', 'prototypes', 'centroids.centroids')
 
     def __init__(
         self,
-        clip: ConfigType,
+        clip: ConfigType | None = None,
         num_ids: int | None = None,
         num_cameras: int | None = None,
         num_views: int | None = None,
@@ -105,11 +113,12 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         weights: Mapping[str, float] | None = None,
         centroids: ConfigType | None = None,
         label_smoothing: float = 0.1,
-        margin: float = 0.3,
+        margin: float | None = 0.3,
         descriptor: str = 'before',
         official: bool = False,
         gather: bool = False,
         frozen: Sequence[str] = (),
+        timm: ConfigType | None = None,
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
@@ -120,17 +129,20 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
             raise ValueError('ReIdentifier: weights.centroid needs centroids, e.g. centroids=dict(temperature=0.05)')
         if descriptor not in ('before', 'after'):
             raise ValueError(f"ReIdentifier: descriptor must be 'before' or 'after', got {descriptor!r}")
-        towers = build_clip(**clip)
-        refuse_unread_local(towers.visual, 'a ReIdentifier reads global features alone')
-        refuse_text_lora(towers, 'a ReIdentifier')
-        self.visual, self._source = towers.visual, towers.source
+        self.base_option = 'model.clip.weights' if timm is None else 'model.timm.weights'
+        self.visual, self._source = _image_tower(clip, timm)
         self.num_ids, self.num_cameras, self.num_views = num_ids, num_cameras, num_views
         self.weights = WEIGHTS | dict(weights or {})
         self.label_smoothing, self.margin = label_smoothing, margin
         self.descriptor, self.official, self.gather = descriptor, official, gather
         _, final, joint = level_channels(self.visual)
+        if joint is None and (asked := [name for name in OF_JOINT if self.weights[name]]):
+            raise ValueError(
+                f'ReIdentifier: weights {", ".join(asked)} need features in a joint space of image and text, which a '
+                f'ViT of timm does not have: set {", ".join(f"model.weights.{name}=0" for name in asked)}'
+            )
         self.head = IdentityHead(final, num_ids)
-        self.head_proj = IdentityHead(joint, num_ids)
+        self.head_proj = None if joint is None else IdentityHead(joint, num_ids)
         counts = dict(num_cameras=num_cameras, num_views=num_views)
         self.sie = None if sie is None else build_side_information(self.visual, counts, sie)
         prototypes = num_ids is not None and self.weights['i2t'] != 0
@@ -138,8 +150,9 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         self._has_prototypes = False
         self.centroids = None
         if centroids is not None and num_ids is not None and self.weights['centroid']:
-            self.centroids = CentroidMemory(num_ids, final + joint, **centroids)
-        self.freeze(frozen=['head.norm.bias', 'head_proj.norm.bias', *frozen])
+            self.centroids = CentroidMemory(num_ids, final + (joint or 0), **centroids)
+        heads = ['head'] if joint is None else ['head', 'head_proj']
+        self.freeze(frozen=[f'{head}.norm.bias' for head in heads] + list(frozen))
 
     @property
     def base_source(self) -> ClipSource | None:
@@ -158,8 +171,8 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
             inputs: (B, 3, H, W) normalised images.
             data_samples: B samples; with ``gt_label`` for ``mode='loss'``, with ``camid`` and ``viewid`` if side
                 information needs them.
-            mode: ``'tensor'`` -> descriptors (B, C + D), not normalised; ``'loss'`` -> dict of losses; ``'predict'`` ->
-                data samples.
+            mode: ``'tensor'`` -> descriptors (B, C + D), or (B, C) without a joint space, not normalised; ``'loss'`` ->
+                dict of losses; ``'predict'`` -> data samples.
         """
         if mode == 'tensor':
             return self.describe(self.levels(inputs, data_samples))
@@ -191,16 +204,17 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         return self.sie(torch.tensor(camids, device=device), torch.tensor(viewids, device=device))
 
     def describe(self, levels: FeatureLevels) -> Tensor:
-        """(B, C + D) descriptors, not normalised."""
-        return torch.cat(self._normed(levels) if self.descriptor == 'after' else (levels.final, levels.joint), 1)
+        """(B, C + D) descriptors, or (B, C) without a joint space; not normalised."""
+        return torch.cat(self._normed(levels) if self.descriptor == 'after' else _present(levels[1:]), 1)
 
     def normed_features(self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None = None) -> Tensor:
         """(B, C + D) features after both batch norms, of which centroids are made; not scaled to unit length."""
         return torch.cat(self._normed(self.levels(inputs, data_samples)), 1)
 
-    def _normed(self, levels: FeatureLevels) -> tuple[Tensor, Tensor]:
-        """The last two levels after their batch norms, (B, C) and (B, D)."""
-        return self.head.norm(levels.final), self.head_proj.norm(levels.joint)
+    def _normed(self, levels: FeatureLevels) -> tuple[Tensor, ...]:
+        """The last two levels after their batch norms, (B, C) and, in a joint space, (B, D)."""
+        final = self.head.norm(levels.final)
+        return (final,) if self.head_proj is None else (final, self.head_proj.norm(levels.joint))
 
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample]) -> dict[str, Tensor]:
         """The weighted terms, and the accuracy of the first classifier, or with ``id_both`` of both, in percent."""
@@ -209,9 +223,11 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
         levels = self.levels(inputs, data_samples)
         if self.gather:
-            labels, levels = gather_batch(labels), FeatureLevels(*map(gather_batch, levels))
+            labels = gather_batch(labels)
+            levels = FeatureLevels(*(None if level is None else gather_batch(level) for level in levels))
         normed = self._normed(levels)
-        scores, scores_proj = self.head.classifier(normed[0]), self.head_proj.classifier(normed[1])
+        scores = self.head.classifier(normed[0])
+        scores_proj = None if self.head_proj is None else self.head_proj.classifier(normed[1])
         terms = dict(
             id=lambda: self._cross_entropy(scores, labels),
             id_proj=lambda: self._cross_entropy(scores_proj, labels),
@@ -267,3 +283,25 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
                     "cameras and viewpoints), or model.sie.at_test='mean' to test on data of other cameras"
                 )
                 raise ConfigError(f'{what} has {name}={theirs}, but the model was built for {ours}: {remedy}')
+
+
+def _image_tower(
+    clip: Mapping[str, Any] | None, timm: Mapping[str, Any] | None
+) -> tuple[ImageTower, ClipSource | None]:
+    """The image tower and the source of its weights.
+
+    Raises:
+        ValueError: not exactly one of both is given, or CLIP has options that re-identification does not read.
+    """
+    if (clip is None) == (timm is None):
+        raise ValueError('ReIdentifier: give either clip=dict(...) or timm=dict(...) as the image tower')
+    if timm is not None:
+        return build_timm_vit(**timm)
+    towers = build_clip(**clip)
+    refuse_unread_local(towers.visual, 'a ReIdentifier reads global features alone')
+    refuse_text_lora(towers, 'a ReIdentifier')
+    return towers.visual, towers.source
+
+
+def _present(levels: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    return tuple(level for level in levels if level is not None)
