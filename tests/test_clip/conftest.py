@@ -11,6 +11,7 @@ import torch
 
 from tests.conftest import MICRO, ROOT
 from vlprompt.clip import CLIP, PromptTokens, TextEncoder
+from vlprompt.clip.text.packing import TextLayout
 
 
 def load_tool(name: str) -> ModuleType:
@@ -61,5 +62,5 @@ def random_prompts(
     return PromptTokens(
         prefix=torch.randn(prompts, shared, width).requires_grad_(),
         suffix=torch.randn(prompts, len(lengths[0]), rows, width).requires_grad_(),
-        eot=torch.tensor(lengths) + shared - 1,
+        layout=TextLayout([[shared + length - 1 for length in row] for row in lengths]),
     )

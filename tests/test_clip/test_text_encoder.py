@@ -6,6 +6,7 @@ import torch
 from tests.test_clip.conftest import random_prompts
 from vlprompt.clip import PromptTokens, TextEncoder
 from vlprompt.clip.text.encode_shared import saved_bytes_per_token, working_bytes_per_token
+from vlprompt.clip.text.packing import PassCosts, TextLayout
 
 LAYOUTS = {
     'class-specific: start token only': (1, 1, [[5, 9, 5, 2]]),
@@ -32,10 +33,16 @@ def assert_same(actual, expected):
         assert (a - e).abs().max() <= 1e-5 * e.abs().max()
 
 
+PACKINGS = {'exact': None, 'some buckets': PassCosts(1, 3), 'one bucket': PassCosts(0, 1)}
+
+
 @pytest.mark.parametrize('layout', LAYOUTS)
+@pytest.mark.parametrize('packing', PACKINGS)
 @pytest.mark.parametrize('tokens_in_budget', [None, 4], ids=['whole', 'chunks recomputed'])
-def test_features_and_context_gradients_agree_with_the_reference(text_encoder, layout, tokens_in_budget):
+def test_features_and_context_gradients_agree_with_the_reference(text_encoder, layout, packing, tokens_in_budget):
+    """On a CPU with exact buckets, and in the way of a GPU: padded buckets, fused attention."""
     prompts, shared, lengths = LAYOUTS[layout]
+    text_encoder.costs = PACKINGS[packing]
     tokens = random_prompts(prompts, shared, lengths)
     expected = features_and_gradients(text_encoder, tokens, reference=True)
     if tokens_in_budget:
@@ -58,12 +65,14 @@ def plain_transformer(encoder: TextEncoder, tokens: PromptTokens) -> torch.Tenso
 
 
 @pytest.mark.parametrize('lengths', [(3,), (3, 1), (4, 4)], ids=str)
+@pytest.mark.parametrize('packing', PACKINGS)
 @pytest.mark.parametrize('tokens_in_budget', [None, 4], ids=['whole', 'chunks recomputed'])
-def test_deep_prompts_stand_in_the_shared_prefix(text_encoder, lengths, tokens_in_budget):
+def test_deep_prompts_stand_in_the_shared_prefix(text_encoder, lengths, packing, tokens_in_budget):
     """Features and gradients of prefix, suffix and every deep prompt; also where deep prompts alone need gradients."""
+    text_encoder.costs = PACKINGS[packing]
     plain = random_prompts(3, 5, [[3, 3, 4, 2], [1, 3, 4, 2], [2, 2, 2, 2]])
     deep = tuple(torch.randn(3, n, 24).requires_grad_() for n in lengths)
-    tokens = PromptTokens(plain.prefix, plain.suffix, plain.eot, deep)
+    tokens = PromptTokens(plain.prefix, plain.suffix, plain.layout, deep)
     weights = torch.randn(3, 4, 8)
     if tokens_in_budget:
         text_encoder.memory_budget = tokens_in_budget * saved_bytes_per_token(text_encoder, 20)
@@ -79,13 +88,13 @@ def test_deep_prompts_stand_in_the_shared_prefix(text_encoder, lengths, tokens_i
     assert all(gradient.any() for gradient in results[0])
     assert_same(results[0], results[2])
     assert_same(results[1], results[2])
-    frozen = PromptTokens(tokens.prefix.detach(), tokens.suffix.detach(), tokens.eot, deep)
+    frozen = PromptTokens(tokens.prefix.detach(), tokens.suffix.detach(), tokens.layout, deep)
     assert_same(torch.autograd.grad((text_encoder(frozen) * weights).sum(), deep), results[2][3:])
 
 
 def test_more_deep_prompts_than_blocks(text_encoder):
     plain = random_prompts(1, 3, [[3, 1]])
-    tokens = PromptTokens(plain.prefix, plain.suffix, plain.eot, (torch.randn(1, 2, 24),) * 3)
+    tokens = PromptTokens(plain.prefix, plain.suffix, plain.layout, (torch.randn(1, 2, 24),) * 3)
     for reference in (False, True):
         with pytest.raises(ValueError, match='3 deep prompts need a text tower of 4 blocks, this one has 3'):
             text_encoder(tokens, reference=reference)
@@ -97,15 +106,19 @@ def test_coop_layout_with_seventeen_shared_positions(seeded):
     assert_same(features_and_gradients(encoder, tokens), features_and_gradients(encoder, tokens, reference=True))
 
 
+@pytest.mark.parametrize('packing', PACKINGS)
 @pytest.mark.parametrize('tokens_in_budget', [10**6, 7, 1])
-def test_chunks_without_gradient(text_encoder, tokens_in_budget):
+def test_chunks_without_gradient(text_encoder, packing, tokens_in_budget):
+    text_encoder.costs = PACKINGS[packing]
     tokens = random_prompts(2, 4, [[3, 1, 2, 5, 3, 3]] * 2)
     text_encoder.memory_budget = tokens_in_budget * working_bytes_per_token(text_encoder, 20)
     with torch.no_grad():
         assert_same([text_encoder(tokens)], [text_encoder(tokens, reference=True)])
 
 
-def test_weight_gradients_agree_too(text_encoder):
+@pytest.mark.parametrize('packing', PACKINGS)
+def test_weight_gradients_agree_too(text_encoder, packing):
+    text_encoder.costs = PACKINGS[packing]
     text_encoder.requires_grad_(True)
     tokens = random_prompts(2, 4, [[3, 1, 2]] * 2)
     gradients = []
@@ -122,23 +135,30 @@ def test_weight_gradients_agree_too(text_encoder):
 
 def test_prefix_and_suffix_may_be_expanded_views(text_encoder):
     tokens = random_prompts(1, 4, [[3, 1, 2]])
-    views = PromptTokens(tokens.prefix.expand(3, -1, -1), tokens.suffix.expand(3, -1, -1, -1), tokens.eot.expand(3, -1))
+    views = PromptTokens(
+        tokens.prefix.expand(3, -1, -1), tokens.suffix.expand(3, -1, -1, -1), TextLayout(tokens.layout.ends * 3)
+    )
     with torch.no_grad():
         assert_same([text_encoder(views)[2:]], [text_encoder(tokens)])
 
 
-def test_rows_after_the_end_token_are_never_read(text_encoder):
+@pytest.mark.parametrize('packing', PACKINGS)
+def test_rows_after_the_end_token_have_no_effect(text_encoder, packing):
+    text_encoder.costs = PACKINGS[packing]
     tokens = random_prompts(1, 4, [[3, 1, 2]])
     expected = features_and_gradients(text_encoder, tokens)
     with torch.no_grad():
         for k, end in enumerate((3, 1, 2)):
-            tokens.suffix[:, k, end:] = torch.nan
+            tokens.suffix[:, k, end:] = 100.0
     assert_same(features_and_gradients(text_encoder, tokens), expected)
+    assert not any(expected[2][:, k, end:].any() for k, end in enumerate((3, 1, 2)))
 
 
-def test_estimate_of_kept_bytes(text_encoder):
+@pytest.mark.parametrize('packing', PACKINGS)
+def test_estimate_of_kept_bytes(packing):
     """It may not be below what autograd keeps, nor more than half above it."""
     encoder = TextEncoder(embed_dim=32, vocab_size=50, width=128, heads=2, layers=4).requires_grad_(False)
+    encoder.costs = PACKINGS[packing]
     tokens = random_prompts(1, 5, [[3, 4, 5] * 30], width=128)
     kept: dict[int, int] = {}
     held = []
@@ -153,7 +173,10 @@ def test_estimate_of_kept_bytes(text_encoder):
         encoder(tokens)
     for parameter in encoder.parameters():
         kept.pop(parameter.untyped_storage().data_ptr(), None)
-    estimate = saved_bytes_per_token(encoder, 10) * 30 * (3 + 4 + 5)
+    buckets = tokens.layout.buckets(5, encoder.costs)
+    total = 5 + sum(bucket.num_tokens for bucket in buckets)
+    copied = 0 if packing == 'exact' else sum(b.num_sequences * (5 + b.length) for b in buckets) / total
+    estimate = saved_bytes_per_token(encoder, 10, copied=copied) * total
     assert 2 / 3 * estimate < sum(kept.values()) < estimate
 
 
@@ -187,7 +210,7 @@ def test_ids_without_start_token_are_an_error(text_encoder):
 )
 def test_end_token_must_be_there(text_encoder, eot, message):
     tokens = random_prompts(1, 4, [[3, 3]])
-    tokens.eot[0, 1] = eot
+    tokens.layout = TextLayout([[tokens.layout.ends[0][0], eot]])
     for reference in (False, True):
         with pytest.raises(ValueError, match=message):
             text_encoder(tokens, reference=reference)
@@ -206,7 +229,9 @@ def test_shortened_tower_gives_the_same_features(text_encoder):
         text_encoder.shorten(8)
 
 
-def test_autocast_keeps_norms_in_fp32_and_stays_close(text_encoder):
+@pytest.mark.parametrize('packing', PACKINGS)
+def test_autocast_keeps_norms_in_fp32_and_stays_close(text_encoder, packing):
+    text_encoder.costs = PACKINGS[packing]
     tokens = random_prompts(1, 4, [[3, 1, 2]])
     exact = text_encoder(tokens)
     with torch.autocast('cpu', dtype=torch.bfloat16):

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from vlprompt.clip import PromptTokens
+from vlprompt.clip.text.packing import TextLayout
 
 
 def tokens(prompts=2, classes=3, shared=2, rows=4, width=5, eot=4) -> PromptTokens:
     return PromptTokens(
         torch.randn(prompts, shared, width),
         torch.randn(prompts, classes, rows, width),
-        torch.full((prompts, classes), eot),
+        TextLayout([[eot] * classes] * prompts),
     )
 
 
@@ -48,11 +49,11 @@ def test_select_classes():
 )
 def test_shapes_are_checked(prefix, suffix, eot, message):
     with pytest.raises(ValueError, match=message):
-        PromptTokens(torch.zeros(prefix), torch.zeros(suffix), torch.zeros(eot, dtype=torch.long))
+        PromptTokens(torch.zeros(prefix), torch.zeros(suffix), TextLayout(torch.zeros(eot).tolist()))
 
 
 @pytest.mark.parametrize('shape', [(2, 2, 5), (1, 1, 5), (2, 1, 4), (2, 5)])
 def test_deep_prompts_lie_in_the_prefix(shape):
     t = tokens(shared=2)
     with pytest.raises(ValueError, match=r'deep prompts must be \(P, n, W\) = \(2, n, 5\).*n < 2'):
-        PromptTokens(t.prefix, t.suffix, t.eot, (torch.zeros(shape),))
+        PromptTokens(t.prefix, t.suffix, t.layout, (torch.zeros(shape),))

@@ -57,6 +57,15 @@ def test_levels_of_a_vit(images):
     assert level_channels(visual) == (64, 64, 24)
 
 
+def test_triplets_need_several_identities(images):
+    model, batch = build(weights=dict(i2t=0)), samples()
+    for sample in batch:
+        sample.pid = 7
+    with pytest.raises(ValueError, match='all 4 samples are of one'):
+        model.loss(images, batch)
+    build(weights=dict(i2t=0, triplet=0, triplet_last=0, triplet_proj=0)).loss(images, batch)
+
+
 class TestTimm:
     """A ViT of timm has no joint space: two levels, one head."""
 

@@ -152,7 +152,7 @@ def test_denseclip_contexts(text):
         end = int(ids.argmax())
         expected = torch.cat([rows[:1], prompt.context[0], rows[1 : end + 1]])
         torch.testing.assert_close(embeddings[0, k, : 9 + end], expected, atol=0, rtol=0)
-        assert prompt.eot[0, k] == 8 + end
+        assert prompt.layout.ends[0][k] == 8 + end
     wide = ContextPrompt(NAMES[:1], text, n_ctx=60, init_std=1.0, init_cut=2.0).context
     assert wide.abs().max() <= 2
     assert wide.std().item() == pytest.approx(0.88, abs=0.03)
@@ -217,7 +217,7 @@ def test_fixed_words_need_room_and_a_place(text):
         ValueError, match=r"'face' takes 2 tokens; with 4 context vectors and fixed.*context_length=8, but"
     ):
         ContextPrompt(['face'], text, n_ctx=2, init='a photo of a', context_length=7)
-    assert ContextPrompt(['face'], text, n_ctx=2, init='a photo of a', context_length=8).eot.tolist() == [[7]]
+    assert ContextPrompt(['face'], text, n_ctx=2, init='a photo of a', context_length=8).layout.ends == ((7,),)
 
 
 def test_deep_vectors_are_inserted_by_block(text):

@@ -21,10 +21,6 @@ class KeyMatch:
     index: Tensor
     similarity: Tensor
 
-    def combinations(self) -> tuple[Tensor, Tensor]:
-        """The distinct sets of keys: (U, k) ascending indices of keys, and (B,) the row of each query."""
-        return torch.unique(self.index.sort(dim=1).values, dim=0, return_inverse=True)
-
 
 def match_keys(query: Tensor, keys: Tensor, topk: int) -> KeyMatch:
     """The ``topk`` keys with the highest cosine, in fp32 also under mixed precision.

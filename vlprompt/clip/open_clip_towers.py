@@ -9,12 +9,14 @@ import torch
 from open_clip import CustomTextCLIP
 from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vlprompt.clip.download import hub_folder_file
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.open_clip_config import OpenClipArchitecture, text_sizes
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.hub_tokenizer import OPTIONS_FILE, TOKENIZER_FILE, HubTokenizer
+from vlprompt.clip.text.packing import SharedPart, shared_part
 from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.clip.visual_prompts import Entry, VisualTokens, check_prompts, join_prompts
@@ -249,7 +251,9 @@ class OpenClipTextTower(nn.Module):
     """A text tower of open_clip that is not CLIP's: bidirectional, or read at the last position.
 
     Every text depends on all of its positions, padding included, so that nothing is shared among classes, and all
-    ``context_length`` positions are computed.  The names of its tensors are open_clip's.
+    ``context_length`` positions are computed, of :data:`TEXTS` texts at a time; with gradients, those of more texts are
+    recomputed in the backward pass, which costs one more forward pass and keeps the memory of one part.  The names of
+    its tensors are open_clip's.
 
     Args:
         tower: open_clip's ``TextTransformer``, whose modules are used.
@@ -259,9 +263,11 @@ class OpenClipTextTower(nn.Module):
     Attributes:
         tokenizer: turns words into ids of the token embedding.
         takes_deep_prompts: whether prompts may have vectors for further blocks.
+        causal: whether a position sees those before it alone.
     """
 
     takes_deep_prompts = False
+    causal = False
 
     def __init__(self, tower: nn.Module, embed_dim: int, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -271,11 +277,17 @@ class OpenClipTextTower(nn.Module):
         self.transformer, self.ln_final, self.text_projection = tower.transformer, tower.ln_final, tower.text_projection
         self.register_buffer('attn_mask', tower.attn_mask, persistent=False)
 
-    def from_ids(self, ids: Tensor) -> PromptTokens:
-        """Embed token ids (P, K, L) of texts with an end token; nothing is shared."""
-        ends = self.tokenizer.ends(ids)
+    def from_ids(self, ids: Tensor, known: SharedPart | None = None) -> PromptTokens:
+        """Embed token ids (P, K, L) of texts with an end token; nothing is shared.
+
+        Args:
+            ids: the ids.
+            known: of :func:`~vlprompt.clip.text.packing.shared_part`, for ids that are embedded again and again; None:
+                the ids are read.
+        """
         embedding = self.token_embedding(ids)
-        return PromptTokens(embedding.new_zeros(len(ids), 0, self.width), embedding, ends)
+        layout = (known or shared_part(ids, self.tokenizer.ends(ids), self.causal)).layout
+        return PromptTokens(embedding.new_zeros(len(ids), 0, self.width), embedding, layout)
 
     def encode_ids(self, ids: Tensor) -> Tensor:
         """Encode plain texts: ids (N, L) of the tokenizer -> (N, D), not normalised."""
@@ -296,23 +308,28 @@ class OpenClipTextTower(nn.Module):
         """
         if tokens.deep:
             raise ValueError("deep prompts need CLIP's text tower")
-        if torch.is_grad_enabled():
+        size = max(TEXTS // tokens.layout.num_prompts, 1)
+        if size >= tokens.num_classes:
             return self._encode(tokens)
-        size = max(TEXTS // len(tokens.eot), 1)
-        parts = (tokens.select_classes(slice(k, k + size)) for k in range(0, tokens.num_classes, size))
-        return torch.cat([self._encode(part) for part in parts], dim=1)
+        learned = (tokens.prefix, tokens.suffix, *self.parameters())
+        needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
+        parts = [tokens.select_classes(slice(k, k + size)) for k in range(0, tokens.num_classes, size)]
+        features = [
+            checkpoint(self._encode, part, use_reentrant=False) if needs_grad else self._encode(part) for part in parts
+        ]
+        return torch.cat(features, dim=1)
 
     def _encode(self, tokens: PromptTokens) -> Tensor:
         length = self.context_length
         x = tokens.embeddings(length)
         places = torch.arange(length, device=x.device)
         padding = self.token_embedding.weight[self.tokenizer.pad].to(x.dtype)
-        ends = tokens.eot.to(x.device)
+        ends = tokens.layout.tensor(x.device)
         x = torch.where((places > ends[..., None])[..., None], padding, x)
         x = (x + self.positional_embedding.to(x.dtype)).flatten(0, 1)
         x = self.ln_final(self.transformer(x, attn_mask=self.attn_mask))
         last = x[:, -1] if self.pool == 'last' else x[torch.arange(len(x), device=x.device), ends.flatten()]
-        return self._project(last).unflatten(0, tokens.eot.shape)
+        return self._project(last).unflatten(0, ends.shape)
 
     def _project(self, x: Tensor) -> Tensor:
         projection = self.text_projection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ CELLS = 2**24
 """Distances that are processed together: 64 MB in float32, with a few copies at a time."""
 
 DistanceRows = Callable[[int, int], Tensor]
-"""``rows(first, last)`` gives the distances (last - first, G) of these queries to the whole gallery."""
+"""``rows(first, last)`` gives the distances (last - first, G) of these queries to the whole gallery, in a new tensor,
+which the caller may overwrite."""
 
 
 class Descriptors(NamedTuple):
@@ -102,12 +104,30 @@ def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> Di
     if normalize:
         query, gallery = F.normalize(query, dim=1), F.normalize(gallery, dim=1)
     query_norms, gallery_norms = query.square().sum(1), gallery.square().sum(1)
+    query = -2 * query  # exact, and one pass over the products less
 
     def rows(first: int, last: int) -> Tensor:
-        distances = query[first:last] @ gallery.T
-        return distances.mul_(-2).add_(gallery_norms).add_(query_norms[first:last, None])
+        return (query[first:last] @ gallery.T).add_(gallery_norms).add_(query_norms[first:last, None])
 
     return rows
+
+
+def equal_pairs(ours: Tensor, theirs: Tensor) -> Callable[[int, int], tuple[Tensor, Tensor]]:
+    """Where labels (Q,) of queries equal labels (G,) of a gallery, without comparing all pairs.
+
+    Returns:
+        A function of the first and the last query of a part, which gives rows (N,), counted from the first, and columns
+        (N,) of the equal pairs, row by row, columns ascending.
+    """
+    ordered, order = theirs.sort(stable=True)
+    begin, end = (torch.searchsorted(ordered, ours, right=right) for right in (False, True))
+
+    def pairs(first: int, last: int) -> tuple[Tensor, Tensor]:
+        counts = (end - begin)[first:last]
+        row = torch.arange(last - first, device=ours.device).repeat_interleave(counts)
+        return row, order[begin[first:last][row] + _within(row, counts)]
+
+    return pairs
 
 
 def counted_rows(
@@ -118,18 +138,21 @@ def counted_rows(
     That is the query's own file or a copy of it and, with ``remove_same_camera``, images of the query's identity from
     the query's camera.
     """
-    compare_files = query.files is not None and gallery.files is not None
-    if not compare_files and not remove_same_camera:
+    copies = None
+    if query.files is not None and gallery.files is not None:
+        copies = equal_pairs(query.files, gallery.files)
+    people = equal_pairs(query.pids, gallery.pids) if remove_same_camera else None
+    if copies is None and people is None:
         return rows
 
     def counted(first: int, last: int) -> Tensor:
         distances = rows(first, last)
-        if remove_same_camera:
-            same_id = query.pids[first:last, None] == gallery.pids
-            same_camera = query.camids[first:last, None] == gallery.camids
-            distances = distances.masked_fill(same_id & same_camera, torch.inf)
-        if compare_files:
-            distances = distances.masked_fill(query.files[first:last, None] == gallery.files, torch.inf)
+        if people is not None:
+            row, column = people(first, last)
+            same_camera = query.camids[first:last][row] == gallery.camids[column]
+            distances[row[same_camera], column[same_camera]] = torch.inf
+        if copies is not None:
+            distances[copies(first, last)] = torch.inf
         return distances
 
     return counted
@@ -148,8 +171,8 @@ def score_queries(
         AP  = 1 / R  sum_i  i / r_i          (not interpolated)
         INP = R / r_R                        (Ye et al., TPAMI 2021)
 
-    Ranks are counted, not sorted: for a query, :math:`r_i` is the number of images not farther than right image i, so
-    each distance is sorted into R + 1 bins.
+    The distances of a query are sorted without their positions, and the right images are looked up among them
+    (:func:`count_ranks`).
 
     Args:
         rows: gives the distances of some queries, called for :data:`CELLS` pairs at a time.
@@ -158,17 +181,20 @@ def score_queries(
         remove_same_camera: ignore images of the query's identity from the query's camera.
     """
     rows = counted_rows(rows, query, gallery, remove_same_camera)
+    people = equal_pairs(query.pids, gallery.pids)
     total, size = len(query.pids), len(gallery.pids)
     step = max(1, CELLS // max(1, size))
     chunks = ((first, min(first + step, total)) for first in range(0, total, step))
-    scores = [_score(rows(first, last), query.pids[first:last], gallery.pids) for first, last in chunks]
+    scores = [_score(rows(first, last), *people(first, last)) for first, last in chunks]
     return QueryScores(*(torch.cat(field) for field in zip(*scores, strict=True)))
 
 
-def _score(distances: Tensor, pids: Tensor, gallery_pids: Tensor) -> QueryScores:
-    right = (pids[:, None] == gallery_pids) & (distances < torch.inf)
-    matches = right.sum(1)
-    ranks = count_ranks(distances, right, matches)
+def _score(distances: Tensor, row: Tensor, column: Tensor) -> QueryScores:
+    """Scores of queries from distances (Q, G) and the pairs of equal identity, row by row."""
+    counts = distances[row, column] < torch.inf
+    row, column = row[counts], column[counts]
+    matches = torch.bincount(row, minlength=len(distances))
+    ranks = count_ranks(distances, row, column, matches)
     found = torch.arange(1, ranks.shape[1] + 1, device=ranks.device) <= matches[:, None]
     order = torch.arange(1, ranks.shape[1] + 1, device=ranks.device, dtype=torch.float64)
     precision = torch.where(found, order / ranks.clamp(min=1), 0)
@@ -179,41 +205,50 @@ def _score(distances: Tensor, pids: Tensor, gallery_pids: Tensor) -> QueryScores
     return QueryScores(matches.cpu(), first.cpu(), (precision.sum(1) / some).cpu(), inp.cpu())
 
 
-def count_ranks(distances: Tensor, right: Tensor, matches: Tensor) -> Tensor:
+def count_ranks(distances: Tensor, row: Tensor, column: Tensor, matches: Tensor) -> Tensor:
     """Ranks of the right images of every query.
+
+    The rank of an image is one more than the number of images that are nearer, which a search in the sorted distances
+    of its query tells, or as near and before it in the gallery, which are counted where there are any.
 
     Args:
         distances: (Q, G); infinite for images that do not count.
-        right: (Q, G) bool.
-        matches: (Q,) int64, the number of right images R.
+        row: (N,) queries of the right images, ascending.
+        column: (N,) their places in the gallery, ascending within a row.
+        matches: (Q,) int64, the number of right images R of every query.
 
     Returns:
         (Q, max R or 1) int64: ascending ranks from 1 in the first R columns, then zeros.
     """
-    queries, most = len(distances), max(1, int(matches.max()))
-    wanted = distances.new_full((queries, most), torch.inf)
-    row, column = right.nonzero(as_tuple=True)
-    wanted[row, _within(row, matches)] = distances[row, column]
-    wanted = wanted.sort(dim=1).values
+    shape = len(distances), max(1, int(matches.max()))
+    place = row, _within(row, matches)
+    wanted, columns = distances.new_full(shape, torch.inf), row.new_zeros(shape)
+    wanted[place], columns[place] = distances[row, column], column
+    wanted, order = wanted.sort(dim=1, stable=True)
+    columns = columns.gather(1, order)
 
-    # Bin b of a row holds the images whose distance is in (wanted[b - 1], wanted[b]].
-    bins = torch.searchsorted(wanted, distances)
-    first_bin = torch.arange(queries, device=bins.device)[:, None] * (most + 1)
-    counts = torch.bincount((bins + first_bin).ravel(), minlength=queries * (most + 1))
-    not_farther = counts.view(queries, most + 1).cumsum(1).ravel()
-
-    # Right images, and others exactly as far: by bin and then in the order of the gallery.
-    row, column = ((distances == wanted.gather(1, bins.clamp(max=most - 1))) & (distances < torch.inf)).nonzero(
-        as_tuple=True
-    )
-    bin_of, order = (bins[row, column] + first_bin[row, 0]).sort(stable=True)
-    row, column = row[order], column[order]
-    _, group, size = bin_of.unique_consecutive(return_inverse=True, return_counts=True)
-    place = torch.arange(1, len(row) + 1, device=row.device) - (size.cumsum(0) - size)[group]
-    is_right = right[row, column]
-    ranks = torch.zeros(queries, most, dtype=torch.long, device=row.device)
-    ranks[row[is_right], _within(row[is_right], matches)] = (not_farther[bin_of] - size[group] + place)[is_right]
+    ordered = sorted_rows(distances)
+    nearer = torch.searchsorted(ordered, wanted)
+    as_near = torch.searchsorted(ordered, wanted, right=True) - nearer
+    is_right = torch.arange(shape[1], device=row.device) < matches[:, None]
+    ranks = torch.where(is_right, nearer + 1, 0)
+    for i, j in (is_right & (as_near > 1)).nonzero().tolist():
+        ranks[i, j] += (distances[i, : columns[i, j]] == wanted[i, j]).sum()
     return ranks
+
+
+def sorted_rows(values: Tensor) -> Tensor:
+    """The rows of a matrix, each in ascending order.
+
+    On a CPU they are sorted by NumPy, whose sort of numbers alone is vectorised, in as many threads as torch uses.
+    """
+    if values.device.type != 'cpu':
+        return values.sort(dim=1).values
+    ordered = values.numpy().copy()
+    parts = np.array_split(ordered, torch.get_num_threads())  # views
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(np.ndarray.sort, parts))
+    return torch.from_numpy(ordered)
 
 
 def _within(row: Tensor, matches: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.packing import TextLayout
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.prompts.words import check_room, context_rows, initial_texts, padded, start_from_words
@@ -115,7 +116,7 @@ class ContextPrompt(TextPrompt):
                 f'ContextPrompt: init {init!r} has more tokens than n_ctx={self.n_ctx}; the rest stands between '
                 f"context and class name, so position must be 'end', got {position!r}"
             )
-        for name in ('start_ids', 'rows', 'name_ids', 'eot'):
+        for name in ('start_ids', 'rows', 'name_ids'):
             self.register_buffer(name, None, persistent=False)
         self.tokenizer = text.tokenizer
         fixed = padded(fixed_ids, self.tokenizer.pad)
@@ -170,7 +171,7 @@ class ContextPrompt(TextPrompt):
         self.class_names = tuple(class_names)
         self.start_ids = ids[0, :start].to(device)
         self.name_ids = ids[:, start : int(eot.max()) + 1].to(device)
-        self.eot = (eot + self.n_ctx + torch.tensor(self.fixed_lengths).unsqueeze(1)).to(device)
+        self.layout = TextLayout((eot + self.n_ctx + torch.tensor(self.fixed_lengths).unsqueeze(1)).tolist())
         leading = {'end': self.n_ctx, 'middle': self.n_ctx // 2, 'front': 0}[self.position]
         name_lengths = torch.tensor(tokenizer.lengths(names, inside))
         self.rows = context_rows(self.n_ctx, leading, name_lengths, self.name_ids.shape[1]).to(device)
@@ -191,18 +192,18 @@ class ContextPrompt(TextPrompt):
         copies = len(context) // self.n_prompts
         start = text.token_embedding(self.start_ids).to(context.dtype).expand(len(context), -1, -1)
         fixed, words = (_copies(part.to(context.dtype), copies) for part in self._words(text))
-        eot = _copies(self.eot, copies)
+        layout = self.layout.copies(copies)
         if self.position == 'end' and not self.class_specific:
             deep = () if self.deep is None else tuple(_copies(vectors, copies) for vectors in self.deep)
-            return PromptTokens(torch.cat([start, context, fixed], 1), words, eot, deep)
+            return PromptTokens(torch.cat([start, context, fixed], 1), words, layout, deep)
         per_class = context if self.class_specific else _of_classes(context, words)
         if self.position == 'end':
-            return PromptTokens(start, torch.cat([per_class, _of_classes(fixed, words), words], 2), eot)
+            return PromptTokens(start, torch.cat([per_class, _of_classes(fixed, words), words], 2), layout)
         bank = torch.cat([per_class, words], 2)  # (P, K, n_ctx + T, W)
         body = torch.take_along_dim(bank, self.rows[None, :, :, None], 2)
         shared = 0 if self.class_specific or self.position == 'front' else self.n_ctx // 2
         prefix = torch.cat([start, context[:, :shared]], 1) if shared else start
-        return PromptTokens(prefix, body[:, :, shared:], eot)
+        return PromptTokens(prefix, body[:, :, shared:], layout)
 
     def _words(self, text: TextEncoder) -> tuple[Tensor, Tensor]:
         """Embeddings (P, F, W) of as many fixed words as all prompts have, and (P, K, T, W) of the words after them.

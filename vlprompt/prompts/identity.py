@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.packing import uniform_layout
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt
 from vlprompt.registry import MODELS
@@ -92,7 +93,7 @@ class IdentityPrompt(TextPrompt):
         context = self.context if ids is None else self.context[ids]
         suffix = torch.cat([context, self.end.expand(len(context), -1, -1)], 1).unsqueeze(0)
         eot = len(self.start) + suffix.shape[2] - 1
-        return PromptTokens(self.start.unsqueeze(0), suffix, torch.full((1, len(context)), eot, device=context.device))
+        return PromptTokens(self.start.unsqueeze(0), suffix, uniform_layout(len(context), eot))
 
     def encode(
         self,

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.alignment.key_matching import KeyMatch, match_keys, spherical_kmeans
-from vlprompt.clip.visual_prompts import PromptChoice
 from vlprompt.registry import MODELS
 
 KEY_INITS = ('normal', 'kmeans')
@@ -88,14 +87,19 @@ class PromptPool(nn.Module):
     def match(self, query: Tensor) -> KeyMatch:
         """The groups chosen by the queries (B, width), not normalised; counted in ``usage``."""
         match = match_keys(query - self.mean_query, self.keys, self.topk)
-        self.usage += torch.bincount(match.index.flatten(), minlength=len(self.usage))
+        chosen = match.index.flatten()
+        self.usage.index_add_(0, chosen, self.usage.new_ones(len(chosen)))
         return match
 
-    def forward(self, match: KeyMatch) -> tuple[PromptChoice, ...]:
-        """The mean group prompts of B images for the blocks K, K + 1, ..., L - 1, each distinct one once."""
-        combinations, index = match.combinations()
-        table = self.tokens[combinations].mean(1)  # (U, L - K, P, width)
-        return tuple(PromptChoice(block, index) for block in table.unbind(1))
+    def forward(self, match: KeyMatch) -> tuple[Tensor, ...]:
+        """The mean group prompts (B, P, width) of B images for the blocks K, K + 1, ..., L - 1.
+
+        A product with the table of groups: shapes do not depend on the choice, and neither way of it is a scatter.
+        """
+        shares = match.similarity.new_zeros(len(match.index), len(self.keys)).scatter_(1, match.index, 1 / self.topk)
+        with torch.autocast(shares.device.type, enabled=False):
+            means = shares.to(self.tokens.dtype) @ self.tokens.flatten(1)
+        return means.unflatten(1, self.tokens.shape[1:]).unbind(1)
 
     def reset_usage(self) -> None:
         """Reset the usage counts."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.packing import TextLayout
 from vlprompt.prompts.context import ContextPrompt
 from vlprompt.registry import MODELS
 
@@ -48,7 +49,8 @@ class PublishedContextPrompt(ContextPrompt):
 
     def _tokenize(self, class_names: Sequence[str]) -> None:
         super()._tokenize(class_names)
-        self.eot = self.eot - torch.tensor(self.lost, device=self.eot.device).unsqueeze(1)
+        ends = zip(self.layout.ends, self.lost, strict=True)
+        self.layout = TextLayout([[end - lost for end in row] for row, lost in ends])
 
     def _words(self, text: TextEncoder) -> tuple[Tensor, Tensor]:
         fixed, words = super()._words(text)

@@ -11,6 +11,7 @@ from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.templates import places_of_name
 from vlprompt.clip.templates import templates as named_templates
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.packing import shared_part
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt, readable
 from vlprompt.registry import MODELS
@@ -47,6 +48,7 @@ class TemplatePrompt(TextPrompt):
         self.templates = tuple(templates)
         self.n_prompts = len(self.templates)
         self.context_length, self.tokenizer = text.context_length, text.tokenizer
+        self._causal = text.causal
         self.register_buffer('ids', None, persistent=False)
         self.set_class_names(class_names)
 
@@ -60,14 +62,18 @@ class TemplatePrompt(TextPrompt):
         ]
         ids = torch.stack(rows)
         longest = int(self.tokenizer.ends(ids).max()) + 1
-        self.ids = ids[..., :longest].to(self.ids.device if self.ids is not None else 'cpu')
+        ids = ids[..., :longest]
+        self._common = shared_part(ids, self.tokenizer.ends(ids), self._causal)
+        self._parts = [shared_part(row[None], self.tokenizer.ends(row[None]), self._causal) for row in ids]
+        self.ids = ids.to(self.ids.device if self.ids is not None else 'cpu')
 
     def forward(self, text: TextEncoder) -> PromptTokens:
-        return text.from_ids(self.ids)
+        return text.from_ids(self.ids, self._common)
 
     def encode(self, text: TextEncoder, features: ClipFeatures | None = None, reference: bool = False) -> Tensor:
         """(P, K, D); one template at a time: the embeddings of 80 templates x 1000 classes fill gigabytes."""
-        return torch.cat([text(text.from_ids(ids[None]), reference=reference) for ids in self.ids])
+        texts = zip(self.ids, self._parts, strict=True)
+        return torch.cat([text(text.from_ids(ids[None], part), reference=reference) for ids, part in texts])
 
     def extra_repr(self) -> str:
         return f'templates={self.n_prompts}, classes={len(self.class_names)}'

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.layers import LayerNorm, Transformer
 from vlprompt.clip.text.encode_shared import encode_shared
+from vlprompt.clip.text.packing import PassCosts, SharedPart, shared_part
 from vlprompt.clip.text.shared_prefix import insert_deep
 from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
 from vlprompt.clip.text.tokens import PromptTokens
@@ -34,6 +37,10 @@ class TextEncoder(nn.Module):
     Attributes:
         tokenizer: turns words into ids of the token embedding.
         takes_deep_prompts: whether prompts may have vectors for further blocks.
+        causal: whether a position sees those before it alone.
+        costs: ``'device'``: texts are packed as :func:`~vlprompt.clip.text.costs.pass_costs` says for the device; None:
+            exactly, in as many buckets as there are lengths; or costs by which to choose them.  The features are the
+            same.
         memory_budget: bytes that one pass may hold. Without gradient the classes are split into chunks
             whose working memory stays below it. With gradient there is one chunk as long as the activations
             kept for the backward pass are estimated to fit; beyond that, chunks are recomputed in the
@@ -41,6 +48,7 @@ class TextEncoder(nn.Module):
     """
 
     takes_deep_prompts = True
+    causal = True
 
     def __init__(
         self,
@@ -57,6 +65,7 @@ class TextEncoder(nn.Module):
         self.context_length = context_length
         self.width = width
         self.tokenizer: Tokenizer = CLIP_TOKENIZER
+        self.costs: Literal['device'] | PassCosts | None = 'device'
         self.memory_budget = 4 * GIBIBYTE
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
@@ -98,24 +107,26 @@ class TextEncoder(nn.Module):
             ValueError: an end token is outside the tower's positions or the given rows, or there are more
                 deep prompts than blocks after the first.
         """
-        lengths = self._lengths(tokens)
+        self._check_ends(tokens)
         blocks = self.transformer.resblocks
         if len(tokens.deep) >= len(blocks):
             raise ValueError(
                 f'{len(tokens.deep)} deep prompts need a text tower of {len(tokens.deep) + 1} blocks, this one has '
                 f'{len(blocks)}'
             )
-        return self._forward_reference(tokens) if reference else encode_shared(self, tokens, lengths)
+        return self._forward_reference(tokens) if reference else encode_shared(self, tokens)
 
     def encode_ids(self, ids: Tensor) -> Tensor:
         """Encode plain texts: ids (N, L) from :func:`~vlprompt.clip.tokenize` -> (N, D), not normalised."""
         return self(self.from_ids(ids.unsqueeze(0)))[0]
 
-    def from_ids(self, ids: Tensor) -> PromptTokens:
+    def from_ids(self, ids: Tensor, known: SharedPart | None = None) -> PromptTokens:
         """Embed token ids.
 
         Args:
             ids: (P, K, L) long; the end token is the one with the largest id.
+            known: of :func:`~vlprompt.clip.text.packing.shared_part`, for ids that are embedded again and again; None:
+                the ids are read.
 
         Returns:
             PromptTokens whose prefix is the longest common prefix of the K texts of every prompt, without end
@@ -124,25 +135,19 @@ class TextEncoder(nn.Module):
         Raises:
             ValueError: the texts of a prompt do not begin with the same token.
         """
-        eot = ids.argmax(dim=-1)
-        same = (ids == ids[:, :1]).all(dim=1).all(dim=0).long().cumprod(0)
-        shared = min(int(same.sum()), int(eot.min()))
-        if shared < 1:
-            raise ValueError('token ids must begin with the start token, and the end token must come after it')
-        end = int(eot.max()) + 1
-        return PromptTokens(
-            prefix=self.token_embedding(ids[:, 0, :shared]), suffix=self.token_embedding(ids[:, :, shared:end]), eot=eot
-        )
+        shared, layout = known or shared_part(ids, ids.argmax(dim=-1), self.causal)
+        prefix, suffix = ids[:, 0, :shared], ids[:, :, shared : layout.last + 1]
+        return PromptTokens(self.token_embedding(prefix), self.token_embedding(suffix), layout)
 
-    def _lengths(self, tokens: PromptTokens) -> list[list[int]]:
-        """[P][K] tokens from the end of the prefix to the end token, which must exist."""
+    def _check_ends(self, tokens: PromptTokens) -> None:
+        """Raise if a text does not end after the prefix and within the suffix and the tower."""
         shared, end = tokens.shared_length, tokens.shared_length + tokens.suffix.shape[2]
         if shared < 1:
             raise ValueError('the prefix must hold at least the start token')
-        wrong = (tokens.eot < shared) | (tokens.eot >= min(end, self.context_length))
-        if wrong.any():
-            prompt, index = wrong.nonzero()[0].tolist()
-            position = int(tokens.eot[prompt, index])
+        layout, stop = tokens.layout, min(end, self.context_length)
+        if layout.first < shared or layout.last >= stop:
+            position = layout.first if layout.first < shared else layout.last
+            prompt, index = layout.find(position)
             reason = (
                 f'the text tower has {self.context_length} positions; shorten the class name or the context'
                 if position >= self.context_length
@@ -151,7 +156,6 @@ class TextEncoder(nn.Module):
             raise ValueError(
                 f'prompt {prompt}, class {index}: the end token stands at position {position}, but {reason}'
             )
-        return (tokens.eot - shared + 1).tolist()
 
     def positions(self, start: int, stop: int, like: Tensor) -> Tensor:
         """(stop - start, W) position embeddings in the dtype of ``like``."""
@@ -165,5 +169,5 @@ class TextEncoder(nn.Module):
         for index, block in enumerate(self.transformer.resblocks):
             x = block(insert_deep(x, deep, index), causal=True)
         x = self.ln_final(x)
-        ends = x[torch.arange(len(x), device=x.device), tokens.eot.flatten().to(x.device)]
-        return (ends @ self.text_projection).unflatten(0, tokens.eot.shape)
+        ends = x[torch.arange(len(x), device=x.device), tokens.layout.tensor(x.device).flatten()]
+        return (ends @ self.text_projection).unflatten(0, (tokens.layout.num_prompts, tokens.num_classes))

@@ -2,13 +2,13 @@
 
 Position i of a causal transformer attends to positions 0 .. i only. Two exact savings follow:
 
-* the prefix that a prompt's classes share (start token, context) attends only to itself, so it is computed
-  once per prompt (:func:`prefix_keys_values`), and the classes attend to its keys and values, which are
-  never copied per class;
-* only the end token is read out, so nothing after it is computed, and in the last block only the end token
-  (:func:`end_token_features`).
+* the prefix that a prompt's classes share (start token, context) attends only to itself, so it is computed once per
+  prompt, and the classes attend to its keys and values;
+* only the end token is read out, so nothing after it is needed, and in the last block only the end token.
 
-Both hold for gradients too: autograd sums the gradients of the shared keys and values over the classes.
+Prefixes and sequences are rows of one tensor, so that every linear layer runs once for both.
+
+Both savings hold for gradients too: autograd sums the gradients of the shared keys and values over the classes.
 The results differ from the plain computation only in the order of summation.
 """
 
@@ -20,18 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlprompt.clip.layers import Attention, ResidualAttentionBlock
-from vlprompt.clip.text.packing import Group
+from vlprompt.clip.layers import Attention
+from vlprompt.clip.text.packing import Bucket, Chunk
 
-KeysValues = list[tuple[Tensor, Tensor]]
-"""For each block, keys and values (P, H, S, W / H) of the shared positions."""
+KeysValues = list[Tensor]
+"""For each block, keys and values (P, S, 2, H, W / H) of the shared positions."""
 
 
 def prefix_keys_values(blocks: nn.ModuleList, x: Tensor, deep: Sequence[Tensor] = ()) -> KeysValues:
-    """Run the shared positions through all blocks.
+    """Run the shared positions alone through all blocks.
 
     Args:
-        blocks: the :class:`ResidualAttentionBlock` s.
+        blocks: the :class:`~vlprompt.clip.layers.ResidualAttentionBlock` s.
         x: (P, S, W) embeddings of the shared positions, position embedding added.
         deep: see :class:`~vlprompt.clip.PromptTokens`.
 
@@ -40,12 +40,12 @@ def prefix_keys_values(blocks: nn.ModuleList, x: Tensor, deep: Sequence[Tensor] 
     """
     cache: KeysValues = []
     for index, block in enumerate(blocks[:-1]):
-        q, k, v = block.attn.project(block.ln_1(x))
-        cache.append((k, v))
-        x = x + block.attn.merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        out, keys_values = _attend_prefix(block.attn, block.attn.packed(block.ln_1(x)))
+        cache.append(keys_values)
+        x = x + block.attn.out_proj(out)
         x = insert_deep(block.feed_forward(x), deep, index + 1)
-    cache.append(blocks[-1].attn.project_key_value(blocks[-1].ln_1(x)))
-    return cache
+    last = blocks[-1]
+    return [*cache, _by_head(last.attn, last.attn.packed(last.ln_1(x), 'kv'), 2)]
 
 
 def insert_deep(x: Tensor, deep: Sequence[Tensor], block: int) -> Tensor:
@@ -53,77 +53,173 @@ def insert_deep(x: Tensor, deep: Sequence[Tensor], block: int) -> Tensor:
     if not 1 <= block <= len(deep):
         return x
     tokens = deep[block - 1].to(x.dtype)
-    return torch.cat([x[:, :1], tokens, x[:, 1 + tokens.shape[1] :]], dim=1)
+    first, _, rest = x.split([1, tokens.shape[1], x.shape[1] - 1 - tokens.shape[1]], dim=1)
+    return torch.cat([first, tokens, rest], dim=1)
 
 
-def end_token_features(blocks: nn.ModuleList, x: Tensor, groups: Sequence[Group], cache: KeysValues) -> Tensor:
-    """Run packed sequences through all blocks and return their last tokens.
-
-    Args:
-        blocks: the :class:`ResidualAttentionBlock` s.
-        x: (T, W) the groups' tokens one after another, each group in the order (p, n, r), position
-            embedding added.
-        groups: layout of the rows of x.
-        cache: keys and values of the shared positions.
-
-    Returns:
-        (number of sequences, W), in the groups' order.
-    """
-    for block, shared in zip(blocks[:-1], cache[:-1], strict=True):
-        x = x + _attend_all(block.attn, block.ln_1(x), groups, shared)
-        x = block.feed_forward(x)
-    return _last_block(blocks[-1], x, groups, cache[-1])
-
-
-def _attend_all(attn: Attention, x: Tensor, groups: Sequence[Group], shared: tuple[Tensor, Tensor]) -> Tensor:
-    """Every token attends to the shared positions and to those before it in its own sequence."""
-    packed = attn.packed(x)
-    parts = []
-    for rows, group in zip(packed.split([g.num_tokens for g in groups]), groups, strict=True):
-        q, k, v = _heads(rows, group, 3, attn.heads)
-        future = torch.ones(group.length, group.length, dtype=torch.bool, device=x.device).triu(1)
-        parts.append(_join_heads(_attend(q, k, v, *_of_prompts(shared, group), future)))
-    return attn.out_proj(torch.cat(parts))
-
-
-def _last_block(
-    block: ResidualAttentionBlock, x: Tensor, groups: Sequence[Group], shared: tuple[Tensor, Tensor]
+def end_token_features(
+    blocks: nn.ModuleList,
+    own: Tensor,
+    chunk: Chunk,
+    prefix: Tensor | None = None,
+    deep: Sequence[Tensor] = (),
+    cache: KeysValues = (),
+    fused: bool = False,
 ) -> Tensor:
-    """The block for end tokens only: (T, W) -> (number of sequences, W)."""
-    attn = block.attn
-    normed = block.ln_1(x)
-    sizes = [g.num_tokens for g in groups]
-    ends = torch.cat(
-        [
-            torch.arange(group.length - 1, size, group.length) + offset
-            for group, size, offset in zip(groups, sizes, _offsets(sizes), strict=True)
-        ]
-    ).to(x.device)
-    query = attn.packed(normed[ends], 'q')
-    key_value = attn.packed(normed, 'kv')
-    parts = []
-    queries = query.split([g.num_sequences for g in groups])
-    for end_rows, rows, group in zip(queries, key_value.split(sizes), groups, strict=True):
-        (q,) = _heads(end_rows, group, 1, attn.heads)
-        k, v = _heads(rows, group, 2, attn.heads)
-        parts.append(_join_heads(_attend(q, k, v, *_of_prompts(shared, group))))
-    return block.feed_forward(x[ends] + attn.out_proj(torch.cat(parts)))
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Tensor | None = None) -> Tensor:
-    """Softmax attention to two sets of keys, of which the first is common to n sequences.
+    """Run packed sequences through all blocks, with their prefixes or with those' keys and values.
 
     Args:
-        q: (p, H, n, t, d) queries.
-        k: (p, H, n, r, d) keys of each sequence.
-        v: (p, H, n, r, d) values of each sequence.
-        k0: (p, H, S, d) shared keys.
-        v0: (p, H, S, d) shared values.
-        hidden: (t, r) True where a query must not attend to a key of its sequence.
+        blocks: the :class:`~vlprompt.clip.layers.ResidualAttentionBlock` s.
+        own: (T, W) the chunk's tokens, each bucket in the order (p, n, r), position embedding added.
+        chunk: layout of these rows.
+        prefix: (P, S, W) embeddings of the shared positions, position embedding added; None: ``cache`` is given.
+        deep: see :class:`~vlprompt.clip.PromptTokens`; with a ``prefix``.
+        cache: of :func:`prefix_keys_values`, without a ``prefix``.
+        fused: attend by one fused kernel a bucket, for which the shared keys and values are copied for every sequence;
+            else in two products, which copies nothing.
 
     Returns:
-        (p, H, n, t, d).
+        (number of sequences, W), the last token of every sequence, in packed order.
     """
+    shape = (0, 0) if prefix is None else prefix.shape[:2]
+    sizes = [shape[0] * shape[1], len(own)]
+    x = own if prefix is None else torch.cat([prefix.flatten(0, 1), own])
+    masks: list[Tensor] = []
+    for index, block in enumerate(blocks[:-1]):
+        packed = block.attn.packed(block.ln_1(x))
+        outputs, keys_values = [], None
+        if prefix is None:
+            keys_values = cache[index]
+        else:
+            shared, packed = packed.split(sizes)
+            shared = shared if fused else shared.clone()  # a view would keep all rows for the backward pass
+            out, keys_values = _attend_prefix(block.attn, shared.unflatten(0, shape))
+            outputs.append(out.flatten(0, 1))
+        query, key_value = packed.split([packed.shape[1] // 3, packed.shape[1] // 3 * 2], dim=1)
+        if not masks:
+            masks = [mask.to(query.dtype) for mask in chunk.allowed] if fused else chunk.hidden
+        outputs += _attend_buckets(block.attn, query, key_value, chunk, keys_values, masks, fused)
+        x = x + block.attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0])
+        x = block.feed_forward(x)
+        if index + 1 <= len(deep):
+            shared, rest = x.split(sizes)
+            x = torch.cat([insert_deep(shared.unflatten(0, shape), deep, index + 1).flatten(0, 1), rest])
+
+    block, attn = blocks[-1], blocks[-1].attn  # for end tokens only
+    normed = block.ln_1(x)
+    key_value = attn.packed(normed, 'kv')
+    if prefix is None:
+        keys_values = cache[-1]
+    else:
+        normed, x = normed.split(sizes)[1], x.split(sizes)[1]
+        shared, key_value = key_value.split(sizes)
+        keys_values = _by_head(attn, shared.unflatten(0, shape), 2)
+    query = attn.packed(normed.index_select(0, chunk.ends), 'q')
+    ends_masks = [None] * len(chunk.buckets)  # exact buckets end with their end tokens
+    if fused:
+        ends_masks = [mask if mask is None else mask.to(query.dtype) for mask in chunk.allowed_ends]
+    outputs = _attend_buckets(attn, query, key_value, chunk, keys_values, ends_masks, fused)
+    ends = x.index_select(0, chunk.ends)
+    return block.feed_forward(ends + attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0]))
+
+
+def _attend_prefix(attn: Attention, packed: Tensor) -> tuple[Tensor, Tensor]:
+    """Causal attention of shared positions.
+
+    Args:
+        attn: gives the number of heads.
+        packed: (P, S, 3 W) queries, keys and values.
+
+    Returns:
+        (P, S, W), not yet projected, and keys and values (P, S, 2, H, d).
+    """
+    width = packed.shape[-1] // 3
+    query, key_value = packed.split([width, 2 * width], dim=-1)
+    keys_values = _by_head(attn, key_value, 2)
+    q = _by_head(attn, query, 1)[:, :, 0].transpose(1, 2)
+    k, v = (part.transpose(1, 2) for part in keys_values.unbind(2))
+    out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return out.transpose(1, 2).flatten(2), keys_values
+
+
+def _by_head(attn: Attention, x: Tensor, parts: int) -> Tensor:
+    """(..., parts * W) -> (..., parts, H, W / H), a view."""
+    return x.unflatten(-1, (parts, attn.heads, -1))
+
+
+def _attend_buckets(
+    attn: Attention,
+    query: Tensor,
+    key_value: Tensor,
+    chunk: Chunk,
+    shared: Tensor,
+    masks: Sequence[Tensor | None],
+    fused: bool,
+) -> list[Tensor]:
+    """Attention of the sequences, bucket by bucket, to the shared positions and to themselves.
+
+    Args:
+        attn: gives the number of heads.
+        query: (T, W), or (number of sequences, W) of end tokens alone.
+        key_value: (T, 2 W).
+        chunk: layout of the rows.
+        shared: keys and values (P, S, 2, H, d).
+        masks: for each bucket, what its queries may attend to, see :class:`~vlprompt.clip.text.packing.Chunk`; None:
+            everything.
+        fused: see :func:`end_token_features`.
+
+    Returns:
+        For each bucket (rows, W).
+    """
+    attend = _attend_fused if fused else _attend_in_parts
+    ends = len(query) != len(key_value)
+    queries = query.split([b.num_sequences if ends else b.num_tokens for b in chunk.buckets])
+    keys_values = key_value.split([bucket.num_tokens for bucket in chunk.buckets])
+    return [
+        attend(
+            _by_head(attn, q, 1)[:, 0].unflatten(0, (*bucket.shape, -1)),
+            _by_head(attn, kv, 2).unflatten(0, (*bucket.shape, -1)),
+            _of_prompts(shared, bucket),
+            mask,
+        )
+        for bucket, q, kv, mask in zip(chunk.buckets, queries, keys_values, masks, strict=True)
+    ]
+
+
+def _of_prompts(shared: Tensor, bucket: Bucket) -> Tensor:
+    """Keys and values of the bucket's prompts: all of them, or one."""
+    if len(bucket.prompts) == len(shared):
+        return shared
+    return shared[bucket.prompts[0] : bucket.prompts[0] + 1]
+
+
+def _attend_fused(query: Tensor, own: Tensor, shared: Tensor, allowed: Tensor | None) -> Tensor:
+    """Attention by torch's fused kernels over shared and own keys side by side.
+
+    Args:
+        query: (p, n, t, H, d).
+        own: (p, n, r, 2, H, d) keys and values of each sequence.
+        shared: (p, S, 2, H, d) those of its prompt.
+        allowed: (t, S + r), or with t = 1 (p * n, 1, 1, S + r), added to the scores; or None.
+
+    Returns:
+        (p * n * t, H * d).
+    """
+    both = torch.cat([shared.unsqueeze(1).expand(-1, own.shape[1], -1, -1, -1, -1), own], dim=2).flatten(0, 1)
+    k, v = (part.transpose(1, 2) for part in both.unbind(2))
+    out = F.scaled_dot_product_attention(query.flatten(0, 1).transpose(1, 2), k, v, attn_mask=allowed)
+    return out.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def _attend_in_parts(query: Tensor, own: Tensor, shared: Tensor, hidden: Tensor | None) -> Tensor:
+    """The same in two products, of all queries with the shared keys and of each sequence with its own.
+
+    Arguments and result are those of :func:`_attend_fused`, but ``hidden`` (t, r) is True where a query must not attend
+    to a key of its sequence.
+    """
+    q = query.permute(0, 3, 1, 2, 4).contiguous()  # (p, H, n, t, d)
+    k, v = own.permute(3, 0, 4, 1, 2, 5).clone(memory_format=torch.contiguous_format).unbind(0)  # (p, H, n, r, d)
+    k0, v0 = (part.transpose(1, 2) for part in shared.unbind(2))  # (p, H, S, d)
     shared_scores = (q.flatten(2, 3) @ k0.transpose(-1, -2)).unflatten(2, q.shape[2:4])
     own_scores = q @ k.transpose(-1, -2)
     if hidden is not None:
@@ -131,33 +227,5 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, k0: Tensor, v0: Tensor, hidden: Ten
     scores = torch.cat([shared_scores, own_scores], dim=-1) * q.shape[-1] ** -0.5
     weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
     shared_weights, own_weights = weights.split([k0.shape[-2], k.shape[-2]], dim=-1)
-    return (shared_weights.flatten(2, 3) @ v0).unflatten(2, q.shape[2:4]) + own_weights @ v
-
-
-def _heads(rows: Tensor, group: Group, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """Rows (p * n * t, parts * W) of a group -> parts tensors (p, H, n, t, W / H).
-
-    Copied, since products of permuted views would copy each of them anyway, and since a view would keep all
-    groups' rows for the backward pass.
-    """
-    p, n = group.classes.shape
-    split = rows.view(p, n, -1, parts, heads, rows.shape[-1] // (parts * heads)).permute(3, 0, 4, 1, 2, 5)
-    return split.clone(memory_format=torch.contiguous_format).unbind(0)
-
-
-def _join_heads(x: Tensor) -> Tensor:
-    """(p, H, n, t, d) -> rows (p * n * t, H * d)."""
-    return x.permute(0, 2, 3, 1, 4).flatten(3).flatten(0, 2)
-
-
-def _of_prompts(shared: tuple[Tensor, Tensor], group: Group) -> tuple[Tensor, Tensor]:
-    """Keys and values of the group's prompts: all of them, or one."""
-    if len(group.prompts) == shared[0].shape[0]:
-        return shared
-    index = int(group.prompts[0])
-    return shared[0][index : index + 1], shared[1][index : index + 1]
-
-
-def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Start of each part."""
-    return [sum(sizes[:i]) for i in range(len(sizes))]
+    out = (shared_weights.flatten(2, 3) @ v0).unflatten(2, q.shape[2:4]) + own_weights @ v
+    return out.permute(0, 2, 3, 1, 4).flatten(3).flatten(0, 2)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vlprompt.clip.architectures import HEAD_WIDTH
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.packing import uniform_layout
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.compat.official.registry import State, converter, describer, refuse_unread, require
 
@@ -100,8 +101,8 @@ def _prototypes(state: State) -> Tensor:
     start = state['prompt_learner.token_prefix'].float()
     end = state['prompt_learner.token_suffix'][:, :END_LENGTH].float().expand(len(context), -1, -1)
     suffix = torch.cat([context, end], 1).unsqueeze(0)
-    eot = torch.full((1, len(context)), start.shape[1] + suffix.shape[2] - 1)
-    return text(PromptTokens(start, suffix, eot))[0]
+    layout = uniform_layout(len(context), start.shape[1] + suffix.shape[2] - 1)
+    return text(PromptTokens(start, suffix, layout))[0]
 
 
 def _tower(state: State) -> tuple[str, ...]:

@@ -17,16 +17,9 @@ def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tupl
             float32): squared distances of features of norm 25 are then off by up to 0.5.
 
     Returns:
-        (B,) and (B,) Euclidean distances, at least 1e-6, in float32.
-
-    Raises:
-        ValueError: all labels are equal, so there is no negative.
+        (B,) and (B,) Euclidean distances, at least 1e-6, in float32; the second are NaN if all labels are equal, since
+        there is no negative then.
     """
-    if bool((labels == labels[0]).all()):
-        raise ValueError(
-            f'the triplet loss needs several identities in a batch, but all {len(labels)} samples are of one: use '
-            "sampler=dict(type='vlprompt.PKSampler')"
-        )
     with torch.autocast(features.device.type, enabled=False):
         features = features.float()
         squared = features.square().sum(1)
@@ -36,7 +29,7 @@ def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tupl
     same = labels[:, None] == labels
     farthest = distance.masked_fill(~same, -torch.inf).amax(1)
     nearest = distance.masked_fill(same, torch.inf).amin(1)
-    return farthest, nearest
+    return farthest, nearest.masked_fill(nearest.isinf(), torch.nan)
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 0.3, half: bool = False) -> Tensor:
@@ -47,9 +40,6 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
         labels: (B,) long.
         margin: None: the soft margin ``log(1 + exp(d_ap - d_an))``.
         half: see :func:`hard_distances`.
-
-    Raises:
-        ValueError: all labels are equal.
     """
     farthest, nearest = hard_distances(features, labels, half)
     difference = farthest - nearest

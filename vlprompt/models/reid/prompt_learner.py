@@ -36,8 +36,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         tensor:   images -> joint features (B, D)
         predict:  the same as ``feature`` of the samples: the untrained image tower
 
-    Only ``prompt.context`` is trained; the text tower computes no gradients of its weights, and the text of an
-    identity that occurs several times in a batch is computed once.
+    Only ``prompt.context`` is trained; the text tower computes no gradients of its weights.
 
     A checkpoint also holds ``prototypes`` (K, D), the text features of all K identities, from which the second phase
     starts.
@@ -99,9 +98,11 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         return feature_levels(self.clip.visual, images).joint
 
     def text_features(self, ids: Tensor) -> Tensor:
-        """(B, D) text features of identities (B,), not normalised; each identity is encoded once."""
-        unique, inverse = ids.unique(return_inverse=True)
-        return self.prompt.encode(self.clip.text, ids=unique)[0][inverse]
+        """(B, D) text features of identities (B,), not normalised.
+
+        An identity that occurs twice is encoded twice, which is rare: to find out would wait for the device.
+        """
+        return self.prompt.encode(self.clip.text, ids=ids)[0]
 
     @torch.no_grad()
     def text_prototypes(self) -> Tensor:

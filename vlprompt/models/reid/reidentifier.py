@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
@@ -217,9 +218,14 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         return (final,) if self.head_proj is None else (final, self.head_proj.norm(levels.joint))
 
     def loss(self, inputs: Tensor, data_samples: Sequence[ReIDSample]) -> dict[str, Tensor]:
-        """The weighted terms, and the accuracy of the first classifier, or with ``id_both`` of both, in percent."""
+        """The weighted terms, and the accuracy of the first classifier, or with ``id_both`` of both, in percent.
+
+        Raises:
+            ValueError: no number of identities, or triplets of a single one.
+        """
         if self.num_ids is None:
             raise ValueError('ReIdentifier: training needs model.num_ids')
+        self._check_identities(data_samples)
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
         levels = self.levels(inputs, data_samples)
         if self.gather:
@@ -242,6 +248,16 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         losses = {f'loss_{name}': self.weights[name] * term() for name, term in terms.items() if self.weights[name]}
         scores = scores + scores_proj if self.weights['id_both'] else scores
         return losses | dict(accuracy=(scores.argmax(1) == labels).float().mean() * 100)
+
+    def _check_identities(self, data_samples: Sequence[ReIDSample]) -> None:
+        """Raise ValueError if a triplet loss would find no negative in the batch of this process."""
+        pids = {sample.get('pid', i) for i, sample in enumerate(data_samples)}  # on the host
+        triplets = any(weight for name, weight in self.weights.items() if name.startswith('triplet'))
+        if triplets and len(pids) == 1 < len(data_samples) and not (self.gather and get_world_size() > 1):
+            raise ValueError(
+                f'the triplet loss needs several identities in a batch, but all {len(data_samples)} samples are of '
+                "one: use sampler=dict(type='vlprompt.PKSampler')"
+            )
 
     def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(scores.float(), labels, label_smoothing=self.label_smoothing)

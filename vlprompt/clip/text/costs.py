@@ -1,0 +1,63 @@
+"""What the text tower costs on a device: the only place where its packing depends on hardware."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from vlprompt.clip.text.packing import PassCosts
+from vlprompt.clip.text.tokens import PromptTokens
+
+LAUNCH = 5e-6
+"""Seconds of the host for one kernel: what PyTorch takes for a forward and backward pass of small kernels, divided by
+their number."""
+
+BUCKET_KERNELS = (2, 5)
+"""Kernels that one more bucket costs in each block, forward and backward: copies of keys and values, attention, and the
+sums of their gradients."""
+
+MULTIPROCESSORS = 132
+"""Of an H100, which stands for a GPU that is not there."""
+
+FLOPS = {'half': 3e12, 'tf32': 1.5e12, 'fp32': 0.4e12}
+"""FLOP/s of one multiprocessor of an H100 in large products, which reach about half of its specified peak."""
+
+BANDWIDTH = 2.3e10
+"""Bytes/s of its memory, divided by the multiprocessors."""
+
+
+def pass_costs(tower: nn.Module, tokens: PromptTokens) -> PassCosts | None:
+    """Costs of a token and of a bucket of sequences in a pass of the text tower; None where tokens alone count.
+
+    On a CPU a token of a tower of width 512 and 12 blocks takes milliseconds and a kernel microseconds, so no position
+    too many is computed.  On a GPU a token costs the larger of its FLOPs (24 W^2 a block, twice with gradients and
+    three times with those of the weights) and its bytes (36 W numbers a block, likewise) at the rates above, scaled by
+    the number of multiprocessors; a bucket costs its kernels times :data:`LAUNCH`.
+
+    Args:
+        tower: the :class:`~vlprompt.clip.TextEncoder`.
+        tokens: what it encodes.
+    """
+    device = tokens.suffix.device
+    if device.type == 'cpu':
+        return None
+    blocks, trained = tower.transformer.resblocks, any(p.requires_grad for p in tower.parameters())
+    gradient = torch.is_grad_enabled()
+    passes = 1 + gradient + (gradient and trained)
+    half = torch.is_autocast_enabled(device.type) or tokens.prefix.dtype in (torch.float16, torch.bfloat16)
+    fast = torch.get_float32_matmul_precision() != 'highest'
+    rate = FLOPS['half' if half else 'tf32' if fast else 'fp32']
+    processors = _multiprocessors(device)
+    flops = passes * len(blocks) * 24 * tower.width**2 / (rate * processors)
+    memory = passes * len(blocks) * 36 * tower.width * (2 if half else 4) / (BANDWIDTH * processors)
+    forward, backward = BUCKET_KERNELS
+    return PassCosts(max(flops, memory), len(blocks) * (forward + backward * gradient) * LAUNCH)
+
+
+@lru_cache
+def _multiprocessors(device: torch.device) -> int:
+    if device.type == 'cuda' and torch.cuda.is_available():
+        return torch.cuda.get_device_properties(device).multi_processor_count
+    return MULTIPROCESSORS
