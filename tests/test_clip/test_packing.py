@@ -49,12 +49,12 @@ def cost(buckets, costs) -> float:
 @pytest.mark.parametrize('price', [0, 1, 3, 10, 30, 1000])
 @pytest.mark.parametrize('seed', range(3))
 def test_cheap_buckets_are_the_cheapest(price, seed):
-    """Against all ways to cut the classes sorted by length."""
+    """Against all ways to cut the classes sorted by length into at most three parts."""
     lengths = torch.randint(1, 8, (1, 9), generator=torch.Generator().manual_seed(seed)).tolist()
     costs = PassCosts(token=1, bucket=price)
     buckets = cheap_buckets(lengths, costs)
     longest, ways = sorted(lengths[0]), []
-    for number in range(9):
+    for number in range(3):
         for cuts in itertools.combinations(range(1, 9), number):
             bounds = [0, *cuts, 9]
             ways.append(sum(price + (e - b) * longest[e - 1] for b, e in itertools.pairwise(bounds)))

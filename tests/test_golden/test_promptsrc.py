@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from vlprompt.clip import PromptTokens, VisualTokens
+from vlprompt.clip.text.packing import TextLayout
 from vlprompt.engine import load_config
 from vlprompt.engine.hooks.prompt_averaging import gaussian_weights
 from vlprompt.engine.schedules import WarmupCosineLR
@@ -39,7 +40,7 @@ class IdPrompt(TextPrompt):
         embedded = text.token_embedding(self.ids)
         prefix = torch.cat([embedded[:, 0, :1], self.context[:1]], 1)
         deep = tuple(vectors[None] for vectors in self.context[1:])
-        return PromptTokens(prefix, embedded[:, :, 5:], self.ids.argmax(-1), deep)
+        return PromptTokens(prefix, embedded[:, :, 5:], TextLayout(self.ids.argmax(-1).tolist()), deep)
 
 
 class Tokens(ImagePrompt):

@@ -93,12 +93,17 @@ def _classes_by_length(lengths: Sequence[int]) -> dict[int, tuple[int, ...]]:
     return {length: tuple(classes) for length, classes in found.items()}
 
 
+MOST_BUCKETS = 3
+"""Of :func:`cheap_buckets`: of the padding that one bucket has, three leave little (ImageNet's names after 16 context
+vectors: 14,017 tokens in one, 4,803 in three, 4,182 without padding)."""
+
+
 def cheap_buckets(lengths: Sequence[Sequence[int]], costs: PassCosts) -> list[Bucket]:
     """The buckets, shared by all prompts, for which tokens and buckets together cost least.
 
     The classes of every prompt are sorted by length; a bucket takes the same ranks of all prompts and is as long as its
     longest sequence.  Where a bucket ends is found by dynamic programming over the ranks at which the length grows.
-    One bucket has the classes in their own order.
+    There are at most :data:`MOST_BUCKETS`.  One bucket has the classes in their own order.
 
     Args:
         lengths: as in :func:`exact_buckets`.
@@ -108,20 +113,20 @@ def cheap_buckets(lengths: Sequence[Sequence[int]], costs: PassCosts) -> list[Bu
     longest = [max(row[ranks[i]] for row, ranks in zip(lengths, order, strict=True)) for i in range(len(lengths[0]))]
     last = len(longest) - 1
     ends = [i + 1 for i in range(len(longest)) if i == last or longest[i + 1] > longest[i]]  # of the steps
-    best: list[tuple[float, list[int]]] = [(0.0, [])]  # cost and ends of the buckets of the ranks before each step
-    starts = [0, *ends]
-    for stop in range(1, len(starts)):
-        options = (
-            (
-                best[begin][0]
-                + costs.bucket
-                + costs.token * len(lengths) * (starts[stop] - starts[begin]) * longest[starts[stop] - 1],
-                [*best[begin][1], starts[stop]],
+    best: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}  # cost and ends of the buckets of so many first ranks
+    found = []
+    for _ in range(MOST_BUCKETS):
+        best = {
+            end: min(
+                (cost + costs.bucket + costs.token * len(lengths) * (end - start) * longest[end - 1], [*chosen, end])
+                for start, (cost, chosen) in best.items()
+                if start < end
             )
-            for begin in range(stop)
-        )
-        best.append(min(options))
-    chosen = best[-1][1]
+            for end in ends
+            if any(start < end for start in best)
+        }
+        found += [best[last + 1]] if last + 1 in best else []
+    chosen = min(found)[1]
     if len(chosen) == 1:
         order = [range(len(longest))] * len(lengths)
     prompts = tuple(range(len(lengths)))

@@ -45,7 +45,7 @@ def prefix_keys_values(blocks: nn.ModuleList, x: Tensor, deep: Sequence[Tensor] 
         x = x + block.attn.out_proj(out)
         x = insert_deep(block.feed_forward(x), deep, index + 1)
     last = blocks[-1]
-    return [*cache, _by_head(last.attn, last.attn.packed(last.ln_1(x), 'kv'), 2)]
+    return [*cache, last.attn.packed(last.ln_1(x), 'kv').unflatten(-1, (2, last.attn.heads, -1))]
 
 
 def insert_deep(x: Tensor, deep: Sequence[Tensor], block: int) -> Tensor:
@@ -83,22 +83,23 @@ def end_token_features(
     """
     shape = (0, 0) if prefix is None else prefix.shape[:2]
     sizes = [shape[0] * shape[1], len(own)]
+    tokens = [bucket.num_tokens for bucket in chunk.buckets]
     x = own if prefix is None else torch.cat([prefix.flatten(0, 1), own])
     masks: list[Tensor] = []
     for index, block in enumerate(blocks[:-1]):
         packed = block.attn.packed(block.ln_1(x))
-        outputs, keys_values = [], None
+        parts, outputs = packed.split(tokens if prefix is None else [sizes[0], *tokens]), []
         if prefix is None:
             keys_values = cache[index]
         else:
-            shared, packed = packed.split(sizes)
+            shared, *parts = parts
             shared = shared if fused else shared.clone()  # a view would keep all rows for the backward pass
             out, keys_values = _attend_prefix(block.attn, shared.unflatten(0, shape))
             outputs.append(out.flatten(0, 1))
-        query, key_value = packed.split([packed.shape[1] // 3, packed.shape[1] // 3 * 2], dim=1)
         if not masks:
-            masks = [mask.to(query.dtype) for mask in chunk.allowed] if fused else chunk.hidden
-        outputs += _attend_buckets(block.attn, query, key_value, chunk, keys_values, masks, fused)
+            masks = [mask.to(packed.dtype) for mask in chunk.allowed] if fused else chunk.hidden
+        pairs = [_by_head(block.attn, part, bucket) for part, bucket in zip(parts, chunk.buckets, strict=True)]
+        outputs += _attend_buckets(pairs, chunk, keys_values, masks, fused)
         x = x + block.attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0])
         x = block.feed_forward(x)
         if index + 1 <= len(deep):
@@ -109,16 +110,20 @@ def end_token_features(
     normed = block.ln_1(x)
     key_value = attn.packed(normed, 'kv')
     if prefix is None:
-        keys_values = cache[-1]
+        keys_values, parts = cache[-1], key_value.split(tokens)
     else:
-        normed, x = normed.split(sizes)[1], x.split(sizes)[1]
-        shared, key_value = key_value.split(sizes)
-        keys_values = _by_head(attn, shared.unflatten(0, shape), 2)
-    query = attn.packed(normed.index_select(0, chunk.ends), 'q')
+        normed, x = normed[sizes[0] :], x[sizes[0] :]
+        shared, *parts = key_value.split([sizes[0], *tokens])
+        keys_values = shared.unflatten(0, shape).unflatten(-1, (2, attn.heads, -1))
+    queries = attn.packed(normed.index_select(0, chunk.ends), 'q').split([b.num_sequences for b in chunk.buckets])
     ends_masks = [None] * len(chunk.buckets)  # exact buckets end with their end tokens
     if fused:
-        ends_masks = [mask if mask is None else mask.to(query.dtype) for mask in chunk.allowed_ends]
-    outputs = _attend_buckets(attn, query, key_value, chunk, keys_values, ends_masks, fused)
+        ends_masks = [mask if mask is None else mask.to(key_value.dtype) for mask in chunk.allowed_ends]
+    pairs = [
+        (query.view(*bucket.shape, 1, attn.heads, -1), part.view(*bucket.shape, bucket.length, 2, attn.heads, -1))
+        for query, part, bucket in zip(queries, parts, chunk.buckets, strict=True)
+    ]
+    outputs = _attend_buckets(pairs, chunk, keys_values, ends_masks, fused)
     ends = x.index_select(0, chunk.ends)
     return block.feed_forward(ends + attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0]))
 
@@ -133,24 +138,24 @@ def _attend_prefix(attn: Attention, packed: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (P, S, W), not yet projected, and keys and values (P, S, 2, H, d).
     """
-    width = packed.shape[-1] // 3
-    query, key_value = packed.split([width, 2 * width], dim=-1)
-    keys_values = _by_head(attn, key_value, 2)
-    q = _by_head(attn, query, 1)[:, :, 0].transpose(1, 2)
+    query, keys_values = packed.unflatten(-1, (3, attn.heads, -1)).split([1, 2], dim=2)
+    q = query.squeeze(2).transpose(1, 2)
     k, v = (part.transpose(1, 2) for part in keys_values.unbind(2))
     out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     return out.transpose(1, 2).flatten(2), keys_values
 
 
-def _by_head(attn: Attention, x: Tensor, parts: int) -> Tensor:
-    """(..., parts * W) -> (..., parts, H, W / H), a view."""
-    return x.unflatten(-1, (parts, attn.heads, -1))
+def _by_head(attn: Attention, rows: Tensor, bucket: Bucket) -> tuple[Tensor, Tensor]:
+    """Rows (p * n * r, 3 W) of a bucket -> queries (p, n, r, H, d), keys and values (p, n, r, 2, H, d), both views.
+
+    They are parted in this form, so that their gradients are put together in one copy.
+    """
+    query, keys_values = rows.view(*bucket.shape, bucket.length, 3, attn.heads, -1).split([1, 2], dim=3)
+    return query.squeeze(3), keys_values
 
 
 def _attend_buckets(
-    attn: Attention,
-    query: Tensor,
-    key_value: Tensor,
+    pairs: Sequence[tuple[Tensor, Tensor]],
     chunk: Chunk,
     shared: Tensor,
     masks: Sequence[Tensor | None],
@@ -159,9 +164,8 @@ def _attend_buckets(
     """Attention of the sequences, bucket by bucket, to the shared positions and to themselves.
 
     Args:
-        attn: gives the number of heads.
-        query: (T, W), or (number of sequences, W) of end tokens alone.
-        key_value: (T, 2 W).
+        pairs: for each bucket queries (p, n, t, H, d), t = 1 for end tokens alone, and keys and values
+            (p, n, r, 2, H, d).
         chunk: layout of the rows.
         shared: keys and values (P, S, 2, H, d).
         masks: for each bucket, what its queries may attend to, see :class:`~vlprompt.clip.text.packing.Chunk`; None:
@@ -172,17 +176,9 @@ def _attend_buckets(
         For each bucket (rows, W).
     """
     attend = _attend_fused if fused else _attend_in_parts
-    ends = len(query) != len(key_value)
-    queries = query.split([b.num_sequences if ends else b.num_tokens for b in chunk.buckets])
-    keys_values = key_value.split([bucket.num_tokens for bucket in chunk.buckets])
     return [
-        attend(
-            _by_head(attn, q, 1)[:, 0].unflatten(0, (*bucket.shape, -1)),
-            _by_head(attn, kv, 2).unflatten(0, (*bucket.shape, -1)),
-            _of_prompts(shared, bucket),
-            mask,
-        )
-        for bucket, q, kv, mask in zip(chunk.buckets, queries, keys_values, masks, strict=True)
+        attend(query, keys_values, _of_prompts(shared, bucket), mask)
+        for bucket, (query, keys_values), mask in zip(chunk.buckets, pairs, masks, strict=True)
     ]
 
 
