@@ -23,7 +23,7 @@ def fake_copy(model: nn.Module, mode: FakeTensorMode, device: str | torch.device
     where an operation does not take a dtype.
     """
     names = {id(tensor): None for tensor in [*model.parameters(), *model.buffers()]}
-    made = {key: None for key in names}
+    made = dict.fromkeys(names)
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             fake = fake_tensor(tensor, mode, device)
