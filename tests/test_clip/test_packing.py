@@ -131,13 +131,14 @@ class TestPlan:
         assert layout.copies(3) is layout.copies(3)
         assert layout.copies(1) is layout
         assert layout.copies(3).ends == tuple(map(tuple, self.ENDS)) * 3
-        assert uniform_layout(3, 7) is uniform_layout(3, 7)
+        assert uniform_layout(3, 7).ends == ((7, 7, 7),)
         assert layout.select(slice(1, 3)) is layout.select(slice(1, 3))
 
     def test_layouts_are_copied_and_saved(self):
         layout = TextLayout(self.ENDS)
         layout.plan(4, None, None, self.CPU)
-        assert deepcopy([layout])[0] is layout
+        assert deepcopy(layout).ends == layout.ends
+        assert deepcopy(layout).plan(4, None, None, self.CPU) is not layout.plan(4, None, None, self.CPU)
         assert pickle.loads(pickle.dumps(layout)).ends == layout.ends
 
     def test_selection_and_extremes(self):

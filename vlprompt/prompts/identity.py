@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
-from vlprompt.clip.text.packing import uniform_layout
+from vlprompt.clip.text.packing import TextLayout, uniform_layout
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.prompts.base import TextPrompt
 from vlprompt.registry import MODELS
@@ -71,6 +71,7 @@ class IdentityPrompt(TextPrompt):
             for name, tokens in (('start', start), ('end', end)):
                 embedding = text.token_embedding(torch.tensor(tokens, device=device))
                 self.register_buffer(name, embedding.float().clone())
+        self._layouts: dict[int, TextLayout] = {}  # by number of identities
         self.context = nn.Parameter(torch.randn(num_ids, n_ctx, text.width, device=device) * init_std)
 
     @property
@@ -93,7 +94,9 @@ class IdentityPrompt(TextPrompt):
         context = self.context if ids is None else self.context[ids]
         suffix = torch.cat([context, self.end.expand(len(context), -1, -1)], 1).unsqueeze(0)
         eot = len(self.start) + suffix.shape[2] - 1
-        return PromptTokens(self.start.unsqueeze(0), suffix, uniform_layout(len(context), eot))
+        if len(context) not in self._layouts:
+            self._layouts[len(context)] = uniform_layout(len(context), eot)
+        return PromptTokens(self.start.unsqueeze(0), suffix, self._layouts[len(context)])
 
     def encode(
         self,

@@ -34,7 +34,7 @@ model = dict(
     pixel_text_loss=dict(type='vlprompt.PixelTextLoss', temperature=0.07, weight=0.4),
     neck=dict(type='FPN', out_channels=256, num_outs=4),
     decode_head=dict(
-        type='FPNHead',
+        type='vlprompt.FPNHead',
         in_index=[0, 1, 2, 3],
         feature_strides=[4, 8, 16, 32],
         channels=256,

@@ -20,7 +20,7 @@ model = dict(
     neck=None,
     decode_head=dict(
         _delete_=True,
-        type='UPerHead',
+        type='vlprompt.UPerHead',
         in_channels=[96, 192, 384, 768],
         in_index=[0, 1, 2, 3],
         pool_scales=(1, 2, 3, 6),
@@ -32,7 +32,7 @@ model = dict(
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
     ),
     auxiliary_head=dict(
-        type='FCNHead',
+        type='vlprompt.FCNHead',
         in_channels=384,
         in_index=2,
         channels=256,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -244,7 +243,7 @@ class TextLayout:
         self._made: dict = {}
 
     def __deepcopy__(self, memo: dict) -> TextLayout:
-        return self  # it never changes
+        return TextLayout(self.ends)  # without plans, which belong to a device
 
     def __reduce__(self) -> tuple:
         return TextLayout, (self.ends,)
@@ -358,7 +357,6 @@ def shared_part(ids: Tensor, ends: Tensor, causal: bool) -> SharedPart:
     return SharedPart(shared, TextLayout(ends.tolist()))
 
 
-@lru_cache(maxsize=256)
 def uniform_layout(classes: int, end: int) -> TextLayout:
     """The layout of one prompt whose ``classes`` texts all end at one position."""
     return TextLayout([[end] * classes])

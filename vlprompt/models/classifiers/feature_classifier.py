@@ -67,6 +67,7 @@ class FeatureClassifier(Classifier):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.clip = build_clip(**clip)
+        self.scale = self.clip.logit_scale.exp().item()  # a number of the host, read once
         names = named_classes(class_names, 'FeatureClassifier')
         self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))
@@ -129,11 +130,6 @@ class FeatureClassifier(Classifier):
         self._of_other_classes.clear()
 
     # ------------------------------------------------------------------------------------------------------ features
-
-    @property
-    def scale(self) -> float:
-        """The logit scale s of the towers, which multiplies cosines."""
-        return self.clip.logit_scale.exp().item()
 
     def image_features(self, inputs: Tensor) -> Tensor:
         """Features of normalised images (B, 3, H, W), not normalised: (B, D), or (B, 1 + M, D), the global and the M

@@ -134,6 +134,7 @@ class HeadClassifier(Classifier):
         if len(counts) != self.num_classes:
             raise ValueError(f'the model has {self.num_classes} classes, the training data {len(counts)}')
         self.loss_cls.set_class_counts(counts)
+        self.loss_cls.to(next(self.visual.parameters()).device)
 
     def needs_features(self, loaded: Collection[str] = ()) -> bool:
         """Whether tuner or head start from frozen features, except tensors that were ``loaded``, by name."""

@@ -19,6 +19,7 @@ class ClassificationLoss(nn.Module):
     Attributes:
         needs_class_counts: whether the loss is computed from them; the model takes them from the training data.
         counts: (C,) training images of each class; None before :meth:`set_class_counts`.
+        of_classes: (C,) what the loss computes from them, once; a buffer, on the model's device and not saved.
         scale: factor of the logits in the loss, so that ``softmax(scale * logits)`` are its probabilities.
     """
 
@@ -28,6 +29,7 @@ class ClassificationLoss(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.counts: Tensor | None = None
+        self.register_buffer('of_classes', None, persistent=False)
 
     def terms(self, logits: Tensor, target: Tensor, per_sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``loss_cls``, the means of further terms as ``loss_<name>``, and ``accuracy`` for the log.
@@ -51,10 +53,14 @@ class ClassificationLoss(nn.Module):
         if counts.min() < 1:
             label = int(counts.argmin())
             raise ValueError(f'{type(self).__name__}: class {label} has {int(counts[label])} training images')
-        self.counts = counts
+        self.counts, self.of_classes = counts, self.from_counts(counts)
 
-    def of_counts(self, function, logits: Tensor) -> Tensor:
-        """(C,) ``function(counts)`` beside the logits (..., C).
+    def from_counts(self, counts: Tensor) -> Tensor | None:
+        """What the loss needs to know of the classes, (C,) float64 from (C,) counts; None: nothing."""
+        return None
+
+    def classes_of(self, logits: Tensor) -> Tensor:
+        """(C,) ``of_classes`` in the dtype of the logits (..., C).
 
         Raises:
             RuntimeError: no counts were set.
@@ -67,7 +73,7 @@ class ClassificationLoss(nn.Module):
             )
         if len(self.counts) != logits.shape[-1]:
             raise ValueError(f'{type(self).__name__}: {len(self.counts)} class counts, {logits.shape[-1]} logits')
-        return function(self.counts).to(logits)
+        return self.of_classes.to(logits)
 
 
 @MODELS.register_module()
@@ -83,11 +89,15 @@ class LogitAdjustedLoss(ClassificationLoss):
         self.tau = tau
         self.needs_class_counts = tau != 0
 
+    def from_counts(self, counts: Tensor) -> Tensor:
+        """Logarithm of the prior."""
+        return (counts / counts.sum()).log()
+
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Logits (B, C) and labels (B,) -> mean loss."""
         logits = logits.float()
         if self.tau:
-            logits = logits + self.tau * self.of_counts(lambda counts: (counts / counts.sum()).log(), logits)
+            logits = logits + self.tau * self.classes_of(logits)
         return F.cross_entropy(logits, target)
 
     def extra_repr(self) -> str:
@@ -175,7 +185,11 @@ class AGCLLoss(ClassificationLoss):
             if not self.training or not self.noise:
                 return 0.0
             epsilon = torch.randn_like(cosine).div_(3).abs_().clamp_(max=1)
-        return self.noise * self.of_counts(cloud_sizes, cosine) * epsilon
+        return self.noise * self.classes_of(cosine) * epsilon
+
+    def from_counts(self, counts: Tensor) -> Tensor:
+        """Sizes w of the clouds."""
+        return cloud_sizes(counts)
 
     def _targets(self, positive: Tensor, dtype: torch.dtype) -> Tensor:
         """(B, C) weights t of the classes."""

@@ -190,9 +190,9 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
     def levels(self, images: Tensor, data_samples: Sequence[ReIDSample] | None = None) -> FeatureLevels:
         """Three levels of features of normalised images (B, 3, H, W)."""
         self.warn_of_other_size(images, self.visual)
-        return feature_levels(self.visual, images, self._class_offset(data_samples, images.device))
+        return feature_levels(self.visual, images, self._class_offset(data_samples))
 
-    def _class_offset(self, data_samples: Sequence[ReIDSample] | None, device: torch.device) -> Tensor | None:
+    def _class_offset(self, data_samples: Sequence[ReIDSample] | None) -> Tensor | None:
         """(B, width) or (width,) side information, or None."""
         if self.sie is None or not self.sie.needs_ids:
             return None if self.sie is None else self.sie()
@@ -201,8 +201,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
                 'the model uses the camera of an image: give data_samples with camid (and viewid), or set '
                 "model.sie.at_test='mean'"
             )
-        camids, viewids = ([int(getattr(sample, key)) for sample in data_samples] for key in ('camid', 'viewid'))
-        return self.sie(torch.tensor(camids, device=device), torch.tensor(viewids, device=device))
+        return self.sie(*([int(getattr(sample, key)) for sample in data_samples] for key in ('camid', 'viewid')))
 
     def describe(self, levels: FeatureLevels) -> Tensor:
         """(B, C + D) descriptors, or (B, C) without a joint space; not normalised."""

@@ -5,10 +5,11 @@ CLIP-ReID adds the embedding to the class token only; TransReID adds it to every
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -52,12 +53,13 @@ class SideInformation(nn.Module):
         """Whether camera and viewpoint of the images must be given."""
         return self.training or self.at_test == 'own'
 
-    def forward(self, camids: Tensor | None = None, viewids: Tensor | None = None) -> Tensor:
+    def forward(self, camids: Sequence[int] | None = None, viewids: Sequence[int] | None = None) -> Tensor:
         """The vector added to the class token.
 
         Args:
-            camids: (B,) long, counted from 0; unused if cameras are ignored.
-            viewids: (B,) long, counted from 0; unused if viewpoints are ignored.
+            camids: B cameras, counted from 0; unused if cameras are ignored.  They and the viewpoints are numbers of the
+                host, where they are compared with those of the training.
+            viewids: B viewpoints, counted from 0; unused if viewpoints are ignored.
 
         Returns:
             (B, width), or (width,) for all images at test with ``at_test='mean'``.
@@ -67,18 +69,18 @@ class SideInformation(nn.Module):
         """
         if not self.needs_ids:
             return self.coefficient * self.embedding.mean(0)
-        row = torch.zeros((), dtype=torch.long, device=self.embedding.device)
+        rows = [0] * len(camids if self.num_cameras is not None else viewids)
         for ids, count, what in ((camids, self.num_cameras, 'camera'), (viewids, self.num_views, 'viewpoint')):
             if count is None:
                 continue
-            outside = ids[(ids < 0) | (ids >= count)]
-            if len(outside):
+            outside = [number for number in ids if not 0 <= number < count]
+            if outside:
                 raise ValueError(
-                    f'an image has {what} {int(outside[0])} (counted from 0), but the model was trained on {count}: to '
+                    f'an image has {what} {outside[0]} (counted from 0), but the model was trained on {count}: to '
                     "use it on pictures of other cameras, set model.sie.at_test='mean'"
                 )
-            row = row * count + ids
-        return self.coefficient * self.embedding[row]
+            rows = [row * count + number for row, number in zip(rows, ids, strict=True)]
+        return self.coefficient * F.embedding(torch.tensor(rows, device=self.embedding.device), self.embedding)
 
     def extra_repr(self) -> str:
         return f'num_cameras={self.num_cameras}, num_views={self.num_views}, coefficient={self.coefficient}'

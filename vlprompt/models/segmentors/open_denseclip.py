@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.decode_heads import FPNHead
 from torch import Tensor, nn
 
 from vlprompt.models.dense.backbone import as_clip
 from vlprompt.models.dense.class_names import dense_class_names
+from vlprompt.models.segmentors.decode_heads import FPNHead
 from vlprompt.models.segmentors.denseclip import ConfigType, DenseCLIP
 from vlprompt.registry import MODELS
 
@@ -28,7 +28,7 @@ class TextFPNHead(FPNHead):
 
     Args:
         text_channels: C of the text features; :class:`OpenDenseCLIP` sets it.
-        **kwargs: of mmseg's :class:`FPNHead`; ``in_index`` counts the text as input 0.
+        **kwargs: of :class:`~vlprompt.models.segmentors.FPNHead`; ``in_index`` counts the text as input 0.
     """
 
     def __init__(self, text_channels: int, **kwargs: Any) -> None:

@@ -1,0 +1,195 @@
+"""Steps of every kind of model on tensors of a GPU that is not there.
+
+Tensors without data raise where the host would read a value (a number, the size of a selection), where tensors of two
+devices meet, and where an operation does not take the dtype that autocast gives it.  Backward passes of such tensors
+need a real GPU, so these run on the CPU, where reads raise just the same.
+"""
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from torch._subclasses import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
+
+from vlprompt.apis import init_model
+from vlprompt.engine import load_config
+from vlprompt.engine.dry_run import fake_copy, fake_tensor
+from vlprompt.engine.phases import phase_config
+from vlprompt.models import FeatureClassifier
+from vlprompt.structures import ClassificationSample, ReIDSample
+
+NAMES = ['cat', 'sea lion', 'a dog with a long name', 'bird']
+BATCH = 4
+
+CLASSIFIERS = [
+    'zero_shot/zero-shot_micro-rn',
+    'coop/coop_micro-rn',
+    'cocoop/cocoop_micro-vit',
+    'plot/plot_micro-rn',
+    'plot/plot_micro-rn_gv',
+    'plot/plot_micro-rn_m',
+    'plotpp/plotpp_micro-vit:visual',
+    'maple/maple_micro-vit',
+    'ivlp/ivlp_micro-vit',
+    'ivlp/vpt-deep_micro-vit',
+    'promptsrc/promptsrc_micro-vit',
+    'clip_lora/clip-lora_micro-vit',
+    'two_stage/2sfs_micro-vit:norms',
+    'two_stage/2sfs_micro-vit:classifier',
+    'vpt/vpt_micro-vit',
+    'vpt/finetune_micro-vit',
+    'adaptformer/adaptformer_micro-vit',
+    'lpt/lpt_micro-vit:shared',
+    'lpt/lpt_micro-vit:groups',
+]
+SOLVERS = [
+    'tip_adapter/tip-adapter_micro-rn',
+    'tip_adapter/tip-adapter-f_micro-rn',
+    'gda/gda_micro-rn',
+    'proker/proker_micro-rn',
+    'lpp/lpp_micro-rn',
+    'clap/clap_micro-rn',
+    'linear_probe/linear-probe_micro-rn',
+    'plot_adapter/plot-adapter_micro-rn:adapter',
+]
+PEOPLE = [
+    'clipreid/baseline_micro-rn',
+    'clipreid/clipreid_micro-vit_sie:finetune',
+    'clipreid/clipreid_micro-vit:prompts',
+    'clipreid/pcl_micro-vit',
+    'clipreid/baseline_person-vit-b16',
+]
+SEGMENTORS = [
+    'denseclip/clip_micro-rn_fpn_200i_camvid-192x192',
+    'denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160',
+    'denseclip/denseclip_micro-rn_fpn_open_200i_scenes-160x160',
+    'segment_by_words/naclip_micro-vit',
+]
+UNTRAINED = ('zero_shot', 'segment_by_words')
+
+
+def config(name):
+    name, _, phase = name.partition(':')
+    return phase_config(load_config(name), phase or None)
+
+
+def build(name):
+    """A micro model with random weights on the CPU, in the state that it has in a training."""
+    cfg, folder = config(name), name.partition('/')[0]
+    options = {'model.clip.weights': None} if cfg.model.get('clip') else {}
+    if name in SOLVERS:
+        options |= {f'model.solver.{key}': 1 for key in ('epochs', 'steps') if key in cfg.model.solver}
+    if name in PEOPLE:
+        options |= {'model.num_ids': 3}
+        options |= {'model.noun': 'person'} if ':prompts' in name else {'model.num_cameras': 2, 'model.num_views': 1}
+        if cfg.model.get('timm'):
+            small = dict(width=64, layers=2, heads=2, patch_size=16, image_size=(64, 32), _delete_=True)
+            options |= {'model.timm.arch': small, 'model.timm.weights': None, 'model.timm.image_size': (64, 32)}
+    elif name in SEGMENTORS:
+        options = {}
+    else:
+        options |= {'model.class_names': NAMES} | ({'model.num_classes': 4} if folder in ('vpt', 'lpt') else {})
+    model = init_model(cfg, cfg_options=options, class_names=NAMES if name in SEGMENTORS[1:] else None)
+    if getattr(model, 'prototypes', None) is not None:
+        model.prototypes.normal_()
+        model._has_prototypes = True
+    if getattr(model, 'centroids', None) is not None:
+        model.centroids.fill(torch.randn(3, model.centroids.centroids.shape[1]), torch.arange(3))
+        model.centroids._filled = True
+    if hasattr(model, 'set_class_counts'):
+        model.set_class_counts([9, 5, 3, 2])
+    if isinstance(model, FeatureClassifier):
+        tokens = model.image_features(torch.randn(16, 3, 64, 64)).unflatten(0, (8, 2))
+        model.fit(tokens.detach(), torch.arange(4).repeat(2), seed=0)
+    return model
+
+
+def image_size(model, name):
+    if name in SEGMENTORS:
+        return 160, 160
+    visual = model.visual if hasattr(model, 'visual') else model.clip.visual
+    return tuple(getattr(visual, 'image_size', (64, 64)))
+
+
+def batch(model, name, mode, device):
+    """Images and samples without data, labels too."""
+
+    def on_device(tensor):
+        return fake_tensor(tensor, mode, device)
+
+    size, labels = image_size(model, name), torch.tensor([[0], [0], [1], [1]])
+    images = on_device(torch.empty(BATCH, 3, *size))
+    if name in SEGMENTORS:
+        from mmseg.structures import SegDataSample
+
+        samples = [SegDataSample(metainfo=dict(ori_shape=size, img_shape=size, pad_shape=size)) for _ in range(BATCH)]
+        for sample in samples:
+            sample.gt_sem_seg = PixelData(data=on_device(torch.zeros(1, *size, dtype=torch.long)))
+        return images, samples
+    if ':prompts' in name:
+        return images, [ReIDSample() for _ in range(BATCH)]
+    made = ReIDSample if name in PEOPLE else ClassificationSample
+    samples = [made(pid=i // 2, camid=i % 2, viewid=0) for i in range(BATCH)]
+    for sample, label in zip(samples, labels, strict=True):
+        sample.set_field(on_device(label), 'gt_label')
+    return images, samples
+
+
+def run(model, name, what, device, autocast=None):
+    """A forward pass in a mode, or with ``what='backward'`` a training step without the update."""
+    mode, trains = FakeTensorMode(), what in ('loss', 'backward')
+    fake = fake_copy(model, mode, device).train(trains)
+    images, samples = batch(fake, name, mode, device)
+    if trains and ':prompts' in name:  # its images are features
+        images = fake_tensor(torch.empty(BATCH, fake.clip.embed_dim), mode, device)
+        samples = fake_tensor(torch.zeros(BATCH, dtype=torch.long), mode, device)
+    with (
+        mode,
+        torch.set_grad_enabled(trains),
+        torch.autocast(torch.device(device).type, dtype=autocast, enabled=autocast is not None),
+    ):
+        out = fake(images, samples, mode='loss' if trains else what)
+        if what == 'backward':
+            sum(value for key, value in out.items() if 'loss' in key).backward()
+    return fake
+
+
+def modes_of(name):
+    trained = name not in SOLVERS and not name.startswith(UNTRAINED)
+    return ('loss', 'predict', 'tensor') if trained else ('predict', 'tensor')
+
+
+@pytest.fixture(scope='module', params=[*CLASSIFIERS, *SOLVERS, *PEOPLE, *SEGMENTORS])
+def built(request):
+    torch.manual_seed(0)
+    return build(request.param), request.param
+
+
+@pytest.mark.parametrize('autocast', [None, torch.float16, torch.bfloat16], ids=['fp32', 'fp16', 'bf16'])
+def test_nothing_is_read_on_a_gpu(built, autocast):
+    model, name = built
+    for what in modes_of(name):
+        run(model, name, what, 'cuda', autocast)
+
+
+def test_nothing_is_read_in_the_backward_pass(built):
+    model, name = built
+    if 'loss' not in modes_of(name):
+        return
+    trained = run(model, name, 'backward', 'cpu')
+    assert any(parameter.grad is not None for parameter in trained.parameters())
+
+
+def test_a_read_is_noticed():
+    """The test itself: a model that asks its input for a number."""
+
+    class Reads(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x) if float(x.sum()) > 0 else x
+
+    mode = FakeTensorMode()
+    fake = fake_copy(Reads(2, 2), mode, 'cuda')
+    with mode, pytest.raises(DataDependentOutputException):
+        fake(fake_tensor(torch.empty(1, 2), mode, 'cuda'))
+    with mode, pytest.raises(Exception, match='device'):
+        torch.nn.functional.linear(torch.empty(1, 2), fake.weight)
