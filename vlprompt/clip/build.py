@@ -43,7 +43,7 @@ from vlprompt.errors import DownloadError
 _logger = logging.getLogger(__name__)
 
 HUB = 'hf-hub:'
-FILE_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
+FILE_SUFFIXES = ('.pt', '.pth', '.pth.tar', '.bin', '.safetensors')
 
 
 def build_clip(
@@ -201,7 +201,7 @@ def _read(
         path, name = _download(str(weights).removeprefix(HUB), *WEIGHT_FILES), str(weights)
     elif _is_folder(weights):
         path, name = file_in_folder(path), f'file:{path.resolve().name}'
-    if name or path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
+    if name or path.is_file() or path.name.endswith(FILE_SUFFIXES) or isinstance(weights, Path):
         tensors, options = read_weights(path)
         state = to_internal_names(tensors)
         if named_quick and options.quick_gelu is False:
@@ -301,7 +301,7 @@ def _options_beside(weights: str | Path) -> WeightOptions | None:
         path = _download(str(weights).removeprefix(HUB), OPTIONS_FILE).with_name(WEIGHT_FILES[0])
     elif _is_folder(weights):
         path = path / WEIGHT_FILES[0]
-    return read_options(path) if path.suffix in FILE_SUFFIXES or path.is_file() else None
+    return read_options(path) if path.name.endswith(FILE_SUFFIXES) or path.is_file() else None
 
 
 def _is_folder(weights: str | Path) -> bool:
