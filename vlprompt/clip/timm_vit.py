@@ -16,6 +16,7 @@ from vlprompt.clip.build import FILE_SUFFIXES
 from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.tensor_files import find_state, read_tensors, require_finite
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
@@ -186,7 +187,8 @@ def _renamed(key: str, names: Mapping[str, str], full: str) -> str:
     raise ValueError(f'{full!r} is not a tensor of a plain ViT; layer scale, query-key norm etc. are not supported')
 
 
-def _timm_model(name: str, **options: Any) -> nn.Module:
+def _require_known(name: str) -> None:
+    """Raise ValueError for a name of a model or of weights that timm does not have."""
     import timm
 
     model, _, tag = name.partition('.')
@@ -195,6 +197,41 @@ def _timm_model(name: str, **options: Any) -> nn.Module:
         raise ValueError(f'timm knows no model {model!r}; it has {close or "none of a similar name"}')
     if tag and name not in (known := timm.list_pretrained(f'{model}.*')):
         raise ValueError(f'timm has no weights {name!r}; of this model it has {", ".join(known) or "none"}')
+
+
+def timm_preprocessing(name: str) -> tuple[Preprocessing, tuple[int, int]]:
+    """How images were prepared for timm's weights of a name, and (H, W) of them in pixels.
+
+    Raises:
+        ValueError: a name that timm does not have, or a way that is not known.
+    """
+    import timm
+
+    _require_known(name)
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None:
+        raise ValueError(f'timm does not say how images were prepared for {name}: set mean and std in the config')
+    mode = 'squash' if cfg.crop_mode == 'squash' else 'shortest'
+    way = dict(mean=cfg.mean, std=cfg.std, interpolation=cfg.interpolation, resize_mode=mode)
+    return Preprocessing.read(way), tuple(cfg.input_size[1:])
+
+
+def way_of_timm(trunk: Mapping[str, Any]) -> Preprocessing | None:
+    """How images were prepared for the weights of a trunk, by its name; None where it has none.
+
+    Args:
+        trunk: arguments of :func:`build_timm_vit`.
+
+    Raises:
+        ValueError: see :func:`timm_preprocessing`.
+    """
+    return None if trunk.get('name') is None else timm_preprocessing(trunk['name'])[0]
+
+
+def _timm_model(name: str, **options: Any) -> nn.Module:
+    import timm
+
+    _require_known(name)
     if options:
         return timm.create_model(name, num_classes=0, **options)
     with torch.device('meta'):
