@@ -1,5 +1,7 @@
 """All methods that need features alone, on every kind of tower that open_clip takes from timm."""
 
+import json
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -173,3 +175,44 @@ def test_tools_for_other_towers_say_so(clip):
     model = ReIdentifier(clip, num_ids=2, weights=dict(i2t=0))
     with pytest.raises(ValueError, match=r"gradient maps need CLIP's ResNet or ViT, the model has a tower of timm"):
         gradient_maps(model, images, torch.zeros(4, model.visual.width + 32))
+
+
+WAY = dict(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+BY_PYTHON = dict(
+    text=lambda clip: TextClassifier(clip, class_names=NAMES, **METHODS['zero_shot']),
+    features=lambda clip: FeatureClassifier(
+        clip, dict(type='vlprompt.TemplatePrompt', templates=['a {}.']), dict(type='vlprompt.GDA'), NAMES
+    ),
+    head=lambda clip: HeadClassifier(
+        clip=clip, head=dict(type='vlprompt.CosineHead'), loss=LOSS, class_names=NAMES, trainable=['head.*']
+    ),
+    head_from_text=lambda clip: HeadClassifier(clip=clip, loss=LOSS, class_names=NAMES, **HEADS['text']),
+    reid=lambda clip: ReIdentifier(clip, num_ids=2, weights=dict(i2t=0)),
+    prompts=lambda clip: IdentityPromptLearner(clip, num_ids=2, noun='person'),
+    segmentor=lambda clip: ClipSegmentor(clip, NAMES, templates=['a {}.']),
+)
+
+
+@pytest.mark.parametrize('kind', BY_PYTHON)
+def test_a_model_normalises_as_its_weights_want(kind, tmp_path):
+    write_model('eva02', tmp_path)
+    content = dict(model_cfg=CONFIGS['eva02'], preprocess_cfg=WAY)
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(content))
+    model = BY_PYTHON[kind](dict(weights=str(tmp_path)))
+    unit = 255 if kind == 'segmentor' else 1
+    pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    found = model.data_preprocessor(dict(inputs=[pixels.flip(0) if kind == 'segmentor' else pixels]))['inputs'][0]
+    mean, std = (unit * torch.tensor(WAY[name]).view(3, 1, 1) for name in ('mean', 'std'))
+    torch.testing.assert_close(found, (pixels * (unit / 255) - mean) / std)
+
+
+@pytest.mark.parametrize('kind', ['head', 'reid'])
+def test_a_trunk_of_timm_normalises_as_its_name_says(kind):
+    timm = dict(name='vit_tiny_patch16_224.augreg_in21k')
+    if kind == 'head':
+        options = dict(head=dict(type='vlprompt.CosineHead'), loss=LOSS, class_names=NAMES, trainable=['head.*'])
+        model = HeadClassifier(timm=timm, **options)
+    else:
+        weights = dict.fromkeys(('id_proj', 'triplet_proj', 'i2t'), 0)
+        model = ReIdentifier(timm=timm, num_ids=2, weights=weights)
+    assert model.data_preprocessor.mean.flatten().tolist() == [0.5] * 3
