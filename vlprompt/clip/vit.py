@@ -124,6 +124,14 @@ class VisionTransformer(nn.Module):
                 nn.init.normal_(parameter, std=self.width**-0.5)
         self.transformer.reset_parameters()
 
+    def require_cells(self) -> None:
+        """Raise ValueError if the patches overlap: the map of their features is none of cells of the image."""
+        if self.patch_stride != self.patch_size:
+            raise ValueError(
+                f'patches of {self.patch_size} pixels with stride {self.patch_stride} overlap: they are no cells; '
+                'leave clip.vision.patch_stride out'
+            )
+
     def use_local(self, local: str | Mapping[str, Any]) -> None:
         """Compute local features in another form from now on: a name or a dict, as in the constructor."""
         form = find_local_form(local)

@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor
 
-from vlprompt.clip import build_clip
+from vlprompt.clip import VisionTransformer, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.proxy_tokens import proxy_tokens
 from vlprompt.errors import ImageSizeError
@@ -73,7 +73,7 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
 
     Raises:
         ValueError: no class names, an empty or repeated word in them, ``words`` of no class, a threshold or share
-            without a background, or a proxy beside a ResNet or another form of local features.
+            without a background, overlapping patches, or a proxy beside a ResNet or another form of local features.
     """
 
     open_vocabulary = True
@@ -108,6 +108,8 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         if background is None and (threshold > 0 or least_share > 0):
             raise ValueError('ClipSegmentor: threshold and least_share need background, the name of a class')
         towers = build_clip(**clip)
+        if isinstance(towers.visual, VisionTransformer):
+            towers.visual.require_cells()
         usual = preprocessor_for(towers.preprocessing, 'mmseg.SegDataPreProcessor', unit=255, bgr_to_rgb=True)
         super(EncoderDecoder, self).__init__(data_preprocessor or usual, init_cfg)  # there is neither backbone nor head
         self.clip = towers
