@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from open_clip import CustomTextCLIP
 from safetensors.torch import save_file
-from timm.models import convnext, eva, fastvit, register_model, vision_transformer
+from timm.models import convnext, eva, fastvit, register_model, swin_transformer, vision_transformer, vitamin
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 SIZE = 32
@@ -56,6 +56,22 @@ def tiny_convnext(pretrained: bool = False, **options: Any):
     return convnext.convnext_base(pretrained=False, **(tiny | options))
 
 
+@register_model
+def tiny_swin(pretrained: bool = False, **options: Any):
+    """Attention in windows, channels last, averaged."""
+    tiny = dict(img_size=SIZE, patch_size=4, window_size=4, embed_dim=16, depths=(2, 2), num_heads=(2, 2))
+    return swin_transformer._create_swin_transformer('swin_base_patch4_window7_224', False, **(tiny | options))
+
+
+@register_model
+def tiny_vitamin(pretrained: bool = False, **options: Any):
+    """Blocks after convolutions, without class token, averaged."""
+    conv = vitamin.VitConvCfg(norm_layer='layernorm2d', norm_eps=1e-6)
+    embed = vitamin.VitCfg(embed_dim=(8, 16, 32), depths=(1, 1, 1), stem_width=8, conv_cfg=conv, head_type='1d')
+    tiny = _VIT | dict(img_size=64, mlp_layer=vitamin.GeGluMlp, mlp_ratio=2.0, class_token=False, global_pool='avg')
+    return vitamin._create_vitamin('vitamin_small_224', False, **(tiny | dict(embed_cfg=embed) | options))
+
+
 CAUSAL = dict(context_length=16, width=32, heads=2, layers=2)
 BIDIRECTIONAL = dict(CAUSAL, no_causal_mask=True)
 SIGLIP_TEXT = dict(
@@ -76,6 +92,8 @@ SIGLIP_TEXT = dict(
 
 
 CONVOLUTIONAL = ('mobileclip2_s', 'convnext')
+PLAIN = ('siglip', 'mobileclip2_l', 'vitamin')
+"""Families whose blocks take visual prompts."""
 
 
 def config(
@@ -93,6 +111,8 @@ CONFIGS = dict(
     mobileclip2_l=config('tiny_token', 'token', None, BIDIRECTIONAL),
     mobileclip2_s=config('tiny_fastvit', 'avg', None, BIDIRECTIONAL, size=64),
     convnext=config('tiny_convnext', '', 'linear', CAUSAL, size=64),
+    swin=config('tiny_swin', '', 'linear', CAUSAL),
+    vitamin=config('tiny_vitamin', '', 'linear', CAUSAL, size=64),
 )
 
 

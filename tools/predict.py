@@ -5,7 +5,7 @@ python tools/predict.py configs/plot/plot_micro-rn.py \
 python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py none a.jpg \
     --class-names cat dog --out predictions
 python tools/predict.py --class-names sofa cat floor --task segment photo.jpg --out predictions
-python tools/predict.py --class-names "a cat" "a dog" --task classify photo.jpg --out predictions
+python tools/predict.py --class-names cat dog --task classify photo.jpg --out predictions
 
 --task takes the place of CONFIG and CHECKPOINT: classify is zero-shot CLIP (zero_shot/zero-shot_vit-b16), segment is
 NACLIP (segment_by_words/naclip_vit-b16), both with OpenAI's ViT-B/16, for the words of --class-names. Other towers by
@@ -72,7 +72,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, or one text file; see above')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
-    parser.add_argument('--batch-size', type=positive, default=1, help='images per batch, which must be of one size')
+    parser.add_argument('--batch-size', type=positive, default=1, help='images per batch; of several sizes: one by one')
     parser.add_argument('--workers', type=natural, default=0, help='processes that load images')
     args = parser.parse_intermixed_args(argv)
     if args.task is not None and args.class_names is None:

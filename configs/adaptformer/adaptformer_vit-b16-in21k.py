@@ -3,7 +3,6 @@
 _base_ = './adaptformer_vit-b16.py'
 
 model = dict(
-    data_preprocessor=dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     clip=None,
     timm=dict(name='vit_base_patch16_224.augreg_in21k', weights='pretrained'),
     head=dict(start='class_mean'),

@@ -2,8 +2,7 @@
 #   python tools/train.py configs/adaptformer/adaptformer_vit-b16_lift-plus.py --dataset places_lt --test
 _base_ = './adaptformer_vit-b16.py'
 
-crop_interpolation = test_interpolation = 'bicubic'
-resize_size = 256  # 224 + 224 // 7
+interpolation = 'bicubic'
 train_dataloader = dict(dataset=dict(pipeline='${minimalist_pipeline}'))
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 recipes = [

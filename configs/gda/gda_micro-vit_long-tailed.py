@@ -2,5 +2,5 @@
 #   python tools/train.py configs/gda/gda_micro-vit_long-tailed.py --test
 _base_ = './gda_vit-b16_long-tailed.py'
 
-dataset, image_size, resize_size = 'scenes_lt', 160, 160
+dataset = 'scenes_lt'
 model = dict(clip=dict(arch='micro-vit', weights='scenes'))

@@ -15,8 +15,8 @@ model = dict(
 )
 train_pipeline = [
     '${load_image}',
-    dict(type='vlprompt.ResizeShorterSide', size=256, interpolation='bilinear'),
-    dict(type='vlprompt.PaddedRandomCrop', size=(224, 224), padding=0),
+    dict(type='vlprompt.ResizeShorterSide', size='${resize_size}', interpolation='${interpolation}'),
+    dict(type='vlprompt.PaddedRandomCrop', size=('${image_size}', '${image_size}'), padding=0),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]

@@ -177,3 +177,18 @@ def test_an_error_of_a_batch_alone_is_raised(tmp_path):
     model = stub(test_step)
     with pytest.raises(RuntimeError, match='images of different sizes'):
         list(predict_sound(model, load_files(model, three_images(tmp_path)), batch_size=2))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_images_of_several_sizes_are_predicted_one_by_one_in_their_order(tmp_path, workers):
+    for name, size in dict(a=(6, 4), b=(6, 4), c=(5, 4), d=(6, 4)).items():
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f'{name}.png')
+    batches = []
+
+    def test_step(batch):
+        batches.append(torch.stack(batch['inputs']).shape[0])
+        return batch['data_samples']
+
+    found = list(predict_images(stub(test_step), tmp_path, batch_size=2, num_workers=workers))
+    assert [Path(sample.img_path).name for sample in found] == ['a.png', 'b.png', 'c.png', 'd.png']
+    assert batches == [2, 1, 1]

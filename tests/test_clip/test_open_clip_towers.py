@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.tiny_timm import CONFIGS, CONVOLUTIONAL, SIZE, write_model, write_tokenizer
+from tests.tiny_timm import CONFIGS, CONVOLUTIONAL, PLAIN, SIZE, write_model, write_tokenizer
 from vlprompt.clip import CLIP, VisualTokens, build_clip, find_architecture
 from vlprompt.clip.open_clip_config import OtherTower
+from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.clip.text.hub_tokenizer import HubTokenizer
 from vlprompt.errors import EnvironmentProblem, ImageSizeError
@@ -119,7 +120,7 @@ def test_local_features_are_those_of_single_cells(pair):
     family, _, ours = pair
     x = images(family)
     features = ours.encode_image(x)
-    if family == 'mobileclip2_s':
+    if family in ('mobileclip2_s', 'swin'):
         close(features.local.mean(1), features.cls)
     trunk, head = ours.visual.trunk, ours.visual.head
     last = trunk.forward_features(x)
@@ -156,8 +157,9 @@ def test_other_sizes_are_refused_or_convolved(pair):
     if family in CONVOLUTIONAL:
         assert ours.encode_image(other).grid == (2, 4)
         return
+    side = CONFIGS[family]['vision_cfg']['image_size']
     with pytest.raises(
-        ImageSizeError, match=r'64 x 128 pixels, but a tower of timm .* built for 32 x 32: set image_size'
+        ImageSizeError, match=rf'64 x 128 pixels, but a tower of timm .* built for {side} x {side}: set image_size'
     ):
         ours.encode_image(other)
 
@@ -166,14 +168,15 @@ def test_another_image_size_is_built(pair, tmp_path):
     family, _, _ = pair
     ours = build_clip(weights=str(tmp_path), image_size=(SIZE * 2, SIZE))
     features = ours.encode_image(torch.randn(1, 3, SIZE * 2, SIZE))
-    assert features.grid == ours.visual.grid_size == ((2, 1) if family in CONVOLUTIONAL else (8, 4))
+    cell = {'mobileclip2_s': 32, 'convnext': 32, 'vitamin': 16}.get(family, 8)
+    assert features.grid == ours.visual.grid_size == (SIZE * 2 // cell, SIZE // cell)
 
 
 def test_visual_prompts(pair):
     """Tokens that every block reads, on plain transformers; towers with other blocks refuse them."""
     family, _, ours = pair
     x = images(family)
-    if family not in ('siglip', 'mobileclip2_l'):
+    if family not in PLAIN:
         with pytest.raises(ValueError, match='visual prompts need a plain vision transformer, which a tower of timm'):
             ours.encode_image(x, maps=False, prompts=VisualTokens((torch.randn(3, 32),)))
         return
@@ -194,7 +197,7 @@ def test_visual_prompts(pair):
 
 def test_text_tower_is_ours_where_it_is_clips(pair):
     family, _, ours = pair
-    assert isinstance(ours.text, TextEncoder) == (family in ('pe_core', 'eva02', 'convnext'))
+    assert isinstance(ours.text, TextEncoder) == (family in ('pe_core', 'eva02', 'convnext', 'swin', 'vitamin'))
 
 
 def test_padding_is_read_where_attention_goes_both_ways(pair):
@@ -307,6 +310,61 @@ def test_the_tokenizer_of_the_hub_where_the_folder_has_none(tmp_path, monkeypatc
     )
     assert build_clip(weights=str(tmp_path)).text.tokenizer.folder == hub
     assert asked == [('org/none', 'tokenizer_config.json', 'tokenizer.json')]
+
+
+def test_the_same_architecture_in_other_words(tmp_path):
+    """Lists, squares, defaults and what is off are no difference; another value is, by its name."""
+    towers('siglip', tmp_path)
+    config = CONFIGS['siglip']
+    vision = dict(config['vision_cfg'], image_size=[SIZE, SIZE], timm_drop=0.0, patch_dropout=0, timm_proj_bias=False)
+    text = dict(config['text_cfg'], hf_tokenizer_name='org/other', pad_id=0, proj_type='linear')
+    same = config | dict(vision_cfg=vision, text_cfg=text)
+    assert build_clip(dict(open_clip=same), str(tmp_path)).arch.image_size == SIZE
+    other = same | dict(text_cfg=dict(text, pool_type='argmax'))
+    with pytest.raises(ValueError, match=r'describes another model than arch .* \(text_cfg\.pool_type\)'):
+        build_clip(dict(open_clip=other), str(tmp_path))
+    with pytest.raises(ValueError, match=r'another model than arch .ViT-B/32. \(vision_cfg\.timm_model_name\)'):
+        build_clip('ViT-B/32', str(tmp_path))
+
+
+def test_defaults_that_are_written_out_leave_the_text_tower_clips():
+    config = CONFIGS['eva02']
+    written = dict(config['text_cfg'], mlp_ratio=4.0, pool_type='argmax', proj_type='linear', no_causal_mask=False)
+    assert find_architecture(dict(open_clip=config | dict(text_cfg=written))).plain_text
+    assert not find_architecture(dict(open_clip=config | dict(text_cfg=dict(written, mlp_ratio=3.0)))).plain_text
+    own = dict(embed_dim=512, vision_cfg=dict(pool_type='tok', attn_pooler_heads=8), text_cfg=dict(mlp_ratio=4.0))
+    assert find_architecture(dict(open_clip=own)).is_vit
+
+
+def test_rectangular_towers_are_refused():
+    vision = dict(CONFIGS['eva02']['vision_cfg'], image_size=[SIZE, 2 * SIZE])
+    with pytest.raises(OtherTower, match=r'vision_cfg\.image_size=\[32, 64\] is no square'):
+        find_architecture(dict(open_clip=CONFIGS['eva02'] | dict(vision_cfg=vision)))
+
+
+@pytest.mark.parametrize('indices', [(1, 0), (0, 0), (0, 2)])
+def test_indices_of_maps_ascend(indices):
+    message = re.escape(f'out_indices {indices} must ascend within 0..1')
+    with pytest.raises(ValueError, match=message):
+        build_clip(dict(open_clip=CONFIGS['eva02']), vision=dict(out_indices=indices))
+
+
+def test_the_tokenizer_beside_a_file_without_options(tmp_path):
+    write_model('siglip', tmp_path)
+    (tmp_path / 'open_clip_config.json').unlink()
+    file = tmp_path / 'open_clip_model.safetensors'
+    assert build_clip(dict(open_clip=CONFIGS['siglip']), str(file)).text.tokenizer.folder == tmp_path
+
+
+def test_a_file_without_options_is_prepared_as_all_tags_of_its_architecture(tmp_path):
+    write_model('siglip', tmp_path)
+    (tmp_path / 'open_clip_config.json').unlink()
+    file = str(tmp_path / 'open_clip_model.safetensors')
+    ways = [
+        build_clip(dict(open_clip=CONFIGS['siglip'], name=name), file).preprocessing
+        for name in ('custom', 'ViT-B-16-SigLIP')
+    ]
+    assert ways == [None, Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, resize_mode='squash')]
 
 
 class TestHubTokenizer:

@@ -106,6 +106,30 @@ class TestPersonPretraining:
         with pytest.raises(ValueError, match=r'32 patches, which are no grid 3 times as high'):
             build_timm_vit(arch=self.SHAPE, weights=path, pretrain_ratio=3)
 
+    @pytest.mark.parametrize('ratio', [0, -2, float('nan'), float('inf')])
+    def test_a_ratio_that_is_none(self, ratio):
+        with pytest.raises(ValueError, match=rf'pretrain_ratio={ratio} must be a positive number, height / width'):
+            build_timm_vit(arch=self.SHAPE, pretrain_ratio=ratio)
+
+    def test_a_ratio_that_is_needed(self, teacher, tmp_path):
+        path = self.save(tmp_path / 'person.pth', teacher.state_dict())
+        with pytest.raises(
+            ValueError,
+            match=r'file:person\.pth has positions of 32 patches, .* neither a square nor 4 x 4, .* set pretrain_ratio',
+        ):
+            build_timm_vit(arch=dict(self.SHAPE, image_size=64), weights=path)
+
+    @pytest.mark.parametrize('prefix', ['base.', 'backbone.', ''])
+    def test_other_forms_of_checkpoints(self, teacher, tmp_path, prefix):
+        """TransReID's prefix, tokens of masked patches, a classifier, and the suffix of old training code."""
+        state = {f'{prefix}{name}': value for name, value in teacher.state_dict().items()}
+        others = {'masked_embed': torch.ones(1, 64), 'mask_token': torch.ones(1, 1, 64), 'fc.weight': torch.ones(7, 64)}
+        path = tmp_path / 'person.pth.tar'
+        torch.save(dict(state_dict=state | {f'{prefix}{name}': value for name, value in others.items()}), path)
+        ours, source = build_timm_vit(arch=self.SHAPE, weights=path, pretrain_ratio=2)
+        assert torch.equal(ours.conv1.weight, teacher.patch_embed.proj.weight)
+        assert source.name == 'file:person.pth.tar'
+
     def test_convolutional_stem(self, teacher, tmp_path):
         state = teacher.state_dict() | {'patch_embed.conv.0.weight': torch.ones(8, 3, 7, 7)}
         with pytest.raises(ValueError, match=r'convolutional stem \(patch_embed\.conv\.0\.weight\) is not supported'):

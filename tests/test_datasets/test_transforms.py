@@ -91,6 +91,15 @@ def test_a_line_of_pixels_is_named_and_not_blown_up(tmp_path):
             assert run(tmp_path / 'line.png', *steps)['inputs'].shape == (3, 64, 64)
 
 
+def test_a_crop_is_never_filled_up(tmp_path):
+    Image.new('L', (40, 30)).save(tmp_path / 'a.png')
+    with pytest.raises(
+        ImageSizeError, match=r'a\.png is 40 x 30 pixels before a center crop of 32 x 32, .* \(resize_size\)'
+    ):
+        run(tmp_path / 'a.png', LoadImage(), CenterCrop(32))
+    assert run(tmp_path / 'a.png', LoadImage(), CenterCrop(30), PackClassification())['inputs'].shape == (3, 30, 30)
+
+
 def test_sample_rng_seeds_all_three_and_restores_them():
     def draw():
         return random.random(), float(np.random.rand()), float(torch.rand(()))

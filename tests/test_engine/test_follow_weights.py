@@ -129,3 +129,110 @@ def test_composing_again_changes_nothing():
     options = {'model.clip.arch': 'ViT-B-16-SigLIP', 'model.clip.weights': 'webli', 'dataset': 'dtd'}
     once = load_config(ZERO_SHOT, options)
     assert load_config(once)._cfg_dict == once._cfg_dict
+
+
+def moments(config, options):
+    preprocessor = load_config(config, options).model.get('data_preprocessor') or {}
+    return [list(preprocessor.get(name, usual)) for name, usual in (('mean', CLIP_MEAN), ('std', CLIP_STD))]
+
+
+TIMM = {'model.timm.name': 'vit_base_patch16_224.dino', 'model.timm.weights': 'pretrained'}
+IMAGENET = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]
+
+
+@pytest.mark.parametrize(
+    ('config', 'options', 'expected'),
+    [
+        ('vpt_vit-b16-in21k', {}, [HALF, HALF]),
+        ('vpt_vit-b16-in21k', TIMM, IMAGENET),
+        (
+            'vpt_vit-b16-in21k',
+            {'model.timm': None, 'model.clip.arch': 'ViT-B/16', 'model.clip.weights': 'openai'},
+            [list(CLIP_MEAN), list(CLIP_STD)],
+        ),
+        ('adaptformer_vit-b16-in21k', {}, [HALF, HALF]),
+        ('adaptformer_vit-b16', TIMM | {'model.clip': None}, IMAGENET),
+        ('vpt_vit-b16-in21k_official', {}, IMAGENET),
+        ('baseline_person-vit-b16', {}, [HALF, HALF]),
+        ('vpt_micro-vit', {}, [list(CLIP_MEAN), list(CLIP_STD)]),
+    ],
+)
+def test_trunks_of_timm(config, options, expected):
+    assert moments(config, options) == expected
+
+
+def test_weights_of_timm_that_do_not_tell():
+    trunk = dict(_delete_=True, arch=dict(width=64), weights='vit.pth')
+    with pytest.raises(
+        ConfigError, match=r'model\.timm: nothing tells .* vit\.pth: set model\.data_preprocessor\.mean'
+    ):
+        load_config('vpt_vit-b16-in21k', {'model.timm': trunk})
+    given = {'model.data_preprocessor.mean': HALF, 'model.data_preprocessor.std': HALF, 'model.timm': trunk}
+    assert moments('vpt_vit-b16-in21k', given) == [HALF, HALF]
+    with pytest.raises(ConfigError, match=r"model\.timm: timm knows no model 'vit_bse'"):
+        load_config('vpt_vit-b16-in21k', {'model.timm.name': 'vit_bse'})
+
+
+def sizes(config, options):
+    """Sides of random crops, and of the images of tests before and after their center crop."""
+    cfg = load_config(config, options)
+    crop, test = cfg.train_dataloader.dataset.pipeline[1], cfg.test_dataloader.dataset.pipeline
+    before = test[1]['size']
+    return crop['size'], before if isinstance(before, int) else before[0], test[2]['size'], cfg.tta_pipeline[1]['size']
+
+
+@pytest.mark.parametrize(
+    ('config', 'options', 'side'),
+    [
+        ('adaptformer_vit-b16', {}, 224),
+        ('adaptformer_vit-b16', {'model.clip.arch': 'ViT-L/14@336px'}, 336),
+        ('adaptformer_vit-b16_lift-plus', {'model.clip.image_size': 384}, 384),
+        ('vpt_vit-b16-in21k', {'model.timm.name': 'vit_base_patch16_384.augreg_in21k_ft_in1k'}, 384),
+        ('vpt_vit-b16-in21k', {'model.timm.image_size': 288}, 288),
+        ('vpt_vit-b16-in21k', {'image_size': 112}, 112),
+        ('vpt_vit-b16-in21k', {'model.timm': dict(_delete_=True, arch=dict(image_size=96), weights=None)}, 96),
+    ],
+)
+def test_sizes_of_long_tailed_images(config, options, side):
+    assert sizes(config, options) == (side, side * 8 // 7, side, side)
+
+
+def test_interpolation_of_long_tailed_images():
+    """That of the recipe, or, where there is none, of the weights."""
+    siglip = {'model.clip.arch': 'PE-Core-B-16', 'model.clip.weights': 'meta'}
+    lift = load_config('adaptformer_vit-b16', siglip)
+    assert lift.test_dataloader.dataset.pipeline[1]['interpolation'] == 'bilinear'
+    ours = load_config('gda_vit-b16_long-tailed', {})
+    for loader in (ours.val_dataloader, ours.test_dataloader):
+        assert loader.dataset.pipeline[1] == dict(
+            type='vlprompt.SquareImage', size=224, mode='shortest', interpolation='bicubic'
+        )
+    theirs = load_config('gda_vit-b16_long-tailed', siglip).test_dataloader.dataset.pipeline[1]
+    assert (theirs['mode'], theirs['interpolation']) == ('squash', 'bilinear')
+
+
+def test_official_crops_of_vpt_follow_the_size():
+    pipeline = load_config('vpt_vit-b16-in21k_official', dict(image_size=336)).train_dataloader.dataset.pipeline
+    assert (pipeline[1]['size'], tuple(pipeline[2]['size'])) == (384, (336, 336))
+
+
+UNTOLD = dict(arch='swin_base_patch4_window7_224', weights='swin.safetensors')
+
+
+def test_weights_are_asked_for_what_is_open_alone():
+    options = {f'model.clip.{name}': value for name, value in UNTOLD.items()} | dict(dataset='dtd')
+    with pytest.raises(ConfigError, match=r'swin\.safetensors does not say .* or set mean, std, interpolation'):
+        load_config(ZERO_SHOT, options)
+    options |= {'model.data_preprocessor.mean': HALF, 'model.data_preprocessor.std': HALF}
+    cfg = load_config(ZERO_SHOT, options | dict(interpolation='bicubic', resize_mode='squash'))
+    assert cfg.model.data_preprocessor == dict(type='vlprompt.ClipPreprocessor', mean=HALF, std=HALF)
+    assert cfg.test_dataloader.dataset.pipeline[1]['size'] == 224
+
+
+@pytest.mark.parametrize('nested', [False, True])
+def test_options_of_the_whole_model_are_followed(nested):
+    clip = dict(arch='ViT-B-16-SigLIP-384', weights='webli')
+    options = {'model': {'clip': clip}} if nested else {'model.clip': clip}
+    cfg = load_config(ZERO_SHOT, options | dict(dataset='dtd'))
+    assert cfg.test_dataloader.dataset.pipeline[1]['size'] == 384
+    assert cfg.model.data_preprocessor.mean == HALF

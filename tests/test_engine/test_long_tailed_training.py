@@ -34,6 +34,7 @@ test_pipeline = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassi
 model = dict(
     timm=dict(_delete_=True, arch=dict(width=32, layers=3, heads=2, patch_size=16, image_size=32),
               weights='{root}/trunk.pth'),
+    data_preprocessor=dict(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     tuner=dict(prompt=dict(length=2)),
 )
 phases = dict(groups=dict(model=dict(tuner=dict(pool=dict(size=4, length=2, first_block=1)))))

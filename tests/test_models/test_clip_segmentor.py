@@ -201,6 +201,11 @@ def test_cosines_are_the_raw_output():
         assert model(images, mode='predict')[0].pred_sem_seg.data.shape == (1, 64, 64)
 
 
+def test_overlapping_patches_are_no_cells():
+    with pytest.raises(ValueError, match='patches of 16 pixels with stride 12 overlap: they are no cells; leave'):
+        ClipSegmentor(dict(arch=MICRO['vit'], vision=dict(patch_stride=12)), ['sky', 'tree'])
+
+
 def test_it_is_not_trained():
     with pytest.raises(TypeError, match='is not trained'):
         segmentor().loss(torch.zeros(1, 3, 64, 64), [])

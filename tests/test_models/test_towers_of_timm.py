@@ -1,12 +1,14 @@
 """All methods that need features alone, on every kind of tower that open_clip takes from timm."""
 
+import json
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmseg.structures import SegDataSample
 
 from tests.test_models.test_head_classifier import samples, total
-from tests.tiny_timm import CONFIGS, SIZE, write_model
+from tests.tiny_timm import CONFIGS, CONVOLUTIONAL, write_model
 from vlprompt.apis.local_features import check_model
 from vlprompt.clip import build_clip
 from vlprompt.engine.checkpoint import describe_model, load_trained, trained_state
@@ -41,8 +43,8 @@ def clip(request, tmp_path):
 
 
 @pytest.fixture
-def conv(clip):
-    return clip[1].shape[-1] > SIZE
+def conv(request):
+    return request.node.callspec.params['clip'] in CONVOLUTIONAL
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -144,15 +146,16 @@ def test_segmentation_by_words(clip, conv):
     slide = ConfigDict(mode='slide', crop_size=tuple(images.shape[2:]), stride=(16, 16))
     model = ClipSegmentor(clip, NAMES, templates=['a {}.'], test_cfg=slide).eval()
     sample = SegDataSample(metainfo=dict(ori_shape=(90, 100), img_shape=(45, 50)))
+    larger = torch.randn(1, 3, images.shape[2] + 13, images.shape[3] + 18)
     with torch.no_grad():
-        (found,) = model(torch.randn(1, 3, 45, 50), [sample], mode='predict')
+        (found,) = model(larger, [sample], mode='predict')
     assert found.pred_sem_seg.data.shape == (1, 90, 100)
     whole = ClipSegmentor(clip, NAMES, templates=['a {}.']).eval()
     if not conv:
         with pytest.raises(
-            ImageSizeError, match=r'windows of 45 x 50 pixels, but a tower of timm .* takes 32 x 32 alone'
+            ImageSizeError, match=r'windows of (45 x 50|77 x 82) pixels, but a tower of timm .* takes .* alone'
         ):
-            whole(torch.randn(1, 3, 45, 50), [sample], mode='predict')
+            whole(larger, [sample], mode='predict')
 
 
 def test_what_needs_other_towers_says_so(clip):
@@ -172,3 +175,44 @@ def test_tools_for_other_towers_say_so(clip):
     model = ReIdentifier(clip, num_ids=2, weights=dict(i2t=0))
     with pytest.raises(ValueError, match=r"gradient maps need CLIP's ResNet or ViT, the model has a tower of timm"):
         gradient_maps(model, images, torch.zeros(4, model.visual.width + 32))
+
+
+WAY = dict(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+BY_PYTHON = dict(
+    text=lambda clip: TextClassifier(clip, class_names=NAMES, **METHODS['zero_shot']),
+    features=lambda clip: FeatureClassifier(
+        clip, dict(type='vlprompt.TemplatePrompt', templates=['a {}.']), dict(type='vlprompt.GDA'), NAMES
+    ),
+    head=lambda clip: HeadClassifier(
+        clip=clip, head=dict(type='vlprompt.CosineHead'), loss=LOSS, class_names=NAMES, trainable=['head.*']
+    ),
+    head_from_text=lambda clip: HeadClassifier(clip=clip, loss=LOSS, class_names=NAMES, **HEADS['text']),
+    reid=lambda clip: ReIdentifier(clip, num_ids=2, weights=dict(i2t=0)),
+    prompts=lambda clip: IdentityPromptLearner(clip, num_ids=2, noun='person'),
+    segmentor=lambda clip: ClipSegmentor(clip, NAMES, templates=['a {}.']),
+)
+
+
+@pytest.mark.parametrize('kind', BY_PYTHON)
+def test_a_model_normalises_as_its_weights_want(kind, tmp_path):
+    write_model('eva02', tmp_path)
+    content = dict(model_cfg=CONFIGS['eva02'], preprocess_cfg=WAY)
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(content))
+    model = BY_PYTHON[kind](dict(weights=str(tmp_path)))
+    unit = 255 if kind == 'segmentor' else 1
+    pixels = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    found = model.data_preprocessor(dict(inputs=[pixels.flip(0) if kind == 'segmentor' else pixels]))['inputs'][0]
+    mean, std = (unit * torch.tensor(WAY[name]).view(3, 1, 1) for name in ('mean', 'std'))
+    torch.testing.assert_close(found, (pixels * (unit / 255) - mean) / std)
+
+
+@pytest.mark.parametrize('kind', ['head', 'reid'])
+def test_a_trunk_of_timm_normalises_as_its_name_says(kind):
+    timm = dict(name='vit_tiny_patch16_224.augreg_in21k')
+    if kind == 'head':
+        options = dict(head=dict(type='vlprompt.CosineHead'), loss=LOSS, class_names=NAMES, trainable=['head.*'])
+        model = HeadClassifier(timm=timm, **options)
+    else:
+        weights = dict.fromkeys(('id_proj', 'triplet_proj', 'i2t'), 0)
+        model = ReIdentifier(timm=timm, num_ids=2, weights=weights)
+    assert model.data_preprocessor.mean.flatten().tolist() == [0.5] * 3

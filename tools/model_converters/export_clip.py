@@ -4,10 +4,15 @@
     python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py iter_8000.pth adapter \
         --peft open_clip
     python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py adapter tuned.safetensors
+    python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py iter_8000.pth tuned
 
-Plain weights have OpenAI's names: ``--cfg-options model.clip.weights=tuned.safetensors`` uses them in any config, and
-open_clip loads them. Branches are merged into them; layer norms, biases and whole towers that were trained are part of
-them. The checkpoint may also be the folder of an adapter, of open_clip or transformers, which is merged into the
+Plain weights have open_clip's names, which are OpenAI's for its models: ``--cfg-options
+model.clip.weights=tuned.safetensors`` uses them in any config with the same architecture, and open_clip loads them.
+Branches are merged into them; layer norms, biases and whole towers that were trained are part of them. A name without
+suffix makes a folder in open_clip's form, which also holds the architecture, the preprocessing and the tokenizer:
+``model.clip.arch=None model.clip.weights=tuned``, or ``local-dir:tuned`` in open_clip.
+
+The checkpoint may also be the folder of an adapter, of open_clip or transformers, which is merged into the
 weights of the config.
 """
 
@@ -20,7 +25,9 @@ from vlprompt.apis.command_line import add_model_options, before_imports, call
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser)
-    parser.add_argument('dst', type=Path, help='file of the weights (.safetensors or .pt), or folder of the adapter')
+    parser.add_argument(
+        'dst', type=Path, help='file of the weights (.safetensors or .pt), or folder of weights or of an adapter'
+    )
     parser.add_argument('--peft', choices=['open_clip', 'transformers'], help='write an adapter in this layout')
     return parser.parse_args(argv)
 
@@ -49,7 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     else:
         about = write_clip(clip, args.dst)
         print(f'wrote {args.dst}, sha256 {about["sha256"][:12]}')
-        print(f'use it with --cfg-options model.clip.weights={args.dst} model.clip.quick_gelu={about["quick_gelu"]}')
+        more = f'quick_gelu={about["quick_gelu"]}' if args.dst.suffix else 'arch=None'
+        print(f'use it with --cfg-options model.clip.weights={args.dst} model.clip.{more}')
     if others:
         print(f'not part of it: {", ".join(others)}')
 

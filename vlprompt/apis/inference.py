@@ -142,11 +142,17 @@ def predict_dataset(
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
         dataset: samples packed by the model's test pipeline.
-        batch_size: images per batch; they must have one size after the pipeline, except for detectors, which pad.
+        batch_size: images per batch.  Images of a batch that have several sizes after the pipeline are predicted one
+            by one, except by detectors, which pad.
         num_workers: processes that load images.
     """
+    pads = any(base.__name__ == 'BaseDetector' for base in type(model).__mro__)  # of mmdet, which may be missing
     for batch in image_loader(dataset, batch_size, num_workers):
-        yield from model.test_step(batch)
+        if pads or len({image.shape for image in batch['inputs']}) == 1:
+            yield from model.test_step(batch)
+        else:
+            for position in range(len(batch['inputs'])):
+                yield from model.test_step({name: values[position : position + 1] for name, values in batch.items()})
 
 
 ODD = (OSError, ValueError, RuntimeError, MemoryError)

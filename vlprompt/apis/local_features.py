@@ -114,10 +114,10 @@ def cell_of(model: TextClassifier) -> int:
     tower = model.clip.visual
     if not isinstance(tower, VisionTransformer):
         return tower.total_stride
-    if tower.patch_stride != tower.patch_size:
-        raise ConfigError(
-            f'patches of {tower.patch_size} pixels with stride {tower.patch_stride} overlap: they are no cells'
-        )
+    try:
+        tower.require_cells()
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     return tower.patch_size
 
 

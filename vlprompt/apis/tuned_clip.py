@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,11 @@ from torch import Tensor, nn
 
 from vlprompt.apis.peft_adapters import load_adapter, merge_adapter
 from vlprompt.clip import CLIP, build_clip, merge_lora
-from vlprompt.clip.weights import state_sha256, to_openai_names
+from vlprompt.clip.architectures import RESNET_STRIDE
+from vlprompt.clip.open_clip_config import OpenClipArchitecture
+from vlprompt.clip.text.hub_tokenizer import OPTIONS_FILE as TOKENIZER_OPTIONS_FILE
+from vlprompt.clip.text.hub_tokenizer import TOKENIZER_FILE
+from vlprompt.clip.weights import OPTIONS_FILE, WEIGHT_FILES, state_sha256, to_openai_names
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
@@ -82,15 +87,26 @@ def _name_in_clip(name: str, prefixes: tuple[str, ...]) -> str | None:
 
 
 def write_clip(clip: CLIP, path: str | Path) -> dict[str, Any]:
-    """Merge all branches and write plain weights with OpenAI's names, fp32, for ``clip.weights`` or open_clip.
+    """Merge all branches and write plain weights, fp32, for ``clip.weights`` or open_clip.
+
+    The names are those of open_clip's model of the architecture: OpenAI's, or, where the image tower is timm's, with
+    those of the text tower under ``text.``.
 
     Args:
         clip: is changed: its branches are merged.
-        path: ``.safetensors``, else a file of ``torch.save``.
+        path: ``.safetensors``, or another suffix for a file of ``torch.save``.  Without a suffix: a folder in
+            open_clip's form, with the architecture, the preprocessing and the tokenizer beside the weights.
 
     Returns:
         What is written beside the tensors: base weights, options of the branches, hash of the new weights.
+
+    Raises:
+        CheckpointError: a folder for an architecture that open_clip does not have.
     """
+    path = Path(path)
+    if not path.suffix:
+        write_config(clip, path)
+        path = path / WEIGHT_FILES[0]
     about = dict(
         arch=clip.arch.name,
         quick_gelu=clip.quick_gelu,
@@ -100,13 +116,67 @@ def write_clip(clip: CLIP, path: str | Path) -> dict[str, Any]:
     merge_lora(clip)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.state_dict().items()}
     about['sha256'] = state_sha256(state)
-    tensors = to_openai_names(state)
-    if Path(path).suffix == '.safetensors':
+    tensors = state if isinstance(clip.arch, OpenClipArchitecture) else to_openai_names(state)
+    if path.suffix == '.safetensors':
         with written_whole(path) as temporary:
             save_file(tensors, temporary, metadata=dict(format='pt', vlprompt=json.dumps(about)))
     else:
         write_checkpoint(dict(meta=dict(vlprompt_weights=about), state_dict=tensors), path)
     return about
+
+
+def write_config(clip: CLIP, folder: str | Path) -> None:
+    """Write ``open_clip_config.json`` of a CLIP, and its tokenizer if it has one of its own, into a folder.
+
+    Raises:
+        CheckpointError: open_clip does not have its architecture.
+    """
+    content: dict[str, Any] = dict(model_cfg=open_clip_config(clip))
+    if clip.preprocessing is not None:
+        content['preprocess_cfg'] = asdict(clip.preprocessing)
+    with written_whole(Path(folder) / OPTIONS_FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=2))
+    if (source := getattr(clip.text.tokenizer, 'folder', None)) is not None:
+        for name in (TOKENIZER_FILE, TOKENIZER_OPTIONS_FILE):
+            with written_whole(Path(folder) / name) as temporary:
+                shutil.copyfile(source / name, temporary)
+
+
+def open_clip_config(clip: CLIP) -> dict[str, Any]:
+    """The architecture of a CLIP in open_clip's words.
+
+    Raises:
+        CheckpointError: open_clip does not have it: a ResNet with a stride of 16 pixels.
+    """
+    arch = clip.arch
+    if isinstance(arch, OpenClipArchitecture):
+        bias = dict(init_logit_bias=-10.0) if arch.logit_bias else {}
+        towers = dict(custom_text=True, vision_cfg=dict(arch.vision), text_cfg=dict(arch.text), **bias)
+        return dict(embed_dim=arch.embed_dim, quick_gelu=clip.quick_gelu, **towers)
+    if not arch.is_vit and arch.vision_stride != RESNET_STRIDE:
+        raise CheckpointError(
+            f"{arch.name}: open_clip's ResNets have a stride of {RESNET_STRIDE} pixels, not {arch.vision_stride}: "
+            'write a file (.safetensors) in place of a folder'
+        )
+    vision = dict(
+        image_size=arch.image_size,
+        layers=arch.vision_layers,
+        width=arch.vision_width,
+        patch_size=arch.vision_patch_size,
+        head_width=arch.vision_head_width,
+    )
+    if arch.is_vit:
+        vision['mlp_ratio'] = arch.vision_mlp_width / arch.vision_width
+        if int(arch.vision_width * vision['mlp_ratio']) != arch.vision_mlp_width:  # open_clip rounds down
+            vision['mlp_ratio'] = (arch.vision_mlp_width + 0.5) / arch.vision_width
+    text = dict(
+        context_length=arch.context_length,
+        vocab_size=arch.vocab_size,
+        width=arch.transformer_width,
+        heads=arch.transformer_heads,
+        layers=arch.transformer_layers,
+    )
+    return dict(embed_dim=arch.embed_dim, quick_gelu=clip.quick_gelu, vision_cfg=vision, text_cfg=text)
 
 
 def _plain(value: Any) -> Any:

@@ -14,9 +14,9 @@ from torch import Tensor
 from vlprompt.clip.open_clip_config import (
     TEXT_FIELDS,
     OpenClipArchitecture,
-    OtherTower,
     refuse_unknown_fields,
     shipped_config,
+    square_side,
     text_sizes,
 )
 
@@ -240,15 +240,12 @@ def of_open_clip(
         vision_cfg=VISION_FIELDS,
         text_cfg=TEXT_FIELDS,
     )
-    usual = {('vision_cfg', 'pool_type'): ('tok',), ('text_cfg', 'pool_type'): ('argmax',)}
-    refuse_unknown_fields(known, usual, name, model_cfg=config, vision_cfg=vision, text_cfg=text)
-    size, layers, width = vision.get('image_size', 224), vision.get('layers', 12), vision.get('width', 768)
-    if not isinstance(size, int) and len(set(size)) > 1:
-        raise OtherTower(f'{name}: vision_cfg.image_size={size} is no square, which is not supported')
+    refuse_unknown_fields(known, {}, name, model_cfg=config, vision_cfg=vision, text_cfg=text)
+    layers, width = vision.get('layers', 12), vision.get('width', 768)
     resnet, sizes = not isinstance(layers, int), text_sizes(text)
     return Architecture(
         embed_dim=config['embed_dim'],
-        image_size=size if isinstance(size, int) else size[0],
+        image_size=square_side(vision, name),
         vision_layers=tuple(layers) if resnet else layers,
         vision_width=width,
         vision_patch_size=None if resnet else vision.get('patch_size', 16),

@@ -43,7 +43,7 @@ from vlprompt.errors import DownloadError
 _logger = logging.getLogger(__name__)
 
 HUB = 'hf-hub:'
-FILE_SUFFIXES = ('.pt', '.pth', '.bin', '.safetensors')
+FILE_SUFFIXES = ('.pt', '.pth', '.pth.tar', '.bin', '.safetensors')
 
 
 def build_clip(
@@ -95,6 +95,8 @@ def build_clip(
     state, name, options = _read(arch, wanted, weights)
     if isinstance(wanted, OpenClipArchitecture) or isinstance(options.arch, OpenClipArchitecture):
         foreign = _same_config(wanted, options, name)
+        if options.preprocessing is None:
+            options = replace(options, preprocessing=_way_of_all_tags(foreign.name))
         return _adapted(_build_foreign(foreign, state, name, quick_gelu, image_size, vision), lora, options)
     stride = RESNET_STRIDE if wanted is None else wanted.vision_stride
     told = options.arch
@@ -158,13 +160,17 @@ def _build_foreign(
 def _same_config(
     wanted: Architecture | OpenClipArchitecture | None, options: WeightOptions, name: str
 ) -> OpenClipArchitecture:
-    """The architecture of towers of open_clip, where the one that is asked for is not another than that of the file."""
-    if wanted is None or options.arch is None:
-        return wanted or options.arch
+    """The architecture of towers of open_clip, where the one that is asked for is not another than that of the file.
+
+    Its tokenizer is the one beside the file, if there is one.
+    """
     told = options.arch
-    for field in ('embed_dim', 'vision', 'text'):
-        ours, theirs = getattr(wanted, field, None), getattr(told, field, None)
-        if ours != theirs:
+    if told is None:
+        return replace(wanted, tokenizer=options.tokenizer or wanted.tokenizer)
+    if wanted is not None:
+        same_kind = isinstance(wanted, OpenClipArchitecture) and isinstance(told, OpenClipArchitecture)
+        field = wanted.first_difference(told) if same_kind else 'vision_cfg.timm_model_name'
+        if field is not None:
             raise ValueError(
                 f'{name}: {options.source} describes another model than arch {wanted.name!r} ({field}): leave arch out '
                 '(arch=None)'
@@ -201,7 +207,7 @@ def _read(
         path, name = _download(str(weights).removeprefix(HUB), *WEIGHT_FILES), str(weights)
     elif _is_folder(weights):
         path, name = file_in_folder(path), f'file:{path.resolve().name}'
-    if name or path.is_file() or path.suffix in FILE_SUFFIXES or isinstance(weights, Path):
+    if name or path.is_file() or path.name.endswith(FILE_SUFFIXES) or isinstance(weights, Path):
         tensors, options = read_weights(path)
         state = to_internal_names(tensors)
         if named_quick and options.quick_gelu is False:
@@ -269,19 +275,27 @@ def preprocessing_of(arch: str | Mapping | None, weights: str | Path | None) -> 
     found = None if arch is None else find_architecture(arch)
     if options is not None and not isinstance(found, OpenClipArchitecture):
         return Preprocessing()
+    if options is None:
+        from open_clip import pretrained
+
+        name = '' if found is None else open_clip_name(found.name)
+        return Preprocessing.read(pretrained.get_pretrained_cfg(name, str(weights)))
+    way = _way_of_all_tags(found.name)
+    if way is None:
+        raise ValueError(
+            f'{weights} does not say how images were prepared for it, and published weights of {found.name} do not '
+            f'either: put its {OPTIONS_FILE} beside it, or set mean, std, interpolation and resize_mode in the config'
+        )
+    return way
+
+
+def _way_of_all_tags(name: str) -> Preprocessing | None:
+    """How images were prepared for all weights that open_clip has of an architecture; None: for none, or not alike."""
     from open_clip import pretrained
 
-    name = '' if found is None else open_clip_name(found.name)
-    if options is None:
-        return Preprocessing.read(pretrained.get_pretrained_cfg(name, str(weights)))
-    tags = pretrained.list_pretrained_tags_by_model(name)
-    ways = {Preprocessing.read(pretrained.get_pretrained_cfg(name, tag)) for tag in tags}
-    if len(ways) != 1:
-        raise ValueError(
-            f'{weights} does not say how images were prepared for it: put its {OPTIONS_FILE} beside it, or take a tag '
-            f'of {found.name}: {", ".join(tags) or "none is known"}'
-        )
-    return ways.pop()
+    tags = pretrained.list_pretrained_tags_by_model(open_clip_name(name))
+    ways = {Preprocessing.read(pretrained.get_pretrained_cfg(open_clip_name(name), tag)) for tag in tags}
+    return ways.pop() if len(ways) == 1 else None
 
 
 def weights_architecture(weights: str | Path | None) -> Architecture | OpenClipArchitecture | None:
@@ -301,7 +315,7 @@ def _options_beside(weights: str | Path) -> WeightOptions | None:
         path = _download(str(weights).removeprefix(HUB), OPTIONS_FILE).with_name(WEIGHT_FILES[0])
     elif _is_folder(weights):
         path = path / WEIGHT_FILES[0]
-    return read_options(path) if path.suffix in FILE_SUFFIXES or path.is_file() else None
+    return read_options(path) if path.name.endswith(FILE_SUFFIXES) or path.is_file() else None
 
 
 def _is_folder(weights: str | Path) -> bool:

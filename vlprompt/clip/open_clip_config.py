@@ -6,7 +6,8 @@ They are described by open_clip's own configs, in its words: ``embed_dim``, ``vi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ _KNOWN = dict(
     },
 )
 """What the adapter expresses, by part of open_clip's config."""
-_ALLOWED = {('text_cfg', 'pool_type'): ('argmax', 'last'), ('text_cfg', 'proj_type'): ('linear', 'none')}
+_ALLOWED = {('text_cfg', 'pool_type'): ('last',), ('text_cfg', 'proj_type'): ('none',)}
 _TEXT_SIZES = dict(context_length=77, vocab_size=49408, width=512, heads=8, layers=12)
 """The fields of CLIP's text tower, and open_clip's defaults of them."""
 TEXT_FIELDS = set(_TEXT_SIZES)
@@ -89,6 +90,7 @@ class OpenClipArchitecture:
         """
         vision, text = dict(config['vision_cfg']), dict(config['text_cfg'])
         refuse_unknown_fields(_KNOWN, _ALLOWED, name, model_cfg=config, vision_cfg=vision, text_cfg=text)
+        vision['image_size'] = square_side(vision, name)
         return cls(
             name,
             int(config['embed_dim']),
@@ -102,13 +104,28 @@ class OpenClipArchitecture:
     @property
     def image_size(self) -> int:
         """Side in pixels of the square images that the tower was trained with."""
-        size = self.vision.get('image_size', 224)
-        return size if isinstance(size, int) else size[0]
+        return self.vision['image_size']
 
     @property
     def plain_text(self) -> bool:
         """Whether the text tower is CLIP's: causal, read at the end token, with CLIP's tokenizer."""
-        return not any(value for field, value in self.text.items() if field not in TEXT_FIELDS)
+        others = {name: value for name, value in self.text.items() if name not in TEXT_FIELDS}
+        return all(_is_usual('text_cfg', name, value) for name, value in others.items())
+
+    def first_difference(self, other: OpenClipArchitecture) -> str | None:
+        """Name of the first field in which two architectures differ, or None.
+
+        A field that one of them leaves out has open_clip's default there.  Two repositories of a tokenizer are no
+        difference, nor is what timm would load before the weights.
+        """
+        if self.embed_dim != other.embed_dim:
+            return 'embed_dim'
+        for part, ours, theirs in (('vision_cfg', self.vision, other.vision), ('text_cfg', self.text, other.text)):
+            for name in sorted({*ours, *theirs} - {'timm_model_pretrained'}):
+                a, b = (_plain(given.get(name, _usual(part).get(name))) for given in (ours, theirs))
+                if a != b and not (name == 'hf_tokenizer_name' and a and b):
+                    return f'{part}.{name}'
+        return None
 
     @property
     def described(self) -> str:
@@ -121,25 +138,57 @@ def text_sizes(text: Mapping[str, Any]) -> dict[str, int]:
     return {field: text.get(field, usual) for field, usual in _TEXT_SIZES.items()}
 
 
+@cache
+def _usual(part: str) -> dict[str, Any]:
+    """open_clip's defaults of the fields of ``vision_cfg`` or ``text_cfg``; none for another part."""
+    from open_clip import CLIPTextCfg, CLIPVisionCfg
+
+    kinds = dict(vision_cfg=CLIPVisionCfg, text_cfg=CLIPTextCfg)
+    return {field.name: field.default for field in fields(kinds[part])} if part in kinds else {}
+
+
+def _plain(value: Any) -> Any:
+    """A value in the one form in which values of configs are compared: tuples for lists, None for all that is off."""
+    return tuple(value) if isinstance(value, list) else value or None
+
+
+def _is_usual(part: str, name: str, value: Any) -> bool:
+    """Whether a field has open_clip's default, or is off where there is none."""
+    return _plain(value) == _plain(_usual(part).get(name))
+
+
+def square_side(vision: Mapping[str, Any], name: str) -> int:
+    """Side in pixels of the square images of a ``vision_cfg``.
+
+    Raises:
+        OtherTower: they are rectangles.
+    """
+    size = vision.get('image_size', 224)
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) != 1:
+        raise OtherTower(f'{name}: vision_cfg.image_size={size} is no square, which is not supported')
+    return sides.pop()
+
+
 def refuse_unknown_fields(
     known: Mapping[str, set[str]],
     allowed: Mapping[tuple[str, str], tuple[Any, ...]],
     source: object,
     **parts: Mapping[str, Any],
 ) -> None:
-    """Raise OtherTower for the first field of a config of open_clip that is neither known nor off.
+    """Raise OtherTower for the first field of a config of open_clip that is not known, off or open_clip's default.
 
     Args:
         known: fields by part of the config.
-        allowed: the values of (part, field) where not all are known.
+        allowed: the values of (part, field) where not all are known, besides the default.
         source: where the config is from.
         **parts: the config.
     """
-    for part, fields in known.items():
+    for part, known_fields in known.items():
         for name in sorted(set(parts[part]) - set(parts)):
             value, values = parts[part][name], allowed.get((part, name))
-            expressed = value in values if values is not None else name in fields
-            if value and not expressed:  # null, false and 0 are the usual towers
+            expressed = value in values if values is not None else name in known_fields
+            if value and not expressed and not _is_usual(part, name, value):  # null, false and 0 are the usual towers
                 raise OtherTower(
                     f'{source}: {part}.{name}={value!r} is of another kind of tower, which is not supported'
                 )

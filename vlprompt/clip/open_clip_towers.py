@@ -20,6 +20,7 @@ from vlprompt.clip.text.packing import SharedPart, shared_part
 from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER, Tokenizer
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.clip.visual_prompts import Entry, VisualTokens, check_prompts, join_prompts
+from vlprompt.clip.vit import check_out_indices
 from vlprompt.errors import DownloadError, ImageSizeError
 
 TEXTS = 256
@@ -34,16 +35,17 @@ class TimmImageTower(nn.Module):
     The names of its tensors are open_clip's, ``trunk.*`` and ``head.*``.
 
     **Local features** are what the tower's pooling and projection make of one cell alone: the value path of an
-    attention pool, the classifier on a token, or the projection of a cell of a convolutional map (whose mean is then
-    the global feature).
+    attention pool, the classifier on a token, or the projection of a cell of a map (whose mean is then the global
+    feature), as of convolutions or Swin.
 
     Args:
         tower: open_clip's ``TimmModel``, whose trunk and head are used.
         arch: the architecture.
         image_size: pixels (side, or (H, W)) to build the position embeddings for; None: the architecture's.
-        out_indices: blocks or stages whose outputs are the maps; None: the last four.
+        out_indices: blocks or stages whose outputs are the maps, ascending; None: the last four.
 
     Attributes:
+        any_size: whether images of all sizes are taken, as by convolutions; else those of ``image_size`` alone.
         image_size: (H, W) in pixels.
         grid_size: (h, w) cells of such an image.
         cell_size: pixels of a cell.
@@ -51,7 +53,7 @@ class TimmImageTower(nn.Module):
         stage_channels: channels of the maps.
 
     Raises:
-        ValueError: an image size on a tower that has one alone, or an index outside of its blocks.
+        ValueError: an image size on a tower that has one alone, or indices that do not ascend within its blocks.
     """
 
     local = 'native'  # the only form of the local features
@@ -66,15 +68,15 @@ class TimmImageTower(nn.Module):
         super().__init__()
         self.trunk, self.head = tower.trunk, tower.head
         self.name, self.embed_dim = arch.described, arch.embed_dim
-        self.any_size = not hasattr(self.trunk, 'patch_embed') or not hasattr(self.trunk, 'blocks')
+        self.any_size = getattr(getattr(self.trunk, 'patch_embed', None), 'img_size', None) is None
+        self._channels_last = getattr(self.trunk, 'output_fmt', None) == 'NHWC'  # of the trunk's last features
         stages = self.trunk.feature_info
         self.cell_size = stages[-1]['reduction']
         self.resize(arch.image_size if image_size is None else image_size)
         self.width = getattr(self.trunk, 'head_hidden_size', self.trunk.num_features)
         indices = range(max(len(stages) - 4, 0), len(stages)) if out_indices is None else out_indices
         self.out_indices = tuple(indices)
-        if outside := [index for index in self.out_indices if not 0 <= index < len(stages)]:
-            raise ValueError(f'out_indices {outside} must be within 0..{len(stages) - 1}, the blocks of {self.name}')
+        check_out_indices(self.out_indices, len(stages))
         self.stage_channels = tuple(stages[index]['num_chs'] for index in self.out_indices)
 
     def resize(self, image_size: int | tuple[int, int]) -> None:
@@ -100,14 +102,15 @@ class TimmImageTower(nn.Module):
 
     def _grid_of(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) cells of an image."""
-        up = self.cell_size - 1 if self.any_size else 0  # a cell that is not full counts, as in FastViT
+        up = self.cell_size - 1 if self.any_size or self._channels_last else 0  # cells that are not full count
         return (height + up) // self.cell_size, (width + up) // self.cell_size
 
     def prompt_sizes(self) -> dict[str, int]:
         """``width``, ``layers`` and ``patch_size`` for visual prompts.
 
         Raises:
-            ValueError: the blocks take no further tokens: convolutions, or rotary positions, which cover patches alone.
+            ValueError: the blocks take no further tokens: convolutions, windows, or rotary positions, which cover
+                patches alone.
         """
         trunk = self.trunk
         if not isinstance(trunk, TimmVisionTransformer):
@@ -146,8 +149,7 @@ class TimmImageTower(nn.Module):
             last, outputs = self.trunk.forward_intermediates(images, indices=list(self.out_indices))
         else:
             last, outputs = self.trunk.forward_features(images), ()
-        grid = tuple(last.shape[-2:]) if last.dim() == 4 else self.grid_size
-        return self._features(last, grid, local, tuple(outputs))
+        return self._features(last, local, tuple(outputs))
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[-2:]
@@ -178,12 +180,18 @@ class TimmImageTower(nn.Module):
         """The trunk's last features, pooled and projected: (B, D)."""
         return self.head(self.trunk.forward_head(last))
 
-    def _features(self, last: Tensor, grid: tuple[int, int], local: bool, maps: tuple[Tensor, ...]) -> ClipFeatures:
+    def _features(self, last: Tensor, local: bool, maps: tuple[Tensor, ...]) -> ClipFeatures:
+        grid = self.grid_size
+        if last.dim() == 4:
+            grid = tuple(last.shape[1:3] if self._channels_last else last.shape[2:])
         return ClipFeatures(self._joint(last), self._local(last) if local else None, maps, grid)
 
     def _local(self, last: Tensor) -> Tensor:
         """(B, N, D): every cell as if it were alone."""
-        if last.dim() == 4:
+        if last.dim() == 4 and self._channels_last:
+            cells = last.flatten(1, 2)
+            single = cells.flatten(0, 1)[:, None, None]
+        elif last.dim() == 4:
             cells = last.flatten(2).transpose(1, 2)
             single = cells.flatten(0, 1)[..., None, None]
         else:
@@ -242,7 +250,7 @@ class TimmImageTower(nn.Module):
     def _with_prompts(self, images: Tensor, prompts: VisualTokens, local: bool) -> ClipFeatures:
         last = self._run(images, prompts.entries(self.ln_pre, len(images)), prompts.sets)
         if prompts.sets is None:
-            return self._features(last, self.grid_size, local, ())
+            return self._features(last, local, ())
         sets = self._joint(last).unflatten(0, (prompts.sets, -1)).transpose(0, 1)
         return ClipFeatures(sets.mean(1), sets, (), (1, prompts.sets))
 

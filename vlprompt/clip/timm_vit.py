@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vlprompt.clip.build import FILE_SUFFIXES
 from vlprompt.clip.download import hub_file, require_hub
 from vlprompt.clip.model import ClipSource
 from vlprompt.clip.position import Interpolation, resize_position_embedding
+from vlprompt.clip.preprocessing import Preprocessing
 from vlprompt.clip.tensor_files import find_state, read_tensors, require_finite
 from vlprompt.clip.vit import VisionTransformer
 from vlprompt.clip.weights import read_state_dict, state_sha256
@@ -41,11 +43,14 @@ _BLOCK_NAMES = {
     'mlp.fc1.': 'mlp.c_fc.',
     'mlp.fc2.': 'mlp.c_proj.',
 }
-_HEADS = ('head.', 'head_dist.', 'fc_norm.', 'pre_logits.', 'prompt_learner.')
+_HEADS = ('head.', 'head_dist.', 'fc.', 'fc_norm.', 'pre_logits.', 'prompt_learner.')
 """Prefixes of entries after the class token or on top of the trunk, which are dropped."""
 
-_BACKBONE = 'backbone.'
-"""Prefix of the trunk beside the head of self-supervised training."""
+_MASKS = ('masked_embed', 'mask_token')
+"""What stands in pretraining for patches that the trunk does not see; dropped."""
+
+_BACKBONES = ('backbone.', 'base.')
+"""Prefixes of the trunk beside the head of self-supervised training, and beside that of re-identification."""
 
 
 def build_timm_vit(
@@ -63,7 +68,7 @@ def build_timm_vit(
         name: timm's name with the tag of the weights, such as ``'vit_base_patch16_224.augreg_in21k'``.
         weights: None for random ones; ``'pretrained'`` for those of the name; or a file in timm's naming
             (:func:`~vlprompt.clip.weights.read_state_dict`) or Google's (``.npz``).  A training checkpoint of DINO's
-            code will do: the entries ``backbone.*`` of its ``teacher`` are read.
+            code will do: the entries ``backbone.*`` of its ``teacher`` are read; or one of TransReID's: ``base.*``.
         arch: instead of a name, ``width``, ``layers``, ``heads``, ``patch_size`` and ``image_size``.
         norm_eps: epsilon of the layer norms; None: timm's, 1e-6.  LPT's published weights need 1e-5.
         image_size: pixels to resize the position embedding to once, when loading.
@@ -77,7 +82,8 @@ def build_timm_vit(
 
     Raises:
         ValueError: a name that timm does not have, not a plain ViT with a class token, weights that do not fit or are
-            not finite, or a ``pretrain_ratio`` that the number of positions does not have.
+            not finite; or a ``pretrain_ratio`` that is no positive number, or that the number of positions does not
+            have, or that is needed.
         FileNotFoundError: the file is missing, or the download failed.
     """
     if (name is None) == (arch is None):
@@ -88,6 +94,11 @@ def build_timm_vit(
     size = shape.pop('image_size')
     size = size if image_size is None else image_size
     shape['norm_eps'] = shape['norm_eps'] if norm_eps is None else norm_eps
+    if pretrain_ratio is not None and not (isfinite(pretrain_ratio) and pretrain_ratio > 0):
+        raise ValueError(
+            f'build_timm_vit: pretrain_ratio={pretrain_ratio} must be a positive number, height / width of the images '
+            'that the weights were trained on'
+        )
     with nullcontext() if weights is None else torch.device('meta'):
         visual = VisionTransformer(
             **shape,
@@ -119,24 +130,30 @@ def _trained_grid(patches: int, ratio: float | None, wanted: tuple[int, int], ca
     height = round(width * (ratio or 1))
     if height * width == patches:
         return height, width
-    if ratio is None:
+    if ratio is None and wanted[0] * wanted[1] == patches:
         return wanted
+    grid = f'neither a square nor {wanted[0]} x {wanted[1]}, as for image_size'
+    if ratio is not None:
+        grid = f'no grid {ratio:g} times as high as wide'
     raise ValueError(
-        f'{called} has positions of {patches} patches, which are no grid {ratio:g} times as high as wide: set '
-        'pretrain_ratio to height / width of the images that the weights were trained on'
+        f'{called} has positions of {patches} patches, which are {grid}: set pretrain_ratio to height / width of the '
+        'images that the weights were trained on'
     )
 
 
 def from_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Entries of timm in the names of :class:`VisionTransformer`, fp32; heads are dropped, and the prefix
-    ``backbone.``, with which DINO's code saves a trunk beside its head.
+    """Entries of timm in the names of :class:`VisionTransformer`, fp32.
+
+    Heads and tokens of masked patches are dropped, and the prefix ``backbone.`` or ``base.``, with which DINO's and
+    TransReID's code save a trunk beside a head.
 
     Raises:
         ValueError: an entry that a plain ViT with a class token does not have, or one that it lacks; a convolutional
             stem.
     """
-    if any(key.startswith(_BACKBONE) for key in state):
-        state = {key.removeprefix(_BACKBONE): value for key, value in state.items() if key.startswith(_BACKBONE)}
+    for prefix in _BACKBONES:
+        if any(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     if stem := [key for key in state if key.startswith('patch_embed.conv')]:
         raise ValueError(
             f'a ViT with a convolutional stem ({stem[0]}) is not supported: take weights whose patch embedding is one '
@@ -147,7 +164,7 @@ def from_timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         raise ValueError(f"not a ViT in timm's naming: it lacks {', '.join(missing)}, has {sorted(state)[:3]}")
     renamed = {}
     for key, value in state.items():
-        if key.startswith(_HEADS):
+        if key.startswith(_HEADS) or key in _MASKS:
             continue
         value = value.float()
         if key.startswith('blocks.'):
@@ -170,7 +187,8 @@ def _renamed(key: str, names: Mapping[str, str], full: str) -> str:
     raise ValueError(f'{full!r} is not a tensor of a plain ViT; layer scale, query-key norm etc. are not supported')
 
 
-def _timm_model(name: str, **options: Any) -> nn.Module:
+def _require_known(name: str) -> None:
+    """Raise ValueError for a name of a model or of weights that timm does not have."""
     import timm
 
     model, _, tag = name.partition('.')
@@ -179,6 +197,41 @@ def _timm_model(name: str, **options: Any) -> nn.Module:
         raise ValueError(f'timm knows no model {model!r}; it has {close or "none of a similar name"}')
     if tag and name not in (known := timm.list_pretrained(f'{model}.*')):
         raise ValueError(f'timm has no weights {name!r}; of this model it has {", ".join(known) or "none"}')
+
+
+def timm_preprocessing(name: str) -> tuple[Preprocessing, tuple[int, int]]:
+    """How images were prepared for timm's weights of a name, and (H, W) of them in pixels.
+
+    Raises:
+        ValueError: a name that timm does not have, or a way that is not known.
+    """
+    import timm
+
+    _require_known(name)
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None:
+        raise ValueError(f'timm does not say how images were prepared for {name}: set mean and std in the config')
+    mode = 'squash' if cfg.crop_mode == 'squash' else 'shortest'
+    way = dict(mean=cfg.mean, std=cfg.std, interpolation=cfg.interpolation, resize_mode=mode)
+    return Preprocessing.read(way), tuple(cfg.input_size[1:])
+
+
+def way_of_timm(trunk: Mapping[str, Any]) -> Preprocessing | None:
+    """How images were prepared for the weights of a trunk, by its name; None where it has none.
+
+    Args:
+        trunk: arguments of :func:`build_timm_vit`.
+
+    Raises:
+        ValueError: see :func:`timm_preprocessing`.
+    """
+    return None if trunk.get('name') is None else timm_preprocessing(trunk['name'])[0]
+
+
+def _timm_model(name: str, **options: Any) -> nn.Module:
+    import timm
+
+    _require_known(name)
     if options:
         return timm.create_model(name, num_classes=0, **options)
     with torch.device('meta'):
@@ -232,7 +285,7 @@ def _read(name: str | None, weights: str | Path) -> tuple[dict[str, Tensor], str
         DownloadError: the weights of a name are neither cached nor can be fetched.
     """
     path = Path(weights).expanduser()
-    if path.suffix in FILE_SUFFIXES:
+    if path.name.endswith(FILE_SUFFIXES):
         return read_state_dict(path), f'file:{path.name}'
     if name is None:
         raise ValueError(f'weights={str(weights)!r} is not a weight file; other weights need the name of a timm model')

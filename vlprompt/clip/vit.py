@@ -21,6 +21,12 @@ def default_out_indices(layers: int) -> tuple[int, ...]:
     return tuple(sorted({max(0, round(layers * part) - 1) for part in (1 / 3, 1 / 2, 2 / 3, 1)}))
 
 
+def check_out_indices(indices: tuple[int, ...], count: int) -> None:
+    """Raise ValueError unless indices ascend within the ``count`` blocks or stages of a tower."""
+    if any(not 0 <= index < count for index in indices) or list(indices) != sorted(set(indices)):
+        raise ValueError(f'out_indices {indices} must ascend within 0..{count - 1}')
+
+
 class VisionTransformer(nn.Module):
     """Vision transformer of CLIP, and, with other options, of timm.
 
@@ -97,9 +103,7 @@ class VisionTransformer(nn.Module):
         self.patch_stride = patch_stride or patch_size
         self.interpolation = interpolation
         self.out_indices = default_out_indices(layers) if out_indices is None else tuple(out_indices)
-        outside = [index for index in self.out_indices if not 0 <= index < layers]
-        if outside or list(self.out_indices) != sorted(set(self.out_indices)):
-            raise ValueError(f'out_indices {self.out_indices} must ascend within 0..{layers - 1}')
+        check_out_indices(self.out_indices, layers)
         self.stage_channels = (width,) * len(self.out_indices)
         self.use_local(local)
         self._bias = NeighbourBias()
@@ -119,6 +123,14 @@ class VisionTransformer(nn.Module):
             if parameter is not None:
                 nn.init.normal_(parameter, std=self.width**-0.5)
         self.transformer.reset_parameters()
+
+    def require_cells(self) -> None:
+        """Raise ValueError if the patches overlap: the map of their features is none of cells of the image."""
+        if self.patch_stride != self.patch_size:
+            raise ValueError(
+                f'patches of {self.patch_size} pixels with stride {self.patch_stride} overlap: they are no cells; '
+                'leave clip.vision.patch_stride out'
+            )
 
     def use_local(self, local: str | Mapping[str, Any]) -> None:
         """Compute local features in another form from now on: a name or a dict, as in the constructor."""

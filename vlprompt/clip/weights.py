@@ -68,12 +68,14 @@ class WeightOptions:
         quick_gelu: OpenAI's activation instead of GELU.
         arch: the architecture.
         preprocessing: how images were prepared in training.
+        tokenizer: folder with a tokenizer of the Hugging Face hub.
     """
 
     source: str
     quick_gelu: bool | None = None
     arch: Architecture | OpenClipArchitecture | None = None
     preprocessing: Preprocessing | None = None
+    tokenizer: Path | None = None
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], WeightOptions]:
@@ -105,7 +107,7 @@ def file_in_folder(folder: Path) -> Path:
 
 
 def read_options(path: str | Path, script: bool = False) -> WeightOptions:
-    """What ``open_clip_config.json`` beside a weight file tells; the tensors are not read.
+    """What ``open_clip_config.json`` and a tokenizer beside a weight file tell; the tensors are not read.
 
     Args:
         path: the weight file.
@@ -116,12 +118,12 @@ def read_options(path: str | Path, script: bool = False) -> WeightOptions:
     """
     path = Path(path).expanduser()
     file = path.with_name(OPTIONS_FILE)
+    tokenizer = file.parent if (file.parent / TOKENIZER_FILE).is_file() else None
     if not file.is_file():
-        return WeightOptions(str(path), quick_gelu=True if script else None)
+        return WeightOptions(str(path), quick_gelu=True if script else None, tokenizer=tokenizer)
     try:
         content = read_json(file)
         model = content['model_cfg']
-        tokenizer = file.parent if (file.parent / TOKENIZER_FILE).is_file() else None
         arch = of_open_clip(model, str(file.parent.name), tokenizer)
         gelu = bool(model.get('quick_gelu', False))
         given = content.get('preprocess_cfg') or {}
@@ -130,7 +132,7 @@ def read_options(path: str | Path, script: bool = False) -> WeightOptions:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{file}: not a config of open_clip ({error!r}); remove it or get it again') from error
     try:
-        return WeightOptions(str(file), gelu, arch, Preprocessing.read(given))
+        return WeightOptions(str(file), gelu, arch, Preprocessing.read(given), tokenizer)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f'{file}: preprocess_cfg: {error}') from error
 

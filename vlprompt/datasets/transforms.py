@@ -184,10 +184,24 @@ class SquareImage(ImageTransform):
 
 @TRANSFORMS.register_module()
 class CenterCrop(ImageTransform):
-    """Cut the central ``size`` x ``size`` pixels."""
+    """Cut the central ``size`` x ``size`` pixels.
+
+    Raises:
+        ImageSizeError: an image that is smaller.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__(T.CenterCrop(size))
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        width, height = results['img'].size
+        if min(width, height) < self.size:
+            raise ImageSizeError(
+                f'{results.get("img_path", "an image")} is {width} x {height} pixels before a center crop of '
+                f'{self.size} x {self.size}, which would be filled with black: resize it to more (resize_size)'
+            )
+        return super().transform(results)
 
 
 @TRANSFORMS.register_module()

@@ -61,7 +61,7 @@ from vlprompt.engine.config_check import (
 )
 from vlprompt.engine.config_files import CONFIGS, config_names
 from vlprompt.engine.config_values import is_number, is_whole
-from vlprompt.engine.follow_weights import TOWERS, follow_weights, towers_of
+from vlprompt.engine.follow_weights import follow_weights, towers_of
 from vlprompt.engine.schedules import follow_training_length
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -104,9 +104,9 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     on_runs = {option: value for option, value in options.items() if option.split('.')[0] in RUNNER_KEYS - _KEPT}
     on_variables = {option: value for option, value in options.items() if option not in on_runs}
     values = _with_options(content, on_variables, cfg.filename)
-    on_towers = {option: value for option, value in on_runs.items() if option.startswith(TOWERS)}
-    towers = towers_of(_with_options(dict(model=values.get('model')), on_towers, cfg.filename).get('model'))
-    follow_weights(values, None if towers is None else _resolved(towers, values, 'model.clip', set()))
+    on_model = {option: value for option, value in on_runs.items() if option.split('.')[0] == 'model'}
+    model = _with_options(dict(model=values.get('model')), on_model, cfg.filename).get('model')
+    follow_weights(values, model, _resolved(towers_of(model), values, 'model', set()))
     if values.get('task') is not None:
         values.pop('recipes', None)  # rows that do not apply may refer to values of other datasets
     used: set[str] = set()

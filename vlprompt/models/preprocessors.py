@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD
+from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from vlprompt.registry import MODELS
+
+
+def preprocessor_for(
+    way: Preprocessing | None, type_: str = 'vlprompt.ClipPreprocessor', unit: float = 1.0, **options: Any
+) -> dict[str, Any]:
+    """Config of a preprocessor that normalises images as they were when weights were trained.
+
+    Args:
+        way: how; None: as in CLIP.
+        type_: of the preprocessor.
+        unit: of its ``mean`` and ``std``, the value of a white pixel.
+        **options: further arguments of the preprocessor.
+    """
+    way = way or Preprocessing()
+    mean, std = ([unit * number for number in moment] for moment in (way.mean, way.std))
+    return dict(type=type_, mean=mean, std=std, **options)
 
 
 @MODELS.register_module()

@@ -2,7 +2,6 @@ _base_ = './lpt_vit-b16-in21k.py'
 
 # The built-in CLIP as trunk, 6 blocks: 10 groups of prompts for the last three.
 model = dict(
-    data_preprocessor=dict(_delete_=True, type='vlprompt.ClipPreprocessor'),
     timm=None,
     clip=dict(arch='micro-vit', weights='scenes'),
 )

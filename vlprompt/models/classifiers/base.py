@@ -27,13 +27,13 @@ class Classifier(PromptTunedMixin, BaseModel):
     =============  ===============  ===================================================================
 
     Args:
-        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches; None:
-            :class:`~vlprompt.models.ClipPreprocessor` with its defaults.
+        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches, see
+            :func:`~vlprompt.models.preprocessors.preprocessor_for`.
         init_cfg: mmengine's; unused here, since weights come through the towers.
     """
 
-    def __init__(self, data_preprocessor: ConfigType | None = None, init_cfg: ConfigType | None = None) -> None:
-        super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
+    def __init__(self, data_preprocessor: ConfigType, init_cfg: ConfigType | None = None) -> None:
+        super().__init__(data_preprocessor, init_cfg)
 
     def forward(
         self, inputs: Tensor, data_samples: list[ClassificationSample] | None = None, mode: str = 'tensor'

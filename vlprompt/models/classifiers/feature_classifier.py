@@ -16,6 +16,7 @@ from vlprompt.errors import CheckpointError, ConfigError
 from vlprompt.messages import enumerate_names
 from vlprompt.models.classifiers.base import Classifier, ConfigType, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
+from vlprompt.models.preprocessors import preprocessor_for
 from vlprompt.registry import MODELS
 from vlprompt.solvers import Shots, Solver, class_weights, describe_fit, tune
 from vlprompt.structures import ClassificationSample
@@ -44,7 +45,8 @@ class FeatureClassifier(Classifier):
         class_names: K names, or the name of a dataset; if left out, those of the data.
         zero_shot: config of the :class:`~vlprompt.prompts.TemplatePrompt` of the zero-shot classifier, if ``prompt``
             holds learned prompts.
-        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
+        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches; None: with the
+            mean and deviation of the weights.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
@@ -65,9 +67,10 @@ class FeatureClassifier(Classifier):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
-        self.clip = build_clip(**clip)
-        self.scale = self.clip.logit_scale.exp().item()  # a number of the host, read once
+        towers = build_clip(**clip)
+        super().__init__(data_preprocessor or preprocessor_for(towers.preprocessing), init_cfg)
+        self.clip = towers
+        self.scale = towers.logit_scale.exp().item()  # a number of the host, read once
         names = named_classes(class_names, 'FeatureClassifier')
         self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))

@@ -16,6 +16,7 @@ from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, 
 from vlprompt.models.classifiers.trunk import build_trunk, text_directions
 from vlprompt.models.losses.long_tailed import ClassificationLoss
 from vlprompt.models.losses.reduction import process_weight
+from vlprompt.models.preprocessors import preprocessor_for
 from vlprompt.models.tuners.base import Terms, Tuner
 from vlprompt.prompts.base import readable
 from vlprompt.registry import MODELS
@@ -47,7 +48,7 @@ class HeadClassifier(Classifier):
         timm: arguments of :func:`vlprompt.clip.build_timm_vit`, for a trunk of timm.
         tuner: config of a :class:`~vlprompt.models.tuners.Tuner`; None: the plain trunk, for a linear probe, or for
             full fine-tuning with ``trainable=['visual.*', 'head.*']``.
-        data_preprocessor: config of the preprocessor; its mean and std are those of the trunk's weights.
+        data_preprocessor: config of the preprocessor; None: with the mean and deviation of the trunk's weights.
         init_cfg: mmengine's; unused here.
 
     Raises:
@@ -71,9 +72,10 @@ class HeadClassifier(Classifier):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        visual, text, source, way = build_trunk(clip, timm, keep_text=head.get('start') == 'text')
+        super().__init__(data_preprocessor or preprocessor_for(way), init_cfg)
         self.base_option = 'model.clip.weights' if timm is None else 'model.timm.weights'
-        self.visual, self.text, self._source = build_trunk(clip, timm, keep_text=head.get('start') == 'text')
+        self.visual, self.text, self._source = visual, text, source
         names = None if class_names is None else tuple(resolve_class_names(class_names))
         self.num_classes = _number_of_classes(num_classes, names)
         self.tuner: Tuner = MODELS.build(

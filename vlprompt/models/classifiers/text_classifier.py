@@ -14,6 +14,7 @@ from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.models.classifiers.base import Classifier, ConfigType, labels_of, named_classes, scored_samples
 from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.losses.reduction import process_weight
+from vlprompt.models.preprocessors import preprocessor_for
 from vlprompt.prompts import ClassWeights
 from vlprompt.registry import MODELS
 from vlprompt.structures import ClassificationSample
@@ -51,7 +52,8 @@ class TextClassifier(Classifier):
         visual: config of a :class:`~vlprompt.prompts.ImagePrompt`, such as a ``VisualPrompt`` or a ``CoupledPrompt``;
             its ``width``, ``layers`` and ``patch_size`` are those of the image tower.
         auxiliary_losses: configs of losses on the text features ``([B,] P, K, D)``, each adding ``loss_<name>``.
-        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches.
+        data_preprocessor: config of the preprocessor that turns uint8 images into normalised batches; None: with the
+            mean and deviation of the weights.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
@@ -77,8 +79,9 @@ class TextClassifier(Classifier):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor, init_cfg)
-        self.clip = build_clip(**clip)
+        towers = build_clip(**clip)
+        super().__init__(data_preprocessor or preprocessor_for(towers.preprocessing), init_cfg)
+        self.clip = towers
         names = named_classes(class_names, 'TextClassifier')
         self.names_follow_data = isinstance(class_names, str)
         self.prompt = MODELS.build(prompt, default_args=dict(class_names=names, text=self.clip.text))

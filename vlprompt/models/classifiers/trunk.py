@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from vlprompt.clip import ClipSource, ModifiedResNet, VisionTransformer, build_clip, build_timm_vit
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.low_rank import refuse_text_lora
+from vlprompt.clip.preprocessing import Preprocessing
+from vlprompt.clip.timm_vit import way_of_timm
 
 
 def build_trunk(
     clip: Mapping[str, Any] | None, timm: Mapping[str, Any] | None, keep_text: bool
-) -> tuple[VisionTransformer, nn.Module | None, ClipSource | None]:
-    """The trunk, the text tower if kept, and the source of the weights.
+) -> tuple[VisionTransformer, nn.Module | None, ClipSource | None, Preprocessing | None]:
+    """The trunk, the text tower if kept, the source of the weights, and how images were prepared for them if they tell.
 
     Args:
         clip: arguments of :func:`vlprompt.clip.build_clip`.
@@ -32,19 +34,19 @@ def build_trunk(
         if keep_text:
             raise ValueError("HeadClassifier: head.start='text' needs a text tower: give clip=dict(...)")
         visual, source = build_timm_vit(**timm)
-        return visual, None, source
+        return visual, None, source, way_of_timm(timm)
     model = build_clip(**clip)
     if isinstance(model.visual, ModifiedResNet):
         raise ValueError(f'HeadClassifier: the trunk must be a ViT, {model.arch.name} is a ResNet')
     refuse_unread_local(model.visual, 'a HeadClassifier reads the class token alone')
     refuse_text_lora(model, 'a HeadClassifier')
     if keep_text:
-        return model.visual, model.text, model.source
+        return model.visual, model.text, model.source, model.preprocessing
     if isinstance(model.visual, VisionTransformer):
         model.visual.proj = None  # into the joint space, which nothing reads
     else:
         model.visual.drop_projection()
-    return model.visual, None, model.source
+    return model.visual, None, model.source, model.preprocessing
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from vlprompt.models.feature_cache import FeatureCache
 from vlprompt.models.gather import gather_batch
 from vlprompt.models.losses.contrastive import supervised_contrastive
 from vlprompt.models.losses.reduction import process_weight
-from vlprompt.models.preprocessors import ClipPreprocessor
+from vlprompt.models.preprocessors import ClipPreprocessor, preprocessor_for
 from vlprompt.models.reid.levels import feature_levels
 from vlprompt.registry import MODELS
 from vlprompt.structures import ReIDSample
@@ -50,7 +50,8 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         gather: contrast the batches of all processes together, so that R processes with batch size b train as one with
             R b does; otherwise each contrasts its own batch, which makes the task easier.  Nothing changes in a single
             process.
-        data_preprocessor: config of the preprocessor of images.
+        data_preprocessor: config of the preprocessor of images; None: a :class:`CachedFeaturePreprocessor` with the
+            mean and deviation of the weights.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
@@ -71,7 +72,6 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='vlprompt.CachedFeaturePreprocessor'), init_cfg)
         missing = [f'model.{key}' for key, value in dict(num_ids=num_ids, noun=noun).items() if value is None]
         if missing:
             raise ValueError(
@@ -79,7 +79,10 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
                 'load a checkpoint, which give them, or set them, e.g. --cfg-options model.num_ids=751 '
                 'model.noun=person'
             )
-        self.clip = build_clip(**clip)
+        towers = build_clip(**clip)
+        usual = preprocessor_for(towers.preprocessing, 'vlprompt.CachedFeaturePreprocessor')
+        super().__init__(data_preprocessor or usual, init_cfg)
+        self.clip = towers
         refuse_unread_local(self.clip.visual, 'an IdentityPromptLearner reads global features alone')
         self.num_ids, self.noun = num_ids, noun
         self.official, self.gather = official, gather

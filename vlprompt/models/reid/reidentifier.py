@@ -14,11 +14,14 @@ from torch.nn import functional as F
 from vlprompt.clip import ClipSource, build_clip, build_timm_vit
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.low_rank import refuse_text_lora
+from vlprompt.clip.preprocessing import Preprocessing
+from vlprompt.clip.timm_vit import way_of_timm
 from vlprompt.errors import ConfigError
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.gather import gather_batch
 from vlprompt.models.losses.centroids import CentroidMemory
 from vlprompt.models.losses.triplet import batch_hard_triplet
+from vlprompt.models.preprocessors import preprocessor_for
 from vlprompt.models.reid.heads import IdentityHead
 from vlprompt.models.reid.levels import FeatureLevels, ImageTower, feature_levels, level_channels
 from vlprompt.models.reid.side_information import build_side_information
@@ -90,7 +93,7 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
             batch statistics of its own batch.  Batch norms inside a ResNet are not part of this (``sync_bn``).
             Nothing changes in a single process.
         frozen: patterns of parameters that are not trained, besides the biases of the batch norms.
-        data_preprocessor: config of the preprocessor.
+        data_preprocessor: config of the preprocessor; None: with the mean and deviation of the tower's weights.
         init_cfg: mmengine's; unused here, since weights come through ``clip``.
 
     Raises:
@@ -123,15 +126,16 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='vlprompt.ClipPreprocessor'), init_cfg)
         if unknown := set(weights or {}) - set(WEIGHTS):
             raise ValueError(f'ReIdentifier: unknown weights {sorted(unknown)}; there are {", ".join(WEIGHTS)}')
         if (weights or {}).get('centroid') and centroids is None:
             raise ValueError('ReIdentifier: weights.centroid needs centroids, e.g. centroids=dict(temperature=0.05)')
         if descriptor not in ('before', 'after'):
             raise ValueError(f"ReIdentifier: descriptor must be 'before' or 'after', got {descriptor!r}")
+        visual, source, way = _image_tower(clip, timm)
+        super().__init__(data_preprocessor or preprocessor_for(way), init_cfg)
         self.base_option = 'model.clip.weights' if timm is None else 'model.timm.weights'
-        self.visual, self._source = _image_tower(clip, timm)
+        self.visual, self._source = visual, source
         self.num_ids, self.num_cameras, self.num_views = num_ids, num_cameras, num_views
         self.weights = WEIGHTS | dict(weights or {})
         self.label_smoothing, self.margin = label_smoothing, margin
@@ -302,8 +306,8 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
 
 def _image_tower(
     clip: Mapping[str, Any] | None, timm: Mapping[str, Any] | None
-) -> tuple[ImageTower, ClipSource | None]:
-    """The image tower and the source of its weights.
+) -> tuple[ImageTower, ClipSource | None, Preprocessing | None]:
+    """The image tower, the source of its weights, and how images were prepared for them if they tell.
 
     Raises:
         ValueError: not exactly one of both is given, or CLIP has options that re-identification does not read.
@@ -311,11 +315,11 @@ def _image_tower(
     if (clip is None) == (timm is None):
         raise ValueError('ReIdentifier: give either clip=dict(...) or timm=dict(...) as the image tower')
     if timm is not None:
-        return build_timm_vit(**timm)
+        return *build_timm_vit(**timm), way_of_timm(timm)
     towers = build_clip(**clip)
     refuse_unread_local(towers.visual, 'a ReIdentifier reads global features alone')
     refuse_text_lora(towers, 'a ReIdentifier')
-    return towers.visual, towers.source
+    return towers.visual, towers.source, towers.preprocessing
 
 
 def _present(levels: Sequence[Tensor | None]) -> tuple[Tensor, ...]:

@@ -57,8 +57,8 @@ class SideInformation(nn.Module):
         """The vector added to the class token.
 
         Args:
-            camids: B cameras, counted from 0; unused if cameras are ignored.  They and the viewpoints are numbers of the
-                host, where they are compared with those of the training.
+            camids: B cameras, counted from 0; unused if cameras are ignored.  They and the viewpoints are numbers of
+                the host, where they are compared with those of the training.
             viewids: B viewpoints, counted from 0; unused if viewpoints are ignored.
 
         Returns:

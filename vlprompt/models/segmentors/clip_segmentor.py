@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor
 
-from vlprompt.clip import build_clip
+from vlprompt.clip import VisionTransformer, build_clip
 from vlprompt.clip.local_tokens import refuse_unread_local
 from vlprompt.clip.proxy_tokens import proxy_tokens
 from vlprompt.errors import ImageSizeError
@@ -25,6 +25,7 @@ from vlprompt.messages import enumerate_names
 from vlprompt.models.base import PromptTunedMixin
 from vlprompt.models.dense.class_names import dense_class_names
 from vlprompt.models.feature_cache import FeatureCache
+from vlprompt.models.preprocessors import preprocessor_for
 from vlprompt.models.segmentors.pamr import refine_by_pixels
 from vlprompt.models.segmentors.proxy import ProxyTower
 from vlprompt.prompts import TemplatePrompt
@@ -66,11 +67,13 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
             :func:`~vlprompt.models.segmentors.pamr.refine_by_pixels`; None: no refinement.
         proxy: arguments of a :class:`~vlprompt.models.segmentors.proxy.ProxyTower`, by whose similarities the values of
             CLIP's last block are averaged (ProxyCLIP); None: CLIP alone.
-        test_cfg, data_preprocessor, init_cfg: of mmseg's :class:`EncoderDecoder`.
+        data_preprocessor: config of the preprocessor; None: mmseg's, for BGR images of 0 to 255, with the mean and
+            deviation of the weights.
+        test_cfg, init_cfg: of mmseg's :class:`EncoderDecoder`.
 
     Raises:
         ValueError: no class names, an empty or repeated word in them, ``words`` of no class, a threshold or share
-            without a background, or a proxy beside a ResNet or another form of local features.
+            without a background, overlapping patches, or a proxy beside a ResNet or another form of local features.
     """
 
     open_vocabulary = True
@@ -94,7 +97,6 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         data_preprocessor: ConfigType | None = None,
         init_cfg: ConfigType | None = None,
     ) -> None:
-        super(EncoderDecoder, self).__init__(data_preprocessor, init_cfg)  # there is neither backbone nor head
         if class_names is None:
             raise ValueError(
                 'ClipSegmentor: class_names is missing, and no dataset gives the names: list them, or name a dataset '
@@ -105,7 +107,12 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
                 raise ValueError(f'ClipSegmentor: {name}={value} is no share between 0 and 1')
         if background is None and (threshold > 0 or least_share > 0):
             raise ValueError('ClipSegmentor: threshold and least_share need background, the name of a class')
-        self.clip = build_clip(**clip)
+        towers = build_clip(**clip)
+        if isinstance(towers.visual, VisionTransformer):
+            towers.visual.require_cells()
+        usual = preprocessor_for(towers.preprocessing, 'mmseg.SegDataPreProcessor', unit=255, bgr_to_rgb=True)
+        super(EncoderDecoder, self).__init__(data_preprocessor or usual, init_cfg)  # there is neither backbone nor head
+        self.clip = towers
         self.test_cfg = ConfigDict(test_cfg or dict(mode='whole'))
         self.words = dict(words or {})
         self.logit_scale, self.threshold, self.least_share = logit_scale, threshold, least_share

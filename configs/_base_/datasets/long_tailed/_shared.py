@@ -1,10 +1,11 @@
 # Shared by all long-tailed datasets, as in LPT: pipelines, loaders, accuracy of many-, medium- and few-shot classes.
 # Images are drawn uniformly; a method that balances classes inherits a file of ../../samplers/.
-image_size = 224  # pixels
-resize_size = 256  # pixels before the center crop of a test
+image_size = None  # pixels; None: those that the image tower was trained with
+resize_size = '${image_size * 8/7}'  # pixels before the center crop of a test; 256 for 224
 crop_scale = (0.08, 1.0)  # share of the image that a random crop keeps
-crop_interpolation = 'bilinear'  # of the random crop
-test_interpolation = 'bilinear'  # of the resize of a test
+interpolation = None  # of resizing images; None: as when the weights were trained
+crop_interpolation = '${interpolation}'  # of the random crop
+test_interpolation = '${interpolation}'  # of the resize of a test
 tta_expand = 24  # --tta: pixels by which the shorter side is longer than the five crops; 1.5 patches of 16
 data_root = None  # folder of the dataset, --data-root; None: its usual folder below data/
 load_image = dict(type='vlprompt.LoadImage')  # exif_orientation=False: pixels as stored, not turned upright
@@ -36,7 +37,7 @@ short_side_pipeline = [
 ]
 whole_pipeline = [
     '${load_image}',
-    dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
+    dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='${test_interpolation}'),
     dict(type='vlprompt.PackClassification'),
 ]
 minimalist_pipeline = [
@@ -51,7 +52,7 @@ minimalist_pipeline = [
 ]
 whole_flip_pipeline = [
     '${load_image}',
-    dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='bilinear'),
+    dict(type='vlprompt.ResizeImage', size=('${image_size}', '${image_size}'), interpolation='${test_interpolation}'),
     dict(type='vlprompt.RandomHorizontalFlip', prob=0.5),
     dict(type='vlprompt.PackClassification'),
 ]
