@@ -111,14 +111,11 @@ def image_size(model, name):
     return tuple(getattr(visual, 'image_size', (64, 64)))
 
 
-def batch(model, name, mode, device):
-    """Images and samples without data, labels too."""
-
-    def on_device(tensor):
-        return fake_tensor(tensor, mode, device)
+def batch(model, name, on_device):
+    """Images, samples and labels; ``on_device`` makes each tensor from one on the CPU."""
 
     size, labels = image_size(model, name), torch.tensor([[0], [0], [1], [1]])
-    images = on_device(torch.empty(BATCH, 3, *size))
+    images = on_device(torch.randn(BATCH, 3, *size))
     if name in SEGMENTORS:
         from mmseg.structures import SegDataSample
 
@@ -135,14 +132,18 @@ def batch(model, name, mode, device):
     return images, samples
 
 
+def training_batch(model, name, on_device):
+    if ':prompts' in name:  # its images are features
+        return on_device(torch.randn(BATCH, model.clip.embed_dim)), on_device(torch.tensor([0, 0, 1, 2]))
+    return batch(model, name, on_device)
+
+
 def run(model, name, what, device, autocast=None):
     """A forward pass in a mode, or with ``what='backward'`` a training step without the update."""
     mode, trains = FakeTensorMode(), what in ('loss', 'backward')
     fake = fake_copy(model, mode, device).train(trains)
-    images, samples = batch(fake, name, mode, device)
-    if trains and ':prompts' in name:  # its images are features
-        images = fake_tensor(torch.empty(BATCH, fake.clip.embed_dim), mode, device)
-        samples = fake_tensor(torch.zeros(BATCH, dtype=torch.long), mode, device)
+    make = training_batch if trains else batch
+    images, samples = make(fake, name, lambda tensor: fake_tensor(tensor, mode, device))
     with (
         mode,
         torch.set_grad_enabled(trains),
@@ -178,6 +179,31 @@ def test_nothing_is_read_in_the_backward_pass(built):
         return
     trained = run(model, name, 'backward', 'cpu')
     assert any(parameter.grad is not None for parameter in trained.parameters())
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'coop/coop_micro-rn',
+        'plot/plot_micro-rn',
+        'cocoop/cocoop_micro-vit',
+        'maple/maple_micro-vit',
+        'lpt/lpt_micro-vit:groups',
+        'clipreid/clipreid_micro-vit_sie:finetune',
+        'clipreid/clipreid_micro-vit:prompts',
+        'denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160',
+    ],
+)
+def test_losses_compile_into_one_graph(name):
+    """As dynamo traces them, without a compiler: no graph break in a training step, plans and caches included."""
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    model = build(name).train()
+    images, samples = training_batch(model, name, torch.clone)
+    expected = sum(value for key, value in model(images, samples, mode='loss').items() if 'loss' in key)
+    found = torch._dynamo.explain(model.forward)(images, samples, mode='loss')
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+    assert expected.isfinite()
 
 
 def test_a_read_is_noticed():
