@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_distributed, is_main_process
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
 from vlprompt.datasets.samplers.epoch import batch_size_of
-from vlprompt.engine.build import build_model, require_initial_weights
+from vlprompt.engine.build import build_model, copy_without_waiting, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     load_trained,
@@ -43,6 +44,7 @@ from vlprompt.engine.hooks.finite import explain_failure, failure_before
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
+from vlprompt.engine.precision import allow_tf32
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.readings import Readings
 from vlprompt.engine.required import (
@@ -123,6 +125,10 @@ class PromptRunner(Runner):
     # ---------------------------------------------------------------------------------------------- environment
 
     def setup_env(self, env_cfg: dict) -> None:
+        """Prepare processes and arithmetic as mmengine does; ``env_cfg.tf32``, True by default, allows TF32 for products
+        of float32 on a GPU (:func:`~vlprompt.engine.precision.allow_tf32`).
+        """
+        allow_tf32(env_cfg.get('tf32', True))
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
@@ -140,9 +146,13 @@ class PromptRunner(Runner):
             return model
         if self._train_loop is not None:
             require_initial_weights(model)
+        return copy_without_waiting(build_model(self._complete(model), super().build_model), model)
+
+    def _complete(self, model: dict) -> dict:
+        """The config of a model with the arguments that follow the data, or the checkpoint."""
         missing = missing_arguments(model, self.default_scope.scope_name)
         if not missing:
-            return build_model(model, super().build_model)
+            return model
         known = {}
         if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
@@ -151,7 +161,7 @@ class PromptRunner(Runner):
         shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
         if shown:
             self.logger.info(f'Following the data: {shown}')
-        return build_model(completed(model, missing, known), super().build_model)
+        return completed(model, missing, known)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -342,6 +352,9 @@ class PromptRunner(Runner):
     ) -> DataLoader:
         """Build a loader, with workers as :func:`~vlprompt.engine.workers.guard_workers` makes them.  Without workers,
         options of workers have no effect.
+
+        With a GPU, batches come in pinned memory and workers live on from epoch to epoch, unless ``pin_memory`` or
+        ``persistent_workers`` say otherwise.
         """
         if isinstance(dataloader, DataLoader):
             return dataloader
@@ -349,6 +362,9 @@ class PromptRunner(Runner):
         if not dataloader.get('num_workers'):
             for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
                 dataloader.pop(option, None)
+        if torch.cuda.is_available():
+            dataloader.setdefault('pin_memory', True)
+            dataloader.setdefault('persistent_workers', bool(dataloader.get('num_workers')))
         return guard_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
