@@ -153,7 +153,8 @@ def test_a_gradient_that_fails_names_all_batches_of_its_update(project, work_dir
 
 
 @pytest.mark.slow
-def test_processes_fail_together(project, work_dir, tmp_path):
+@pytest.mark.parametrize('read_every', [1, 100])
+def test_processes_fail_together(project, work_dir, tmp_path, read_every):
     """A loss of one process is NaN in the first of three batches of an update."""
 
     class Poison(Hook):
@@ -168,7 +169,12 @@ def test_processes_fail_together(project, work_dir, tmp_path):
 
     def member():
         runner = project.run(
-            work_dir, launcher='pytorch', train_dataloader__batch_size=2, optim_wrapper__accumulative_counts=3
+            work_dir,
+            launcher='pytorch',
+            train_dataloader__batch_size=2,
+            optim_wrapper__accumulative_counts=3,
+            default_hooks__logger__interval=100,
+            default_hooks__runtime_info__read_every=read_every,
         )
         runner.register_hook(Poison())
         with pytest.raises(NonFiniteError) as error:
