@@ -236,7 +236,8 @@ def test_a_validation_comes_after_a_look_at_the_steps_before(project, work_dir):
     validation = dict(val_cfg={}, val_dataloader=cfg.test_dataloader, val_evaluator=cfg.test_evaluator)
     by_steps = dict(train_cfg=dict(by_epoch=False, max_iters=12, val_interval=4, _delete_=True), param_scheduler=[])
     options = DEFERRED | validation | by_steps | dict(default_hooks__logger__interval=100)
-    options |= dict(default_hooks__checkpoint__by_epoch=False, train_dataloader__sampler__type='InfiniteSampler')
+    options |= dict(default_hooks__checkpoint__by_epoch=False, default_hooks__checkpoint__interval=100)
+    options |= dict(train_dataloader__sampler__type='InfiniteSampler')
     runner = poisoned(project, work_dir, 6, 'loss', **options)
     runner.register_hook(Record())
     with pytest.raises(NonFiniteError, match='iteration 7: '):

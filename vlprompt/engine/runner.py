@@ -125,8 +125,8 @@ class PromptRunner(Runner):
     # ---------------------------------------------------------------------------------------------- environment
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Prepare processes and arithmetic as mmengine does; ``env_cfg.tf32``, True by default, allows TF32 for products
-        of float32 on a GPU (:func:`~vlprompt.engine.precision.allow_tf32`).
+        """Prepare processes and arithmetic; ``env_cfg.tf32``, True by default, allows TF32 for products of float32 on a
+        GPU (:func:`~vlprompt.engine.precision.allow_tf32`).
         """
         allow_tf32(env_cfg.get('tf32', True))
         if self.distributed and not is_distributed() and cpu_only():
