@@ -191,7 +191,7 @@ def test_a_run_that_is_stopped_between_two_lines_goes_on_with_the_same_log(proje
 
 
 @pytest.mark.parametrize('options', [{}, ACCUMULATED], ids=['each', 'accumulated'])
-@pytest.mark.parametrize('what', ['loss', 'gradient', 'weights'])
+@pytest.mark.parametrize('what', ['loss', 'new loss', 'gradient', 'weights'])
 def test_the_error_is_about_the_first_step_that_failed(project, tmp_path, what, options):
     """Word for word the one of reading each step, although the training has gone on to the next line of the log."""
     errors, steps = [], []

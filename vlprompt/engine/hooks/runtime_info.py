@@ -28,7 +28,8 @@ class RuntimeInfoHook(_RuntimeInfoHook):
     order of the steps, so that log, smoothed values and what a resumed run goes on with are the same.  A hook of your
     own that looks at ``train/...`` at other times calls ``runner.readings.read()`` before.
 
-    The first step of a run is read at once, since the log names its numbers in the order of their arrival.
+    The first step of a run is read at once, since the log names its numbers in the order of their arrival.  All
+    processes of a distributed run read after the same steps.
 
     Args:
         read_every: number of steps after which they are read at the latest.  None: 1 on a CPU, where reading costs
@@ -45,7 +46,7 @@ class RuntimeInfoHook(_RuntimeInfoHook):
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
-        self._unread = 0
+        self._unread, self._first = 0, True
         self._norms: list[tuple[str, Tensor]] = []
         self._logged = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
         on_cpu = next(bare_model(runner).parameters()).device.type == 'cpu'
@@ -61,9 +62,9 @@ class RuntimeInfoHook(_RuntimeInfoHook):
         numbers = [*self._norms, *(outputs or {}).items()]
         self._norms.clear()
         names, values = [name for name, _ in numbers], [value for _, value in numbers]
-        new = any(f'train/{name}' not in runner.message_hub.log_scalars for name in names)
+        runner.readings.add(values, partial(self._tell, runner, names), pressing=self._first)
         self._unread += 1
-        runner.readings.add(values, partial(self._tell, runner, names), pressing=new)
+        self._first = False
         if runner.readings.pressing or self._unread >= self._most or self._is_logged(runner, batch_idx):
             runner.readings.read()
 
