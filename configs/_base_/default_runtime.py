@@ -3,6 +3,7 @@ default_scope = 'vlprompt'
 runner_type = 'vlprompt.PromptRunner'
 
 default_hooks = dict(
+    # On a GPU numbers of the steps are read once for a line of the log; read_every: after so many steps at the latest.
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
@@ -30,7 +31,8 @@ log_level = 'INFO'
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 
 env_cfg = dict(
-    cudnn_benchmark=False,
+    cudnn_benchmark=False,  # True: try which convolution is fastest, for images of one size
+    # tf32=False: products of float32 on a GPU at full precision; by default they may be in TF32.
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),  # gloo without a GPU
 )

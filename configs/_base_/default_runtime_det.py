@@ -5,6 +5,7 @@ default_scope = 'mmdet'
 custom_imports = dict(imports=['vlprompt.models.detectors', 'vlprompt.datasets.dense.coco_instances'])
 
 default_hooks = dict(
+    runtime_info=dict(type='vlprompt.RuntimeInfoHook'),
     logger=dict(interval=50),
     num_classes=dict(type='NumClassCheckHook'),  # of baselines, whose heads say it themselves
 )

@@ -11,6 +11,7 @@ custom_imports = dict(
 )
 
 default_hooks = dict(
+    runtime_info=dict(type='vlprompt.RuntimeInfoHook'),
     logger=dict(interval=50, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=8000),
 )

@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/reid_micro-rn.py',
     '../_base_/schedules/reid_micro_20e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/default_runtime_reid.py',
 ]
 
 dataset = 'scenes_reid'

@@ -4,7 +4,7 @@
 _base_ = [
     '../_base_/models/reid_timm-vit.py',
     '../_base_/schedules/person_vit_120e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/default_runtime_reid.py',
 ]
 
 dataset = 'market1501'

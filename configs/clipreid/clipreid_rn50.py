@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/reid_rn50.py',
     '../_base_/schedules/clipreid_rn50_120e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/default_runtime_reid.py',
 ]
 
 dataset = 'market1501'

@@ -3,7 +3,7 @@
 _base_ = [
     '../_base_/models/reid_vit-b16.py',
     '../_base_/schedules/clipreid_vit_60e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/default_runtime_reid.py',
 ]
 
 dataset = 'market1501'

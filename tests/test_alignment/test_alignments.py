@@ -1,8 +1,11 @@
 """Alignments against sums written out by hand."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vlprompt.alignment import CosineAlignment, TransportAlignment, UniformAlignment, sinkhorn
 from vlprompt.clip.features import ClipFeatures
@@ -97,6 +100,29 @@ def test_transport_under_autocast_stays_in_full_precision(features, text):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         aligned = TransportAlignment()(features, text, SCALE)
     torch.testing.assert_close(aligned.logits, TransportAlignment()(features, text, SCALE).logits)
+
+
+def test_transport_reads_nothing_from_the_device():
+    with FakeTensorMode():
+        features = ClipFeatures(cls=torch.randn(B, D), local=torch.randn(B, H * W, D), maps=(), grid=(H, W))
+        logits = TransportAlignment()(features, torch.randn(P, K, D), torch.tensor(10.0)).logits
+    assert logits.shape == (B, K)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(), None),
+        (dict(eps=0.02), r'eps=0\.02 .* too small for float32: raise model\.alignment\.eps or set .*log'),
+        (dict(dtype='float16'), r'eps=0\.1 .* too small for float16'),
+        (dict(eps=0.02, method='legacy'), 'float32'),
+        (dict(eps=0.02, method='log'), None),
+    ],
+    ids=str,
+)
+def test_transport_says_when_its_plan_may_not_be_finite(arguments, message):
+    hint = TransportAlignment(**arguments).non_finite_hint
+    assert re.search(message, hint) if message else hint is None
 
 
 def test_missing_local_tokens_and_bad_arguments_are_named(features, text):

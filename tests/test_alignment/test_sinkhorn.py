@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from vlprompt.alignment import plan_deviation, plan_entropy, sinkhorn
+from vlprompt.alignment.sinkhorn import smallest_eps, unchecked_sinkhorn
 
 
 def random_cost(*shape, seed=0, dtype=torch.float64):
@@ -166,6 +168,32 @@ def test_log_domain_equals_scaling_and_survives_where_it_underflows():
     with pytest.raises(FloatingPointError, match="method='log'"):
         sinkhorn(large, 0.1, 'fixed')
     assert sinkhorn(large, 0.1, 'log').plan.isfinite().all()
+
+
+@pytest.mark.parametrize('method', ['fixed', 'legacy', 'log'])
+def test_without_the_check_the_plan_is_the_same_and_may_be_nan(method):
+    cost = random_cost(2, 7, 4)
+    assert torch.equal(unchecked_sinkhorn(cost, 0.1, method).plan, sinkhorn(cost, 0.1, method).plan)
+    assert not unchecked_sinkhorn(cost.requires_grad_(), 0.1, method).plan.requires_grad
+    assert unchecked_sinkhorn(1000 + cost, 0.1, method).plan.isnan().all() == (method != 'log')
+
+
+@pytest.mark.parametrize('method', ['fixed', 'log'])
+def test_without_the_check_nothing_waits_for_the_device(method):
+    """A tensor without numbers cannot be read."""
+    with FakeTensorMode():
+        cost = torch.rand(2, 7, 4)
+        assert unchecked_sinkhorn(cost, 0.1, method).plan.shape == cost.shape
+        with pytest.raises(DataDependentOutputException):
+            sinkhorn(cost, 0.1, method)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_the_smallest_eps_is_the_one_at_which_the_kernel_underflows(dtype):
+    eps = smallest_eps(dtype, 2.0)
+    smallest = torch.exp(torch.tensor(-2 / eps, dtype=torch.float64))
+    assert smallest.item() == pytest.approx(torch.finfo(dtype).tiny)
+    assert unchecked_sinkhorn(2 * random_cost(50, 9, 4), 1.01 * eps, dtype=torch.float32).plan.isfinite().all()
 
 
 def test_no_gradient_flows_through_the_plan():

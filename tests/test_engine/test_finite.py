@@ -7,51 +7,20 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 
+from tests.poison import poisoned
 from tests.two_processes import in_two_processes
 from vlprompt.alignment.sinkhorn import sinkhorn
 from vlprompt.engine import load_config, read_checkpoint
 from vlprompt.engine.checkpoint import RESUME_FILE
-from vlprompt.engine.finite import describe_batch, files_of_batch, largest_size, non_finite
+from vlprompt.engine.finite import BatchSource, files_of_batch, largest_size, non_finite
 from vlprompt.errors import NonFiniteError
-from vlprompt.registry import HOOKS
-
-
-@HOOKS.register_module()
-class PoisonHook(Hook):
-    """Break something at an iteration: the pixels of its batch, the weights before it, or the gradient in it."""
-
-    def __init__(self, iteration: int, what: str, last: int | None = None) -> None:
-        self.iterations, self.what = range(iteration, (iteration if last is None else last) + 1), what
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if runner.iter not in self.iterations:
-            return
-        context = runner.model.prompt.context
-        if self.what == 'weights':
-            context.data[0, 0, 0] = math.nan
-        elif self.what == 'gradient':
-            handle = context.register_hook(lambda gradient: (handle.remove(), gradient * math.inf)[1])
-        elif self.what == 'loss':
-            normal = runner.model.parse_losses
-
-            def parse_losses(losses):
-                runner.model.parse_losses = normal
-                return normal(losses | {'loss_extra': losses['loss_cls'] * math.nan})
-
-            runner.model.parse_losses = parse_losses
-
-
-def poisoned(project, work_dir, iteration, what, last=None, **options):
-    runner = project.run(
-        work_dir, custom_hooks=[dict(type='vlprompt.PoisonHook', iteration=iteration, what=what, last=last)], **options
-    )
-    return runner
 
 
 @pytest.mark.parametrize(
     ('what', 'message'),
     [
-        ('loss', r'iteration 8: loss_extra is nan, the gradient is not finite \(finite: loss_cls'),
+        ('loss', r'iteration 8: loss_cls is nan, the gradient is not finite, with'),
+        ('new loss', r'iteration 8: loss_extra is nan, the gradient is not finite \(finite: loss_cls'),
         ('gradient', r'iteration 8: the gradient is not finite \(finite: loss'),
         ('weights', r'iteration 8: weights were not finite before this step, since the update before it broke them'),
     ],
@@ -134,11 +103,12 @@ def test_the_last_update_is_looked_at_too(project, work_dir):
         unsaved.train()
 
 
-def test_an_error_within_the_step_is_explained(project, work_dir):
-    """Optimal transport meets NaN before there is a loss."""
+def test_an_error_within_the_step_is_explained(project, work_dir, monkeypatch):
+    """A part of a model that looks at its numbers meets NaN before there is a loss."""
     runner = poisoned(
         project, work_dir, 7, 'weights', model__alignment=dict(type='vlprompt.TransportAlignment', _delete_=True)
     )
+    monkeypatch.setattr('vlprompt.alignment.transport.unchecked_sinkhorn', sinkhorn)
     with pytest.raises(
         NonFiniteError, match=r'iteration 8: sinkhorn: the cost is not finite.*broke prompt.context'
     ) as error:
@@ -146,8 +116,21 @@ def test_an_error_within_the_step_is_explained(project, work_dir):
     assert str(error.value).count('.png') == 4
 
 
+def test_a_part_of_the_model_may_say_what_the_cause_is(project, work_dir):
+    """Optimal transport, whose plan underflows; not if the weights are the cause."""
+    transport = dict(type='vlprompt.TransportAlignment', eps=1e-3, _delete_=True)
+    hint = r"eps=0.001 of TransportAlignment is too small for float32: raise model.alignment.eps or set .*method='log'"
+    with pytest.raises(NonFiniteError, match=rf'iteration 1: loss_cls is nan.*{hint}'):
+        project.run(work_dir, model__alignment=transport).train()
+    with pytest.raises(NonFiniteError, match='weights were not finite') as error:
+        poisoned(project, work_dir, 0, 'weights', model__alignment=transport).train()
+    assert 'eps' not in str(error.value)
+    with pytest.raises(NonFiniteError, match=rf'^test: a score is NaN.*files of the batch: .*png.*{hint}'):
+        project.run(work_dir, model__alignment=transport).test()
+
+
 def test_accumulated_gradients_fail_together(project, work_dir, monkeypatch):
-    with pytest.raises(NonFiniteError, match='iteration 8: loss_extra is nan'):
+    with pytest.raises(NonFiniteError, match='iteration 8: loss_cls is nan'):
         poisoned(project, work_dir, 7, 'loss', optim_wrapper__accumulative_counts=3).train()
     runner = poisoned(
         project, work_dir / 'skip', 7, 'loss', optim_wrapper__accumulative_counts=3, default_hooks__non_finite__skip=2
@@ -157,7 +140,7 @@ def test_accumulated_gradients_fail_together(project, work_dir, monkeypatch):
     runner.train()
     assert runner.message_hub.get_info('skipped_batches') == 1
     (line,) = (line for line in lines if 'Left out' in line)
-    assert 'iteration 8: loss_extra is nan' in line
+    assert 'iteration 8: loss_cls is nan' in line
     assert line.count('.png') == 4, 'of the batch with this loss, not of the one with the update'
     assert not non_finite(runner.model.state_dict())
 
@@ -170,7 +153,8 @@ def test_a_gradient_that_fails_names_all_batches_of_its_update(project, work_dir
 
 
 @pytest.mark.slow
-def test_processes_fail_together(project, work_dir, tmp_path):
+@pytest.mark.parametrize('read_every', [1, 100])
+def test_processes_fail_together(project, work_dir, tmp_path, read_every):
     """A loss of one process is NaN in the first of three batches of an update."""
 
     class Poison(Hook):
@@ -185,7 +169,12 @@ def test_processes_fail_together(project, work_dir, tmp_path):
 
     def member():
         runner = project.run(
-            work_dir, launcher='pytorch', train_dataloader__batch_size=2, optim_wrapper__accumulative_counts=3
+            work_dir,
+            launcher='pytorch',
+            train_dataloader__batch_size=2,
+            optim_wrapper__accumulative_counts=3,
+            default_hooks__logger__interval=100,
+            default_hooks__runtime_info__read_every=read_every,
         )
         runner.register_hook(Poison())
         with pytest.raises(NonFiniteError) as error:
@@ -269,8 +258,13 @@ def test_batches_name_their_files():
         '2.png',
         '3.png',
     ]
-    assert describe_batch(dict(data_samples=samples), limit=2) == 'files of the batch: 0.png, 1.png and 8 more'
-    assert describe_batch(dict(data_samples=torch.tensor([3, 4]))) == 'a batch of 2 stored features with labels 3, 4'
+    named = BatchSource.of(dict(data_samples=samples))
+    assert named.describe(limit=2) == 'files of the batch: 0.png, 1.png and 8 more'
+    stored = BatchSource.of(dict(data_samples=torch.tensor([3, 4])))
+    assert stored.describe() == 'a batch of 2 stored features with labels 3, 4'
+    nameless = BatchSource.of(dict(data_samples=[BaseDataElement()] * 3))
+    assert nameless.describe() == 'a batch of 3 samples, which do not name their files'
+    assert BatchSource.of([]).describe() == 'a batch that does not name its files'
 
 
 def test_sizes_and_names():

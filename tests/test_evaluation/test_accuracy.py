@@ -59,7 +59,7 @@ def test_tables(tmp_path, caplog):
 def test_impossible_input_is_an_error():
     with pytest.raises(ValueError, match=r'topk=\(5,\) is impossible with 4 classes'):
         Accuracy.calculate(SCORES, LABELS, topk=5)
-    with pytest.raises(ValueError, match='NaN'):
+    with pytest.raises(FloatingPointError, match='NaN'):
         Accuracy.calculate(SCORES.log().log(), LABELS)
     with pytest.raises(ValueError, match='labels run from 0 to 4, but there are 4 classes'):
         Accuracy.calculate(SCORES, torch.tensor([0, 1, 2, 3, 4]))

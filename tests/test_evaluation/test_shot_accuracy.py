@@ -127,3 +127,15 @@ def test_errors():
     metric.results = [(0, 0)]
     with pytest.raises(ValueError, match='needs the number of training images per class'):
         metric.compute_metrics(metric.results)
+
+
+def test_a_score_that_is_nan_is_no_prediction():
+    samples = [
+        ClassificationSample().set_gt_label(0).set_pred_score(torch.tensor([0.5, score])).to_dict()
+        for score in (0.5, math.nan)
+    ]
+    metric = ShotAccuracy()
+    metric.process(None, samples[:1])
+    with pytest.raises(FloatingPointError, match='a score is NaN'):
+        metric.process(None, samples)
+    assert metric.results == [(0, 0)]

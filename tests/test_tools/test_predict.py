@@ -21,7 +21,7 @@ from vlprompt.apis.command_line import call
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import write_checkpoint
-from vlprompt.errors import ConfigError
+from vlprompt.errors import ConfigError, NonFiniteError
 from vlprompt.registry import MODELS
 
 PIPELINE = [dict(type='vlprompt.LoadImage'), dict(type='vlprompt.PackClassification')]
@@ -203,6 +203,15 @@ def test_other_classes(project, tmp_path):
     lost = ['--cfg-options', f'model.class_names={tmp_path}/lost.txt']  # replaced, so it need not exist
     again = run(project.config, 'none', image, '--out', tmp_path, '--no-pictures', '--class-names', *names, *lost)
     assert again == images
+
+
+def test_a_score_that_is_nan_is_an_error_with_what_the_model_says(project, config, tmp_path):
+    image = project.root / 'data' / 'test' / 'cup' / '0.png'
+    transport = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment', 'model.alignment.eps=0.001']
+    message = r'0\.png: a score is NaN, so it has no class\. If .* eps=0\.001 .* too small for float32'
+    with pytest.raises(NonFiniteError, match=message):
+        run(config, 'none', image, '--out', tmp_path, '--no-pictures', *transport)
+    assert json.loads((tmp_path / 'predictions.json').read_text())['images'] == []
 
 
 def test_a_dataset_of_other_classes_than_the_checkpoint_has_is_an_error(photographs, tmp_path):

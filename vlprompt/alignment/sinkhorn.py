@@ -62,7 +62,39 @@ def sinkhorn(
 
     Raises:
         ValueError: unknown method, ``eps`` or ``max_iters`` not positive, or ``rows`` of another size.
-        FloatingPointError: the plan is not finite (``eps`` too small for the dtype: use ``'log'``), or the cost is not.
+        FloatingPointError: the plan is not finite (``eps`` too small for the dtype: use ``'log'``), or the cost is not;
+            to know that is to wait for the device, see :func:`unchecked_sinkhorn`.
+    """
+    result = unchecked_sinkhorn(cost, eps, method, max_iters, tol, dtype, rows)
+    if not torch.isfinite(result.plan).all():
+        if not torch.isfinite(cost.to(dtype)).all():
+            raise FloatingPointError(
+                'sinkhorn: the cost is not finite, so features of the images or of the text are not: the weights have '
+                'diverged in training, or their checkpoint is broken'
+            )
+        raise FloatingPointError(
+            f"sinkhorn: the plan is not finite with eps={eps} in {dtype}; raise eps or use method='log'"
+        )
+    return result
+
+
+@torch.no_grad()
+def unchecked_sinkhorn(
+    cost: Tensor,
+    eps: float = 0.1,
+    method: str = 'fixed',
+    max_iters: int = 20,
+    tol: float = 1e-2,
+    dtype: torch.dtype = torch.float32,
+    rows: Tensor | None = None,
+) -> SinkhornResult:
+    """As :func:`sinkhorn`, whose arguments it takes, without a look at the plan, which may hold NaN.
+
+    Except for ``'legacy'``, whose stop depends on the plan, nothing is read from the device, so that nothing waits for
+    it: for callers that look at what follows from the plan, such as the loss of a training step.
+
+    Raises:
+        ValueError: unknown method, ``eps`` or ``max_iters`` not positive, or ``rows`` of another size.
     """
     if method not in METHODS:
         raise ValueError(f'sinkhorn: method must be one of {METHODS}, got {method!r}')
@@ -72,19 +104,19 @@ def sinkhorn(
         raise ValueError(f'sinkhorn: rows have {rows.shape[-1]} marginals, the cost {cost.shape[-2]} rows')
     cost, rows = cost.to(dtype), None if rows is None else rows.to(dtype)
     if method == 'log':
-        plan, iterations, errors = _log_domain(cost, eps, max_iters, rows), max_iters, ()
-    else:
-        plan, iterations, errors = _scaling(cost, eps, max_iters, tol if method == 'legacy' else None, rows)
-    if not torch.isfinite(plan).all():
-        if not torch.isfinite(cost).all():
-            raise FloatingPointError(
-                'sinkhorn: the cost is not finite, so features of the images or of the text are not: the weights have '
-                'diverged in training, or their checkpoint is broken'
-            )
-        raise FloatingPointError(
-            f"sinkhorn: the plan is not finite with eps={eps} in {dtype}; raise eps or use method='log'"
-        )
-    return SinkhornResult(plan, iterations, errors)
+        return SinkhornResult(_log_domain(cost, eps, max_iters, rows), max_iters)
+    return SinkhornResult(*_scaling(cost, eps, max_iters, tol if method == 'legacy' else None, rows))
+
+
+def smallest_eps(dtype: torch.dtype, largest_cost: float) -> float:
+    """The ``eps`` below which ``exp(-cost / eps)`` may be 0 in a dtype, so that a plan of another method than ``'log'``
+    may not be finite.
+
+    Args:
+        dtype: of the iteration.
+        largest_cost: of all entries, in the unit of ``eps``.
+    """
+    return largest_cost / -math.log(torch.finfo(dtype).tiny)
 
 
 def _scaling(

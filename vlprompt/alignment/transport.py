@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from vlprompt.alignment.base import Alignment, inner_products
 from vlprompt.alignment.marginals import Marginals, check_marginals, token_marginals
-from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, sinkhorn
+from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, smallest_eps, unchecked_sinkhorn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
+
+LARGEST_COST = 2.0
+"""Of ``1 - S``, since S are cosines."""
 
 
 class LocalAlignment(nn.Module):
@@ -154,9 +157,21 @@ class TransportAlignment(LocalAlignment):
         self.eps, self.method, self.max_iters, self.tol = eps, method, max_iters, tol
         self.dtype = getattr(torch, dtype)
 
+    @property
+    def non_finite_hint(self) -> str | None:
+        """What may be the cause if logits are not finite, for messages; None if the plan never is."""
+        if self.method == 'log' or self.eps >= smallest_eps(self.dtype, LARGEST_COST):
+            return None
+        dtype = str(self.dtype).removeprefix('torch.')
+        return (
+            f'If features and weights are finite, eps={self.eps} of TransportAlignment is too small for {dtype}: raise '
+            "model.alignment.eps or set model.alignment.method='log'."
+        )
+
     def plan(self, similarity: Tensor, mass: Tensor | None) -> Tensor:
         rows = None if mass is None else mass.unsqueeze(1)
-        result = sinkhorn(1 - similarity, self.eps, self.method, self.max_iters, self.tol, self.dtype, rows)
+        solve = unchecked_sinkhorn  # a plan that is not finite shows in the loss, or in the scores
+        result = solve(1 - similarity, self.eps, self.method, self.max_iters, self.tol, self.dtype, rows)
         return result.plan.to(similarity.dtype)
 
     def extra_repr(self) -> str:

@@ -20,6 +20,7 @@ from vlprompt.engine.hooks import (
     ProgressHook,
     PromptUsageHook,
     ResumeHook,
+    RuntimeInfoHook,
     SegmentationImageHook,
     StartFromFeaturesHook,
 )
@@ -61,6 +62,7 @@ __all__ = [
     'PromptRunner',
     'PromptUsageHook',
     'ResumeHook',
+    'RuntimeInfoHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
     'StepTrainLoop',

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from mmengine.model import BaseDataPreprocessor
 from mmengine.runner.checkpoint import get_torchvision_models
 from torch import nn
 
@@ -29,6 +30,20 @@ def build_model(model: Mapping[str, Any], build: Callable[[Any], nn.Module] = MO
     except DownloadError as error:
         keys = list(keys_of_weights(model, error.wanted))
         raise (error.in_config(keys) if keys else error) from error.__cause__
+
+
+def copy_without_waiting(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
+    """Let the data preprocessor of a model, which may be of another package, copy batches to the device without waiting
+    for what the device has to do before; returns the model.
+
+    Args:
+        model: built.
+        config: its config; what its ``data_preprocessor.non_blocking`` says stays.
+    """
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if isinstance(preprocessor, BaseDataPreprocessor) and 'non_blocking' not in (config.get('data_preprocessor') or {}):
+        preprocessor._non_blocking = True
+    return model
 
 
 def require_initial_weights(model: Mapping[str, Any]) -> None:

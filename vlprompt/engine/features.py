@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import state_sha256
+from vlprompt.engine.precision import uses_tf32
 from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
@@ -202,7 +203,8 @@ def _describe(step: Any) -> str:
 
 
 def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[str, Any]:
-    """What features of the images of a dataset depend on: the key of a store.
+    """What features of the images of a dataset depend on: the key of a store.  Those that are computed in TF32 are kept
+    apart.
 
     Args:
         model: with ``clip`` and ``data_preprocessor``.
@@ -210,7 +212,7 @@ def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[
         dtype: of the stored features.
     """
     preprocessor = model.data_preprocessor
-    return dict(
+    key = dict(
         weights=state_sha256(model.clip.visual.state_dict()),
         tower=model.clip.visual.options,
         quick_gelu=model.clip.quick_gelu,
@@ -220,3 +222,4 @@ def feature_key(model: nn.Module, dataset: Dataset, dtype: torch.dtype) -> dict[
         dataset=dataset_sha256(dataset),
         dtype=str(dtype),
     )
+    return key | (dict(tf32=True) if uses_tf32() else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -45,13 +46,43 @@ def files_of_batch(batch: Any) -> list[str]:
     return [] if file is None else [str(file)]
 
 
-def describe_batch(batch: Any, limit: int = 8) -> str:
-    """The files of a batch, or its labels where features stand in for images."""
-    if files := files_of_batch(batch):
-        return f'files of the batch: {enumerate_names(files, limit)}'
-    labels = batch.get('data_samples') if isinstance(batch, Mapping) else None
-    if isinstance(labels, Tensor):
-        return f'a batch of {len(labels)} stored features with labels {enumerate_names(labels.tolist(), limit)}'
-    if isinstance(labels, Sequence):
-        return f'a batch of {len(labels)} samples, which do not name their files'
-    return 'a batch that does not name its files'
+@dataclass(frozen=True)
+class BatchSource:
+    """Where a batch came from; it holds neither images nor features.
+
+    Attributes:
+        files: of its images, see :func:`files_of_batch`.
+        labels: (B,) of stored features, which stand in for images; else None.
+        samples: number of its data samples; None if it has none.
+    """
+
+    files: tuple[str, ...] = ()
+    labels: Tensor | None = None
+    samples: int | None = None
+
+    @classmethod
+    def of(cls, batch: Any) -> BatchSource:
+        """Of a batch as the data loader returns it; nothing is read from the device."""
+        labels = batch.get('data_samples') if isinstance(batch, Mapping) else None
+        return cls(
+            tuple(files_of_batch(batch)),
+            labels if isinstance(labels, Tensor) else None,
+            len(labels) if isinstance(labels, Sequence) else None,
+        )
+
+    def describe(self, limit: int = 8) -> str:
+        """The files, or the labels where features stand in for images."""
+        if self.files:
+            return f'files of the batch: {enumerate_names(self.files, limit)}'
+        if self.labels is not None:
+            labels = enumerate_names(self.labels.tolist(), limit)
+            return f'a batch of {len(self.labels)} stored features with labels {labels}'
+        if self.samples is not None:
+            return f'a batch of {self.samples} samples, which do not name their files'
+        return 'a batch that does not name its files'
+
+
+def hints_of(model: nn.Module) -> list[str]:
+    """What the parts of a model say if their numbers are not finite: ``non_finite_hint``, where it is set."""
+    hints = (getattr(module, 'non_finite_hint', None) for module in model.modules())
+    return list(dict.fromkeys(hint for hint in hints if hint))

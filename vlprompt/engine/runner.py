@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_distributed, is_main_process
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
 from vlprompt.datasets.samplers.epoch import batch_size_of
-from vlprompt.engine.build import build_model, require_initial_weights
+from vlprompt.engine.build import build_model, copy_without_waiting, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     load_trained,
@@ -39,11 +40,13 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
-from vlprompt.engine.hooks.finite import explain_failure
+from vlprompt.engine.hooks.finite import explain_failure, failure_before
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
+from vlprompt.engine.precision import allow_tf32
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
+from vlprompt.engine.readings import Readings
 from vlprompt.engine.required import (
     LOOP_PARTS,
     refuse_own_checkpoint,
@@ -60,7 +63,7 @@ from vlprompt.engine.stop import StopRequest, stop_on_signals
 from vlprompt.engine.vis_backends import check_backends, start_backends
 from vlprompt.engine.work_dir import claim, release, remove_leftovers, set_run_aside
 from vlprompt.engine.workers import guard_workers, naming_loader
-from vlprompt.errors import Stopped
+from vlprompt.errors import NonFiniteError, Stopped
 from vlprompt.registry import RUNNERS
 
 
@@ -87,6 +90,8 @@ class PromptRunner(Runner):
       there, unless it goes on from that, saves its state when a signal asks it to end (:mod:`~vlprompt.engine.stop`),
       and ends with an error when it has diverged (:class:`~vlprompt.engine.hooks.NonFiniteHook`): tensors that are not
       finite are never saved;
+    * numbers of training steps, for the log and the check for NaN, are read together, on a GPU once in an interval of
+      the log (:class:`~vlprompt.engine.hooks.RuntimeInfoHook`);
     * several processes without a GPU communicate through gloo, whatever ``env_cfg.dist_cfg.backend`` says.
 
     Use ``runner_type='vlprompt.PromptRunner'`` in the config.
@@ -120,6 +125,10 @@ class PromptRunner(Runner):
     # ---------------------------------------------------------------------------------------------- environment
 
     def setup_env(self, env_cfg: dict) -> None:
+        """Prepare processes and arithmetic; ``env_cfg.tf32``, True by default, allows TF32 for products of float32 on a
+        GPU (:func:`~vlprompt.engine.precision.allow_tf32`).
+        """
+        allow_tf32(env_cfg.get('tf32', True))
         if self.distributed and not is_distributed() and cpu_only():
             init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
         super().setup_env(env_cfg)
@@ -137,9 +146,13 @@ class PromptRunner(Runner):
             return model
         if self._train_loop is not None:
             require_initial_weights(model)
+        return copy_without_waiting(build_model(self._complete(model), super().build_model), model)
+
+    def _complete(self, model: dict) -> dict:
+        """The config of a model with the arguments that follow the data, or the checkpoint."""
         missing = missing_arguments(model, self.default_scope.scope_name)
         if not missing:
-            return build_model(model, super().build_model)
+            return model
         known = {}
         if self._train_loop is None and self._load_from is not None:
             known = arguments_of_checkpoint(read_checkpoint(self._load_from))
@@ -148,7 +161,7 @@ class PromptRunner(Runner):
         shown = ', '.join(f'{name}={known.get(name)!r}' for name in missing if name != 'class_names')
         if shown:
             self.logger.info(f'Following the data: {shown}')
-        return build_model(completed(model, missing, known), super().build_model)
+        return completed(model, missing, known)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -264,10 +277,15 @@ class PromptRunner(Runner):
         try:
             with stop_on_signals() as self.stop_request:
                 return super().train()
-        except FloatingPointError as error:
-            raise explain_failure(self, error) from error
-        except RuntimeError as error:
-            if self.stop_request.signal and 'DataLoader worker' in str(error):  # the signal ended it, too
+        except (NonFiniteError, Stopped):
+            raise
+        except Exception as error:
+            if (failure := failure_before(self)) is not None:
+                raise failure from error
+            if isinstance(error, FloatingPointError):
+                raise explain_failure(self, error) from error
+            ended_worker = isinstance(error, RuntimeError) and 'DataLoader worker' in str(error)
+            if self.stop_request.signal and ended_worker:  # the signal ended it, too
                 raise Stopped(
                     f'Stopped by a signal, which ended a data worker too. What was saved in {self.work_dir} stays; '
                     '--resume continues from there.',
@@ -277,6 +295,33 @@ class PromptRunner(Runner):
         finally:
             self.stop_request = None
             release(self.work_dir)
+
+    def val(self) -> dict[str, float]:
+        """Validate, see mmengine's ``Runner.val``.
+
+        Raises:
+            NonFiniteError: a metric, or an operation, met NaN or infinity.
+        """
+        try:
+            return super().val()
+        except FloatingPointError as error:
+            raise explain_failure(self, error) from error
+
+    def test(self) -> dict[str, float]:
+        """Test, see mmengine's ``Runner.test``.
+
+        Raises:
+            NonFiniteError: a metric, or an operation, met NaN or infinity.
+        """
+        try:
+            return super().test()
+        except FloatingPointError as error:
+            raise explain_failure(self, error) from error
+
+    @cached_property
+    def readings(self) -> Readings:
+        """Numbers of training steps that wait to be read."""
+        return Readings()
 
     def stop(self, signal: int, in_training: bool) -> None:
         """Save the state between two iterations and end the training.
@@ -307,6 +352,9 @@ class PromptRunner(Runner):
     ) -> DataLoader:
         """Build a loader, with workers as :func:`~vlprompt.engine.workers.guard_workers` makes them.  Without workers,
         options of workers have no effect.
+
+        With a GPU, batches come in pinned memory and workers live on from epoch to epoch, unless ``pin_memory`` or
+        ``persistent_workers`` say otherwise.
         """
         if isinstance(dataloader, DataLoader):
             return dataloader
@@ -314,18 +362,23 @@ class PromptRunner(Runner):
         if not dataloader.get('num_workers'):
             for option in ('persistent_workers', 'prefetch_factor', 'timeout'):
                 dataloader.pop(option, None)
+        if torch.cuda.is_available():
+            dataloader.setdefault('pin_memory', True)
+            dataloader.setdefault('persistent_workers', bool(dataloader.get('num_workers')))
         return guard_workers(Runner.build_dataloader(dataloader, seed, diff_rank_seed))
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
         own = dict(
+            runtime_info=dict(type='vlprompt.RuntimeInfoHook'),
             non_finite=dict(type='vlprompt.NonFiniteHook'),
             resuming=dict(type='vlprompt.ResumeHook'),
             checkpoint=dict(type='vlprompt.CheckpointHook', interval=1),
         )
         hooks = own | dict(hooks or {})
-        if (hooks['checkpoint'] or {}).get('type') == 'CheckpointHook':
-            hooks['checkpoint'] = dict(hooks['checkpoint'], type='vlprompt.CheckpointHook')
+        for name, hook in hooks.items():
+            if isinstance(hook, Mapping) and hook.get('type') in ('RuntimeInfoHook', 'CheckpointHook'):
+                hooks[name] = dict(hook, type=f'vlprompt.{hook["type"]}')
         of_mmengine = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
         # mmengine removes its own where a config has None.
         super().register_default_hooks({k: v for k, v in hooks.items() if v is not None or k in of_mmengine})

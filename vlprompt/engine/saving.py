@@ -44,8 +44,9 @@ def save_checkpoint(
         schedules: with the state of the schedules in it.
 
     Raises:
-        NonFiniteError: a tensor is NaN or infinite; nothing is written.
+        NonFiniteError: a tensor, or a number of a step, is NaN or infinite; nothing is written.
     """
+    runner.readings.read()
     gradients = _gather_state(runner) if state else {}
     if not is_main_process():
         return
@@ -69,8 +70,9 @@ def save_state(
         schedules: with the state of the schedules in it.
 
     Raises:
-        NonFiniteError: a tensor is NaN or infinite; nothing is written.
+        NonFiniteError: a tensor, or a number of a step, is NaN or infinite; nothing is written.
     """
+    runner.readings.read()
     gradients = _gather_state(runner)
     if is_main_process():
         checkpoint = _content(runner, config, progress, 'the state was not saved')

@@ -61,10 +61,10 @@ class Accuracy(BaseMetric):
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep label, prediction and rank of every image; ``pred_score`` is (K,), ``gt_label`` (1,)."""
-        for sample in data_samples:
-            scores, label = sample['pred_score'][None].cpu(), sample['gt_label'].cpu()
-            ranks, predicted = rank_of_truth(scores, label)
-            self.results.append((int(label), int(predicted), int(ranks), scores.shape[1]))
+        scores, labels = scores_and_labels(data_samples)
+        ranks, predicted = rank_of_truth(scores, labels)
+        rows = zip(labels.tolist(), predicted.tolist(), ranks.tolist(), strict=True)
+        self.results += [(*row, scores.shape[1]) for row in rows]
 
     def compute_metrics(self, results: list[tuple[int, int, int, int]]) -> dict[str, float]:
         """The metrics of all images; also logs and writes what the arguments request."""
@@ -119,8 +119,8 @@ class BaseNewAccuracy(BaseMetric):
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Record for every image whether its class is a base class and whether it is right within its group."""
-        for sample in data_samples:
-            scores, label = sample['pred_score'].cpu(), int(sample['gt_label'])
+        all_scores, labels = scores_and_labels(data_samples)
+        for scores, label in zip(all_scores, labels.tolist(), strict=True):
             _, base = subset_range(len(scores), 'base')
             base = base if self.num_base is None else self.num_base
             is_base = label < base
@@ -141,6 +141,12 @@ class BaseNewAccuracy(BaseMetric):
         return dict(base=base, new=new, harmonic_mean=harmonic_mean(base, new))
 
 
+def scores_and_labels(data_samples: Sequence[dict]) -> tuple[Tensor, Tensor]:
+    """Scores (B, K) and labels (B,) of the samples of a batch, on the CPU; two copies bring them there."""
+    scores = torch.stack([sample['pred_score'] for sample in data_samples])
+    return scores.cpu(), torch.cat([sample['gt_label'] for sample in data_samples]).cpu()
+
+
 def harmonic_mean(base: float, new: float) -> float:
     """``2 b n / (b + n)``; 0 if both are 0."""
     return 2 * base * new / (base + new) if base + new else 0.0
@@ -157,10 +163,11 @@ def rank_of_truth(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         ranks (N,) and predictions (N,), int64.
 
     Raises:
-        ValueError: a score is NaN, or a label is not among the K classes.
+        FloatingPointError: a score is NaN.
+        ValueError: a label is not among the K classes.
     """
     if scores.isnan().any():
-        raise ValueError('a score is NaN, so classes cannot be ranked')
+        raise FloatingPointError('a score is NaN, so classes cannot be ranked')
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise ValueError(f'labels run from {labels.min()} to {labels.max()}, but there are {scores.shape[1]} classes')
     true = scores.gather(1, labels[:, None])

@@ -101,8 +101,8 @@ class RetrievalMetric(BaseMetric):
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep descriptor, identity, camera and role of every image; ``feature`` is (D,)."""
-        for sample in data_samples:
-            feature = sample['feature'].detach().to('cpu', torch.float32).numpy()
+        features = torch.stack([sample['feature'].detach() for sample in data_samples])
+        for sample, feature in zip(data_samples, features.to('cpu', torch.float32).numpy(), strict=True):
             role, path = sample['role'] == 'query', sample.get('img_path')
             self.results.append((feature, sample['pid'], sample['camid'], role, path))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
@@ -76,8 +77,19 @@ class ShotAccuracy(BaseMetric):
         self.out_dir = out_dir
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keep label and prediction of every image; ``pred_label`` and ``gt_label`` are (1,)."""
-        self.results += [(int(sample['gt_label']), int(sample['pred_label'])) for sample in data_samples]
+        """Keep label and prediction of every image; ``pred_label`` and ``gt_label`` are (1,), ``pred_score`` is (C,).
+
+        Raises:
+            FloatingPointError: a score is NaN.
+        """
+        labels, predicted = (torch.cat([sample[key] for sample in data_samples]) for key in ('gt_label', 'pred_label'))
+        if 'pred_score' in data_samples[0]:
+            scores = torch.stack([sample['pred_score'] for sample in data_samples])
+            predicted = predicted.masked_fill(scores.isnan().any(1), -1)
+        predictions = predicted.tolist()
+        if min(predictions) < 0:
+            raise FloatingPointError('a score is NaN, so no class is the most likely one')
+        self.results += zip(labels.tolist(), predictions, strict=True)
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
         """The metrics in the chosen convention; logs and writes those of both.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
+from mmengine.utils import is_seq_of
 from torch import Tensor
 
 from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
@@ -34,6 +35,8 @@ def preprocessor_for(
 class ClipPreprocessor(BaseDataPreprocessor):
     """Stack uint8 RGB images, move them to the model's device, scale to [0, 1] and normalise.
 
+    A batch is moved by three copies: of its images, its labels, and the noise of erased rectangles.
+
     Equal, bit for bit, to torchvision's ``ToTensor`` + ``Normalize`` on the CPU:
     ``(image / 255 - mean) / std`` per channel in float32.  Rectangles that
     :class:`~vlprompt.datasets.reid.transforms.RandomErasing` chose are then filled with its noise.
@@ -41,7 +44,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
     Args:
         mean: of the R, G, B channels in units of [0, 1]; CLIP's by default.
         std: of the same channels.
-        non_blocking: copy to the device without waiting (useful with pinned memory).
+        non_blocking: copy to the device without waiting for it; on a GPU by way of pinned memory.
     """
 
     mean: Tensor
@@ -51,7 +54,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
         self,
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
-        non_blocking: bool = False,
+        non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         for name, values in (('mean', mean), ('std', std)):
@@ -78,16 +81,64 @@ class ClipPreprocessor(BaseDataPreprocessor):
             TypeError: the images are not uint8 (already normalised ones go to the model directly).
             ValueError: the images are not RGB or differ in size.
         """
-        data = self.cast_data(data)
         samples = data.get('data_samples')
-        images = self._stack(data['inputs'], samples)
-        images = images.float().div(255).sub(self.mean).div(self.std)
-        for image, sample in zip(images, samples or (), strict=False):
-            _erase(image, sample)
+        images = self.move(self._checked(data['inputs'], samples))
+        images = images.float().div_(255).sub_(self.mean).div_(self.std)
+        if not is_seq_of(samples, BaseDataElement):
+            return dict(inputs=images, data_samples=self.cast_data(samples))
+        samples = [sample.new() for sample in samples]  # those of the data loader stay as they are
+        self._erase(images, samples)
+        self._move_fields(samples)
         return dict(inputs=images, data_samples=samples)
 
+    def cast_data(self, data: Any) -> Any:
+        """mmengine's: whatever holds tensors, on the device."""
+        return self.move(data) if isinstance(data, Tensor) else super().cast_data(data)
+
+    def move(self, tensors: Sequence[Tensor] | Tensor, join: Callable[..., Tensor] = torch.stack) -> Tensor:
+        """A tensor, or several that ``join`` makes one of, on the preprocessor's device, by one copy.
+
+        A copy to a GPU waits for what the GPU has to do before, unless it is from pinned memory: with
+        ``non_blocking`` the tensors are joined there.
+        """
+        stage = self._non_blocking and self.device.type == 'cuda'
+        if isinstance(tensors, Tensor):
+            if stage and tensors.device.type == 'cpu' and not tensors.is_pinned():
+                tensors = torch.empty(tensors.shape, dtype=tensors.dtype, pin_memory=True).copy_(tensors)
+            return tensors.to(self.device, non_blocking=self._non_blocking)
+        out = None
+        if stage and tensors[0].device.type == 'cpu':
+            first = tensors[0]
+            shape = (len(tensors), *first.shape) if join is torch.stack else (sum(map(len, tensors)), *first.shape[1:])
+            out = torch.empty(shape, dtype=first.dtype, pin_memory=True)
+        return join(list(tensors), out=out).to(self.device, non_blocking=self._non_blocking)
+
+    def _erase(self, images: Tensor, samples: Sequence[BaseDataElement]) -> None:
+        """Fill rectangles ``erased_box`` of images (B, 3, H, W) with ``erased_noise``; samples then have neither."""
+        erased = [(image, sample) for image, sample in zip(images, samples, strict=False) if 'erased_box' in sample]
+        if not erased:
+            return
+        boxes = [sample.pop('erased_box').tolist() for _, sample in erased]  # still on the host
+        noises = [sample.pop('erased_noise') for _, sample in erased]
+        moved = self.move([noise.flatten() for noise in noises], torch.cat).split([noise.numel() for noise in noises])
+        for (image, _), (top, left, height, width), noise, own in zip(erased, boxes, noises, moved, strict=True):
+            image[:, top : top + height, left : left + width] = own.view(noise.shape)
+
+    def _move_fields(self, samples: Sequence[BaseDataElement]) -> None:
+        """Put the data fields of samples on the device; a tensor that all have, in one shape and dtype, by one copy."""
+        for name in set().union(*(sample.keys() for sample in samples)):
+            owners = [sample for sample in samples if name in sample]
+            values = [sample.get(name) for sample in owners]
+            if _alike(values):
+                moved = self.move(values).unbind()
+            else:
+                moved = [self.cast_data(value) if hasattr(value, 'to') else value for value in values]
+            for sample, value in zip(owners, moved, strict=True):
+                sample.set_data({name: value})
+
     @staticmethod
-    def _stack(images: Sequence[Tensor] | Tensor, samples: Sequence | None) -> Tensor:
+    def _checked(images: Sequence[Tensor] | Tensor, samples: Sequence | None) -> Sequence[Tensor] | Tensor:
+        """The images, all uint8 RGB of one size."""
         for i, image in enumerate(images):
             name = samples[i].get('img_path', f'image {i}') if samples else f'image {i}'
             if image.dtype != torch.uint8:
@@ -102,11 +153,11 @@ class ClipPreprocessor(BaseDataPreprocessor):
                     f'{name} is {tuple(image.shape[1:])} but the first image of the batch is '
                     f'{tuple(images[0].shape[1:])}: end the pipeline with a crop to one size'
                 )
-        return images if isinstance(images, Tensor) else torch.stack(list(images))
+        return images
 
 
-def _erase(image: Tensor, sample: BaseDataElement) -> None:
-    """Fill the rectangle ``erased_box`` of a normalised image (3, H, W), if any, with ``erased_noise``."""
-    if 'erased_box' in sample:
-        top, left, height, width = sample.pop('erased_box').tolist()
-        image[:, top : top + height, left : left + width] = sample.pop('erased_noise')
+def _alike(values: Sequence[Any]) -> bool:
+    """Whether all are tensors of one shape and dtype."""
+    if not is_seq_of(values, Tensor):
+        return False
+    return len({(value.shape, value.dtype) for value in values}) == 1

@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from vlprompt.alignment import TransportAlignment, sinkhorn
+from vlprompt.alignment import TransportAlignment
+from vlprompt.alignment.sinkhorn import unchecked_sinkhorn
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import Shots, zero_shot
@@ -88,7 +89,7 @@ class PlotAdapter(TipAdapterF):
     ) -> Tensor:
         similarity = key_similarity(features[:, 1:], keys, labels, beta, like.shape[1])
         cost = 1 - similarity.detach()
-        plan = sinkhorn(cost, self.eps, self.method, self.max_iters, dtype=cost.dtype).plan
+        plan = unchecked_sinkhorn(cost, self.eps, self.method, self.max_iters, dtype=cost.dtype).plan
         return scale * (plan * similarity).sum((2, 3))
 
 

@@ -9,6 +9,7 @@ from vlprompt.engine.hooks.iteration_seed import IterationSeedHook
 from vlprompt.engine.hooks.prompt_averaging import GaussianAveragingHook
 from vlprompt.engine.hooks.prompt_usage import PromptUsageHook
 from vlprompt.engine.hooks.resuming import ResumeHook
+from vlprompt.engine.hooks.runtime_info import RuntimeInfoHook
 from vlprompt.engine.hooks.start_from_features import StartFromFeaturesHook
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     'ProgressHook',
     'PromptUsageHook',
     'ResumeHook',
+    'RuntimeInfoHook',
     'SegmentationImageHook',
     'StartFromFeaturesHook',
 ]

@@ -88,6 +88,7 @@ class CheckpointHook(_CheckpointHook):
             step: epoch or iteration, for its name.
             meta: progress of the training.
         """
+        runner.readings.read()  # an error about them names the checkpoint before this one
         hub = runner.message_hub
         filename = self.filename_tmpl.format(step)
         outdated: list[str] = []

@@ -77,8 +77,9 @@ class PromptUsageHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] = ()
     ) -> None:
-        if _pool(runner) is not None:
-            self._matched += [sample.matched_groups.tolist() for sample in outputs if 'matched_groups' in sample]
+        matched = [sample.matched_groups for sample in outputs if 'matched_groups' in sample]
+        if matched and _pool(runner) is not None:
+            self._matched += torch.stack(matched).tolist()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         self._report(runner, len(runner.val_dataloader.dataset), metrics)
@@ -121,6 +122,7 @@ def _pool(runner: Runner) -> PromptPool | None:
 
 def usage_statistics(usage: Tensor) -> dict[str, float]:
     """``keys_used`` and ``key_entropy`` of (m,) counts, see :class:`PromptUsageHook`."""
+    usage = usage.cpu()
     share = usage.double() / usage.sum().clamp(min=1)
     entropy = -(share * share.clamp(min=1e-12).log()).sum() / torch.tensor(float(max(len(usage), 2))).log()
     return dict(keys_used=float((usage > 0).sum()), key_entropy=float(entropy))
