@@ -36,11 +36,9 @@ For re-identification use tools/analysis_tools/extract_features.py and show_rank
 
 import argparse
 import json
-import math
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -101,9 +99,8 @@ from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.data_arguments import shipped_names
-from vlprompt.engine.finite import hints_of
 from vlprompt.engine.work_dir import written_whole
-from vlprompt.errors import ConfigError, NonFiniteError
+from vlprompt.errors import ConfigError
 from vlprompt.files import naming_place, set_aside
 from vlprompt.messages import enumerate_names, printable
 from vlprompt.prompts import readable
@@ -224,16 +221,13 @@ class Report(ABC):
         classes: their names.
         meta: of the dataset that the model was trained on.
         args: of the command line.
-        hints: what the model says about scores that are NaN.
     """
 
     files: tuple[str, ...] = ()
     """Shell-style names of the files beside predictions.json and pictures."""
 
-    def __init__(
-        self, classes: list[str], meta: dict[str, Any], args: argparse.Namespace, hints: Sequence[str] = ()
-    ) -> None:
-        self.classes, self.hints = classes, hints
+    def __init__(self, classes: list[str], meta: dict[str, Any], args: argparse.Namespace) -> None:
+        self.classes = classes
         self.palette = meta.get('palette')
         self.args = args
 
@@ -256,8 +250,6 @@ class ClassReport(Report):
     def record(self, sample: DataSample) -> dict[str, Any]:
         found = sample.pred_score.topk(min(self.args.top_k, len(self.classes)))
         scores, labels = found.values.tolist(), found.indices.tolist()
-        if math.isnan(scores[0]):  # it counts as the highest
-            raise NonFiniteError(' '.join([f'{sample.img_path}: a score is NaN, so it has no class.', *self.hints]))
         return dict(
             classes=[
                 dict(name=self.classes[label], score=round(score, 6))
@@ -385,7 +377,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config}: for re-identification use tools/analysis_tools/extract_features.py')
     kind = report_of(model, args)
     args.top_k, args.score = args.top_k or DEFAULT_TOP_K, DEFAULT_SCORE if args.score is None else args.score
-    report = kind(name_classes(model, args.class_names), model.dataset_meta, args, hints_of(model))
+    report = kind(name_classes(model, args.class_names), model.dataset_meta, args)
     upright = applies_exif(pipeline_of(model))
     set_aside(args.out, [PREDICTIONS], [numbered_pattern(), *kind.files], keep=paths)
     args.out.mkdir(parents=True, exist_ok=True)

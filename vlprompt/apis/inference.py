@@ -18,8 +18,9 @@ from torch.utils.data import Dataset, Subset
 
 from vlprompt.datasets.images import count_suffixes, find_images, naming_image, require_images
 from vlprompt.engine.features import image_loader
-from vlprompt.errors import CheckpointError, ConfigError
-from vlprompt.messages import printable
+from vlprompt.engine.finite import hints_of
+from vlprompt.errors import CheckpointError, ConfigError, NonFiniteError
+from vlprompt.messages import enumerate_names, printable
 
 ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 """Steps of test pipelines that need annotations."""
@@ -145,14 +146,27 @@ def predict_dataset(
         batch_size: images per batch.  Images of a batch that have several sizes after the pipeline are predicted one
             by one, except by detectors, which pad.
         num_workers: processes that load images.
+
+    Raises:
+        NonFiniteError: a score of a class is NaN.
     """
     pads = any(base.__name__ == 'BaseDetector' for base in type(model).__mro__)  # of mmdet, which may be missing
     for batch in image_loader(dataset, batch_size, num_workers):
         if pads or len({image.shape for image in batch['inputs']}) == 1:
-            yield from model.test_step(batch)
+            yield from _numbers(model, model.test_step(batch))
         else:
             for position in range(len(batch['inputs'])):
-                yield from model.test_step({name: values[position : position + 1] for name, values in batch.items()})
+                single = {name: values[position : position + 1] for name, values in batch.items()}
+                yield from _numbers(model, model.test_step(single))
+
+
+def _numbers(model: nn.Module, samples: Sequence[BaseDataElement]) -> Sequence[BaseDataElement]:
+    """The samples of a batch, whose scores are no NaN."""
+    scores = [sample.pred_score for sample in samples if 'pred_score' in sample]
+    if scores and torch.stack(scores).isnan().any():
+        files = enumerate_names([str(sample.get('img_path', 'an image')) for sample in samples], 8)
+        raise NonFiniteError(' '.join([f'{files}: a score is NaN, so there is no class.', *hints_of(model)]))
+    return samples
 
 
 ODD = (OSError, ValueError, RuntimeError, MemoryError)

@@ -107,9 +107,19 @@ def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> Di
     query = -2 * query  # exact, and one pass over the products less
 
     def rows(first: int, last: int) -> Tensor:
-        return (query[first:last] @ gallery.T).add_(gallery_norms).add_(query_norms[first:last, None])
+        return full_product(query[first:last], gallery.T).add_(gallery_norms).add_(query_norms[first:last, None])
 
     return rows
+
+
+def full_product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` in float32 on a GPU too, whatever its training may round to: ranks depend on the last digits."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision('highest')
+    try:
+        return a @ b
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def equal_pairs(ours: Tensor, theirs: Tensor) -> Callable[[int, int], tuple[Tensor, Tensor]]:
