@@ -208,7 +208,7 @@ def test_other_classes(project, tmp_path):
 def test_a_score_that_is_nan_is_an_error_with_what_the_model_says(project, config, tmp_path):
     image = project.root / 'data' / 'test' / 'cup' / '0.png'
     transport = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment', 'model.alignment.eps=0.001']
-    message = r'0\.png: a score is NaN, so it has no class\. If .* eps=0\.001 .* too small for float32'
+    message = r'0\.png: a score is NaN, so there is no class\. If .* eps=0\.001 .* too small for float32'
     with pytest.raises(NonFiniteError, match=message):
         run(config, 'none', image, '--out', tmp_path, '--no-pictures', *transport)
     assert json.loads((tmp_path / 'predictions.json').read_text())['images'] == []
