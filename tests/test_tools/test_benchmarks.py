@@ -68,6 +68,16 @@ def test_number_of_prompts():
     assert found['vit']['PLOT++, second phase']['bytes'] > found['vit']['PLOT++, first phase']['bytes'] > 0
 
 
+def test_kernels_of_the_text_tower():
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/kernels.py'))['main']
+    found = main(['text', '--quick'])
+    assert [name for name, _, _ in found] == ['dtd, N = 1', 'dtd, N = 4']
+    for _, ours, plain in found:
+        assert ours.kernels <= 1.5 * plain.kernels, 'where one bucket serves'
+        assert 10 * ours.flops < plain.flops
+        assert ours.milliseconds() < plain.milliseconds()
+
+
 def test_training_free_solvers():
     main = runpy.run_path(str(ROOT / 'dev/benchmarks/feature_solvers.py'))['main']
     found = main(['--quick', '--tune'])

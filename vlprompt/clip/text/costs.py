@@ -32,9 +32,7 @@ def pass_costs(tower: nn.Module, tokens: PromptTokens) -> PassCosts | None:
     """Costs of a token and of a bucket of sequences in a pass of the text tower; None where tokens alone count.
 
     On a CPU a token of a tower of width 512 and 12 blocks takes milliseconds and a kernel microseconds, so no position
-    too many is computed.  On a GPU a token costs the larger of its FLOPs (24 W^2 a block, twice with gradients and
-    three times with those of the weights) and its bytes (36 W numbers a block, likewise) at the rates above, scaled by
-    the number of multiprocessors; a bucket costs its kernels times :data:`LAUNCH`.
+    too many is computed.
 
     Args:
         tower: the :class:`~vlprompt.clip.TextEncoder`.
@@ -43,15 +41,32 @@ def pass_costs(tower: nn.Module, tokens: PromptTokens) -> PassCosts | None:
     device = tokens.suffix.device
     if device.type == 'cpu':
         return None
-    blocks, trained = tower.transformer.resblocks, any(p.requires_grad for p in tower.parameters())
-    gradient = torch.is_grad_enabled()
-    passes = 1 + gradient + (gradient and trained)
     half = torch.is_autocast_enabled(device.type) or tokens.prefix.dtype in (torch.float16, torch.bfloat16)
     fast = torch.get_float32_matmul_precision() != 'highest'
-    rate = FLOPS['half' if half else 'tf32' if fast else 'fp32']
-    processors = _multiprocessors(device)
-    flops = passes * len(blocks) * 24 * tower.width**2 / (rate * processors)
-    memory = passes * len(blocks) * 36 * tower.width * (2 if half else 4) / (BANDWIDTH * processors)
+    return gpu_costs(
+        tower, 'half' if half else 'tf32' if fast else 'fp32', torch.is_grad_enabled(), _multiprocessors(device)
+    )
+
+
+def gpu_costs(
+    tower: nn.Module, precision: str = 'tf32', gradient: bool = True, processors: int = MULTIPROCESSORS
+) -> PassCosts:
+    """The costs on a GPU.
+
+    A token costs the larger of its FLOPs (24 W^2 a block, twice with gradients and three times with those of the
+    weights) and its bytes (36 W numbers a block, likewise) at the rates above, scaled by the number of multiprocessors;
+    a bucket costs its kernels times :data:`LAUNCH`.
+
+    Args:
+        tower: the :class:`~vlprompt.clip.TextEncoder`.
+        precision: key of :data:`FLOPS`.
+        gradient: whether a backward pass follows.
+        processors: multiprocessors of the GPU.
+    """
+    blocks, trained = tower.transformer.resblocks, any(p.requires_grad for p in tower.parameters())
+    passes = 1 + gradient + (gradient and trained)
+    flops = passes * len(blocks) * 24 * tower.width**2 / (FLOPS[precision] * processors)
+    memory = passes * len(blocks) * 36 * tower.width * (2 if precision == 'half' else 4) / (BANDWIDTH * processors)
     forward, backward = BUCKET_KERNELS
     return PassCosts(max(flops, memory), len(blocks) * (forward + backward * gradient) * LAUNCH)
 
