@@ -5,13 +5,18 @@ devices meet, and where an operation does not take the dtype that autocast gives
 need a real GPU, so these run on the CPU, where reads raise just the same.
 """
 
+from functools import cache
+
 import pytest
 import torch
 from mmengine.structures import PixelData
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vlprompt.apis import init_model
+from vlprompt.clip import TextEncoder
+from vlprompt.clip.text.costs import gpu_costs
 from vlprompt.engine import load_config
 from vlprompt.engine.dry_run import fake_copy, fake_tensor
 from vlprompt.engine.phases import phase_config
@@ -150,34 +155,63 @@ def run(model, name, what, device, autocast=None):
         torch.autocast(torch.device(device).type, dtype=autocast, enabled=autocast is not None),
     ):
         out = fake(images, samples, mode='loss' if trains else what)
+        if what == 'loss':
+            with BlockingCopies() as copies:
+                fake(images, samples, mode='loss')
+            assert not copies.found, 'in the second step, when plans are made'
         if what == 'backward':
             sum(value for key, value in out.items() if 'loss' in key).backward()
     return fake
 
 
-def modes_of(name):
-    trained = name not in SOLVERS and not name.startswith(UNTRAINED)
-    return ('loss', 'predict', 'tensor') if trained else ('predict', 'tensor')
+def is_trained(name):
+    return name not in SOLVERS and not name.startswith(UNTRAINED)
 
 
-@pytest.fixture(scope='module', params=[*CLASSIFIERS, *SOLVERS, *PEOPLE, *SEGMENTORS])
-def built(request):
+class BlockingCopies(TorchDispatchMode):
+    """Copies from the host to a GPU for which the host waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = function(*args, **kwargs)
+        waits = function is torch.ops.aten._to_copy.default and not kwargs.get('non_blocking')
+        if waits and args[0].device.type == 'cpu' and out.device.type == 'cuda':
+            self.found.append(tuple(out.shape))
+        return out
+
+
+ALL = [*CLASSIFIERS, *SOLVERS, *PEOPLE, *SEGMENTORS]
+
+
+@cache
+def built(name):
     torch.manual_seed(0)
-    return build(request.param), request.param
+    return build(name)
 
 
+@pytest.mark.parametrize('name', ALL)
 @pytest.mark.parametrize('autocast', [None, torch.float16, torch.bfloat16], ids=['fp32', 'fp16', 'bf16'])
-def test_nothing_is_read_on_a_gpu(built, autocast):
-    model, name = built
-    for what in modes_of(name):
-        run(model, name, what, 'cuda', autocast)
+def test_nothing_is_read_on_a_gpu(name, autocast):
+    for what in ('loss', 'predict', 'tensor') if is_trained(name) else ('predict', 'tensor'):
+        run(built(name), name, what, 'cuda', autocast)
 
 
-def test_nothing_is_read_in_the_backward_pass(built):
-    model, name = built
-    if 'loss' not in modes_of(name):
-        return
-    trained = run(model, name, 'backward', 'cpu')
+@pytest.mark.parametrize('name', filter(is_trained, ALL))
+def test_nothing_is_read_in_the_backward_pass(name):
+    """With texts packed as on a GPU."""
+    model = built(name)
+    texts = [module for module in model.modules() if isinstance(module, TextEncoder)]
+    for text in texts:
+        text.costs = gpu_costs(text)
+    try:
+        trained = run(model, name, 'backward', 'cpu')
+    finally:
+        for text in texts:
+            text.costs = 'device'
     assert any(parameter.grad is not None for parameter in trained.parameters())
 
 
@@ -195,15 +229,19 @@ def test_nothing_is_read_in_the_backward_pass(built):
     ],
 )
 def test_losses_compile_into_one_graph(name):
-    """As dynamo traces them, without a compiler: no graph break in a training step, plans and caches included."""
-    torch._dynamo.reset()
+    """As dynamo traces them, without a compiler: no graph break in the first step, in which plans are made, whether
+    texts are packed for a CPU or a GPU.
+    """
     torch.manual_seed(0)
     model = build(name).train()
     images, samples = training_batch(model, name, torch.clone)
-    expected = sum(value for key, value in model(images, samples, mode='loss').items() if 'loss' in key)
-    found = torch._dynamo.explain(model.forward)(images, samples, mode='loss')
-    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
-    assert expected.isfinite()
+    texts = [module for module in model.modules() if isinstance(module, TextEncoder)]
+    for costs in (None, *(gpu_costs(text) for text in texts)):
+        for text in texts:
+            text.costs = costs
+        torch._dynamo.reset()
+        found = torch._dynamo.explain(model.forward)(images, samples, mode='loss')
+        assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
 
 
 def test_a_read_is_noticed():

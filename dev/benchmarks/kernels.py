@@ -3,7 +3,8 @@
 Every step runs on tensors without data.  Kernels are the operators that are no views, of the forward and the backward
 pass; the optimizer is left out.  The estimate for an H100 is the larger of FLOPs and bytes at the rates of
 vlprompt/clip/text/costs.py, plus 5 microseconds a kernel: an upper bound, since launches and kernels overlap.  Bytes
-are inputs and outputs of every operator, in fp32, also an upper bound.
+are inputs and outputs of every operator, in fp32, also an upper bound. Attention is that of a CPU, one kernel; what a
+GPU's kernels pad is not seen.
 
 The plain side computes all 77 positions of every prompt. Ours packs texts as on a GPU; on a CPU it has other, more
 kernels and fewer tokens.
@@ -48,6 +49,8 @@ STEPS = {
     'CLIP-ReID, first phase, 64 features': ('clipreid/clipreid_vit-b16:prompts', None, 64),
 }
 SIZE = 224
+FREE = ('detach', 'alias', '_unsafe_view', 'promote_types', 'empty', 'lift_fresh')
+"""Parts of names of operators that launch nothing, besides views."""
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Counts(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out = function(*args, **(kwargs or {}))
         name = function.name()
-        free = function.is_view or any(part in name for part in ('detach', 'alias', '_unsafe_view', 'promote_types'))
+        free = function.is_view or any(part in name for part in FREE)
         if function.namespace != 'aten' or free:
             return out
         self.kernels += 1

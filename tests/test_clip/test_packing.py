@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from torch._subclasses import FakeTensor, FakeTensorMode
 
 from vlprompt.clip.text.packing import (
     PassCosts,
@@ -118,12 +119,34 @@ class TestPlan:
         assert plan.order is None
         assert plan.chunks[0].rows is None
 
-    def test_masks(self):
-        (chunk,) = TextLayout([[3, 2]]).plan(2, PassCosts(0, 1), None, self.CPU).chunks
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+    def test_masks(self, dtype):
+        (chunk,) = TextLayout([[3, 2]]).plan(2, PassCosts(0, 1), None, self.CPU, dtype).chunks
         inf = float('inf')
-        assert chunk.allowed[0].tolist() == [[0, 0, 0, -inf], [0, 0, 0, 0]]
-        assert chunk.hidden[0].tolist() == [[False, True], [False, False]]
-        assert chunk.allowed[0].stride(0) % 8 == 0, 'as fused kernels want it'
+        assert chunk.masks[0].tolist() == [[0, 0, 0, -inf], [0, 0, 0, 0]]
+        assert chunk.end_masks[0].tolist() == [[[[0, 0, 0, 0]]], [[[0, 0, 0, -inf]]]]
+        for mask in (*chunk.masks, *chunk.end_masks):
+            assert mask.dtype == dtype
+            assert {stride % 8 for stride in mask.stride()[:-1]} == {0}, 'as fused kernels want it'
+        (exact,) = TextLayout([[3, 3]]).plan(2, None, None, self.CPU).chunks
+        assert exact.masks[0].tolist() == [[False, True], [False, False]]
+        assert exact.end_masks == [None]
+
+    def test_plans_serve_training_and_hold_data(self):
+        layout = TextLayout(self.ENDS)
+        with FakeTensorMode():
+            layout.plan(4, None, None, self.CPU)
+        with torch.inference_mode():
+            plan = layout.plan(4, None, None, self.CPU)
+        assert layout.plan(4, None, None, self.CPU) is plan
+        assert not isinstance(plan.order, FakeTensor)
+        assert not plan.order.is_inference()
+
+    def test_rows_of_a_suffix_that_all_prompts_share(self):
+        own, same = (
+            TextLayout(self.ENDS).plan(4, None, None, self.CPU, same=same).chunks[0].rows for same in (False, True)
+        )
+        assert torch.equal(same, own % (5 * 3))
 
     def test_plans_are_made_once(self):
         layout = TextLayout(self.ENDS)
@@ -145,6 +168,7 @@ class TestPlan:
         layout = TextLayout(self.ENDS)
         assert (layout.first, layout.last, layout.find(5)) == (4, 6, (0, 3))
         assert layout.select(torch.tensor([3, 0])).ends == ((5, 6), (6, 4))
+        assert layout.select(torch.tensor([True, False, False, False, True])).ends == ((6, 4), (4, 4))
         assert layout.tensor().tolist() == self.ENDS
 
     def test_prompts_have_as_many_classes(self):

@@ -133,6 +133,21 @@ def test_weight_gradients_agree_too(text_encoder, packing):
         torch.testing.assert_close(gradients[1][key], expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize('packing', PACKINGS)
+def test_gradients_of_a_suffix_that_all_prompts_share(text_encoder, packing):
+    """It is expanded, and its rows are not copied for every prompt."""
+    text_encoder.costs = PACKINGS[packing]
+    tokens = random_prompts(3, 4, [[3, 1, 2]] * 3)
+    suffix = tokens.suffix[:1].detach().requires_grad_()
+    found = []
+    for reference in (False, True):
+        shared = PromptTokens(tokens.prefix, suffix.expand(3, -1, -1, -1), tokens.layout)
+        out = text_encoder(shared, reference=reference)
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(0))
+        found.append((out, *torch.autograd.grad((out * weights).sum(), (tokens.prefix, suffix))))
+    assert_same(found[0], found[1])
+
+
 def test_prefix_and_suffix_may_be_expanded_views(text_encoder):
     tokens = random_prompts(1, 4, [[3, 1, 2]])
     views = PromptTokens(

@@ -49,6 +49,7 @@ def test_lpt_round_trip(run_tool):
     options = {
         'model.num_classes': 5,
         'model.timm': dict(_delete_=True, arch=ARCH, weights=str(source), norm_eps=1e-5),
+        'model.data_preprocessor': dict(mean=(0.5,) * 3, std=(0.5,) * 3),
         'model.tuner.prompt.length': 2,
         'phases.groups.model.tuner.pool': dict(size=4, length=2, first_block=1),
     }

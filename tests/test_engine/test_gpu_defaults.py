@@ -9,8 +9,8 @@ from torch.utils.data import SequentialSampler
 
 from vlprompt.engine import PromptRunner, load_config
 from vlprompt.engine.build import copy_without_waiting
-from vlprompt.engine.precision import allow_tf32, uses_tf32
 from vlprompt.errors import ConfigError
+from vlprompt.precision import allow_tf32, uses_tf32
 
 
 @pytest.fixture(params=[True, False], ids=['gpu', 'cpu'])

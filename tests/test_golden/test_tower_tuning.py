@@ -125,7 +125,7 @@ class Tokens(ClassWeights):
 
     def set_class_names(self, class_names):
         super().set_class_names(class_names)
-        self.words.ids = torch.stack([self.ids_by_name[name] for name in self.words.class_names])[None]
+        self.words.set_ids(torch.stack([self.ids_by_name[name] for name in self.words.class_names])[None])
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [('float64', 1e-8), ('float32', 1e-3)])

@@ -23,7 +23,7 @@ class KeyMatch:
 
 
 def match_keys(query: Tensor, keys: Tensor, topk: int) -> KeyMatch:
-    """The ``topk`` keys with the highest cosine, in fp32 also under mixed precision.
+    """The ``topk`` keys with the highest cosine, in fp32 also under mixed precision and where products are in TF32.
 
     Args:
         query: (B, D), not normalised.
@@ -31,7 +31,7 @@ def match_keys(query: Tensor, keys: Tensor, topk: int) -> KeyMatch:
         topk: k.
     """
     with torch.autocast(query.device.type, enabled=False):
-        cosine = F.normalize(query.float(), dim=-1) @ F.normalize(keys.float(), dim=-1).t()
+        cosine = (F.normalize(query.float(), dim=-1)[:, None] * F.normalize(keys.float(), dim=-1)).sum(-1)
     similarity, index = cosine.topk(topk, dim=1)
     return KeyMatch(index, similarity)
 

@@ -7,6 +7,7 @@ from vlprompt.clip.low_rank import LoraOptions, add_lora, merge_lora
 from vlprompt.clip.model import CLIP, ClipSource
 from vlprompt.clip.resnet import ModifiedResNet
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.packing import TextLayout
 from vlprompt.clip.text.tokenizer import bpe_lengths, decode, encode, tokenize
 from vlprompt.clip.text.tokens import PromptTokens
 from vlprompt.clip.timm_vit import build_timm_vit
@@ -24,6 +25,7 @@ __all__ = [
     'PromptChoice',
     'PromptTokens',
     'TextEncoder',
+    'TextLayout',
     'VisionTransformer',
     'VisualTokens',
     'add_lora',

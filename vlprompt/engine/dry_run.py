@@ -22,12 +22,11 @@ def fake_copy(model: nn.Module, mode: FakeTensorMode, device: str | torch.device
     (``DataDependentOutputException``, ``DynamicOutputShapeException``), where tensors of several devices meet, and
     where an operation does not take a dtype.
     """
-    names = {id(tensor): None for tensor in [*model.parameters(), *model.buffers()]}
-    made = dict.fromkeys(names)
+    made = {}
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             fake = fake_tensor(tensor, mode, device)
             if isinstance(tensor, nn.Parameter):
                 fake = nn.Parameter(fake, tensor.requires_grad)
             made[id(tensor)] = fake
-    return copy.deepcopy(model, dict(made))
+    return copy.deepcopy(model, made)

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import state_sha256
-from vlprompt.engine.precision import uses_tf32
 from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
+from vlprompt.precision import uses_tf32
 
 REPORT_EVERY = 10
 """Seconds between two lines of the log about the progress of a pass."""

@@ -44,7 +44,6 @@ from vlprompt.engine.hooks.finite import explain_failure, failure_before
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
-from vlprompt.engine.precision import allow_tf32
 from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
 from vlprompt.engine.readings import Readings
 from vlprompt.engine.required import (
@@ -64,6 +63,7 @@ from vlprompt.engine.vis_backends import check_backends, start_backends
 from vlprompt.engine.work_dir import claim, release, remove_leftovers, set_run_aside
 from vlprompt.engine.workers import guard_workers, naming_loader
 from vlprompt.errors import NonFiniteError, Stopped
+from vlprompt.precision import allow_tf32
 from vlprompt.registry import RUNNERS
 
 
@@ -126,7 +126,7 @@ class PromptRunner(Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """Prepare processes and arithmetic; ``env_cfg.tf32``, True by default, allows TF32 for products of float32 on a
-        GPU (:func:`~vlprompt.engine.precision.allow_tf32`).
+        GPU (:func:`~vlprompt.precision.allow_tf32`).
         """
         allow_tf32(env_cfg.get('tf32', True))
         if self.distributed and not is_distributed() and cpu_only():

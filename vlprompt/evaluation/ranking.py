@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlprompt.messages import enumerate_names
+from vlprompt.precision import full_precision
 
 CELLS = 2**24
 """Distances that are processed together: 64 MB in float32, with a few copies at a time."""
@@ -107,19 +108,11 @@ def euclidean_rows(query: Tensor, gallery: Tensor, normalize: bool = True) -> Di
     query = -2 * query  # exact, and one pass over the products less
 
     def rows(first: int, last: int) -> Tensor:
-        return full_product(query[first:last], gallery.T).add_(gallery_norms).add_(query_norms[first:last, None])
+        with full_precision():  # ranks depend on the last digits
+            products = query[first:last] @ gallery.T
+        return products.add_(gallery_norms).add_(query_norms[first:last, None])
 
     return rows
-
-
-def full_product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` in float32 on a GPU too, whatever its training may round to: ranks depend on the last digits."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision('highest')
-    try:
-        return a @ b
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def equal_pairs(ours: Tensor, theirs: Tensor) -> Callable[[int, int], tuple[Tensor, Tensor]]:
@@ -129,6 +122,7 @@ def equal_pairs(ours: Tensor, theirs: Tensor) -> Callable[[int, int], tuple[Tens
         A function of the first and the last query of a part, which gives rows (N,), counted from the first, and columns
         (N,) of the equal pairs, row by row, columns ascending.
     """
+    ours, theirs = ours.long(), theirs.long()
     ordered, order = theirs.sort(stable=True)
     begin, end = (torch.searchsorted(ordered, ours, right=right) for right in (False, True))
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vlprompt.evaluation import ranking
 from vlprompt.evaluation.ranking import DistanceRows, euclidean_rows, nearest
+from vlprompt.precision import full_precision
 
 Between = Callable[[Tensor, Tensor], Tensor]
 """Positions of bridges (Q, k2) and of candidates (Q, k1) in the gallery -> their similarities (Q, k2, k1)."""
@@ -89,7 +90,9 @@ def rescored_rows(
 
     def between(bridges: Tensor, candidates: Tensor) -> Tensor:
         ours, theirs = gallery[bridges], gallery[candidates]
-        squared = ours.square().sum(2)[:, :, None] + theirs.square().sum(2)[:, None] - 2 * ours @ theirs.transpose(1, 2)
+        with full_precision():
+            products = ours @ theirs.transpose(1, 2)
+        squared = ours.square().sum(2)[:, :, None] + theirs.square().sum(2)[:, None] - 2 * products
         return _similarity(squared)
 
     def rows(first: int, last: int) -> Tensor:

@@ -71,7 +71,7 @@ class IdentityPrompt(TextPrompt):
             for name, tokens in (('start', start), ('end', end)):
                 embedding = text.token_embedding(torch.tensor(tokens, device=device))
                 self.register_buffer(name, embedding.float().clone())
-        self._layouts: dict[int, TextLayout] = {}  # by number of identities
+        self._layouts: dict[tuple[int, int], TextLayout] = {}  # by number of identities and place of the end token
         self.context = nn.Parameter(torch.randn(num_ids, n_ctx, text.width, device=device) * init_std)
 
     @property
@@ -94,9 +94,10 @@ class IdentityPrompt(TextPrompt):
         context = self.context if ids is None else self.context[ids]
         suffix = torch.cat([context, self.end.expand(len(context), -1, -1)], 1).unsqueeze(0)
         eot = len(self.start) + suffix.shape[2] - 1
-        if len(context) not in self._layouts:
-            self._layouts[len(context)] = uniform_layout(len(context), eot)
-        return PromptTokens(self.start.unsqueeze(0), suffix, self._layouts[len(context)])
+        key = len(context), eot
+        if key not in self._layouts:
+            self._layouts[key] = uniform_layout(*key)
+        return PromptTokens(self.start.unsqueeze(0), suffix, self._layouts[key])
 
     def encode(
         self,

@@ -94,12 +94,10 @@ class PromptPool(nn.Module):
     def forward(self, match: KeyMatch) -> tuple[Tensor, ...]:
         """The mean group prompts (B, P, width) of B images for the blocks K, K + 1, ..., L - 1.
 
-        A product with the table of groups: shapes do not depend on the choice, and neither way of it is a scatter.
+        Every image has its own, even if others chose the same: to find that out would wait for the device, and keys and
+        values of a few prompts cost little.
         """
-        shares = match.similarity.new_zeros(len(match.index), len(self.keys)).scatter_(1, match.index, 1 / self.topk)
-        with torch.autocast(shares.device.type, enabled=False):
-            means = shares.to(self.tokens.dtype) @ self.tokens.flatten(1)
-        return means.unflatten(1, self.tokens.shape[1:]).unbind(1)
+        return self.tokens[match.index].mean(1).unbind(1)
 
     def reset_usage(self) -> None:
         """Reset the usage counts."""

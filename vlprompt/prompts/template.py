@@ -60,11 +60,14 @@ class TemplatePrompt(TextPrompt):
             )
             for t in self.templates
         ]
-        ids = torch.stack(rows)
-        longest = int(self.tokenizer.ends(ids).max()) + 1
-        ids = ids[..., :longest]
-        self._common = shared_part(ids, self.tokenizer.ends(ids), self._causal)
-        self._parts = [shared_part(row[None], self.tokenizer.ends(row[None]), self._causal) for row in ids]
+        self.set_ids(torch.stack(rows))
+
+    def set_ids(self, ids: Tensor) -> None:
+        """Set the texts themselves: (P, K, L) token ids, on the CPU, each with an end token."""
+        ends = ids.argmax(-1) if self._causal else self.tokenizer.ends(ids)  # CLIP's end token has the largest id
+        ids = ids[..., : int(ends.max()) + 1]
+        self._common = shared_part(ids, ends, self._causal)
+        self._parts = [shared_part(ids[p : p + 1], ends[p : p + 1], self._causal) for p in range(len(ids))]
         self.ids = ids.to(self.ids.device if self.ids is not None else 'cpu')
 
     def forward(self, text: TextEncoder) -> PromptTokens:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import nn
 
 from vlprompt.clip.text.packing import PassCosts
 from vlprompt.clip.text.tokens import PromptTokens
+from vlprompt.precision import products_in_tf32
 
 LAUNCH = 5e-6
 """Seconds of the host for one kernel: what PyTorch takes for a forward and backward pass of small kernels, divided by
@@ -42,10 +41,8 @@ def pass_costs(tower: nn.Module, tokens: PromptTokens) -> PassCosts | None:
     if device.type == 'cpu':
         return None
     half = torch.is_autocast_enabled(device.type) or tokens.prefix.dtype in (torch.float16, torch.bfloat16)
-    fast = torch.get_float32_matmul_precision() != 'highest'
-    return gpu_costs(
-        tower, 'half' if half else 'tf32' if fast else 'fp32', torch.is_grad_enabled(), _multiprocessors(device)
-    )
+    precision = 'half' if half else 'tf32' if _tf32() else 'fp32'
+    return gpu_costs(tower, precision, torch.is_grad_enabled(), _multiprocessors(device))
 
 
 def gpu_costs(
@@ -71,7 +68,12 @@ def gpu_costs(
     return PassCosts(max(flops, memory), len(blocks) * (forward + backward * gradient) * LAUNCH)
 
 
-@lru_cache
+@torch.compiler.assume_constant_result
+def _tf32() -> bool:
+    return products_in_tf32()
+
+
+@torch.compiler.assume_constant_result
 def _multiprocessors(device: torch.device) -> int:
     if device.type == 'cuda' and torch.cuda.is_available():
         return torch.cuda.get_device_properties(device).multi_processor_count

@@ -26,6 +26,8 @@ def encode_shared(tower: nn.Module, tokens: PromptTokens) -> Tensor:
     shared, last = tokens.shared_length, tokens.layout.last
     prefix = tokens.prefix + tower.positions(0, shared, tokens.prefix)
     suffix = tokens.suffix[:, :, : last + 1 - shared]
+    same = len(suffix) > 1 and suffix.stride(0) == 0  # one suffix, expanded to all prompts
+    suffix = suffix[:1] if same else suffix
     own = (suffix + tower.positions(shared, last + 1, suffix)).flatten(0, 2)
     costs = pass_costs(tower, tokens) if tower.costs == 'device' else tower.costs
     needs_grad = torch.is_grad_enabled() and (
@@ -34,7 +36,7 @@ def encode_shared(tower: nn.Module, tokens: PromptTokens) -> Tensor:
         or any(vectors.requires_grad for vectors in tokens.deep)
         or any(p.requires_grad for p in tower.parameters())
     )
-    plan = _plan(tower, tokens, costs, needs_grad)
+    plan = _plan(tower, tokens, costs, needs_grad, same)
     blocks, fused = tower.transformer.resblocks, costs is not None
     if len(plan.chunks) == 1:
         features = _encode(tower, own, plan.chunks[0], prefix=prefix, deep=tokens.deep, fused=fused)
@@ -52,8 +54,11 @@ def encode_shared(tower: nn.Module, tokens: PromptTokens) -> Tensor:
     return ordered.unflatten(0, (tokens.layout.num_prompts, tokens.num_classes))
 
 
-def _plan(tower: nn.Module, tokens: PromptTokens, costs: PassCosts | None, needs_grad: bool) -> Plan:
+def _plan(tower: nn.Module, tokens: PromptTokens, costs: PassCosts | None, needs_grad: bool, same: bool) -> Plan:
     """The plan of the pass, in one chunk if that stays below the memory budget."""
+    device, dtype = tokens.suffix.device, tokens.prefix.dtype
+    if torch.is_autocast_enabled(device.type):
+        dtype = torch.get_autocast_dtype(device.type)
     layout, shared = tokens.layout, tokens.shared_length
     buckets = layout.buckets(shared, costs)
     prefixes, longest = layout.num_prompts * shared, layout.last + 1
@@ -62,7 +67,7 @@ def _plan(tower: nn.Module, tokens: PromptTokens, costs: PassCosts | None, needs
         copied = sum(b.num_sequences * (shared + b.length) for b in buckets) / total
     bytes_per_token = saved_bytes_per_token if needs_grad else working_bytes_per_token
     max_tokens = max(1, tower.memory_budget // bytes_per_token(tower, longest, tokens.prefix.element_size(), copied))
-    return layout.plan(shared, costs, None if total <= max_tokens else max_tokens, tokens.suffix.device)
+    return layout.plan(shared, costs, None if total <= max_tokens else max_tokens, device, dtype, same)
 
 
 def _encode(tower: nn.Module, own: Tensor, chunk: Chunk, **options) -> Tensor:
@@ -70,7 +75,7 @@ def _encode(tower: nn.Module, own: Tensor, chunk: Chunk, **options) -> Tensor:
 
     Args:
         tower: the text tower.
-        own: (P * K * R, W) rows of the suffix, position embedding added.
+        own: (P * K * R, W) rows of the suffix, position embedding added; (K * R, W) if all prompts have the same.
         chunk: which of them.
         **options: of :func:`~vlprompt.clip.text.shared_prefix.end_token_features`.
     """

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._guards import detect_fake_mode
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,14 @@ def cheap_buckets(lengths: Sequence[Sequence[int]], costs: PassCosts) -> list[Bu
     for _ in range(MOST_BUCKETS):
         best = {
             end: min(
-                (cost + costs.bucket + costs.token * len(lengths) * (end - start) * longest[end - 1], [*chosen, end])
-                for start, (cost, chosen) in best.items()
-                if start < end
+                [
+                    (
+                        cost + costs.bucket + costs.token * len(lengths) * (end - start) * longest[end - 1],
+                        [*chosen, end],
+                    )
+                    for start, (cost, chosen) in best.items()
+                    if start < end
+                ]
             )
             for end in ends
             if any(start < end for start in best)
@@ -156,57 +162,69 @@ class Chunk:
         layout: what they are buckets of.
         shared: S.
         device: of the index tensors.
+        fused: dtype of fused attention; None: attention in parts, for buckets without padding.
+        same: the suffix of all prompts is the same, and its rows are those of one.
 
     Attributes:
         buckets: the buckets.
-        rows: (T,) rows of the suffix up to the last end token, flattened to (P * K * R, W), in packed order; None: all
-            of them as they are.
+        rows: (T,) rows of the suffix up to the last end token, flattened to (P * K * R, W), or with ``same``
+            (K * R, W), in packed order; None: all of them as they are.
         ends: (sequences,) packed rows that hold end tokens.
-        hidden: for each bucket (r, r) bool, True where a query must not attend to a key of its sequence.
-        allowed: for each bucket (r, S + r) of 0 and minus infinity, to be added to scores of shared and own keys.
-        allowed_ends: for each bucket (p * n, 1, 1, S + r), the same for end tokens; None if nothing is padded.
+        masks: for each bucket what its queries may attend to: (r, S + r) to be added to scores of shared and own keys
+            if fused, else (r, r) bool, True where a query must not attend to a key of its sequence.
+        end_masks: for each bucket the same for end tokens alone, (p * n, 1, 1, S + r); None: everything.
     """
 
-    def __init__(self, buckets: Sequence[Bucket], layout: TextLayout, shared: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        buckets: Sequence[Bucket],
+        layout: TextLayout,
+        shared: int,
+        device: torch.device,
+        fused: torch.dtype | None = None,
+        same: bool = False,
+    ) -> None:
         self.buckets = tuple(buckets)
         rows = layout.last - shared + 1
         places: list[int] = []
         ends: list[int] = []
-        self.allowed_ends: list[Tensor | None] = []
+        self.masks: list[Tensor] = []
+        self.end_masks: list[Tensor | None] = []
         for bucket in self.buckets:
             lasts = []
             for prompt, classes in zip(bucket.prompts, bucket.classes, strict=True):
                 for index in classes:
-                    start, end = (prompt * layout.num_classes + index) * rows, layout.ends[prompt][index] - shared
-                    lasts.append(end)
-                    ends.append(len(places) + end)
+                    start = (index if same else prompt * layout.num_classes + index) * rows
+                    lasts.append(layout.ends[prompt][index] - shared)
+                    ends.append(len(places) + lasts[-1])
                     places.extend(range(start, start + bucket.length))
-            padded = min(lasts) < bucket.length - 1
+            future = torch.ones(bucket.length, bucket.length, dtype=torch.bool, device=device).triu(1)
+            if fused is None:
+                self.masks.append(future)
+                self.end_masks.append(None)
+                continue
+            self.masks.append(_allowed(shared, future, fused)[:, 0, 0])
             later = torch.arange(bucket.length, device=device) > torch.tensor(lasts, device=device)[:, None]
-            self.allowed_ends.append(_allowed(shared, later)[:, None, None] if padded else None)
-        whole = places == list(range(layout.num_prompts * layout.num_classes * rows))
+            padded = min(lasts) < bucket.length - 1
+            self.end_masks.append(_allowed(shared, later, fused) if padded else None)
+        whole = places == list(range((1 if same else layout.num_prompts) * layout.num_classes * rows))
         self.rows = None if whole else torch.tensor(places, device=device)
         self.ends = torch.tensor(ends, device=device)
-        self.hidden = [torch.ones(b.length, b.length, dtype=torch.bool, device=device).triu(1) for b in self.buckets]
-        self.allowed = [_allowed(shared, hidden) for hidden in self.hidden]
 
     @property
     def num_tokens(self) -> int:
         return sum(bucket.num_tokens for bucket in self.buckets)
 
-    @property
-    def num_sequences(self) -> int:
-        return len(self.ends)
 
-
-def _allowed(shared: int, hidden: Tensor) -> Tensor:
-    """(n, S + r) of 0, and minus infinity where (n, r) is ``hidden``.
+def _allowed(shared: int, hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """(n, 1, 1, S + r) of 0, and minus infinity where (n, r) is ``hidden``.
 
     Rows begin at multiples of 8 numbers, as kernels with a mask want them.
     """
     rows, length = hidden.shape
-    mask = torch.zeros(rows, -(-(shared + length) // 8) * 8, device=hidden.device)[:, : shared + length]
-    mask[:, shared:].masked_fill_(hidden, -torch.inf)
+    padded = torch.zeros(rows, 1, 1, -(-(shared + length) // 8) * 8, dtype=dtype, device=hidden.device)
+    mask = padded[..., : shared + length]
+    mask[..., shared:].masked_fill_(hidden[:, None, None], -torch.inf)
     return mask
 
 
@@ -277,15 +295,16 @@ class TextLayout:
         return self if count == 1 else self._once(('copies', count), lambda: TextLayout(self.ends * count))
 
     def select(self, classes: Tensor | slice) -> TextLayout:
-        """The layout of some of the classes: an index tensor (K',) or a slice."""
+        """The layout of some of the classes: indices (K',), a mask (K,) or a slice."""
         if isinstance(classes, slice):
             key = ('select', classes.start, classes.stop, classes.step)
             return self._once(key, lambda: TextLayout([row[classes] for row in self.ends]))
-        return TextLayout([[row[i] for i in classes.tolist()] for row in self.ends])
+        chosen = torch.arange(self.num_classes)[classes.cpu()].tolist()
+        return TextLayout([[row[i] for i in chosen] for row in self.ends])
 
     def tensor(self, device: torch.device | str = 'cpu') -> Tensor:
         """(P, K) positions of the end tokens."""
-        return self._once(('tensor', str(device)), lambda: torch.tensor(self.ends, device=device))
+        return self._tensors_once(('tensor', str(device)), lambda: torch.tensor(self.ends, device=device))
 
     def lengths(self, shared: int) -> list[list[int]]:
         """[P][K] tokens from position ``shared`` to the end token."""
@@ -299,7 +318,15 @@ class TextLayout:
         lengths = self.lengths(shared)
         return exact_buckets(lengths) if costs is None else cheap_buckets(lengths, costs)
 
-    def plan(self, shared: int, costs: PassCosts | None, max_tokens: int | None, device: torch.device) -> Plan:
+    def plan(
+        self,
+        shared: int,
+        costs: PassCosts | None,
+        max_tokens: int | None,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        same: bool = False,
+    ) -> Plan:
         """The plan of a pass over the positions S .. :attr:`last`.
 
         Args:
@@ -307,21 +334,42 @@ class TextLayout:
             costs: see :meth:`buckets`.
             max_tokens: of a chunk; None: one chunk.
             device: of the index tensors.
+            dtype: of queries and keys, for fused attention, with ``costs``.
+            same: see :class:`Chunk`.
         """
-        key = ('plan', shared, costs, max_tokens, str(device))
-        return self._once(key, lambda: self._make_plan(shared, costs, max_tokens, device))
+        fused = None if costs is None else dtype
+        key = ('plan', shared, costs, max_tokens, str(device), fused, same)
+        return self._tensors_once(key, lambda: self._make_plan(shared, costs, max_tokens, device, fused, same))
 
-    def _make_plan(self, shared: int, costs: PassCosts | None, max_tokens: int | None, device: torch.device) -> Plan:
+    def _make_plan(
+        self,
+        shared: int,
+        costs: PassCosts | None,
+        max_tokens: int | None,
+        device: torch.device,
+        fused: torch.dtype | None,
+        same: bool,
+    ) -> Plan:
         buckets = self.buckets(shared, costs)
         parts = [buckets] if max_tokens is None else pack_chunks(buckets, max_tokens)
         order = original_order([bucket for part in parts for bucket in part], self.num_classes)
-        chunks = tuple(Chunk(part, self, shared, device) for part in parts)
+        chunks = tuple(Chunk(part, self, shared, device, fused, same) for part in parts)
         return Plan(chunks, None if order == list(range(len(order))) else torch.tensor(order, device=device))
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
+
+    def _tensors_once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What holds tensors: usable in training too, whoever made them first, and not kept if they hold no data."""
+        if key in self._made or torch.compiler.is_dynamo_compiling():
+            return self._once(key, make)
+        with torch.inference_mode(False):
+            made = make()
+        if detect_fake_mode() is None:
+            self._made[key] = made
+        return made
 
 
 class SharedPart(NamedTuple):

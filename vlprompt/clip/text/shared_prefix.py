@@ -85,7 +85,6 @@ def end_token_features(
     sizes = [shape[0] * shape[1], len(own)]
     tokens = [bucket.num_tokens for bucket in chunk.buckets]
     x = own if prefix is None else torch.cat([prefix.flatten(0, 1), own])
-    masks: list[Tensor] = []
     for index, block in enumerate(blocks[:-1]):
         packed = block.attn.packed(block.ln_1(x))
         parts, outputs = packed.split(tokens if prefix is None else [sizes[0], *tokens]), []
@@ -96,10 +95,8 @@ def end_token_features(
             shared = shared if fused else shared.clone()  # a view would keep all rows for the backward pass
             out, keys_values = _attend_prefix(block.attn, shared.unflatten(0, shape))
             outputs.append(out.flatten(0, 1))
-        if not masks:
-            masks = [mask.to(packed.dtype) for mask in chunk.allowed] if fused else chunk.hidden
         pairs = [_by_head(block.attn, part, bucket) for part, bucket in zip(parts, chunk.buckets, strict=True)]
-        outputs += _attend_buckets(pairs, chunk, keys_values, masks, fused)
+        outputs += _attend_buckets(pairs, chunk, keys_values, chunk.masks, fused)
         x = x + block.attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0])
         x = block.feed_forward(x)
         if index + 1 <= len(deep):
@@ -116,14 +113,11 @@ def end_token_features(
         shared, *parts = key_value.split([sizes[0], *tokens])
         keys_values = shared.unflatten(0, shape).unflatten(-1, (2, attn.heads, -1))
     queries = attn.packed(normed.index_select(0, chunk.ends), 'q').split([b.num_sequences for b in chunk.buckets])
-    ends_masks = [None] * len(chunk.buckets)  # exact buckets end with their end tokens
-    if fused:
-        ends_masks = [mask if mask is None else mask.to(key_value.dtype) for mask in chunk.allowed_ends]
     pairs = [
         (query.view(*bucket.shape, 1, attn.heads, -1), part.view(*bucket.shape, bucket.length, 2, attn.heads, -1))
         for query, part, bucket in zip(queries, parts, chunk.buckets, strict=True)
     ]
-    outputs = _attend_buckets(pairs, chunk, keys_values, ends_masks, fused)
+    outputs = _attend_buckets(pairs, chunk, keys_values, chunk.end_masks, fused)
     ends = x.index_select(0, chunk.ends)
     return block.feed_forward(ends + attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0]))
 

@@ -72,7 +72,7 @@ class DualStreamLoss(ClassificationLoss):
         return losses | dict(
             accuracy=accuracy(z_balanced, y_balanced),
             accuracy_uniform=accuracy(z_uniform, y_uniform),
-            stream_weight=logits.new_tensor(self.weight),  # mmengine's own eta is the time left
+            stream_weight=logits.new_full((), self.weight),  # mmengine's own eta is the time left
         )
 
     def extra_repr(self) -> str:

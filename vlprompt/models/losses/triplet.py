@@ -22,10 +22,11 @@ def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tupl
     """
     with torch.autocast(features.device.type, enabled=False):
         features = features.float()
-        squared = features.square().sum(1)
-        factors = features.half() if half else features
-        products = (factors @ factors.T).float()
-        distance = (squared[:, None] + squared - 2 * products).clamp(min=1e-12).sqrt()
+        if half:
+            squared, factors = features.square().sum(1), features.half()
+            distance = (squared[:, None] + squared - 2 * (factors @ factors.T).float()).clamp(min=1e-12).sqrt()
+        else:  # no product, which a GPU may round
+            distance = torch.cdist(features, features, compute_mode='donot_use_mm_for_euclid_dist').clamp(min=1e-6)
     same = labels[:, None] == labels
     farthest = distance.masked_fill(~same, -torch.inf).amax(1)
     nearest = distance.masked_fill(same, torch.inf).amin(1)
@@ -34,6 +35,9 @@ def hard_distances(features: Tensor, labels: Tensor, half: bool = False) -> tupl
 
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 0.3, half: bool = False) -> Tensor:
     """Mean of ``relu(d_ap - d_an + margin)`` over the samples, of the :func:`hard_distances`; a float32 scalar.
+
+    NaN if all labels are equal, since there is no negative: batches need several identities
+    (``sampler=dict(type='vlprompt.PKSampler')``).
 
     Args:
         features: (B, D), not normalised.
