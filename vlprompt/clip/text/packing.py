@@ -362,14 +362,11 @@ class TextLayout:
         return self._made[key]
 
     def _tensors_once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What holds tensors: usable in training too, whoever made them first, and not kept if they hold no data."""
-        if key in self._made or torch.compiler.is_dynamo_compiling():
-            return self._once(key, make)
+        """What holds tensors: usable in training too, whoever made it first; without data, for its own mode alone."""
+        if torch.compiler.is_dynamo_compiling():
+            return self._once((key, None), make)
         with torch.inference_mode(False):
-            made = make()
-        if detect_fake_mode() is None:
-            self._made[key] = made
-        return made
+            return self._once((key, detect_fake_mode()), make)
 
 
 class SharedPart(NamedTuple):
