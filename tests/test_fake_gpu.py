@@ -229,8 +229,8 @@ def test_nothing_is_read_in_the_backward_pass(name):
     ],
 )
 def test_losses_compile_into_one_graph(name):
-    """As dynamo traces them, without a compiler: no graph break, with a plan for a CPU that is there, and with one for a
-    GPU that is made while tracing.
+    """As dynamo traces them, without a compiler: no graph break, with a plan for a CPU that is there, and with one for
+    a GPU that is made while tracing.
     """
     torch.manual_seed(0)
     model = build(name).train()
