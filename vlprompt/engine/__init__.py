@@ -35,6 +35,7 @@ from vlprompt.engine.schedules import (
     WarmupStepLR,
     follow_training_length,
 )
+from vlprompt.engine.visualizer import Visualizer
 
 read_pretrained_safely()
 do_repeated_work_once()
@@ -64,6 +65,7 @@ __all__ = [
     'SegmentationImageHook',
     'StartFromFeaturesHook',
     'StepTrainLoop',
+    'Visualizer',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',
