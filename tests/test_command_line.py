@@ -1,6 +1,7 @@
 """Options that all tools share, and the models that they name."""
 
 import argparse
+import gc
 import io
 import os
 import runpy
@@ -97,6 +98,21 @@ def test_a_tool_parses_and_checks_only_when_it_is_run(monkeypatch):
     with pytest.raises(SystemExit, match='two mmcv'):
         before_imports(lambda: seen.append('parsed'), '__main__')
     assert seen == ['parsed', 'checked']
+
+
+def test_the_garbage_collector_rests_during_the_imports_alone(monkeypatch):
+    monkeypatch.setattr(command_line, 'check_environment', lambda: None)
+    seen = []
+    before_imports(lambda: None, '__main__')
+    assert gc.isenabled(), 'torch is imported already'
+    monkeypatch.delitem(sys.modules, 'torch')
+    try:
+        before_imports(lambda: None, '__main__')
+        assert not gc.isenabled()
+        command_line.call(lambda: seen.append(gc.isenabled()))
+    finally:
+        gc.enable()
+    assert seen == [True]
 
 
 def test_names_of_any_bytes_are_printed(monkeypatch, tmp_path):

@@ -3,7 +3,13 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
+from tests.tiny_project import TinyProject
+
+UNNEEDED = {'open_clip', 'timm', 'huggingface_hub', 'httpx', 'matplotlib', 'scipy', 'mmdet', 'mmseg'}
+"""What takes seconds to import, and no classification by prompts needs."""
 
 LOOK_UP = """
 import sys
@@ -28,12 +34,12 @@ assert ours.METRICS.get('RetrievalMetric') is not None
 """
 
 
-def imported_by(code):
+def imported_by(code, *arguments):
     """Names of the packages that running ``code`` imports, and what it prints."""
     code += "\nprint('imported:', *{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run(
-        [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
+    command = [sys.executable, '-c', code, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
     printed, _, names = done.stdout.rpartition('imported:')
     return set(names.split()), printed + done.stderr
 
@@ -55,7 +61,7 @@ def test_the_folder_around_a_checkout_is_no_trap(tmp_path):
 def test_a_classification_run_imports_only_what_it_needs():
     packages, printed = imported_by(LOOK_UP)
     assert {'torch', 'mmengine', 'vlprompt'} <= packages
-    assert not packages & {'matplotlib', 'scipy', 'mmdet', 'mmseg'}
+    assert packages & UNNEEDED == set()
     assert 'not installed' not in printed
     assert 'Failed to' not in printed
 
@@ -81,3 +87,48 @@ for path in tools:
 
 def test_tools_answer_help_before_they_import_what_takes_seconds():
     imported_by(HELP)
+
+
+RUN = """
+import gc, runpy, sys
+
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name='__main__')
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000, 'the collector looks at what was imported'
+"""
+
+
+@pytest.fixture(scope='module')
+def project(tmp_path_factory):
+    return TinyProject.create(tmp_path_factory.mktemp('project'))
+
+
+def test_a_training_and_its_test_import_only_what_they_need(project, tmp_path):
+    packages, printed = imported_by(
+        RUN,
+        'tools/train.py',
+        project.config,
+        '--work-dir',
+        tmp_path,
+        '--test',
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+    )
+    assert 'accuracy/top1' in printed
+    assert (tmp_path / 'epoch_1.pth').is_file()
+    assert packages & UNNEEDED == set()
+
+
+def test_a_test_imports_only_what_it_needs(project, tmp_path):
+    packages, printed = imported_by(RUN, 'tools/test.py', project.config, '--work-dir', tmp_path)
+    assert 'accuracy/top1' in printed
+    assert packages & UNNEEDED == set()
+
+
+def test_a_prediction_needs_no_other_clip(project, tmp_path):
+    """Its pictures need matplotlib."""
+    image = project.root / 'data' / 'test' / 'cup' / '0.png'
+    packages, printed = imported_by(RUN, 'tools/predict.py', project.config, 'none', image, '--out', tmp_path / 'out')
+    assert '1 of 1 images' in printed
+    assert packages & UNNEEDED <= {'matplotlib', 'scipy'}

@@ -56,10 +56,12 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['vlpro
 # Measuring.
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['vlprompt.evaluation'])
 
+# What a run shows.
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['vlprompt.engine'])
+
 # mmengine looks these up in the scope of every run and warns if a scope has none. Nothing is registered in them.
 EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, locations=['vlprompt'])
 MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, locations=['vlprompt'])
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, locations=['vlprompt'])
 VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, locations=['vlprompt'])
-VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['vlprompt'])
 WEIGHT_INITIALIZERS = Registry('weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, locations=['vlprompt'])

@@ -93,3 +93,11 @@ def test_few_shot_protocol():
     found = main(['--quick', '--tolerance', '0'])
     assert (found['runs'], found['compared']) == (2, 2)
     assert min(found['together'], found['apart']) > 0
+
+
+@pytest.mark.slow  # starts Python four times
+def test_start_up():
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/start_up.py'))['main']
+    found = main(['--repeats', '1'])
+    assert list(found) == ['tools/train.py', 'tools/test.py', 'tools/predict.py']
+    assert min(found.values()) > 0

@@ -30,7 +30,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-from vlprompt.apis.command_line import before_imports, natural, positive
+from vlprompt.apis.command_line import before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -212,4 +212,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    call(lambda: sys.exit(main()))

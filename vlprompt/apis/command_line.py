@@ -6,6 +6,7 @@ imports answers ``--help`` at once.
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import sys
@@ -166,7 +167,8 @@ def add_image_options(parser: ArgumentParser) -> None:
 def before_imports(parse_args: Callable[[], Any], name: str) -> None:
     """The first steps of a tool: answer ``--help`` and mistakes, and reject broken installations.
 
-    The imports of torch and the mm packages, which come next, take seconds.
+    The imports of torch and the mm packages, which come next, take seconds.  Until :func:`call`, the garbage collector
+    rests, which would look at all that they make again and again.
 
     Args:
         parse_args: the tool's function; its result is dropped.
@@ -174,7 +176,9 @@ def before_imports(parse_args: Callable[[], Any], name: str) -> None:
     """
     if name == '__main__':
         parse_args()
-        call(check_environment)
+        if 'torch' not in sys.modules:
+            gc.disable()
+        _answer(check_environment)
 
 
 def print_any_name() -> None:
@@ -185,7 +189,17 @@ def print_any_name() -> None:
 
 
 def call(main: Callable[[], Any]) -> None:
-    """Run a tool; errors of the user and of the machine end it with one message instead of a traceback."""
+    """Run a tool; errors of the user and of the machine end it with one message instead of a traceback.
+
+    What has been imported since :func:`before_imports` is no garbage: the collector never looks at it.
+    """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+    _answer(main)
+
+
+def _answer(main: Callable[[], Any]) -> None:
     print_any_name()
     try:
         main()

@@ -36,6 +36,7 @@ from vlprompt.engine.schedules import (
     WarmupStepLR,
     follow_training_length,
 )
+from vlprompt.engine.visualizer import Visualizer
 
 read_pretrained_safely()
 do_repeated_work_once()
@@ -66,6 +67,7 @@ __all__ = [
     'SegmentationImageHook',
     'StartFromFeaturesHook',
     'StepTrainLoop',
+    'Visualizer',
     'WarmupCosineLR',
     'WarmupPolyLR',
     'WarmupStepLR',

@@ -1,8 +1,8 @@
 """What every run does alike, once for all: see :class:`vlprompt.apis.few_shot.execute.Pool`.
 
-The process that runs are forked from imports all they need, the vocabulary of the tokenizer included (open_clip and
-timm, over a second), and freezes these objects: the garbage collector of a run, which mmengine calls for every dataset,
-then looks at the run's own objects alone (half a second each time) and copies no page of the common ones.
+The process that runs are forked from imports all they need, reads the vocabulary of the tokenizer, and freezes these
+objects: the garbage collector of a run, which mmengine calls for every dataset, then looks at the run's own objects
+alone and copies no page of the common ones.
 """
 
 import gc

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vlprompt.clip.text.cleaning import CLEANING
 from vlprompt.clip.text.tokenizer import Tokenizer, printable
 from vlprompt.errors import EnvironmentProblem
 from vlprompt.files import read_json
@@ -80,9 +81,7 @@ class HubTokenizer(Tokenizer):
 
     def encode(self, text: str, inside: bool = False) -> list[int]:
         if (text, inside) not in self._known:
-            from open_clip.tokenizer import get_clean_fn
-
-            cleaned = get_clean_fn(self._clean)(text)
+            cleaned = CLEANING[self._clean](text)
             words = f' {cleaned}' if inside and cleaned else cleaned
             self._known[text, inside] = self._core.encode(words, add_special_tokens=False).ids
         return list(self._known[text, inside])

@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from vlprompt.clip.text.bpe import clip_encoding
+
 CONTEXT_LENGTH = 77
 START_TOKEN = 49406
 END_TOKEN = 49407
@@ -115,7 +117,7 @@ class ClipTokenizer(Tokenizer):
         return word if word != text else f'{word}…'
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
-        return _bpe().decode([int(i) for i in ids])
+        return clip_encoding().decode(int(i) for i in ids)
 
 
 def printable(word: str) -> bool:
@@ -123,16 +125,9 @@ def printable(word: str) -> bool:
     return bool(word.strip()) and word.isprintable() and '\ufffd' not in word
 
 
-@lru_cache(maxsize=1)
-def _bpe():
-    from open_clip.tokenizer import SimpleTokenizer  # imported here since it loads all of open_clip and timm
-
-    return SimpleTokenizer()
-
-
 @lru_cache(maxsize=65536)
 def _encode(text: str) -> tuple[int, ...]:
-    return tuple(_bpe().encode(text))
+    return tuple(clip_encoding().encode(text))
 
 
 CLIP_TOKENIZER = ClipTokenizer()
