@@ -133,6 +133,8 @@ def build_model(args: argparse.Namespace) -> nn.Module:
     model = model_from(args, cfg, class_names=args.class_names if any_names else None)
     if args.dataset is not None and args.checkpoint != 'none' and args.class_names is None:
         check_dataset_option(args, model)
+    if args.checkpoint == 'none' and getattr(model, 'base_source', model) is None:
+        print('WARNING: the model has random weights, so its predictions mean nothing: set model.clip.weights')
     return model
 
 

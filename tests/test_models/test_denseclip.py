@@ -279,6 +279,7 @@ class TestFreeClasses:
         with torch.no_grad():
             before = model(images)
             model.set_class_names(['zebra', 'sky', 'tall grass', 'tree', 'bed ', 'owl', 'wall'])
+            assert model.num_classes == 7
             after = model(images)
         assert (before.shape[1], after.shape[1]) == (5, 7)
         torch.testing.assert_close(after[:, [1, 3, 4, 6]], before[:, [3, 4, 2, 0]])  # the logits of the same names

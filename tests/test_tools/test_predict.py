@@ -396,6 +396,14 @@ def test_words_alone(photographs, tmp_path, task, entry):
     assert len(list(tmp_path.glob('masks/*.png'))) == (2 if task == 'segment' else 0)
 
 
+@pytest.mark.parametrize(('weights', 'warns'), [('scenes', False), ('None', True)])
+def test_random_weights_are_said(photographs, tmp_path, capsys, weights, warns):
+    options = ('--cfg-options', 'model.clip.arch=micro-vit', f'model.clip.weights={weights}')
+    image = next(photographs.iterdir())
+    run('--class-names', 'sofa', 'cat', '--task', 'classify', image, *options, '--out', tmp_path, '--no-pictures')
+    assert ('random weights' in capsys.readouterr().out) == warns
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -394,9 +394,7 @@ def find_tokenizer(arch: OpenClipArchitecture) -> Tokenizer:
     try:
         file = hub_folder_file(repository, OPTIONS_FILE, TOKENIZER_FILE)
     except (OSError, RuntimeError) as error:
-        places = (
-            f'{TOKENIZER_FILE} and {OPTIONS_FILE} of https://huggingface.co/{repository} into the folder of the weights'
-        )
+        places = f'{TOKENIZER_FILE} and {OPTIONS_FILE} of https://huggingface.co/{repository} with the weights'
         options = dict(weights='/path/to/folder')
         raise DownloadError(f'the tokenizer of {arch.name}', places, options, repository, error) from error
     return HubTokenizer(file.parent, clean)

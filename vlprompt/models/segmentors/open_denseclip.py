@@ -81,5 +81,5 @@ class OpenDenseCLIP(DenseCLIP):
         if len(names) < 2:
             raise ValueError(f'OpenDenseCLIP labels by the most similar of at least two names, got {", ".join(names)}')
         super().set_class_names(names)
-        self.backbone.num_classes = self.decode_head.num_classes = len(names)
+        self.num_classes = self.backbone.num_classes = self.decode_head.num_classes = len(names)
         self.decode_head.out_channels = self.out_channels = len(names)
