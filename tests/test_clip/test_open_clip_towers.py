@@ -211,6 +211,14 @@ def test_padding_is_read_where_attention_goes_both_ways(pair):
     assert same == isinstance(ours.text, TextEncoder), family
 
 
+def test_a_text_without_end_token_is_refused(tmp_path):
+    """It would be read as its first token and padding."""
+    text = towers('siglip', tmp_path)[1].text
+    ids = torch.full((1, text.context_length), text.tokenizer.encode('a')[0])
+    with pytest.raises(ValueError, match=f'must have the end token {text.tokenizer.end}'):
+        text.encode_ids(ids)
+
+
 def test_logit_bias_is_kept(pair):
     family, theirs, ours = pair
     assert (ours.logit_bias is not None) == (family == 'siglip')

@@ -292,7 +292,12 @@ class OpenClipTextTower(nn.Module):
             ids: the ids.
             known: of :func:`~vlprompt.clip.text.packing.shared_part`, for ids that are embedded again and again; None:
                 the ids are read.
+
+        Raises:
+            ValueError: a text without end token.
         """
+        if known is None and not (ids == self.tokenizer.end).any(-1).all():
+            raise ValueError(f'every text must have the end token {self.tokenizer.end}, after which padding begins')
         embedding = self.token_embedding(ids)
         layout = (known or shared_part(ids, self.tokenizer.ends(ids), self.causal)).layout
         return PromptTokens(embedding.new_zeros(len(ids), 0, self.width), embedding, layout)
