@@ -40,7 +40,7 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
-from vlprompt.engine.hooks.finite import explain_failure, failure_before
+from vlprompt.engine.hooks.finite import explain_failure, explaining_failures, failure_before
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
@@ -302,10 +302,8 @@ class PromptRunner(Runner):
         Raises:
             NonFiniteError: a metric, or an operation, met NaN or infinity.
         """
-        try:
+        with explaining_failures(self):
             return super().val()
-        except FloatingPointError as error:
-            raise explain_failure(self, error) from error
 
     def test(self) -> dict[str, float]:
         """Test, see mmengine's ``Runner.test``.
@@ -313,10 +311,8 @@ class PromptRunner(Runner):
         Raises:
             NonFiniteError: a metric, or an operation, met NaN or infinity.
         """
-        try:
+        with explaining_failures(self):
             return super().test()
-        except FloatingPointError as error:
-            raise explain_failure(self, error) from error
 
     @cached_property
     def readings(self) -> Readings:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -262,6 +263,15 @@ def failure_before(runner: Runner) -> NonFiniteError | None:
     except RuntimeError:  # a device that has failed answers nothing
         return None
     return None
+
+
+@contextmanager
+def explaining_failures(runner: Runner) -> Iterator[None]:
+    """An operation, or a metric, that meets NaN or infinity ends what is done with :func:`explain_failure`."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise explain_failure(runner, error) from error
 
 
 def explain_failure(runner: Runner, error: FloatingPointError) -> NonFiniteError:
