@@ -108,7 +108,7 @@ class TestPlan:
             for chunk in plan.chunks:
                 rows = suffix.flatten(0, 2)
                 rows = rows if chunk.rows is None else rows[chunk.rows]
-                assert len(rows) == chunk.num_tokens
+                assert len(rows) == sum(bucket.num_tokens for bucket in chunk.buckets)
                 ends.append(rows[chunk.ends])
             ends = torch.cat(ends)
             ends = ends if plan.order is None else ends[plan.order]

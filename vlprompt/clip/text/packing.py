@@ -211,10 +211,6 @@ class Chunk:
         self.rows = None if whole else torch.tensor(places, device=device)
         self.ends = torch.tensor(ends, device=device)
 
-    @property
-    def num_tokens(self) -> int:
-        return sum(bucket.num_tokens for bucket in self.buckets)
-
 
 def _allowed(shared: int, hidden: Tensor, dtype: torch.dtype) -> Tensor:
     """(n, 1, 1, S + r) of 0, and minus infinity where (n, r) is ``hidden``.

@@ -97,7 +97,7 @@ def end_token_features(
             outputs.append(out.flatten(0, 1))
         pairs = [_by_head(block.attn, part, bucket) for part, bucket in zip(parts, chunk.buckets, strict=True)]
         outputs += _attend_buckets(pairs, chunk, keys_values, chunk.masks, fused)
-        x = x + block.attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0])
+        x = x + block.attn.out_proj(_joined(outputs))
         x = block.feed_forward(x)
         if index + 1 <= len(deep):
             shared, rest = x.split(sizes)
@@ -119,7 +119,12 @@ def end_token_features(
     ]
     outputs = _attend_buckets(pairs, chunk, keys_values, chunk.end_masks, fused)
     ends = x.index_select(0, chunk.ends)
-    return block.feed_forward(ends + attn.out_proj(torch.cat(outputs) if len(outputs) > 1 else outputs[0]))
+    return block.feed_forward(ends + attn.out_proj(_joined(outputs)))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """The rows of all parts, without a copy if there is one part."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _attend_prefix(attn: Attention, packed: Tensor) -> tuple[Tensor, Tensor]:
