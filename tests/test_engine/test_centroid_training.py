@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.conftest import MICRO, ROOT, leave_unformatted
 from tests.interruption import Interrupted
+from tests.toy_people import write_people
 from vlprompt.engine import PromptRunner, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.hooks import CentroidMemoryHook
@@ -20,16 +20,7 @@ IMAGES = 18
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     """Three training and two test identities of one colour each, seen by two cameras."""
-    root = tmp_path_factory.mktemp('reid')
-    rng = np.random.default_rng(0)
-    for folder, pids in (('bounding_box_train', (2, 3, 5)), ('query', (11, 12)), ('bounding_box_test', (11, 12))):
-        (root / folder).mkdir(parents=True)
-        for pid in pids:
-            for i in range(1 if folder == 'query' else IMAGES // 3):
-                pixels = (20 * pid + rng.integers(0, 50, (40, 20, 3))).astype(np.uint8)
-                camera = 1 if folder == 'query' else 1 + i % 2
-                Image.fromarray(pixels).save(root / folder / f'{pid:04d}_c{camera}s1_{i:06d}_00.png')
-    return root
+    return write_people(tmp_path_factory.mktemp('reid'), IMAGES // 3)
 
 
 def config(data, work_dir, **options):

@@ -2,13 +2,12 @@
 
 from argparse import Namespace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from timm.models.vision_transformer import VisionTransformer
 
 from tests.conftest import ROOT, leave_unformatted
+from tests.toy_people import write_people
 from vlprompt.apis import init_model, runs
 from vlprompt.engine import PromptRunner, load_config
 from vlprompt.engine.checkpoint import read_checkpoint
@@ -21,14 +20,7 @@ SHAPE = dict(width=32, layers=2, heads=2, patch_size=16)
 def project(tmp_path_factory):
     """Three training and two test identities of one colour each, and a teacher of 64 x 32 pixels in its checkpoint."""
     root = tmp_path_factory.mktemp('person')
-    rng = np.random.default_rng(0)
-    for folder, pids in (('bounding_box_train', (2, 3, 5)), ('query', (11, 12)), ('bounding_box_test', (11, 12))):
-        (root / 'data' / folder).mkdir(parents=True)
-        for pid in pids:
-            for i in range(1 if folder == 'query' else 4):
-                pixels = (20 * pid + rng.integers(0, 50, (40, 20, 3))).astype(np.uint8)
-                camera = 1 if folder == 'query' else 1 + i % 2
-                Image.fromarray(pixels).save(root / 'data' / folder / f'{pid:04d}_c{camera}s1_{i:06d}_00.png')
+    write_people(root / 'data', 4)
     torch.manual_seed(0)
     vit = VisionTransformer(img_size=(64, 32), patch_size=16, embed_dim=32, depth=2, num_heads=2, num_classes=0)
     teacher = {f'module.backbone.{name}': value for name, value in vit.state_dict().items()}
