@@ -163,7 +163,8 @@ def test_a_training_that_begins_anew_sets_aside_an_earlier_one(project, work_dir
     (target,) = (work_dir / 'earlier').iterdir()
     assert files(target) == before - {'epoch_2.pth', 'base.pth'} | {'epoch_3.pth'}
     assert (target / 'last_checkpoint').read_text() == str(target / 'epoch_3.pth')
-    assert (target / '20200101_000000').is_dir() and list(work_dir.glob('2*_*'))  # the new run's logs stay
+    assert (target / '20200101_000000').is_dir()
+    assert list(work_dir.glob('2*_*'))  # the new run's logs stay
     other = work_dir.with_name('other')
     other.mkdir()
     (other / 'epoch_9.pth').touch()

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vlprompt.alignment.sinkhorn_fused import fused_plan, fuses
+
 METHODS = ('fixed', 'legacy', 'log')
 
 
@@ -91,7 +93,8 @@ def unchecked_sinkhorn(
     """As :func:`sinkhorn`, whose arguments it takes, without a look at the plan, which may hold NaN.
 
     Except for ``'legacy'``, whose stop depends on the plan, nothing is read from the device, so that nothing waits for
-    it: for callers that look at what follows from the plan, such as the loss of a training step.
+    it: for callers that look at what follows from the plan, such as the loss of a training step.  On a GPU one kernel
+    does all iterations (:mod:`vlprompt.alignment.sinkhorn_fused`).
 
     Raises:
         ValueError: unknown method, ``eps`` or ``max_iters`` not positive, or ``rows`` of another size.
@@ -103,6 +106,8 @@ def unchecked_sinkhorn(
     if rows is not None and rows.shape[-1] != cost.shape[-2]:
         raise ValueError(f'sinkhorn: rows have {rows.shape[-1]} marginals, the cost {cost.shape[-2]} rows')
     cost, rows = cost.to(dtype), None if rows is None else rows.to(dtype)
+    if method != 'legacy' and fuses(cost):
+        return SinkhornResult(fused_plan(cost, rows, eps, max_iters, method == 'log'), max_iters)
     if method == 'log':
         return SinkhornResult(_log_domain(cost, eps, max_iters, rows), max_iters)
     return SinkhornResult(*_scaling(cost, eps, max_iters, tol if method == 'legacy' else None, rows))
