@@ -7,8 +7,10 @@ from mmengine.model import BaseDataPreprocessor
 from torch import nn
 from torch.utils.data import SequentialSampler
 
+from vlprompt.clip import CLIP
 from vlprompt.engine import PromptRunner, load_config
-from vlprompt.engine.build import copy_without_waiting
+from vlprompt.engine.build import copy_without_waiting, order_channels_last
+from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.errors import ConfigError
 from vlprompt.precision import allow_tf32, uses_tf32
 
@@ -73,3 +75,32 @@ def test_batches_are_copied_without_waiting_unless_the_config_says_otherwise(pro
     assert not copy_without_waiting(Model(), own).data_preprocessor._non_blocking
     assert isinstance(copy_without_waiting(nn.Linear(1, 1), {}), nn.Linear)
     assert project.run(work_dir).model.data_preprocessor._non_blocking
+
+
+def test_convolutions_have_their_channels_last_on_a_gpu(project, work_dir, monkeypatch):
+    ordered = []
+    monkeypatch.setattr('vlprompt.engine.runner.order_channels_last', ordered.append)
+    project.run(work_dir)
+    monkeypatch.setattr('vlprompt.engine.runner.cpu_only', lambda: False)
+    project.run(work_dir, env_cfg__channels_last=False)
+    assert not ordered
+    assert project.run(work_dir).model is ordered[0]
+
+
+def test_no_activation_is_reordered_between_convolutions(tmp_path):
+    """And neither features nor a file of the weights differ."""
+    tower = CLIP('micro-rn').visual.eval()
+    images, layouts = torch.rand(2, 3, 64, 64), []
+    expected = tower(images)
+    state = {key: value.clone() for key, value in tower.state_dict().items()}
+    for module in order_channels_last(tower).modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(
+                lambda module, args: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last))
+            )
+    found = tower(images)
+    assert layouts[1:] == [True] * (len(layouts) - 1)
+    torch.testing.assert_close(found.cls, expected.cls, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.maps, expected.maps, rtol=1e-4, atol=1e-5)
+    torch.save(dict(state_dict=tower.state_dict()), tmp_path / 'tower.pth')
+    torch.testing.assert_close(dict(read_checkpoint(str(tmp_path / 'tower.pth'))['state_dict']), state, rtol=0, atol=0)

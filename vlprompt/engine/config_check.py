@@ -155,7 +155,7 @@ HELPER_PATTERNS = ('_*', 'data_root', 'dataset_type', '*_pipeline', 'backend_arg
 
 # Dicts without a type, whose keys are fixed nevertheless.
 _PLAIN_DICTS = dict(
-    env_cfg={'cudnn_benchmark', 'tf32', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    env_cfg={'cudnn_benchmark', 'tf32', 'channels_last', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     randomness={'seed', 'diff_rank_seed', 'deterministic'},
     auto_scale_lr={'enable', 'base_batch_size'},
     start_from={'keys', 'checkpoint'},

@@ -84,6 +84,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     deterministic=_YES_NO,
     cudnn_benchmark=_YES_NO,
     tf32=_YES_NO,
+    channels_last=_YES_NO,
     resume=_YES_NO,
     load_from=_PATH_OR_NONE,
     work_dir=_PATH_OR_NONE,

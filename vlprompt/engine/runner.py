@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
 from vlprompt.datasets.samplers.epoch import batch_size_of
-from vlprompt.engine.build import build_model, copy_without_waiting, require_initial_weights
+from vlprompt.engine.build import build_model, copy_without_waiting, order_channels_last, require_initial_weights
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     load_trained,
@@ -140,13 +140,17 @@ class PromptRunner(Runner):
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model; arguments that its config leaves out come from the data, or from the checkpoint to test.
 
-        Class names always come from the data; they are compared with the checkpoint when it is loaded.
+        Class names always come from the data; they are compared with the checkpoint when it is loaded.  On a GPU
+        convolutions have their channels last, unless ``env_cfg.channels_last`` is False.
         """
         if isinstance(model, nn.Module):
             return model
         if self._train_loop is not None:
             require_initial_weights(model)
-        return copy_without_waiting(build_model(self._complete(model), super().build_model), model)
+        built = copy_without_waiting(build_model(self._complete(model), super().build_model), model)
+        if self.cfg.get('env_cfg', {}).get('channels_last', not cpu_only()):
+            order_channels_last(built)
+        return built
 
     def _complete(self, model: dict) -> dict:
         """The config of a model with the arguments that follow the data, or the checkpoint."""
