@@ -12,6 +12,7 @@ from mmengine.utils import is_seq_of
 from torch import Tensor
 
 from vlprompt.clip.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from vlprompt.models.transfer import alike, to_device
 from vlprompt.registry import MODELS
 
 
@@ -82,7 +83,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
             ValueError: the images are not RGB or differ in size.
         """
         samples = data.get('data_samples')
-        images = self.move(self._checked(data['inputs'], samples))
+        images = self._move(self._checked(data['inputs'], samples))
         images = images.float().div_(255).sub_(self.mean).div_(self.std)
         if not is_seq_of(samples, BaseDataElement):
             return dict(inputs=images, data_samples=self.cast_data(samples))
@@ -93,25 +94,11 @@ class ClipPreprocessor(BaseDataPreprocessor):
 
     def cast_data(self, data: Any) -> Any:
         """mmengine's: whatever holds tensors, on the device."""
-        return self.move(data) if isinstance(data, Tensor) else super().cast_data(data)
+        return self._move(data) if isinstance(data, Tensor) else super().cast_data(data)
 
-    def move(self, tensors: Sequence[Tensor] | Tensor, join: Callable[..., Tensor] = torch.stack) -> Tensor:
-        """A tensor, or several that ``join`` makes one of, on the preprocessor's device, by one copy.
-
-        A copy to a GPU waits for what the GPU has to do before, unless it is from pinned memory: with
-        ``non_blocking`` the tensors are joined there.
-        """
-        stage = self._non_blocking and self.device.type == 'cuda'
-        if isinstance(tensors, Tensor):
-            if stage and tensors.device.type == 'cpu' and not tensors.is_pinned():
-                tensors = torch.empty(tensors.shape, dtype=tensors.dtype, pin_memory=True).copy_(tensors)
-            return tensors.to(self.device, non_blocking=self._non_blocking)
-        out = None
-        if stage and tensors[0].device.type == 'cpu':
-            first = tensors[0]
-            shape = (len(tensors), *first.shape) if join is torch.stack else (sum(map(len, tensors)), *first.shape[1:])
-            out = torch.empty(shape, dtype=first.dtype, pin_memory=True)
-        return join(list(tensors), out=out).to(self.device, non_blocking=self._non_blocking)
+    def _move(self, tensors: Sequence[Tensor] | Tensor, join: Callable[..., Tensor] = torch.stack) -> Tensor:
+        """:func:`~vlprompt.models.transfer.to_device` of the preprocessor."""
+        return to_device(tensors, self.device, join, self._non_blocking)
 
     def _erase(self, images: Tensor, samples: Sequence[BaseDataElement]) -> None:
         """Fill rectangles ``erased_box`` of images (B, 3, H, W) with ``erased_noise``; samples then have neither."""
@@ -120,7 +107,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
             return
         boxes = [sample.pop('erased_box').tolist() for _, sample in erased]  # still on the host
         noises = [sample.pop('erased_noise') for _, sample in erased]
-        moved = self.move([noise.flatten() for noise in noises], torch.cat).split([noise.numel() for noise in noises])
+        moved = self._move([noise.flatten() for noise in noises], torch.cat).split([noise.numel() for noise in noises])
         for (image, _), (top, left, height, width), noise, own in zip(erased, boxes, noises, moved, strict=True):
             image[:, top : top + height, left : left + width] = own.view(noise.shape)
 
@@ -129,8 +116,8 @@ class ClipPreprocessor(BaseDataPreprocessor):
         for name in set().union(*(sample.keys() for sample in samples)):
             owners = [sample for sample in samples if name in sample]
             values = [sample.get(name) for sample in owners]
-            if _alike(values):
-                moved = self.move(values).unbind()
+            if alike(values):
+                moved = self._move(values).unbind()
             else:
                 moved = [self.cast_data(value) if hasattr(value, 'to') else value for value in values]
             for sample, value in zip(owners, moved, strict=True):
@@ -154,10 +141,3 @@ class ClipPreprocessor(BaseDataPreprocessor):
                     f'{tuple(images[0].shape[1:])}: end the pipeline with a crop to one size'
                 )
         return images
-
-
-def _alike(values: Sequence[Any]) -> bool:
-    """Whether all are tensors of one shape and dtype."""
-    if not is_seq_of(values, Tensor):
-        return False
-    return len({(value.shape, value.dtype) for value in values}) == 1

@@ -4,7 +4,7 @@ test_scale = (2048, '${short_side}')
 # By dataset, in the recipes of a method: short_side, pixels to which images are resized; crop_size and crop_stride of
 # windows; threshold, below which the most probable class gives way to the background; logit_scale before the softmax.
 data_preprocessor = dict(
-    type='SegDataPreProcessor',
+    type='vlprompt.SegPreprocessor',
     mean=None,  # as the weights were trained
     std=None,
     bgr_to_rgb=True,

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlprompt.models.transfer import to_device
+
 
 class SideInformation(nn.Module):
     """One learned vector for each camera, viewpoint, or pair of both.
@@ -80,18 +82,10 @@ class SideInformation(nn.Module):
                     "use it on pictures of other cameras, set model.sie.at_test='mean'"
                 )
             rows = [row * count + number for row, number in zip(rows, ids, strict=True)]
-        return self.coefficient * F.embedding(_on_device(rows, self.embedding.device), self.embedding)
+        return self.coefficient * F.embedding(to_device(torch.tensor(rows), self.embedding.device), self.embedding)
 
     def extra_repr(self) -> str:
         return f'num_cameras={self.num_cameras}, num_views={self.num_views}, coefficient={self.coefficient}'
-
-
-def _on_device(numbers: Sequence[int], device: torch.device) -> Tensor:
-    """(B,) int64, copied to a GPU without waiting for what it does."""
-    if device.type != 'cuda':
-        return torch.tensor(numbers, device=device)
-    pinned = torch.tensor(numbers).pin_memory() if torch.cuda.is_available() else torch.tensor(numbers)
-    return pinned.to(device, non_blocking=True)
 
 
 def build_side_information(

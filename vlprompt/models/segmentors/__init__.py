@@ -4,5 +4,15 @@ from vlprompt.models.segmentors.clip_segmentor import ClipSegmentor
 from vlprompt.models.segmentors.decode_heads import FCNHead, FPNHead, UPerHead
 from vlprompt.models.segmentors.denseclip import DenseCLIP
 from vlprompt.models.segmentors.open_denseclip import OpenDenseCLIP, TextFPNHead
+from vlprompt.models.segmentors.preprocessor import SegPreprocessor
 
-__all__ = ['ClipSegmentor', 'DenseCLIP', 'FCNHead', 'FPNHead', 'OpenDenseCLIP', 'TextFPNHead', 'UPerHead']
+__all__ = [
+    'ClipSegmentor',
+    'DenseCLIP',
+    'FCNHead',
+    'FPNHead',
+    'OpenDenseCLIP',
+    'SegPreprocessor',
+    'TextFPNHead',
+    'UPerHead',
+]

@@ -110,7 +110,7 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         towers = build_clip(**clip)
         if isinstance(towers.visual, VisionTransformer):
             towers.visual.require_cells()
-        usual = preprocessor_for(towers.preprocessing, 'mmseg.SegDataPreProcessor', unit=255, bgr_to_rgb=True)
+        usual = preprocessor_for(towers.preprocessing, 'vlprompt.SegPreprocessor', unit=255, bgr_to_rgb=True)
         super(EncoderDecoder, self).__init__(data_preprocessor or usual, init_cfg)  # there is neither backbone nor head
         self.clip = towers
         self.test_cfg = ConfigDict(test_cfg or dict(mode='whole'))

@@ -1,0 +1,85 @@
+"""Batches for segmentors, against mmseg's preprocessor, and on a GPU that is not there."""
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.models import SegDataPreProcessor
+from mmseg.structures import SegDataSample
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vlprompt.engine.dry_run import fake_copy
+from vlprompt.models.segmentors import SegPreprocessor
+
+NORMALISED = dict(mean=[122.0, 116.0, 104.0], std=[68.0, 66.0, 70.0], bgr_to_rgb=True, seg_pad_val=255)
+
+
+def batch(*sizes, labels=True):
+    generator = torch.Generator().manual_seed(0)
+    images, samples = [], []
+    for height, width in sizes:
+        images.append(torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8))
+        sample = SegDataSample(metainfo=dict(img_path=f'{len(images)}.png', img_shape=(height, width)))
+        if labels:
+            own = torch.randint(9, (1, height, width), generator=generator)
+            sample.gt_sem_seg = PixelData(data=own)
+        samples.append(sample)
+    return dict(inputs=images, data_samples=samples)
+
+
+@pytest.mark.parametrize('options', [dict(size=(8, 8)), dict(size=(10, 9)), dict(size_divisor=4)])
+@pytest.mark.parametrize(
+    ('sizes', 'training'),
+    [([(8, 6), (8, 6)], True), ([(8, 6), (8, 6)], False), ([(8, 8)], True), ([(8, 6), (5, 8)], True)],
+)
+def test_batches_are_those_of_mmseg(options, sizes, training):
+    ours = SegPreprocessor(**NORMALISED, **options)(batch(*sizes), training)
+    theirs = SegDataPreProcessor(**NORMALISED, **options)(batch(*sizes), training)
+    assert torch.equal(ours['inputs'], theirs['inputs'])
+    for own, other in zip(ours['data_samples'], theirs['data_samples'], strict=True):
+        assert torch.equal(own.gt_sem_seg.data, other.gt_sem_seg.data)
+        assert own.metainfo == other.metainfo
+
+
+def test_what_a_batch_may_lack():
+    preprocess = SegPreprocessor(**NORMALISED, size=(8, 8))
+    without = preprocess(batch((8, 8), (8, 8), labels=False))
+    assert without['inputs'].shape == (2, 3, 8, 8)
+    assert 'gt_sem_seg' not in without['data_samples'][0]
+    assert preprocess(dict(inputs=torch.zeros(2, 3, 8, 8)))['data_samples'] is None
+    plain = SegPreprocessor(size=(8, 8))(batch((8, 8)))['inputs']
+    assert torch.equal(plain[0], batch((8, 8))['inputs'][0].float())
+
+
+def test_the_batch_of_the_loader_stays():
+    data = batch((6, 6), (6, 6))
+    before = [sample.clone() for sample in data['data_samples']]
+    SegPreprocessor(**NORMALISED, size=(8, 8))(data, True)
+    for sample, own in zip(data['data_samples'], before, strict=True):
+        assert sample.metainfo == own.metainfo
+        assert torch.equal(sample.gt_sem_seg.data, own.gt_sem_seg.data)
+
+
+class Copies(TorchDispatchMode):
+    """Shapes of what is copied to a GPU, and whether the host waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten._to_copy.default and args[0].device.type == 'cpu' and out.device.type == 'cuda':
+            self.found.append((tuple(out.shape), not (kwargs or {}).get('non_blocking')))
+        return out
+
+
+def test_two_copies_without_waiting():
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    preprocess = fake_copy(SegPreprocessor(**NORMALISED, size=(8, 8)), mode, 'cuda')
+    preprocess._non_blocking = True  # the runner's choice
+    preprocess._device = torch.device('cuda')
+    with mode, Copies() as copies:
+        made = preprocess(batch((8, 6), (8, 6)), True)
+    assert made['inputs'].device.type == made['data_samples'][0].gt_sem_seg.data.device.type == 'cuda'
+    assert copies.found == [((2, 3, 8, 6), False), ((2, 1, 8, 6), False)]
