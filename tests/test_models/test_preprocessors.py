@@ -92,7 +92,7 @@ def test_a_batch_goes_to_a_gpu_by_three_copies(photos, monkeypatch, non_blocking
         return tensor
 
     monkeypatch.setattr(torch, 'empty', record)
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr('vlprompt.models.transfer.memory_can_be_pinned', lambda: True)
     monkeypatch.setattr(torch.Tensor, 'tolist', lambda box: next(boxes))  # boxes are numbers of the host
     with FakeTensorMode(allow_non_fake_inputs=True):
         preprocess = on_gpu(non_blocking=non_blocking)

@@ -27,7 +27,7 @@ def to_device(
         join: ``torch.stack`` or ``torch.cat``, for several.
         non_blocking: whether the host goes on before the copy has ended.
     """
-    stage = non_blocking and device.type == 'cuda' and torch.cuda.is_available()
+    stage = non_blocking and device.type == 'cuda' and memory_can_be_pinned()
     if isinstance(tensors, Tensor):
         if stage and tensors.device.type == 'cpu' and not tensors.is_pinned():
             tensors = torch.empty(tensors.shape, dtype=tensors.dtype, pin_memory=True).copy_(tensors)
@@ -38,6 +38,11 @@ def to_device(
         shape = (len(tensors), *first.shape) if join is torch.stack else (sum(map(len, tensors)), *first.shape[1:])
         out = torch.empty(shape, dtype=first.dtype, pin_memory=True)
     return join(list(tensors), out=out).to(device, non_blocking=non_blocking)
+
+
+def memory_can_be_pinned() -> bool:
+    """Whether there is a GPU, which pinned memory needs."""
+    return torch.cuda.is_available()
 
 
 def alike(values: Sequence[Any]) -> bool:
