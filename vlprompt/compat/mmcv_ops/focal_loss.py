@@ -1,8 +1,9 @@
-"""Sigmoid focal loss with the signatures of ``mmcv._ext``, in plain torch.
+"""Sigmoid and softmax focal loss with the signatures of ``mmcv._ext``, in plain torch.
 
 With ``z`` the logit of being right (``x`` for the class of the target, ``-x`` for all others), ``p = sigmoid(z)`` and
 ``a`` = ``alpha`` or ``1 - alpha`` respectively, the loss is ``-a (1 - p)^gamma log p`` (Lin et al., 2017, eq. 5). The
 compiled op clamps ``log p`` at -87; here it is computed from the logits, so it and its gradient stay correct beyond.
+mmcv passes the probabilities of the softmax instead of logits, so that loss has the clamp.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+
+from vlprompt.compat.mmcv_ops.precision import at_least_float32
 
 
 def sigmoid_focal_loss_forward(
@@ -46,9 +49,60 @@ def sigmoid_focal_loss_backward(
     grad_input.copy_(sign * slope * _sample_weights(weight, target, slope))
 
 
+def softmax_focal_loss_forward(
+    softmax: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Write the loss ``-alpha (1 - p)^gamma log p`` of every sample into ``output``.
+
+    Args:
+        softmax: (N, C) probabilities.
+        target: (N,) class indices; the loss of a negative one is 0.
+        weight: (C,) factor of the samples of each class, or an empty tensor for none.
+        output: (N,) losses, overwritten.
+        gamma: exponent that lowers the loss of easy samples.
+        alpha: factor of all losses.
+    """
+    p, factor = _target_probability(softmax, target, weight, alpha)
+    output.copy_(-factor * (1 - p).pow(gamma) * _log(p))
+
+
+def softmax_focal_loss_backward(
+    softmax: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    buff: Tensor,
+    grad_input: Tensor,
+    gamma: float,
+    alpha: float,
+) -> None:
+    """Write the derivative of every loss with respect to the logits of its sample into ``grad_input`` (N, C).
+
+    ``buff`` (N,) is unused; the other arguments are those of :func:`softmax_focal_loss_forward`.
+    """
+    p, factor = _target_probability(softmax, target, weight, alpha)
+    wrong = 1 - p
+    slope = gamma * wrong.clamp(min=torch.finfo(p.dtype).tiny).pow(gamma - 1) * p * _log(p) - wrong.pow(gamma)
+    right = target[:, None] == torch.arange(softmax.shape[1], device=softmax.device)
+    grad_input.copy_((factor * slope)[:, None] * (right.to(p.dtype) - softmax))
+
+
+def _target_probability(softmax: Tensor, target: Tensor, weight: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Probability of each sample's class and factor of its loss, both (N,)."""
+    (softmax,) = at_least_float32(softmax)
+    known = target.clamp(min=0)
+    factor = alpha * (target >= 0).to(softmax.dtype)
+    if weight.numel():
+        factor = factor * weight.to(softmax.dtype)[known]
+    return softmax.gather(1, known[:, None])[:, 0], factor
+
+
+def _log(p: Tensor) -> Tensor:
+    return p.clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
 def _right_logits(input: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
     """Logits ``z``, shares ``a`` and signs ``dz/dx``, all (N, C)."""
-    logits = input.to(torch.promote_types(input.dtype, torch.float32))
+    (logits,) = at_least_float32(input)
     positive = (target[:, None] == torch.arange(input.shape[1], device=input.device)).to(logits.dtype)
     share = alpha * positive + (1 - alpha) * (1 - positive)
     sign = 2 * positive - 1

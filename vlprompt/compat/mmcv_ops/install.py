@@ -16,15 +16,34 @@ from types import ModuleType
 
 NAME = 'mmcv._ext'
 STAND_IN = Path(__file__).with_name('extension.py')
-PROVIDED = (
-    'nms',
-    'softnms',
-    'roi_align_forward',
-    'roi_align_backward',
-    'sigmoid_focal_loss_forward',
-    'sigmoid_focal_loss_backward',
-)
-"""Ops of the stand-in; every other one raises :class:`~vlprompt.compat.mmcv_ops.extension.MissingOpError`."""
+OPS = {
+    'nms': ('nms',),
+    'soft_nms': ('softnms',),
+    'nms_match': ('nms_match',),
+    'bbox_overlaps': ('bbox_overlaps',),
+    'RoIAlign': ('roi_align_forward', 'roi_align_backward'),
+    'RoIPool': ('roi_pool_forward', 'roi_pool_backward'),
+    'DeformRoIPool': ('deform_roi_pool_forward', 'deform_roi_pool_backward'),
+    'DeformConv2d': ('deform_conv_forward', 'deform_conv_backward_input', 'deform_conv_backward_parameters'),
+    'ModulatedDeformConv2d': ('modulated_deform_conv_forward', 'modulated_deform_conv_backward'),
+    'MultiScaleDeformableAttention': ('ms_deform_attn_forward', 'ms_deform_attn_backward'),
+    'MaskedConv2d': ('masked_im2col_forward', 'masked_col2im_forward'),
+    'CARAFE': ('carafe_forward', 'carafe_backward'),
+    'CARAFENaive': ('carafe_naive_forward', 'carafe_naive_backward'),
+    'PSAMask': ('psamask_forward', 'psamask_backward'),
+    'SyncBatchNorm': (
+        'sync_bn_forward_mean',
+        'sync_bn_forward_var',
+        'sync_bn_forward_output',
+        'sync_bn_backward_param',
+        'sync_bn_backward_data',
+    ),
+    'sigmoid_focal_loss': ('sigmoid_focal_loss_forward', 'sigmoid_focal_loss_backward'),
+    'softmax_focal_loss': ('softmax_focal_loss_forward', 'softmax_focal_loss_backward'),
+}
+"""What the stand-in has, by names in ``mmcv.ops``, and the functions of ``mmcv._ext`` that each needs."""
+PROVIDED = tuple(name for names in OPS.values() for name in names)
+"""Every other function raises :class:`~vlprompt.compat.mmcv_ops.extension.MissingOpError`."""
 
 
 class StandInFinder(MetaPathFinder):
@@ -89,5 +108,5 @@ def ops_in_use() -> str:
     else:
         return 'none, mmcv is not installed'
     if Path(origin) == STAND_IN:
-        return f"vlprompt's stand-in on torchvision kernels ({', '.join(PROVIDED)}); mmcv has no compiled ops"
+        return f"vlprompt's stand-in on torchvision and torch ({', '.join(OPS)}); mmcv has no compiled ops"
     return f'compiled, {origin}'

@@ -83,6 +83,30 @@ def softnms(
     return torch.from_numpy(index)
 
 
+def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
+    """Non-maximum suppression that tells which boxes each kept one has suppressed.
+
+    Computed in float32 on the CPU. The first of equal scores wins. Unlike :func:`nms`, a box whose overlap equals the
+    threshold is suppressed.
+
+    Args:
+        dets: (N, 5) corners x1, y1, x2, y2 in pixels and scores.
+        iou_threshold: smallest intersection over union that suppresses.
+
+    Returns:
+        Indices of every kept box and then of those that it suppressed, by descending score.
+    """
+    boxes, scores = dets.detach().float().numpy()[:, :4], dets[:, 4].detach()
+    waiting = scores.argsort(descending=True, stable=True).numpy()
+    groups = []
+    while len(waiting):
+        best, rest = waiting[0], waiting[1:]
+        suppressed = _overlaps(boxes[best], boxes[rest], 0) >= np.float32(iou_threshold)
+        groups.append([int(best), *rest[suppressed].tolist()])
+        waiting = rest[~suppressed]
+    return groups
+
+
 def _overlaps(box: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
     """(N,) intersection over union of a box with N others, 0 if both are empty."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:4], others[:, 2:4])

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from vlprompt.compat.mmcv_ops.precision import at_least_float32
 from vlprompt.compat.mmcv_ops.roi_align_max import roi_align_max_backward, roi_align_max_forward
 
 MAX, AVG = range(2)
@@ -47,7 +48,7 @@ def roi_align_forward(
         ValueError: ``aligned`` and, on the CPU, a region whose right or lower corner comes first.
     """
     _check(rois, aligned)
-    features, rois = _at_least_float32(input, rois)
+    features, rois = at_least_float32(input, rois)
     size = (aligned_height, aligned_width)
     if pool_mode == MAX:
         roi_align_max_forward(features, rois, output, argmax_y, argmax_x, size, spatial_scale, sampling_ratio, aligned)
@@ -72,7 +73,7 @@ def roi_align_backward(
 
     The other arguments are those of :func:`roi_align_forward`.
     """
-    grad, rois = _at_least_float32(grad_output, rois)
+    grad, rois = at_least_float32(grad_output, rois)
     if pool_mode == MAX:
         grad_input.add_(roi_align_max_backward(grad, rois, argmax_y, argmax_x, grad_input.shape))
         return
@@ -88,11 +89,6 @@ def roi_align_backward(
             aligned,
         )
     )
-
-
-def _at_least_float32(features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    return features.to(dtype), rois.to(dtype)
 
 
 def _check(rois: Tensor, aligned: bool) -> None:
