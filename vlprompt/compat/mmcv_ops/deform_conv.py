@@ -124,14 +124,16 @@ def modulated_deform_conv_forward(
         weight: (K, C / groups, kH, kW).
         bias: (K,), or an empty tensor if not ``with_bias``.
         ones: unused.
-        offset: (B, 2 * deformable groups * kH * kW, H', W'), in pixels of the input.
-        mask: (B, deformable groups * kH * kW, H', W') factors of the taps.
+        offset: (B, 2 * deformable groups * kH * kW, H', W'), in pixels of the input. Larger maps, which DyHead passes,
+            are read as by the compiled op: in the order of memory, as if they had the size of the output.
+        mask: (B, deformable groups * kH * kW, H', W') factors of the taps, likewise.
         output: (B, K, H', W'), overwritten.
         columns: unused.
         **options: ``stride_h``, ``stride_w``, ``pad_h``, ``pad_w``, ``dilation_h``, ``dilation_w``, ``group``,
             ``deformable_group``, ``with_bias`` and those without effect.
     """
-    tensors = at_least_float32(input, weight, offset, mask, bias)
+    size = output.shape[-2:]
+    tensors = at_least_float32(input, weight, _first_values(offset, size), _first_values(mask, size), bias)
     output.copy_(torch.ops.torchvision.deform_conv2d(*_modulated(*tensors, options)))
 
 
@@ -155,12 +157,22 @@ def modulated_deform_conv_backward(
 
     The other arguments are those of :func:`modulated_deform_conv_forward`.
     """
+    size = grad_output.shape[-2:]
+    offset, mask = _first_values(offset, size), _first_values(mask, size)
     grad, *tensors = at_least_float32(grad_output, input, weight, offset, mask, bias)
     gradients = torch.ops.torchvision._deform_conv2d_backward(grad, *_modulated(*tensors, options))
-    for total, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients[:4], strict=True):
+    totals = (grad_input, grad_weight, _first_values(grad_offset, size), _first_values(grad_mask, size))
+    for total, gradient in zip(totals, gradients[:4], strict=True):
         total.add_(gradient)
     if options['with_bias']:
         grad_bias.add_(gradients[4])
+
+
+def _first_values(maps: Tensor, size: torch.Size) -> Tensor:
+    """View (B, N, *size) of the first values of every image in maps (B, N, H, W) that are at least as large."""
+    if maps.shape[-2:] == size:
+        return maps
+    return maps.flatten(1)[:, : maps.shape[1] * size.numel()].view(*maps.shape[:2], *size)
 
 
 def _plain_gradients(
