@@ -5,8 +5,10 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
-WIDTHS = dict(in_channels=16, feat_channels=16, out_channels=16, conv_out_channels=16, fc_out_channels=32)
-SMALL = WIDTHS | dict(num_classes=3, num_groups=4, score_thr=0.0, nms_pre=100)
+WIDTHS = dict.fromkeys(('in_channels', 'feat_channels', 'out_channels', 'conv_out_channels', 'output_channels'), 16)
+SMALL = WIDTHS | dict(
+    fc_out_channels=32, deform_fc_channels=32, num_classes=3, num_groups=4, score_thr=0.0, nms_pre=100
+)
 CONFIGS = (
     'retinanet/retinanet_r50_fpn_1x_coco.py',
     'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
@@ -16,6 +18,23 @@ CONFIGS = (
     'gfl/gfl_r50_fpn_1x_coco.py',
     'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
 )
+
+# Detectors with ops that are rare, and the function of mmcv._ext that must have run.
+RARE = {
+    'dcn/faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco.py': 'deform_conv_backward_parameters',
+    'dcn/faster-rcnn_r50_fpn_dpool_1x_coco.py': 'deform_roi_pool_backward',
+    'dcnv2/faster-rcnn_r50-mdconv-c3-c5_fpn_1x_coco.py': 'modulated_deform_conv_backward',
+    'dcnv2/faster-rcnn_r50_fpn_mdpool_1x_coco.py': 'deform_roi_pool_backward',
+    'carafe/mask-rcnn_r50_fpn-carafe_1x_coco.py': 'carafe_backward',
+    'reppoints/reppoints-moment_r50_fpn-gn_head-gn_1x_coco.py': 'deform_conv_backward_input',
+    'tood/tood_r50_fpn_1x_coco.py': 'deform_conv_backward_input',
+    'vfnet/vfnet_r50_fpn_1x_coco.py': 'deform_conv_backward_input',
+    'foveabox/fovea_r50_fpn_gn-head-align_4xb4-2x_coco.py': 'deform_conv_backward_input',
+    'cascade_rpn/cascade-rpn_faster-rcnn_r50-caffe_fpn_1x_coco.py': 'deform_conv_backward_input',
+    'guided_anchoring/ga-retinanet_r50-caffe_fpn_1x_coco.py': 'masked_im2col_forward',
+    'dyhead/atss_r50_fpn_dyhead_1x_coco.py': 'modulated_deform_conv_backward',
+    'pisa/faster-rcnn_r50_fpn_pisa_1x_coco.py': 'nms_match',
+}
 
 pytestmark = pytest.mark.slow  # mmdet takes seconds to import
 
@@ -54,8 +73,9 @@ def build(name):
     narrow(cfg)
     if 'bbox_head' in cfg:
         cfg.bbox_head.norm_cfg = dict(type='GN', num_groups=4)
-    cfg.backbone.update(depth=18, base_channels=8, init_cfg=None)
-    cfg.neck.in_channels = [8, 16, 32, 64]
+    cfg.backbone.update(depth=50, base_channels=2, init_cfg=None)
+    neck = cfg.neck[0] if isinstance(cfg.neck, list) else cfg.neck
+    neck.in_channels = [[8, 16, 32, 64][stage] for stage in cfg.backbone.out_indices]
     torch.manual_seed(0)
     return MODELS.build(cfg)
 
@@ -78,6 +98,49 @@ def test_loss_gradients_and_predictions(mmdet, name):
     assert found.bboxes.isfinite().all()
     assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
     assert ('masks' in found) == ('mask' in name)
+
+
+@pytest.mark.parametrize('name', RARE, ids=lambda name: name.split('/')[0])
+def test_detectors_with_rare_ops(mmdet, name, monkeypatch):
+    from mmcv import _ext
+    from mmengine.logging import MessageHub
+
+    calls = []
+    op = getattr(_ext, RARE[name])
+    monkeypatch.setattr(_ext, RARE[name], lambda *args, **options: calls.append(1) or op(*args, **options))
+    MessageHub.get_current_instance().update_info('epoch', 0)  # TOOD asks for it
+    model = build(name)
+    inputs = random_inputs()
+    loss, values = model.parse_losses(model(**model.data_preprocessor(inputs, training=True), mode='loss'))
+    loss.backward()
+    assert all(value.isfinite() for value in values.values())
+    model.eval()
+    if 'guided' in name:  # predicts one image at a time
+        inputs = {key: value[:1] for key, value in inputs.items()}
+    with torch.no_grad():
+        found = model(**model.data_preprocessor(inputs), mode='predict')[0].pred_instances
+    assert found.bboxes.isfinite().all()
+    assert calls
+
+
+def test_deformable_detr(mmdet):
+    from mmdet.registry import MODELS
+    from mmengine.hub import get_config
+
+    cfg = ConfigDict(get_config('mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py').model)
+    cfg.backbone.update(base_channels=2, init_cfg=None)
+    cfg.neck.in_channels = [16, 32, 64]
+    cfg.encoder.num_layers = cfg.decoder.num_layers = 1
+    cfg.num_queries, cfg.test_cfg.max_per_img = 20, 10
+    model = MODELS.build(cfg)
+    inputs = random_inputs()
+    loss, _ = model.parse_losses(model(**model.data_preprocessor(inputs, training=True), mode='loss'))
+    loss.backward()
+    assert loss.isfinite()
+    model.eval()
+    with torch.no_grad():
+        found = model(**model.data_preprocessor(inputs), mode='predict')[0].pred_instances
+    assert len(found) == 10
 
 
 def test_soft_nms_in_a_test_cfg(mmdet):
