@@ -3,9 +3,11 @@
 With a compiled mmcv the same tests hold for its ops, but for those marked ``stand_in``.
 """
 
+import re
 import subprocess
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from mmcv import ops as mmcv_ops
 
 import vlprompt
 from dev.benchmarks import mmcv_ops_loops, mmcv_ops_parity
-from vlprompt.compat.mmcv_ops import PROVIDED, compiled_ops, ops_in_use
+from vlprompt.compat.mmcv_ops import OPS, PROVIDED, compiled_ops, ops_in_use
 
 stand_in = pytest.mark.skipif(compiled_ops() is not None, reason='mmcv has compiled ops')
 ROOT = vlprompt.__path__[0].rpartition('/')[0]
@@ -119,6 +121,15 @@ def test_the_stand_in_is_reported_and_complete():
     assert not hasattr(_ext, '__path__')
     with pytest.raises(AttributeError, match="has no attribute '_hidden'"):
         _ext._hidden  # noqa: B018
+
+
+def test_the_document_has_every_op():
+    page = (Path(ROOT) / 'docs/mmcv_ops.md').read_text()
+    table, others = page.split('## Ops of the stand-in')[1].split('## Ops that must be compiled')
+    assert set(re.findall(r'^\| `(\w+)`', table, re.MULTILINE)) == set(OPS)
+    assert not {name for name in re.findall(r'`(\w+)`', others) if not hasattr(mmcv_ops, name)} - {
+        'NotImplementedError'
+    }
 
 
 @stand_in

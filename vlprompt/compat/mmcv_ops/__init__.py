@@ -4,9 +4,9 @@ mmdet imports ``mmcv._ext``, which needs a compiler and a quarter of an hour to 
 when vlprompt is imported, lets Python find a module of that name in :mod:`~vlprompt.compat.mmcv_ops.extension` if it
 finds none elsewhere. Nothing is loaded before ``mmcv.ops`` is, and a compiled mmcv is used unchanged.
 
-Import vlprompt before mmdet.
+Import vlprompt, or in other projects this package alone, before mmdet. ``docs/mmcv_ops.md`` lists the ops.
 """
 
-from vlprompt.compat.mmcv_ops.install import PROVIDED, compiled_ops, ensure_mmcv_ops, ops_in_use
+from vlprompt.compat.mmcv_ops.install import OPS, PROVIDED, compiled_ops, ensure_mmcv_ops, ops_in_use
 
-__all__ = ['PROVIDED', 'compiled_ops', 'ensure_mmcv_ops', 'ops_in_use']
+__all__ = ['OPS', 'PROVIDED', 'compiled_ops', 'ensure_mmcv_ops', 'ops_in_use']
