@@ -76,9 +76,10 @@ def test_roi_pool_does_not_round_corners():
     assert features.grad.nonzero()[:, 2:].tolist() == [[2, 2], [2, 3], [3, 2], [3, 3]]
 
 
-def test_roi_pool_outside_the_map_is_0_without_gradient():
+def test_roi_pool_outside_the_map_and_without_area_is_0_without_gradient():
     features = torch.full((1, 1, 4, 4), -1.0, requires_grad=True)
-    pooled = mmcv_ops.roi_pool(features, torch.tensor([[0.0, 10, 10, 12, 12], [0, 3, 3, 1, 1]]), 2)
+    rois = torch.tensor([[0.0, 10, 10, 12, 12], [0, 3, 3, 1, 1], [0, 2.4, 2.4, 1.2, 1.2]])
+    pooled = mmcv_ops.roi_pool(features, rois, 2)
     assert not pooled.any()
     pooled.sum().backward()
     assert compiled_ops() or not features.grad.any()

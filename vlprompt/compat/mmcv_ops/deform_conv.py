@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vlprompt.compat.mmcv_ops.precision import at_least_float32
 
@@ -158,21 +159,29 @@ def modulated_deform_conv_backward(
     The other arguments are those of :func:`modulated_deform_conv_forward`.
     """
     size = grad_output.shape[-2:]
-    offset, mask = _first_values(offset, size), _first_values(mask, size)
-    grad, *tensors = at_least_float32(grad_output, input, weight, offset, mask, bias)
+    maps = (_first_values(offset, size), _first_values(mask, size))
+    grad, *tensors = at_least_float32(grad_output, input, weight, *maps, bias)
     gradients = torch.ops.torchvision._deform_conv2d_backward(grad, *_modulated(*tensors, options))
-    totals = (grad_input, grad_weight, _first_values(grad_offset, size), _first_values(grad_mask, size))
-    for total, gradient in zip(totals, gradients[:4], strict=True):
-        total.add_(gradient)
+    grad_input.add_(gradients[0])
+    grad_weight.add_(gradients[1])
+    grad_offset.add_(_then_zeros(gradients[2], grad_offset.shape))
+    grad_mask.add_(_then_zeros(gradients[3], grad_mask.shape))
     if options['with_bias']:
         grad_bias.add_(gradients[4])
 
 
 def _first_values(maps: Tensor, size: torch.Size) -> Tensor:
-    """View (B, N, *size) of the first values of every image in maps (B, N, H, W) that are at least as large."""
+    """Maps (B, N, *size) of the first values of every image in maps (B, N, H, W) that are at least as large."""
     if maps.shape[-2:] == size:
         return maps
-    return maps.flatten(1)[:, : maps.shape[1] * size.numel()].view(*maps.shape[:2], *size)
+    return maps.flatten(1)[:, : maps.shape[1] * size.numel()].unflatten(1, (-1, *size))
+
+
+def _then_zeros(maps: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of :func:`_first_values`, with zeros for the values that it leaves out."""
+    if maps.shape == shape:
+        return maps
+    return pad(maps.flatten(1), (0, shape[1:].numel() - maps[0].numel())).view(shape)
 
 
 def _plain_gradients(
