@@ -160,6 +160,8 @@ def test_a_masked_convolution_computes_chosen_pixels():
     with torch.no_grad():
         torch.testing.assert_close(layer(x, mask), conv2d(x, layer.weight, layer.bias, padding=1) * mask)
         assert not layer(x, mask * 0).any()
+        last = x.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(layer(last, mask), layer(x, mask))
 
 
 # ------------------------------------------------------------------------------------------------- norm, losses

@@ -32,7 +32,7 @@ def masked_im2col_forward(
     padded = pad(im[0], (pad_w, max(pad_w, kernel_w - 1 - pad_w), pad_h, max(pad_h, kernel_h - 1 - pad_h)))
     rows = torch.arange(kernel_h, device=im.device)[:, None, None] + mask_h_idx
     columns = torch.arange(kernel_w, device=im.device)[:, None] + mask_w_idx
-    col.copy_(padded[:, rows, columns].view(col.shape))
+    col.copy_(padded[:, rows, columns].flatten(0, 2))
 
 
 def masked_col2im_forward(
