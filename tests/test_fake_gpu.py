@@ -5,6 +5,7 @@ devices meet, and where an operation does not take the dtype that autocast gives
 need a real GPU, so these run on the CPU, where reads raise just the same.
 """
 
+from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -143,17 +144,27 @@ def training_batch(model, name, on_device):
     return batch(model, name, on_device)
 
 
+@contextmanager
+def autocast_without_gpu(device, dtype):
+    """Autocast, which ``torch.autocast('cuda')`` refuses where there is no GPU."""
+    before = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    torch.set_autocast_enabled(device, dtype is not None)
+    torch.set_autocast_dtype(device, dtype or before[1])
+    try:
+        yield
+    finally:
+        torch.clear_autocast_cache()
+        torch.set_autocast_enabled(device, before[0])
+        torch.set_autocast_dtype(device, before[1])
+
+
 def run(model, name, what, device, autocast=None):
     """A forward pass in a mode, or with ``what='backward'`` a training step without the update."""
     mode, trains = FakeTensorMode(), what in ('loss', 'backward')
     fake = fake_copy(model, mode, device).train(trains)
     make = training_batch if trains else batch
     images, samples = make(fake, name, lambda tensor: fake_tensor(tensor, mode, device))
-    with (
-        mode,
-        torch.set_grad_enabled(trains),
-        torch.autocast(torch.device(device).type, dtype=autocast, enabled=autocast is not None),
-    ):
+    with mode, torch.set_grad_enabled(trains), autocast_without_gpu(device, autocast):
         out = fake(images, samples, mode='loss' if trains else what)
         if what == 'loss':
             with BlockingCopies() as copies:

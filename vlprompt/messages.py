@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LESS_GPU_MEMORY = (
+    'lower train_dataloader.batch_size (with optim_wrapper.accumulative_counts the effective size stays) or the image '
+    'size, or train in mixed precision (--amp)'
+)
+"""What helps against too little memory of a GPU."""
+
 
 def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
     """``' Did you mean ...?'`` with the closest known names, or an empty string when nothing is close.

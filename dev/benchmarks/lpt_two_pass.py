@@ -50,7 +50,7 @@ def build_model(arch: dict, device: torch.device) -> HeadClassifier:
 
 def measure(run: Callable[[bool], Sequence[Tensor]], device: torch.device, repeats: int) -> tuple[float, float, float]:
     """Median seconds of ``run(reference)`` without and with the reference, and their largest relative difference."""
-    sides = in_turns(dict(fast=lambda: run(False), plain=lambda: run(True)), device, repeats)
+    sides = in_turns(dict(fast=lambda: run(False), plain=lambda: run(True)), device, repeats, processor=True)
     fast, plain = sides['fast'], sides['plain']
     return fast.seconds, plain.seconds, relative_difference(fast.result, plain.result)
 

@@ -86,7 +86,7 @@ class Setup:
     def measure(self, run: Callable[[bool], Tensor]) -> Comparison:
         """Call ``run(False)`` and ``run(True)``, the reference, in turns; they return the context gradient."""
         runs = dict(fast=lambda: run(False).clone(), plain=lambda: run(True).clone())
-        sides = in_turns(runs, self.device, self.args.repeats, warm_up=0)
+        sides = in_turns(runs, self.device, self.args.repeats, warm_up=0, processor=True)
         difference = relative_difference(sides['fast'].result, sides['plain'].result)
         return Comparison(sides['fast'].seconds, sides['plain'].seconds, difference)
 

@@ -162,8 +162,21 @@ def test_flops_of_a_convolution_and_of_the_text_tower(small_config):
 
 
 def test_flops_need_no_weights(capsys):
-    get_flops.main([str(BASELINE), '--shape', '64'])
-    assert 'decode_head' in capsys.readouterr().out
+    """Nor does the memory of a step: of more images more, in mixed precision less."""
+
+    def memory(*options):
+        get_flops.main([str(BASELINE), '--shape', '64', *options])
+        shown = capsys.readouterr().out
+        assert 'decode_head' in shown
+        (line,) = [line for line in shown.splitlines() if line.startswith('training, ')]
+        name, _, numbers = line.partition(' images')
+        return name, [float(number) for number in numbers.split()]
+
+    (name, some), (_, more) = memory(), memory('--batch-size', '512')
+    assert name == 'training, 8'
+    assert more[0] > some[0]
+    assert more[1] < more[0], 'in mixed precision'
+    assert more[2:] == some[2:], 'weights, gradients and states of the optimizer'
 
 
 def test_benchmark_runs():

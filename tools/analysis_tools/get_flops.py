@@ -1,4 +1,4 @@
-"""Count parameters and floating-point operations of a model, the text tower separately.
+"""Count parameters and floating-point operations of a model, the text tower separately, and the memory of a step.
 
 python tools/analysis_tools/get_flops.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py --shape 512 512
 
@@ -6,36 +6,52 @@ Counts one image with torch's FlopCounterMode (matrix products, convolutions, at
 and additions; papers, and mmengine's get_model_complexity_info, call half of that FLOPs, so both are printed. The
 towers get random weights: nothing is downloaded. In an evaluation the text tower runs once for all images (with
 pre-model prompting once per image), so it is not a cost per image.
+
+Memory is that of a training step and of a test step on a GPU, in float32 and with --amp, at the batch sizes of the
+config: the most that lives at once, from tensors without data (vlprompt/engine/memory.py). Workspaces of cuDNN and the
+CUDA context come on top. Detectors, whose steps depend on the boxes, and solvers, which have none, are left out.
+
+python tools/analysis_tools/get_flops.py plot_rn50 --dataset imagenet --batch-size 128
 """
 
 import argparse
 import logging
 from collections.abc import Mapping
 
-from vlprompt.apis.command_line import add_config_options, before_imports, call
+from vlprompt.apis.command_line import add_config_options, add_phase_option, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_config_options(parser)
-    parser.add_argument('--shape', type=int, nargs='+', default=[512, 512], help='height and width, or one side')
+    add_phase_option(parser, 'of a config with phases, the model of this one (default: the last)')
+    parser.add_argument(
+        '--shape', type=int, nargs='+', help='height and width, or one side (default: those of the image tower)'
+    )
+    parser.add_argument('--batch-size', type=positive, help='images of a step (default: those of the config)')
     args = parser.parse_args(argv)
-    if len(args.shape) > 2 or min(args.shape) < 32:
-        parser.error('--shape takes one or two sides of at least 32 pixels')
-    args.shape = (args.shape * 2)[:2]
+    if args.shape is not None:
+        if len(args.shape) > 2 or min(args.shape) < 32:
+            parser.error('--shape takes one or two sides of at least 32 pixels')
+        args.shape = (args.shape * 2)[:2]
     return args
 
 
 before_imports(parse_args, __name__)
 
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vlprompt.apis import init_model, runs
 from vlprompt.apis.parameters import parameter_count, without_weights
+from vlprompt.apis.sample_batch import image_size, sample_batch
 from vlprompt.clip import TextEncoder
+from vlprompt.engine.memory import StepMemory, inference_memory, training_memory
+from vlprompt.engine.optimizer import wrappers_by_name
 
 TEXT = 'text tower'
 
@@ -98,12 +114,63 @@ def table(rows: Mapping[str, tuple[int, int, int]]) -> str:
     return '\n'.join([head, *body])
 
 
+def steps(model: nn.Module, shape: tuple[int, int], size: int | None = None) -> dict[str, list[StepMemory]]:
+    """Memory of a training step and of a test step, in float32 and with autocast to float16, by what they are.
+
+    Args:
+        model: of :func:`~vlprompt.apis.init_model`; its config tells batch sizes and the optimizer.
+        shape: height and width of images.
+        size: of all batches, instead.
+
+    Raises:
+        TypeError: see :func:`~vlprompt.apis.sample_batch.sample_batch`.
+    """
+    cfg, found = model.cfg, {}
+    if cfg.get('optim_wrapper') and cfg.get('train_dataloader'):
+        images = size or _batch_size(cfg.train_dataloader)
+        wrappers = wrappers_by_name(build_optim_wrapper(model, cfg.optim_wrapper)).values()
+        if hasattr(model, 'set_class_counts'):
+            model.set_class_counts([1] * model.num_classes)
+        optimizers = [wrapper.optimizer for wrapper in wrappers]
+        batch = sample_batch(model.train(), images, shape)
+        found[f'training, {images} images'] = [
+            training_memory(model, batch, optimizers, dtype) for dtype in (None, torch.float16)
+        ]
+    if cfg.get('test_dataloader'):
+        images = size or _batch_size(cfg.test_dataloader)
+        batch = sample_batch(model.eval(), images, shape, training=False)
+        found[f'test, {images} images'] = [inference_memory(model, batch, dtype) for dtype in (None, torch.float16)]
+    return found
+
+
+def _batch_size(loader: Config) -> int:
+    """Images of a batch: two streams have two times the ``batch_size`` of their sampler."""
+    streams = (loader.get('batch_sampler') or {}).get('type', '').endswith('DualStreamBatchSampler')
+    return loader.batch_size * (2 if streams else 1)
+
+
+def memory_table(found: Mapping[str, list[StepMemory]]) -> str:
+    """Aligned text, in GiB."""
+    columns = ('float32', '--amp', 'weights', 'gradients', 'optimizer')
+    width = max(map(len, ['GiB of a step', *found]))
+    lines = [f'{"GiB of a step":{width}}' + ''.join(f'  {column:>9}' for column in columns)]
+    for name, (full, half) in found.items():
+        sizes = (full.peak, half.peak, full.weights, full.gradients, full.optimizer)
+        lines.append(f'{name:{width}}' + ''.join(f'  {size / 2**30:9.2f}' for size in sizes))
+    return '\n'.join(lines)
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     MMLogger.get_instance('mmengine', log_level=logging.ERROR)
-    model = init_model(without_weights(runs.read_config(args)))
-    print(f'{args.config}, one image of {args.shape[0]} x {args.shape[1]}')
-    print(table(count(model, tuple(args.shape))))
+    model = init_model(without_weights(runs.read_config(args)), phase=args.phase)
+    shape = tuple(args.shape or image_size(model))
+    print(f'{args.config}, one image of {shape[0]} x {shape[1]}')
+    print(table(count(model, shape)))
+    try:
+        print('\n' + memory_table(steps(model, shape, args.batch_size)))
+    except TypeError as error:
+        print(f'\nMemory of a step: not estimated, since {error}')
 
 
 if __name__ == '__main__':

@@ -11,6 +11,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from vlprompt.messages import LESS_GPU_MEMORY
+
 _LESS_MEMORY = (
     'lower train_dataloader.batch_size (with optim_wrapper.accumulative_counts the effective size stays), the image '
     'size, or num_workers of the data loaders, each of which is a process of its own'
@@ -44,8 +46,7 @@ FAULTS = (
     Fault(
         r'OutOfMemoryError|CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED',
         'the GPU is out of memory',
-        'lower train_dataloader.batch_size (with optim_wrapper.accumulative_counts the effective size stays) or the '
-        'image size, or train in mixed precision (--amp)',
+        LESS_GPU_MEMORY,
     ),
     Fault(
         r'shared memory object .*Too many open files|received 0 items of ancdata',

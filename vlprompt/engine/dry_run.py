@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch._subclasses import FakeTensor, FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+from vlprompt.clip import TextEncoder
+from vlprompt.clip.text.costs import gpu_costs
+
+Copied = TypeVar('Copied')
+
+WIDENED = {'cumprod', 'cumsum', 'log_softmax', 'prod', 'softmax', 'sum'}
+"""Functions to which autocast on a GPU gives ``dtype=torch.float32``."""
+
+IN_FLOAT32 = {
+    *('layer_norm', 'group_norm', 'rms_norm', 'norm', 'normalize', 'renorm', 'cosine_similarity', 'cdist', 'dist'),
+    *(
+        'exp',
+        'expm1',
+        'log',
+        'log10',
+        'log1p',
+        'log2',
+        'logsumexp',
+        'pow',
+        '__pow__',
+        '__rpow__',
+        'reciprocal',
+        'rsqrt',
+    ),
+    *('cross_entropy', 'nll_loss', 'binary_cross_entropy_with_logits', 'kl_div', 'mse_loss', 'l1_loss'),
+    *('smooth_l1_loss', 'softplus', 'reciprocal', 'rsqrt'),
+}
+"""Functions whose arguments autocast on a GPU makes float32: https://docs.pytorch.org/docs/stable/amp.html."""
 
 
 def fake_tensor(tensor: Tensor, mode: FakeTensorMode, device: str | torch.device) -> Tensor:
@@ -15,18 +50,95 @@ def fake_tensor(tensor: Tensor, mode: FakeTensorMode, device: str | torch.device
     return FakeTensor(mode, meta, torch.device(device))
 
 
-def fake_copy(model: nn.Module, mode: FakeTensorMode, device: str | torch.device) -> nn.Module:
+def fake_copy(
+    model: nn.Module, mode: FakeTensorMode, device: str | torch.device, optimizers: Iterable[torch.optim.Optimizer] = ()
+) -> Any:
     """A copy of a model whose parameters and buffers are :func:`fake_tensor` s on a device.
 
     A step of it under ``mode`` computes shapes alone.  It raises where a value is read by the host
     (``DataDependentOutputException``, ``DynamicOutputShapeException``), where tensors of several devices meet, and
     where an operation does not take a dtype.
+
+    Args:
+        model: the model.
+        mode: what runs the copy.
+        device: of its tensors.
+        optimizers: of parameters of the model, to be copied without their state.
+
+    Returns:
+        The copy; with optimizers, the copy and a list of theirs.
     """
-    made = {}
+    made: dict[int, Any] = {}
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             fake = fake_tensor(tensor, mode, device)
             if isinstance(tensor, nn.Parameter):
                 fake = nn.Parameter(fake, tensor.requires_grad)
             made[id(tensor)] = fake
-    return copy.deepcopy(model, made)
+    optimizers = list(optimizers)
+    for optimizer in optimizers:
+        made[id(optimizer.state)] = type(optimizer.state)(dict)
+    copied = copy.deepcopy(model, made)
+    return (copied, copy.deepcopy(optimizers, made)) if optimizers else copied
+
+
+def fake_batch(batch: Copied, mode: FakeTensorMode, device: str | torch.device) -> Copied:
+    """A batch, of tensors and samples in lists, tuples and dicts, whose tensors are :func:`fake_tensor` s."""
+    if isinstance(batch, Tensor):
+        return fake_tensor(batch, mode, device)
+    if isinstance(batch, BaseDataElement):
+        made = batch.new()
+        made.set_data({name: fake_batch(value, mode, device) for name, value in batch.items()})
+        return made
+    if isinstance(batch, Mapping):
+        return type(batch)((key, fake_batch(value, mode, device)) for key, value in batch.items())
+    return type(batch)(fake_batch(value, mode, device) for value in batch) if type(batch) in (list, tuple) else batch
+
+
+def take_as_filled(model: nn.Module) -> None:
+    """Have no part of a model ask for the values of tensors that a run fills."""
+    for module in model.modules():
+        if hasattr(module, 'take_as_filled'):
+            module.take_as_filled()
+
+
+def pack_texts_for_gpu(model: nn.Module, half: bool = False, gradient: bool = True) -> None:
+    """Have the text towers of a model on a CPU pack their texts as on a GPU.
+
+    Args:
+        model: the model; its texts may be packed in other ways afterwards.
+        half: as in mixed precision, else as with TF32.
+        gradient: as for a backward pass.
+    """
+    for module in model.modules():
+        if isinstance(module, TextEncoder):
+            module.costs = gpu_costs(module, 'half' if half else 'tf32', gradient)
+
+
+class _Float32OnGpu(TorchFunctionMode):
+    """Autocast's float32 functions of a GPU, while autocast of the CPU is on, which leaves them in half precision."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs, name = dict(kwargs or {}), getattr(function, '__name__', '')
+        if name in WIDENED | IN_FLOAT32 and torch.is_autocast_enabled('cpu'):
+            if name in IN_FLOAT32:
+                args, kwargs = tree_map_only(Tensor, _widened, (args, kwargs))
+            elif isinstance(args[0], Tensor) and args[0].dtype in (torch.float16, torch.bfloat16):
+                kwargs.setdefault('dtype', torch.float32)
+        return function(*args, **kwargs)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+@contextmanager
+def gpu_autocast(dtype: torch.dtype | None) -> Iterator[None]:
+    """Context in which tensors of a CPU get the dtypes that autocast gives them on a GPU; None: without autocast."""
+    if dtype is None:
+        yield
+    else:
+        with torch.autocast('cpu', dtype), _Float32OnGpu():
+            yield

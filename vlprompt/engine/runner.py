@@ -371,6 +371,7 @@ class PromptRunner(Runner):
         """Add the hooks that this runner needs, also where a config of mmseg or mmdet does not name them."""
         own = dict(
             runtime_info=dict(type='vlprompt.RuntimeInfoHook'),
+            memory=dict(type='vlprompt.MemoryHook'),
             non_finite=dict(type='vlprompt.NonFiniteHook'),
             resuming=dict(type='vlprompt.ResumeHook'),
             checkpoint=dict(type='vlprompt.CheckpointHook', interval=1),

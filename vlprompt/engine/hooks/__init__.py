@@ -6,6 +6,7 @@ from vlprompt.engine.hooks.data import DataHook, ProgressHook
 from vlprompt.engine.hooks.finite import NonFiniteHook
 from vlprompt.engine.hooks.images import DetectionImageHook, PredictionImageHook, SegmentationImageHook
 from vlprompt.engine.hooks.iteration_seed import IterationSeedHook
+from vlprompt.engine.hooks.memory import MemoryHook
 from vlprompt.engine.hooks.prompt_averaging import GaussianAveragingHook
 from vlprompt.engine.hooks.prompt_usage import PromptUsageHook
 from vlprompt.engine.hooks.resuming import ResumeHook
@@ -19,6 +20,7 @@ __all__ = [
     'DetectionImageHook',
     'GaussianAveragingHook',
     'IterationSeedHook',
+    'MemoryHook',
     'NonFiniteHook',
     'PredictionImageHook',
     'ProgressHook',

@@ -85,6 +85,10 @@ class CentroidMemory(nn.Module):
                 self._update(features.detach(), labels)
         return loss
 
+    def take_as_filled(self) -> None:
+        """Do not ask whether the memory is filled: tensors without data cannot tell."""
+        self._filled = True
+
     @torch.no_grad()
     def _update(self, features: Tensor, labels: Tensor) -> None:
         """Move the centroids of the batch towards their hardest unit features; rows of one identity agree."""

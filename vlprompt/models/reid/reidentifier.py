@@ -283,6 +283,10 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         with torch.autocast(joint.device.type, enabled=False):
             return (joint.to(dtype) @ self.prototypes.to(dtype).T).float()
 
+    def take_as_filled(self) -> None:
+        """Do not ask whether the prototypes are filled: tensors without data cannot tell."""
+        self._has_prototypes = self.prototypes is not None
+
     def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
         """Raise if a dataset of the run does not fit the model.
 

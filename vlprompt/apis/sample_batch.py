@@ -1,0 +1,63 @@
+"""A batch for a model, without images: for measurements and estimates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.structures import BaseDataElement, PixelData
+from torch import nn
+
+from vlprompt.models import FeatureClassifier
+from vlprompt.structures import ClassificationSample, ReIDSample
+
+
+def image_size(model: nn.Module, default: tuple[int, int] = (512, 512)) -> tuple[int, int]:
+    """Height and width of the images that the image tower of a model was built for."""
+    sizes = (getattr(module, 'image_size', None) for module in model.modules())
+    return tuple(next((size for size in sizes if isinstance(size, tuple)), default))
+
+
+def sample_batch(model: nn.Module, size: int, shape: tuple[int, int], training: bool = True) -> dict[str, Any]:
+    """Arguments of a model's ``forward``, beside its mode: what its preprocessor returns.
+
+    Args:
+        model: a classifier, a model of re-identification or of its first phase, a segmentor.
+        size: B.
+        shape: height and width of images.
+        training: with labels; of the first phase of re-identification, features instead of images.
+
+    Returns:
+        ``inputs`` (B, 3, H, W), or (B, D) features, random, and ``data_samples``; of re-identification four images of
+        an identity, else of the first classes in turn.  All on the CPU.
+
+    Raises:
+        TypeError: detectors, whose steps depend on the boxes.
+    """
+    kind = type(model).__name__
+    if hasattr(model, 'bbox_head') or hasattr(model, 'roi_head'):
+        raise TypeError(f'the steps of {kind} depend on the boxes')
+    images = torch.randn(size, 3, *shape)
+    if hasattr(model, 'decode_head'):
+        return dict(inputs=images, data_samples=[_mask(shape) for _ in range(size)])
+    if not training:
+        return dict(inputs=images)
+    if isinstance(model, FeatureClassifier):
+        raise TypeError(f'{kind} is fitted at once, without steps')
+    if hasattr(model, 'num_ids'):
+        labels = torch.arange(size) // 4 % model.num_ids
+        samples = [ReIDSample(pid=label, camid=0, viewid=0).set_gt_label(label) for label in labels.tolist()]
+        if hasattr(model, 'text_prototypes'):  # the first phase
+            return dict(inputs=torch.randn(size, model.clip.embed_dim), data_samples=labels)
+        return dict(inputs=images, data_samples=samples)
+    classes = getattr(model, 'num_classes', None) or len(model.class_names)
+    return dict(
+        inputs=images, data_samples=[ClassificationSample().set_gt_label(index % classes) for index in range(size)]
+    )
+
+
+def _mask(shape: tuple[int, int]) -> BaseDataElement:
+    from mmseg.structures import SegDataSample
+
+    about = dict.fromkeys(('ori_shape', 'img_shape', 'pad_shape'), shape)
+    return SegDataSample(metainfo=about, gt_sem_seg=PixelData(data=torch.zeros(1, *shape, dtype=torch.long)))
