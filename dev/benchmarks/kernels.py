@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -28,14 +27,12 @@ import torch
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry, sdpa_flop
 
 from vlprompt.apis import init_model
 from vlprompt.clip import CLIP, TextEncoder
 from vlprompt.clip.classnames import resolve_class_names
-from vlprompt.clip.text.costs import BANDWIDTH, FLOPS, LAUNCH, MULTIPROCESSORS, gpu_costs
+from vlprompt.clip.text.costs import gpu_costs
+from vlprompt.engine.counts import Counts
 from vlprompt.engine.dry_run import fake_copy, fake_tensor
 from vlprompt.prompts import ContextPrompt
 from vlprompt.structures import ClassificationSample, ReIDSample
@@ -50,42 +47,6 @@ STEPS = {
     'CLIP-ReID, first phase, 64 features': ('clipreid/clipreid_vit-b16:prompts', None, 64),
 }
 SIZE = 224
-FREE = ('detach', 'alias', '_unsafe_view', 'promote_types', 'empty', 'lift_fresh')
-"""Parts of names of operators that launch nothing, besides views."""
-
-
-@dataclass
-class Counts(TorchDispatchMode):
-    """Kernels, FLOPs and bytes of what runs under it."""
-
-    kernels: int = 0
-    flops: int = 0
-    bytes: int = 0
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        out = function(*args, **(kwargs or {}))
-        name = function.name()
-        free = function.is_view or any(part in name for part in FREE)
-        if function.namespace != 'aten' or free:
-            return out
-        self.kernels += 1
-        tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
-        self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        if 'flash_attention_for_cpu' in name:
-            passes = 2.5 if 'backward' in name else 1
-            query, key, value = args[1:4] if 'backward' in name else args[:3]
-            self.flops += round(passes * sdpa_flop(query, key, value))
-        elif function._overloadpacket in flop_registry:
-            self.flops += flop_registry[function._overloadpacket](*args, **(kwargs or {}), out_val=out)
-        return out
-
-    def milliseconds(self, precision: str = 'tf32') -> float:
-        """The estimate for an H100, see above."""
-        work = max(self.flops / (FLOPS[precision] * MULTIPROCESSORS), self.bytes / (BANDWIDTH * MULTIPROCESSORS))
-        return 1000 * (work + self.kernels * LAUNCH)
 
 
 def counted(run: Callable[[], Tensor], mode: FakeTensorMode) -> Counts:

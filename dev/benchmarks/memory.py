@@ -62,9 +62,7 @@ def build(name: str, options: dict[str, Any]) -> tuple[nn.Module, torch.optim.Op
     return model, optimizer
 
 
-def step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, Any], dtype: torch.dtype | None
-) -> None:
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, Any], dtype: torch.dtype | None) -> None:
     """Forward pass, backward pass, update."""
     with gpu_autocast(dtype):
         loss, _ = model.parse_losses(model(**batch, mode='loss'))

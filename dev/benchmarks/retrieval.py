@@ -28,6 +28,7 @@ check_environment()  # before anything imports torchvision or an mm package
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from vlprompt.apis.sample_batch import random_descriptors  # noqa: E402
 from vlprompt.evaluation import RetrievalMetric  # noqa: E402
 
 SIZES = dict(evaluation=(11_659, 82_161), reranking=(3_000, 17_000), rescoring=(3_000, 17_000))
@@ -49,18 +50,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args.queries = args.queries or SIZES[args.part][0]
     args.gallery = args.gallery or SIZES[args.part][1]
     return args
-
-
-def random_set(queries: int, gallery: int, dim: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
-    """Features (N, D) around one centre per identity, identities, cameras and roles; 30 images an identity."""
-    rng, total = np.random.default_rng(0), queries + gallery
-    pids, camids = rng.integers(0, max(1, total // 30), total), rng.integers(0, 15, total)
-    centres = rng.standard_normal((pids.max() + 1, dim), dtype=np.float32)
-    features = rng.standard_normal((total, dim), dtype=np.float32)
-    features *= 4
-    for first in range(0, total, 4096):
-        features[first : first + 4096] += centres[pids[first : first + 4096]]
-    return torch.from_numpy(features), pids, camids, np.arange(total) < queries
 
 
 def plain(features: torch.Tensor, pids: np.ndarray, camids: np.ndarray, is_query: np.ndarray) -> dict[str, float]:
@@ -110,7 +99,7 @@ def compare(images: tuple, repeats: int) -> None:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(args.threads)
-    images = random_set(args.queries, args.gallery, args.dim)
+    images = random_descriptors(args.queries, args.gallery, args.dim)
     options = {name: value for name, value in dict(k1=args.k1, k2=args.k2).items() if value is not None}
     method = dict(reranking='rerank', rescoring='rescore').get(args.part)
     metric = RetrievalMetric(**({method: options} if method else {}))

@@ -68,6 +68,14 @@ def test_number_of_prompts():
     assert found['vit']['PLOT++, second phase']['bytes'] > found['vit']['PLOT++, first phase']['bytes'] > 0
 
 
+def test_memory_of_a_step():
+    main = runpy.run_path(str(ROOT / 'dev/benchmarks/memory.py'))['main']
+    found = main(['--quick', '--steps', 'CoOp'])
+    assert list(found) == ['CoOp, float32', 'CoOp, bfloat16']
+    for estimate, measured in found.values():
+        assert estimate == pytest.approx(measured, rel=0.05)
+
+
 def test_kernels_of_the_text_tower():
     main = runpy.run_path(str(ROOT / 'dev/benchmarks/kernels.py'))['main']
     found = main(['text', '--quick'])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
@@ -61,3 +62,15 @@ def _mask(shape: tuple[int, int]) -> BaseDataElement:
 
     about = dict.fromkeys(('ori_shape', 'img_shape', 'pad_shape'), shape)
     return SegDataSample(metainfo=about, gt_sem_seg=PixelData(data=torch.zeros(1, *shape, dtype=torch.long)))
+
+
+def random_descriptors(queries: int, gallery: int, dim: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
+    """Features (N, D) around one centre per identity, identities, cameras and roles; 30 images an identity."""
+    rng, total = np.random.default_rng(0), queries + gallery
+    pids, camids = rng.integers(0, max(1, total // 30), total), rng.integers(0, 15, total)
+    centres = rng.standard_normal((pids.max() + 1, dim), dtype=np.float32)
+    features = rng.standard_normal((total, dim), dtype=np.float32)
+    features *= 4
+    for first in range(0, total, 4096):
+        features[first : first + 4096] += centres[pids[first : first + 4096]]
+    return torch.from_numpy(features), pids, camids, np.arange(total) < queries

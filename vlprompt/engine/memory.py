@@ -57,7 +57,9 @@ class LiveMemory(TorchDispatchMode):
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = function(*args, **(kwargs or {}))
-        self.add(leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
+        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        made = (leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor))
+        self.add(leaf for leaf in made if leaf.untyped_storage()._cdata not in given)
         return out
 
 
