@@ -23,19 +23,18 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-import torch
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from vlprompt.apis import init_model
+from vlprompt.apis.sample_batch import sample_batch
 from vlprompt.clip import CLIP, TextEncoder
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.clip.text.costs import gpu_costs
 from vlprompt.engine.counts import Counts
-from vlprompt.engine.dry_run import fake_copy, fake_tensor
+from vlprompt.engine.dry_run import fake_batch, fake_copy
 from vlprompt.prompts import ContextPrompt
-from vlprompt.structures import ClassificationSample, ReIDSample
 
 SETS = ('dtd', 'eurosat', 'oxford_pets', 'caltech101', 'sun397', 'stanford_cars', 'imagenet')
 STEPS = {
@@ -116,10 +115,10 @@ def of_steps(args: argparse.Namespace) -> list[tuple[str, Counts, Counts]]:
     found = []
     for title, (config, dataset, images) in list(STEPS.items())[: 1 if args.quick else None]:
         model = build(config, dataset)
+        batch = sample_batch(model, images, (SIZE, SIZE))
 
-        def run(fake: nn.Module, mode: FakeTensorMode, images: int = images) -> Tensor:
-            losses = fake.train()(*batch(fake, mode, images), mode='loss')
-            return sum(value for key, value in losses.items() if 'loss' in key)
+        def run(fake: nn.Module, mode: FakeTensorMode, batch: dict[str, Any] = batch) -> Tensor:
+            return fake.parse_losses(fake.train()(**fake_batch(batch, mode, 'cpu'), mode='loss'))[0]
 
         ours, plain = both_sides(model, run)
         print(row(title, ours, plain))
@@ -137,17 +136,6 @@ def build(config: str, dataset: str | None) -> nn.Module:
     options: dict[str, Any] = {'model.clip.weights': None}
     options |= {'model.class_names': dataset} if dataset else {'model.num_ids': 751, 'model.noun': 'person'}
     return init_model(cfg, cfg_options=options)
-
-
-def batch(model: nn.Module, mode: FakeTensorMode, size: int) -> tuple[Tensor, Any]:
-    """Images, or features, and their labels, without data."""
-    labels = fake_tensor(torch.zeros(size, 1, dtype=torch.long), mode, 'cpu')
-    if hasattr(model, 'prototypes'):
-        return fake_tensor(torch.empty(size, model.clip.embed_dim), mode, 'cpu'), labels[:, 0]
-    samples = [ClassificationSample() if hasattr(model, 'prompt') else ReIDSample() for _ in range(size)]
-    for sample, label in zip(samples, labels, strict=True):
-        sample.set_field(label, 'gt_label')
-    return fake_tensor(torch.empty(size, 3, SIZE, SIZE), mode, 'cpu'), samples
 
 
 def main(argv: Sequence[str] | None = None) -> list[tuple[str, Counts, Counts]]:

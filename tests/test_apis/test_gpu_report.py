@@ -41,7 +41,7 @@ def test_everything_runs_on_a_cpu(tmp_path, capsys):
 
 
 def test_the_tool_names_all_sections():
-    assert gpu_report.SECTIONS == tuple(SECTIONS)
+    assert tuple(SECTIONS) == gpu_report.SECTIONS
 
 
 @pytest.fixture

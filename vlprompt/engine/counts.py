@@ -35,7 +35,7 @@ class Counts(TorchDispatchMode):
         out = function(*args, **(kwargs or {}))
         name = function.name()
         free = function.is_view or any(part in name for part in FREE)
-        if function.namespace != 'aten' or free:
+        if function.namespace not in ('aten', 'vlprompt') or free:
             return out
         self.kernels += 1
         tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]

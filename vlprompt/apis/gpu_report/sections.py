@@ -22,6 +22,7 @@ from vlprompt.apis.parameters import without_weights
 from vlprompt.apis.sample_batch import image_size, random_descriptors, sample_batch
 from vlprompt.clip import CLIP
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.engine.build import order_channels_last
 from vlprompt.engine.config import load_config
 from vlprompt.engine.dry_run import pack_texts_for_gpu, take_as_filled
 from vlprompt.engine.phases import phase_config
@@ -54,7 +55,8 @@ class Setting:
         return 'tf32' if dtype is None else 'half'
 
     def model(self, config: str, **options: Any) -> nn.Module:
-        """The model of a config, ``'name'`` or ``'name:phase'``, with random weights, in training, on the device."""
+        """The model of a config, ``'name'`` or ``'name:phase'``, with random weights, as a training has it on the device.
+        """
         name, _, phase = config.partition(':')
         cfg = phase_config(load_config(name), phase or None)
         model = init_model(without_weights(cfg), cfg_options={f'model.{key}': v for key, v in options.items()})
@@ -65,6 +67,8 @@ class Setting:
             model.prototypes.normal_()
         if self.device.type == 'cpu':
             pack_texts_for_gpu(model)
+        else:
+            order_channels_last(model)
         return model.train().to(self.device)
 
     def batch(self, model: nn.Module, images: int, training: bool = True) -> dict[str, Any]:
