@@ -8,6 +8,7 @@ import logging
 import pytest
 import torch
 from torch._subclasses import FakeTensorMode
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.test_fake_gpu import autocast_without_gpu, build, training_batch
@@ -89,6 +90,38 @@ def test_mixed_precision_keeps_what_it_keeps_on_a_gpu(step):
             kept.append(memory.bytes)
         del losses
     assert kept[0] == pytest.approx(kept[1], rel=0.02)
+
+
+FUNCTIONS = {
+    'linear': lambda x: F.linear(x, x),
+    'layer norm': lambda x: F.layer_norm(x, x.shape[-1:]),
+    'group norm': lambda x: F.group_norm(x, 2),
+    'normalize': F.normalize,
+    'softmax': lambda x: x.softmax(-1),
+    'log_softmax': lambda x: F.log_softmax(x, dim=-1),
+    'sum': lambda x: x.sum(-1),
+    'mean': lambda x: x.mean(-1),
+    'power': lambda x: x**2,
+    'exp': torch.exp,
+    'mse_loss': lambda x: F.mse_loss(x, 2 * x),
+    'gelu': F.gelu,
+    'not in autocast': lambda x: _without_autocast(x),
+}
+
+
+def _without_autocast(x):
+    with torch.autocast(x.device.type, enabled=False):
+        return x.exp()
+
+
+@pytest.mark.parametrize('name', FUNCTIONS)
+def test_dtypes_are_those_of_a_gpu(name):
+    half, found = torch.float16, []
+    for device, context in (('cpu', gpu_autocast(half)), ('cuda', autocast_without_gpu('cuda', half))):
+        mode = FakeTensorMode()
+        with mode, context:
+            found.append(FUNCTIONS[name](torch.empty(4, 4, dtype=half, device=device)).dtype)
+    assert found[0] == found[1]
 
 
 def test_memory_is_given_back():

@@ -126,7 +126,7 @@ class _Float32OnGpu(TorchFunctionMode):
             if name in IN_FLOAT32:
                 args, kwargs = tree_map_only(Tensor, _widened, (args, kwargs))
             elif isinstance(args[0], Tensor) and args[0].dtype in (torch.float16, torch.bfloat16):
-                kwargs.setdefault('dtype', torch.float32)
+                kwargs['dtype'] = kwargs.get('dtype') or torch.float32
         return function(*args, **kwargs)
 
 
