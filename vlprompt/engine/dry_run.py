@@ -50,36 +50,30 @@ def fake_tensor(tensor: Tensor, mode: FakeTensorMode, device: str | torch.device
     return FakeTensor(mode, meta, torch.device(device))
 
 
-def fake_copy(
-    model: nn.Module, mode: FakeTensorMode, device: str | torch.device, optimizers: Iterable[torch.optim.Optimizer] = ()
-) -> Any:
+def fake_copy(model: nn.Module, mode: FakeTensorMode, device: str | torch.device) -> nn.Module:
     """A copy of a model whose parameters and buffers are :func:`fake_tensor` s on a device.
 
     A step of it under ``mode`` computes shapes alone.  It raises where a value is read by the host
     (``DataDependentOutputException``, ``DynamicOutputShapeException``), where tensors of several devices meet, and
     where an operation does not take a dtype.
-
-    Args:
-        model: the model.
-        mode: what runs the copy.
-        device: of its tensors.
-        optimizers: of parameters of the model, to be copied without their state.
-
-    Returns:
-        The copy; with optimizers, the copy and a list of theirs.
     """
-    made: dict[int, Any] = {}
+    return fake_copies(model, [], mode, device)[0]
+
+
+def fake_copies(
+    model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], mode: FakeTensorMode, device: str | torch.device
+) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
+    """A :func:`fake_copy` of a model, and copies of its optimizers, without their states, that update it."""
+    optimizers, made = list(optimizers), {}
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             fake = fake_tensor(tensor, mode, device)
             if isinstance(tensor, nn.Parameter):
                 fake = nn.Parameter(fake, tensor.requires_grad)
             made[id(tensor)] = fake
-    optimizers = list(optimizers)
     for optimizer in optimizers:
         made[id(optimizer.state)] = type(optimizer.state)(dict)
-    copied = copy.deepcopy(model, made)
-    return (copied, copy.deepcopy(optimizers, made)) if optimizers else copied
+    return copy.deepcopy((model, optimizers), made)
 
 
 def fake_batch(batch: Copied, mode: FakeTensorMode, device: str | torch.device) -> Copied:

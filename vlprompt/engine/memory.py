@@ -20,7 +20,7 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vlprompt.engine.dry_run import fake_batch, fake_copy, gpu_autocast, pack_texts_for_gpu, take_as_filled
+from vlprompt.engine.dry_run import fake_batch, fake_copies, fake_copy, gpu_autocast, pack_texts_for_gpu, take_as_filled
 
 BLOCK = 512
 """Bytes to whose multiples torch's allocator of a GPU rounds."""
@@ -105,24 +105,32 @@ def training_memory(
         RuntimeError: a shape, or a decision, depends on values, as in the assigners of detectors.
     """
     mode, memory = FakeTensorMode(), LiveMemory()
-    fake, fakes = fake_copy(model, mode, 'cpu', optimizers)
+    fake, fakes = fake_copies(model, optimizers, mode, 'cpu')
     _prepare(fake, half=dtype is not None)
     use_foreach(fakes)
     batch = fake_batch(dict(batch), mode, 'cpu')
     weights = [*fake.parameters(), *fake.buffers()]
     with _asking_for_addresses(), mode, memory, torch.enable_grad():
         memory.add([*weights, *tensors_in(batch)])
-        for _ in range(2):
-            with gpu_autocast(dtype):
-                loss, logged = fake.parse_losses(fake(**batch, mode='loss'))
-            loss.backward()
-            gradients = _bytes(p.grad for p in fake.parameters() if p.grad is not None)
-            for optimizer in fakes:
-                optimizer.step()
-                optimizer.zero_grad()
-            del loss, logged
+        _give_states(fakes)
+        with gpu_autocast(dtype):
+            loss, logged = fake.parse_losses(fake(**batch, mode='loss'))
+        loss.backward()
+        gradients = _bytes(p.grad for p in fake.parameters() if p.grad is not None)
+        del loss, logged
+        for optimizer in fakes:
+            optimizer.step()
     states = _bytes(tensors_in([list(optimizer.state.values()) for optimizer in fakes]))
     return StepMemory(memory.peak, _bytes(weights), gradients, states)
+
+
+def _give_states(optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Let optimizers make their states, by an update."""
+    for optimizer in optimizers:
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group['params']):
+            parameter.grad = torch.empty_like(parameter)
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def use_foreach(optimizers: Iterable[torch.optim.Optimizer]) -> None:

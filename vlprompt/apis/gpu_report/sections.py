@@ -55,8 +55,7 @@ class Setting:
         return 'tf32' if dtype is None else 'half'
 
     def model(self, config: str, **options: Any) -> nn.Module:
-        """The model of a config, ``'name'`` or ``'name:phase'``, with random weights, as a training has it on the device.
-        """
+        """The model of a config, ``'name'`` or ``'name:phase'``, with random weights, as it is in a training."""
         name, _, phase = config.partition(':')
         cfg = phase_config(load_config(name), phase or None)
         model = init_model(without_weights(cfg), cfg_options={f'model.{key}': v for key, v in options.items()})
