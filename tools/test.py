@@ -46,6 +46,7 @@ from vlprompt.errors import ConfigError
 def main() -> None:
     args = parse_args()
     cfg = runs.base_config(args)
+    runs.refuse_idle_options(args, cfg, names_folder=args.work_dir is None)
     folder, configs = cfg.work_dir, runs.configs_by_phase(cfg, args)
     load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
     content = read_checkpoint(load_from) if load_from else None

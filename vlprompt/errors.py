@@ -66,11 +66,30 @@ class NonFiniteError(ArithmeticError):
     """Losses, gradients or weights that are NaN or infinite: a training that has failed."""
 
 
+class PredictionError(RuntimeError):
+    """An image, perhaps among many, that cannot be read or predicted; its cause is the error of the image.
+
+    Args:
+        image: the file, or ``image <position>``.
+        error: why.
+
+    Attributes:
+        results: of the images before it, in the form that was asked for.
+    """
+
+    def __init__(self, image: str, error: Exception) -> None:
+        self.image, self.results = image, []
+        super().__init__(str(error) if image in str(error) else f'{image}: {error}')
+
+
 class RunError(RuntimeError):
     """A run that cannot start or go on for a reason outside of its config, such as a folder that another run uses."""
 
 
-ERRORS = (CheckpointError, ConfigError, DataError, DownloadError, EnvironmentProblem, NonFiniteError, RunError)
+ERRORS = (
+    *(CheckpointError, ConfigError, DataError, DownloadError, EnvironmentProblem, NonFiniteError, PredictionError),
+    RunError,
+)
 """All of them: a tool that meets one ends with its message alone."""
 
 

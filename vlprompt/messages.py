@@ -32,6 +32,11 @@ def enumerate_names(names: Iterable[str], limit: int = 8) -> str:
     return shown if len(names) <= limit else f'{shown} and {len(names) - limit} more'
 
 
+def quoted(name: str) -> str:
+    """A name as part of a list: between quotation marks if it has a comma itself."""
+    return f'"{name}"' if ',' in name else name
+
+
 def printable(text: str) -> str:
     r"""The text with escapes such as ``\udce4`` for what cannot be printed: control characters, and bytes of file names
     that are not UTF-8.

@@ -1,5 +1,7 @@
 """tools/predict.py on every task: what it prints and writes is what the model predicts."""
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -16,8 +18,9 @@ from PIL import Image
 from tests.conftest import MICRO, ROOT
 from tests.tiny_project import TinyProject
 from tools import predict
-from vlprompt.apis import find_images, init_model, predict_images
+from vlprompt.apis import ReIDInferencer, find_images, init_model, predict_images
 from vlprompt.apis.command_line import call
+from vlprompt.apis.inferencers.class_names import names_for
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import write_checkpoint
@@ -106,32 +109,12 @@ def test_options_of_other_tasks_are_errors(config, photographs, tmp_path):
         run(config, 'none', photographs, '--out', tmp_path, '--score', 0.1)
     for model, message in (('BaseSegmentor', '--top-k is for classifiers'), ('BaseDetector', '--top-k')):
         with pytest.raises(ConfigError, match=message):
-            predict.report_of(type('Model', (type(model, (), {}),), {})(), SimpleNamespace(top_k=3, score=None))
-    kind = predict.report_of(
-        type('Model', (type('BaseDetector', (), {}),), {})(), SimpleNamespace(top_k=None, score=0.1)
-    )
-    assert kind is predict.ObjectReport
+            predict.options_of(SimpleNamespace(top_k=3, score=None), type('Model', (type(model, (), {}),), {})())
+    detector = type('Model', (type('BaseDetector', (), {}),), {})()
+    assert predict.options_of(SimpleNamespace(top_k=None, score=0.1), detector) == dict(score=0.1)
     for option in (('--score', 1.5), ('--score', 'nan'), ('--workers', -1), ('--batch-size', 0)):
         with pytest.raises(SystemExit):
             run(config, 'none', photographs, '--out', tmp_path, *option)
-
-
-def test_a_score_below_that_of_the_model_lowers_it(capsys):
-    def thresholds(score, **settings):
-        cfg = Config(dict(model=dict(test_cfg=settings)))
-        return predict.lower_threshold(cfg, score), cfg.model.test_cfg.to_dict()
-
-    rcnn = dict(score_thr=0.05, max_per_img=100)
-    assert thresholds(0.01, rpn=dict(nms_pre=9), rcnn=rcnn) == (
-        0.01,
-        dict(rpn=dict(nms_pre=9), rcnn=rcnn | dict(score_thr=0.01)),
-    )
-    assert "--score 0.01: the model's own threshold is lowered to it (score_thr=0.05)" in capsys.readouterr().out
-    assert thresholds(0.2, score_thr=0.05) == (0.2, dict(score_thr=0.05))
-    assert thresholds(None, score_thr=0.5) == (0.5, dict(score_thr=0.5))
-    assert thresholds(None, score_thr=0.05) == (0.3, dict(score_thr=0.05))
-    assert thresholds(None, mode='whole') == (None, dict(mode='whole')), 'a segmentor'
-    assert not capsys.readouterr().out
 
 
 def test_results_of_an_earlier_prediction_are_set_aside(project, tmp_path):
@@ -171,8 +154,8 @@ def test_pictures_of_a_killed_prediction_are_set_aside(project, tmp_path, monkey
     folder, out, killed = project.root / 'data' / 'test' / 'cup', tmp_path / 'out', tmp_path / 'killed'
     draw = predict.draw
 
-    def draw_and_copy(report, sample, upright):
-        draw(report, sample, upright)
+    def draw_and_copy(infer, found, path):
+        draw(infer, found, path)
         shutil.copytree(out, killed, dirs_exist_ok=True)
 
     monkeypatch.setattr(predict, 'draw', draw_and_copy)
@@ -243,13 +226,13 @@ def test_a_trained_head_keeps_its_classes(tmp_path):
     )
     model.dataset_meta = {}
     head = model.head.weight.clone()
-    assert predict.name_classes(model, ['cat', 'red_owl', 'sea']) == ['cat', 'red owl', 'sea']
+    assert names_for(model, ['cat', 'red_owl', 'sea']) == ['cat', 'red owl', 'sea']
     assert torch.equal(model.head.weight, head)
     with pytest.raises(ConfigError, match='2 names for the 3 classes of HeadClassifier'):
-        predict.name_classes(model, ['cat', 'owl'])
+        names_for(model, ['cat', 'owl'])
     model.dataset_meta = dict(classes=('cat', 'owl', 'sea'))
     with pytest.raises(ConfigError, match='HeadClassifier was trained for cat, owl, sea and no others'):
-        predict.name_classes(model, ['ant', 'bee', 'cow'])
+        names_for(model, ['ant', 'bee', 'cow'])
 
 
 @pytest.mark.parametrize('batch_size', [1, 2])
@@ -318,13 +301,6 @@ def test_class_names_of_a_file(project, tmp_path):
     assert {entry['name'] for entry in images[0]['classes']} == {'red cup', 'teapot'}
 
 
-def test_objects_in_words():
-    report = predict.ObjectReport([], {}, SimpleNamespace(score=0.3))
-    objects = [dict(name=name, score=score) for name, score in (('owl', 0.87), ('cup', 0.49), ('owl', 0.4))]
-    assert report.line(dict(objects=objects)) == '2 owl (87 %), 1 cup (49 %)'
-    assert report.line(dict(objects=[])) == 'nothing'
-
-
 def test_mistakes(project, tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no image or folder at nowhere\.png'):
         run(project.config, 'none', 'nowhere.png', '--out', tmp_path)
@@ -337,11 +313,67 @@ def test_mistakes(project, tmp_path):
         run(project.config, 'none', project.root, '--phase', 'groups', '--out', tmp_path)
 
 
-def test_re_identification_has_its_own_tools(photographs, tmp_path):
+def test_descriptors(photographs, tmp_path, capsys):
     config = ROOT / 'configs/clipreid/baseline_micro-vit.py'
     options = ['--cfg-options', 'model.num_ids=2', 'model.num_cameras=2', 'model.num_views=1']
-    with pytest.raises(ConfigError, match=r'use tools/analysis_tools/extract_features.py'):
-        run(config, 'none', photographs, '--out', tmp_path, *options)
+    images = run(config, 'none', photographs, '--out', tmp_path, *options)
+    expected = ReIDInferencer(config, cfg_options={'model.num_ids': 2, 'model.num_cameras': 2, 'model.num_views': 1})
+    for image, feature in zip(images, expected(photographs), strict=True):
+        assert image['feature'] == pytest.approx(feature.tolist(), abs=1e-5)
+        assert np.linalg.norm(image['feature']) == pytest.approx(1, abs=1e-4)
+    assert f'0.png: descriptor of {len(images[0]["feature"])} numbers' in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ['predictions.json']
+
+
+def test_lines_of_json(config, photographs, tmp_path):
+    (tmp_path / 'broken.png').write_text('no image')
+    arguments = ['--out', tmp_path / 'out', '--no-pictures', '--format']
+    expected = run(config, 'none', photographs, *arguments, 'json')
+    with pytest.raises(SystemExit, match='1 of 3 images are left out'):
+        run(config, 'none', photographs, tmp_path / 'broken.png', *arguments, 'jsonl')
+    lines = (tmp_path / 'out' / 'predictions.jsonl').read_text().splitlines()
+    assert [json.loads(line) for line in lines] == expected
+    assert not (tmp_path / 'out' / 'predictions.json').exists(), 'of the run before, set aside'
+
+
+def test_a_killed_run_leaves_the_lines_that_it_has(config, photographs, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        predict, 'draw', lambda infer, found, path: seen.append((tmp_path / 'predictions.jsonl').read_text())
+    )
+    predict.main([str(word) for word in (config, 'none', photographs, '--out', tmp_path, '--format', 'jsonl')])
+    assert [text.count('\n') for text in seen] == [1, 2]
+
+
+def test_the_form_of_hugging_face(config, photographs, tmp_path):
+    predict.main([str(word) for word in (config, 'none', photographs, '--out', tmp_path, '--format', 'hf')])
+    images = json.loads((tmp_path / 'predictions.json').read_text())
+    assert [Path(image['image']).name for image in images] == ['0.png', '1.png']
+    assert [set(entry) for entry in images[0]['predictions']] == 3 * [{'label', 'score'}]
+    red = Image.new('L', (3, 2), 255)
+    decoded = Image.open(io.BytesIO(base64.b64decode(json.loads(json.dumps(red, default=predict.in_json)))))
+    assert (decoded.mode, decoded.size, decoded.getextrema()) == ('L', (3, 2), (255, 255))
+
+
+def test_options_that_choose_what_is_trained_are_errors(project, config, photographs, tmp_path):
+    options = ['--out', tmp_path / 'out', '--no-pictures']
+    with pytest.raises(ConfigError, match=r'^--shots 4 has no effect where nothing is trained'):
+        run('coop/coop_micro-rn', 'none', photographs, *options, '--shots', 4)
+    with pytest.raises(ConfigError, match=r'^--seed 1 has no effect beside a checkpoint'):
+        run(config, tmp_path / 'epoch_1.pth', photographs, *options, '--seed', 1)
+    first, second = (run(config, 'none', photographs, *options, '--seed', seed) for seed in (1, 2))
+    assert first != second, 'prompts are drawn'
+
+
+def test_names_with_commas_are_told_apart(project, photographs, tmp_path, capsys):
+    names = ['sofa, couch', 'cat']
+    run(project.config, 'none', photographs / '0.png', '--out', tmp_path, '--no-pictures', '--class-names', *names)
+    assert '"sofa, couch" ' in capsys.readouterr().out
+
+
+def test_a_single_class_is_warned_of(project, photographs, tmp_path, caplog):
+    run(project.config, 'none', photographs / '0.png', '--out', tmp_path, '--no-pictures', '--class-names', 'cat')
+    assert "'cat' is the only class, so every image is it by 100 %" in caplog.text
 
 
 def test_segmentation(photographs, tmp_path, capsys):

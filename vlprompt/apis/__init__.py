@@ -9,41 +9,72 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset, predict_images, predict_sound
+    from vlprompt.apis.gallery import GalleryIndex
+    from vlprompt.apis.inference import (
+        ImageFiles,
+        load_files,
+        predict_dataset,
+        predict_each,
+        predict_images,
+        predict_sound,
+    )
+    from vlprompt.apis.inferencers.base import Inferencer
+    from vlprompt.apis.inferencers.build import init_inferencer
+    from vlprompt.apis.inferencers.classification import ClassificationInferencer
+    from vlprompt.apis.inferencers.detection import DetectionInferencer
+    from vlprompt.apis.inferencers.prediction import Prediction
+    from vlprompt.apis.inferencers.reid import ReIDInferencer
+    from vlprompt.apis.inferencers.segmentation import SegmentationInferencer
     from vlprompt.apis.model import init_model, model_from
-    from vlprompt.apis.retrieval import RetrievalIndex, describe_images, person_files, stack_descriptors
+    from vlprompt.apis.retrieval import describe_images, person_files, stack_descriptors
     from vlprompt.datasets.images import find_images
     from vlprompt.engine.config_files import find_config, list_configs
 
 _HOMES = {
+    'ClassificationInferencer': 'vlprompt.apis.inferencers.classification',
+    'DetectionInferencer': 'vlprompt.apis.inferencers.detection',
+    'GalleryIndex': 'vlprompt.apis.gallery',
     'ImageFiles': 'vlprompt.apis.inference',
-    'RetrievalIndex': 'vlprompt.apis.retrieval',
+    'Inferencer': 'vlprompt.apis.inferencers.base',
+    'Prediction': 'vlprompt.apis.inferencers.prediction',
+    'ReIDInferencer': 'vlprompt.apis.inferencers.reid',
+    'SegmentationInferencer': 'vlprompt.apis.inferencers.segmentation',
     'describe_images': 'vlprompt.apis.retrieval',
     'find_config': 'vlprompt.engine.config_files',
     'find_images': 'vlprompt.datasets.images',
+    'init_inferencer': 'vlprompt.apis.inferencers.build',
     'init_model': 'vlprompt.apis.model',
     'list_configs': 'vlprompt.engine.config_files',
     'load_files': 'vlprompt.apis.inference',
     'model_from': 'vlprompt.apis.model',
     'person_files': 'vlprompt.apis.retrieval',
     'predict_dataset': 'vlprompt.apis.inference',
+    'predict_each': 'vlprompt.apis.inference',
     'predict_images': 'vlprompt.apis.inference',
     'predict_sound': 'vlprompt.apis.inference',
     'stack_descriptors': 'vlprompt.apis.retrieval',
 }
 
 __all__ = [
+    'ClassificationInferencer',
+    'DetectionInferencer',
+    'GalleryIndex',
     'ImageFiles',
-    'RetrievalIndex',
+    'Inferencer',
+    'Prediction',
+    'ReIDInferencer',
+    'SegmentationInferencer',
     'describe_images',
     'find_config',
     'find_images',
+    'init_inferencer',
     'init_model',
     'list_configs',
     'load_files',
     'model_from',
     'person_files',
     'predict_dataset',
+    'predict_each',
     'predict_images',
     'predict_sound',
     'stack_descriptors',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,12 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from vlprompt.datasets.images import count_suffixes, find_images, naming_image, require_images
+from vlprompt.apis.sources import ChannelOrder, ImageSource, images_of
+from vlprompt.datasets.exif import applies_exif
+from vlprompt.datasets.images import (
+    count_suffixes,
+    load_sample_image,
+    naming_decoded,
+    naming_image,
+    require_images,
+)
+from vlprompt.datasets.pixels import open_image
 from vlprompt.engine.features import image_loader
 from vlprompt.engine.finite import hints_of
 from vlprompt.errors import CheckpointError, ConfigError, NonFiniteError
@@ -29,22 +38,20 @@ ANNOTATION_LOADERS = ('LoadAnnotations', 'LoadMask')
 LOADERS = ('LoadImage', 'LoadImageFile')
 """This package's steps that load images, and take decoded ones too."""
 
-ImageSource = str | os.PathLike | np.ndarray | Image.Image
-"""An image file, a folder of images, an array (H, W, 3) or (H, W), or a PIL image."""
-
 
 class ImageFiles(Dataset):
     """Images without annotation, through the test pipeline of a config.
 
     Args:
-        images: files and PIL images; the latter are called ``image <position>``.
+        images: files, PIL images and contents of files; the latter two are called ``image <position>``.
         pipeline: transforms of the test set, which begin with loading; those that read annotations are skipped.
         info: further entries for every image that a dataset would provide, such as ``camid``.
     """
 
-    def __init__(self, images: Sequence[str | Path | Image.Image], pipeline: Sequence[dict], **info: Any) -> None:
+    def __init__(self, images: Sequence[str | Path | Image.Image | bytes], pipeline: Sequence[dict], **info: Any):
         self.images = list(images)
         self.pipeline = Compose([step for step in pipeline if not step['type'].endswith(ANNOTATION_LOADERS)])
+        self.upright = applies_exif(pipeline)
         self.info = info
 
     def __len__(self) -> int:
@@ -53,73 +60,62 @@ class ImageFiles(Dataset):
     def path(self, index: int) -> str:
         """The file of an image, or ``image <position>``."""
         image = self.images[index]
-        return f'image {index}' if isinstance(image, Image.Image) else str(image)
+        return f'image {index}' if isinstance(image, (Image.Image, bytes)) else str(image)
+
+    def source(self, index: int) -> dict[str, Any]:
+        """``img_path`` and, unless that is a file, ``img``, as pipelines begin with them.
+
+        Raises:
+            OSError: the content of a file that is no image.
+        """
+        image, path = self.images[index], self.path(index)
+        if isinstance(image, bytes):
+            with naming_decoded(path):
+                image = open_image(image)
+        return dict(img_path=path, img=image) if isinstance(image, Image.Image) else dict(img_path=path)
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, turned as the pipeline turns it.
+
+        Raises:
+            FileNotFoundError, OSError: it cannot be read.
+        """
+        return np.asarray(load_sample_image(self.source(index), self.upright)[0])
 
     def __getitem__(self, index: int) -> dict:
-        image = self.images[index]
-        decoded = dict(img=image) if isinstance(image, Image.Image) else {}
-        source = dict(img_path=self.path(index), **decoded)
+        source = self.source(index)
         with naming_image(lambda: source):
             return self.pipeline(dict(**source, sample_idx=index, img_id=index, **self.info))
 
 
-def images_of(images: ImageSource | Sequence[ImageSource]) -> list[Path | Image.Image]:
-    """Files and PIL images, in the order given; those of a folder, at any depth, are sorted by path.
-
-    Raises:
-        FileNotFoundError: a folder without images.
-        TypeError: something else, such as an array of floats.
-    """
-    single = isinstance(images, (str, os.PathLike, np.ndarray, Image.Image, Tensor))
-    found: list[Path | Image.Image] = []
-    for image in [images] if single else images:
-        if isinstance(image, (str, os.PathLike)):
-            path = Path(image)
-            found += find_images(path) if path.is_dir() else [path]
-        elif isinstance(image, np.ndarray):
-            found.append(_picture(image))
-        elif isinstance(image, Image.Image):
-            found.append(image)
-        else:
-            raise TypeError(
-                f'an image is a file, a folder, a NumPy array or a PIL image, not {type(image).__name__}; normalised '
-                'tensors are given to the model: model(images)'
-            )
-    return found
-
-
-def _picture(array: np.ndarray) -> Image.Image:
-    colours = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
-    grey = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
-    if not array.size or not (colours or grey):
-        raise TypeError(
-            'an array must be (H, W, 3) uint8, in the order RGB, or (H, W) uint8 or uint16 for grey, got '
-            f'{array.shape} {array.dtype}'
-        )
-    return Image.fromarray(array)
-
-
-def load_files(model: nn.Module, images: ImageSource | Sequence[ImageSource], **info: Any) -> ImageFiles:
+def load_files(
+    model: nn.Module,
+    images: ImageSource | Sequence[ImageSource],
+    channel_order: ChannelOrder = 'rgb',
+    **info: Any,
+) -> ImageFiles:
     """:class:`ImageFiles` as the test set of a model's config would load them.
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
         images: as for :func:`predict_images`.
+        channel_order: of arrays with colours.
         info: as for :class:`ImageFiles`.
 
     Raises:
         ConfigError: the config has no test set with a pipeline, or one that loads files only, for a decoded image.
-        FileNotFoundError, TypeError: as for :func:`images_of`.
+        FileNotFoundError, TypeError, ValueError: as for :func:`~vlprompt.apis.sources.images_of`.
     """
     pipeline = pipeline_of(model)
-    found = images_of(images)
+    found = images_of(images, channel_order)
     takes_decoded = any(step['type'].rsplit('.', 1)[-1] in LOADERS for step in pipeline)
-    if not takes_decoded and any(isinstance(image, Image.Image) for image in found):
+    if not takes_decoded and not all(isinstance(image, Path) for image in found):
         raise ConfigError(
-            f'test_dataloader.dataset.pipeline: {pipeline[0]["type"]} reads files only; arrays and PIL images need '
-            "'vlprompt.LoadImage' (classifiers, re-identification) or 'vlprompt.LoadImageFile'"
+            f'test_dataloader.dataset.pipeline: {pipeline[0]["type"]} reads files only; arrays, PIL images and opened '
+            "files need 'vlprompt.LoadImage' (classifiers, re-identification) or 'vlprompt.LoadImageFile'"
         )
-    return ImageFiles(found, pipeline, **info)
+    with DefaultScope.overwrite_default_scope(model.cfg.get('default_scope') or 'vlprompt'):  # of several models
+        return ImageFiles(found, pipeline, **info)
 
 
 def pipeline_of(model: nn.Module) -> list[dict]:
@@ -173,6 +169,50 @@ ODD = (OSError, ValueError, RuntimeError, MemoryError)
 """Errors that an image may cause, by its file, its size or its pixels."""
 
 
+def predict_each(
+    model: nn.Module, images: ImageFiles, batch_size: int = 1, num_workers: int = 0
+) -> Iterator[BaseDataElement | Exception]:
+    """For every image, in order, its data sample or, of one that cannot be read or predicted, the error.
+
+    Args:
+        model: as :func:`~vlprompt.apis.init_model` returns it.
+        images: as :func:`load_files` gives them.
+        batch_size: images per batch, see :func:`predict_dataset`.
+        num_workers: processes that load images.
+
+    Raises:
+        Exception: that of the first odd image if none can be predicted and one of them can be read, so that model or
+            config are to blame; a mistake in the config; or an error of a batch whose images are sound one by one.
+    """
+    odd: dict[int, Exception] = {}
+    position, predicted = 0, False
+    while position < len(images):
+        if position in odd:
+            yield odd[position]
+            position += 1
+            continue
+        left = [number for number in range(position, len(images)) if number not in odd]
+        try:
+            samples = predict_dataset(model, Subset(images, left), batch_size, num_workers)
+            for number, sample in zip(left, samples, strict=True):
+                while position < number:
+                    yield odd[position]
+                    position += 1
+                predicted, position = True, number + 1
+                yield sample
+        except (ConfigError, CheckpointError):
+            raise
+        except ODD:  # of an image in the batch after the last one that came
+            batch = [number for number in left if number >= position][:batch_size]
+            found = _odd_images(model, images, batch)
+            if not found:
+                raise
+            odd |= found
+    failures = [error for error in odd.values() if not isinstance(error, OSError)]
+    if failures and not predicted:
+        raise failures[0]
+
+
 def predict_sound(
     model: nn.Module,
     images: ImageFiles,
@@ -180,7 +220,7 @@ def predict_sound(
     num_workers: int = 0,
     left_out: Callable[[str, Exception], Any] = lambda path, error: None,
 ) -> Iterator[BaseDataElement]:
-    """Predictions of all images that have one, in their order: an odd image does not end a folder.
+    """The data samples of :func:`predict_each`: an odd image does not end a folder.
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
@@ -188,32 +228,12 @@ def predict_sound(
         batch_size: images per batch, see :func:`predict_dataset`.
         num_workers: processes that load images.
         left_out: called with the path of an image that cannot be read or predicted, and the error.
-
-    Raises:
-        Exception: that of the first odd image if none can be predicted and one of them can be read, so that model or
-            config are to blame; a mistake in the config; or an error of a batch whose images are sound one by one.
     """
-    left, predicted = list(range(len(images))), 0
-    failures: list[Exception] = []
-    while left:
-        done = 0
-        try:
-            for sample in predict_dataset(model, Subset(images, left), batch_size, num_workers):
-                predicted, done = predicted + 1, done + 1
-                yield sample
-            return
-        except (ConfigError, CheckpointError):
-            raise
-        except ODD:  # of an image in the batch after the last one that came
-            odd = _odd_images(model, images, left[done : done + batch_size])
-            if not odd:
-                raise
-        for position, error in odd.items():
-            left_out(images.path(position), error)
-        failures += [error for error in odd.values() if not isinstance(error, OSError)]
-        left = [position for position in left[done:] if position not in odd]
-    if failures and not predicted:
-        raise failures[0]
+    for number, found in enumerate(predict_each(model, images, batch_size, num_workers)):
+        if isinstance(found, Exception):
+            left_out(images.path(number), found)
+        else:
+            yield found
 
 
 class LeftOut:
@@ -279,17 +299,21 @@ def _odd_images(model: nn.Module, images: ImageFiles, positions: Sequence[int]) 
 
 
 def predict_images(
-    model: nn.Module, images: ImageSource | Sequence[ImageSource], batch_size: int = 1, num_workers: int = 0
+    model: nn.Module,
+    images: ImageSource | Sequence[ImageSource],
+    batch_size: int = 1,
+    num_workers: int = 0,
+    channel_order: ChannelOrder = 'rgb',
 ) -> Iterator[BaseDataElement]:
-    """Predictions for images, one by one, in their order.
+    """Predictions for images, one by one, in their order; the inferencers of :mod:`vlprompt.apis.inferencers` do more.
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
-        images: one or several of: image files; folders, whose images at any depth are taken; NumPy arrays (H, W, 3)
-            uint8 in the order RGB, as Pillow and matplotlib have it (OpenCV's are ``array[..., ::-1]``), or (H, W)
-            uint8 or uint16 for grey; PIL images.
+        images: one or several of: image files; folders, whose images at any depth are taken; shell-style patterns;
+            files opened in binary mode; NumPy arrays (H, W, 3) uint8, or (H, W) uint8 or uint16 for grey; PIL images.
         batch_size: images per batch, see :func:`predict_dataset`.
         num_workers: processes that load images.
+        channel_order: of arrays: ``'rgb'``, as Pillow and matplotlib have it, or ``'bgr'``, as OpenCV.
 
     Yields:
         The task's data sample: ``pred_score`` (K,) and ``pred_label`` of classifiers, ``pred_sem_seg.data`` (1, H, W)
@@ -305,6 +329,6 @@ def predict_images(
         >>> model = init_model('configs/plot/plot_rn50.py', 'work_dirs/plot/epoch_200.pth')
         >>> for sample in predict_images(model, ['a.jpg', 'b.jpg']):
         ...     print(sample.img_path, model.dataset_meta['classes'][int(sample.pred_label)])
-        >>> sample = next(predict_images(model, cv2.imread('a.jpg')[..., ::-1]))
+        >>> sample = next(predict_images(model, cv2.imread('a.jpg'), channel_order='bgr'))
     """
-    return predict_dataset(model, load_files(model, images), batch_size, num_workers)
+    return predict_dataset(model, load_files(model, images, channel_order), batch_size, num_workers)

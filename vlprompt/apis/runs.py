@@ -38,6 +38,35 @@ def read_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def refuse_idle_options(args: argparse.Namespace, cfg: Config, names_folder: bool = False) -> None:
+    """Refuse ``--shots`` and ``--seed`` where nothing is trained and they change nothing.
+
+    ``--shots`` may choose a recipe, such as that of a solver, ``--seed`` draws what no checkpoint replaces.
+
+    Args:
+        args: of the command line, with ``checkpoint``.
+        cfg: their config.
+        names_folder: whether ``--shots`` is also part of the name of the folder of results.
+
+    Raises:
+        ConfigError: one of them has no effect.
+    """
+    if args.seed is not None and args.checkpoint not in (None, 'none'):
+        raise ConfigError(
+            f'--seed {args.seed} has no effect beside a checkpoint, where nothing is random: leave it out'
+        )
+    if args.shots is not None and not names_folder:
+        options = {key: value for key, value in config_options(args).items() if key != 'shots'}
+        if _predicting(load_config(args.config, options)) == _predicting(cfg):
+            raise ConfigError(f'--shots {args.shots} has no effect where nothing is trained: leave it out')
+
+
+def _predicting(cfg: Config) -> list[Any]:
+    """The models and test sets of a config and its phases."""
+    parts = [cfg, *(cfg.get('phases') or {}).values()]
+    return [part.get(key) for part in parts for key in ('model', 'test_dataloader', 'test_evaluator', 'tta_pipeline')]
+
+
 def base_config(args: argparse.Namespace) -> Config:
     """The checked config with the options of :func:`~vlprompt.apis.command_line.add_common_options` applied."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

@@ -61,11 +61,18 @@ def load_sample_image(results: Mapping[str, Any], exif_orientation: bool) -> tup
         FileNotFoundError, OSError: as for :func:`load_image`.
     """
     if isinstance(image := results.get('img'), Image.Image):
-        try:
+        with naming_decoded(results.get('img_path', 'image')):
             return to_rgb(image, exif_orientation)
-        except ValueError as error:
-            raise OSError(f'{results.get("img_path", "image")} cannot be used: {error}') from error
     return load_image(results['img_path'], partial(decode_image, exif_orientation=exif_orientation))
+
+
+@contextmanager
+def naming_decoded(name: str) -> Iterator[None]:
+    """Errors that an image without a file causes while it is decoded become an OSError that names it."""
+    try:
+        yield
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's ways to say so
+        raise OSError(f'{name} cannot be used: {error}') from error
 
 
 @contextmanager

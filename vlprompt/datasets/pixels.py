@@ -47,7 +47,7 @@ def decode_image(content: bytes, exif_orientation: bool = True) -> tuple[Image.I
     Raises:
         ValueError: no image, or pixels without a range from black to white.
     """
-    with _open(content) as image:
+    with open_image(content) as image:
         return to_rgb(image, exif_orientation)
 
 
@@ -83,13 +83,18 @@ def decode_indices(content: bytes) -> np.ndarray:
     Raises:
         ValueError: no image, or one with an EXIF orientation, whose stored values may be meant turned or not.
     """
-    with _open(content) as image:
+    with open_image(content) as image:
         if (number := orientation_of(image)) != 1:
             raise ValueError(f'it has EXIF orientation {number}; save it upright, without EXIF data')
         return np.asarray(image)
 
 
-def _open(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
+    """The image in the bytes of a file as Pillow opens it: its pixels are decoded when they are used.
+
+    Raises:
+        ValueError: no image, or one that is too large.
+    """
     if not content:
         raise ValueError('it is empty')
     try:

@@ -4,7 +4,14 @@ Plain functions on tensors and arrays that return figures or images; ``tools/ana
 """
 
 from vlprompt.visualization.curves import Run, draw_curves, read_run, read_runs
-from vlprompt.visualization.figures import read_image, save_figure, title_of, to_uint8_image
+from vlprompt.visualization.figures import (
+    figure_to_image,
+    read_image,
+    save_figure,
+    show_picture,
+    title_of,
+    to_uint8_image,
+)
 from vlprompt.visualization.heatmaps import overlay_heatmap, to_grid
 from vlprompt.visualization.long_tail import draw_long_tail, draw_projection, draw_prompt_usage
 from vlprompt.visualization.nearest_words import (
@@ -59,6 +66,7 @@ __all__ = [
     'draw_segmentation',
     'draw_transport_plans',
     'draw_words',
+    'figure_to_image',
     'fit_longest_side',
     'format_words',
     'nearest_words',
@@ -71,6 +79,7 @@ __all__ = [
     'read_runs',
     'relative_plan',
     'save_figure',
+    'show_picture',
     'spacing_note',
     'table_spacing',
     'title_of',

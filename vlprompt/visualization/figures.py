@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from vlprompt.datasets.images import load_image
@@ -30,6 +33,25 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path
+
+
+def figure_to_image(figure: Figure) -> Image.Image:
+    """A figure as an RGB picture, which notebooks show without matplotlib's inline backend."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def show_picture(picture: Image.Image) -> None:
+    """Show a picture: in the cell of a notebook, otherwise in the system's viewer."""
+    if 'IPython' in sys.modules:
+        from IPython import get_ipython
+        from IPython.display import display
+
+        if get_ipython() is not None:
+            display(picture)
+            return
+    picture.show()
 
 
 def read_image(path: str | Path, exif_orientation: bool = True) -> np.ndarray:

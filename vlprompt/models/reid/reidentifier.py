@@ -168,6 +168,12 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         """Grid (h, w) and stride of the patches (or cells) that the position embedding is for."""
         return {name: self.visual.options[name] for name in ('grid', 'stride')}
 
+    @property
+    def descriptor_length(self) -> int:
+        """C + D, or C without a joint space."""
+        heads = (self.head, self.head_proj)
+        return sum(head.norm.num_features for head in heads if head is not None)
+
     def forward(
         self, inputs: Tensor, data_samples: Sequence[ReIDSample] | None = None, mode: str = 'tensor'
     ) -> Tensor | dict[str, Tensor] | Sequence[ReIDSample]:
