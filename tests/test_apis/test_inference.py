@@ -11,7 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from tests.tiny_project import TinyProject
-from vlprompt.apis import ImageFiles, find_images, init_model, load_files, predict_images, predict_sound
+from vlprompt.apis import ImageFiles, find_images, init_model, load_files, predict_each, predict_images
 from vlprompt.errors import ConfigError
 
 PIPELINE = [
@@ -81,7 +81,7 @@ def test_decoded_images_of_dense_models_are_rgb_too():
         (np.zeros((2, 4, 6, 3), np.uint8), r'got \(2, 4, 6, 3\) uint8'),
         (np.zeros((0, 6, 3), np.uint8), r'got \(0, 6, 3\) uint8'),
         (torch.zeros(3, 4, 6), 'not Tensor; normalised tensors are given to the model'),
-        ([None], 'an image is a file, a folder, a NumPy array or a PIL image, not NoneType'),
+        ([None], 'an image is a file, a folder, a pattern, .* not NoneType'),
     ],
 )
 def test_what_is_no_image_is_an_error(project, source, message):
@@ -124,6 +124,18 @@ def stub(test_step):
     return SimpleNamespace(cfg=Config(dict(test_dataloader=dict(dataset=dict(pipeline=steps)))), test_step=test_step)
 
 
+def predicted(model, images, *options):
+    """Data samples of the sound images, and the errors of the others by their names."""
+    found, odd = [], {}
+    for number, result in enumerate(predict_each(model, images, *options)):
+        if isinstance(result, Exception):
+            assert number == len(found) + len(odd)
+            odd[images.path(number)] = result
+        else:
+            found.append(result)
+    return found, odd
+
+
 def three_images(folder):
     for name in 'abc':
         Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(folder / f'{name}.png')
@@ -140,9 +152,9 @@ def test_an_image_on_which_the_model_fails_is_left_out(tmp_path, batch_size, wor
             raise torch.OutOfMemoryError('CUDA out of memory')
         return batch['data_samples']
 
-    model, odd = stub(test_step), {}
+    model = stub(test_step)
     images = load_files(model, [*paths, tmp_path / 'd.png', paths[0]])
-    found = list(predict_sound(model, images, batch_size, workers, odd.__setitem__))
+    found, odd = predicted(model, images, batch_size, workers)
     assert [Path(sample.img_path).name for sample in found] == ['a.png', 'c.png', 'a.png']
     assert [(Path(path).name, type(error)) for path, error in odd.items()] == [
         ('b.png', torch.OutOfMemoryError),
@@ -155,16 +167,18 @@ def test_a_model_that_fails_on_every_image_is_an_error(tmp_path, error):
     def test_step(batch):
         raise error
 
-    odd, model = {}, stub(test_step)
+    model, came = stub(test_step), []
+    stream = predict_each(model, load_files(model, three_images(tmp_path)))
     with pytest.raises(type(error), match=str(error)):
-        list(predict_sound(model, load_files(model, three_images(tmp_path)), left_out=odd.__setitem__))
-    assert len(odd) == (3 if type(error) is RuntimeError else 0)
+        came.extend(stream)
+    assert len(came) == (3 if type(error) is RuntimeError else 0)
 
 
 def test_a_folder_without_a_readable_image_is_no_error_of_the_model(tmp_path):
     (tmp_path / 'a.png').touch()
-    model, odd = stub(lambda batch: batch['data_samples']), {}
-    assert list(predict_sound(model, load_files(model, tmp_path), left_out=odd.__setitem__)) == []
+    model = stub(lambda batch: batch['data_samples'])
+    found, odd = predicted(model, load_files(model, tmp_path))
+    assert found == []
     assert list(odd) == [f'{tmp_path}/a.png']
 
 
@@ -176,7 +190,7 @@ def test_an_error_of_a_batch_alone_is_raised(tmp_path):
 
     model = stub(test_step)
     with pytest.raises(RuntimeError, match='images of different sizes'):
-        list(predict_sound(model, load_files(model, three_images(tmp_path)), batch_size=2))
+        list(predict_each(model, load_files(model, three_images(tmp_path)), batch_size=2))
 
 
 @pytest.mark.parametrize('workers', [0, 1])

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.hostile_files import FILES
-from vlprompt.apis import RetrievalIndex
+from vlprompt.apis import GalleryIndex
 from vlprompt.apis.command_line import user_message
 from vlprompt.clip import build_clip
 from vlprompt.clip.tensor_files import ScriptTensors, find_state, read_tensors
@@ -52,13 +52,21 @@ def stored_features(path):
     raise CheckpointError('computed again')
 
 
+def stored_index(path):
+    folder = Path(f'{path}.index')
+    folder.mkdir()
+    (folder / 'gallery.json').write_text('{"format": "vlprompt-gallery", "format_version": 1, "names": ["a"]}')
+    (folder / 'gallery.safetensors').symlink_to(path)
+    GalleryIndex.load(folder)
+
+
 READERS = dict(
     weights=lambda path: build_clip(weights=path),
     checkpoint=lambda path: load_trained(Tiny(), read_checkpoint(path)),
     hand_over=lambda path: hand_over(Tiny(), ['a'], path),
     converter=lambda path: convert('coop', read_checkpoint(path)),
     features=stored_features,
-    index=RetrievalIndex.load,
+    index=stored_index,
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import MICRO, ROOT
 from tools.analysis_tools import cross_dataset_test, extract_features, show_rank_list
 from tools.dataset_converters import generate_world
-from vlprompt.apis import RetrievalIndex
+from vlprompt.apis import GalleryIndex
 from vlprompt.errors import ConfigError
 
 CONFIG = """
@@ -52,10 +52,10 @@ def test_which_queries_are_drawn(order, count, chosen):
 
 
 def test_features_of_a_folder(project, tmp_path):
-    folder, out = project / 'data' / 'scenes_reid' / 'query', str(tmp_path / 'features.npz')
+    folder, out = project / 'data' / 'scenes_reid' / 'query', str(tmp_path / 'gallery')
     common = [str(folder), '--out', out, '--workers', '0', '--batch-size', '3']
     extract_features.main([str(project / 'plain.py'), 'none', *common])
-    index = RetrievalIndex.load(out)
+    index = GalleryIndex.load(out)
     assert index.names == sorted(path.name for path in folder.iterdir())
     nearest = index.search(index.features, k=2)
     assert nearest.positions[:, 0].tolist() == list(range(8))
@@ -68,7 +68,7 @@ def test_features_of_a_folder(project, tmp_path):
 def test_features_lie_in_the_folder_of_the_images_that_is_no_file(project, tmp_path, capsys):
     source = project / 'data' / 'scenes_reid' / 'query'
     shutil.copytree(source, tmp_path / 'photos')
-    arguments = ['--out', str(tmp_path / 'photos' / 'features.npz'), '--workers', '0']
+    arguments = ['--out', str(tmp_path / 'photos' / 'gallery'), '--workers', '0']
     for _ in range(2):
         extract_features.main([str(project / 'plain.py'), 'none', str(tmp_path / 'photos'), *arguments])
     assert 'left out' not in capsys.readouterr().out
@@ -85,10 +85,10 @@ def test_features_of_a_folder_with_odd_images(project, tmp_path, capsys):
         (folder / f'{name}.png').write_bytes(path.read_bytes())
     (folder / 'b.png').write_text('no image')
     os.mkfifo(folder / 'd.png')
-    arguments = [str(project / 'plain.py'), 'none', str(folder), '--out', str(tmp_path / 'features.npz')]
+    arguments = [str(project / 'plain.py'), 'none', str(folder), '--out', str(tmp_path / 'gallery')]
     with pytest.raises(SystemExit, match=rf'^2 of 5 images are left out: {folder}/b\.png, {folder}/d\.png$'):
         extract_features.main([*arguments, '--workers', '0', '--batch-size', '2'])
-    assert RetrievalIndex.load(tmp_path / 'features.npz').names == ['a.png', 'c.png', 'e.png']
+    assert GalleryIndex.load(tmp_path / 'gallery').names == ['a.png', 'c.png', 'e.png']
     assert (
         f'{folder}/d.png: left out (image {folder}/d.png cannot be read: it is a named pipe' in capsys.readouterr().out
     )

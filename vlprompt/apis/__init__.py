@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         predict_dataset,
         predict_each,
         predict_images,
-        predict_sound,
     )
     from vlprompt.apis.inferencers.base import Inferencer
     from vlprompt.apis.inferencers.build import init_inferencer
@@ -51,7 +50,6 @@ _HOMES = {
     'predict_dataset': 'vlprompt.apis.inference',
     'predict_each': 'vlprompt.apis.inference',
     'predict_images': 'vlprompt.apis.inference',
-    'predict_sound': 'vlprompt.apis.inference',
     'stack_descriptors': 'vlprompt.apis.retrieval',
 }
 
@@ -76,7 +74,6 @@ __all__ = [
     'predict_dataset',
     'predict_each',
     'predict_images',
-    'predict_sound',
     'stack_descriptors',
 ]
 

@@ -96,7 +96,7 @@ class GalleryIndex:
         """Add images to those that can be found.
 
         Args:
-            features: (N, D) descriptors or N of (D,), normalised or not.
+            features: (N, D) descriptors, N of (D,) or a single one (D,), normalised or not.
             names: N names, such as paths; a name may stand for several images.
 
         Raises:
@@ -107,8 +107,8 @@ class GalleryIndex:
         if isinstance(names, str) or len(added) != len(names):
             count = 'a single name' if isinstance(names, str) else f'{len(names)} names'
             raise ValueError(f'{len(added)} descriptors and {count}: every descriptor has one')
-        if self._parts and added.shape[1] != self.features.shape[1]:
-            raise ValueError(f'descriptors of length {added.shape[1]}, but the index has {self.features.shape[1]}')
+        if self._parts and added.shape[1] != self._parts[0].shape[1]:
+            raise ValueError(f'descriptors of length {added.shape[1]}, but the index has {self._parts[0].shape[1]}')
         if len(added):
             self._parts.append(added)
             self.names += map(str, names)

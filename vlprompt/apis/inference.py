@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,33 +213,10 @@ def predict_each(
         raise failures[0]
 
 
-def predict_sound(
-    model: nn.Module,
-    images: ImageFiles,
-    batch_size: int = 1,
-    num_workers: int = 0,
-    left_out: Callable[[str, Exception], Any] = lambda path, error: None,
-) -> Iterator[BaseDataElement]:
-    """The data samples of :func:`predict_each`: an odd image does not end a folder.
-
-    Args:
-        model: as :func:`~vlprompt.apis.init_model` returns it.
-        images: as :func:`load_files` gives them.
-        batch_size: images per batch, see :func:`predict_dataset`.
-        num_workers: processes that load images.
-        left_out: called with the path of an image that cannot be read or predicted, and the error.
-    """
-    for number, found in enumerate(predict_each(model, images, batch_size, num_workers)):
-        if isinstance(found, Exception):
-            left_out(images.path(number), found)
-        else:
-            yield found
-
-
 class LeftOut:
     """What a tool leaves out of the images that it is given: told at once, and again at the end.
 
-    An object is the ``left_out`` of :func:`predict_sound`.
+    An object is called with the path of an image and its error.
     """
 
     def __init__(self) -> None:

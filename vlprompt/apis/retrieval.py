@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset, predict_sound
+from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset
 from vlprompt.apis.sources import ChannelOrder, ImageSource
 from vlprompt.evaluation.ranking import Descriptors
 from vlprompt.evaluation.same_files import same_files
@@ -38,7 +37,6 @@ def describe_images(
     dataset: Dataset,
     batch_size: int = 64,
     num_workers: int = 0,
-    left_out: Callable[[str, Exception], Any] | None = None,
 ) -> list[ReIDSample]:
     """The samples of a dataset, each with its descriptor as ``feature`` (D,) float32 on the CPU.
 
@@ -47,18 +45,12 @@ def describe_images(
         dataset: a :class:`~vlprompt.datasets.reid.dataset.ReIDDataset` or :func:`person_files`.
         batch_size: images per batch.
         num_workers: processes that load images.
-        left_out: called with path and error of an image of :func:`person_files` that cannot be read or described, which
-            is then left out; None: it ends the pass.
 
     Raises:
         TypeError: the model predicts no descriptors.
     """
     samples = []
-    if left_out is None:
-        predicted = predict_dataset(model, dataset, batch_size, num_workers)
-    else:
-        predicted = predict_sound(model, dataset, batch_size, num_workers, left_out)
-    for sample in predicted:
+    for sample in predict_dataset(model, dataset, batch_size, num_workers):
         if 'feature' not in sample:
             raise TypeError(f'{type(model).__name__} predicts no descriptors; use a model for re-identification')
         samples.append(sample.set_feature(sample.feature.float().cpu()))

@@ -17,7 +17,7 @@ from vlprompt.datasets.images import IMAGE_SUFFIXES, find_images
 
 ImageSource = str | os.PathLike | BinaryIO | np.ndarray | Image.Image
 """An image file, a folder of images, a shell-style pattern of files (``**`` stands for folders at any depth), a file
-opened in binary mode, an array (H, W, 3) or (H, W), or a PIL image."""
+opened in binary mode, which is read from where it stands to its end, an array (H, W, 3) or (H, W), or a PIL image."""
 
 ChannelOrder = Literal['rgb', 'bgr']
 """Of colours in an array: Pillow, matplotlib and imageio have RGB, OpenCV has BGR."""
