@@ -1,6 +1,7 @@
 """Options that all tools share, and the models that they name."""
 
 import argparse
+import contextlib
 import gc
 import io
 import os
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from vlprompt.apis import command_line, model_from
+from vlprompt.apis import command_line, model_from, runs
 from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
 from vlprompt.errors import ConfigError, EnvironmentProblem
 from vlprompt.registry import MODELS
@@ -45,6 +46,26 @@ def test_a_model_has_one_device_and_one_phase():
 def test_options_of_the_data_win_less_than_single_keys():
     args = parse('--dataset', 'dtd', '--shots', '4', '--data-root', 'mine', '--cfg-options', 'shots=2')
     assert config_options(args) == dict(dataset='dtd', shots=2, data_root='mine')
+
+
+@pytest.mark.parametrize(
+    ('config', 'checkpoint', 'given', 'message'),
+    [
+        (CONFIG, 'none', ['--seed', '1'], None),  # of initial prompts
+        (CONFIG, 'a.pth', ['--seed', '1'], '--seed 1 has no effect beside a checkpoint'),
+        (CONFIG, 'a.pth', ['--shots', '4'], '--shots 4 has no effect where nothing is trained'),
+        ('gda_rn50', 'a.pth', ['--dataset', 'dtd', '--shots', '1'], None),  # the recipe has another solver
+    ],
+)
+def test_options_of_a_training_beside_a_trained_model(config, checkpoint, given, message):
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    args = parser.parse_args([config, checkpoint, *given])
+    cfg = runs.read_config(args)
+    with pytest.raises(ConfigError, match=message) if message else contextlib.nullcontext():
+        runs.refuse_idle_options(args, cfg)
+    if args.shots is not None:
+        runs.refuse_idle_options(args, cfg, names_folder=True)
 
 
 def test_images_come_from_one_place(capsys):

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import sys
 from types import SimpleNamespace
 
@@ -22,7 +23,6 @@ from vlprompt.apis import (
     SegmentationInferencer,
     find_images,
     init_inferencer,
-    init_model,
     predict_images,
 )
 from vlprompt.errors import ConfigError, PredictionError
@@ -135,7 +135,7 @@ def test_what_is_no_image(infer, source, error, message):
 
 def test_mistakes(infer, path):
     for wrong, message in (
-        (dict(output='json'), "output is one of dict, sample, array, picture"),
+        (dict(output='json'), 'output is one of dict, sample, array, picture'),
         (dict(on_error='ignore'), "on_error 'raise' or 'skip', got None and 'ignore'"),
         (dict(topk=3), r'ClassificationInferencer has no option topk; those of its task: top_k'),
     ):
@@ -143,7 +143,7 @@ def test_mistakes(infer, path):
             infer(path, **wrong)
     with pytest.raises(ValueError, match="channel_order must be 'rgb' or 'bgr', got 'RGB'"):
         infer(path, channel_order='RGB')
-    with pytest.raises(ConfigError, match='TextClassifier is no model for segmentation: .*init_inferencer'):
+    with pytest.raises(ConfigError, match=r'TextClassifier is no model for segmentation: .*init_inferencer'):
         SegmentationInferencer(infer.model)
     with pytest.raises(ConfigError, match='are for configs: a model has its own'):
         ClassificationInferencer(infer.model, device='cpu')
@@ -272,7 +272,7 @@ def test_names_of_learned_contexts_of_each_class_are_left_alone(project, path):
 def test_few_shot_solvers(tmp_path):
     project = TinyFit.create(tmp_path)
     project.run(tmp_path / 'run').train()
-    solved = init_inferencer(project.config, tmp_path / 'run' / 'fit.pth')
+    solved = init_inferencer(project.config, tmp_path / 'run' / 'epoch_1.pth')
     cup = tmp_path / 'data' / 'test' / 'cup'
     assert [found[0]['label'] for found in solved(cup, batch_size=4, **QUIET)] == 4 * ['cup']
 
@@ -473,3 +473,23 @@ def test_predictions_are_plain_objects(infer, path):
     assert type(found) is Prediction
     assert found.picture().shape == (40, 48, 3)
     assert found.options == dict(top_k=5)
+
+
+def test_the_notebook_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    """Its cells, with the built-in model."""
+    page = (ROOT / 'docs' / 'inference.md').read_text()
+    cells = re.findall(r'^```python\n(.*?)^```', page.split('## In a notebook')[1].split('\n## ')[0], re.M | re.S)
+    assert len(cells) == 2
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'photos').mkdir()
+    for name in ('photo.png', 'photos/a.png', 'photos/b.png'):
+        Image.new('RGB', (160, 160), 'green').save(name)
+    (tmp_path / 'photos' / 'c.png').write_text('no image')
+    variables = {}
+    with pytest.raises(PredictionError, match=r'photos/c\.png cannot be read'):
+        exec(cells[0], variables)
+    exec(cells[1], variables)
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert lines[0].startswith("photos/a.png [{'label': '")
+    assert 'cannot be read' in lines[2]
+    assert len(list((tmp_path / 'pictures').iterdir())) == 2
