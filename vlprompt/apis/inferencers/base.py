@@ -1,8 +1,7 @@
 """What inferencers of all tasks share.
 
-They do not build on mmengine's ``BaseInferencer``: that reads checkpoints by unpickling, decodes every image before
-it is known to be sound, loses all results of a call to one broken image, and keeps all predictions, and all pictures,
-until the last one is there.
+They do not build on mmengine's ``BaseInferencer``: that falls back to unpickling checkpoints, loses all results of a
+call to one broken image, and draws pictures when the last prediction is there, so that it keeps all of them.
 """
 
 from __future__ import annotations
