@@ -276,3 +276,11 @@ def test_words_from_a_file_with_the_place_of_the_name(text, tmp_path):
 def test_words_with_the_name_elsewhere(text, init, position):
     with pytest.raises(ValueError, match=f'does not have the class name where position={position!r}'):
         ContextPrompt(NAMES, text, init=init, position=position)
+
+
+def test_words_on_both_sides_of_the_name(text):
+    """Half of them come before it, and none is lost."""
+    prompt = ContextPrompt(NAMES, text, init='seen {} by night.', position='middle')
+    assert torch.equal(prompt.context, ContextPrompt(NAMES, text, init='seen by night', position='middle').context)
+    with pytest.raises(ValueError, match=r'has 3 of its 5 tokens before the class name, .* puts 2 of 5 vectors there'):
+        ContextPrompt(NAMES, text, init='a photo of {} by night', position='middle')

@@ -47,7 +47,8 @@ class ContextPrompt(TextPrompt):
         init: None draws from N(0, ``init_std``); a string such as ``'a photo of a'`` starts every prompt from
             the embedding of its words; a list of P strings, or a text file (``.txt``) of P lines, gives each prompt its
             own, all of the same token count unless ``n_ctx`` is given.  ``{}`` may stand where ``position`` has the
-            class name.  Tokens beyond ``n_ctx`` stay as fixed words between context and class name.
+            class name, for ``'middle'`` after half of the tokens, rounded down.  Tokens beyond ``n_ctx`` stay as fixed
+            words between context and class name.
         init_std: standard deviation of the random initialisation; deep vectors always start from it.
         init_cut: draw from the normal distribution truncated at plus and minus ``init_cut * init_std``.
         ending: what follows the name (or the context after it): CoOp's full stop, or nothing.
@@ -92,7 +93,7 @@ class ContextPrompt(TextPrompt):
             classes = (len(class_names),) if class_specific else ()
             context = _draw((n_prompts, *classes, n_ctx, text.width), init_std, init_cut)
         else:
-            init = initial_texts(init, position)
+            init = initial_texts(init, position, text.tokenizer)
             context, fixed_ids = start_from_words(init, n_prompts, n_ctx, text)
             if class_specific:
                 context = context.unsqueeze(1).repeat(1, len(class_names), 1, 1)

@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 
 from vlprompt.clip.text.encoder import TextEncoder
+from vlprompt.clip.text.tokenizer import Tokenizer
 from vlprompt.files import read_lines
 from vlprompt.prompts.base import readable
 
 
-def initial_texts(init: str | Sequence[str], position: str) -> str | list[str]:
+def initial_texts(init: str | Sequence[str], position: str, tokenizer: Tokenizer) -> str | list[str]:
     """The words of ``init`` without the place of the class name.
 
     Args:
         init: one text or several, or a text file (``.txt``) with one a line; each may contain ``{}`` for the class
             name, as in ``'a photo of a {}.'`` or ``'{} seen from afar'``.
         position: where the class name stands, ``'end'``, ``'middle'`` or ``'front'``.
+        tokenizer: of the text tower; says which words are half of the vectors for ``'middle'``.
 
     Raises:
         ValueError: ``{}`` is elsewhere than ``position`` says.
@@ -35,7 +37,15 @@ def initial_texts(init: str | Sequence[str], position: str) -> str | list[str]:
                 f'ContextPrompt: init {text!r} does not have the class name where position={position!r} has it: '
                 "'front' before all words, 'end' after them"
             )
-        return after or before if found else text
+        if not (found and before and after):
+            return before or after
+        leading, both = len(tokenizer.encode(readable(before))), f'{before} {after}'
+        if leading != (total := len(tokenizer.encode(readable(both)))) // 2:
+            raise ValueError(
+                f'ContextPrompt: init {text!r} has {leading} of its {total} tokens before the class name, but '
+                f"position='middle' puts {total // 2} of {total} vectors there"
+            )
+        return both
 
     return words(init) if isinstance(init, str) else [words(text) for text in init]
 
