@@ -114,6 +114,13 @@ class TestTables:
         assert mean.rows['coop'][1] is None, 'a dataset is missing'
         assert [cell.mean for cell in mean.rows['zero']] == [60, 60]
 
+    def test_no_mean_over_datasets_of_different_seeds(self):
+        results = [result('coop', name, 1, seed, trained=50.0) for name, seed in (('a', 1), ('b', 2))]
+        assert report.tables_of('all', results)[-1].rows['coop'] == (None,)
+        results += [result('coop', name, 1, seed, trained=60.0) for name, seed in (('a', 2), ('b', 1))]
+        mean = report.tables_of('all', results)[-1].rows['coop'][0]
+        assert (mean.mean, mean.std, mean.values) == (55, 0, (55, 55)), 'each seed with its own'
+
     def test_harmonic_mean_of_the_means_and_mean_of_the_harmonic_means(self):
         pairs = (('a', 80.0, 40.0), ('b', 60.0, 60.0))
         results = [
@@ -132,6 +139,16 @@ class TestTables:
         (table,) = report.tables_of('transfer', results)
         assert table.columns == ('imagenet', 'dtd', 'eurosat', 'mean without the source')
         assert [cell.mean for cell in table.rows['coop']] == [70, 40, 50, 45]
+
+    def test_targets_of_several_commands_in_one_work_dir(self):
+        results = [
+            result('coop', 'imagenet', 16, 1, trained=70.0, dtd=40.0, tests=['dtd']),
+            result('plot', 'imagenet', 16, 1, trained=72.0, eurosat=50.0, tests=['eurosat']),
+        ]
+        (table,) = report.tables_of('transfer', results)
+        assert table.columns == ('imagenet', 'dtd', 'eurosat', 'mean without the source')
+        assert [cell and cell.mean for cell in table.rows['coop']] == [70, 40, None, None]
+        assert [cell and cell.mean for cell in table.rows['plot']] == [72, None, 50, None]
 
     def test_formats(self):
         results = [result('a_b', 'x', 1, seed, trained=50.0 + seed) for seed in (1, 2)]

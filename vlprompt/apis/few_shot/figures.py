@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
-from vlprompt.apis.few_shot.report import methods_of, shots_of, spread
+from vlprompt.apis.few_shot.report import by_seed, methods_of, shots_of, spread
 from vlprompt.visualization.figures import PALETTE, new_figure, shorten
 
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
@@ -40,7 +40,7 @@ def draw_curves(results: Sequence[Result]) -> Figure:
                 style = dict(color=colour, marker='*', markersize=9, markeredgecolor='black', markeredgewidth=0.4)
                 panel.plot([0], [own[0].accuracy[TRAINED]], label=method, linestyle='none', zorder=3, **style)
                 continue
-            found = [(k, spread(own, method, dataset, k, TRAINED)) for k in shots]
+            found = [(k, spread(by_seed(own, method, dataset, k, TRAINED))) for k in shots]
             points = [(place_of[k], cell) for k, cell in found if cell is not None]
             if points:
                 places, means = [k for k, _ in points], np.array([cell.mean for _, cell in points])

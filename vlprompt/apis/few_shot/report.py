@@ -59,23 +59,28 @@ def methods_of(results: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(result.run.method for result in results))
 
 
-def spread(results: Sequence[Result], method: str, dataset: str, shots: int, test: str) -> Spread | None:
-    """Of one cell: a method that trains nothing has one value for all numbers of shots."""
-    values = [
-        result.accuracy[test]
+def by_seed(results: Sequence[Result], method: str, dataset: str, shots: int, test: str) -> dict[int | None, float]:
+    """Accuracies of one cell by seed; a method that trains nothing has one for all numbers of shots, by None."""
+    return {
+        result.run.seed: result.accuracy[test]
         for result in results
-        if (result.run.method, result.run.dataset) == (method, dataset) and result.run.shots in (shots, None)
-    ]
-    return aggregate([dict(accuracy=value) for value in values])['accuracy'] if values else None
+        if (result.run.method, result.run.dataset) == (method, dataset)
+        and result.run.shots in (shots, None)
+        and test in result.accuracy
+    }
 
 
-def mean_of(cells: Sequence[Spread | None]) -> Spread | None:
-    """The mean over datasets, seed by seed, if all of them have it; one value stands for all seeds."""
-    seeds = max((len(cell.values) for cell in cells if cell is not None), default=0)
-    if None in cells or any(len(cell.values) not in (1, seeds) for cell in cells):
-        return None
-    values = np.mean([np.broadcast_to(cell.values, seeds) for cell in cells], axis=0)
-    return aggregate([dict(mean=value) for value in values])['mean']
+def spread(values: Mapping[int | None, float]) -> Spread | None:
+    """Of one cell; None without a value."""
+    return aggregate([dict(accuracy=value) for value in values.values()])['accuracy'] if values else None
+
+
+def mean_of(cells: Sequence[Mapping[int | None, float]]) -> dict[int | None, float]:
+    """The mean over datasets, seed by seed; nothing unless all of them have the same seeds."""
+    seeds = cells[0].keys()
+    if any(cell.keys() != seeds for cell in cells):
+        return {}
+    return {seed: float(np.mean([cell[seed] for cell in cells])) for seed in seeds}
 
 
 def harmonic(first: Spread | None, second: Spread | None) -> Spread | None:
@@ -83,7 +88,10 @@ def harmonic(first: Spread | None, second: Spread | None) -> Spread | None:
     if first is None or second is None:
         return None
     total = first.mean + second.mean
-    value = 2 * first.mean * second.mean / total if total else 0.0
+    return _single(2 * first.mean * second.mean / total if total else 0.0)
+
+
+def _single(value: float) -> Spread:
     return Spread(value, 0.0, (value,))
 
 
@@ -92,19 +100,21 @@ def _by_shots(results: Sequence[Result]) -> list[Table]:
     datasets = sorted({result.run.dataset for result in results})
     columns = tuple(f'{number}-shot' if number else 'accuracy' for number in shots)
     cells = {
-        dataset: {
-            method: tuple(spread(results, method, dataset, number, TRAINED) for number in shots) for method in methods
-        }
+        dataset: {method: [by_seed(results, method, dataset, k, TRAINED) for k in shots] for method in methods}
         for dataset in datasets
     }
-    tables = [Table(f'{dataset}: accuracy', columns, rows) for dataset, rows in cells.items()]
+    tables = [Table(f'{dataset}: accuracy', columns, _spreads(rows)) for dataset, rows in cells.items()]
     if len(datasets) > 1:
         rows = {
-            method: tuple(map(mean_of, zip(*(cells[dataset][method] for dataset in datasets), strict=True)))
+            method: [mean_of(column) for column in zip(*(cells[dataset][method] for dataset in datasets), strict=True)]
             for method in methods
         }
-        tables.append(Table(MEAN, columns, rows))
+        tables.append(Table(MEAN, columns, _spreads(rows)))
     return tables
+
+
+def _spreads(rows: Mapping[str, Sequence[Mapping[int | None, float]]]) -> dict[str, tuple[Spread | None, ...]]:
+    return {method: tuple(map(spread, cells)) for method, cells in rows.items()}
 
 
 def _halves(results: Sequence[Result], shots: int) -> list[Table]:
@@ -114,29 +124,37 @@ def _halves(results: Sequence[Result], shots: int) -> list[Table]:
     for dataset in datasets:
         rows = {}
         for method in methods:
-            base, new = (spread(results, method, dataset, shots, test) for test in (TRAINED, 'new'))
-            pairs[method].append((base, new))
-            rows[method] = (base, new, harmonic(base, new))
+            pair = [by_seed(results, method, dataset, shots, test) for test in (TRAINED, 'new')]
+            pairs[method].append(pair)
+            rows[method] = _with_harmonic(pair)
         tables.append(Table(f'{dataset}: base to new, {shots} shots', columns, rows))
     if len(datasets) > 1:
         rows = {}
         for method, found in pairs.items():
-            base, new = (mean_of(cells) for cells in zip(*found, strict=True))
-            rows[method] = (base, new, harmonic(base, new), mean_of([harmonic(*pair) for pair in found]))
+            means = [mean_of(halves) for halves in zip(*found, strict=True)]
+            harmonics = [_with_harmonic(pair)[2] for pair in found]
+            of_harmonics = None if None in harmonics else _single(float(np.mean([each.mean for each in harmonics])))
+            rows[method] = (*_with_harmonic(means), of_harmonics)
         tables.append(Table(f'{MEAN}, {shots} shots', (*columns, 'mean of the harmonic means'), rows))
     return tables
+
+
+def _with_harmonic(pair: Sequence[Mapping[int | None, float]]) -> tuple[Spread | None, Spread | None, Spread | None]:
+    base, new = map(spread, pair)
+    return base, new, harmonic(base, new)
 
 
 def _targets(results: Sequence[Result], shots: int) -> list[Table]:
     tables = []
     for source in sorted({result.run.dataset for result in results}):
         own = [result for result in results if result.run.dataset == source]
-        targets = [test.name for test in own[0].run.tests]
+        targets = list(dict.fromkeys(test.name for result in own for test in result.run.tests))
         rows = {}
         for method in methods_of(own):
-            cells = tuple(spread(own, method, source, shots, target) for target in targets)
-            rows[method] = (spread(own, method, source, shots, TRAINED), *cells, mean_of(cells))
-        tables.append(Table(f'{source}, {shots} shots', (source, *targets, 'mean without the source'), rows))
+            first, *others = [by_seed(own, method, source, shots, test) for test in (TRAINED, *targets)]
+            rows[method] = [first, *others, mean_of(others)]
+        columns = (source, *targets, 'mean without the source')
+        tables.append(Table(f'{source}, {shots} shots', columns, _spreads(rows)))
     return tables
 
 
