@@ -75,6 +75,16 @@ class TestPlan:
         assert len(plan('base-to-new', ['gda_micro-rn'], ['scenes'], [16], [1], options=keeping)) == 1
         assert len(plan('base-to-new', ['gda_vit-b16_base-to-new'], ['dtd'], [16], [1])) == 1
 
+    def test_vectors_of_every_class_have_no_part_in_tests_on_others(self):
+        message = r"^coop_rn50_csc has no part in the protocol 'base-to-new': .* none for the second half .*=False$"
+        with pytest.raises(ConfigError, match=message):
+            plan('base-to-new', ['coop_rn50', 'coop_rn50_csc'], ['dtd'], [16], [1])
+        targets = ['imagenetv2', 'imagenet_a', 'dtd']
+        with pytest.raises(ConfigError, match=r'none for imagenet_a, dtd\.'):  # the former has 200 of the classes
+            plan('transfer', ['coop_rn50_csc'], ['imagenet'], [16], [1], targets=targets)
+        assert len(plan('transfer', ['coop_rn50_csc'], ['imagenet'], [16], [1], targets=['imagenetv2'])) == 1
+        assert len(plan('all', ['coop_rn50_csc'], ['dtd'], [16], [1])) == 1
+
     @pytest.mark.parametrize(
         ('arguments', 'message'),
         [
@@ -326,6 +336,13 @@ def test_jobs_of_a_cluster(run, tmp_path, monkeypatch):
     ((found, result),) = pool([run])
     assert (found, result.accuracy) == (run, {TRAINED: 50.0})
     assert list(pool([])) == []
+    content = json.loads((tmp_path / run.folder / execute.RUN_FILE).read_text())
+    (tmp_path / run.folder / execute.RUN_FILE).write_text(json.dumps(content | dict(asked=None)))
+    failing = SimpleNamespace(wait=lambda: None, paths=SimpleNamespace(stderr='err'))
+    monkeypatch.setattr(Executor, 'submit', lambda *_: failing)
+    found = dict(pool([run, replace(run, seed=2)]))
+    assert 'other options' in str(found[run])
+    assert str(found[replace(run, seed=2)]).endswith('seed 2 failed; its output is in err')
     with pytest.raises(ConfigError, match="'minutes' is not KEY=VALUE"):
         SlurmPool(tmp_path, 'gpu', ['minutes'])
     monkeypatch.setitem(sys.modules, 'submitit', None)

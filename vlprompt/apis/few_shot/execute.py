@@ -212,12 +212,16 @@ class Pool:
         finally:
             self._running.discard(process)
             self._slots.put(slot)
-        try:
-            result = result_of(run, self.work_dir)
-        except RunError as error:
-            return error
-        log = self.work_dir / run.folder / LOG_FILE
-        return result or RunError(f'{run} failed{_last_line(log)}; its output is in {log}')
+        return outcome_of(run, self.work_dir, self.work_dir / run.folder / LOG_FILE)
+
+
+def outcome_of(run: FewShotRun, work_dir: Path, log: Path) -> Result | RunError:
+    """The result of a run that has ended, or what went wrong, given the file of its output."""
+    try:
+        result = result_of(run, work_dir)
+    except RunError as error:
+        return error
+    return result or RunError(f'{run} failed{_last_line(log)}; its output is in {log}')
 
 
 def _last_line(log: Path) -> str:

@@ -111,7 +111,7 @@ def plan(
 
     Raises:
         ConfigError: an unknown method or dataset, a method that belongs to another task, one that can only classify
-            among the classes that it was fitted to where the protocol tests on others, or targets that the protocol
+            among the classes that it was trained on where the protocol tests on others, or targets that the protocol
             does not have or lacks.
     """
     if (protocol == 'transfer') != bool(targets):
@@ -178,7 +178,7 @@ def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]
 def _refuse_other_classes(
     protocol: str, file: str, dataset: str, targets: tuple[str, ...], arguments: tuple[str, ...]
 ) -> None:
-    """Raise ConfigError if a test has classes for which the solver of a method has no rule.
+    """Raise ConfigError if a test has classes for which a method has no rule: its solver, or vectors of every class.
 
     Args:
         protocol: of the experiment.
@@ -190,27 +190,38 @@ def _refuse_other_classes(
     parser = ArgumentParser()
     add_config_options(parser, config=False)
     cfg = phase_config(load_config(file, config_options(parser.parse_args(arguments))))
-    solver = cfg.model.get('solver')
+    solver, name = cfg.model.get('solver'), Path(file).stem
+    of_classes = (cfg.model.get('prompt') or {}).get('class_specific', False)
     where = 'the second half of the classes'
     if targets:
-        where = ', '.join(target for target in targets if _has_other_classes(target, dataset))
-    if solver is None or not where:
+        where = ', '.join(target for target in targets if _has_other_classes(target, dataset, of_classes))
+    if not where:
+        return
+    if of_classes:
+        raise ConfigError(
+            f'{name} has no part in the protocol {protocol!r}: every class has context vectors of its own, so there '
+            f'are none for {where}. Leave it out, or set model.prompt.class_specific=False'
+        )
+    if solver is None:
         return
     built: Solver = MODELS.build(solver)
     if not built.has_rule_for_other_classes:
         raise ConfigError(
-            f'{Path(file).stem} has no part in the protocol {protocol!r}: {type(built).__name__} classifies among the '
+            f'{name} has no part in the protocol {protocol!r}: {type(built).__name__} classifies among the '
             f'classes that it was fitted to, and has no rule for {where}. Leave it out, or take GDA with '
             'model.solver.keep_rows=True, as gda_vit-b16_base-to-new does'
         )
 
 
-def _has_other_classes(target: str, dataset: str) -> bool:
-    """Whether a dataset is known to have classes that another one lacks; of your own data only a run tells."""
+def _has_other_classes(target: str, dataset: str, or_fewer: bool = False) -> bool:
+    """Whether a dataset is known to have classes that another one lacks, or, with ``or_fewer``, any other list of them;
+    of your own data only a run tells.
+    """
     try:
-        return not set(resolve_class_names(target)) <= set(resolve_class_names(dataset))
+        ours, theirs = resolve_class_names(dataset), resolve_class_names(target)
     except (ValueError, OSError):
         return False
+    return list(theirs) != list(ours) if or_fewer else not set(theirs) <= set(ours)
 
 
 def _arguments(dataset: str, options: tuple[str, ...], subset: str | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.few_shot.execute import Result, as_finished, execute, result_of
+from vlprompt.apis.few_shot.execute import Result, as_finished, execute, outcome_of
 from vlprompt.apis.few_shot.protocols import FewShotRun
 from vlprompt.errors import ConfigError, RunError
 
@@ -50,8 +50,7 @@ class SlurmPool:
 
         def one(run: FewShotRun) -> Result | RunError:
             jobs[run].wait()
-            result = result_of(run, self.work_dir)
-            return result or RunError(f'{run} failed; its output is in {jobs[run].paths.stderr}')
+            return outcome_of(run, self.work_dir, Path(jobs[run].paths.stderr))
 
         if runs:
             yield from as_finished(one, runs, len(runs))
