@@ -102,6 +102,7 @@ def test_prompts_of_plot_adapter_are_those_of_plot(shots):
         for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader', 'auto_scale_lr'):
             assert ours[key] == plot[key], key
         assert ours.model.prompt == plot.model.prompt
+        assert ours.model.alignment == plot.model.alignment, 'global logits on ImageNet alone'
 
 
 @pytest.mark.parametrize('dataset', ['ucf101', 'imagenet'])

@@ -105,6 +105,11 @@ recipes = [
     dict(
         dataset='imagenet*',
         model=dict(zero_shot=dict(templates='ensemble-7')),
-        phases=dict(prompts=dict(train_cfg=dict(max_epochs=50))),
+        phases=dict(
+            prompts=dict(
+                train_cfg=dict(max_epochs=50),
+                model=dict(alignment=dict(type='vlprompt.TransportAlignment', global_weight=1.0)),
+            )
+        ),
     ),
 ]
