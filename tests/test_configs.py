@@ -83,6 +83,7 @@ PUBLISHED_COUNTS = {
     'coop/coop_vit-b16_ctx4': 2_048,
     'cocoop/cocoop_vit-b16': 35_360,
     'maple/maple_vit-b16': 3_555_072,
+    'maple/maple_vit-b16_cross-dataset': 1_185_024,
     'plot/plot_rn50': 32_768,
     'plotpp/plotpp_vit-b16': 14_336,
     'ivlp/ivlp_vit-b16': 30_720,
@@ -165,6 +166,23 @@ def test_base_to_new_recipes(name, batch, epochs, lr, dataset):
     assert (optimizer.type, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ('SGD', lr, 0.9, 5e-4)
     (schedule,) = cfg.param_scheduler
     assert (schedule.T_max, schedule.warmup_epochs, schedule.warmup_lr) == (epochs, 1, 1e-5)
+
+
+@pytest.mark.parametrize(('name', 'lr', 'epochs'), [('maple', 2.6e-3, 2), ('promptsrc', 2.5e-3, 20)])
+def test_cross_dataset_recipes(name, lr, epochs):
+    """Trained on ImageNet with prompts in three blocks, tested elsewhere with the same model."""
+    cfg = load_config(f'{name}_vit-b16_cross-dataset')
+    loaders = (cfg.train_dataloader, cfg.test_dataloader)
+    assert {loader.dataset.dataset for loader in loaders} == {'imagenet'}
+    assert (cfg.train_dataloader.dataset.shots, cfg.train_dataloader.batch_size) == (16, 4)
+    assert cfg.model.prompt.depth == 3
+    assert cfg.optim_wrapper.optimizer.lr == lr
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[0].T_max == epochs
+    if name == 'promptsrc':
+        (hook,) = cfg.custom_hooks
+        assert (hook.mean, hook.std) == (6, 10)
+    elsewhere = load_config(f'{name}_vit-b16_cross-dataset', dict(dataset='dtd', recipe_dataset='imagenet'))
+    assert elsewhere.model == cfg.model
 
 
 @pytest.mark.parametrize('shots', EPOCHS)
