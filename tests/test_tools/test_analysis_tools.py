@@ -93,6 +93,15 @@ def test_words_start_at_those_of_the_initial_text(project, tmp_path):
     ]
 
 
+def test_words_of_deep_vectors(project, tmp_path):
+    deep = ['model.prompt.depth=2', 'model.clip.arch.transformer_layers=2', 'model.clip.weights=None']
+    nearest_words.main([project.config, 'none', '--out', str(tmp_path), '--cfg-options', *deep])
+    prompts = json.loads((tmp_path / 'nearest_words.json').read_text())['prompts']
+    assert [prompt['name'] for prompt in prompts] == ['prompt 1', 'prompt 2', 'block 1, prompt 1', 'block 1, prompt 2']
+    nearest = [[vector[0] for vector in prompt['context']] for prompt in prompts]
+    assert nearest[0] != nearest[2]
+
+
 def test_words_of_class_specific_context(project, tmp_path):
     common = [project.config, 'none', '--out', str(tmp_path), '--cfg-options', 'model.prompt.class_specific=True']
     with pytest.raises(ConfigError, match=r'every class has its own.*apple, boat, cup'):

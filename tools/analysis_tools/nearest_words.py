@@ -2,6 +2,8 @@
 
 python tools/analysis_tools/nearest_words.py configs/coop/coop_rn50.py \
     work_dirs/coop_rn50_caltech101_16shot/epoch_200.pth --top-k 5 --out words
+
+Deep vectors (MaPLe, IVLP, PromptSRC), which enter later blocks of the text tower, follow by block, counted from 0.
 """
 
 import argparse
@@ -43,7 +45,7 @@ from vlprompt.visualization import (
 
 
 def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
-    """Nearest words of every prompt, or of every prompt of the requested classes."""
+    """Nearest words of every prompt, those of deep vectors too, or of every prompt of the requested classes."""
     prompt, table = model.prompt, model.clip.text.token_embedding.weight
     tokenizer = model.clip.text.tokenizer
     if not isinstance(prompt, ContextPrompt):
@@ -54,7 +56,12 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     if not prompt.class_specific:
         if args.classes:
             raise ConfigError(f'--classes: the context vectors of {args.config} are the same for all classes')
-        return nearest_words(prompt.context, table, args.top_k, tokenizer=tokenizer)
+        names = ['prompt', *(f'block {block}, prompt' for block in range(1, prompt.depth))]
+        return [
+            words
+            for name, vectors in zip(names, prompt.vectors(), strict=True)
+            for words in nearest_words(vectors, table, args.top_k, name=name, tokenizer=tokenizer)
+        ]
     known = [readable(name) for name in model.class_names]
     wanted = [readable(name) for name in args.classes or ()]
     if not wanted or not set(wanted) <= set(known):
