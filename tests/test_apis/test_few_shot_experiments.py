@@ -93,6 +93,8 @@ class TestPlan:
             (('all', METHODS, ['scene'], [1], [1]), 'scenes'),
             (('transfer', METHODS, ['scenes'], [1], [1]), 'name them with --targets'),
             (('all', METHODS, ['scenes'], [1], [1], ['dtd']), "not to 'all'"),
+            (('transfer', METHODS, ['scenes'], [1], [1], ['scenes', 'dtt']), 'dtd'),
+            (('base-to-new', METHODS, ['scenes'], [1], [1], [], ['subset=new']), '^subset=new has no effect'),
         ],
     )
     def test_what_cannot_be_planned(self, arguments, message):

@@ -110,15 +110,19 @@ def plan(
         options: ``KEY=VALUE`` of every command, as of ``--cfg-options``.
 
     Raises:
-        ConfigError: an unknown method or dataset, a method that belongs to another task, one that can only classify
-            among the classes that it was trained on where the protocol tests on others, or targets that the protocol
-            does not have or lacks.
+        ConfigError: an unknown method, dataset or target, a method that belongs to another task, one that can only
+            classify among the classes that it was trained on where the protocol tests on others, targets that the
+            protocol does not have or lacks, or a ``subset`` where the protocol chooses the classes.
     """
     if (protocol == 'transfer') != bool(targets):
         raise ConfigError(
             "protocol 'transfer' tests on other datasets: name them with --targets"
             if protocol == 'transfer'
             else f'--targets belong to the protocol transfer, not to {protocol!r}'
+        )
+    if protocol == 'base-to-new' and (given := [option for option in options if option.startswith('subset=')]):
+        raise ConfigError(
+            f'{given[0]} has no effect: the protocol base-to-new trains on the subset base and tests on both'
         )
     methods = {}
     for config in configs:
@@ -139,6 +143,8 @@ def _run(
     protocol: str, file: str, dataset: str, shots: int, seed: int, targets: tuple[str, ...], options: tuple[str, ...]
 ) -> FewShotRun:
     trains, inputs = _method(file, dataset)
+    for target in targets:
+        _method(file, target)  # an unknown one is an error now, not after the training
     halves = protocol == 'base-to-new'
     elsewhere = [('new', dataset)] if halves else [(target, target) for target in targets]
     # The model that is tested is the one that was trained, also where the recipe of a method varies by dataset.
