@@ -21,6 +21,7 @@ from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, p
 from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.slurm import SlurmPool
 from vlprompt.apis.runs import METRICS_FILE
+from vlprompt.engine.work_dir import FIT_FILE
 from vlprompt.errors import ConfigError, RunError
 
 METHODS = ['zero-shot_micro-rn', 'coop_micro-rn']
@@ -162,6 +163,11 @@ class TestTables:
         assert [cell and cell.mean for cell in table.rows['coop']] == [70, 40, None, None]
         assert [cell and cell.mean for cell in table.rows['plot']] == [72, None, 50, None]
 
+    def test_what_chose_hyper_parameters_stands_beside_the_name(self):
+        plain, tuned = (result(name, 'a', 1, 1, trained=50.0) for name in ('coop', 'gda'))
+        (table,) = report.tables_of('all', [plain, replace(tuned, tune='few')])
+        assert list(table.rows) == ['coop', 'gda, tune=few']
+
     def test_formats(self):
         results = [result('a_b', 'x', 1, seed, trained=50.0 + seed) for seed in (1, 2)]
         results.append(result('c', 'x', 2, 1, trained=60.0))
@@ -253,6 +259,18 @@ def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkey
     (kept,) = finished_before(tmp_path, 'all')
     assert (kept.run.method, kept.run.seed, kept.accuracy) == ('coop_micro-rn', 1, {TRAINED: 50.0})
     assert finished_before(tmp_path, 'transfer') == []
+
+
+def test_results_know_what_chose_hyper_parameters(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+    place = tmp_path / run.folder / TRAINED / 'adapter'  # the folder of a phase
+    place.mkdir(parents=True)
+    (place / FIT_FILE).write_text('{"tune": "few"}')
+    execute.execute(run, tmp_path)
+    assert result_of(run, tmp_path).tune == finished_before(tmp_path, 'all')[0].tune == 'few'
+    other = replace(run, seed=2)
+    execute.execute(other, tmp_path)
+    assert result_of(other, tmp_path).tune == 'none'
 
 
 def test_a_record_continues_elsewhere(tmp_path, monkeypatch):

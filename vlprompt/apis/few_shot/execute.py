@@ -8,7 +8,7 @@ import os
 import runpy
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -21,7 +21,7 @@ import torch
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.apis.seeds import TOOLS
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.engine.work_dir import FIT_FILE, written_whole
 from vlprompt.errors import RunError
 from vlprompt.files import read_json
 
@@ -40,11 +40,13 @@ class Result:
         accuracy: top-1 accuracy in percent by name of the test.
         seconds: of its commands, those of earlier, interrupted attempts included; an interrupted command counts from
             its last start.
+        tune: images that chose hyper-parameters, as in ``train_cfg.tune`` of solvers; other methods have ``'none'``.
     """
 
     run: FewShotRun
     accuracy: dict[str, float]
     seconds: float
+    tune: str = 'none'
 
 
 def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
@@ -55,7 +57,11 @@ def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
     """
     content = _record(run, work_dir)
     finished = content is not None and len(content['accuracy']) == 1 + len(run.tests)
-    return Result(run, content['accuracy'], content['seconds']) if finished else None
+    return _as_result(run, content) if finished else None
+
+
+def _as_result(run: FewShotRun, content: Mapping[str, Any]) -> Result:
+    return Result(run, content['accuracy'], content['seconds'], content.get('tune', 'none'))
 
 
 def finished_before(work_dir: Path, protocol: str) -> list[Result]:
@@ -67,7 +73,7 @@ def finished_before(work_dir: Path, protocol: str) -> list[Result]:
             tests = tuple(FurtherTest(name, ()) for name in content['asked']['tests'])
             names = ('method', 'dataset', 'shots', 'seed')
             run = FewShotRun(config='', tests=tests, protocol=protocol, **{name: content[name] for name in names})
-            found.append(Result(run, content['accuracy'], content['seconds']))
+            found.append(_as_result(run, content))
     return found
 
 
@@ -128,6 +134,8 @@ def execute(run: FewShotRun, work_dir: Path) -> None:
         _call_tool(tool, [last_checkpoint(folder) if part == 'CHECKPOINT' else part for part in arguments])
         content['seconds'] = round(content['seconds'] + time.monotonic() - start, 2)
         content['accuracy'][name] = read_json(folder / name / METRICS_FILE)[METRIC]
+        for file in (folder / name).rglob(FIT_FILE):
+            content['tune'] = read_json(file)['tune']
         write_run(folder, content)
 
 

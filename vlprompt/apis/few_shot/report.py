@@ -40,13 +40,25 @@ def tables_of(protocol: str, results: Sequence[Result]) -> list[Table]:
     ``base-to-new``: one table per number of shots; base, new and their harmonic mean by dataset, and over all datasets
     the harmonic mean of the two means, which papers print, beside the mean of the harmonic means, which some print.
     ``transfer``: one table per number of shots and source, a column per test set.
+
+    A method whose hyper-parameters were chosen on validation images says on which.
     """
     make = _halves if protocol == 'base-to-new' else _targets
     tables = (
         _by_shots(results) if protocol == 'all' else [t for shots in shots_of(results) for t in make(results, shots)]
     )
-    untrained = frozenset(result.run.method for result in results if not result.run.trains)
-    return [replace(table, untrained=untrained) for table in tables]
+    labels = {method: _label(results, method) for method in methods_of(results)}
+    untrained = frozenset(labels[result.run.method] for result in results if not result.run.trains)
+    return [
+        replace(table, rows={labels[method]: cells for method, cells in table.rows.items()}, untrained=untrained)
+        for table in tables
+    ]
+
+
+def _label(results: Sequence[Result], method: str) -> str:
+    """The name of a method, with the images that chose its hyper-parameters if any did: ``'gda_rn50, tune=few'``."""
+    levels = sorted({result.tune for result in results if result.run.method == method})
+    return method if levels == ['none'] else f'{method}, tune={"/".join(levels)}'
 
 
 def shots_of(results: Sequence[Result]) -> list[int]:
