@@ -209,11 +209,14 @@ def test_words_of_plotpp(dataset):
 
 
 @pytest.mark.parametrize('dataset', SHIFTED)
-@pytest.mark.parametrize('name', [*PUBLISHED, 'coop/coop_vit-b16_ctx4'])
+@pytest.mark.parametrize(
+    'name', [*PUBLISHED, 'coop_vit-b16_ctx4', 'plotpp_vit-b16', 'plotpp_vit-b16_official', 'plot-adapter_rn50']
+)
 def test_shifted_test_sets_are_trained_for_as_imagenet_is(name, dataset):
     shifted, plain = load(name, dataset, 16), load(name, 'imagenet', 16)
     assert shifted.train_cfg == plain.train_cfg
     assert shifted.model == plain.model
+    assert shifted.get('phases') == plain.get('phases')
     assert shifted.train_dataloader.dataset.dataset == 'imagenet'
 
 

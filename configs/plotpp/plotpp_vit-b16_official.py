@@ -43,7 +43,7 @@ recipes = [
         ),
     ),
     dict(
-        dataset='imagenet',
+        dataset='imagenet*',
         model=dict(
             prompt=dict(
                 _delete_=True,
