@@ -52,6 +52,15 @@ def test_other_validation_splits_are_drawn(tmp_path):
     assert FewShotDataset(str(tmp_path / 'dtd'), dataset='dtd', split='val', shots=16).class_counts == [3, 3, 3]
 
 
+def test_halves_of_the_classes_that_do_not_exist(tmp_path):
+    save_image(tmp_path / 'test/only/0.png')
+    assert FewShotDataset(str(tmp_path), split='test', subset='base').metainfo['classes'] == ['only']
+    with pytest.raises(ValueError, match=r"split 'test' has no new classes"):
+        FewShotDataset(str(tmp_path), split='test', subset='new')
+    with pytest.raises(ValueError, match=r"subset must be 'all', 'base' or 'new', got 'novel'"):
+        FewShotDataset(str(tmp_path), split='test', subset='novel')
+
+
 def test_unknown_aircraft_variant_names_file_and_line(tmp_path):
     make_tree('fgvc_aircraft', tmp_path)
     with (tmp_path / 'fgvc_aircraft/images_variant_test.txt').open('a') as stream:
