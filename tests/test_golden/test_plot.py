@@ -99,10 +99,11 @@ def test_coop(golden, build, case, position):
 
 
 @pytest.mark.parametrize(('key', 'prefix'), [('plot', ''), ('plot_imagenet', 'imagenet.')])
-def test_plot(golden, build, key, prefix):
-    case = 'plot/plot_rn50_g'
+@pytest.mark.parametrize(('case', 'prompts'), [('plot_rn50_g', 4), ('plot_rn50_n1_g', 1)])
+def test_plot(golden, build, key, prefix, case, prompts):
+    case = f'plot/{case}'
     meta, ref = golden.load(case)
-    model = build(key, case)
+    model = build(key, case, **{'model.prompt.n_prompts': prompts})
     images = golden.image_input(meta)
     with torch.no_grad():
         aligned = model.align(images)

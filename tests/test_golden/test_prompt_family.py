@@ -119,6 +119,10 @@ def test_vpt(golden, build):
     assert golden.rel(gradient.flatten(1).norm(dim=1), ref['grad_norms']) < 1e-4
     for ours, expected in zip(gradient.flatten(1), ref['grad64'], strict=True):
         assert golden.rel(ours[:64], expected) < 1e-4
+    model.visual.tokens.data = model.visual.tokens.half().float()  # as the published code rounds them
+    with torch.no_grad():
+        assert golden.rel(model.align(images).logits, ref['halfprompt.logits']) < 1e-5
+        assert loss_of(model, images, meta['labels']).item() == pytest.approx(float(ref['halfprompt.loss']), rel=1e-5)
 
 
 def test_plotpp(golden, build):

@@ -2,15 +2,18 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
+from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from vlprompt.clip import PromptTokens, VisualTokens
 from vlprompt.clip.text.packing import TextLayout
 from vlprompt.engine import load_config
-from vlprompt.engine.hooks.prompt_averaging import gaussian_weights
+from vlprompt.engine.hooks.prompt_averaging import GaussianAveragingHook, gaussian_weights
 from vlprompt.engine.schedules import WarmupCosineLR
 from vlprompt.models import SelfRegulatedClassifier
 from vlprompt.prompts import ImagePrompt, TextPrompt
@@ -103,6 +106,21 @@ def test_weights_of_epochs(golden, epochs, mean, std):
     _, ref = golden.load(CASE)
     weights = torch.tensor(gaussian_weights(epochs, mean, std), dtype=torch.double)
     assert golden.rel(weights, ref[f'gpa_{epochs}_{mean}_{std}']) < 1e-12
+
+
+def test_mean_over_the_epochs(golden):
+    """The published average of a trajectory, by the hook itself."""
+    _, ref = golden.load(CASE)
+    model = nn.Module()
+    model.tokens = nn.Parameter(torch.zeros(3, 4, dtype=torch.double))
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    runner = SimpleNamespace(model=model, train_loop=loop, max_epochs=20, epoch=0, message_hub=MessageHub('golden'))
+    hook = GaussianAveragingHook(mean=15, std=1)
+    hook.before_train(runner)
+    for runner.epoch, tokens in enumerate(torch.tensor(ref['gpa_trajectory'])):
+        model.tokens.data = tokens.clone()
+        hook.after_train_epoch(runner)
+    assert golden.rel(model.tokens.detach(), ref['gpa_result']) < 1e-9
 
 
 def test_rates_of_epochs(golden):
