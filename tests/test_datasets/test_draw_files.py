@@ -45,6 +45,19 @@ def test_what_is_written_is_read_back(source, tmp_path, split):
         dataset(source, split, draw=pattern, seed=7).drawn()
 
 
+def test_files_in_the_folder_of_the_dataset(source, tmp_path, monkeypatch):
+    """As the published ones lie after unpacking, so that one pattern serves several datasets."""
+    drawn = dataset(source).drawn()
+    write_draw(source / 'split_fewshot/shot_2-seed_1_train.jsonl', drawn, source / 'images', tmp_path / 'data')
+    pattern = '{folder}/split_fewshot/shot_{shots}-seed_{seed}_{split}.jsonl'
+    assert dataset(source, draw=pattern).drawn() == drawn
+    monkeypatch.chdir(tmp_path)
+    benchmark = FewShotDataset(dataset='caltech101', shots=2, draw=pattern, lazy_init=True)
+    assert str(benchmark.folder) == 'data/caltech-101'
+    with pytest.raises(ValueError, match=r'may have \{split\}, \{shots\}, \{seed\}, \{folder\} and no other braces'):
+        dataset(source, draw='{dataset}.jsonl').drawn()
+
+
 def line(path='toy/images/train/0_0.jpg', label=0, name='class 0'):
     return json.dumps(dict(_impath=path, _label=label, _domain=0, _classname=name))
 

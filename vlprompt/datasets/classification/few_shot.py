@@ -14,7 +14,7 @@ from vlprompt.datasets.classification.dataset import ClassificationDataset
 from vlprompt.datasets.classification.draw_files import SUFFIX, read_draw
 from vlprompt.datasets.classification.few_shot_draws import DRAWS, draw_few_shot, take_subset
 from vlprompt.datasets.classification.items import Item
-from vlprompt.datasets.presets import find_preset
+from vlprompt.datasets.presets import DATA, find_preset
 from vlprompt.registry import DATASETS
 
 
@@ -59,7 +59,7 @@ class FewShotDataset(ClassificationDataset):
         val_shots: validation images per class; None: min(``shots``, 4).
         draw: ``'coop'`` or ``'clip-lora'``, which draws the validation images first, and so needs some; or a file of
             draws (``.jsonl``, see :mod:`~vlprompt.datasets.classification.draw_files`), in whose name ``{split}``,
-            ``{shots}`` and ``{seed}`` stand for those of the dataset.
+            ``{shots}`` and ``{seed}`` stand for those of the dataset, and ``{folder}`` for its folder.
         subset: ``'all'``, ``'base'`` (the first ceil(C / 2) classes) or ``'new'`` (the rest).
         seed: of the draw and of the augmentation.
         pipeline: transforms of an image.
@@ -91,6 +91,8 @@ class FewShotDataset(ClassificationDataset):
         self.shots, self.val_shots = shots, val_shots
         self.subset = subset
         self.draw = draw
+        benchmark = data_root is None and dataset is not None
+        self.folder = DATA / find_preset('few_shot', dataset).folder if benchmark else data_root
         build = partial(build_classification_reader, classes=classes, split=split)
         super().__init__(build, data_root, dataset, split=split, **kwargs)
 
@@ -121,7 +123,12 @@ class FewShotDataset(ClassificationDataset):
         if not self.draws:
             return items
         if self.draw.endswith(SUFFIX):
-            file = self.draw.format(split=self.split, shots=self.shots, seed=self.seed)
+            places = dict(split=self.split, shots=self.shots, seed=self.seed, folder=self.folder)
+            try:
+                file = self.draw.format(**places)
+            except (LookupError, ValueError) as error:
+                known = ', '.join(f'{{{name}}}' for name in places)
+                raise ValueError(f'draw={self.draw!r} may have {known} and no other braces') from error
             most = self.shots if self.split == 'train' else self.val_shots
             return read_draw(file, self.reader, self.split, most)
         if self.split == 'val':
