@@ -23,6 +23,12 @@ def parse_args() -> argparse.Namespace:
     )
     add_phase_option(parser, 'of a config with phases, run this one only; those before it must have finished')
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on the CPU)')
+    parser.add_argument(
+        '--strategy',
+        choices=['ddp', 'fsdp'],
+        help='how several processes train together: ddp, each with a whole model (default), or fsdp, which shares out '
+        'parameters, gradients and optimizer states (docs/distributed.md)',
+    )
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate with the batch size')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate on the validation set')
     parser.add_argument('--deterministic', action='store_true', help='deterministic kernels only')
@@ -50,6 +56,8 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
         runs.use_resume(cfg, None if args.resume == 'auto' else args.resume)
     if args.amp:
         runs.use_amp(cfg)
+    if args.strategy:
+        cfg.strategy = args.strategy
     if args.auto_scale_lr:
         runs.scale_lr(cfg)
     if args.deterministic:

@@ -133,6 +133,9 @@ class ResidualAttentionBlock(nn.Module):
         mlp_width: hidden channels of the MLP; None: 4 times the width.
     """
 
+    forward_methods = ('keys_values',)
+    """Called besides ``forward``, see :mod:`vlprompt.engine.fsdp`."""
+
     def __init__(
         self,
         width: int,

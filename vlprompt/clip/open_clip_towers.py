@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -246,6 +246,10 @@ class TimmImageTower(nn.Module):
                 x = join_prompts(x[:, :own], entries[index])
             x = block(x)
         return trunk.norm(x[:, :own])
+
+    def shard_parts(self) -> Iterator[nn.Module]:
+        """Parts that are gathered on their own (:mod:`vlprompt.engine.fsdp`): the blocks of a vision transformer."""
+        yield from getattr(self.trunk, 'blocks', ())
 
     def _with_prompts(self, images: Tensor, prompts: VisualTokens, local: bool) -> ClipFeatures:
         last = self._run(images, prompts.entries(self.ln_pre, len(images)), prompts.sets)

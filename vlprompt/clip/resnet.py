@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import torch
@@ -224,6 +226,10 @@ class ModifiedResNet(nn.Module):
             interpolation=pool.interpolation,
             local=self.local,
         )
+
+    def shard_parts(self) -> Iterator[nn.Module]:
+        """Parts that are gathered on their own (:mod:`vlprompt.engine.fsdp`): the blocks."""
+        yield from chain(self.layer1, self.layer2, self.layer3, self.layer4)
 
     def prompt_sizes(self) -> dict[str, int]:
         """Raise ValueError: a ResNet takes no visual prompts."""

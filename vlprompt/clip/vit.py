@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -123,6 +123,12 @@ class VisionTransformer(nn.Module):
             if parameter is not None:
                 nn.init.normal_(parameter, std=self.width**-0.5)
         self.transformer.reset_parameters()
+
+    def shard_parts(self) -> Iterator[nn.Module]:
+        """Parts that are gathered on their own (:mod:`vlprompt.engine.fsdp`): the blocks, but for the last, whose
+        layers :func:`~vlprompt.clip.local_tokens.run_last_block` reads.
+        """
+        yield from self.transformer.resblocks[:-1]
 
     def require_cells(self) -> None:
         """Raise ValueError if the patches overlap: the map of their features is none of cells of the image."""

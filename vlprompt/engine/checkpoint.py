@@ -35,6 +35,7 @@ from torch import Size, Tensor, nn
 from vlprompt.clip.architectures import describe_image_tower
 from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.engine.data_arguments import arguments_of_model
+from vlprompt.engine.sharded import class_of, is_sharded, stored
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean, enumerate_names
 
@@ -126,7 +127,13 @@ def naming_checkpoint(path: str | Path) -> Iterator[None]:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Tensors that a checkpoint of ``model`` must hold: detached, on the CPU, each with storage of its own size."""
+    """Tensors that a checkpoint of ``model`` must hold: detached, on the CPU, each with storage of its own size.
+
+    Of a sharded model all processes must call this, and only the first has the values
+    (:func:`~vlprompt.engine.sharded.stored`).
+    """
+    if is_sharded(model):
+        return {name: stored(tensor).clone() for name, tensor in _saved_tensors(model).items()}
     return {name: tensor.detach().cpu().clone() for name, tensor in _saved_tensors(model).items()}
 
 
@@ -148,7 +155,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         base=None if source is None else dict(name=source.name, sha256=source.sha256),
         class_names=None if names is None else list(names),
         trained_keys=list(_saved_tensors(model)),
-        model=type(model).__name__,
+        model=class_of(model).__name__,
         data_arguments=arguments_of_model(model),
         local=getattr(model, 'local_form', None),
         geometry=getattr(model, 'geometry', None),

@@ -139,6 +139,7 @@ RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cf
     'activation_checkpointing',
     'efficient_conv_bn_eval',
     'compile',
+    'strategy',
     'tta_model',
     'tta_pipeline',
     'other_classes',

@@ -17,6 +17,7 @@ from vlprompt.datasets.samplers.epoch import batch_size_of
 from vlprompt.engine.feature_loop import read_in_all_processes
 from vlprompt.engine.features import FeatureStore, compute_features, feature_key
 from vlprompt.engine.hooks.data import bare_model
+from vlprompt.engine.sharded import gathered
 from vlprompt.registry import LOOPS
 from vlprompt.structures import ClassificationSample
 
@@ -69,7 +70,10 @@ class FeatureTestLoop(TestLoop):
             needed = any(isinstance(h, PrepareTTAHook) or getattr(h, 'reads_images', False) for h in self.runner.hooks)
             listed = hasattr(self.dataloader.dataset, 'pipeline')  # others have no list to make a key of
             found = self._features(model, parts) if parts and listed and not needed else None
-        return super().run() if found is None else self._run(model, found)
+        if found is None:
+            return super().run()
+        with gathered(model):
+            return self._run(model, found)
 
     @torch.no_grad()
     def _run(self, model: nn.Module, features: Mapping[str, Tensor]) -> dict[str, float]:

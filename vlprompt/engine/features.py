@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import state_sha256
+from vlprompt.engine.sharded import gathered
 from vlprompt.engine.workers import guard_workers
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
@@ -85,13 +86,14 @@ def compute_features(
     training = model.training
     model.eval()
     try:
-        for batch in image_loader(own, batch_size, num_workers):
-            for name, values in function(model.data_preprocessor(batch)).items():
-                parts.setdefault(name, []).append(values.cpu())
-            seen += len(batch['inputs'])
-            if time.monotonic() > due:
-                print_log(f'Features of {seen} of {len(own)} images computed', logger='current')
-                due += REPORT_EVERY
+        with gathered(model):
+            for batch in image_loader(own, batch_size, num_workers):
+                for name, values in function(model.data_preprocessor(batch)).items():
+                    parts.setdefault(name, []).append(values.cpu())
+                seen += len(batch['inputs'])
+                if time.monotonic() > due:
+                    print_log(f'Features of {seen} of {len(own)} images computed', logger='current')
+                    due += REPORT_EVERY
     finally:
         model.train(training)
     return {name: _of_all_processes(torch.cat(values), len(dataset)) for name, values in parts.items()}

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from mmengine.dist import all_gather
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from vlprompt.clip.tensor_files import non_finite
 from vlprompt.engine.checkpoint import trained_state
+from vlprompt.engine.sharded import is_sharded, let_go, own_rows
 from vlprompt.messages import enumerate_names
 
 
@@ -19,17 +23,28 @@ def broken_tensors(model: nn.Module, state: Mapping[str, Tensor] | None = None) 
 
     Args:
         model: its ``unset_tensors`` may hold NaN until a run fills them.
-        state: its trained tensors, if they are at hand.
+        state: its trained tensors, if they are at hand.  Of a sharded model this process looks at its own rows
+            otherwise, since the others may not be there.
     """
     unset = getattr(model, 'unset_tensors', ())
+    if state is None and is_sharded(model):
+        let_go(model)
+        tensors = [*((name, p) for name, p in model.named_parameters() if p.requires_grad), *model.named_buffers()]
+        state = {name: own_rows(tensor.detach()).cpu() for name, tensor in tensors}
     state = trained_state(model) if state is None else state
     return non_finite({name: tensor for name, tensor in state.items() if name not in unset})
 
 
 def largest_size(tensors: Iterable[Tensor]) -> Tensor:
-    """Scalar: the largest absolute value, NaN or infinite if any value is; without reading it from the device."""
+    """Scalar: the largest absolute value, NaN or infinite if any value is; without reading it from the device.
+
+    Where tensors are shared out, all processes must call this.
+    """
     dense = [tensor.detach() for tensor in tensors]
-    return get_total_norm([t.coalesce().values() if t.is_sparse else t for t in dense], norm_type=float('inf'))
+    shared = any(isinstance(tensor, DTensor) for tensor in dense)
+    rows = [tensor for tensor in map(own_rows, dense) if tensor.numel()]
+    own = get_total_norm([t.coalesce().values() if t.is_sparse else t for t in rows], norm_type=float('inf'))
+    return torch.stack(all_gather(own)).amax() if shared else own
 
 
 def files_of_batch(batch: Any) -> list[str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, describe_changes, optimizer_types
+from vlprompt.engine.sharded import is_sharded, let_go, stored, whole
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import to_plain_values
 from vlprompt.errors import CheckpointError
@@ -82,15 +83,25 @@ def validation_due(progress: int, goal: int, begin: int, interval: int) -> bool:
     return progress >= begin and (progress % interval == 0 or progress == goal)
 
 
-def resume_state(runner: Runner, gradients: Mapping[str, Tensor]) -> dict[str, Any]:
+def optimizer_state(runner: Runner) -> dict[str, Any]:
+    """State of the optimizer, made of plain values.
+
+    Of a sharded model all processes must call this, and only the first has the values
+    (:func:`~vlprompt.engine.sharded.stored`).
+    """
+    state = runner.optim_wrapper.state_dict()
+    return to_plain_values(state) if not is_sharded(runner.model) else stored(state)
+
+
+def resume_state(runner: Runner, optimizer: dict[str, Any], gradients: Mapping[str, Tensor]) -> dict[str, Any]:
     """Optimizer, schedulers and message hub of a runner, made of plain values (``weights_only`` loading accepts them).
 
-    ``gradients`` are the :func:`pending_gradients`.
+    ``optimizer`` is the :func:`optimizer_state`, ``gradients`` are the :func:`pending_gradients`.
 
     No state of a random generator is needed, see :class:`~vlprompt.engine.hooks.IterationSeedHook`.
     """
     state = dict(
-        optimizer=to_plain_values(runner.optim_wrapper.state_dict()),
+        optimizer=optimizer,
         optimizer_types=optimizer_types(runner.optim_wrapper),
         message_hub=_dump_hub(runner.message_hub),
     )
@@ -109,7 +120,8 @@ def pending_gradients(model: nn.Module) -> dict[str, Tensor]:
 
     All processes must call this.
     """
-    gradients = {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
+    let_go(model)
+    gradients = {name: whole(p.grad.detach()).clone() for name, p in model.named_parameters() if p.grad is not None}
     for gradient in gradients.values():
         all_reduce(gradient, 'mean')
     return gradients

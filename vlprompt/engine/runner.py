@@ -40,6 +40,7 @@ from vlprompt.engine.data_arguments import (
     missing_arguments,
 )
 from vlprompt.engine.data_checks import check_data
+from vlprompt.engine.fsdp import check_strategy, place, unwrapped, uses_fsdp
 from vlprompt.engine.hooks.finite import explain_failure, explaining_failures, failure_before
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
@@ -114,6 +115,7 @@ class PromptRunner(Runner):
             return PhasedRunner(cfg)
         require_parts(cfg, *LOOP_PARTS)
         require_all_images(cfg)
+        check_strategy(cfg)
         cfg.work_dir = work_dir_of(cfg)
         if cfg.get('train_cfg') is not None:
             require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
@@ -185,8 +187,10 @@ class PromptRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap for distributed training, unless nothing is trained; on CPUs without device ids and with plain batch
-        norm, since only GPUs synchronise statistics.
+        norm, since only GPUs synchronise statistics.  A model to be sharded waits, see :mod:`~vlprompt.engine.fsdp`.
         """
+        if uses_fsdp(self.cfg) and self._train_loop is not None:
+            return unwrapped(model, self.cfg)
         alone = not self.distributed and not any(type(m).__name__ == 'SyncBatchNorm' for m in model.modules())
         if alone or (self.distributed and not any(p.requires_grad for p in model.parameters())):
             return model.to(get_device())  # without mmengine's message about batch norms that are not there
@@ -422,6 +426,8 @@ class PromptRunner(Runner):
         """
         if not self._has_loaded:
             self._load_or_resume()
+        if uses_fsdp(self.cfg):
+            place(self, training=self.stop_request is not None)
         if self.stop_request is not None and self._resumed_from != Path(self.work_dir).resolve():
             self._set_earlier_run_aside()
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from vlprompt.engine.checkpoint import RESUME_FILE, describe_model, trained_state
 from vlprompt.engine.finite import broken_tensors
 from vlprompt.engine.hooks.data import bare_model
-from vlprompt.engine.resume_state import pending_gradients, resume_state
+from vlprompt.engine.resume_state import optimizer_state, pending_gradients, resume_state
+from vlprompt.engine.sharded import is_sharded
 from vlprompt.engine.writing import to_plain_values, write_checkpoint
 from vlprompt.errors import NonFiniteError, Stopped
 from vlprompt.messages import enumerate_names
@@ -47,13 +48,13 @@ def save_checkpoint(
         NonFiniteError: a tensor, or a number of a step, is NaN or infinite; nothing is written.
     """
     runner.readings.read()
-    gradients = _gather_state(runner) if state else {}
-    if not is_main_process():
-        return
+    shared = _gather_state(runner) if state else None
     checkpoint = _content(runner, config, progress, f'{filename} was not written')
+    if checkpoint is None:
+        return
     write_checkpoint(checkpoint, Path(folder) / filename)
-    if state:
-        _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
+    if shared is not None:
+        _write_state(runner, checkpoint, shared, Path(folder), filename, schedules)
 
 
 def save_state(
@@ -73,10 +74,10 @@ def save_state(
         NonFiniteError: a tensor, or a number of a step, is NaN or infinite; nothing is written.
     """
     runner.readings.read()
-    gradients = _gather_state(runner)
-    if is_main_process():
-        checkpoint = _content(runner, config, progress, 'the state was not saved')
-        _write_state(runner, checkpoint, gradients, Path(folder), filename, schedules)
+    shared = _gather_state(runner)
+    checkpoint = _content(runner, config, progress, 'the state was not saved')
+    if checkpoint is not None:
+        _write_state(runner, checkpoint, shared, Path(folder), filename, schedules)
 
 
 def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> None:
@@ -105,31 +106,41 @@ def stop_training(runner: Runner, config: str, signal: int, iteration: int) -> N
 def _write_state(
     runner: Runner,
     checkpoint: dict[str, Any],
-    gradients: dict[str, Tensor],
+    shared: tuple[dict[str, Any], dict[str, Tensor]],
     folder: Path,
     filename: str,
     schedules: bool,
 ) -> None:
     """Write the file to resume from, with the content of a checkpoint, which it names ``filename``."""
-    state = resume_state(runner, gradients)
+    state = resume_state(runner, *shared)
     if not schedules:
         state.pop('param_schedulers', None)
     write_checkpoint(checkpoint | state | dict(checkpoint=filename), folder / RESUME_FILE)
 
 
-def _gather_state(runner: Runner) -> dict[str, Tensor]:
-    """What the processes must put together before the first one writes it: returns the accumulated gradients, and calls
-    ``before_save_state(runner)`` of the hooks that have it, in all processes.
+def _gather_state(runner: Runner) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What the processes must put together before the first one writes it: returns the state of the optimizer and the
+    accumulated gradients, and calls ``before_save_state(runner)`` of the hooks that have it, in all processes.
     """
     runner.call_hook('before_save_state')
-    return pending_gradients(bare_model(runner))
+    gradients = pending_gradients(bare_model(runner))
+    return optimizer_state(runner) if _takes_part(runner) else {}, gradients
 
 
-def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str) -> dict[str, Any]:
-    """What a checkpoint holds; a NonFiniteError begins with ``refusal``."""
+def _takes_part(runner: Runner) -> bool:
+    """Whether this process is needed to put together what the first one writes."""
+    return is_main_process() or is_sharded(bare_model(runner))
+
+
+def _content(runner: Runner, config: str, progress: dict[str, Any], refusal: str) -> dict[str, Any] | None:
+    """What a checkpoint holds; None except in the first process.  A NonFiniteError begins with ``refusal``."""
+    if not _takes_part(runner):
+        return None
     model = bare_model(runner)
     progress = dict(batches=getattr(runner.train_loop, 'batches', 0), processes=runner.world_size) | progress
     checkpoint = dict(meta=describe_run(runner, model, config, progress), state_dict=trained_state(model))
+    if not is_main_process():
+        return None
     if broken := broken_tensors(model, checkpoint['state_dict']):
         raise NonFiniteError(
             f'{refusal}, since after iteration {progress["iter"]} {len(broken)} of {len(checkpoint["state_dict"])} '

@@ -15,6 +15,7 @@ from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import tensor_shapes
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.data_checks import check_loaders
+from vlprompt.engine.fsdp import check_strategy
 from vlprompt.engine.required import (
     refuse_own_checkpoint,
     require_all_images,
@@ -63,6 +64,7 @@ def try_training(runner: Runner, cfg: Config, states: Mapping[str, Shapes]) -> S
 def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) -> Shapes:
     require_parts(cfg, 'train', 'val')
     require_all_images(cfg)
+    check_strategy(cfg)
     if cfg.get('train_cfg') is None:
         raise ConfigError('it has no train_cfg, so it trains nothing')
     refuse_own_checkpoint(cfg)

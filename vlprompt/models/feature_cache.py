@@ -21,19 +21,28 @@ class FeatureCache:
 
     def __init__(self) -> None:
         self._entry: tuple[tuple, Tensor] | None = None
+        self._of_trained = False
 
     def clear(self) -> None:
         """Drop the cached tensor."""
         self._entry = None
 
+    def forget_trained(self) -> None:
+        """Drop the cached tensor if it was computed from trained parameters: after an update that leaves no trace in
+        them, as the gathered parameters of a sharded model have it.
+        """
+        if self._of_trained:
+            self.clear()
+
     def __call__(self, compute: Callable[[], Tensor], modules: Sequence[nn.Module]) -> Tensor:
         """``compute()``, or its last result while the parameters and buffers of ``modules`` are unchanged."""
         tensors = [t for module in modules for t in chain(module.parameters(), module.buffers())]
-        if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        trained = any(t.requires_grad for t in tensors)
+        if trained and torch.is_grad_enabled():
             return compute()
         device = tensors[0].device.type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         key = (autocast, torch.is_inference_mode_enabled(), *((t.data_ptr(), t._version) for t in tensors))
         if self._entry is None or self._entry[0] != key:
-            self._entry = (key, compute())
+            self._entry, self._of_trained = (key, compute()), trained
         return self._entry[1]

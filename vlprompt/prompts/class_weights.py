@@ -38,6 +38,8 @@ class ClassWeights(TextPrompt):
     """
 
     n_prompts = 1
+    kept_whole = ('weight',)
+    """Written in the first forward pass, so not shared out (:mod:`vlprompt.engine.fsdp`)."""
 
     def __init__(
         self,

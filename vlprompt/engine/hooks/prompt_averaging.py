@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from vlprompt.engine.hooks.data import bare_model
+from vlprompt.engine.sharded import assign, let_go, whole
 from vlprompt.errors import CheckpointError, ConfigError
 from vlprompt.registry import HOOKS
 
@@ -64,11 +65,11 @@ class GaussianAveragingHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         hub, weight = runner.message_hub, self._weights[runner.epoch]
         before = hub.get_info(_AVERAGE) or {}
+        let_go(bare_model(runner))
         trained = {name: p for name, p in bare_model(runner).named_parameters() if p.requires_grad}
-        average = {
-            name: before.get(name, 0.0) + weight * parameter.detach().cpu() for name, parameter in trained.items()
-        }
+        ends = {name: whole(parameter.detach()).cpu() for name, parameter in trained.items()}
+        average = {name: before.get(name, 0.0) + weight * end for name, end in ends.items()}
         hub.update_info(_AVERAGE, average)
         if runner.epoch + 1 == runner.max_epochs:
             for name, parameter in trained.items():
-                parameter.copy_(average[name])
+                assign(parameter, average[name])

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Subset
 
 from vlprompt.engine.features import compute_features
 from vlprompt.engine.hooks.data import bare_model
+from vlprompt.engine.sharded import gathered
 from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS, HOOKS
 
@@ -48,8 +49,9 @@ class StartFromFeaturesHook(Hook):
         features, labels = self._features(runner, model)
         runner.logger.info(f'Starting from frozen features of {len(labels)} training images')
         generator = torch.Generator().manual_seed(runner.seed)
-        for tensor in model.start_from_features(features, labels, generator, loaded):
-            broadcast(tensor.data)
+        with gathered(model, keep=True):
+            for tensor in model.start_from_features(features, labels, generator, loaded):
+                broadcast(tensor.data)
 
     def _features(self, runner: Runner, model: nn.Module) -> tuple[Tensor, Tensor]:
         """(N, D) features and (N,) labels, on the model's device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import log
 
 import torch
@@ -46,6 +47,10 @@ class LinearHead(nn.Module):
         else:
             nn.init.normal_(self.weight, std=0.02)
         nn.init.constant_(self.bias, -log(99.0) if init == 'vpt' else 0.0)
+
+    def shard_parts(self) -> Iterator[nn.Module]:
+        """Parts that are gathered on their own (:mod:`vlprompt.engine.fsdp`): the head itself."""
+        yield self
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, D) -> logits (B, C)."""
@@ -102,6 +107,10 @@ class CosineHead(nn.Module):
         """Start from the class means of features (N, D) with labels (N,), and return the weight."""
         self.set_directions(torch.stack([features[labels == label].mean(0) for label in range(len(self.weight))]))
         return [self.weight]
+
+    def shard_parts(self) -> Iterator[nn.Module]:
+        """Parts that are gathered on their own (:mod:`vlprompt.engine.fsdp`): the head itself."""
+        yield self
 
     def forward(self, feature: Tensor) -> Tensor:
         """(B, D) -> logits (B, C) in [-scale, scale]."""

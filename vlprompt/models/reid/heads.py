@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 
@@ -21,6 +23,11 @@ class IdentityHead(nn.Module):
         if num_ids is not None:
             self.classifier = nn.Linear(channels, num_ids, bias=False)
             nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def shard_parts(self) -> Iterator[nn.Module]:
+        """Parts that are gathered on their own (:mod:`vlprompt.engine.fsdp`): the classifier."""
+        if self.classifier is not None:
+            yield self.classifier
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C) features -> (B, K) scores."""

@@ -60,6 +60,7 @@ class IdentityPromptLearner(PromptTunedMixin, BaseModel):
 
     data_arguments = ('num_ids', 'noun')
     nested = dict(clip=build_clip)
+    forward_methods = ('text_prototypes',)
 
     def __init__(
         self,
