@@ -119,7 +119,7 @@ def shard(runner: Runner) -> None:
     attributes = chain(*(vars(module).values() for module in model.modules()))
     caches = [value for value in attributes if hasattr(value, 'forget_trained')]
     for wrapper in wrappers_by_name(runner.optim_wrapper).values():
-        _shard_optimizer(wrapper.optimizer, replaced)
+        share_optimizer(wrapper.optimizer, replaced)
         wrapper.optimizer.register_step_post_hook(lambda *_: [cache.forget_trained() for cache in caches])
         if wrapper.clip_grad_kwargs and wrapper.clip_func is clip_grad_norm_:
             wrapper.clip_func = clip_norm
@@ -162,12 +162,15 @@ def _average_gradient(parameter: nn.Parameter) -> None:
     all_reduce(parameter.grad, 'mean')
 
 
-def _shard_optimizer(optimizer: Optimizer, replaced: Mapping[int, nn.Parameter]) -> None:
+def share_optimizer(optimizer: Optimizer, replaced: Mapping[int, nn.Parameter]) -> None:
     """Let an optimizer go on with shards.
 
     Args:
         optimizer: of whole parameters.
         replaced: by ``id`` of such a parameter, what has taken its place in the model.
+
+    Raises:
+        ConfigError: a state is no tensor of the shape of its parameter, and no number of steps.
     """
     state: dict[nn.Parameter, dict[str, Any]] = defaultdict(dict)
     for group in optimizer.param_groups:
