@@ -119,18 +119,22 @@ def test_two_phases_in_one_go(project, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(project, tmp_path):
-    """Without noise and dropout: weights and logged numbers to 1e-5, and the test of five images, each counted once."""
+    """Without noise and dropout: weights and logged numbers to 1e-5, and the test of five images, each counted once; also
+    with prompts and heads shared out over the processes.
+    """
 
     def run(name, processes):
         options = {
             'model__head__dropout': 0.0,
             'model__loss__balanced__noise': 0.0,
             'model__loss__uniform__noise': 0.0,
+            'phases__groups__model__tuner__pool__key_init': 'kmeans',
             'train_dataloader__batch_size': 4 // processes,
         }
         made = configs(project, tmp_path / name, **options)
         for single in made.values():
             single.launcher = 'none' if processes == 1 else 'pytorch'
+            single.strategy = 'fsdp' if name == 'shared' else 'ddp'
             single.experiment_name = f'{name} {single.phase}'
         return runs.run_test(train_phases(made), tmp_path / name)
 
@@ -140,20 +144,22 @@ def test_two_processes_train_as_one(project, tmp_path):
     try:
         expected = run('one', 1)
         assert {'lpt/keys_used', 'lpt/key_entropy', 'shot/overall'} <= set(expected)
-        for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
-            assert metrics == pytest.approx(expected, abs=1e-5)
+        for both in in_two_processes(lambda: [run('two', 2), run('shared', 2)], tmp_path):
+            assert both == [pytest.approx(expected, abs=1e-5)] * 2
     finally:
         lists.write_text(content)
     names = ('loss', 'accuracy', 'accuracy_uniform', 'keys_used', 'key_entropy', 'stream_weight')
     for phase in ('shared', 'groups'):
-        one, two = (state(tmp_path / name / phase / 'epoch_2.pth') for name in ('one', 'two'))
+        one, two, shared = (state(tmp_path / name / phase / 'epoch_2.pth') for name in ('one', 'two', 'shared'))
         torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
-        logs = [next((tmp_path / name / phase).glob('*/vis_data/scalars.json')) for name in ('one', 'two')]
-        ours, theirs = ([json.loads(line) for line in log.open() if '"loss"' in line] for log in logs)
-        assert len(ours) == len(theirs) == 6
-        for first, second in zip(ours, theirs, strict=True):
-            for name in set(names) & set(first):
-                assert second[name] == pytest.approx(first[name], rel=1e-4), name
+        torch.testing.assert_close(shared, one, rtol=1e-5, atol=1e-5)
+        logs = [next((tmp_path / name / phase).glob('*/vis_data/scalars.json')) for name in ('one', 'two', 'shared')]
+        ours, *others = ([json.loads(line) for line in log.open() if '"loss"' in line] for log in logs)
+        assert len(ours) == 6
+        for theirs in others:
+            for first, second in zip(ours, theirs, strict=True):
+                for name in set(names) & set(first):
+                    assert second[name] == pytest.approx(first[name], rel=1e-4), name
 
 
 def test_mistakes_in_phase_2_stop_phase_1(project, tmp_path):

@@ -123,7 +123,8 @@ def test_the_tower_of_the_first_stage_is_untouched_and_its_features_are_stored(p
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(project, tmp_path):
-    """With ``model.gather``, all weights, statistics and logged losses of both phases, and the test, to 1e-5.
+    """With ``model.gather``, all weights, statistics and logged losses of both phases, and the test, to 1e-5; also with
+    classifiers, tower and prompts shared out over the processes.
 
     15 training and 9 test images are left, so that one process fills up; every image counts once.
     """
@@ -141,6 +142,7 @@ def test_two_processes_train_as_one(project, tmp_path):
         made = configs(project, tmp_path / name, **options)
         for single in made.values():
             single.launcher = 'none' if processes == 1 else 'pytorch'
+            single.strategy = 'fsdp' if name == 'shared' else 'ddp'
             single.optim_wrapper.optimizer = dict(type='SGD', lr=0.01)  # Adam would enlarge rounding errors
             single.experiment_name = f'{name} {single.phase}'
         runner = train_phases(made)
@@ -152,17 +154,17 @@ def test_two_processes_train_as_one(project, tmp_path):
         path.unlink()
     try:
         expected = run('one', 1)
-        for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
-            assert metrics == pytest.approx(expected, abs=1e-5)
+        for both in in_two_processes(lambda: [run('two', 2), run('shared', 2)], tmp_path):
+            assert both == [pytest.approx(expected, abs=1e-5)] * 2
     finally:
         for path, content in removed.items():
             path.write_bytes(content)
     for path in ('prompts/epoch_2.pth', 'finetune/epoch_4.pth'):
-        one, two = state(tmp_path / 'one' / path), state(tmp_path / 'two' / path)
-        torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
-        ours, theirs = (losses(tmp_path / name / path) for name in ('one', 'two'))
+        one, ours = state(tmp_path / 'one' / path), losses(tmp_path / 'one' / path)
         assert len(ours) >= 4
-        assert theirs == pytest.approx(ours, rel=1e-4)
+        for name in ('two', 'shared'):
+            torch.testing.assert_close(state(tmp_path / name / path), one, rtol=1e-5, atol=1e-5)
+            assert losses(tmp_path / name / path) == pytest.approx(ours, rel=1e-4)
 
 
 def losses(checkpoint):

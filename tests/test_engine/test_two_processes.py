@@ -75,7 +75,9 @@ def test_plot(tmp_path):
 
 
 def test_denseclip(tmp_path):
-    """With frozen statistics of batch norms, and without dropout; three test images."""
+    """With frozen statistics of batch norms, and without dropout; three test images.  Also with the trunk, decoders and
+    context shared out over the processes.
+    """
     world = make_world(tmp_path / 'world', 'segmentation', 4, 3)
     config = ROOT / 'configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
@@ -97,14 +99,16 @@ def test_denseclip(tmp_path):
         cfg = narrow_config(config, world, **options)
         cfg.work_dir, cfg.experiment_name, cfg.log_level = str(tmp_path / name), name, 'WARNING'
         cfg.launcher = 'none' if processes == 1 else 'pytorch'
+        cfg.strategy = 'fsdp' if name == 'shared' else 'ddp'
         runner = runs.build_runner(cfg)
         runner.train()
         return runner.test()
 
     expected = run('one', 1)
-    for metrics in in_two_processes(lambda: run('two', 2), tmp_path):
-        assert metrics == pytest.approx(expected, abs=0.02)
-    compare([tmp_path / 'one', tmp_path / 'two'], 'iter_3.pth', ['loss'])
+    for both in in_two_processes(lambda: [run('two', 2), run('shared', 2)], tmp_path):
+        assert both == [pytest.approx(expected, abs=0.02)] * 2
+    for name in ('two', 'shared'):
+        compare([tmp_path / 'one', tmp_path / name], 'iter_3.pth', ['loss'])
 
 
 def test_numbers_of_the_log(tmp_path):
