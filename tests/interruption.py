@@ -38,13 +38,14 @@ class InterruptingHook(Hook):
 
 @HOOKS.register_module()
 class SignallingHook(Hook):
-    """Send a signal to one process of a distributed run, before an iteration."""
+    """Send a signal to one process of a distributed run, before an iteration; not again when torchrun has restarted it."""
 
     def __init__(self, iteration: int, rank: int, number: int = signal.SIGTERM) -> None:
         self.iteration, self.rank, self.number = iteration, rank, int(number)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        if (runner.iter, runner.rank) == (self.iteration, self.rank):
+        restarted = int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
+        if (runner.iter, runner.rank) == (self.iteration, self.rank) and not restarted:
             os.kill(os.getpid(), self.number)
 
 

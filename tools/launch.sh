@@ -9,6 +9,7 @@ run_distributed() {
         --master_addr="${MASTER_ADDR:-127.0.0.1}" \
         --master_port="${PORT:-29500}" \
         --nproc_per_node="$1" \
+        --max-restarts="${MAX_RESTARTS:-0}" \
         "$HERE/$2" "${@:3}" --launcher pytorch
 }
 

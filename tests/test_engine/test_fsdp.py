@@ -54,6 +54,11 @@ METHODS = dict(
         model__alignment=dict(type='vlprompt.TransportAlignment', _delete_=True),
         optim_wrapper__optimizer=PLAIN,
     ),
+    half=dict(
+        model__trainable=['clip.visual.*', 'prompt.context'],
+        optim_wrapper__type='vlprompt.AutocastOptimWrapper',
+        optim_wrapper__optimizer=PLAIN,
+    ),
     weights=dict(
         model__trainable=['prompt.weight'],
         model__prompt=dict(type='vlprompt.ClassWeights', _delete_=True),
@@ -179,6 +184,15 @@ def test_a_training_that_diverges_ends_in_all_processes(project, tmp_path):
 
     for message in in_two_processes(member, tmp_path):
         assert 'iteration 3: weights were not finite before this step' in message
+
+
+def test_scalars_beside_shards_are_refused_where_they_fail(project, tmp_path):
+    def member():
+        options = of_vit(project, model__trainable=['*'], optim_wrapper__optimizer=dict(foreach=True))
+        with pytest.raises(ConfigError, match=r'clip.logit_scale cannot be shared out, and foreach and fused'):
+            train(project, tmp_path / 'run', strategy='fsdp', **options)
+
+    in_two_processes(member, tmp_path)
 
 
 @pytest.mark.parametrize(

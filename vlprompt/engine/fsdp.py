@@ -16,7 +16,7 @@ A model is built, loaded and handed over whole, on the CPU, and shared out immed
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -35,7 +35,7 @@ from vlprompt.engine.optimizer import wrappers_by_name
 from vlprompt.engine.processes import cpu_only
 from vlprompt.engine.sharded import as_shard, is_sharded
 from vlprompt.errors import ConfigError
-from vlprompt.messages import did_you_mean
+from vlprompt.messages import did_you_mean, enumerate_names
 
 STRATEGIES = ('ddp', 'fsdp')
 """Values of ``strategy`` in a config; the first is the default."""
@@ -113,7 +113,9 @@ def shard(runner: Runner) -> None:
             f'--strategy fsdp shares out {total:,} trained numbers, which need {16e-6 * total:.3g} MB with Adam: '
             'training is as exact and faster without it'
         )
-    _shard_model(model, runner.world_size)
+    kept = set(_kept_whole(model))
+    _refuse_mixture([name for name, parameter in before.items() if parameter in kept], runner)
+    _shard_model(model, kept, runner.world_size)
     after = dict(model.named_parameters())
     replaced = {id(parameter): after[name] for name, parameter in before.items()}
     attributes = chain(*(vars(module).values() for module in model.modules()))
@@ -125,9 +127,21 @@ def shard(runner: Runner) -> None:
             wrapper.clip_func = clip_norm
 
 
-def _shard_model(model: nn.Module, processes: int) -> None:
+def _refuse_mixture(whole: Sequence[str], runner: Runner) -> None:
+    """Raise ConfigError for optimizers that cannot update parameters which stay whole beside those that do not."""
+    for wrapper in wrappers_by_name(runner.optim_wrapper).values():
+        fused = any(group.get('foreach') or group.get('fused') for group in wrapper.optimizer.param_groups)
+        scaled = getattr(getattr(wrapper, 'scaler', None), 'is_enabled', bool)()
+        if whole and (fused or scaled):
+            reason = 'foreach and fused of the optimizer' if fused else "a loss scaler (optim_wrapper.dtype='float16')"
+            raise ConfigError(
+                f'--strategy fsdp: {enumerate_names(whole)} cannot be shared out, and {reason} cannot deal with both '
+                f'kinds: {"leave them out" if fused else "use bfloat16"}, or freeze these parameters'
+            )
+
+
+def _shard_model(model: nn.Module, kept: set[nn.Parameter], processes: int) -> None:
     mesh = init_device_mesh(get_device(), (processes,))
-    kept = set(_kept_whole(model))
     parts = [part for part in _parts(model) if any(parameter not in kept for parameter in part.parameters())]
     for part in (*parts, model):
         part.to(get_device())

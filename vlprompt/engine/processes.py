@@ -1,11 +1,15 @@
-"""Processes without GPUs, which mmengine's launcher code does not reach, and threads beside data workers."""
+"""Processes without GPUs, which mmengine's launcher code does not reach, those that torchrun starts again, and threads
+beside data workers.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -47,7 +51,46 @@ def init_cpu_process_group(launcher: str, timeout: float = 1800) -> None:
         os.environ['MASTER_ADDR'] = shown.stdout.split()[0]
     os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
     os.environ.setdefault('MASTER_PORT', '29500')
-    dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+    dist.init_process_group('gloo', timeout=timedelta(seconds=timeout), **meeting_point(timeout))
+
+
+def meeting_point(timeout: float = 1800) -> dict[str, Any]:
+    """Where processes that torchrun has started find each other: arguments of ``init_process_group``, if any are needed.
+
+    torchrun (``--rdzv-backend c10d`` and ``--standalone``) keeps one store of addresses for all starts of its workers,
+    and those that it starts again would look for processes that have died.  Here the first process opens a store for
+    each start, whose port the other processes read from torchrun's; where that is still the port of an earlier start,
+    nobody answers, and they read again.
+
+    Args:
+        timeout: seconds after which the store is given up.
+
+    Raises:
+        torch.distributed.DistNetworkError: the first process was not found in that time.
+    """
+    if os.environ.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
+        return {}
+    host, limit, key = os.environ['MASTER_ADDR'], timedelta(seconds=timeout), 'vlprompt/port'
+    rank, processes = int(os.environ['RANK']), int(os.environ['WORLD_SIZE'])
+    of_torchrun = dist.TCPStore(host, int(os.environ['MASTER_PORT']), is_master=False, timeout=limit)
+    if rank == 0:
+        store = dist.TCPStore(host, 0, is_master=True, timeout=limit, wait_for_workers=False)
+        of_torchrun.set(key, str(store.port))
+    else:
+        deadline = time.monotonic() + timeout
+        while not _answers(host, port := int(of_torchrun.get(key))) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        store = dist.TCPStore(host, port, is_master=False, timeout=limit)
+    return dict(store=store, rank=rank, world_size=processes)
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens at a port."""
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def cpu_only() -> bool:

@@ -45,7 +45,7 @@ from vlprompt.engine.hooks.finite import explain_failure, explaining_failures, f
 from vlprompt.engine.logs import shorten_terminal, take_package_log
 from vlprompt.engine.optimizer import scale_rates
 from vlprompt.engine.phases import PhasedRunner
-from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers
+from vlprompt.engine.processes import cpu_only, init_cpu_process_group, leave_cores_to_workers, meeting_point
 from vlprompt.engine.readings import Readings
 from vlprompt.engine.required import (
     LOOP_PARTS,
@@ -131,8 +131,13 @@ class PromptRunner(Runner):
         GPU (:func:`~vlprompt.precision.allow_tf32`).
         """
         allow_tf32(env_cfg.get('tf32', True))
-        if self.distributed and not is_distributed() and cpu_only():
-            init_cpu_process_group(self.launcher, env_cfg.get('dist_cfg', {}).get('timeout', 1800))
+        if self.distributed and not is_distributed():
+            dist_cfg = env_cfg.get('dist_cfg', {})
+            timeout = dist_cfg.get('timeout', 1800)
+            if cpu_only():
+                init_cpu_process_group(self.launcher, timeout)
+            elif self.launcher == 'pytorch':
+                env_cfg = dict(env_cfg, dist_cfg=dist_cfg | meeting_point(timeout))
         super().setup_env(env_cfg)
         if self._train_loop is not None and is_main_process():
             claim(self.work_dir)
