@@ -55,7 +55,7 @@ def init_cpu_process_group(launcher: str, timeout: float = 1800) -> None:
 
 
 def meeting_point(timeout: float = 1800) -> dict[str, Any]:
-    """Where processes that torchrun has started find each other: arguments of ``init_process_group``, if any are needed.
+    """Where processes that torchrun has started find each other: arguments of ``init_process_group``, or none.
 
     torchrun (``--rdzv-backend c10d`` and ``--standalone``) keeps one store of addresses for all starts of its workers,
     and those that it starts again would look for processes that have died.  Here the first process opens a store for
