@@ -38,7 +38,7 @@ class InterruptingHook(Hook):
 
 @HOOKS.register_module()
 class SignallingHook(Hook):
-    """Send a signal to one process of a distributed run, before an iteration; not again when torchrun has restarted it."""
+    """Send a signal to one process of a distributed run, before an iteration; not after a restart by torchrun."""
 
     def __init__(self, iteration: int, rank: int, number: int = signal.SIGTERM) -> None:
         self.iteration, self.rank, self.number = iteration, rank, int(number)

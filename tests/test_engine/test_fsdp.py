@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.conftest import MICRO
 from tests.interruption import Interrupted
-from tests.tiny_project import TinyProject
+from tests.tiny_project import TinyFit, TinyProject
 from tests.two_processes import in_two_processes
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
@@ -208,6 +208,16 @@ def test_scalars_beside_shards_are_refused_where_they_fail(project, tmp_path):
 def test_what_cannot_be_shared_out_is_refused(project, tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         project.run(tmp_path, **dict(strategy='fsdp', launcher='pytorch') | options)
+
+
+def test_what_is_fitted_without_gradients_is_refused(tmp_path):
+    project = TinyFit.create(tmp_path / 'project')
+
+    def member():
+        with pytest.raises(ConfigError, match='the model trains no parameter by gradients'):
+            project.run(tmp_path / 'run', strategy='fsdp', launcher='pytorch').train()
+
+    in_two_processes(member, tmp_path)
 
 
 def test_a_test_needs_no_launcher(project, tmp_path):

@@ -119,8 +119,8 @@ def test_two_phases_in_one_go(project, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(project, tmp_path):
-    """Without noise and dropout: weights and logged numbers to 1e-5, and the test of five images, each counted once; also
-    with prompts and heads shared out over the processes.
+    """Without noise and dropout: weights and logged numbers to 1e-5, and the test of five images, each counted once;
+    also with prompts and heads shared out over the processes.
     """
 
     def run(name, processes):

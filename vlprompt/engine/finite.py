@@ -42,8 +42,9 @@ def largest_size(tensors: Iterable[Tensor]) -> Tensor:
     """
     dense = [tensor.detach() for tensor in tensors]
     shared = any(isinstance(tensor, DTensor) for tensor in dense)
-    rows = [tensor for tensor in map(own_rows, dense) if tensor.numel()]
-    own = get_total_norm([t.coalesce().values() if t.is_sparse else t for t in rows], norm_type=float('inf'))
+    rows = [t.coalesce().values() if t.is_sparse else t for t in map(own_rows, dense)]
+    filled = [tensor for tensor in rows if tensor.numel()]
+    own = get_total_norm(filled, norm_type=float('inf')) if filled else rows[0].new_zeros(())
     return torch.stack(all_gather(own)).amax() if shared else own
 
 
