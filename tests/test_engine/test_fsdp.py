@@ -35,6 +35,7 @@ LORA = dict(rank=2, alpha=1, targets=['q', 'v', 'fc'], towers=['visual', 'text']
 METHODS = dict(
     whole=dict(
         model__trainable=['*'],  # with the logit scale, a scalar
+        env_cfg__channels_last=True,  # as on a GPU
         model__visual=dict(type='vlprompt.VisualPrompt', length=2, depth=2),
         model__alignment=dict(type='vlprompt.TransportAlignment', _delete_=True),
         optim_wrapper__paramwise_cfg=dict(custom_keys={'clip.': dict(lr_mult=0.1)}, norm_decay_mult=0.0),

@@ -148,6 +148,9 @@ def _shard_model(model: nn.Module, kept: set[nn.Parameter], processes: int) -> N
         for tensor in chain(part.parameters(), part.buffers()):
             if not isinstance(tensor, DTensor):
                 broadcast(tensor.data)
+        for parameter in part.parameters():
+            if parameter not in kept and not isinstance(parameter, DTensor):
+                parameter.data = parameter.data.contiguous()  # rows cannot have channels last
         fully_shard(part, mesh=mesh, reshard_after_forward=part is not model, ignored_params=kept)
         for method in getattr(part, 'forward_methods', ()):
             register_fsdp_forward_method(part, method)

@@ -60,7 +60,7 @@ def as_shard(tensor: Tensor, parameter: Tensor) -> Tensor:
     """A tensor of a parameter's shape, the same in all processes, shared out as the parameter is, on its device."""
     if not isinstance(parameter, DTensor):
         return tensor.to(parameter.device)
-    tensor = tensor.to(parameter.to_local().device)
+    tensor = tensor.to(parameter.to_local().device).contiguous()
     return distribute_tensor(tensor, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
