@@ -14,6 +14,10 @@ class ConfigError(ValueError):
     """A mistake in a config: unknown keys, types or datasets, wrong values, options without effect."""
 
 
+class ExportError(ValueError):
+    """A model that cannot be written as a file which stands alone, or whose file differs from it."""
+
+
 class ImageSizeError(ValueError):
     """An image that is too small, or too elongated, for what is done to it."""
 
@@ -87,8 +91,8 @@ class RunError(RuntimeError):
 
 
 ERRORS = (
-    *(CheckpointError, ConfigError, DataError, DownloadError, EnvironmentProblem, NonFiniteError, PredictionError),
-    RunError,
+    *(CheckpointError, ConfigError, DataError, DownloadError, EnvironmentProblem, ExportError, NonFiniteError),
+    *(PredictionError, RunError),
 )
 """All of them: a tool that meets one ends with its message alone."""
 

@@ -13,6 +13,7 @@ from vlprompt.alignment.base import Alignment, inner_products
 from vlprompt.alignment.marginals import Marginals, check_marginals, token_marginals
 from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, smallest_eps, unchecked_sinkhorn
 from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.tracing import is_exporting
 from vlprompt.registry import MODELS
 
 LARGEST_COST = 2.0
@@ -98,7 +99,8 @@ class LocalAlignment(nn.Module):
                 image = F.normalize(features.cls.float(), dim=-1)
                 logits = logits + self.global_weight * logit_scale * inner_products(image, mean_prompt)
         maps = similarity.detach().mean(-1).unflatten(-1, features.grid)
-        return Alignment(logits, maps, plan, log={'plan_entropy': plan_entropy(plan).mean()})
+        log = {} if is_exporting() else {'plan_entropy': plan_entropy(plan).mean()}
+        return Alignment(logits, maps, plan, log)
 
     def extra_repr(self) -> str:
         temperature = f', marginal_temperature={self.marginal_temperature}' if self.marginals == 'text' else ''

@@ -93,8 +93,8 @@ class Attention(nn.Module):
         else:
             q, (k, v) = self.project_query(x[:, :queries]), self.project_key_value(x)
         if extra:
-            k = torch.cat([k, *(keys.expand(len(x), -1, -1, -1) for keys, _ in extra)], dim=-2)
-            v = torch.cat([v, *(values.expand(len(x), -1, -1, -1) for _, values in extra)], dim=-2)
+            k = torch.cat([k, *(keys.expand(x.shape[0], -1, -1, -1) for keys, _ in extra)], dim=-2)
+            v = torch.cat([v, *(values.expand(x.shape[0], -1, -1, -1) for _, values in extra)], dim=-2)
         return self.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
 
 

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlprompt.clip.layers import ResidualAttentionBlock
+from vlprompt.clip.tracing import is_exporting
 
 ATTENTIONS = {'qk': ('qk',), 'value': (), 'qq': ('qq',), 'kk': ('kk',), 'csa': ('qq', 'kk')}
 """Name of an attention -> its softmaxes, each given by the roles of its rows and its columns."""
@@ -121,7 +122,7 @@ def refuse_unread_local(tower: nn.Module, reason: str) -> None:
 
 
 class NeighbourBias:
-    """The Gaussian G as a mask for the patches' rows of an attention; the last one is kept."""
+    """The Gaussian G as a mask for the patches' rows of an attention; the last one is kept, but none of an export."""
 
     def __init__(self) -> None:
         self._key: tuple | None = None
@@ -132,14 +133,20 @@ class NeighbourBias:
 
         The columns are the class token, the N patches, and other tokens; only those of patches are not 0.
         """
+        if is_exporting():
+            return _neighbour_mask(grid, sigma, keys, like)
         key = (grid, sigma, keys, like.dtype, like.device)
         if self._key != key:
             with torch.inference_mode(False), torch.no_grad():
-                rows, columns = (_gaussian(side, sigma, like.device) for side in grid)
-                gaussian = torch.einsum('ij,kl->ikjl', rows, columns).flatten(2).flatten(0, 1)
-                self._mask = F.pad(gaussian, (1, keys - 1 - len(gaussian))).to(like.dtype)
+                self._mask = _neighbour_mask(grid, sigma, keys, like)
             self._key = key
         return self._mask
+
+
+def _neighbour_mask(grid: tuple[int, int], sigma: float, keys: int, like: Tensor) -> Tensor:
+    rows, columns = (_gaussian(side, sigma, like.device) for side in grid)
+    gaussian = torch.einsum('ij,kl->ikjl', rows, columns).flatten(2).flatten(0, 1)
+    return F.pad(gaussian, (1, keys - 1 - gaussian.shape[0])).to(like.dtype)
 
 
 def _gaussian(side: int, sigma: float, device: torch.device) -> Tensor:

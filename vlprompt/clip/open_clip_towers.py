@@ -252,7 +252,7 @@ class TimmImageTower(nn.Module):
         yield from getattr(self.trunk, 'blocks', ())
 
     def _with_prompts(self, images: Tensor, prompts: VisualTokens, local: bool) -> ClipFeatures:
-        last = self._run(images, prompts.entries(self.ln_pre, len(images)), prompts.sets)
+        last = self._run(images, prompts.entries(self.ln_pre, images.shape[0]), prompts.sets)
         if prompts.sets is None:
             return self._features(last, local, ())
         sets = self._joint(last).unflatten(0, (prompts.sets, -1)).transpose(0, 1)

@@ -29,7 +29,9 @@ def resize_position_embedding(
             SCLIP and NACLIP does.
 
     Returns:
-        (1 + h' * w', C) in the dtype of ``positions``; the tensor itself when the grids are equal.
+        (1 + h' * w', C) in the dtype of ``positions``; the tensor itself when the grids are equal.  A grid that is a
+        symbol, in the export of a model for images of any size, is equal to none: resizing to the same grid changes
+        nothing but the last bits.
 
     Raises:
         ValueError: ``positions`` and ``source`` do not match, an unknown mode, or a crop larger than
@@ -37,7 +39,7 @@ def resize_position_embedding(
     """
     if positions.shape[0] != 1 + source[0] * source[1]:
         raise ValueError(f'{positions.shape[0]} positions do not belong to a {source[0]}x{source[1]} grid plus one')
-    if source == target:
+    if isinstance(target[0], int) and isinstance(target[1], int) and source == target:
         return positions
     if mode == 'crop':
         if target[0] > source[0] or target[1] > source[1]:

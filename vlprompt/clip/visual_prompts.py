@@ -83,7 +83,7 @@ class VisualTokens:
 
 def _each_set(entry: Tensor, batch: int) -> PromptChoice:
     """Entry (M, n, width) for M * B sequences, set by set."""
-    return PromptChoice(entry, torch.arange(len(entry), device=entry.device).repeat_interleave(batch))
+    return PromptChoice(entry, torch.arange(len(entry), device=entry.device)[:, None].expand(-1, batch).flatten())
 
 
 def prompts_of(entry: Entry) -> tuple[Prompt, ...]:
@@ -152,7 +152,7 @@ def run_blocks(
 def join_prompts(x: Tensor, entry: Entry) -> Tensor:
     """(B, L, width) followed by the tokens of an entry."""
     tokens = [prompt.tokens() if isinstance(prompt, PromptChoice) else prompt for prompt in prompts_of(entry)]
-    return torch.cat([x, *(t.to(x.dtype).expand(len(x), -1, -1) for t in tokens)], dim=1)
+    return torch.cat([x, *(t.to(x.dtype).expand(x.shape[0], -1, -1) for t in tokens)], dim=1)
 
 
 def _keys_values(block: ResidualAttentionBlock, prompt: Prompt) -> tuple[Tensor, Tensor]:

@@ -186,7 +186,7 @@ class VisionTransformer(nn.Module):
         grid = self.grid_of(*images.shape[-2:])
         patches = self.conv1(images.to(self.conv1.weight.dtype)).flatten(2).transpose(1, 2)
         cls = self.class_embedding if class_offset is None else self.class_embedding + class_offset
-        cls = cls.to(patches.dtype).expand(len(patches), -1).unsqueeze(1)
+        cls = cls.to(patches.dtype).expand(patches.shape[0], -1).unsqueeze(1)
         positions = resize_position_embedding(self.positional_embedding, self.grid_size, grid, self.interpolation)
         return torch.cat([cls, patches], dim=1) + positions.to(patches.dtype), grid
 
@@ -253,7 +253,7 @@ class VisionTransformer(nn.Module):
     def _enter(self, tokens: Tensor, prompts: VisualTokens | None) -> tuple[Tensor, list[Entry]]:
         """Tokens after ``ln_pre``, once for each set, and the checked prompts of the blocks."""
         x = self.ln_pre(tokens)
-        entries = [] if prompts is None else prompts.entries(self.ln_pre, len(tokens))
+        entries = [] if prompts is None else prompts.entries(self.ln_pre, tokens.shape[0])
         check_prompts(entries, len(self.transformer.resblocks), self.width)
         if prompts is not None and prompts.sets is not None:
             x = x.repeat(prompts.sets, 1, 1)

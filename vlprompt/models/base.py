@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, ClipSource
 from vlprompt.clip.low_rank import LowRank
+from vlprompt.clip.tracing import is_exporting
 from vlprompt.models.agreement import agree_on_class_names
 from vlprompt.models.freezing import matching_parameters, select_frozen, select_trainable
 
@@ -83,6 +84,8 @@ class PromptTunedMixin:
 
     def warn_of_other_size(self, inputs: Tensor, tower: nn.Module) -> None:
         """Say once in the log if whole images (B, 3, H, W) have not the size that the ``tower`` was built for."""
+        if is_exporting():
+            return
         size = tuple(inputs.shape[-2:])
         if size != tower.image_size and not self._size_warned:
             self._size_warned = True

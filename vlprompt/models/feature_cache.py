@@ -8,6 +8,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from vlprompt.clip.tracing import is_exporting
+
 
 class FeatureCache:
     """Caches one tensor until a parameter or buffer that it was computed from changes.
@@ -17,6 +19,8 @@ class FeatureCache:
     or written to, or autocast is switched.  While gradients of a parameter are recorded nothing is cached.  Changes
     that leave no trace in a tensor (a write through ``.data``) need :meth:`clear`; models call it in ``train()`` and
     ``eval()``, with which every loop begins.
+
+    In the export of a model what is cached becomes a constant of the graph.
     """
 
     def __init__(self) -> None:
@@ -34,8 +38,15 @@ class FeatureCache:
         if self._of_trained:
             self.clear()
 
+    def to(self, dtype: torch.dtype) -> None:
+        """Give what is cached another dtype."""
+        if self._entry is not None:
+            self._entry = (self._entry[0], self._entry[1].to(dtype))
+
     def __call__(self, compute: Callable[[], Tensor], modules: Sequence[nn.Module]) -> Tensor:
         """``compute()``, or its last result while the parameters and buffers of ``modules`` are unchanged."""
+        if is_exporting() and self._entry is not None:
+            return self._entry[1]
         tensors = [t for module in modules for t in chain(module.parameters(), module.buffers())]
         trained = any(t.requires_grad for t in tensors)
         if trained and torch.is_grad_enabled():

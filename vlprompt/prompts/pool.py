@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.alignment.key_matching import KeyMatch, match_keys, spherical_kmeans
+from vlprompt.clip.tracing import is_exporting
 from vlprompt.registry import MODELS
 
 KEY_INITS = ('normal', 'kmeans')
@@ -87,8 +88,9 @@ class PromptPool(nn.Module):
     def match(self, query: Tensor) -> KeyMatch:
         """The groups chosen by the queries (B, width), not normalised; counted in ``usage``."""
         match = match_keys(query - self.mean_query, self.keys, self.topk)
-        chosen = match.index.flatten()
-        self.usage.index_add_(0, chosen, self.usage.new_ones(len(chosen)))
+        if not is_exporting():
+            chosen = match.index.flatten()
+            self.usage.index_add_(0, chosen, self.usage.new_ones(len(chosen)))
         return match
 
     def forward(self, match: KeyMatch) -> tuple[Tensor, ...]:

@@ -61,7 +61,11 @@ class Classifier(PromptTunedMixin, BaseModel):
 
     def scores(self, logits: Tensor) -> Tensor:
         """(B, K) probabilities, ``pred_score`` of predictions, of logits (B, K)."""
-        return logits.float().softmax(1)
+        return self.scaled(logits).softmax(1)
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        """(B, K) float32 numbers whose softmax are the probabilities, of logits (B, K)."""
+        return logits.float()
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """Losses of normalised images (B, 3, H, W), a mean over the batches of all processes; scalars for the log."""

@@ -264,9 +264,9 @@ class FeatureClassifier(Classifier):
         with torch.autocast(inputs.device.type, enabled=False):
             return self._logits_of(self.image_features(inputs))
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """(B, K) softmax of logits (B, K), times the logit scale if they are cosines."""
-        return super().scores(self.scale * logits if self.solver.cosine_logits else logits)
+    def scaled(self, logits: Tensor) -> Tensor:
+        """(B, K) logits (B, K), times the logit scale if they are cosines."""
+        return (self.scale * logits if self.solver.cosine_logits else logits).float()
 
     def _logits_of(self, features: Tensor) -> Tensor:
         """The same, of what :meth:`image_features` returns."""

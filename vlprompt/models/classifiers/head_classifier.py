@@ -175,9 +175,9 @@ class HeadClassifier(Classifier):
         """(B, C) logits of normalised images (B, 3, H, W)."""
         return self.head(self.feature(inputs)[0])
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """(B, C) softmax of logits (B, C) times the scale of the loss."""
-        return super().scores(logits.float() * self.loss_cls.scale)
+    def scaled(self, logits: Tensor) -> Tensor:
+        """(B, C) logits (B, C) times the scale of the loss."""
+        return logits.float() * self.loss_cls.scale
 
     def loss(self, inputs: Tensor, data_samples: list[ClassificationSample]) -> dict[str, Any]:
         """Losses and scalars for the log, of which all processes together have the mean over all images."""

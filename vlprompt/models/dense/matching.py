@@ -145,10 +145,10 @@ class PixelTextMatching(nn.Module):
             return self.text_features()
         memory = self.memory(features)
         if self.prompting == 'pre':
-            context = self.context_decoder(self.prompt.context.expand(len(memory), -1, -1), memory)
+            context = self.context_decoder(self.prompt.context.expand(memory.shape[0], -1, -1), memory)
             return self.text(self.prompt(self.text, context.to(self.prompt.context.dtype)))
         text = self.text_features()
-        return text + self.gamma * self.context_decoder(text.expand(len(memory), -1, -1), memory)
+        return text + self.gamma * self.context_decoder(text.expand(memory.shape[0], -1, -1), memory)
 
     def forward(self, features: ClipFeatures) -> PixelText:
         """Text and score maps for image features in the joint space, ``cls (B, C)``, ``local (B, N, C)``."""

@@ -109,7 +109,7 @@ class DenseCLIP(TextGuidedModel, EncoderDecoder):
         features = list(super().extract_feat(inputs))
         if self.text_head:
             text = self.backbone.matched.text
-            features.insert(0, text.expand(len(inputs), -1, -1))
+            features.insert(0, text.expand(inputs.shape[0], -1, -1))
         return features
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ class PromptTuner(Tuner):
 
     def shared(self, visual: VisionTransformer, images: Tensor) -> Sequence[Entry]:
         """(P, width) prompts of every block, the same for all images."""
-        return self.prompt().entries(visual.ln_pre, len(images))
+        return self.prompt().entries(visual.ln_pre, images.shape[0])
 
 
 @MODELS.register_module()
