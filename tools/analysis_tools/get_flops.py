@@ -49,21 +49,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from vlprompt.apis import init_model, runs
 from vlprompt.apis.parameters import parameter_count, without_weights
 from vlprompt.apis.sample_batch import image_size, sample_batch
+from vlprompt.apis.speed import blank_samples
 from vlprompt.clip import TextEncoder
 from vlprompt.engine.memory import StepMemory, inference_memory, training_memory
 from vlprompt.engine.optimizer import wrappers_by_name
 
 TEXT = 'text tower'
-
-
-def blank_samples(model: nn.Module, shape: tuple[int, int]) -> list | None:
-    """Image information for two-stage detectors, to place regions; None for other models."""
-    if not hasattr(model, 'roi_head'):
-        return None
-    from mmdet.structures import DetDataSample
-
-    sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
-    return [DetDataSample(metainfo=dict(sizes, scale_factor=(1.0, 1.0), img_id=0))]
 
 
 def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int, int]]:

@@ -40,10 +40,13 @@ class CosineAlignment(nn.Module):
         Returns:
             Alignment with ``logits (B, K)`` and neither maps nor plan.
         """
-        text = F.normalize(text, dim=-1).mean(-3)
-        if self.ensemble == 'features':
-            text = F.normalize(text, dim=-1)
+        text = self.class_weights(text)
         return Alignment(inner_products(logit_scale * F.normalize(features.cls, dim=-1), text))
+
+    def class_weights(self, text: Tensor) -> Tensor:
+        """([B,] K, D), of which the logits are inner products, from text features ([B,] P, K, D), not normalised."""
+        text = F.normalize(text, dim=-1).mean(-3)
+        return F.normalize(text, dim=-1) if self.ensemble == 'features' else text
 
     def extra_repr(self) -> str:
         return f'ensemble={self.ensemble!r}'

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlprompt.alignment import TransportAlignment
 from vlprompt.clip import ClipFeatures
 from vlprompt.clip.visual_prompts import VisualTokens
 from vlprompt.errors import ExportError
@@ -46,6 +45,11 @@ class Graph(nn.Module):
         refuse(model)
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.dtype = torch.float16 if half else torch.float32
+
+    @property
+    def any_batch(self) -> bool:
+        """Whether the graph is one of any number of images; else, with the text tower in it, of one."""
+        return True
 
     @classmethod
     def outputs_of(cls, model: nn.Module) -> dict[str, str]:
@@ -87,6 +91,10 @@ class TextGraph(Graph):
             self.model.visual.to(self.dtype)
         self.model.clip.visual.to(self.dtype)
 
+    @property
+    def any_batch(self) -> bool:
+        return not getattr(getattr(self.model, 'prompt', None), 'needs_image', False)
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         features = self.model.image_features(image.to(self.dtype))
         return (self.model.scaled(self.model.align_features(in_float32(features)).logits),)
@@ -96,7 +104,7 @@ class TextGraph(Graph):
         return dict(logits=model.scaled(model(images, mode='tensor')))
 
     def _drop_text(self) -> None:
-        if not self.model.prompt.needs_image:
+        if self.any_batch:
             self.model.clip.text = nn.Identity()
 
 
@@ -164,6 +172,11 @@ class SegmentorGraph(Graph):
                 if type(child).__name__ == 'Upsample' and not child.size:  # mmseg's, whose sizes are numbers
                     setattr(part, name, Upsample(child.scale_factor, child.mode, child.align_corners))
 
+    @property
+    def any_batch(self) -> bool:
+        backbone = self.model.backbone
+        return not isinstance(backbone, TextGuidedBackbone) or backbone.matching.prompting == 'post'
+
     @classmethod
     def outputs_of(cls, model: nn.Module) -> dict[str, str]:
         matches = isinstance(model.backbone, TextGuidedBackbone)
@@ -192,9 +205,8 @@ class SegmentorGraph(Graph):
             cache.to(self.dtype)
 
     def _drop_text(self) -> None:
-        backbone = self.model.backbone
-        if isinstance(backbone, TextGuidedBackbone) and backbone.matching.prompting == 'post':
-            backbone.matching.text = nn.Identity()
+        if self.any_batch and isinstance(self.model.backbone, TextGuidedBackbone):
+            self.model.backbone.matching.text = nn.Identity()
 
 
 class WordsGraph(Graph):
@@ -273,7 +285,9 @@ def graph_of(model: nn.Module) -> type[Graph]:
         return SegmentorGraph
     name = type(model).__name__
     if 'BaseDetector' in names:
-        raise ExportError(f'{name}: detectors end in a suppression of boxes that no graph holds here, so none is written')
+        raise ExportError(
+            f'{name}: detectors end in a suppression of boxes that no graph holds here, so none is written'
+        )
     if name == 'IdentityPromptLearner':
         raise ExportError(f'{name} learns text, and predicts nothing: export the model of the second phase')
     raise ExportError(f'{name}: classifiers, segmentors and re-identification can be exported, this is none of them')
@@ -290,11 +304,11 @@ def refuse(model: nn.Module) -> None:
             where = 'alignment' if isinstance(model, TextClassifier) else 'solver'
             raise ExportError(
                 f"{type(part).__name__} with method='legacy' stops by the whole batch, which a graph cannot do: set "
-                f"--cfg-options model.{where}.method=fixed, whose iterations are as many for every image"
+                f'--cfg-options model.{where}.method=fixed, whose iterations are as many for every image'
             )
     if isinstance(model, ReIdentifier) and model.sie is not None and model.sie.needs_ids:
         raise ExportError(
-            "the descriptor depends on the camera of the image: --cfg-options model.sie.at_test=mean takes the mean of "
+            'the descriptor depends on the camera of the image: --cfg-options model.sie.at_test=mean takes the mean of '
             'all cameras'
         )
     if type(model).__name__ == 'ClipSegmentor':

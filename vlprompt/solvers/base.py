@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -82,6 +82,20 @@ class Shots:
         return torch.cat([F.normalize(F.normalize(part, dim=-1).mean(1), dim=-1) for part in parts])
 
 
+class Linear(NamedTuple):
+    """Logits ``<x, w_c> + b_c``.
+
+    Attributes:
+        weight: (K, D).
+        bias: (K,), or None for 0.
+        normalised: whether x is the image feature of unit length, instead of what the tower gives.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+    normalised: bool = True
+
+
 class Solver(nn.Module):
     """Base of all solvers.  Subclasses define :meth:`fit`, :meth:`forward` and the tensors that the former sets.
 
@@ -143,6 +157,15 @@ class Solver(nn.Module):
             scale: as in :class:`Shots`.
         """
         raise NotImplementedError(f'{type(self).__name__} must define forward()')
+
+    def linear(self, text: Tensor, scale: float) -> Linear | None:
+        """The fitted classifier as a linear one, if its logits are linear in the image feature.
+
+        Args:
+            text: as in :class:`Shots`.
+            scale: as in :class:`Shots`.
+        """
+        return None
 
     @property
     def is_fitted(self) -> bool:

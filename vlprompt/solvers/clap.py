@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Shots, Solver, check_positive, class_means
+from vlprompt.solvers.base import Linear, Shots, Solver, check_positive, class_means
 
 
 @MODELS.register_module()
@@ -97,6 +97,9 @@ class CLAP(Solver):
 
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
         return scale * F.normalize(features, dim=-1) @ F.normalize(self.prototypes, dim=-1).t()
+
+    def linear(self, text: Tensor, scale: float) -> Linear:
+        return Linear(scale * F.normalize(self.prototypes, dim=-1))
 
 
 def confidence(rows: Tensor, labels: Tensor, text: Tensor, scale: float) -> Tensor:

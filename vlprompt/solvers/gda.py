@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import (
+    Linear,
     Search,
     Setting,
     Shots,
@@ -111,6 +112,9 @@ class GDA(Solver):
 
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
         return scale * zero_shot(features, text) + self.alpha_ * self._gaussian(features)
+
+    def linear(self, text: Tensor, scale: float) -> Linear:
+        return Linear(scale * text + self.alpha_ * self.weight, self.alpha_ * self.bias)
 
     def _gaussian(self, features: Tensor) -> Tensor:
         """(B, K) discriminant functions ``<x, w_c> + b_c``."""

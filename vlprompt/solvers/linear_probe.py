@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive
+from vlprompt.solvers.base import Linear, Search, Setting, Shots, Solver, check_positive
 
 BISECTIONS = 8
 """Steps of the search for C after its grid."""
@@ -70,6 +70,9 @@ class LinearProbe(Solver):
 
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
         return features @ self.weight.t() + self.bias
+
+    def linear(self, text: Tensor, scale: float) -> Linear:
+        return Linear(self.weight, self.bias, normalised=False)
 
     @property
     def grid(self) -> Mapping[str, Sequence[float]]:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, zero_shot
+from vlprompt.solvers.base import Linear, Search, Setting, Shots, Solver, check_positive, zero_shot
 
 
 @MODELS.register_module()
@@ -112,6 +112,9 @@ class LPPlusPlus(Solver):
     def forward(self, features: Tensor, text: Tensor, scale: float) -> Tensor:
         x = F.normalize(features, dim=-1)
         return x @ self.weight.t() + self.bias + self.alpha * zero_shot(features, text)
+
+    def linear(self, text: Tensor, scale: float) -> Linear:
+        return Linear(self.weight + self.alpha.unsqueeze(1) * text, self.bias)
 
     @property
     def grid(self) -> dict[str, range]:

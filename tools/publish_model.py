@@ -1,0 +1,47 @@
+"""Make a checkpoint ready for others: without the state of its training, its hash in its name, with a card.
+
+python tools/publish_model.py work_dirs/coop_micro-vit_scenes_16shot/epoch_50.pth \
+    --config configs/coop/coop_micro-vit.py --out published
+
+Writes NAME-HASH.pth, which holds the learned tensors, the hash of the base weights and the names of the classes, and
+NAME-HASH.md, a model card with the figures of the run's test_metrics.json. HASH are the first 8 digits of the SHA-256 of
+the file. The config of the run is not part of it, since it names folders: --config says which one to use.
+"""
+
+import argparse
+from pathlib import Path
+
+from vlprompt.apis.command_line import before_imports, call
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', type=Path, help='of tools/train.py')
+    parser.add_argument('--config', required=True, help='config with which others use it, for the card')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
+    parser.add_argument('--name', help='of the model (default: that of the folder of the checkpoint)')
+    parser.add_argument(
+        '--metrics', type=Path, metavar='FILE', help='of its test (default: test_metrics.json beside the checkpoint)'
+    )
+    return parser.parse_args(argv)
+
+
+before_imports(parse_args, __name__)
+
+from vlprompt.apis.publishing import metrics_beside, publish
+from vlprompt.files import read_json
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    metrics = metrics_beside(args.checkpoint) if args.metrics is None else read_json(args.metrics, 'metrics')
+    name = args.name or args.checkpoint.resolve().parent.name
+    published = publish(args.checkpoint, args.out, name, args.config, metrics)
+    print(f'wrote {published.checkpoint} and {published.card.name}')
+    print(f'left out: {", ".join(published.dropped) or "nothing"}')
+    if metrics is None:
+        print('no test_metrics.json beside the checkpoint: the card has no figures; test it first, or give --metrics')
+
+
+if __name__ == '__main__':
+    call(main)
