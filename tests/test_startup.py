@@ -8,7 +8,10 @@ import pytest
 from tests.conftest import ROOT
 from tests.tiny_project import TinyProject
 
-UNNEEDED = {'open_clip', 'timm', 'huggingface_hub', 'httpx', 'matplotlib', 'scipy', 'mmdet', 'mmseg'}
+UNNEEDED = {
+    *('open_clip', 'timm', 'huggingface_hub', 'httpx', 'matplotlib', 'scipy', 'mmdet', 'mmseg'),
+    *('onnx', 'onnxruntime', 'onnxscript'),
+}
 """What takes seconds to import, and no classification by prompts needs."""
 
 LOOK_UP = """

@@ -4,8 +4,8 @@ python tools/publish_model.py work_dirs/coop_micro-vit_scenes_16shot/epoch_50.pt
     --config configs/coop/coop_micro-vit.py --out published
 
 Writes NAME-HASH.pth, which holds the learned tensors, the hash of the base weights and the names of the classes, and
-NAME-HASH.md, a model card with the figures of the run's test_metrics.json. HASH are the first 8 digits of the SHA-256 of
-the file. The config of the run is not part of it, since it names folders: --config says which one to use.
+NAME-HASH.md, a model card with the figures of the run's test_metrics.json. HASH are the first 8 digits of the SHA-256
+of the file. The config of the run is not part of it, since it names folders: --config says which one to use.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from vlprompt.export.description import describe
 from vlprompt.export.files import ExportedModel, check_packages
 from vlprompt.export.folded import fold, folded_logits, write_folded
 from vlprompt.export.graphs import graph_of
-from vlprompt.export.parity import TOLERANCE, Comparison, compare, random_batches, test_batches
+from vlprompt.export.parity import TOLERANCE, Comparison, compare, batches_of_noise, batches_of_test_set
 from vlprompt.export.recording import record, write_onnx, write_torch
 
 Kind = Literal['onnx', 'torch-export', 'folded']
@@ -78,10 +78,10 @@ def export_model(
     graph = graph_class(model, half)
     size = size or _size_of_images(model, random_images)
     batches = chain(
-        random_batches(images, size, graph.any_batch)
+        batches_of_noise(images, size, graph.any_batch)
         if random_images
-        else test_batches(model, images, graph.any_batch),
-        *(random_batches(2, other, graph.any_batch) for other in OTHER_SIZES if any_size),
+        else batches_of_test_set(model, images, graph.any_batch),
+        *(batches_of_noise(2, other, graph.any_batch) for other in OTHER_SIZES if any_size),
     )
     batches = batches if any_size else _of_one_size(batches, size)
     outputs = graph_class.outputs_of(model)
@@ -113,7 +113,7 @@ def _run_folded(model: nn.Module, path: Path, images: Tensor) -> dict[str, Tenso
 
 def _size_of_images(model: nn.Module, random_images: bool) -> tuple[int, int]:
     """H and W of the first image of the test set, or those that the tower was built for."""
-    return native_size(model) if random_images else tuple(next(test_batches(model, 1)).shape[-2:])
+    return native_size(model) if random_images else tuple(next(batches_of_test_set(model, 1)).shape[-2:])
 
 
 def _of_one_size(batches: Iterable[Tensor], size: tuple[int, int]) -> Iterator[Tensor]:

@@ -28,9 +28,7 @@ def check_packages(kind: str) -> None:
     if kind != 'folded' and not hasattr(torch.compiler, 'is_exporting'):
         raise EnvironmentProblem(f'exporting needs torch 2.7 or newer, this is {torch.__version__}')
     if missing := [name for name in NEEDED.get(kind, ()) if find_spec(name) is None]:
-        raise EnvironmentProblem(
-            f"{', '.join(missing)} must be installed to write ONNX: pip install 'vlprompt[export]'"
-        )
+        raise EnvironmentProblem(f"ONNX needs the packages {', '.join(missing)}: pip install 'vlprompt[export]'")
 
 
 class ExportedModel:

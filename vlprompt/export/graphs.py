@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -69,11 +68,20 @@ class Graph(nn.Module):
         """
         with torch.no_grad():
             self(images)
-        self._drop_text()
+        for part in self.model.modules():
+            for value in vars(part).values():
+                if isinstance(value, FeatureCache):
+                    value.hold(self.text_dtype)
+        if self.any_batch:
+            self._drop_text()
+
+    @property
+    def text_dtype(self) -> torch.dtype:
+        """Of text features that are constants."""
+        return torch.float32
 
     def _drop_text(self) -> None:
-        """Remove the text tower, whose features the model has cached."""
-        raise NotImplementedError
+        """Remove a text tower that no image needs."""
 
 
 class TextGraph(Graph):
@@ -104,8 +112,7 @@ class TextGraph(Graph):
         return dict(logits=model.scaled(model(images, mode='tensor')))
 
     def _drop_text(self) -> None:
-        if self.any_batch:
-            self.model.clip.text = nn.Identity()
+        self.model.clip.text = nn.Identity()
 
 
 class FeatureGraph(TextGraph):
@@ -124,14 +131,14 @@ class HeadGraph(TextGraph):
 
     def __init__(self, model: HeadClassifier, half: bool = False) -> None:
         Graph.__init__(self, model, half)
-        self.model.text = None
+        self.model.text = None  # it has given the head its first weights
         self.model.to(self.dtype)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return (self.model.scaled(self.model.logits(image.to(self.dtype))),)
 
     def _drop_text(self) -> None:
-        pass  # it is in no prediction
+        pass
 
 
 class DescriptorGraph(Graph):
@@ -150,9 +157,6 @@ class DescriptorGraph(Graph):
     @staticmethod
     def reference(model: ReIdentifier, images: Tensor) -> dict[str, Tensor]:
         return dict(features=F.normalize(model(images, mode='tensor').float(), dim=1))
-
-    def _drop_text(self) -> None:
-        pass  # there is none
 
 
 class SegmentorGraph(Graph):
@@ -199,13 +203,12 @@ class SegmentorGraph(Graph):
             found['scores'] = model.score_map(images)
         return found
 
-    def prepare(self, images: Tensor) -> None:
-        super().prepare(images)
-        for cache in _caches(self.model):
-            cache.to(self.dtype)
+    @property
+    def text_dtype(self) -> torch.dtype:
+        return self.dtype  # the context decoder reads it
 
     def _drop_text(self) -> None:
-        if self.any_batch and isinstance(self.model.backbone, TextGuidedBackbone):
+        if isinstance(self.model.backbone, TextGuidedBackbone):
             self.model.backbone.matching.text = nn.Identity()
 
 
@@ -332,8 +335,3 @@ def in_float32(features: ClipFeatures) -> ClipFeatures:
         saliency=None if features.saliency is None else features.saliency.float(),
         maps=(),
     )
-
-
-def _caches(model: nn.Module) -> Iterator[FeatureCache]:
-    for part in model.modules():
-        yield from (value for value in vars(part).values() if isinstance(value, FeatureCache))

@@ -96,7 +96,7 @@ def _larger(a: float, b: float) -> float:
     return b if b != b or b > a else a
 
 
-def test_batches(model: nn.Module, count: int, any_batch: bool = True) -> Iterator[Tensor]:
+def batches_of_test_set(model: nn.Module, count: int, any_batch: bool = True) -> Iterator[Tensor]:
     """Normalised images of the config's test set, spread evenly over it.
 
     Args:
@@ -119,7 +119,7 @@ def test_batches(model: nn.Module, count: int, any_batch: bool = True) -> Iterat
     yield from _batched(images, any_batch)
 
 
-def random_batches(count: int, size: tuple[int, int], any_batch: bool = True) -> Iterator[Tensor]:
+def batches_of_noise(count: int, size: tuple[int, int], any_batch: bool = True) -> Iterator[Tensor]:
     """As many images of smooth noise (:func:`noise`)."""
     generator = torch.Generator().manual_seed(0)
     yield from _batched([noise(size, generator) for _ in range(count)], any_batch)

@@ -8,8 +8,6 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from vlprompt.clip.tracing import is_exporting
-
 
 class FeatureCache:
     """Caches one tensor until a parameter or buffer that it was computed from changes.
@@ -19,17 +17,16 @@ class FeatureCache:
     or written to, or autocast is switched.  While gradients of a parameter are recorded nothing is cached.  Changes
     that leave no trace in a tensor (a write through ``.data``) need :meth:`clear`; models call it in ``train()`` and
     ``eval()``, with which every loop begins.
-
-    In the export of a model what is cached becomes a constant of the graph.
     """
 
     def __init__(self) -> None:
         self._entry: tuple[tuple, Tensor] | None = None
         self._of_trained = False
+        self._held = False
 
     def clear(self) -> None:
         """Drop the cached tensor."""
-        self._entry = None
+        self._entry, self._held = None, False
 
     def forget_trained(self) -> None:
         """Drop the cached tensor if it was computed from trained parameters: after an update that leaves no trace in
@@ -38,14 +35,19 @@ class FeatureCache:
         if self._of_trained:
             self.clear()
 
-    def to(self, dtype: torch.dtype) -> None:
-        """Give what is cached another dtype."""
+    def hold(self, dtype: torch.dtype) -> None:
+        """Return the cached tensor, if there is one, from now on until :meth:`clear`, whatever becomes of the modules:
+        a constant of an exported model.
+
+        Args:
+            dtype: of the constant.
+        """
         if self._entry is not None:
-            self._entry = (self._entry[0], self._entry[1].to(dtype))
+            self._entry, self._held = (self._entry[0], self._entry[1].to(dtype)), True
 
     def __call__(self, compute: Callable[[], Tensor], modules: Sequence[nn.Module]) -> Tensor:
         """``compute()``, or its last result while the parameters and buffers of ``modules`` are unchanged."""
-        if is_exporting() and self._entry is not None:
+        if self._held:
             return self._entry[1]
         tensors = [t for module in modules for t in chain(module.parameters(), module.buffers())]
         trained = any(t.requires_grad for t in tensors)

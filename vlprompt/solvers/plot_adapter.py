@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from vlprompt.alignment import TransportAlignment
 from vlprompt.alignment.sinkhorn import unchecked_sinkhorn
 from vlprompt.clip.features import ClipFeatures
+from vlprompt.clip.tracing import is_exporting
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import Shots, zero_shot
 from vlprompt.solvers.tip_adapter import TipAdapterF
@@ -105,7 +106,7 @@ def key_similarity(local: Tensor, keys: Tensor, labels: Tensor, beta: float | Te
     """
     values = F.one_hot(labels, num_classes).to(keys)
     images = max(AT_ONCE // (local.shape[1] * len(keys)), 1)
-    if len(local) <= images:
+    if is_exporting() or len(local) <= images:
         return _similarity(local, keys, values, beta)
     parts = local.split(images)
     if keys.requires_grad and torch.is_grad_enabled():
