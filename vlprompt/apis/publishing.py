@@ -102,7 +102,7 @@ def model_card(
     """
     about = meta.get('vlprompt') or {}
     base, names = about.get('base') or {}, about.get('class_names')
-    length = {'epoch': meta.get('epoch'), 'iterations': meta.get('iter')}
+    length = {'epoch': meta.get('epoch'), 'iteration': meta.get('iter')}
     weights = f'`{base["name"]}`, sha256 of the tensors `{base["sha256"]}`' if base else 'none: all are in the file'
     rows = {
         'model': about.get('model'),
@@ -110,7 +110,7 @@ def model_card(
         'base weights': weights,
         'numbers in the file': f'{sum(t.numel() for t in tensors.values()):,} in {len(tensors)} tensors',
         'classes': f'{len(names)}: {enumerate_names(names, 10)}' if names else None,
-        'training': ', '.join(f'{value} {what}' for what, value in length.items() if value),
+        'training': ', '.join(f'{what} {value}' for what, value in length.items() if value),
         'seed': meta.get('seed'),
         'vlprompt': meta.get('vlprompt_version'),
     }

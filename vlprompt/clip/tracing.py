@@ -10,5 +10,5 @@ def _never() -> bool:
 
 
 is_exporting = getattr(torch.compiler, 'is_exporting', _never)
-"""``is_exporting()``: whether ``torch.export`` is recording.  Tensors are then symbols, which nothing may keep for later,
-and whose sizes nothing may compare.  Torch 2.6 does not tell, and so cannot export."""
+"""``is_exporting()``: whether ``torch.export`` is recording.  Tensors are then symbols, which nothing may keep for
+later, and whose sizes nothing may compare.  Torch 2.6 does not tell, and so cannot export."""

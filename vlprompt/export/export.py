@@ -18,7 +18,7 @@ from vlprompt.export.description import describe
 from vlprompt.export.files import ExportedModel, check_packages
 from vlprompt.export.folded import fold, folded_logits, write_folded
 from vlprompt.export.graphs import graph_of
-from vlprompt.export.parity import TOLERANCE, Comparison, compare, batches_of_noise, batches_of_test_set
+from vlprompt.export.parity import TOLERANCE, Comparison, batches_of_noise, batches_of_test_set, compare
 from vlprompt.export.recording import record, write_onnx, write_torch
 
 Kind = Literal['onnx', 'torch-export', 'folded']

@@ -1,0 +1,69 @@
+"""Checkpoints for others: what is kept, their names, their cards."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+
+from tests.conftest import run_tool
+from tests.tiny_project import TinyProject
+from tools import publish_model
+from vlprompt.apis import init_model
+from vlprompt.engine.checkpoint import describe_model, read_checkpoint, trained_state
+from vlprompt.errors import CheckpointError
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with a checkpoint as mmengine writes it, optimizer included, and its model."""
+    project = TinyProject.create(tmp_path)
+    model = init_model(project.config)
+    folder = tmp_path / 'tiny_run'
+    folder.mkdir()
+    meta = dict(vlprompt=describe_model(model), cfg='data_root = "/home/somebody"', epoch=4, seed=1, time='now')
+    content = dict(meta=meta, state_dict=trained_state(model), optimizer=dict(state={0: torch.ones(3)}))
+    torch.save(content, folder / 'epoch_4.pth')
+    return project, folder, model
+
+
+def test_a_published_model(run, tmp_path):
+    project, folder, model = run
+    (folder / 'test_metrics.json').write_text(json.dumps({'accuracy/top1': 81.25}))
+    out = tmp_path / 'published'
+    shown = run_tool(publish_model.main, folder / 'epoch_4.pth', '--config', project.config, '--out', out)
+    (file,) = out.glob('*.pth')
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert file.name == f'tiny_run-{digest[:8]}.pth'
+    assert 'left out: optimizer, meta.cfg, meta.time\n' in shown
+    content = read_checkpoint(file)
+    assert set(content) == {'meta', 'state_dict'}
+    assert b'somebody' not in file.read_bytes()
+    again = init_model(project.config, file)
+    assert torch.equal(again.prompt.context, model.prompt.context)
+    card = file.with_suffix('.md').read_text()
+    for line in (
+        '| accuracy/top1 | 81.25 |',
+        '| classes | 3: apple, boat, cup |',
+        f'| base weights | `file:base.pt`, sha256 of the tensors `{model.base_source.sha256}` |',
+        '| training | epoch 4 |',
+        f'python tools/test.py {project.config} {file.name}',
+    ):
+        assert f'{line}\n' in card
+    assert sorted(path.name for path in out.iterdir()) == sorted([file.name, file.with_suffix('.md').name])
+
+
+def test_a_model_that_was_not_tested(run, tmp_path):
+    project, folder, _ = run
+    given = [folder / 'epoch_4.pth', '--config', project.config, '--out', tmp_path / 'out', '--name', 'mine']
+    shown = run_tool(publish_model.main, *given)
+    assert 'the card has no figures' in shown
+    (card,) = (tmp_path / 'out').glob('mine-*.md')
+    assert 'The model was not tested.' in card.read_text()
+
+
+def test_what_is_no_checkpoint(run, tmp_path):
+    project, folder, _ = run
+    torch.save(dict(weights=torch.ones(2)), folder / 'other.pth')
+    with pytest.raises(CheckpointError, match=r'other\.pth has no state_dict, but weights'):
+        publish_model.main([str(folder / 'other.pth'), '--config', project.config, '--out', str(tmp_path / 'out')])
