@@ -36,7 +36,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from vlprompt.apis import model_from
-from vlprompt.apis.model import native_size
+from vlprompt.apis.sample_batch import image_size
 from vlprompt.apis.speed import blank_samples, measure, peak_memory, reset_peak_memory, text_function
 
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     model = model_from(args)
     device = next(model.parameters()).device
-    size = tuple(args.size or native_size(model))
+    size = tuple(args.size or image_size(model))
     images = torch.randn(args.batch_size, 3, *size, device=device)
     samples = blank_samples(model, size)
     half = torch.float16 if device.type == 'cuda' else torch.bfloat16

@@ -89,20 +89,6 @@ def init_model(
     return model.to(device).eval()
 
 
-def native_size(model: nn.Module) -> tuple[int, int]:
-    """H and W that the image tower of a model was built for.
-
-    Raises:
-        ConfigError: nothing tells them.
-    """
-    for name in ('clip.visual', 'visual', 'backbone.trunk.visual', 'backbone.visual'):
-        try:
-            return tuple(model.get_submodule(name).image_size)
-        except AttributeError:
-            continue
-    raise ConfigError('nothing tells the size of the images: give --size HEIGHT WIDTH')
-
-
 def _usable_device(device: str | torch.device) -> torch.device:
     """A device on which tensors can be made.
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from vlprompt.apis.model import native_size
+from vlprompt.apis.sample_batch import image_size
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ExportError
@@ -113,7 +113,7 @@ def _run_folded(model: nn.Module, path: Path, images: Tensor) -> dict[str, Tenso
 
 def _size_of_images(model: nn.Module, random_images: bool) -> tuple[int, int]:
     """H and W of the first image of the test set, or those that the tower was built for."""
-    return native_size(model) if random_images else tuple(next(batches_of_test_set(model, 1)).shape[-2:])
+    return image_size(model) if random_images else tuple(next(batches_of_test_set(model, 1)).shape[-2:])
 
 
 def _of_one_size(batches: Iterable[Tensor], size: tuple[int, int]) -> Iterator[Tensor]:
