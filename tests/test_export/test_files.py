@@ -135,7 +135,7 @@ def open_clip_folder(build, tmp_path):
     return write
 
 
-SIX_LINES = re.search(r'^```python\n(import json.*?.*?)^```', PAGE, re.M | re.S)[1]
+SIX_LINES = re.search(r'^```python\n(import json, open_clip.*?)^```', PAGE, re.M | re.S)[1]
 
 
 def six_lines(folder, classifier, photo):
