@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from tests.conftest import MICRO
 from tests.test_export.conftest import WORDS, noise
-from vlprompt.clip import VisionTransformer
+from vlprompt.clip import build_clip
 from vlprompt.errors import ExportError
 from vlprompt.export.graphs import graph_of
 from vlprompt.export.recording import record
@@ -73,18 +74,24 @@ def test_images_of_any_size(build, config, tower):
     agrees(model, program, 1, 128, 96)
 
 
-def test_what_an_export_computes_is_not_kept(build):
-    """A Gaussian that was made of symbols would break the next prediction of the model."""
-    model = build('segment_by_words/naclip_vit-b16', **WORDS)
-    images = noise(1)
+class LocalFeatures(torch.nn.Module):
+    def __init__(self, tower):
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, images):
+        return self.tower(images).local
+
+
+def test_what_an_export_computes_is_not_kept():
+    """A Gaussian of an export, a tensor without data, would break the next prediction of the same size."""
+    local = LocalFeatures(build_clip(arch=MICRO['vit'], vision=dict(local='naclip')).visual)
+    images = noise(2)
     with torch.no_grad():
-        before = model(images, mode='tensor')
-        graph = graph_of(model)(model)
-        record(graph, (96, 160), any_size=True)
-        towers = [part for part in graph.modules() if isinstance(part, VisionTransformer)]
-        torch.testing.assert_close(graph(images)[0], graph_of(model).reference(model, images)['logits'])
-    assert [type(tower._bias._mask) for tower in towers] == [torch.Tensor]
-    torch.testing.assert_close(model(images, mode='tensor'), before)
+        program = torch.export.export(local, (images,), strict=False)
+        found = local(images)
+    assert type(found) is torch.Tensor
+    torch.testing.assert_close(program.module()(images), found)
 
 
 @pytest.mark.parametrize(
