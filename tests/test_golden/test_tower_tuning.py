@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vlprompt.alignment import CosineAlignment
-from vlprompt.apis.peft_adapters import LAYOUTS, load_adapter, merge_adapter, write_adapter
+from vlprompt.engine.peft_adapters import LAYOUTS, load_adapter, merge_adapter, write_adapter
 from vlprompt.clip import build_clip, merge_lora
 from vlprompt.clip.low_rank import branches
 from vlprompt.clip.tensor_files import read_tensors

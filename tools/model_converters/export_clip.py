@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 from vlprompt.apis import model_from
-from vlprompt.apis.peft_adapters import write_adapter
+from vlprompt.engine.peft_adapters import write_adapter
 from vlprompt.apis.runs import read_config
 from vlprompt.apis.tuned_clip import merged_adapter, tuned_clip, write_clip
 from vlprompt.engine.phases import phase_config

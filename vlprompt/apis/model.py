@@ -15,6 +15,7 @@ from torch import nn
 
 from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.build import build_model
 from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
 from vlprompt.engine.config import load_config
@@ -43,8 +44,10 @@ def init_model(
     """Build the model of a config, ready for inference.
 
     Args:
-        config: path of a config file, name of a shipped one such as ``'plot/plot_rn50'``, or a loaded config.
-        checkpoint: file written by training or by ``tools/model_converters``; None keeps the initial prompts.
+        config: path of a config file, name of a shipped one such as ``'plot/plot_rn50'``, or a loaded config; or an
+            adapter, which holds its config: a folder, ``'builtin:NAME'`` or ``'hf-hub:ORG/NAME'``.
+        checkpoint: file written by training or by ``tools/model_converters``, or an adapter; None keeps the initial
+            prompts, or loads the adapter given as ``config``.
         cfg_options: dotted keys to override, e.g. ``{'model.clip.weights': 'RN50.pt', 'model.class_names': [...]}``.
         device: device of the model.
         phase: of a config with phases; None: the one that wrote the checkpoint, or the last without a checkpoint.
@@ -68,6 +71,8 @@ def init_model(
         torch.Size([1, 100])
     """
     device = _usable_device(device)
+    if checkpoint is None and is_adapter(config):
+        checkpoint = config
     cfg = load_config(config, cfg_options)
     require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vlprompt.apis.peft_adapters import load_adapter, merge_adapter
+from vlprompt.engine.peft_adapters import load_adapter, merge_adapter
 from vlprompt.clip import CLIP, build_clip, merge_lora
 from vlprompt.clip.architectures import RESNET_STRIDE
 from vlprompt.clip.open_clip_config import OpenClipArchitecture
@@ -196,7 +196,7 @@ def adapter_checkpoint(cfg: Config, folder: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the model has no branches, or is another one.
-        FileNotFoundError, CheckpointError: as of :func:`~vlprompt.apis.peft_adapters.load_adapter`.
+        FileNotFoundError, CheckpointError: as of :func:`~vlprompt.engine.peft_adapters.load_adapter`.
     """
     if not (cfg.model.get('clip') or {}).get('lora'):
         raise ConfigError(f'{cfg.filename}: model.clip.lora is missing, so there are no branches for the adapter')

@@ -15,7 +15,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,6 +74,13 @@ def read_tensors(path: str | os.PathLike, what: str = 'file', mapped: bool = Fal
         FileNotFoundError: no such file.
         CheckpointError: no such kind of file, or a damaged one; the message names it and says what it is.
     """
+    with _opened(path, what) as file:
+        return read_stream(file, os.fstat(file.fileno()).st_size, str(file.name), mapped)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike, what: str) -> Iterator[BinaryIO]:
+    """A regular file, opened to be read."""
     path = Path(path).expanduser()
     try:
         mode = path.stat().st_mode
@@ -84,9 +92,23 @@ def read_tensors(path: str | os.PathLike, what: str = 'file', mapped: bool = Fal
         raise CheckpointError(f'{path} is {"a folder, not a file" if stat.S_ISDIR(mode) else "no regular file"}')
     try:
         with open(path, 'rb') as file:
-            return read_stream(file, path.stat().st_size, str(path), mapped)
+            yield file
     except OSError as error:
         raise CheckpointError(f'{path} cannot be read: {error}') from error
+
+
+def read_safetensors(path: str | os.PathLike, what: str = 'file') -> dict[str, Tensor]:
+    """The tensors of a safetensors file; a file of any other form, such as a pickle of that name, is not decoded.
+
+    Raises:
+        FileNotFoundError, CheckpointError: as of :func:`read_tensors`, or another kind of file.
+    """
+    with _opened(path, what) as file:
+        head, size = file.read(9), os.fstat(file.fileno()).st_size
+        if size and (len(head) < 9 or head[8:] != b'{' or 8 + int.from_bytes(head[:8], 'little') > size):
+            raise CheckpointError(f'{path} is no safetensors file, or a damaged one; nothing else is read here')
+        file.seek(0)
+        return read_stream(file, size, str(path))
 
 
 def read_stream(file: BinaryIO, size: int, source: str, mapped: bool = False) -> Any:

@@ -14,6 +14,8 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
 
 A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
 
+The same content can stand in a folder without pickle, see :mod:`vlprompt.engine.adapters`.
+
 Everything needed to resume training is in a separate file, :data:`RESUME_FILE`.  Models without a
 ``trained_state_dict`` method (plain mmseg or mmdet ones) are stored whole.
 """
@@ -34,6 +36,7 @@ from torch import Size, Tensor, nn
 
 from vlprompt.clip.architectures import describe_image_tower
 from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
+from vlprompt.engine.adapters import is_adapter, read_adapter_source
 from vlprompt.engine.data_arguments import arguments_of_model
 from vlprompt.engine.sharded import class_of, is_sharded, stored
 from vlprompt.errors import CheckpointError
@@ -50,10 +53,11 @@ LISTED = 20
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a torch file onto the CPU without running any code it carries.
+    """Read a torch file, or the folder of an adapter, onto the CPU without running any code it carries.
 
     Args:
-        path: a local file, or any address mmengine's file backends understand (``http://...``).
+        path: a local file, any address mmengine's file backends understand (``http://...``), or an adapter: its folder,
+            ``'builtin:NAME'`` or ``'hf-hub:ORG/NAME'``.
 
     Returns:
         The dictionary in the file.  Objects of foreign classes, such as a pickled scheduler, are replaced by
@@ -64,7 +68,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: the file is empty, broken, a TorchScript archive, or does not hold a dictionary.
     """
     path = str(path)
-    if '://' in path:
+    if is_adapter(path):
+        content = read_adapter_source(path)
+    elif '://' in path:
         with get_local_path(path) as local:
             try:
                 content = read_tensors(local)

@@ -9,6 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from vlprompt.engine.adapters import config_of_adapter, is_adapter
+from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.compose import compose
 from vlprompt.engine.config_check import RUNNER_KEYS, check_config
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
@@ -21,8 +23,8 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
     """The complete, checked config of a run, without helper variables.
 
     Args:
-        config: a config file, the name of a shipped one (:func:`~vlprompt.engine.config_files.find_config`), or a
-            config that was read already.
+        config: a config file, the name of a shipped one (:func:`~vlprompt.engine.config_files.find_config`), an adapter
+            (:mod:`vlprompt.engine.adapters`) for the config that it was trained with, or a config that was read already.
         cfg_options: dotted keys and their values, as ``--cfg-options`` gives them; also ``dataset``, ``shots`` and
             ``data_root`` (:mod:`vlprompt.engine.compose`).
 
@@ -31,7 +33,10 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
         ConfigError: the file is not valid Python, or see :func:`~vlprompt.engine.compose.compose` and
             :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would discard.
     """
-    raw = config if isinstance(config, Config) else _read(find_config(config))
+    if is_adapter(config):
+        raw = config_of_adapter(read_checkpoint(config), str(config))
+    else:
+        raw = config if isinstance(config, Config) else _read(find_config(config))
     cfg = compose(raw, cfg_options)
     _check_phases(cfg)
     check_config(cfg)

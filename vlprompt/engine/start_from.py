@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from vlprompt.clip.tensor_files import find_state, require_finite
+from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.checkpoint import RESUME_FILE, check_base, read_checkpoint
 from vlprompt.errors import CheckpointError
 from vlprompt.messages import did_you_mean
@@ -24,7 +25,7 @@ def hand_over(model: nn.Module, keys: Sequence[str], checkpoint: str | Path | No
     Args:
         model: the model to be trained, on the same base weights as the checkpoint's.
         keys: shell-style patterns of tensor names; a chosen tensor must be in the model under its own name.
-        checkpoint: a checkpoint, or a work directory for its newest one.
+        checkpoint: a checkpoint or an adapter, or a work directory for its newest checkpoint.
 
     Returns:
         Names of the tensors that were carried over, in the checkpoint's order.
@@ -96,9 +97,9 @@ def newest_checkpoint(path: str | Path) -> Path:
     Raises:
         FileNotFoundError: the directory holds no checkpoint with a ``resume.pth`` beside it.
     """
+    if is_adapter(path) or not Path(path).is_dir():
+        return Path(path)
     path = Path(path)
-    if not path.is_dir():
-        return path
     resume = path / RESUME_FILE
     if not resume.is_file():
         raise FileNotFoundError(f'no training has left a checkpoint in {path} ({resume} does not exist)')

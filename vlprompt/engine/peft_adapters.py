@@ -114,11 +114,11 @@ def write_adapter(model: CLIP, folder: str | Path, layout: str = 'open_clip') ->
     else:
         rank = options.rank * (3 if {'q', 'k', 'v'} & set(options.targets) else 1)
         alpha, stabilised = rank, False  # a scale of 1
-        pairs = _packed(pairs, rank)
-        modules = ['attn' if pair.target in ('qkv', 'out') else _OPEN_CLIP[pair.target][4:] for pair in pairs]
+        pairs = packed(pairs, rank)
+        modules = peft_modules(pairs)
     state = {}
     for pair in pairs:
-        name = f'{_PREFIX}{_BLOCKS[layout][pair.tower]}.{pair.block}.{_LAYERS[layout][pair.target]}'
+        name = peft_name(pair, layout)
         state |= {f'{name}.lora_A.weight': pair.A.contiguous(), f'{name}.lora_B.weight': pair.B.contiguous()}
     config = dict(
         peft_type='LORA',
@@ -141,7 +141,18 @@ def write_adapter(model: CLIP, folder: str | Path, layout: str = 'open_clip') ->
         save_file(state, temporary, metadata=dict(format='pt'))
 
 
-def _packed(pairs: Iterable[Pair], rank: int) -> list[Pair]:
+def peft_name(pair: Pair, layout: str = 'open_clip') -> str:
+    """What peft calls the layer of a pair; ``.lora_A.weight`` and ``.lora_B.weight`` follow."""
+    return f'{_PREFIX}{_BLOCKS[layout][pair.tower]}.{pair.block}.{_LAYERS[layout][pair.target]}'
+
+
+def peft_modules(pairs: Iterable[Pair]) -> list[str]:
+    """``target_modules`` of packed pairs in open_clip's layout."""
+    names = ('attn' if pair.target in ('qkv', 'out') else _OPEN_CLIP[pair.target][4:] for pair in pairs)
+    return list(dict.fromkeys(names))
+
+
+def packed(pairs: Iterable[Pair], rank: int) -> list[Pair]:
     """The pairs in open_clip's layout: of the rank ``rank``, with their scale in B."""
     attentions: dict[tuple[str, int], dict[str, Pair]] = {}
     others = []
@@ -199,7 +210,7 @@ def read_adapter(folder: str | Path) -> tuple[list[Pair], Mapping[str, Any] | No
     require_finite(state, state, str(path))
     found: dict[tuple[str, int, str], dict[str, Tensor]] = {}
     for name, tensor in state.items():
-        *place, letter = _place_of(name, path)
+        *place, letter = place_of(name, path)
         found.setdefault(tuple(place), {})[letter] = tensor
     pairs = []
     for (tower, block, target), letters in found.items():
@@ -218,7 +229,7 @@ def _read_object(file: Path) -> Mapping[str, Any]:
     return content
 
 
-def _place_of(name: str, path: Path) -> tuple[str, int, str, str]:
+def place_of(name: str, path: str | Path) -> tuple[str, int, str, str]:
     """Tower, block, target and letter of a tensor's name.
 
     Raises:

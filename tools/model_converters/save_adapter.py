@@ -1,0 +1,89 @@
+"""Write a checkpoint as the folder of an adapter, which loads without a config and can be shared; or the way back.
+
+    python tools/model_converters/save_adapter.py configs/coop/coop_micro-rn.py epoch_25.pth my-adapter
+    python tools/model_converters/save_adapter.py configs/coop/coop_micro-rn.py epoch_25.pth my-adapter --push ORG/NAME
+    python tools/model_converters/save_adapter.py my-adapter my-adapter epoch_25.pth
+
+The folder holds adapter_model.safetensors, adapter_config.json and a card, README.md. Give it wherever a checkpoint is
+expected; it also stands for its own config: tools/test.py my-adapter my-adapter. Figures for the card are those of
+--metrics, or of test_metrics.json beside the checkpoint. A name that ends in .pth makes a checkpoint.
+"""
+
+import argparse
+from pathlib import Path
+
+from vlprompt.apis.command_line import add_model_options, before_imports, call
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_model_options(parser)
+    parser.add_argument('dst', type=Path, help='folder of the adapter, or checkpoint (.pth)')
+    parser.add_argument('--half', action='store_true', help='store fp16: half of the size, with a loss of digits')
+    parser.add_argument('--metrics', type=Path, metavar='FILE.json', help='figures of a test for the card')
+    parser.add_argument('--licence', metavar='NAME', help='of the adapter, such as apache-2.0, for the card')
+    parser.add_argument('--notes', metavar='TEXT', help='how it was trained, for the card')
+    parser.add_argument('--push', metavar='ORG/NAME', help='also upload the folder to huggingface.co')
+    parser.add_argument('--private', action='store_true', help='with --push: a repository that only you see')
+    args = parser.parse_args(argv)
+    if args.checkpoint == 'none':
+        parser.error('none: a model that was not trained has no adapter')
+    if args.private and args.push is None:
+        parser.error('--private has no effect without --push')
+    given = [name for name in ('half', 'metrics', 'licence', 'notes', 'push') if getattr(args, name)]
+    if args.dst.suffix == '.pth' and given:
+        parser.error(f'--{given[0]} has no effect on a checkpoint ({args.dst})')
+    return args
+
+
+before_imports(parse_args, __name__)
+
+from vlprompt.apis import model_from
+from vlprompt.apis.adapters import save_pretrained, upload
+from vlprompt.engine import read_checkpoint
+from vlprompt.engine.adapters import is_adapter
+from vlprompt.engine.work_dir import METRICS_FILE
+from vlprompt.engine.writing import write_checkpoint
+from vlprompt.errors import ConfigError
+from vlprompt.files import read_json
+
+
+def read_metrics(args: argparse.Namespace) -> dict[str, float] | None:
+    """The figures of a test, from the file that is given or the one beside the checkpoint.
+
+    Raises:
+        ConfigError: not names and numbers.
+    """
+    file = args.metrics
+    if file is None:
+        beside = Path(args.checkpoint).with_name(METRICS_FILE)
+        if is_adapter(args.checkpoint) or not beside.is_file():
+            return None
+        file = beside
+    metrics = read_json(file)
+    if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
+        raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of tools/test.py does')
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    model = model_from(args)  # which compares base weights, classes and shapes
+    content = read_checkpoint(args.checkpoint)
+    if args.dst.suffix == '.pth':
+        write_checkpoint(content, args.dst)
+        print(f'wrote {args.dst}: {len(content["state_dict"])} tensors')
+        return
+    about = dict(metrics=read_metrics(args), half=args.half, licence=args.licence, notes=args.notes)
+    if not ((content.get('meta') or {}).get('vlprompt')):
+        content = None  # a foreign checkpoint does not describe itself; the model does
+    save_pretrained(model, args.dst, content=content, **about)
+    size = sum(file.stat().st_size for file in args.dst.iterdir() if file.is_file())
+    print(f'wrote {args.dst}: {len(model.trained_state_dict()) if content is None else len(content["state_dict"])} '
+          f'tensors, {size / 1e3:.0f} kB')  # fmt: skip
+    if args.push:
+        print(f'uploaded to {upload(args.dst, args.push, args.private)}')
+
+
+if __name__ == '__main__':
+    call(main)

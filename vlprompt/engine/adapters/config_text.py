@@ -1,0 +1,168 @@
+"""The config of an adapter: the text that a run writes is read without being executed, and builds what it needs.
+
+A config of mmengine is Python code, and its types can name any function of any module.  The config of a folder that
+comes from elsewhere may do neither: only literals are read, and types must be registered.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.utils import import_modules_from_strings
+
+from vlprompt.errors import CheckpointError
+
+USED = (
+    'custom_imports',
+    'default_scope',
+    'env_cfg',
+    'model',
+    'runner_type',
+    'test_cfg',
+    'test_dataloader',
+    'test_evaluator',
+    'tta_model',
+    'tta_pipeline',
+)
+"""Top-level keys that building a model, predicting and testing need; the others describe a training."""
+
+SCOPES = ('vlprompt', 'mmengine', 'mmcv', 'mmseg', 'mmdet')
+"""Packages whose registered types an adapter may use."""
+
+_OWN_MODULE = re.compile(r'vlprompt(\.\w+)+')
+
+
+def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
+    """The config, for prediction and tests, that an adapter was trained with.
+
+    Args:
+        content: as :func:`~vlprompt.engine.checkpoint.read_checkpoint` returns it.
+        source: the adapter, for messages.
+
+    Raises:
+        CheckpointError: it holds no config, or one that is more than literals, or that uses types or modules which are
+            not those of :data:`SCOPES`.
+    """
+    text = content['meta'].get('cfg')
+    if text is None:
+        raise CheckpointError(f'{source} does not hold a config: give that of its model, CONFIG {source}')
+    values = {key: value for key, value in parse_config(text, source).items() if key in USED}
+    if not isinstance(values.get('model'), Mapping):
+        raise CheckpointError(f'{source}: its config has no model=dict(...)')
+    _import_own(values.get('custom_imports'), source)
+    scope = values.get('default_scope') or 'vlprompt'
+    for path, type_ in _types(values):
+        if not _is_registered(type_, scope):
+            raise CheckpointError(
+                f'{source}: {path}={type_!r} in its config is no registered type of {", ".join(SCOPES)}: import the '
+                'module that registers it first, if you trust it, or give a config of your own'
+            )
+    return Config(values, filename=None)
+
+
+def parse_config(text: str, source: str) -> dict[str, Any]:
+    """The values in the text of a composed config: assignments of literals and ``dict(...)``.
+
+    Args:
+        text: as ``Config.pretty_text`` is.
+        source: where it stands, for messages.
+
+    Raises:
+        CheckpointError: anything else is in it, such as a call or an import; the message names the line.
+    """
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f'{source}: its config is not valid Python ({error})') from error
+    values = {}
+    for statement in statements:
+        named = isinstance(statement, ast.Assign) and len(statement.targets) == 1
+        if not named or not isinstance(statement.targets[0], ast.Name):
+            raise _refused(statement, source)
+        values[statement.targets[0].id] = _literal(statement.value, source)
+    return values
+
+
+def _literal(node: ast.expr, source: str) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise _refused(node, source)
+        return {keyword.arg: _literal(keyword.value, source) for keyword in node.keywords}
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        pairs = zip(node.keys, node.values, strict=True)
+        return {_literal(key, source): _literal(value, source) for key, value in pairs}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_literal(item, source) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):  # as repr writes them
+        return float(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _literal(node.operand, source)
+        if isinstance(value, (int, float)):
+            return -value
+    raise _refused(node, source)
+
+
+def _refused(node: ast.AST, source: str) -> CheckpointError:
+    return CheckpointError(
+        f'{source}: line {node.lineno} of its config is {ast.unparse(node)[:60]!r}; only literals are read from an '
+        'adapter, nothing is executed'
+    )
+
+
+def _import_own(wanted: Any, source: str) -> None:
+    """Import the modules of ``custom_imports``, which must be this package's."""
+    modules = (wanted or {}).get('imports') or [] if isinstance(wanted, (Mapping, type(None))) else [wanted]
+    modules = [modules] if isinstance(modules, str) else modules
+    for module in modules:
+        if not isinstance(module, str) or not _OWN_MODULE.fullmatch(module):
+            raise CheckpointError(
+                f'{source}: its config imports {module!r}, which is no module of vlprompt: give a config of your own, if '
+                'you trust it'
+            )
+    if modules:
+        import_modules_from_strings(list(modules))
+
+
+def _types(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+    """Every ``type`` below a value with its dotted key, and ``runner_type``."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            below = f'{path}.{key}' if path else str(key)
+            if key in ('type', 'runner_type'):
+                yield below, value
+            else:
+                yield from _types(value, below)
+    elif isinstance(node, (list, tuple)):
+        for number, value in enumerate(node):
+            yield from _types(value, f'{path}.{number}')
+
+
+def _is_registered(type_: Any, scope: str) -> bool:
+    """Whether a registry of one of the :data:`SCOPES` has the type; those of mmengine serve every scope."""
+    prefix, _, name = type_.rpartition('.') if isinstance(type_, str) else ('', '', '')
+    scopes = [prefix] if prefix else [scope, 'mmengine']
+    if not name or not set(scopes) <= set(SCOPES):
+        return False
+    return any(_has_type(name, each) for each in scopes)
+
+
+def _has_type(name: str, scope: str) -> bool:
+    """Whether a package registers a type; its modules are imported one registry after another until it is found."""
+    package = 'mmcv.transforms' if scope == 'mmcv' else f'{scope}.registry'
+    for registry in vars(import_module(package)).values():
+        if isinstance(registry, Registry) and registry.scope in (scope, 'mmengine'):
+            if name in registry.module_dict:
+                return True
+            registry.import_from_location()
+            if name in registry.module_dict:
+                return True
+    return False
