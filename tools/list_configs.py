@@ -1,16 +1,18 @@
 """List the shipped configs, or those whose name contains a word, with their first line; the datasets of a task; how
-many numbers configs train; and towers with their weights.
+many numbers configs train; towers with their weights; and the adapters that are shipped.
 
 python tools/list_configs.py
 python tools/list_configs.py plot_rn50
 python tools/list_configs.py --datasets
 python tools/list_configs.py --towers SigLIP "ViT-B-16*"
+python tools/list_configs.py --adapters coop lpt
 python tools/list_configs.py "coop/*" plotpp_vit-b16 --parameters
 python tools/list_configs.py tip-adapter-f_rn50 --parameters --dataset dtd --shots 16
 
 --parameters builds every model listed, with random weights, and prints a Markdown table, phase by phase; the whole name
 of a config means that one alone. Class names are those of the config's dataset, or of --dataset.
 --towers lists what model.clip.arch and model.clip.weights can be, and how images are prepared for it.
+--adapters lists what init_model('builtin:NAME') and tools/predict.py --adapter builtin:NAME load.
 """
 
 import argparse
@@ -47,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--datasets', action='store_true', help='list the names of datasets, by task')
     parser.add_argument('--towers', action='store_true', help='list architectures and weights')
+    parser.add_argument('--adapters', action='store_true', help='list the trained adapters that are shipped')
     parser.add_argument('--parameters', action='store_true', help='count what the listed configs train')
     parser.add_argument('--dataset', metavar='NAME', help='with --parameters: dataset of the class names')
     parser.add_argument('--shots', type=positive, metavar='K', help='with --parameters: training images per class')
@@ -54,8 +57,14 @@ def main(argv: list[str] | None = None) -> None:
     options = {key: value for key in ('dataset', 'shots') if (value := getattr(args, key)) is not None}
     if options and not args.parameters:
         parser.error(f'--{next(iter(options))} has no effect without --parameters')
-    if args.parameters + args.datasets + args.towers > 1:
-        parser.error('choose one of --parameters, --datasets and --towers')
+    if args.parameters + args.datasets + args.towers + args.adapters > 1:
+        parser.error('choose one of --parameters, --datasets, --towers and --adapters')
+    if args.adapters:
+        from vlprompt.apis.builtin import adapters_table
+
+        table = adapters_table(args.words)
+        print(table) if table else parser.exit(1, f'no adapter has {" nor ".join(map(repr, args.words))} in its name\n')
+        return
     if args.towers:
         from vlprompt.apis.towers import towers_table
 

@@ -4,6 +4,7 @@ python tools/predict.py configs/plot/plot_micro-rn.py \
     work_dirs/plot_micro-rn_scenes_16shot/epoch_25.pth a.jpg folder --out predictions
 python tools/predict.py configs/zero_shot/zero-shot_vit-b16.py none a.jpg \
     --class-names cat dog --out predictions
+python tools/predict.py --adapter builtin:denseclip_micro-rn a.jpg --out predictions
 python tools/predict.py --class-names sofa cat floor --task segment photo.jpg --out predictions
 python tools/predict.py --class-names cat dog --task classify photo.jpg --out predictions
 
@@ -11,6 +12,9 @@ python tools/predict.py --class-names cat dog --task classify photo.jpg --out pr
 NACLIP (segment_by_words/naclip_vit-b16), both with OpenAI's ViT-B/16, for the words of --class-names. Other towers by
 --cfg-options, such as model.clip.arch=ViT-L/14, or, without a download, model.clip.arch=micro-vit
 model.clip.weights=scenes, which knows drawings alone.
+
+--adapter takes the place of CONFIG and CHECKPOINT too: the folder of an adapter, hf-hub:ORG/NAME, or builtin:NAME, one
+that is shipped (tools/list_configs.py --adapters).
 
 With a checkpoint the classes are those that it was trained on; --dataset gives the classes only where CHECKPOINT is
 'none', and one with other classes than the checkpoint's is an error.
@@ -61,9 +65,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     task.add_argument(
         '--task', choices=TASKS, help='label by words alone, in place of CONFIG and CHECKPOINT; see above'
     )
+    task.add_argument('--adapter', metavar='ADAPTER', help='in place of CONFIG and CHECKPOINT; see above')
     argv = sys.argv[1:] if argv is None else argv
     chosen, _ = task.parse_known_args(argv)
-    argv = argv if chosen.task is None else [TASKS[chosen.task], 'none', *argv]
+    if chosen.task is not None:
+        argv = [TASKS[chosen.task], 'none', *argv]
+    elif chosen.adapter is not None:
+        argv = [chosen.adapter, chosen.adapter, *argv]
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -83,12 +91,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=positive, default=1, help='images per batch; of several sizes: one by one')
     parser.add_argument('--workers', type=natural, default=0, help='processes that load images')
     args = parser.parse_intermixed_args(argv)
+    if args.task is not None and args.adapter is not None:
+        parser.error('choose one of --task and --adapter')
     if args.task is not None and args.class_names is None:
         parser.error(f'--task {args.task} needs words: --class-names NAME ...')
-    if args.task is not None and (
+    option = '--adapter' if args.task is None else '--task'
+    if (args.task is not None or args.adapter is not None) and (
         given := [path for path in args.images if path.suffix == '.py' or str(path) == 'none']
     ):
-        parser.error(f'--task stands in place of CONFIG and CHECKPOINT: leave {given[0]} out, or --task')
+        parser.error(f'{option} stands in place of CONFIG and CHECKPOINT: leave {given[0]} out, or {option}')
     return args
 
 

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import MICRO
-from vlprompt.engine.peft_adapters import LAYOUTS, load_adapter, merge_adapter, read_adapter, write_adapter
 from vlprompt.clip import build_clip, merge_lora
 from vlprompt.clip.low_rank import branches
+from vlprompt.engine.peft_adapters import LAYOUTS, load_adapter, merge_adapter, read_adapter, write_adapter
 from vlprompt.errors import CheckpointError
 
 EVERYWHERE = ['q', 'k', 'v', 'out', 'fc', 'proj']

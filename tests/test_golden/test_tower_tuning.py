@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from vlprompt.alignment import CosineAlignment
-from vlprompt.engine.peft_adapters import LAYOUTS, load_adapter, merge_adapter, write_adapter
 from vlprompt.clip import build_clip, merge_lora
 from vlprompt.clip.low_rank import branches
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.engine import load_config
+from vlprompt.engine.peft_adapters import LAYOUTS, load_adapter, merge_adapter, write_adapter
 from vlprompt.engine.phases import phase_config
 from vlprompt.engine.schedules import LinearWarmupCosineLR
 from vlprompt.prompts import ClassWeights

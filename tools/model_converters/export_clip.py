@@ -12,7 +12,7 @@ Branches are merged into them; layer norms, biases and whole towers that were tr
 suffix makes a folder in open_clip's form, which also holds the architecture, the preprocessing and the tokenizer:
 ``model.clip.arch=None model.clip.weights=tuned``, or ``local-dir:tuned`` in open_clip.
 
-The checkpoint may also be the folder of an adapter, of open_clip or transformers, which is merged into the
+The checkpoint may also be the folder of an adapter of peft, for open_clip or transformers, which is merged into the
 weights of the config.
 """
 
@@ -35,16 +35,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 from vlprompt.apis import model_from
-from vlprompt.engine.peft_adapters import write_adapter
 from vlprompt.apis.runs import read_config
 from vlprompt.apis.tuned_clip import merged_adapter, tuned_clip, write_clip
+from vlprompt.engine.adapters import is_own_folder
+from vlprompt.engine.peft_adapters import write_adapter
 from vlprompt.engine.phases import phase_config
 from vlprompt.errors import ConfigError
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    if Path(args.checkpoint).is_dir():
+    if Path(args.checkpoint).is_dir() and not is_own_folder(args.checkpoint):
         if args.peft:
             raise ConfigError(f'{args.checkpoint} is a folder, so an adapter already: --peft needs a checkpoint')
         clip, others = merged_adapter(phase_config(read_config(args), args.phase), args.checkpoint), []

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vlprompt.apis.adapters import from_pretrained, push_to_hub, save_pretrained
     from vlprompt.apis.gallery import GalleryIndex
     from vlprompt.apis.inference import (
         ImageFiles,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from vlprompt.apis.model import init_model, model_from
     from vlprompt.apis.retrieval import describe_images, person_files, stack_descriptors
     from vlprompt.datasets.images import find_images
+    from vlprompt.engine.adapters import builtin_adapters
     from vlprompt.engine.config_files import find_config, list_configs
 
 _HOMES = {
@@ -38,9 +40,11 @@ _HOMES = {
     'Prediction': 'vlprompt.apis.inferencers.prediction',
     'ReIDInferencer': 'vlprompt.apis.inferencers.reid',
     'SegmentationInferencer': 'vlprompt.apis.inferencers.segmentation',
+    'builtin_adapters': 'vlprompt.engine.adapters',
     'describe_images': 'vlprompt.apis.retrieval',
     'find_config': 'vlprompt.engine.config_files',
     'find_images': 'vlprompt.datasets.images',
+    'from_pretrained': 'vlprompt.apis.adapters',
     'init_inferencer': 'vlprompt.apis.inferencers.build',
     'init_model': 'vlprompt.apis.model',
     'list_configs': 'vlprompt.engine.config_files',
@@ -50,6 +54,8 @@ _HOMES = {
     'predict_dataset': 'vlprompt.apis.inference',
     'predict_each': 'vlprompt.apis.inference',
     'predict_images': 'vlprompt.apis.inference',
+    'push_to_hub': 'vlprompt.apis.adapters',
+    'save_pretrained': 'vlprompt.apis.adapters',
     'stack_descriptors': 'vlprompt.apis.retrieval',
 }
 
@@ -62,9 +68,11 @@ __all__ = [
     'Prediction',
     'ReIDInferencer',
     'SegmentationInferencer',
+    'builtin_adapters',
     'describe_images',
     'find_config',
     'find_images',
+    'from_pretrained',
     'init_inferencer',
     'init_model',
     'list_configs',
@@ -74,6 +82,8 @@ __all__ = [
     'predict_dataset',
     'predict_each',
     'predict_images',
+    'push_to_hub',
+    'save_pretrained',
     'stack_descriptors',
 ]
 

@@ -138,7 +138,7 @@ def _content_of(model: nn.Module) -> dict[str, Any]:
     return dict(meta=to_plain_values(described), state_dict=trained_state(model))
 
 
-# -------------------------------------------------------------------------------------------- what a folder says besides
+# ------------------------------------------------------------------------------------------- what a folder says besides
 
 
 def task_type(model: nn.Module) -> str | None:

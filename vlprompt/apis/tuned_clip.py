@@ -14,13 +14,13 @@ from mmengine.config import Config
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vlprompt.engine.peft_adapters import load_adapter, merge_adapter
 from vlprompt.clip import CLIP, build_clip, merge_lora
 from vlprompt.clip.architectures import RESNET_STRIDE
 from vlprompt.clip.open_clip_config import OpenClipArchitecture
 from vlprompt.clip.text.hub_tokenizer import OPTIONS_FILE as TOKENIZER_OPTIONS_FILE
 from vlprompt.clip.text.hub_tokenizer import TOKENIZER_FILE
 from vlprompt.clip.weights import OPTIONS_FILE, WEIGHT_FILES, state_sha256, to_openai_names
+from vlprompt.engine.peft_adapters import load_adapter, merge_adapter
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError

@@ -24,7 +24,7 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
 
     Args:
         config: a config file, the name of a shipped one (:func:`~vlprompt.engine.config_files.find_config`), an adapter
-            (:mod:`vlprompt.engine.adapters`) for the config that it was trained with, or a config that was read already.
+            (:mod:`vlprompt.engine.adapters`) for the config that it was trained with, or a config that was read.
         cfg_options: dotted keys and their values, as ``--cfg-options`` gives them; also ``dataset``, ``shots`` and
             ``data_root`` (:mod:`vlprompt.engine.compose`).
 

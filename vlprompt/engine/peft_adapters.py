@@ -219,6 +219,8 @@ def read_adapter(folder: str | Path) -> tuple[list[Pair], Mapping[str, Any] | No
             raise CheckpointError(f'{path}: {target} of block {block} of the {tower} tower has {shapes}, not A and B')
         pairs += _unpacked(Pair(tower, block, target, letters['A'], letters['B'], scale))
     base = _read_object(folder / BASE) if (folder / BASE).is_file() else None
+    if base is None and config.get('base_sha256') is not None:  # an adapter of this package's own form
+        base = dict(name=config.get('base_model_name_or_path'), sha256=config['base_sha256'])
     return [_trimmed(pair) for pair in pairs if pair.B.any()], base
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -12,8 +13,12 @@ from torch import Tensor, nn
 from vlprompt.clip import CLIP, ClipSource
 from vlprompt.clip.low_rank import LowRank
 from vlprompt.clip.tracing import is_exporting
+from vlprompt.errors import CheckpointError
 from vlprompt.models.agreement import agree_on_class_names
 from vlprompt.models.freezing import matching_parameters, select_frozen, select_trainable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class PromptTunedMixin:
@@ -138,6 +143,32 @@ class PromptTunedMixin:
                 names = [*trained, *(name for name, _ in module.named_buffers(recurse=False))]
                 changed |= {f'{prefix}.{name}' if prefix else name for name in names}
         return {k: v for k, v in state.items() if k in changed or not k.startswith(self.base_prefixes)}
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
+        """Write what was learned into a folder: :func:`vlprompt.apis.save_pretrained`."""
+        from vlprompt.apis import save_pretrained
+
+        return save_pretrained(self, folder, **options)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> Self:
+        """The model of an adapter, which must be one of this class: :func:`vlprompt.apis.from_pretrained`.
+
+        Raises:
+            CheckpointError: as there, or it is a model of another class.
+        """
+        from vlprompt.apis import from_pretrained
+
+        model = from_pretrained(source, **options)
+        if not isinstance(model, cls):
+            raise CheckpointError(f'{source} is an adapter of {type(model).__name__}, not of {cls.__name__}')
+        return model
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload what was learned to huggingface.co: :func:`vlprompt.apis.push_to_hub`."""
+        from vlprompt.apis import push_to_hub
+
+        return push_to_hub(self, repo_id, **options)
 
 
 def _frozen_to_eval(module: nn.Module) -> None:

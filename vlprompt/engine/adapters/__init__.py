@@ -1,6 +1,6 @@
 """Folders of adapters: what was trained as safetensors, what it belongs to as JSON, and a card.
 
-A folder holds what a checkpoint (:mod:`vlprompt.engine.checkpoint`) holds, without pickle, so that it can be passed on::
+A folder holds what a checkpoint (:mod:`vlprompt.engine.checkpoint`) holds, without pickle, so that it can be shared::
 
     adapter_model.safetensors   the trained tensors, by the names of the state dict
     adapter_config.json         base weights, method, classes, config of the run (vlprompt.engine.adapters.folder)

@@ -9,7 +9,8 @@ from typing import Any
 
 from vlprompt.clip.architectures import open_clip_name
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS
-from vlprompt.engine.adapters.folder import CARD
+from vlprompt.engine.adapters.config_text import parse_config
+from vlprompt.engine.adapters.folder import CARD, CONFIG
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.files import shortened
 from vlprompt.version import __version__
@@ -68,7 +69,7 @@ def write_card(
     parts = [
         _front_matter(config, name, dataset, licence),
         f'# {name}',
-        f'An adapter for `{config["base_model_name_or_path"]}`, written by [vlprompt](https://pypi.org/project/vlprompt) '
+        f'An adapter for `{config["base_model_name_or_path"]}`, written by vlprompt '
         f'{config["run"].get("vlprompt_version", __version__)}: {len(config["trained_keys"])} tensors of a '
         f'{config["method"]}, {size / 1e3:.0f} kB.',
     ]
@@ -84,7 +85,8 @@ def write_card(
 def _front_matter(config: Mapping[str, Any], name: str, dataset: str | None, licence: str | None) -> str:
     """YAML between lines of dashes; its values are written as JSON, which YAML includes."""
     base = hub_id(config['base_model_name_or_path'])
-    tags = ['clip', 'prompt-learning', config['method'].lower(), *(['lora'] if config['peft_type'] == 'LORA' else [])]
+    tags = ['clip', 'prompt-learning', *(part.lower() for part in _parts_of(config))]
+    tags += ['lora'] if config['peft_type'] == 'LORA' else []
     entries: dict[str, Any] = dict(library_name='vlprompt', tags=tags)
     if base is not None:
         entries |= dict(base_model=base, base_model_relation='adapter')
@@ -100,6 +102,15 @@ def _front_matter(config: Mapping[str, Any], name: str, dataset: str | None, lic
         entries['model-index'] = [dict(name=name, results=[dict(about, metrics=results)])]
     lines = [f'{key}: {json.dumps(value, ensure_ascii=False)}' for key, value in entries.items()]
     return '\n'.join(['---', *lines, '---'])
+
+
+def _parts_of(config: Mapping[str, Any]) -> list[str]:
+    """The model's class and those of its parts that a method is known by."""
+    lines = config.get('config')
+    model = {} if lines is None else parse_config('\n'.join(lines), CONFIG).get('model') or {}
+    parts = (model.get(key) or {} for key in ('prompt', 'tuner', 'solver', 'alignment'))
+    types = [part['type'] for part in parts if isinstance(part, Mapping) and isinstance(part.get('type'), str)]
+    return [config['method'], *(type_.rpartition('.')[2] for type_ in types)]
 
 
 def _use(name: str, config: Mapping[str, Any]) -> str:
@@ -118,7 +129,7 @@ def _facts(config: Mapping[str, Any], dataset: str | None) -> list[str]:
     names = config.get('class_names') or (config['run'].get('dataset_meta') or {}).get('classes') or []
     sha256 = config.get('base_sha256')
     facts = {
-        'method': config['method'],
+        'model': ', '.join(_parts_of(config)),
         'base weights': f'{config["base_model_name_or_path"]} (sha256 {sha256[:12]})' if sha256 else None,
         'data': dataset,
         'classes': f'{len(names)}: {shortened(", ".join(names[:_SHOWN]), 400)}' if names else None,

@@ -125,8 +125,8 @@ def _import_own(wanted: Any, source: str) -> None:
     for module in modules:
         if not isinstance(module, str) or not _OWN_MODULE.fullmatch(module):
             raise CheckpointError(
-                f'{source}: its config imports {module!r}, which is no module of vlprompt: give a config of your own, if '
-                'you trust it'
+                f'{source}: its config imports {module!r}, which is no module of vlprompt: give a config of your own, '
+                'if you trust it'
             )
     if modules:
         import_modules_from_strings(list(modules))

@@ -114,5 +114,7 @@ def from_peft(
         )
     given = (options.get('lora_alpha') or 0) / (options.get('r') or 1)
     if not isclose(given, expected['lora_alpha'] / expected['r'], rel_tol=1e-6):
-        raise CheckpointError(f'{source}: lora_alpha / r is {given:.6g}, but the branches were trained with {scale:.6g}')
+        raise CheckpointError(
+            f'{source}: lora_alpha / r is {given:.6g}, but the branches were trained with {scale:.6g}'
+        )
     return state
