@@ -88,7 +88,7 @@ RECIPES = {
     'denseclip_micro-rn': Recipe('denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160', FROZEN, half=True),
     'retinanet_denseclip-micro-rn': Recipe(
         'denseclip_det/retinanet_denseclip-micro-rn_fpn_600i_scenes-160x160',
-        ('train_cfg.max_iters=300', *FROZEN),
+        ('train_cfg.max_iters=160', *FROZEN),
         half=True,
     ),
 }

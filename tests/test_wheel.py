@@ -11,13 +11,15 @@ import pytest
 from mmengine.fileio import load
 
 from tests.conftest import ROOT
+from vlprompt.apis import builtin_adapters
+from vlprompt.datasets.generated import SCENE_CLASSES
 
 SOURCES = ('vlprompt', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'model-index.yml', 'README.md', 'LICENSE')
 SCRIPT = """
 import json
 import vlprompt
 from mmengine.config import Config
-from vlprompt.apis import init_model, list_configs
+from vlprompt.apis import builtin_adapters, init_model, list_configs
 from vlprompt.engine import load_config
 
 def summary(cfg):
@@ -31,6 +33,8 @@ print(json.dumps(dict(
     inherited=summary(load_config('mine.py')),
     plain=Config.fromfile('mine.py').dataset,
     classes=model.class_names,
+    adapters=builtin_adapters(),
+    trained=init_model('builtin:coop_micro-rn').class_names,
 )))
 """
 
@@ -69,3 +73,5 @@ def test_configs_are_found_by_name_and_inherited_from_the_package(installed, tmp
     assert found['by_name'] == found['inherited'] == ['dtd', 4, 4]
     assert found['plain'] == 'dtd'
     assert found['classes'] == ['star', 'heart']
+    assert found['adapters'] == builtin_adapters()
+    assert found['trained'] == list(SCENE_CLASSES)

@@ -63,7 +63,7 @@ def _fetched(repository: str) -> Path:
     """The folder of a repository's snapshot in the cache of huggingface.co, downloaded if it is not there."""
     from vlprompt.clip.download import hub_folder_file
 
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+', repository):
+    if not re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', repository):
         raise CheckpointError(f'{HUB}{repository} must name a repository: {HUB}ORG/NAME')
     try:
         return hub_folder_file(repository, CONFIG, TENSORS).parent
