@@ -123,8 +123,9 @@ def write(name: str, recipe: Recipe, folder: Path) -> None:
     )
     if recipe.half:
         notes += '\n\nThe figures are those of the checkpoint; the tensors here are rounded to fp16.'
-    half = ['--half'] if recipe.half else []
-    about = ['--metrics', folder / 'test_metrics.json', '--licence', 'apache-2.0', '--notes', notes, *half]
+    more = ['--half'] if recipe.half else []
+    more += ['--cfg-options', *recipe.options] if recipe.options else []
+    about = ['--metrics', folder / 'test_metrics.json', '--licence', 'apache-2.0', '--notes', notes, *more]
     source = newest_checkpoint(folder)
     _run('tools/model_converters/save_adapter.py', recipe.config, source, target, *about)
 

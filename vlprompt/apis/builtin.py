@@ -8,7 +8,7 @@ from vlprompt.engine.adapters import BUILTIN, builtin_adapters
 from vlprompt.engine.adapters.folder import TENSORS, read_config
 from vlprompt.engine.adapters.sources import BUILTIN_FOLDER
 
-_FIGURES = ('accuracy/top1', 'mIoU', 'coco/bbox_mAP', 'retrieval/mAP')
+_FIGURES = ('accuracy/top1', 'shot/overall', 'mIoU', 'coco/bbox_mAP', 'reid/mAP')
 """The figure of each task that the table shows."""
 
 
