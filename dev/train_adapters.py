@@ -41,7 +41,6 @@ class Recipe:
     half: bool = False
 
 
-EPOCHS = ('train_cfg.max_epochs=8',)
 FROZEN = ('model.frozen=[backbone.trunk.*,backbone.matching.text.*]', 'optim_wrapper.paramwise_cfg=None')
 """Of DenseCLIP: neck, heads and context decoder alone are trained."""
 
@@ -54,22 +53,24 @@ RECIPES = {
     # few-shot: prompts
     'coop_micro-rn': Recipe('coop/coop_micro-rn'),
     'cocoop_micro-vit': Recipe('cocoop/cocoop_micro-vit', ('train_cfg.max_epochs=2',)),
-    'maple_micro-vit': Recipe('maple/maple_micro-vit', EPOCHS),
-    'plot_micro-rn': Recipe('plot/plot_micro-rn', EPOCHS),
-    'promptsrc_micro-vit': Recipe('promptsrc/promptsrc_micro-vit', EPOCHS),
+    'maple_micro-vit': Recipe('maple/maple_micro-vit', ('train_cfg.max_epochs=4',)),
+    'plot_micro-rn': Recipe('plot/plot_micro-rn', ('train_cfg.max_epochs=8',)),
+    'promptsrc_micro-vit': Recipe('promptsrc/promptsrc_micro-vit', ('train_cfg.max_epochs=4',)),
     # few-shot: towers
     'clip-lora_micro-vit': Recipe('clip_lora/clip-lora_micro-vit', ('train_cfg.max_iters=60',)),
-    '2sfs_micro-vit': Recipe('two_stage/2sfs_micro-vit'),
+    '2sfs_micro-vit': Recipe(
+        'two_stage/2sfs_micro-vit',
+        ('phases.norms.train_cfg.max_iters=48', 'phases.classifier.train_cfg.max_iters=64'),
+    ),
     # few-shot: stored features
     'clap_micro-rn': Recipe('clap/clap_micro-rn'),
     'gda_micro-rn': Recipe('gda/gda_micro-rn'),
     'linear-probe_micro-rn': Recipe('linear_probe/linear-probe_micro-rn'),
     'lpp_micro-rn': Recipe('lpp/lpp_micro-rn'),
-    'plot-adapter_micro-rn': Recipe('plot_adapter/plot-adapter_micro-rn'),
     'proker_micro-rn': Recipe('proker/proker_micro-rn', half=True),
     'tip-adapter-f_micro-rn': Recipe('tip_adapter/tip-adapter-f_micro-rn'),
     # long-tailed classes
-    'adaptformer_micro-vit': Recipe('adaptformer/adaptformer_micro-vit', ('train_cfg.max_epochs=3',)),
+    'adaptformer_micro-vit': Recipe('adaptformer/adaptformer_micro-vit', ('train_cfg.max_epochs=2',)),
     'vpt_micro-vit': Recipe('vpt/vpt_micro-vit', ('train_cfg.max_epochs=3',)),
     'lpt_micro-vit': Recipe(
         'lpt/lpt_micro-vit',

@@ -23,7 +23,7 @@ def adapters_table(words: Sequence[str] = ('',)) -> str:
 def _row(name: str) -> tuple[str, ...]:
     config = read_config(BUILTIN_FOLDER / name, BUILTIN + name)
     metrics = config.get('metrics') or {}
-    figure = next((f'{key} {metrics[key]:.1f}' for key in _FIGURES if key in metrics), '')
+    figure = next((f'{key} {metrics[key]:.3g}' for key in _FIGURES if key in metrics), '')
     size = (BUILTIN_FOLDER / name / TENSORS).stat().st_size
     data = str((config['run'].get('dataset_meta') or {}).get('dataset', ''))
     task = str(config['task_type']).lower().replace('_', '-')

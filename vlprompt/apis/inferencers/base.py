@@ -26,6 +26,7 @@ from vlprompt.apis.model import init_model
 from vlprompt.apis.sources import ChannelOrder, ImageSource, is_single
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import numbered_name
+from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.config import load_config
 from vlprompt.errors import ConfigError, PredictionError
 from vlprompt.messages import printable
@@ -296,7 +297,7 @@ def model_for(
         if checkpoint is not None or cfg_options or device is not None or phase is not None:
             raise ConfigError('checkpoint, cfg_options, device and phase are for configs: a model has its own')
         return model
-    if class_names is not None and checkpoint is None and not Path(str(model)).is_dir():
+    if class_names is not None and checkpoint is None and not is_adapter(model):
         model, cfg_options = load_config(model, dict(cfg_options or {})), None
         described = MODELS.get((model.get('model') or {}).get('type'))
         class_names = class_names if getattr(described, 'open_vocabulary', False) else None
