@@ -202,7 +202,8 @@ def test_links_out_of_the_folder(folder, tmp_path, name):
 def test_the_config_is_read_and_not_executed():
     cfg = config_of_adapter(checkpoint(), 'a')
     assert cfg.model.sizes == (1, -2.5, None)
-    assert 'work_dir' not in cfg
+    assert cfg.work_dir == 'work_dirs/a'  # not that of the training, which may be anywhere
+    assert config_of_adapter(checkpoint(), 'hf-hub:org/name').work_dir == 'work_dirs/name'
     assert parse_config("a = {'x': [float], }".replace('float', '1e-3'), 'a') == {'a': {'x': [1e-3]}}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from vlprompt.engine.adapters import is_adapter
 from vlprompt.errors import ConfigError
 
 LOOP_PARTS = dict(
@@ -74,9 +75,9 @@ def require_validation(cfg: Mapping[str, Any], save_best: str | Sequence[str] | 
 
 
 def require_checkpoint(cfg: Mapping[str, Any]) -> None:
-    """Raise FileNotFoundError if ``load_from`` of a config does not exist."""
+    """Raise FileNotFoundError if ``load_from`` of a config, a checkpoint or an adapter, does not exist."""
     source = cfg.get('load_from')
-    if source is not None and not Path(source).exists():
+    if source is not None and not is_adapter(source) and not Path(source).exists():
         raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {Path.cwd()})')
 
 

@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -63,7 +64,8 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
                 f'{source}: {path}={type_!r} in its config is no registered type of {", ".join(SCOPES)}: import the '
                 'module that registers it first, if you trust it, or give a config of your own'
             )
-    return Config(values, filename=None)
+    values['work_dir'] = str(Path('work_dirs', Path(source.rpartition(':')[2]).name))  # not that of the training
+    return Config(values)
 
 
 def parse_config(text: str, source: str) -> dict[str, Any]:
