@@ -36,6 +36,9 @@ USED = (
 SCOPES = ('vlprompt', 'mmengine', 'mmcv', 'mmseg', 'mmdet')
 """Packages whose registered types an adapter may use."""
 
+WRITING = ('collect_dir', 'out_file_path', 'outfile_prefix', 'output_dir')
+"""Options by which metrics write files, which an adapter may not choose."""
+
 _OWN_MODULE = re.compile(r'vlprompt(\.\w+)+')
 
 
@@ -58,11 +61,17 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
         raise CheckpointError(f'{source}: its config has no model=dict(...)')
     _import_own(values.get('custom_imports'), source)
     scope = values.get('default_scope') or 'vlprompt'
-    for path, type_ in _types(values):
-        if not _is_registered(type_, scope):
+    for path, type_ in _entries(values):
+        if path.rpartition('.')[2] in ('type', 'runner_type') and not _is_registered(type_, scope):
             raise CheckpointError(
                 f'{source}: {path}={type_!r} in its config is no registered type of {", ".join(SCOPES)}: import the '
                 'module that registers it first, if you trust it, or give a config of your own'
+            )
+    for path, value in _entries(values):
+        key = path.rpartition('.')[2]
+        if (key in WRITING and value is not None) or (key == 'store' and not _is_below(value)):
+            raise CheckpointError(
+                f'{source}: {path}={value!r} in its config would write there: give a config of your own'
             )
     values['work_dir'] = str(Path('work_dirs', Path(source.rpartition(':')[2]).name))  # not that of the training
     return Config(values)
@@ -134,18 +143,20 @@ def _import_own(wanted: Any, source: str) -> None:
         import_modules_from_strings(list(modules))
 
 
-def _types(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Every ``type`` below a value with its dotted key, and ``runner_type``."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            below = f'{path}.{key}' if path else str(key)
-            if key in ('type', 'runner_type'):
-                yield below, value
-            else:
-                yield from _types(value, below)
-    elif isinstance(node, (list, tuple)):
-        for number, value in enumerate(node):
-            yield from _types(value, f'{path}.{number}')
+def _entries(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+    """Every entry below a value with its dotted key."""
+    pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in pairs:
+        below = f'{path}.{key}' if path else str(key)
+        yield below, value
+        yield from _entries(value, below)
+
+
+def _is_below(value: Any) -> bool:
+    """Whether a path leads to a place below the working directory, or there is none."""
+    if value is None:
+        return True
+    return isinstance(value, str) and not Path(value).is_absolute() and '..' not in Path(value).parts
 
 
 def _is_registered(type_: Any, scope: str) -> bool:
