@@ -67,14 +67,14 @@ RECIPES = {
     'gda_micro-rn': Recipe('gda/gda_micro-rn'),
     'linear-probe_micro-rn': Recipe('linear_probe/linear-probe_micro-rn'),
     'lpp_micro-rn': Recipe('lpp/lpp_micro-rn'),
-    'proker_micro-rn': Recipe('proker/proker_micro-rn', half=True),
+    'proker_micro-rn': Recipe('proker/proker_micro-rn', ('shots=4',)),
     'tip-adapter-f_micro-rn': Recipe('tip_adapter/tip-adapter-f_micro-rn'),
     # long-tailed classes
     'adaptformer_micro-vit': Recipe('adaptformer/adaptformer_micro-vit', ('train_cfg.max_epochs=2',)),
     'vpt_micro-vit': Recipe('vpt/vpt_micro-vit', ('train_cfg.max_epochs=3',)),
     'lpt_micro-vit': Recipe(
         'lpt/lpt_micro-vit',
-        ('phases.shared.train_cfg.max_epochs=2', 'phases.groups.train_cfg.max_epochs=2'),
+        ('phases.shared.train_cfg.max_epochs=2', 'phases.groups.train_cfg.max_epochs=1'),
     ),
     # re-identification, segmentation, detection
     'clipreid_micro-vit': Recipe(

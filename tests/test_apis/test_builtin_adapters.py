@@ -113,12 +113,11 @@ def overlap(a, b):
 
 @pytest.mark.parametrize('name', of_task('FEATURE_EXTRACTION'))
 def test_reidentifier(name):
-    """Views of the same person are nearer to each other than to other people."""
+    """The nearest view of one of three people, each seen by four cameras, is of the same one."""
     model = init_model(f'builtin:{name}')
     views = [image for image in reid_images(4, 4, 4) if image.folder == 'query'][:12]
     features = torch.stack([s.feature for s in predict_images(model, [draw_reid(v, 0, 128) for v in views], 4)])
-    likeness = torch.nn.functional.normalize(features, dim=-1) @ torch.nn.functional.normalize(features, dim=-1).T
+    features = torch.nn.functional.normalize(features, dim=-1)
     people = torch.tensor([view.pid for view in views])
-    same = people[:, None] == people
-    others = ~torch.eye(len(views), dtype=torch.bool)
-    assert likeness[same & others].mean() > likeness[~same].mean() + 0.1
+    nearest = (features @ features.T).fill_diagonal_(-1).argmax(1)
+    assert (people[nearest] == people).float().mean() >= 0.75  # chance: 3 of 11

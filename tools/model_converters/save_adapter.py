@@ -72,15 +72,14 @@ def main(argv: list[str] | None = None) -> None:
     content = read_checkpoint(args.checkpoint)
     if args.dst.suffix == '.pth':
         write_checkpoint(content, args.dst)
-        print(f'wrote {args.dst}: {len(content["state_dict"])} tensors')
+        print(f'wrote {args.dst}')
         return
     about = dict(metrics=read_metrics(args), half=args.half, licence=args.licence, notes=args.notes)
     if not ((content.get('meta') or {}).get('vlprompt')):
         content = None  # a foreign checkpoint does not describe itself; the model does
     save_pretrained(model, args.dst, content=content, **about)
     size = sum(file.stat().st_size for file in args.dst.iterdir() if file.is_file())
-    print(f'wrote {args.dst}: {len(model.trained_state_dict()) if content is None else len(content["state_dict"])} '
-          f'tensors, {size / 1e3:.0f} kB')  # fmt: skip
+    print(f'wrote {args.dst}, {size / 1e3:.0f} kB')
     if args.push:
         print(f'uploaded to {upload(args.dst, args.push, args.private)}')
 

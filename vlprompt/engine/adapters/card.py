@@ -66,11 +66,12 @@ def write_card(
     folder = Path(folder)
     name = name or folder.resolve().name
     dataset = (config['run'].get('dataset_meta') or {}).get('dataset')
+    count = len(config['trained_keys'])
     parts = [
         _front_matter(config, name, dataset, licence),
         f'# {name}',
         f'An adapter for `{config["base_model_name_or_path"]}`, written by vlprompt '
-        f'{config["run"].get("vlprompt_version", __version__)}: {len(config["trained_keys"])} tensors of a '
+        f'{config["run"].get("vlprompt_version", __version__)}: {count} tensor{"s" * (count > 1)} of a '
         f'{config["method"]}, {size / 1e3:.0f} kB.',
     ]
     parts += [notes] if notes else []
