@@ -74,7 +74,7 @@ RECIPES = {
     'vpt_micro-vit': Recipe('vpt/vpt_micro-vit', ('train_cfg.max_epochs=3',)),
     'lpt_micro-vit': Recipe(
         'lpt/lpt_micro-vit',
-        ('phases.shared.train_cfg.max_epochs=2', 'phases.groups.train_cfg.max_epochs=1'),
+        ('phases.shared.train_cfg.max_epochs=2', 'phases.groups.train_cfg.max_epochs=2'),
     ),
     # re-identification, segmentation, detection
     'clipreid_micro-vit': Recipe(
@@ -100,7 +100,7 @@ def train(name: str, recipe: Recipe) -> Path:
     folder = WORK_DIRS / name
     if not (folder / 'test_metrics.json').is_file():
         options = ['--cfg-options', *recipe.options] if recipe.options else []
-        _run('tools/train.py', recipe.config, '--test', '--work-dir', folder, *options)
+        _run('tools/train.py', recipe.config, '--test', '--work-dir', folder.relative_to(ROOT), *options)
     return folder
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dev.train_adapters import RECIPES
 from vlprompt.apis import builtin_adapters, init_model, predict_images, save_pretrained
 from vlprompt.apis.builtin import adapters_table
 from vlprompt.datasets.generated import LONG_TAILED_CLASSES, SCENE_CLASSES
@@ -25,6 +26,10 @@ def of_task(*tasks):
 
 
 CLASSIFIERS = of_task('IMAGE_CLASSIFICATION', 'ZERO_SHOT_IMAGE_CLASSIFICATION')
+
+
+def test_every_recipe_is_shipped():
+    assert sorted(RECIPES) == builtin_adapters()
 
 
 def test_there_is_one_for_every_task_and_all_are_small():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vlprompt.engine.adapters import BUILTIN, builtin_adapters
+from vlprompt.engine.adapters.card import dataset_of
 from vlprompt.engine.adapters.folder import TENSORS, read_config
 from vlprompt.engine.adapters.sources import BUILTIN_FOLDER
 
@@ -25,6 +26,6 @@ def _row(name: str) -> tuple[str, ...]:
     metrics = config.get('metrics') or {}
     figure = next((f'{key} {metrics[key]:.3g}' for key in _FIGURES if key in metrics), '')
     size = (BUILTIN_FOLDER / name / TENSORS).stat().st_size
-    data = str((config['run'].get('dataset_meta') or {}).get('dataset', ''))
+    data = dataset_of(config) or ''
     task = str(config['task_type']).lower().replace('_', '-')
     return f'{BUILTIN}{name}', config['method'], task, data, figure, f'{size / 1e3:.0f} kB'

@@ -65,7 +65,7 @@ def write_card(
     """
     folder = Path(folder)
     name = name or folder.resolve().name
-    dataset = (config['run'].get('dataset_meta') or {}).get('dataset')
+    dataset = dataset_of(config)
     count = len(config['trained_keys'])
     parts = [
         _front_matter(config, name, dataset, licence),
@@ -81,6 +81,17 @@ def write_card(
         parts += ['## Figures', f'Of the test of the run (`test_metrics.json`).\n\n| metric | value |\n|---|---|{rows}']
     with written_whole(folder / CARD) as temporary:
         temporary.write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
+
+
+def dataset_of(config: Mapping[str, Any]) -> str | None:
+    """Name of the dataset that an adapter was trained on."""
+    known = (config['run'].get('dataset_meta') or {}).get('dataset')
+    return known or _config_of(config).get('dataset')  # datasets of mmseg and mmdet do not tell it
+
+
+def _config_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    lines = config.get('config')
+    return {} if lines is None else parse_config('\n'.join(lines), CONFIG)
 
 
 def _front_matter(config: Mapping[str, Any], name: str, dataset: str | None, licence: str | None) -> str:
@@ -107,8 +118,7 @@ def _front_matter(config: Mapping[str, Any], name: str, dataset: str | None, lic
 
 def _parts_of(config: Mapping[str, Any]) -> list[str]:
     """The model's class and those of its parts that a method is known by."""
-    lines = config.get('config')
-    model = {} if lines is None else parse_config('\n'.join(lines), CONFIG).get('model') or {}
+    model = _config_of(config).get('model') or {}
     parts = (model.get(key) or {} for key in ('prompt', 'tuner', 'solver', 'alignment'))
     types = [part['type'] for part in parts if isinstance(part, Mapping) and isinstance(part.get('type'), str)]
     return [config['method'], *(type_.rpartition('.')[2] for type_ in types)]
