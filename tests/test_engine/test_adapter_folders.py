@@ -224,6 +224,7 @@ def test_the_config_is_read_and_not_executed():
         ("model = dict(type=3)", 'no registered type'),
         ("model = dict(a=1)\nrunner_type = 'os.system'", r"runner_type='os\.system'"),
         ("model = dict(a=1)\ncustom_imports = dict(imports=['my_module'])", "imports 'my_module', which is no module"),
+        ("model = dict(nms=dict(type='__import__(0)'))", r"model\.nms\.type='__import__\(0\)'"),
         ("model = dict(a=1)\ncustom_imports = 'os'", "imports 'os'"),
         ("model = dict(a=1)\ntest_evaluator = [dict(out_file_path='x.pkl')]", r"evaluator\.0\.out_file_path='x\.pkl'"),
         ("model = dict(a=1)\ntest_cfg = dict(store='../x')", r"test_cfg\.store='\.\./x' .* would write there"),

@@ -36,9 +36,13 @@ USED = (
 SCOPES = ('vlprompt', 'mmengine', 'mmcv', 'mmseg', 'mmdet')
 """Packages whose registered types an adapter may use."""
 
+NMS = ('nms', 'soft_nms')
+"""Types of ``nms=dict(type=...)``, which are no registered ones: mmcv evaluates the text."""
+
 WRITING = ('collect_dir', 'out_file_path', 'outfile_prefix', 'output_dir')
 """Options by which metrics write files, which an adapter may not choose."""
 
+_TYPES = ('type', 'runner_type')
 _OWN_MODULE = re.compile(r'vlprompt(\.\w+)+')
 
 
@@ -62,7 +66,9 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
     _import_own(values.get('custom_imports'), source)
     scope = values.get('default_scope') or 'vlprompt'
     for path, type_ in _entries(values):
-        if path.rpartition('.')[2] in ('type', 'runner_type') and not _is_registered(type_, scope):
+        key = path.rpartition('.')[2]
+        known = type_ in NMS if path.endswith('nms.type') else key not in _TYPES or _is_registered(type_, scope)
+        if not known:
             raise CheckpointError(
                 f'{source}: {path}={type_!r} in its config is no registered type of {", ".join(SCOPES)}: import the '
                 'module that registers it first, if you trust it, or give a config of your own'
