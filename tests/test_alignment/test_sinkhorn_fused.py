@@ -14,7 +14,7 @@ from vlprompt.alignment import sinkhorn_fused as fused
 from vlprompt.clip.features import ClipFeatures
 
 INTERPRETED = """
-import itertools, torch
+import contextlib, itertools, torch
 from vlprompt.alignment.sinkhorn import sinkhorn
 from vlprompt.alignment.sinkhorn_triton import solve
 
@@ -33,6 +33,10 @@ for method in ('fixed', 'log'):
     torch.testing.assert_close(plan, sinkhorn(cost, 0.1, method, 3, rows=mass).plan)
 vanishing = solve(cost, None, 1e-4, 20, False)  # exp(-cost / eps) is 0
 assert vanishing.isnan().all(), vanishing
+current = []  # the GPUs that are the current one for a launch
+torch.cuda.device_of = lambda tensor: current.append(tensor) or contextlib.nullcontext()
+solve(cost, None, 0.1, 1, False)
+assert current == [cost]
 """
 
 
@@ -45,27 +49,41 @@ def test_the_kernel_gives_the_plans_of_the_plain_iteration():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize('logarithms', [False, True])
-@pytest.mark.parametrize(('m', 'n'), [(49, 4), (196, 8)])
-def test_the_compiled_kernel_reads_every_cost_once(m, n, logarithms):
-    """Compiled for an H100: a thread loads each of its values once, whatever the iterations, and spills none."""
+def compiled(problems, m, n, logarithms, rows=False):
+    """The kernel in an H100's code; sizes of 1 are constants in it, as Triton has them at a launch."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from vlprompt.alignment.sinkhorn_triton import VALUES, _solve, blocks, warps
+    from vlprompt.alignment.sinkhorn_triton import _solve, blocks, warps
 
-    problems, block_m, block_n = blocks(1000, m, n)
+    block, block_m, block_n = blocks(problems, m, n)
     types = (
         dict.fromkeys(_solve.arg_names, 'i32') | dict.fromkeys(('cost', 'rows', 'plan'), '*fp32') | {'scale': 'fp32'}
     )
-    constants = dict(HAS_ROWS=False, LOGARITHMS=logarithms, BLOCK=problems, BLOCK_M=block_m, BLOCK_N=block_n)
+    constants = dict(HAS_ROWS=rows, LOGARITHMS=logarithms, BLOCK=block, BLOCK_M=block_m, BLOCK_N=block_n)
+    constants |= {name: 1 for name, size in dict(problems=problems, m=m, n=n).items() if size == 1}
     source = ASTSource(_solve, types | dict.fromkeys(constants, 'constexpr'), constexprs=constants)
-    threads = warps(problems, m, n)
-    compiled = triton.compile(source, target=GPUTarget('cuda', 90, 32), options=dict(num_warps=threads))
-    code = compiled.asm['ptx']
+    options = dict(num_warps=warps(block, m, n))
+    return triton.compile(source, target=GPUTarget('cuda', 90, 32), options=options).asm['ptx']
+
+
+@pytest.mark.parametrize('logarithms', [False, True])
+@pytest.mark.parametrize(('m', 'n'), [(49, 4), (196, 8)])
+def test_the_compiled_kernel_reads_every_cost_once(m, n, logarithms):
+    """A thread loads each of its values once, whatever the iterations, and spills none."""
+    from vlprompt.alignment.sinkhorn_triton import VALUES
+
+    code = compiled(1000, m, n, logarithms)
     assert code.count('ld.global') == code.count('st.global') == VALUES
     assert '.local' not in code
+
+
+@pytest.mark.parametrize('logarithms', [False, True])
+@pytest.mark.parametrize(('problems', 'm', 'n'), [(1000, 49, 1), (1, 1, 4)])
+def test_the_kernel_compiles_for_sizes_of_one(problems, m, n, logarithms):
+    """One prompt, one token, one class: marginals are then constants."""
+    assert 'st.global' in compiled(problems, m, n, logarithms, rows=logarithms)
 
 
 def as_on_a_gpu(monkeypatch):

@@ -95,11 +95,12 @@ def solve(cost: Tensor, rows: Tensor | None, eps: float, iterations: int, logari
     plan = torch.empty_like(cost)
     block, block_m, block_n = blocks(problems, m, n)
     marginals = cost if rows is None else rows
-    _solve[(outer * triton.cdiv(problems, block),)](
-        cost, marginals, plan, problems, m, n, *cost.stride(), *marginals.stride()[:3], *plan.stride(), 1 / eps,
-        iterations, HAS_ROWS=rows is not None, LOGARITHMS=logarithms, BLOCK=block, BLOCK_M=block_m, BLOCK_N=block_n,
-        num_warps=warps(block, m, n),
-    )  # fmt: skip
+    with torch.cuda.device_of(cost):  # Triton launches on the current GPU, which may be another
+        _solve[(outer * triton.cdiv(problems, block),)](
+            cost, marginals, plan, problems, m, n, *cost.stride(), *marginals.stride()[:3], *plan.stride(), 1 / eps,
+            iterations, HAS_ROWS=rows is not None, LOGARITHMS=logarithms, BLOCK=block, BLOCK_M=block_m, BLOCK_N=block_n,
+            num_warps=warps(block, m, n),
+        )  # fmt: skip
     return plan
 
 
