@@ -41,6 +41,32 @@ def test_batches_are_those_of_mmseg(options, sizes, training):
         assert own.metainfo == other.metainfo
 
 
+@pytest.mark.parametrize('odd', ['edge', 'depth', 'type', 'none'])
+def test_other_maps_are_those_of_mmseg(odd):
+    """Padded as the images: maps of edges and depth, label maps of several types, and where one image has none."""
+
+    def made():
+        data = batch((8, 6), (8, 6))
+        second = data['data_samples'][1]
+        if odd in ('edge', 'depth'):
+            setattr(second, f'gt_{odd}_map', PixelData(data=torch.ones(1, 8, 6)))
+        elif odd == 'type':
+            second.gt_sem_seg.data = second.gt_sem_seg.data.byte()
+        else:
+            del second.gt_sem_seg
+        return data
+
+    options = NORMALISED | dict(size=(10, 9))
+    ours, theirs = (kind(**options)(made(), True) for kind in (SegPreprocessor, SegDataPreProcessor))
+    assert torch.equal(ours['inputs'], theirs['inputs'])
+    for own, other in zip(ours['data_samples'], theirs['data_samples'], strict=True):
+        assert own.metainfo == other.metainfo
+        assert own.keys() == other.keys()
+        for name in sorted(own.keys()):
+            assert torch.equal(own.get(name).data, other.get(name).data)
+            assert own.get(name).data.dtype == other.get(name).data.dtype
+
+
 def test_what_a_batch_may_lack():
     preprocess = SegPreprocessor(**NORMALISED, size=(8, 8))
     without = preprocess(batch((8, 8), (8, 8), labels=False))

@@ -21,7 +21,8 @@ class SegPreprocessor(SegDataPreProcessor):
 
     Images of one size, as crops are, move to the device as uint8 by one copy and their label maps by another, and are
     normalised there together; channels change places without an index that the device would wait for.  The result is
-    that of mmseg, bit for bit.  Batches of other images, ``batch_augments`` and ``test_cfg`` are left to mmseg.
+    that of mmseg, bit for bit.  Other batches, such as images of several sizes or with edge or depth maps, as well as
+    ``batch_augments`` and ``test_cfg`` are left to mmseg.
 
     Args: those of mmseg.
     """
@@ -37,7 +38,8 @@ class SegPreprocessor(SegDataPreProcessor):
             ``inputs`` (B, 3, H', W') float32 and ``data_samples``, both on the preprocessor's device.
         """
         samples = data.get('data_samples')
-        if not alike(data['inputs']) or self.batch_augments is not None or (not training and self.test_cfg):
+        own = self.test_cfg if not training else self.batch_augments
+        if own or not (alike(data['inputs']) and _have_like_maps(samples)):
             return super().forward(data, training)
         images = to_device(data['inputs'], self.device, non_blocking=self._non_blocking)
         if self._channel_conversion and images.shape[1] == 3:
@@ -68,16 +70,22 @@ class SegPreprocessor(SegDataPreProcessor):
     def _moved(self, samples: Sequence[SegDataSample], padding: tuple[int, int, int, int]) -> list[SegDataSample]:
         """Samples on the device, with padded label maps; those of the data loader stay as they are."""
         moved = [sample.new() for sample in samples]
-        maps = [sample.gt_sem_seg.data if 'gt_sem_seg' in sample else None for sample in samples]
-        if alike(maps):
-            for sample in moved:
-                del sample.gt_sem_seg
-        moved = self.cast_data(moved)
-        if not alike(maps):
-            return moved
+        if not samples or 'gt_sem_seg' not in samples[0]:
+            return self.cast_data(moved)
+        for sample in moved:
+            del sample.gt_sem_seg
+        moved, maps = self.cast_data(moved), [sample.gt_sem_seg.data for sample in samples]
         labels: Tensor = to_device(maps, self.device, non_blocking=self._non_blocking)
         if any(padding):
             labels = F.pad(labels, padding, value=self.seg_pad_val)
         for sample, before, label in zip(moved, samples, labels, strict=True):
             sample.gt_sem_seg = PixelData(metainfo=before.gt_sem_seg.metainfo, data=label)
         return moved
+
+
+def _have_like_maps(samples: Sequence[SegDataSample] | None) -> bool:
+    """Whether all samples have a label map of one size and type, or none has, and no map of another kind."""
+    if any(name in sample for sample in samples or () for name in ('gt_edge_map', 'gt_depth_map')):
+        return False
+    maps = [sample.gt_sem_seg.data for sample in samples or () if 'gt_sem_seg' in sample]
+    return not maps or (len(maps) == len(samples) and alike(maps))
