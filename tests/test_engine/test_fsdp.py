@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from tests.conftest import MICRO
@@ -225,6 +226,16 @@ def test_a_test_needs_no_launcher(project, tmp_path):
     """The strategy of a config is that of its training."""
     nothing = dict(train_cfg=None, optim_wrapper=None, train_dataloader=None, param_scheduler=None)
     assert project.run(tmp_path, strategy='fsdp', **nothing).test()
+
+
+def test_optimizers_may_hold_frozen_parameters():
+    """As mmengine's own constructor makes them."""
+    model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
+    optimizer = DefaultOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(model).optimizer
+    weight, shard = model[1].weight, nn.Parameter(torch.ones(2, 2))
+    share_optimizer(optimizer, {id(weight): shard, id(model[1].bias): model[1].bias})
+    found = optimizer.param_groups[0]['params']
+    assert [id(parameter) for parameter in found] == [id(p) for p in (*model[0].parameters(), shard, model[1].bias)]
 
 
 def test_states_that_are_no_rows_are_refused():

@@ -184,7 +184,8 @@ def share_optimizer(optimizer: Optimizer, replaced: Mapping[int, nn.Parameter]) 
 
     Args:
         optimizer: of whole parameters.
-        replaced: by ``id`` of such a parameter, what has taken its place in the model.
+        replaced: by ``id`` of such a parameter, what has taken its place in the model; others, such as frozen ones,
+            which mmengine's own constructor gives to optimizers too, have stayed.
 
     Raises:
         ConfigError: a state is no tensor of the shape of its parameter, and no number of steps.
@@ -192,7 +193,7 @@ def share_optimizer(optimizer: Optimizer, replaced: Mapping[int, nn.Parameter]) 
     state: dict[nn.Parameter, dict[str, Any]] = defaultdict(dict)
     for group in optimizer.param_groups:
         for index, old in enumerate(group['params']):
-            new = group['params'][index] = replaced[id(old)]
+            new = group['params'][index] = replaced.get(id(old), old)
             if old.grad is not None and new is not old:
                 new.grad = as_shard(old.grad, new)
             for name, value in optimizer.state.get(old, {}).items():
