@@ -11,7 +11,7 @@ from tools.analysis_tools import gpu_report
 from vlprompt.apis.gpu_report import SECTIONS, Setting, probes, write_report
 from vlprompt.apis.gpu_report import report as reports
 from vlprompt.apis.gpu_report.case import Case, Check
-from vlprompt.apis.gpu_report.checks import golden_checks
+from vlprompt.apis.gpu_report.checks import golden_checks, without_tf32
 from vlprompt.apis.gpu_report.devices import PEAKS, peak_of
 from vlprompt.clip.text.costs import LAUNCH
 from vlprompt.errors import DataError
@@ -70,6 +70,7 @@ def gpu(monkeypatch):
         max_memory_allocated=lambda device: 800,
         reset_peak_memory_stats=lambda device: asked.append('reset'),
         empty_cache=lambda: None,
+        set_device=lambda device: asked.append(device),
     )
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, answer)
@@ -116,6 +117,20 @@ def test_a_gpu_is_asked(gpu):
     peak = PEAKS['H100']
     assert row['share'] == pytest.approx(max(row['flops'] / peak.tf32, row['bytes'] / peak.bandwidth) / 0.002)
     assert 'estimate_ms' not in row
+
+
+def test_the_gpu_that_is_measured_is_the_current_one(gpu):
+    second = torch.device('cuda', 1)
+    assert probes.probe_of(second).device == second
+    assert gpu == [second]
+
+
+def test_checks_use_cudnn_without_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    with without_tf32():
+        assert torch.backends.cudnn.enabled
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_names_of_gpus():

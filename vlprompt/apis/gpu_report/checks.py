@@ -6,6 +6,7 @@ import importlib.util
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,13 @@ TOWERS = 'plot/clip_rn50_g'
 """Reference case of both towers and of zero-shot logits."""
 
 
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Matrix products and cuDNN's convolutions in float32."""
+    with full_precision(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # which are off by default
+        yield
+
+
 def own_checks(device: torch.device, small: bool) -> Iterator[Check]:
     """Logits, loss and gradients of models with random weights on the device and on a CPU."""
     for config in ('plot_micro-rn', 'maple_micro-vit') if small else ('plot_rn50', 'maple_vit-b16'):
@@ -37,7 +45,7 @@ def _against_cpu(config: str, device: torch.device) -> dict[str, float]:
     batch = sample_batch(model, 4, image_size(model))
     logits, gradients = [], []
     for place in (torch.device('cpu'), device):
-        with full_precision(), torch.backends.cudnn.flags(allow_tf32=False):
+        with without_tf32():
             model = model.to(place).eval()
             own = model.data_preprocessor.cast_data(batch)
             with torch.no_grad():
@@ -77,7 +85,7 @@ def _towers(folder: Path, device: torch.device) -> dict[str, float]:
         }
         model: nn.Module = init_model('zero-shot_rn50', cfg_options=options, device=device)
     images = golden.image_input(meta).to(device)
-    with torch.no_grad(), full_precision(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), without_tf32():
         features = model.clip.encode_image(images)
         found = dict(
             image_global=features.cls,

@@ -60,6 +60,8 @@ class CudaProbe(CpuProbe):
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        if device.index is not None:
+            torch.cuda.set_device(device)  # events are those of the current GPU's stream
         self.name = torch.cuda.get_device_name(device)
 
     def seconds(self, run: Run, repeats: int) -> float:
