@@ -4,6 +4,8 @@ word before a training that will not fit.
 
 import copy
 import logging
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tests.test_fake_gpu import autocast_without_gpu, build, training_batch
 from vlprompt.engine.dry_run import fake_batch, fake_copy, gpu_autocast, pack_texts_for_gpu
 from vlprompt.engine.hooks.memory import DeviceMemory, MemoryHook, gpu_memory
 from vlprompt.engine.memory import LiveMemory, inference_memory, tensors_in, training_memory, use_foreach
+from vlprompt.models.gather import gather_batch
 
 MODELS = ['plot/plot_micro-rn', 'clipreid/clipreid_micro-vit_sie:finetune']
 
@@ -122,6 +125,35 @@ def test_dtypes_are_those_of_a_gpu(name):
         with mode, context:
             found.append(FUNCTIONS[name](torch.empty(4, 4, dtype=half, device=device)).dtype)
     assert found[0] == found[1]
+
+
+def test_processes_do_not_meet_for_an_estimate(step, monkeypatch):
+    """One may fail where another goes on; and a process group of GPUs takes no tensors of a CPU."""
+
+    def fail(*_):
+        raise AssertionError('the other process is not there')
+
+    monkeypatch.setattr('vlprompt.models.losses.reduction.get_world_size', lambda: 2)
+    monkeypatch.setattr('vlprompt.models.losses.reduction.all_reduce', fail)
+    monkeypatch.setattr('vlprompt.models.gather.get_dist_info', lambda: (1, 2))
+    monkeypatch.setattr('vlprompt.models.gather.dist', SimpleNamespace(all_gather=fail, all_reduce=fail))
+    model, batch, optimizer = step
+    monkeypatch.setattr(model, 'gather', True, raising=False)
+    assert training_memory(model, batch, [optimizer]).peak > 0
+    with FakeTensorMode():
+        own = torch.ones(3, 2, requires_grad=True)
+        whole = gather_batch(own)
+        whole.sum().backward()
+    assert (whole.shape, own.grad.shape) == ((6, 2), (3, 2))
+
+
+def test_a_compiled_method_of_the_model_is_not_called(step, monkeypatch):
+    model, batch, optimizer = step
+    expected = training_memory(model, batch, [optimizer])
+    compiled = Mock(side_effect=AssertionError('it is that of the model with data'))
+    for name in ('forward', 'loss'):
+        monkeypatch.setattr(model, name, compiled)
+    assert training_memory(model, batch, [optimizer]) == expected
 
 
 def test_memory_is_given_back():

@@ -24,20 +24,7 @@ WIDENED = {'cumprod', 'cumsum', 'log_softmax', 'prod', 'softmax', 'sum'}
 
 IN_FLOAT32 = {
     *('layer_norm', 'group_norm', 'rms_norm', 'norm', 'normalize', 'renorm', 'cosine_similarity', 'cdist', 'dist'),
-    *(
-        'exp',
-        'expm1',
-        'log',
-        'log10',
-        'log1p',
-        'log2',
-        'logsumexp',
-        'pow',
-        '__pow__',
-        '__rpow__',
-        'reciprocal',
-        'rsqrt',
-    ),
+    *('exp', 'expm1', 'log', 'log10', 'log1p', 'log2', 'logsumexp', 'pow', '__pow__', '__rpow__'),
     *('cross_entropy', 'nll_loss', 'binary_cross_entropy_with_logits', 'kl_div', 'mse_loss', 'l1_loss'),
     *('smooth_l1_loss', 'softplus', 'reciprocal', 'rsqrt'),
 }

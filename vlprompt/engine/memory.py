@@ -157,7 +157,8 @@ def inference_memory(
 
 def _prepare(fake: nn.Module, half: bool, gradient: bool = True) -> None:
     """Make a copy without data ready for steps of a GPU."""
-    vars(fake).pop('forward', None)  # a compiled one is that of the model itself
+    for name in [name for name in vars(fake) if callable(getattr(type(fake), name, None))]:
+        vars(fake).pop(name)  # compiled methods are those of the model itself
     take_as_filled(fake)
     pack_texts_for_gpu(fake, half, gradient)
 

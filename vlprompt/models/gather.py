@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import get_dist_info
 from torch import Tensor
 from torch import distributed as dist
+from torch._subclasses import FakeTensor
 
 
 class _Gather(torch.autograd.Function):
@@ -18,13 +19,15 @@ class _Gather(torch.autograd.Function):
         rank, processes = get_dist_info()
         ctx.rows = slice(rank * len(own), (rank + 1) * len(own))
         parts = [torch.empty_like(own, memory_format=torch.contiguous_format) for _ in range(processes)]
-        dist.all_gather(parts, own.contiguous())
+        if not isinstance(own, FakeTensor):  # which has no values to send, and no other process waits for
+            dist.all_gather(parts, own.contiguous())
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         total = grad.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        if not isinstance(total, FakeTensor):
+            dist.all_reduce(total)
         return total[ctx.rows]
 
 
@@ -37,7 +40,8 @@ def gather_batch(own: Tensor) -> Tensor:
     the gathering and of parameters after it.
 
     Args:
-        own: (B, ...), of the same shape in all processes.
+        own: (B, ...), of the same shape in all processes.  A tensor without data (:mod:`vlprompt.engine.dry_run`) gets
+            the shape alone, and the processes do not meet.
 
     Returns:
         (R B, ...); ``own`` itself in a single process.

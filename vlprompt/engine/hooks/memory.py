@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from vlprompt.engine.hooks.data import bare_model
 from vlprompt.engine.optimizer import wrappers_by_name
+from vlprompt.engine.sharded import is_sharded
 from vlprompt.messages import LESS_GPU_MEMORY
 from vlprompt.registry import HOOKS
 
@@ -46,8 +47,9 @@ class MemoryHook(Hook):
     """Estimate the memory of a training step from its first batch, and warn if the GPU has less.
 
     The first batch goes through a copy of the model without data (:func:`~vlprompt.engine.memory.training_memory`),
-    before the first step and once in a training.  A warning is no error: the estimate leaves out workspaces, later
-    batches may be larger or smaller, and other processes may come or go.
+    before the first step and once in a training; a model that is shared out over processes (``--strategy fsdp``) cannot
+    be copied.  A warning is no error: the estimate leaves out workspaces, later batches may be larger or smaller, and
+    other processes may come or go.
 
     Args:
         read: memory of a device; None: there is nothing to compare with, and nothing is estimated.
@@ -69,6 +71,9 @@ class MemoryHook(Hook):
         device = next(bare_model(runner).parameters()).device
         memory = self.read(device)
         if memory is None:
+            return
+        if is_sharded(bare_model(runner)):
+            runner.logger.info('The memory of a training step is not estimated under --strategy fsdp')
             return
         try:
             peak = _estimate(runner, data_batch, device)

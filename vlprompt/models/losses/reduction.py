@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 
 def process_weight(size: int | Tensor, device: torch.device) -> Tensor | float:
@@ -26,5 +27,6 @@ def process_weight(size: int | Tensor, device: torch.device) -> Tensor | float:
         return 1.0
     own = torch.as_tensor(size, dtype=torch.float32, device=device)
     total = own.clone()
-    all_reduce(total)
+    if not isinstance(total, FakeTensor):  # which has no value to add, and no other process waits for
+        all_reduce(total)
     return own * processes / total.clamp(min=1)
