@@ -34,6 +34,14 @@ MICRO = {
 }
 
 
+@pytest.fixture(scope='session', autouse=True)
+def first_backward_pass() -> None:
+    """It chooses autograd's threads.  If it is one of tensors without data, processes that are forked later refuse to
+    compute gradients.
+    """
+    torch.ones(1, requires_grad=True).sum().backward()
+
+
 @pytest.fixture(params=['rn', 'vit'])
 def micro_arch(request) -> dict:
     """Architecture of a micro CLIP, once with a ModifiedResNet and once with a ViT: 2x2 or 4x4 local tokens."""
