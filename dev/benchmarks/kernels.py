@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
 from vlprompt.apis import init_model
-from vlprompt.apis.sample_batch import sample_batch
+from vlprompt.apis.sample_batch import image_size, sample_batch
 from vlprompt.clip import CLIP, TextEncoder
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.clip.text.costs import gpu_costs
@@ -43,9 +43,13 @@ STEPS = {
     'PLOT, N = 4, RN50, ImageNet, 32 images': ('plot/plot_rn50', 'imagenet', 32),
     'CoCoOp, ViT-B/16, DTD, 1 image': ('cocoop/cocoop_vit-b16', 'dtd', 1),
     'MaPLe, ViT-B/16, DTD, 4 images': ('maple/maple_vit-b16', 'dtd', 4),
+    'IVLP, ViT-B/16, DTD, 4 images': ('ivlp/ivlp_vit-b16', 'dtd', 4),
+    'PromptSRC, ViT-B/16, DTD, 4 images': ('promptsrc/promptsrc_vit-b16', 'dtd', 4),
+    'CLIP-LoRA, ViT-B/16, DTD, 32 images': ('clip_lora/clip-lora_vit-b16', 'dtd', 32),
+    'PLOT++, second phase, ViT-B/16, DTD, 32 images': ('plotpp/plotpp_vit-b16:joint', 'dtd', 32),
     'CLIP-ReID, first phase, 64 features': ('clipreid/clipreid_vit-b16:prompts', None, 64),
+    'DenseCLIP, RN50, ADE20K, 4 images': ('denseclip/denseclip_r50_fpn_80k_ade20k-512x512', 'ade20k', 4),
 }
-SIZE = 224
 
 
 def counted(run: Callable[[], Tensor], mode: FakeTensorMode) -> Counts:
@@ -115,7 +119,7 @@ def of_steps(args: argparse.Namespace) -> list[tuple[str, Counts, Counts]]:
     found = []
     for title, (config, dataset, images) in list(STEPS.items())[: 1 if args.quick else None]:
         model = build(config, dataset)
-        batch = sample_batch(model, images, (SIZE, SIZE))
+        batch = sample_batch(model, images, image_size(model))
 
         def run(fake: nn.Module, mode: FakeTensorMode, batch: dict[str, Any] = batch) -> Tensor:
             return fake.parse_losses(fake.train()(**fake_batch(batch, mode, 'cpu'), mode='loss'))[0]
@@ -132,8 +136,12 @@ def build(config: str, dataset: str | None) -> nn.Module:
     from vlprompt.engine.phases import phase_config
 
     config, _, phase = config.partition(':')
-    cfg = phase_config(load_config(config, dict(dataset=dataset) if dataset else None), phase or None)
-    options: dict[str, Any] = {'model.clip.weights': None}
+    cfg = load_config(config)
+    dense = 'backbone' in cfg.model
+    if dataset and not dense:
+        cfg = load_config(config, dict(dataset=dataset))
+    cfg = phase_config(cfg, phase or None)
+    options: dict[str, Any] = {'model.backbone.clip.weights' if dense else 'model.clip.weights': None}
     options |= {'model.class_names': dataset} if dataset else {'model.num_ids': 751, 'model.noun': 'person'}
     return init_model(cfg, cfg_options=options)
 
