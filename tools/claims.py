@@ -20,16 +20,16 @@ import sys
 import time
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call, natural
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('claims', nargs='*', metavar='CLAIM', help='names, see --list')
     parser.add_argument('--all', action='store_true', help='all claims')
     parser.add_argument('--list', action='store_true', help='print names and claims')
-    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='two or more; default: 1 2 3')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/claims'))
+    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='two or more')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/claims'), help='folder of the runs')
     parser.add_argument('--write', action='store_true', help='write docs/claims.json and the table of docs/claims.md')
     parser.add_argument(
         '--missing', action='store_true', help='take the runs in docs/claims.json that began with the same weights'
@@ -56,10 +56,11 @@ from vlprompt.apis.claims.table import (
     write_results,
 )
 from vlprompt.apis.runs import METRICS_FILE
-from vlprompt.apis.seeds import TOOLS, run_seed, trains_something
+from vlprompt.apis.seeds import run_seed, trains_something
 from vlprompt.engine.config import load_config
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError, RunError
+from vlprompt.shipped import TOOLS
 
 ROOT = TOOLS.parent
 PAGE, RECORD = (ROOT / 'docs' / name for name in ('claims.md', 'claims.json'))

@@ -1,5 +1,8 @@
 """Zero-shot CLIP, CoOp and PLOT on built-in data with a built-in model: `make demo`.
 
+    python tools/demo.py
+    python tools/demo.py --quick --out work_dirs/demo_quick --data-root data/scenes_quick
+
 Runs the same tools a user would type, prints every command, and ends with a table and pictures. Needs no download.
 """
 
@@ -16,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlprompt.apis.command_line import call
+from vlprompt.apis.command_line import HelpFormatter, call
 from vlprompt.compat.environment import check_environment
 from vlprompt.files import EARLIER, read_json
 
@@ -220,7 +223,7 @@ def below_root(path: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of runs and pictures')
     parser.add_argument('--data-root', type=Path, default=SCENES, help='folder of the data, created if necessary')
     parser.add_argument('--quick', action='store_true', help='one epoch on little data, to see that everything runs')

@@ -22,13 +22,13 @@ exceeds the tolerance the file is not kept and the exit status is 1.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
-    parser.add_argument('--format', choices=['onnx', 'torch-export', 'folded'], default='onnx', help='default: onnx')
+    parser.add_argument('--format', choices=['onnx', 'torch-export', 'folded'], default='onnx', help='form of the file')
     parser.add_argument(
         '--out', required=True, type=Path, metavar='FILE', help='such as model.onnx, .pt2, .safetensors'
     )
@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--size', nargs=2, type=positive, metavar=('H', 'W'), help='of the images (default: that of the test set)'
     )
-    parser.add_argument('--images', type=positive, default=8, metavar='N', help='compared images (default: 8)')
+    parser.add_argument('--images', type=positive, default=8, metavar='N', help='compared images')
     parser.add_argument('--random-images', action='store_true', help='compare on noise instead of the test set')
     parser.add_argument(
         '--tolerance',

@@ -16,26 +16,26 @@ machine goes on.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call, natural, positive
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
 from vlprompt.apis.few_shot import PROTOCOLS
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('methods', nargs='+', metavar='CONFIG', help='config files or names (tools/list_configs.py)')
-    parser.add_argument('--datasets', nargs='+', default=['scenes'], metavar='NAME', help='default: scenes')
-    parser.add_argument('--shots', type=positive, nargs='+', default=[1, 2, 4, 8, 16], metavar='K')
-    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], metavar='N')
+    parser.add_argument('--datasets', nargs='+', default=['scenes'], metavar='NAME', help='to train on')
+    parser.add_argument('--shots', type=positive, nargs='+', default=[1, 2, 4, 8, 16], metavar='K', help='per class')
+    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], metavar='N', help='of the runs')
     parser.add_argument('--protocol', choices=PROTOCOLS, default='all', help='what is trained on and tested')
     parser.add_argument('--targets', nargs='+', default=[], metavar='NAME', help='test sets of the protocol transfer')
-    parser.add_argument('--work-dir', type=Path, help='default: work_dirs/few_shot/<protocol>')
+    parser.add_argument('--work-dir', type=Path, help='folder of the runs (default: work_dirs/few_shot/<protocol>)')
     parser.add_argument(
         '--record', type=Path, metavar='FILE', help='JSON file of results: runs in it are not repeated, new ones added'
     )
     parser.add_argument(
-        '--jobs', type=positive, metavar='N', help='runs at a time; default: one a GPU, or half the cores'
+        '--jobs', type=positive, metavar='N', help='runs at a time (default: one a GPU, or half the cores)'
     )
-    parser.add_argument('--devices', nargs='+', metavar='GPU', help='GPUs to spread the runs over; default: all')
+    parser.add_argument('--devices', nargs='+', metavar='GPU', help='GPUs to spread the runs over (default: all)')
     parser.add_argument('--slurm', metavar='PARTITION', help='submit every run to this partition, through submitit')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override values of all configs'

@@ -18,7 +18,7 @@ of a config means that one alone. Class names are those of the config's dataset,
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import call, positive
+from vlprompt.apis.command_line import HelpFormatter, call, positive
 
 
 def headline(config: Path) -> str:
@@ -43,7 +43,7 @@ def matching(word: str, whole: bool) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument(
         'words', nargs='*', default=[''], help='parts of the name, or patterns such as "coop_*rn50*"', metavar='WORD'
     )

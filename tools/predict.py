@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive, share
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural, positive, share
 
 TASKS = dict(classify='zero_shot/zero-shot_vit-b16', segment='segment_by_words/naclip_vit-b16')
 """Configs that need no training."""
@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         argv = [chosen.adapter, chosen.adapter, *argv]
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         parents=[task],
         allow_abbrev=False,
     )
@@ -87,7 +87,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--class-names', nargs='+', metavar='NAME', help='classes, or one text file; see above')
     parser.add_argument('--no-pictures', action='store_true', help='write predictions.json alone, and masks')
-    parser.add_argument('--format', choices=FILES, default='json', help='form of the predictions (default: json)')
+    parser.add_argument('--format', choices=FILES, default='json', help='form of the predictions')
     parser.add_argument('--batch-size', type=positive, default=1, help='images per batch; of several sizes: one by one')
     parser.add_argument('--workers', type=natural, default=0, help='processes that load images')
     args = parser.parse_intermixed_args(argv)

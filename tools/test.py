@@ -6,11 +6,11 @@ python tools/test.py configs/zero_shot/zero-shot_rn50.py          # nothing to l
 
 import argparse
 
-from vlprompt.apis.command_line import add_common_options, add_phase_option, before_imports, call
+from vlprompt.apis.command_line import HelpFormatter, add_common_options, add_phase_option, before_imports, call
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_common_options(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint of tools/train.py; without one the untrained model is tested'

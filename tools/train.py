@@ -7,11 +7,11 @@ A config with phases runs them one after another, each in <work dir>/<phase>; --
 
 import argparse
 
-from vlprompt.apis.command_line import add_common_options, add_phase_option, before_imports, call
+from vlprompt.apis.command_line import HelpFormatter, add_common_options, add_phase_option, before_imports, call
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_common_options(parser)
     parser.add_argument(
         '--resume',

@@ -20,11 +20,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--normalize', choices=['none', 'l2'], default='none', help='scale features before distances')
@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="folder of images of the pretraining domain, or 'generated': scenes like those of the micro models",
     )
     parser.add_argument('--lda-images', type=positive, default=128, help='images of each group in lda.png')
-    parser.add_argument('--batch-size', type=positive, default=64)
+    parser.add_argument('--batch-size', type=positive, default=64, help='images of a batch')
     return parser.parse_args(argv)
 
 

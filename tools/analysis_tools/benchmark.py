@@ -13,18 +13,18 @@ import argparse
 import contextlib
 import logging
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
-    parser.add_argument('--batch-size', type=positive, default=1, help='images of a call (default: 1)')
+    parser.add_argument('--batch-size', type=positive, default=1, help='images of a call')
     parser.add_argument(
         '--size', type=positive, nargs=2, metavar=('H', 'W'), help='of the images (default: that of the tower)'
     )
-    parser.add_argument('--calls', type=positive, default=50, help='timed calls (default: 50)')
-    parser.add_argument('--warmup', type=natural, default=5, help='calls before them (default: 5)')
+    parser.add_argument('--calls', type=positive, default=50, help='timed calls')
+    parser.add_argument('--warmup', type=natural, default=5, help='calls before them')
     parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
     parser.add_argument('--threads', type=positive, help='of a CPU (default: torch decides)')
     return parser.parse_args(argv)

@@ -1,8 +1,8 @@
 """Draw samples of a config's data as in training: after the pipeline, with labels, masks or boxes.
 
 python tools/analysis_tools/browse_dataset.py configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_1x_coco.py --out samples
-... --number 8 --epoch 3 --cfg-options train_dataloader.dataset.seed=2
-... --split test
+python tools/analysis_tools/browse_dataset.py plot_rn50 --dataset dtd --split test --out samples
+python tools/analysis_tools/browse_dataset.py adaptformer_vit-b16_lift-plus --out samples --number 8 --epoch 3
 
 One PNG per sample, spread evenly over the dataset, of classification, segmentation and detection configs alike. No
 model is built.
@@ -12,15 +12,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_config_options, before_imports, call, natural, positive
+from vlprompt.apis.command_line import HelpFormatter, add_config_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_config_options(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
-    parser.add_argument('--number', type=positive, default=16, help='samples to draw (default: 16)')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--number', type=positive, default=16, help='samples to draw')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='of the data')
     parser.add_argument(
         '--epoch', type=natural, default=0, help='augmentation of this epoch, if the dataset has epochs'
     )

@@ -13,7 +13,7 @@ or, with --stretch, on one for each model. Every model sees the image at the siz
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call, local_form, positive
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call, local_form, positive
 
 
 def model_form(value: str) -> tuple[str, str | None, str | dict | None]:
@@ -24,13 +24,13 @@ def model_form(value: str) -> tuple[str, str | None, str | dict | None]:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('models', nargs='+', type=model_form, metavar='CONFIG[=CHECKPOINT][:FORM]', help='rows')
-    parser.add_argument('--image', required=True, type=Path, metavar='FILE')
+    parser.add_argument('--image', required=True, type=Path, metavar='FILE', help='the image')
     parser.add_argument('--class-names', required=True, nargs='+', metavar='NAME', help='columns')
     parser.add_argument('--size', type=positive, help="shorter side of the image in pixels (default: each tower's own)")
     parser.add_argument('--stretch', action='store_true', help='a colour scale for each model')
-    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1 (default: cpu)')
+    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1')
     parser.add_argument('--out', required=True, type=Path, metavar='FILE', help='the picture')
     return parser.parse_args(argv)
 

@@ -13,11 +13,11 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, natural
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     parser.add_argument(
         '--datasets',

@@ -13,16 +13,16 @@ exit status 1; files that are no images by their suffix are counted.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, natural, positive
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     parser.add_argument('folder', type=Path, help='images, at any depth')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the index')
     parser.add_argument('--camera', type=natural, default=0, help='camera of the images, counted from 1 (0: unknown)')
-    parser.add_argument('--batch-size', type=positive, default=64)
+    parser.add_argument('--batch-size', type=positive, default=64, help='images of a batch')
     parser.add_argument('--workers', type=natural, default=2, help='processes that load images')
     return parser.parse_args(argv)
 

@@ -18,11 +18,18 @@ import argparse
 import logging
 from collections.abc import Mapping
 
-from vlprompt.apis.command_line import add_config_options, add_phase_option, before_imports, call, positive
+from vlprompt.apis.command_line import (
+    HelpFormatter,
+    add_config_options,
+    add_phase_option,
+    before_imports,
+    call,
+    positive,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_config_options(parser)
     add_phase_option(parser, 'of a config with phases, the model of this one (default: the last)')
     parser.add_argument(

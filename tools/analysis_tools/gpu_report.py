@@ -14,16 +14,18 @@ commit.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call
 
 SECTIONS = ('text tower', 'prompts', 'sinkhorn', 'clip-reid', 'denseclip', 'lpt', 'lora', 'numbers')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('gpu_report'), help='folder of the results')
-    parser.add_argument('--sections', nargs='+', choices=SECTIONS, default=list(SECTIONS), help='default: all')
-    parser.add_argument('--minutes', type=float, default=8.0, help='that it may take (default: 8)')
+    parser.add_argument(
+        '--sections', nargs='+', choices=SECTIONS, default=list(SECTIONS), help='what to measure (default: all)'
+    )
+    parser.add_argument('--minutes', type=float, default=8.0, help='that it may take')
     parser.add_argument('--device', help='such as cuda:1 (default: cuda, or cpu where there is none)')
     parser.add_argument('--golden', type=Path, metavar='DIR', help='folder of reference numbers, with golden.py')
     return parser.parse_args(argv)

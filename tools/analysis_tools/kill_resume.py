@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import add_config_options, before_imports, call, positive
+from vlprompt.apis.command_line import HelpFormatter, add_config_options, before_imports, call, positive
 
 MOMENTS = (
     'random',
@@ -49,11 +49,13 @@ signal that Slurm sends; others: SIGKILL."""
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_config_options(parser)
-    parser.add_argument('--work-dir', help='default: work_dirs/<config>_<dataset>_<shots>shot_kills')
-    parser.add_argument('--kills', type=positive, default=20, help='number of trainings that are killed (default: 20)')
-    parser.add_argument('--moments', nargs='+', choices=MOMENTS, default=list(MOMENTS), help='in turn; default: all')
+    parser.add_argument(
+        '--work-dir', help='folder of the runs (default: work_dirs/<config>_<dataset>_<shots>shot_kills)'
+    )
+    parser.add_argument('--kills', type=positive, default=20, help='number of trainings that are killed')
+    parser.add_argument('--moments', nargs='+', choices=MOMENTS, default=list(MOMENTS), help='in turn (default: all)')
     return parser.parse_args()
 
 

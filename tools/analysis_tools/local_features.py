@@ -18,11 +18,19 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, local_form, natural, positive
+from vlprompt.apis.command_line import (
+    HelpFormatter,
+    add_model_options,
+    before_imports,
+    call,
+    local_form,
+    natural,
+    positive,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     parser.add_argument('--data', required=True, metavar='NAME', help='scenes, few-shot, segmentation, or a folder')
     parser.add_argument('--split', help='of the data (default: test for few-shot, val for others)')
@@ -37,7 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--out', type=Path, metavar='DIR', help='folder of table and pictures')
     parser.add_argument(
-        '--pictures', type=natural, default=8, metavar='N', help='images to draw, spread evenly (default: 8; 0: none)'
+        '--pictures', type=natural, default=8, metavar='N', help='images to draw, spread evenly; 0: none'
     )
     parser.add_argument('--objects', nargs='+', metavar='NAME', help='draw only images with these objects')
     args = parser.parse_args(argv)

@@ -10,14 +10,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='WORK_DIR', help='work directories of training, or scalars.json')
     parser.add_argument('--keys', nargs='+', help='scalars to draw, such as loss_cls (default: those above)')
-    parser.add_argument('--title', default='')
+    parser.add_argument('--title', default='', help='first line of the picture')
     parser.add_argument('--out', required=True, metavar='FILE.png', help='picture; the suffix gives the format')
     return parser.parse_args(argv)
 

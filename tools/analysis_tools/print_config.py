@@ -9,11 +9,11 @@ With --phase, prints the config of one phase; without it, the phases are under `
 
 import argparse
 
-from vlprompt.apis.command_line import add_common_options, add_phase_option, call
+from vlprompt.apis.command_line import HelpFormatter, add_common_options, add_phase_option, call
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_common_options(parser)
     add_phase_option(parser, 'of a config with phases, print the config of this one')
     args = parser.parse_args(argv)

@@ -13,17 +13,17 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call, natural, positive
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
     """Own options, and those of tools/train.py."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
     parser.add_argument('--dataset', metavar='NAME', help='dataset, as in tools/train.py')
     parser.add_argument('--shots', type=positive, nargs='+', metavar='K', help='training images per class, one or more')
-    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='default: 1 2 3')
-    parser.add_argument('--work-dir', help='default: work_dirs/<config>_<dataset>_seeds')
+    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='of the runs')
+    parser.add_argument('--work-dir', help='folder of the runs (default: work_dirs/<config>_<dataset>_seeds)')
     return parser.parse_known_args()
 
 

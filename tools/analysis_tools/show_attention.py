@@ -2,21 +2,24 @@
 
 python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
-... --images a.jpg b.jpg --query q.jpg --out maps.png       # regions of a and b that agree with q
-... --from-test-set 6 --out maps.png
+python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --from-test-set 6 --out maps.png
+python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --query q.jpg --out maps.png
 
-Without --query, a map shows contributions to the image's own descriptor. Every map is coloured from zero to its
+With --query, a map shows the regions that agree with that image, without it, contributions to the image's own
+descriptor. Every map is coloured from zero to its
 own maximum.
 """
 
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call
+from vlprompt.apis.command_line import HelpFormatter, add_image_options, add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     add_image_options(parser)
     parser.add_argument('--query', metavar='FILE', help='image whose descriptor the others are compared with')

@@ -2,7 +2,8 @@
 
 python tools/analysis_tools/show_rank_list.py configs/clipreid/clipreid_vit-b16.py \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --queries 8 --out failures.png
-... --order best --top-k 5 --rerank --out best.png
+python tools/analysis_tools/show_rank_list.py configs/clipreid/clipreid_vit-b16.py \
+    work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --order best --top-k 5 --rerank --out best.png
 
 Queries are ordered by their average precision, the worst first. Gallery images with the query's identity and camera
 are ignored, as in the metrics.
@@ -11,11 +12,11 @@ are ignored, as in the metrics.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     parser.add_argument('--queries', type=positive, default=8, help='number of queries')
     parser.add_argument(

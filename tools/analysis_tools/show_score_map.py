@@ -2,8 +2,11 @@
 
 python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --from-test-set 4 --out scores
-... --images street.jpg --class-names road "red bus" cyclist --out scores
-... --images street.jpg --masks street.png --out scores
+python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
+    work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --images street.jpg \
+    --class-names road "red bus" cyclist --out scores
+python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
+    work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --images street.jpg --masks street.png --out scores
 
 One PNG per image. The prediction is among the classes of the training; score maps are drawn for any names, by default
 those of the classes in the picture: predicted (objects with a score of 0.3 and more) or true. They are cosines of the
@@ -16,11 +19,11 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call
+from vlprompt.apis.command_line import HelpFormatter, add_image_options, add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     add_image_options(parser)
     parser.add_argument('--masks', nargs='+', metavar='FILE', help='ground truth of --images, in the same order')

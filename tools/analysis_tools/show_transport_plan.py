@@ -2,7 +2,8 @@
 
 python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
     work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --from-test-set 8 --out plans
-... --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
+python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
+    work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the
 uniform one, on one scale for all pictures of a call; with --stretch each prompt has its own. How far a plan is from the
@@ -14,11 +15,18 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import (
+    HelpFormatter,
+    add_image_options,
+    add_model_options,
+    before_imports,
+    call,
+    positive,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     add_image_options(parser)
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show')

@@ -11,18 +11,18 @@ relative to --root.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import CfgOptions, before_imports, call, natural, positive
+from vlprompt.apis.command_line import CfgOptions, HelpFormatter, before_imports, call, natural, positive
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config of a few-shot method, for its data: a file or a name')
     parser.add_argument('--dataset', metavar='NAME', help='dataset, as in tools/train.py')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
-    parser.add_argument('--shots', type=positive, nargs='+', default=[1, 2, 4, 8, 16], metavar='K')
-    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], metavar='N')
+    parser.add_argument('--shots', type=positive, nargs='+', default=[1, 2, 4, 8, 16], metavar='K', help='per class')
+    parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], metavar='N', help='of the draws')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of the files')
-    parser.add_argument('--root', default='data', metavar='DIR', help='folder of all datasets; default: data')
+    parser.add_argument('--root', default='data', metavar='DIR', help='folder of all datasets')
     parser.add_argument(
         '--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='such as draw=clip-lora'
     )

@@ -35,13 +35,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import before_imports, call, natural, positive
+from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument(
-        '--task', choices=['few-shot', 'long-tailed', 'segmentation', 'detection', 'reid'], default='few-shot'
+        '--task',
+        choices=['few-shot', 'long-tailed', 'segmentation', 'detection', 'reid'],
+        default='few-shot',
+        help='what to write',
     )
     parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
     parser.add_argument('--seed', type=natural, default=0, help='another seed is another dataset of the same kind')
@@ -79,7 +82,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='reid: people in each split',
     )
     parser.add_argument('--cameras', type=positive, default=4, help='reid: number of cameras')
-    parser.add_argument('--workers', type=positive, default=min(8, os.cpu_count()))
+    parser.add_argument('--workers', type=positive, default=min(8, os.cpu_count()), help='processes that draw')
     args = parser.parse_args(argv)
     if args.size is None:
         args.size = 128 if args.task == 'reid' else 160

@@ -11,7 +11,15 @@ import io
 import re
 import sys
 import traceback
-from argparse import ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
+from argparse import (
+    SUPPRESS,
+    Action,
+    ArgumentError,
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +34,21 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 _SPACE = '\N{SYMBOL FOR SPACE}'
 """Placeholder of a blank while mmengine parses, which drops blanks."""
+
+
+class HelpFormatter(RawDescriptionHelpFormatter):
+    """Help with the tool's docstring as it stands, and with the default of every option that has one.
+
+    An option whose help speaks of a default is left as it is, and so are switches, and empty texts and lists.
+    """
+
+    def _get_help_string(self, action: Action) -> str | None:
+        text, value = action.help, action.default
+        shown = action.option_strings and not isinstance(value, bool) and value not in (None, SUPPRESS, '', [])
+        if not shown or (text and 'default' in text):
+            return text
+        words = ' '.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        return f'{text} (default: {words.replace("%", "%%")})'
 
 
 class CfgOptions(DictAction):
@@ -152,7 +175,7 @@ def add_model_options(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
     add_config_options(parser, config=False)
     add_phase_option(parser, 'of a config with phases, the model of this one (default: that of the checkpoint)')
-    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1 (default: cpu)')
+    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1')
 
 
 def add_image_options(parser: ArgumentParser) -> None:

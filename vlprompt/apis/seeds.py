@@ -14,8 +14,8 @@ from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
 from vlprompt.files import read_json
+from vlprompt.shipped import TOOLS
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 COMMAND_FILE = 'command.json'
 
 

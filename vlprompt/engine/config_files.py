@@ -11,13 +11,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-CONFIGS = next(
-    (folder for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs') if (folder / '_base_').is_dir()),
-    _PACKAGE.parent / 'configs',
-)
-"""The folder of the shipped configs: in a checkout beside the package, in a wheel inside it."""
+from vlprompt.shipped import CONFIGS
 
 MODULE2PACKAGE.setdefault('vlprompt', 'vlprompt')  # mmengine resolves _base_ = 'vlprompt::...' through this table
 

@@ -20,10 +20,10 @@ import torch
 
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
 from vlprompt.apis.runs import METRICS_FILE
-from vlprompt.apis.seeds import TOOLS
 from vlprompt.engine.work_dir import FIT_FILE, written_whole
 from vlprompt.errors import RunError
 from vlprompt.files import read_json
+from vlprompt.shipped import TOOLS
 
 RUN_FILE, LOG_FILE = 'run.json', 'output.log'
 METRIC = 'accuracy/top1'
