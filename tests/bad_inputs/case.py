@@ -17,10 +17,10 @@ from pathlib import Path
 
 import vlprompt.models.detectors  # once here: every forked process would import mmdet and mmseg
 import vlprompt.models.segmentors  # noqa: F401
-from tools import predict, test, train
 from tools.dataset_converters import check_dataset
 from tools.model_converters import official
 from vlprompt.apis.command_line import call
+from vlprompt.cli import predict, test, train
 
 TOOLS = dict(train=train, test=test, predict=predict, check=check_dataset, convert=official)
 SECONDS, MEMORY = 120, 4 * 2**30

@@ -14,13 +14,13 @@ import pytest
 
 from tests.conftest import run_tool
 from tests.tiny_project import TinyProject
-from tools import few_shot as tool
 from vlprompt.apis.few_shot import execute, figures, report
 from vlprompt.apis.few_shot.execute import Result, commands, finished_before, result_of
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
 from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.slurm import SlurmPool
 from vlprompt.apis.runs import METRICS_FILE
+from vlprompt.cli import few_shot as tool
 from vlprompt.engine.work_dir import FIT_FILE
 from vlprompt.errors import ConfigError, RunError
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from tests.conftest import ROOT, run_tool
 from tests.test_export.conftest import NAMES, noise
-from tools import export
 from vlprompt.apis import predict_images
 from vlprompt.apis.command_line import user_message
 from vlprompt.apis.tuned_clip import write_clip
+from vlprompt.cli import export
 from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import EnvironmentProblem, ExportError

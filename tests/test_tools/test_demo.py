@@ -1,12 +1,13 @@
 """The demo's own logic; `make demo` runs all of it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tools import demo
+from vlprompt.cli import demo
 
 
 def test_progress_shows_what_a_run_learns():
@@ -31,20 +32,9 @@ def test_data_is_made_again_if_an_image_is_missing(tmp_path):
     assert not demo.is_complete(tmp_path)
 
 
-def test_paths_in_commands_start_at_the_repository():
-    assert demo.below_root(demo.ROOT / 'work_dirs' / 'x') == Path('work_dirs/x')
-    assert demo.below_root(Path('/elsewhere/x')) == Path('/elsewhere/x')
-
-
-@pytest.fixture
-def in_root(monkeypatch):
-    monkeypatch.chdir(demo.ROOT)
-
-
-def test_a_tool_that_fails_ends_the_demo(tmp_path, in_root, capsys):
-    tool = tmp_path / 'broken_tool.py'
-    tool.write_text("print('reason'); raise SystemExit(3)")
-    with pytest.raises(SystemExit, match=r'(?s)reason.*broken_tool.py failed \(3\).*0_broken_tool.log'):
-        demo.Demo(tmp_path, Path('data'), quick=True, cfg_options=[]).call([str(tool)], ['a=1'])
-    assert f'{tool} --cfg-options a=1' in capsys.readouterr().out
-    assert (tmp_path / 'logs' / '0_broken_tool.log').read_text() == 'reason\n'
+def test_a_command_that_fails_ends_the_demo(tmp_path, capsys):
+    reason = "vlprompt has no command 'trane'. Did you mean 'train'?"
+    with pytest.raises(SystemExit, match=rf'(?s){re.escape(reason)}.*vlprompt trane failed \(1\).*0_trane.log'):
+        demo.Demo(tmp_path, Path('data'), quick=True, cfg_options=[]).call(['trane'], ['a=1'])
+    assert '$ vlprompt trane --cfg-options a=1' in capsys.readouterr().out
+    assert (tmp_path / 'logs' / '0_trane.log').read_text().startswith(reason)

@@ -9,12 +9,25 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from vlprompt import cli
+from vlprompt.cli import COMMANDS, tools
 
-TOOLS = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / 'tools').rglob('*.py'))}
+TOOLS = {f'python {path.relative_to(ROOT)}': path for path in tools().values()}
+STARTS = {f'vlprompt {command}': None for command in COMMANDS} | TOOLS
+"""How examples begin -> the file of the tool; None for commands."""
 
 
 class Parsed(Exception):
     """Ends a tool when it has parsed its arguments."""
+
+
+def start(tool, arguments, monkeypatch):
+    if STARTS[tool] is None:
+        monkeypatch.setattr(sys, 'argv', [*tool.split(), *arguments])
+        cli.main()
+    else:
+        monkeypatch.setattr(sys, 'argv', [str(STARTS[tool]), *arguments])
+        runpy.run_path(str(STARTS[tool]), run_name='__main__')
 
 
 @pytest.fixture
@@ -41,19 +54,17 @@ def parser_of(monkeypatch):
     monkeypatch.setenv('COLUMNS', '1000')
 
     def run(tool, arguments):
-        monkeypatch.setattr(sys, 'argv', [tool, *arguments])
         with pytest.raises(Parsed) as parsed:
-            runpy.run_path(str(TOOLS[tool]), run_name='__main__')
+            start(tool, arguments, monkeypatch)
         return parsed.value.args[0]
 
     return run
 
 
 def help_of(tool, monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', [tool, '--help'])
     monkeypatch.setenv('COLUMNS', '1000')
     with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(TOOLS[tool]), run_name='__main__')
+        start(tool, ['--help'], monkeypatch)
     assert not end.value.code
     return capsys.readouterr().out
 
@@ -61,10 +72,10 @@ def help_of(tool, monkeypatch, capsys):
 def examples(tool, shown):
     """Arguments of the commands in the help that start this tool."""
     lines = [line.strip() for line in re.sub(r'\\\n', '', shown).splitlines()]
-    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith(f'python {tool} ')]
+    return [shlex.split(line, comments=True)[2:] for line in lines if f'{line} '.startswith(f'{tool} ')]
 
 
-@pytest.mark.parametrize('tool', TOOLS)
+@pytest.mark.parametrize('tool', STARTS)
 def test_help_has_examples_and_defaults(tool, parser_of, monkeypatch, capsys):
     shown = help_of(tool, monkeypatch, capsys)
     found = examples(tool, shown)

@@ -9,9 +9,9 @@ import torch
 
 from tests.conftest import ROOT, run_tool
 from tests.interruption import Interrupted
-from tools import test as test_tool
-from tools import train as train_tool
 from tools.dataset_converters import generate_world
+from vlprompt.cli import test as test_tool
+from vlprompt.cli import train as train_tool
 from vlprompt.datasets import MinimalistCrop
 from vlprompt.engine import read_checkpoint
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 from tests.conftest import MICRO, ROOT
 from tests.tiny_project import TinyProject
-from tools import predict
 from vlprompt.apis import ReIDInferencer, find_images, init_model, predict_images
 from vlprompt.apis.command_line import call
 from vlprompt.apis.inferencers.class_names import names_for
+from vlprompt.cli import predict
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import write_checkpoint

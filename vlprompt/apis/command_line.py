@@ -120,7 +120,7 @@ def add_config_options(parser: ArgumentParser, config: bool = True) -> None:
         config: also add the positional argument for the config.
     """
     if config:
-        parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
+        parser.add_argument('config', help='config file, or the name of a shipped one (vlprompt list)')
     parser.add_argument(
         '--dataset',
         metavar='NAME',
@@ -152,7 +152,7 @@ def config_options(args: Namespace) -> dict[str, Any]:
 
 
 def add_common_options(parser: ArgumentParser) -> None:
-    """Options of tools/train.py and tools/test.py."""
+    """Options of training and testing."""
     add_config_options(parser)
     parser.add_argument(
         '--work-dir', help='folder for logs and checkpoints (default: work_dirs/<config>_<dataset>_<shots>shot)'
@@ -171,8 +171,8 @@ def add_model_options(parser: ArgumentParser) -> None:
 
     :func:`vlprompt.apis.model_from` builds it.
     """
-    parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
-    parser.add_argument('checkpoint', help="checkpoint of tools/train.py, or 'none' for the model as it is built")
+    parser.add_argument('config', help='config file, or the name of a shipped one (vlprompt list)')
+    parser.add_argument('checkpoint', help="checkpoint of a training, or 'none' for the model as it is built")
     add_config_options(parser, config=False)
     add_phase_option(parser, 'of a config with phases, the model of this one (default: that of the checkpoint)')
     parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1')

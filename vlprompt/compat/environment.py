@@ -114,14 +114,20 @@ def _wanted_torch() -> str:
     return f' (this torchvision asks for {asked[0]})' if asked else ''
 
 
-def environment_report() -> dict[str, str]:
-    """Versions and resources to log at the start of a run, besides those that mmengine collects."""
-    import torch
-
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that matter; imports none of them."""
     report = {name: installed_version(name) or 'not installed' for name in REPORTED}
     for distributions in FAMILIES.values():
         found = [d for d in distributions if installed_version(d)]
         report |= {d: installed_version(d) for d in found}
+    return report
+
+
+def environment_report() -> dict[str, str]:
+    """Versions and resources to log at the start of a run, besides those that mmengine collects."""
+    import torch
+
+    report = installed_versions()
     report['mmcv ops'] = ops_in_use()
     report['platform'] = platform.platform()
     report['processors'] = f'{os.cpu_count()}, torch uses {torch.get_num_threads()} threads'
