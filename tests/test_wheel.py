@@ -1,4 +1,4 @@
-"""The package without its checkout: a wheel brings configs and tools, and finds them by name."""
+"""The package without its checkout: a wheel brings commands, configs, tools and models, and finds them by name."""
 
 import json
 import os
@@ -9,9 +9,11 @@ import zipfile
 
 import pytest
 from mmengine.fileio import load
+from PIL import Image
 
 from tests.conftest import ROOT
 from vlprompt.apis import builtin_adapters
+from vlprompt.cli import COMMANDS
 from vlprompt.datasets.generated import SCENE_CLASSES
 
 SOURCES = ('vlprompt', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'model-index.yml', 'README.md', 'LICENSE')
@@ -75,3 +77,42 @@ def test_configs_are_found_by_name_and_inherited_from_the_package(installed, tmp
     assert found['classes'] == ['star', 'heart']
     assert found['adapters'] == builtin_adapters()
     assert found['trained'] == list(SCENE_CLASSES)
+
+
+@pytest.fixture
+def beside_a_clone(tmp_path):
+    """A folder with another one that is called ``vlprompt`` and is no package, as the folder around a clone."""
+    (tmp_path / 'vlprompt' / 'vlprompt').mkdir(parents=True)
+    return tmp_path
+
+
+def run_vlprompt(installed, folder, *arguments):
+    """What ``python -m vlprompt`` of the wheel prints; it looks for packages in ``folder`` first."""
+    command = [sys.executable, '-m', 'vlprompt', *map(str, arguments)]
+    environment = os.environ | dict(PYTHONPATH=str(installed))
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_has_the_command(installed):
+    (entries,) = installed.glob('*.dist-info/entry_points.txt')
+    assert 'vlprompt = vlprompt.cli:main' in entries.read_text()
+
+
+@pytest.mark.slow
+def test_commands_work_beside_a_clone(installed, beside_a_clone):
+    shown = run_vlprompt(installed, beside_a_clone, '--help')
+    assert all(f'\n  {name} ' in shown for name in (*COMMANDS, 'generate-world', 'show-attention'))
+    assert 'plot/plot_micro-rn ' in run_vlprompt(installed, beside_a_clone, 'list', 'plot_micro-rn')
+    assert 'usage: plot_curves.py' in run_vlprompt(installed, beside_a_clone, 'plot-curves', '--help')
+
+
+@pytest.mark.slow
+def test_a_prediction_by_words_with_a_built_in_model(installed, beside_a_clone):
+    Image.new('RGB', (160, 160), 'red').save(beside_a_clone / 'a.png')
+    words = ['--class-names', 'red', 'blue', '--out', 'predictions', '--no-pictures']
+    shown = run_vlprompt(installed, beside_a_clone, 'predict', 'zero-shot_micro-rn', 'none', 'a.png', *words)
+    assert '1 of 1 images' in shown
+    (image,) = json.loads((beside_a_clone / 'predictions' / 'predictions.json').read_text())['images']
+    assert sorted(found['name'] for found in image['classes']) == ['blue', 'red']
