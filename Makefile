@@ -17,10 +17,10 @@ help:
 	@echo 'make claims   test the published claims on the built-in world, hours; writes docs/claims.md'
 	@echo 'make lint     check style'
 	@echo 'make format   repair style'
-	@echo 'make setup    only install into $(VENV); then: source $(VENV)/bin/activate'
+	@echo 'make setup    only install into $(VENV), up to 6.5 GB; then: source $(VENV)/bin/activate'
 
 demo: $(STAMP)
-	$(BIN)/python tools/demo.py
+	$(BIN)/python -m vlprompt demo
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(TESTS)
@@ -48,5 +48,8 @@ $(STAMP): setup.py pyproject.toml
 	    echo 'Install one and run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	    echo 'The venv module is missing: on Debian and Ubuntu, apt install python3-venv'; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@echo 'Installing vlprompt and the packages of its tests into $(VENV)/. Where torch is missing: about 3.3 GB to download,' \
+	    'minutes, and 6.5 GB on disk, most of it CUDA. Without a GPU, interrupt this and install the CPU wheels first:' \
+	    '$(BIN)/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu'
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[test]'
 	@touch $@
