@@ -6,8 +6,8 @@ import cv2
 import pytest
 
 from tests.conftest import run_tool
-from tools import list_configs, predict
 from vlprompt.apis import builtin_adapters, init_inferencer
+from vlprompt.cli import list_configs, predict
 from vlprompt.datasets.generated import SCENE_CLASSES
 from vlprompt.datasets.generated.tasks import few_shot_scene
 
