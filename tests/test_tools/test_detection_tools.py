@@ -13,6 +13,7 @@ from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_t
 from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model, runs
+from vlprompt.apis.score_maps import without_padding
 from vlprompt.datasets.dense.coco_json import read_coco
 from vlprompt.datasets.generated import OBJECT_CLASSES
 from vlprompt.datasets.generated.detection import detection_scene
@@ -139,8 +140,8 @@ def test_flops_of_a_two_stage_detector(small_config):
 
 def test_padding_is_cut_off():
     scores = torch.arange(4.0).expand(1, 2, 4)
-    assert show_score_map.without_padding(scores, (64, 128), (64, 128)) is scores
-    cut = show_score_map.without_padding(scores, (64, 128), (50, 64))
+    assert without_padding(scores, (64, 128), (64, 128)) is scores
+    cut = without_padding(scores, (64, 128), (50, 64))
     assert cut.shape == (1, 50, 64)
     assert 1.4 < cut.max() < 1.6
 

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import get_flops, show_score_map
 from vlprompt.apis import init_model, runs
+from vlprompt.apis.score_maps import score_maps
 from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
 
@@ -129,9 +130,9 @@ def test_score_maps_leave_the_models_own_classes_in_place(small_config):
     model = init_model(small_config)
     inputs = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        before = show_score_map.score_maps(model, inputs, None)
-        other = show_score_map.score_maps(model, inputs, ['striped star', 'bus', 'house'])
-        after = show_score_map.score_maps(model, inputs, None)
+        before = score_maps(model, inputs, None)
+        other = score_maps(model, inputs, ['striped star', 'bus', 'house'])
+        after = score_maps(model, inputs, None)
     assert before.shape == (21, 4, 4)
     assert torch.equal(before, after)
     assert torch.allclose(other[0], before[list(model.class_names).index('striped star')], atol=1e-6)

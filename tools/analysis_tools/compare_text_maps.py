@@ -40,31 +40,24 @@ before_imports(parse_args, __name__)
 import numpy as np
 
 from vlprompt.apis import init_model
-from vlprompt.apis.local_features import cell_of, check_model, fitted, score_named, spelled
-from vlprompt.datasets.named_objects import NamedImage, NamedObjects
-from vlprompt.evaluation.local_features import UNNAMED
+from vlprompt.apis.local_features import check_model, see_words, spelled
 from vlprompt.visualization import read_image, save_figure, title_of
 from vlprompt.visualization.text_maps import MapRow, draw_text_maps
 
 
-def map_row(model: tuple[str, str | None, str | dict | None], image: NamedImage, args: argparse.Namespace) -> MapRow:
+def map_row(model: tuple[str, str | None, str | dict | None], image: np.ndarray, args: argparse.Namespace) -> MapRow:
     """The maps of one model."""
     config, checkpoint, form = model
     built = init_model(config, checkpoint, device=args.device, class_names=args.class_names)
     check_model(built, config)
-    tower = built.clip.visual
-    size = args.size or min(tower.image_size)
-    seen = next(fitted(NamedObjects(tuple(args.class_names), [image]), cell_of(built), size))
-    form = tower.local if form is None else form
-    (scored,) = score_named(built, seen, [form])
-    scores = scored.scores.t().unflatten(1, scored.grid).cpu()
-    return MapRow(Path(config).stem, spelled(form), seen.image, scores)
+    form = built.clip.visual.local if form is None else form
+    seen, scored = see_words(built, image, args.class_names, form, args.size)
+    return MapRow(Path(config).stem, spelled(form), seen, scored.maps)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    pixels = read_image(args.image)
-    image = NamedImage(pixels, np.full(pixels.shape[:2], UNNAMED, np.uint8), args.image.name)
+    image = read_image(args.image)
     rows = [map_row(model, image, args) for model in args.models]
     print(save_figure(draw_text_maps(rows, args.class_names, title_of(args.image), args.stretch), args.out))
 

@@ -40,13 +40,13 @@ before_imports(parse_args, __name__)
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement as DataSample
-from torch import Tensor, nn
+from torch import nn
 
 from vlprompt.apis import load_files, model_from, runs
+from vlprompt.apis.score_maps import score_maps_of
 from vlprompt.datasets.dense.palette import mask_palette, voc_palette
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import numbered_name, numbered_pattern
@@ -114,26 +114,6 @@ def palette_of(cfg: Config, num_classes: int) -> list:
     return mask_palette(num_classes, bool(option_of(cfg, 'reduce_zero_label')))
 
 
-def score_maps(model: nn.Module, inputs: Tensor, names: list[str] | None) -> Tensor:
-    """(K, h, w) cosines of a preprocessed image (1, 3, H, W) to ``names``, or to the model's own classes."""
-    if names is None:
-        return model.score_map(inputs)[0]
-    own = model.class_names
-    model.set_class_names(names)
-    try:
-        return model.score_map(inputs)[0]
-    finally:
-        model.set_class_names(own)
-
-
-def without_padding(scores: Tensor, padded: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """The part of (K, h, w) scores of a padded input (H, W) that belongs to the image in its upper left corner."""
-    if padded == size:
-        return scores
-    large = F.interpolate(scores[None], size=padded, mode='bilinear', align_corners=False)[0]
-    return large[:, : size[0], : size[1]]
-
-
 def detection_panels(
     predicted: DataSample, image: np.ndarray, palette: list
 ) -> tuple[list[tuple[str, np.ndarray]], list[int]]:
@@ -166,9 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     for number, sample in enumerate(load_samples(args, model, len(classes))):
         batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         predicted = model.test_step(batch)[0]
-        inputs = model.data_preprocessor(batch)['inputs']
-        scores = score_maps(model, inputs, args.class_names)
-        scores = without_padding(scores, tuple(inputs.shape[-2:]), tuple(predicted.img_shape[:2]))
+        scores = score_maps_of(model, sample, args.class_names)
 
         path = Path(predicted.img_path)
         image = read_image(path, applies_exif(model.cfg.test_dataloader.dataset.pipeline))

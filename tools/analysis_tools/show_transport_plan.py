@@ -44,11 +44,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 before_imports(parse_args, __name__)
 
-import torch
 from mmengine.config import Config
 from torch import nn
 
 from vlprompt.apis import load_files, model_from, runs
+from vlprompt.apis.plans import align_sample, check_plans
 from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.errors import ConfigError
 from vlprompt.files import set_aside
@@ -60,7 +60,6 @@ from vlprompt.visualization import (
     draw_transport_plans,
     save_figure,
     title_of,
-    to_uint8_image,
 )
 
 
@@ -89,29 +88,16 @@ def class_indices(names: list[str], model: nn.Module, config: str) -> list[int]:
     return [known.index(readable(name)) for name in names]
 
 
-@torch.no_grad()
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
+    check_plans(model, args.config)
     asked = class_indices(args.classes, model, args.config) if args.classes else None
     figures = []
     for sample in load_samples(args, model.cfg, model):
-        batch = model.data_preprocessor(dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']]))
-        aligned = model.align(batch['inputs'])
-        if aligned.plan is None:
-            raise ConfigError(
-                f'{args.config}: {type(model.alignment).__name__} has no transport plan; '
-                'use a model with TransportAlignment, such as those of configs/plot'
-            )
-        if getattr(model.visual, 'sets', None) is not None:
-            raise ConfigError(
-                f'{args.config}: its plan matches prompts with {model.visual.sets} sets of visual prompts, not with '
-                'places in the image; use a model without visual.sets'
-            )
+        image, aligned = align_sample(model, sample)
         annotated = sample['data_samples']
         true = int(annotated.gt_label) if 'gt_label' in annotated else None
-        preprocessor = model.data_preprocessor
-        image = to_uint8_image(batch['inputs'][0], preprocessor.mean, preprocessor.std)
         rows = class_plans(aligned, 0, model.class_names, true, args.top_k, asked)
         figures.append((Path(annotated.img_path), image, rows))
 

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from vlprompt.apis.inferencers.class_names import other_names
 from vlprompt.clip import ModifiedResNet, VisionTransformer
 from vlprompt.clip.local_tokens import PUBLISHED
 from vlprompt.datasets.named_objects import NamedImage, NamedObjects
 from vlprompt.errors import ConfigError
-from vlprompt.evaluation.local_features import LocalFeatureMeasures
+from vlprompt.evaluation.local_features import UNNAMED, LocalFeatureMeasures
 from vlprompt.models import TextClassifier
 
 Form = str | Mapping[str, Any]
@@ -37,6 +38,11 @@ class FormScores:
     grid: tuple[int, int]
     best_global: int
     plan: Tensor | None
+
+    @property
+    def maps(self) -> Tensor:
+        """(K, h, w)."""
+        return self.scores.t().unflatten(1, self.grid).cpu()
 
 
 def forms_of(model: TextClassifier) -> tuple[str, ...]:
@@ -87,6 +93,30 @@ def score_named(model: TextClassifier, image: NamedImage, forms: Sequence[Form])
     finally:
         tower.use_local(before)
     return found
+
+
+def see_words(
+    model: TextClassifier, image: np.ndarray, words: Sequence[str], form: Form | None = None, size: int | None = None
+) -> tuple[np.ndarray, FormScores]:
+    """An image as the model sees it, and the cosines of its places and words.
+
+    Args:
+        model: whose classes are text.
+        image: (H, W, 3) uint8 RGB.
+        words: K names.
+        form: of the local features; None: that of the model.
+        size: shorter side in pixels; None: that of the image tower.
+
+    Returns:
+        (h', w', 3) uint8, and its scores.
+    """
+    tower = model.clip.visual
+    item = NamedImage(image, np.full(image.shape[:2], UNNAMED, np.uint8), 'image')
+    data = NamedObjects(tuple(words), [item])
+    seen = next(fitted(data, cell_of(model), size or min(tower.image_size)))
+    with other_names(model, words):
+        (scored,) = score_named(model, seen, [tower.local if form is None else form])
+    return seen.image, scored
 
 
 def fitted(data: NamedObjects, cell: int, shorter_side: int) -> Iterator[NamedImage]:

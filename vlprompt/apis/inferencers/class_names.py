@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 
 from torch import nn
@@ -70,6 +71,20 @@ def names_for(model: nn.Module, names: Sequence[str] | None) -> list[str]:
             names[0],
         )
     return [readable(name) for name in names]
+
+
+@contextmanager
+def other_names(model: nn.Module, names: Sequence[str] | None) -> Iterator[None]:
+    """Give a model whose classes are text other names for a while; None: its own."""
+    if names is None:
+        yield
+        return
+    own = model.class_names
+    model.set_class_names(names)
+    try:
+        yield
+    finally:
+        model.set_class_names(own)
 
 
 def number_of_classes(model: nn.Module) -> int | None:
