@@ -64,7 +64,7 @@ BUILT_IN: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
     'value_micro-rn': ('value_micro-rn', {}),
     'naclip_micro-vit': ('naclip_micro-vit', {}),
-    'baseline_micro-vit, not trained on persons': ('clipreid/baseline_micro-vit', {}),
+    'baseline_micro-rn, not trained on persons': ('clipreid/baseline_micro-rn', {}),
 }
 """Name -> config, and changes that let it do without training."""
 
@@ -101,13 +101,13 @@ def folder_gallery(folder: Path) -> Gallery:
 
 
 def people_gallery() -> Gallery:
-    places = [(pid, camera) for pid in PEOPLE for camera in CAMERAS[1:]]
-    return Gallery([person(*place) for place in places], [f'person {pid}' for pid, _ in places])
+    shots = [(pid, camera, number) for pid in PEOPLE for camera in CAMERAS[1:] for number in range(2)]
+    return Gallery([person(*shot) for shot in shots], [f'person {shot[0]}' for shot in shots])
 
 
-def person(pid: int, camera: int) -> Image.Image:
+def person(pid: int, camera: int, number: int = 0) -> Image.Image:
     """Of the built-in world."""
-    return Image.fromarray(draw_reid(ReIDImage('', pid, camera, 0), height=PERSON_HEIGHT))
+    return Image.fromarray(draw_reid(ReIDImage('', pid, camera, number), height=PERSON_HEIGHT))
 
 
 def import_gradio() -> Any:
@@ -300,29 +300,46 @@ class Page:
         button.click(answered(function), inputs, output, api_name=function.__name__, **together)
 
 
-def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
-    gr = import_gradio()
-    page = Page(build_demo(args)).blocks
-    logging.getLogger('vlprompt').addHandler(PageWarnings())
+def launch(page: Page, port: int | None, in_browser: bool = False) -> tuple[Any, str, str]:
+    """Serve the page in a thread.
+
+    Args:
+        page: what to serve.
+        port: None: the first free one from 7860 on.
+        in_browser: open it.
+
+    Returns:
+        As ``Blocks.launch`` does: the app, the page's address, and that of a public copy, which there is not.
+
+    Raises:
+        RunError: the port is taken.
+    """
     fonts = dict(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])  # none is fetched
     try:
-        _, url, _ = page.launch(
+        return page.blocks.launch(
             server_name='127.0.0.1',
-            server_port=args.port,
+            server_port=port,
             share=False,
-            inbrowser=args.open,
+            inbrowser=in_browser,
             ssr_mode=False,
             max_file_size='50mb',
             footer_links=[],
-            theme=gr.themes.Default(**fonts),
+            theme=page.gr.themes.Default(**fonts),
             quiet=True,
             prevent_thread_lock=True,
         )
     except OSError as error:
-        raise RunError(f'the page cannot use port {args.port}: give another one by --port ({error})') from error
+        raise RunError(f'the page cannot use port {port}: give another one by --port ({error})') from error
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    import_gradio()  # before the models, which take longer
+    page = Page(build_demo(args))
+    logging.getLogger('vlprompt').addHandler(PageWarnings())
+    _, url, _ = launch(page, args.port, args.open)
     print(f'The page is at {url} until Ctrl-C.', flush=True)
-    page.block_thread()
+    page.blocks.block_thread()
 
 
 if __name__ == '__main__':

@@ -172,7 +172,7 @@ def words_of(text: str) -> list[str]:
         ConfigError: a name stands twice.
     """
     lines = text.strip().splitlines()
-    names = [name for part in (lines if len(lines) > 1 else text.split(',')) if (name := part.strip(' ,'))]
+    names = [name for part in (lines if len(lines) > 1 else text.split(',')) if (name := part.strip(', \t\n'))]
     return read_names(names, 'the words') if names else []
 
 
