@@ -4,14 +4,22 @@ python -m dev.web_demo_in_a_browser --out work_dirs/web_demo
 python -m dev.web_demo_in_a_browser --browser /usr/bin/chromium --out work_dirs/web_demo
 
 Needs pip install "vlprompt[demo]" playwright, and a Chromium: that of the system by --browser, or playwright's own
-(playwright install chromium). Fails if an answer is missing, a mistake has no message, or the page asks anything but its
-own server. The pictures are for looking at.
+(playwright install chromium). Fails if an answer is missing, a mistake has no message, or the page asks anything but
+its own server. The pictures are for looking at.
 """
 
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import before_imports, call
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from tools import web_demo
+from vlprompt.apis.command_line import call
+from vlprompt.datasets.generated.tasks import class_scene
+
+SECONDS = 120
+"""How long an answer may take."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -19,18 +27,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--browser', metavar='FILE', help="program of a Chromium (default: playwright's own)")
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the pictures')
     return parser.parse_args(argv)
-
-
-before_imports(parse_args, __name__)
-
-from PIL import Image
-from playwright.sync_api import Page, sync_playwright
-
-from tools import web_demo
-from vlprompt.datasets.generated.tasks import class_scene
-
-SECONDS = 120
-"""How long an answer may take."""
 
 
 class Visitor:

@@ -4,13 +4,13 @@ python tools/web_demo.py
 python tools/web_demo.py --models zero-shot_vit-b16 plot_rn50=work_dirs/plot_rn50/epoch_200.pth --device cuda
 python tools/web_demo.py --models clipreid_vit-b16=epoch_60.pth --gallery people
 
-Needs gradio: pip install "vlprompt[demo]". Without options it shows the built-in models, which need no download and
-know drawings alone, on pictures of the built-in world. A model of --models is CONFIG, CONFIG=CHECKPOINT, or whatever
-else init_model takes; it stands first in every tab that it fits. --gallery is a folder of images, at any depth, among
-which the nearest are looked for; without it, people of the built-in world.
+Needs gradio: pip install "vlprompt[demo]". Without options it shows the built-in models and adapters, which need no
+download and know drawings alone, on pictures of the built-in world. A model of --models is CONFIG, CONFIG=CHECKPOINT,
+or an adapter: a folder, builtin:NAME or hf-hub:ORG/NAME; it stands first in every tab that it fits. --gallery is a
+folder of images, at any depth, among which the nearest are looked for; without it, people of the built-in world.
 
-The page is for this machine alone (127.0.0.1), and neither it nor the program uses the network. To see it from another
-machine: ssh -L 7860:127.0.0.1:7860 HOST. See docs/web_demo.md.
+The page is for this machine alone (127.0.0.1), and neither it nor the program uses the network, unless a model of
+--models must be downloaded. To see it from another machine: ssh -L 7860:127.0.0.1:7860 HOST. See docs/web_demo.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import functools
 import html
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--models', nargs='+', default=[], metavar='CONFIG[=CHECKPOINT]', help='your own models')
+    parser.add_argument(
+        '--models', nargs='+', default=[], metavar='MODEL', help='CONFIG, CONFIG=CHECKPOINT or an adapter'
+    )
     parser.add_argument('--gallery', type=Path, metavar='DIR', help='folder of images to look for the nearest in')
     parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1 (default: cpu)')
     parser.add_argument('--port', type=natural, default=7860, help='of the page (default: 7860)')
@@ -51,22 +53,16 @@ from vlprompt.datasets.generated.reid import ReIDImage, draw_reid
 from vlprompt.datasets.generated.tasks import TRAIN_STYLES, class_scene
 from vlprompt.errors import EnvironmentProblem, RunError
 
-TEMPLATES = ['a photo of a {}.', 'a drawing of a {}.', 'a {}.', 'a small {}.']
-BUILT_IN: Mapping[str, tuple[str, dict[str, Any]]] = {
-    'zero-shot_micro-rn': ('zero-shot_micro-rn', {}),
-    'zero-shot_micro-vit': ('zero-shot_micro-vit', {}),
-    'plot_micro-rn, four templates': (
-        'plot_micro-rn',
-        {
-            'model.prompt': dict(_delete_=True, type='vlprompt.TemplatePrompt', templates=TEMPLATES),
-            'model.trainable': [],
-        },
-    ),
-    'value_micro-rn': ('value_micro-rn', {}),
-    'naclip_micro-vit': ('naclip_micro-vit', {}),
-    'baseline_micro-rn, not trained on persons': ('clipreid/baseline_micro-rn', {}),
-}
-"""Name -> config, and changes that let it do without training."""
+UNTRAINED = ('zero-shot_micro-rn', 'zero-shot_micro-vit', 'value_micro-rn', 'naclip_micro-vit')
+"""Configs that need no training, and have no classes but those that are written."""
+ADAPTERS = (
+    'builtin:coop_micro-rn',
+    'builtin:plot_micro-rn',
+    'builtin:denseclip_micro-rn',
+    'builtin:retinanet_denseclip-micro-rn',
+    'builtin:clipreid_micro-vit',
+)
+"""Shipped adapters, at least one for each tab."""
 
 SCENES = (
     ('house with a red roof on grass', 3, 'house, ring, boat, grass'),
@@ -76,7 +72,7 @@ SCENES = (
 )
 """Scenes of the built-in world, their seeds, and words to ask for."""
 SCENE_OPTIONS = dict(size=320, styles=TRAIN_STYLES, counts=(0.2, 0.8), radius=(0.2, 0.4), parts=0.5)
-PERSON_HEIGHT = 256
+PERSON_HEIGHT = 128
 PEOPLE, CAMERAS = range(61, 77), range(4)
 """Of the built-in gallery: people on whom no config of clipreid trains."""
 AS_THE_MODEL = "the model's own"
@@ -87,12 +83,12 @@ def build_demo(args: argparse.Namespace) -> Demo:
     models: dict[str, Inferencer] = {}
     for config, _, checkpoint in (model.partition('=') for model in args.models):
         name = ', '.join(filter(None, [Path(config).stem, '/'.join(Path(checkpoint).parts[-2:])]))
-        number = sum(other.startswith(name) for other in (*models, *BUILT_IN))
+        number = sum(other.startswith(name) for other in (*models, *UNTRAINED, *ADAPTERS))
         name = f'{name} ({number + 1})' if number else name
         models[name] = init_inferencer(config, checkpoint or None, device=args.device)
-    for name, (config, changes) in BUILT_IN.items():
-        models[name] = init_inferencer(config, cfg_options=changes, device=args.device)
-    return Demo(models, list(BUILT_IN), people_gallery() if args.gallery is None else folder_gallery(args.gallery))
+    for name in (*UNTRAINED, *ADAPTERS):
+        models[name] = init_inferencer(name, device=args.device)
+    return Demo(models, UNTRAINED, people_gallery() if args.gallery is None else folder_gallery(args.gallery))
 
 
 def folder_gallery(folder: Path) -> Gallery:

@@ -113,8 +113,8 @@ class Demo:
             seen, aligned = align_sample(model, sample)
             rows = class_plans(aligned, 0, model.class_names, top_k=MOST_PLANS)
         written = getattr(model.prompt, 'templates', ())
-        title = '    '.join(f'{number}: {template}' for number, template in enumerate(written, 1))
-        return figure_to_image(draw_transport_plans(seen, rows, title or name, stretch=stretch))
+        prompts = [f'{number}: {template}' for number, template in enumerate(written, 1)]
+        return figure_to_image(draw_transport_plans(seen, rows, '    '.join([name, *prompts]), stretch=stretch))
 
     def regions(self, name: str, image: str | None, words: str) -> Regions:
         """Masks of classes, or objects."""
