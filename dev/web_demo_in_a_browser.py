@@ -75,14 +75,16 @@ def visit(page: Page, out: Path) -> None:
     web_demo.person(web_demo.PEOPLE[9], 0).save(person)
     broken.write_bytes(cup.read_bytes()[:300])
     visitor = Visitor(page, out)
-    best = visitor.ask('Scores', 'score', cup, 'boat, cup, house, star', '[data-testid=label-output-value]')
+    best = visitor.ask(
+        'Scores', 'score', cup, 'boat, cup, house, star', '#answer_scores [data-testid=label-output-value]'
+    )
     assert best == 'cup', best
     visitor.keep('scores')
     for tab, button, image, words, answer in (
-        ('Maps', 'look', cup, 'cup, handle, sand', 'img[src*="/file="]'),
-        ('Transport plans', 'align', cup, 'cup, boat, house', 'img[src*="/file="]'),
-        ('Regions', 'segment', cup, 'cup\nsand, beach', '.legend-item, [class*=legend] button'),
-        ('Nearest images', 'search', person, None, '.grid-wrap img, .thumbnail-item img'),
+        ('Maps', 'look', cup, 'cup, handle, sand', '#answer_maps img'),
+        ('Transport plans', 'align', cup, 'cup, boat, house', '#answer_plans img'),
+        ('Regions', 'segment', cup, 'cup\nsand, beach', '#answer_regions img'),
+        ('Nearest images', 'search', person, None, '#answer_nearest img'),
     ):
         visitor.ask(tab, button, image, words, answer)
         visitor.keep(tab.lower().replace(' ', '_'))

@@ -292,6 +292,7 @@ class Page:
 
     def on(self, button: gr.Button, function: Callable, inputs: list, output: Any) -> None:
         """One click at a time, of all tabs and users: a model holds the words of its last one."""
+        output.elem_id = f'answer_{function.__name__}'  # for scripts that look for it
         together = dict(concurrency_limit=1, concurrency_id='models')
         button.click(answered(function), inputs, output, api_name=function.__name__, **together)
 

@@ -12,7 +12,7 @@ from tools import web_demo
 from vlprompt.apis import init_inferencer
 from vlprompt.apis.web_demo import Demo, Gallery, Regions, has_maps, has_plans, words_of
 from vlprompt.datasets.generated.tasks import class_scene
-from vlprompt.errors import ConfigError, EnvironmentProblem
+from vlprompt.errors import ConfigError, EnvironmentProblem, RunError
 
 RN, VIT, WORDS, _ = web_demo.UNTRAINED
 COOP, PLOT, DENSE, OBJECTS, PERSONS = web_demo.ADAPTERS
@@ -221,6 +221,8 @@ def test_the_page(demo, folder):
     _, url, _ = web_demo.launch(page, port=None)
     try:
         assert url.startswith('http://127.0.0.1:')
+        with pytest.raises(RunError, match='give another one by --port'):
+            web_demo.launch(web_demo.Page(demo), port=int(url.rstrip('/').rsplit(':', 1)[1]))
         client = Client(url, verbose=False, analytics_enabled=False)
         house, words = handle_file(str(folder / 'house.png')), 'house, boat'
         assert client.predict(RN, house, words, api_name='/scores')['label'] == 'house'
