@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 import torch
 from mmengine.structures import PixelData
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,6 +20,7 @@ from vlprompt.apis import init_model
 from vlprompt.clip import TextEncoder
 from vlprompt.clip.text.costs import gpu_costs
 from vlprompt.engine import load_config
+from vlprompt.engine.compiling import use_compiled
 from vlprompt.engine.dry_run import fake_copy, fake_tensor
 from vlprompt.engine.phases import phase_config
 from vlprompt.models import FeatureClassifier
@@ -231,8 +233,11 @@ def test_nothing_is_read_in_the_backward_pass(name):
     [
         'coop/coop_micro-rn',
         'plot/plot_micro-rn',
+        'plotpp/plotpp_micro-vit:visual',
         'cocoop/cocoop_micro-vit',
         'maple/maple_micro-vit',
+        'promptsrc/promptsrc_micro-vit',
+        'vpt/vpt_micro-vit',
         'lpt/lpt_micro-vit:groups',
         'clipreid/clipreid_micro-vit_sie:finetune',
         'clipreid/clipreid_micro-vit:prompts',
@@ -240,20 +245,49 @@ def test_nothing_is_read_in_the_backward_pass(name):
     ],
 )
 def test_losses_compile_into_one_graph(name):
-    """As dynamo traces them, without a compiler: no graph break, with a plan for a CPU that is there, and with one for
-    a GPU that is made while tracing.
+    """As dynamo traces them, without a compiler: no graph break (``fullgraph``), one graph for a size of a batch, and
+    none anew for other samples, for the next epoch or after a validation.  With a plan of texts for a CPU that is
+    there, and one for a GPU.
     """
     torch.manual_seed(0)
     model = build(name).train()
-    images, samples = training_batch(model, name, torch.clone)
     texts = [module for module in model.modules() if isinstance(module, TextEncoder)]
-    model(images, samples, mode='loss')  # what is logged once is logged
     for costs in (None, *(gpu_costs(text) for text in texts)):
         for text in texts:
             text.costs = costs
         torch._dynamo.reset()
-        found = torch._dynamo.explain(model.forward)(images, samples, mode='loss')
-        assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+        counter = CompileCounterWithBackend('eager')
+        part = use_compiled(model, dict(backend=counter, fullgraph=True))
+        for epoch, sizes in enumerate([(4, 4, 2), (2, 4)] if costs is None else [(4, 4)]):
+            tell_progress(model, epoch)
+            for size in sizes:
+                train_step(model, name, size, number=10 * epoch + size)
+            model.eval()
+            with torch.no_grad():
+                model(*batch(model, name, torch.clone), mode='predict')
+            model.train()
+        del vars(model)[part]
+        assert counter.frame_count == (2 if costs is None else 1), part
+
+
+def tell_progress(model, epoch):
+    for module in model.modules():
+        if hasattr(module, 'set_progress'):
+            module.set_progress(epoch, 2)
+
+
+def train_step(model, name, size, number):
+    """A step without the update, on samples whose numbers and files are those of no other step."""
+    images, samples = training_batch(model, name, torch.clone)
+    for index, sample in enumerate(samples if ':prompts' not in name else ()):
+        sample.set_metainfo(dict(img_path=f'{number}-{index}.png'))
+        if isinstance(sample, ReIDSample):
+            sample.set_field(10 * number + index // 2, 'pid')
+            sample.set_field((number + index) % 2, 'camid')
+    if size == 2 and name in PEOPLE:
+        images, samples = images[1:3], samples[1:3]  # of two identities
+    losses = model(images[:size], samples[:size], mode='loss')
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
 
 
 def test_a_read_is_noticed():

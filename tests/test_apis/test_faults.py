@@ -43,6 +43,7 @@ CASES = [
         r'ulimit -n.*num_workers=0',
     ),
     (RuntimeError('received 0 items of ancdata'), 'ulimit -n'),
+    (RuntimeError('InvalidCxxCompiler: No working C++ compiler found in x'), 'no compiler: .*without --compile'),
     (RuntimeError('The server socket has failed to listen. EADDRINUSE'), 'MASTER_PORT'),
 ]  # fmt: skip
 

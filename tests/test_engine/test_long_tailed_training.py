@@ -100,7 +100,7 @@ def test_two_phases_in_one_go(project, tmp_path):
     model = runner.bare_model
     assert model.loss_cls.balanced.counts.tolist() == list(COUNTS)
     assert model.loss_cls.uniform.counts.tolist() == list(COUNTS)
-    assert model.loss_cls.weight == pytest.approx(0.25), 'of the second of two epochs'
+    assert model.loss_cls.weight.item() == pytest.approx(0.25), 'of the second of two epochs'
     assert model.class_names == ('red', 'green', 'blue')
     metrics = runs.run_test(runner)
     assert 2 <= metrics['lpt/keys_used'] <= 4

@@ -98,7 +98,23 @@ def test_mixed_precision_on_the_cpu_computes_in_bfloat16_and_updates_in_fp32(mon
     wrapper.load_state_dict(wrapper.state_dict())
 
 
-def test_float16_needs_a_gpu(monkeypatch):
+@pytest.mark.parametrize('dtype', ['float32', 'half'])
+def test_mixed_precision_is_in_16_bits(dtype):
+    with pytest.raises(ValueError, match=f"must be 'float16' or 'bfloat16', got '{dtype}'"):
+        AutocastOptimWrapper(dtype, optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))
+
+
+def test_float16_leaves_out_what_overflows_and_halves_the_scale(monkeypatch):
     monkeypatch.setattr('vlprompt.engine.optimizer.get_device', lambda: 'cpu')
-    with pytest.raises(ValueError, match='float16 needs a GPU'):
-        AutocastOptimWrapper('float16', optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))
+    weight = nn.Parameter(torch.ones(1))
+    scaling = dict(init_scale=2.0**20, growth_interval=2)
+    wrapper = AutocastOptimWrapper('float16', scaling, optimizer=torch.optim.SGD([weight], lr=0.25))
+    scales = []
+    for factor in (2.0**120, 1.0, 1.0, 1.0):  # the first overflows once it is scaled
+        wrapper.update_params((weight * factor).sum())
+        scales.append((wrapper.scaler.get_scale(), weight.item()))
+    assert scales == [(2.0**19, 1.0), (2.0**19, 0.75), (2.0**20, 0.5), (2.0**20, 0.25)]
+    again = AutocastOptimWrapper('float16', optimizer=torch.optim.SGD([weight], lr=0.25))
+    again.load_state_dict(wrapper.state_dict())
+    assert again.scaler.state_dict() == wrapper.scaler.state_dict()
+    assert again.scaler.state_dict()['_growth_tracker'] == 1

@@ -255,13 +255,13 @@ def test_mixed_precision(images):
 def test_rows_of_side_information():
     side = SideInformation(8, num_cameras=3, num_views=2, coefficient=2.0)
     assert side.embedding.shape == (6, 8)
-    result = side([2, 0], [1, 1])
+    result = side(side.rows([2, 0], [1, 1]))
     torch.testing.assert_close(result, 2 * side.embedding[[5, 1]])
     only_view = SideInformation(8, num_views=2)
-    torch.testing.assert_close(only_view(None, [1]), only_view.embedding[[1]])
+    torch.testing.assert_close(only_view(only_view.rows(None, [1])), only_view.embedding[[1]])
     assert side.embedding.std() < 0.03
     with pytest.raises(ValueError, match='camera 3'):
-        side([3], [0])
+        side.rows([3], [0])
     with pytest.raises(ValueError, match='cameras, viewpoints or both'):
         SideInformation(8)
     with pytest.raises(ValueError, match='at_test'):

@@ -85,7 +85,7 @@ def test_a_solver_is_fitted_tested_and_not_fitted_again(tool, tmp_path):
     assert (work_dir / runs.METRICS_FILE).read_text() == metrics
     assert checkpoint.read_bytes() == fitted
     assert 'GDA has not been fitted: train it' in tool('test.py', config)
-    assert 'optim_wrapper.type has no effect' in tool('train.py', config, '--amp', '--work-dir', 'amp')
+    assert '--amp has no effect: the solver is fitted at once' in tool('train.py', config, '--amp', '--work-dir', 'amp')
 
 
 def test_metrics_of_a_test_appear_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -238,8 +238,19 @@ def test_options_reach_the_config(project):
     assert cfg.train_dataloader.dataset.data_root == cfg.test_dataloader.dataset.data_root == '/data'
     assert 'seed' not in cfg.test_dataloader.dataset
     assert cfg.work_dir == os.path.join('work_dirs', 'tiny')
-    runs.use_amp(cfg)
-    assert cfg.optim_wrapper.type == 'vlprompt.AutocastOptimWrapper'
+    runs.use_amp([cfg])
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.get('dtype')) == ('vlprompt.AutocastOptimWrapper', None)
+    runs.use_amp([cfg], 'bfloat16')
+    runs.use_amp([cfg])  # the config's
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
+    command_line.add_amp_option(parser)
+    for given, dtype in (
+        ([], None),
+        (['--amp'], True),
+        (['--amp', 'bf16'], 'bfloat16'),
+        (['--amp', 'float16'], 'float16'),
+    ):
+        assert parser.parse_args([project.config, *given]).amp == dtype
     runs.scale_lr(cfg)
     assert cfg.auto_scale_lr.enable
 

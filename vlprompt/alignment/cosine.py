@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,7 +20,8 @@ class CosineAlignment(nn.Module):
     * ``ensemble='features'``: ``s <g^, (mean_p t_p^)^>``, CLIP's prompt ensembling;
     * ``ensemble='logits'``: ``s mean_p <g^, t_p^>``, every prompt votes (PLOT's "G").
 
-    Both are ``s <g^, t^>`` for a single prompt (CoOp).
+    Both are ``s <g^, t^>`` for a single prompt (CoOp).  Computed in float32, also under autocast: in half precision the
+    scale, about 100, turns the rounding of cosines into errors of the logits.
     """
 
     needs_local = False
@@ -40,8 +42,10 @@ class CosineAlignment(nn.Module):
         Returns:
             Alignment with ``logits (B, K)`` and neither maps nor plan.
         """
-        text = self.class_weights(text)
-        return Alignment(inner_products(logit_scale * F.normalize(features.cls, dim=-1), text))
+        dtype = torch.promote_types(text.dtype, torch.float32)
+        with torch.autocast(text.device.type, enabled=False):
+            image = F.normalize(features.cls.to(dtype), dim=-1)
+            return Alignment(inner_products(logit_scale.to(dtype) * image, self.class_weights(text.to(dtype))))
 
     def class_weights(self, text: Tensor) -> Tensor:
         """([B,] K, D), of which the logits are inner products, from text features ([B,] P, K, D), not normalised."""

@@ -161,6 +161,27 @@ def add_common_options(parser: ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torch.distributed.launch')
 
 
+def half_precision(value: str) -> str:
+    """Type of options that name a 16-bit format: ``'float16'`` or ``'bfloat16'``."""
+    names = dict(float16='float16', fp16='float16', bfloat16='bfloat16', bf16='bfloat16')
+    if value not in names:
+        raise ArgumentTypeError(f'{value!r} is neither float16 nor bfloat16; the config stands before this option')
+    return names[value]
+
+
+def add_amp_option(parser: ArgumentParser) -> None:
+    """``--amp``, mixed precision in training: its value is a format, or True for the usual one."""
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const=True,
+        type=half_precision,
+        metavar='DTYPE',
+        help='train in mixed precision, in float16 (fp16) with a loss scaler or in bfloat16 (bf16); without DTYPE '
+        "float16 on a GPU, bfloat16 on a CPU, or the config's optim_wrapper.dtype; validation and test are in float32",
+    )
+
+
 def add_phase_option(parser: ArgumentParser, help: str) -> None:
     """``--phase``, for configs with phases."""
     parser.add_argument('--phase', metavar='NAME', help=help)

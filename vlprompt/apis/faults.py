@@ -75,6 +75,12 @@ FAULTS = (
         _LESS_MEMORY,
     ),
     Fault(
+        r'InvalidCxxCompiler|No working C\+\+ compiler|TritonMissing|Cannot find a working triton',
+        'torch.compile finds no compiler',
+        'install one (g++ for a CPU, triton for a GPU), or train without --compile',
+        midway=False,
+    ),
+    Fault(
         r'EADDRINUSE|[Aa]ddress already in use',
         'the port by which the processes find each other is taken, perhaps by another run',
         'set another one, MASTER_PORT=29501, or end the other run',

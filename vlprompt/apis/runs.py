@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
 from vlprompt.engine.checkpoint import RESUME_FILE
+from vlprompt.engine.compiling import trains_by_steps
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
@@ -174,14 +175,45 @@ def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, floa
     return metrics
 
 
-def use_amp(cfg: Config) -> None:
-    """Switch the optimizer wrapper to mixed precision."""
-    if 'optim_wrapper' not in cfg:
-        raise ConfigError('--amp: the config trains nothing (no optim_wrapper)')
-    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if wrapper.removeprefix('vlprompt.') not in ('OptimWrapper', 'AutocastOptimWrapper'):
-        raise ConfigError(f'--amp replaces OptimWrapper, but optim_wrapper.type is {wrapper}')
-    cfg.optim_wrapper.type = 'vlprompt.AutocastOptimWrapper'
+def use_amp(configs: Sequence[Config], dtype: str | None = None) -> None:
+    """Switch the optimizer wrappers of all phases to mixed precision; phases that fit a solver have none.
+
+    Args:
+        configs: of the phases.
+        dtype: ``'float16'`` or ``'bfloat16'``; None: that of the config, or the usual one of the device.
+
+    Raises:
+        ConfigError: none of them trains by steps, or one has another wrapper.
+    """
+    for cfg in _with_steps(configs, '--amp'):
+        wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+        if wrapper.removeprefix('vlprompt.') not in ('OptimWrapper', 'AutocastOptimWrapper'):
+            raise ConfigError(f'--amp replaces OptimWrapper, but optim_wrapper.type is {wrapper}')
+        cfg.optim_wrapper.type = 'vlprompt.AutocastOptimWrapper'
+        if dtype is not None:
+            cfg.optim_wrapper.dtype = dtype
+
+
+def use_compile(configs: Sequence[Config]) -> None:
+    """Compile the losses of training steps of all phases; phases that fit a solver have none.
+
+    Raises:
+        ConfigError: none of them trains by steps.
+    """
+    steps = _with_steps(configs, '--compile')
+    for cfg in configs:
+        given = cfg.pop('compile', None)
+        if cfg in steps:
+            cfg.compile = given or True
+
+
+def _with_steps(configs: Sequence[Config], option: str) -> list[Config]:
+    """Those that train by steps of an optimizer."""
+    if found := [cfg for cfg in configs if cfg.get('optim_wrapper') and trains_by_steps(cfg)]:
+        return found
+    if any(cfg.get('optim_wrapper') for cfg in configs):
+        raise ConfigError(f'{option} has no effect: the solver is fitted at once, without steps of an optimizer')
+    raise ConfigError(f'{option}: the config trains nothing (no optim_wrapper)')
 
 
 def use_deterministic(cfg: Config) -> None:

@@ -7,7 +7,14 @@ A config with phases runs them one after another, each in <work dir>/<phase>; --
 
 import argparse
 
-from vlprompt.apis.command_line import HelpFormatter, add_common_options, add_phase_option, before_imports, call
+from vlprompt.apis.command_line import (
+    HelpFormatter,
+    add_amp_option,
+    add_common_options,
+    add_phase_option,
+    before_imports,
+    call,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +29,13 @@ def parse_args() -> argparse.Namespace:
         'without PATH, from --work-dir; starts from the beginning if there is nothing yet',
     )
     add_phase_option(parser, 'of a config with phases, run this one only; those before it must have finished')
-    parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on the CPU)')
+    add_amp_option(parser)
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the losses of training steps (torch.compile), of detectors their features; further options are '
+        'in the config, such as --cfg-options compile.backend=eager or compile.mode=max-autotune',
+    )
     parser.add_argument(
         '--strategy',
         choices=['ddp', 'fsdp'],
@@ -54,8 +67,6 @@ def apply_options(cfg: Config, args: argparse.Namespace) -> None:
     """Put the options of this tool into a config."""
     if args.resume:
         runs.use_resume(cfg, None if args.resume == 'auto' else args.resume)
-    if args.amp:
-        runs.use_amp(cfg)
     if args.strategy:
         cfg.strategy = args.strategy
     if args.auto_scale_lr:
@@ -73,6 +84,10 @@ def main() -> None:
     chosen = [single for name, single in configs.items() if args.phase in (None, name)]
     for single in chosen:
         apply_options(single, args)
+    if args.amp:
+        runs.use_amp(chosen, None if args.amp is True else args.amp)
+    if args.compile:
+        runs.use_compile(chosen)
     if args.no_validate:
         runs.without_validation(chosen)
     if args.test:

@@ -160,6 +160,7 @@ _PLAIN_DICTS = dict(
     randomness={'seed', 'diff_rank_seed', 'deterministic'},
     auto_scale_lr={'enable', 'base_batch_size'},
     start_from={'keys', 'checkpoint'},
+    compile={'backend', 'mode', 'dynamic', 'fullgraph', 'options'},
 )
 _DATALOADER_KEYS = accepted_arguments(DataLoader)[0] | {
     'num_batch_per_epoch',

@@ -184,27 +184,29 @@ def scale_rates(optim_wrapper: OptimWrapper | OptimWrapperDict, batch_size: int,
 class AutocastOptimWrapper(OptimWrapper):
     """Autocast in the forward pass, loss scaling if the format needs it; parameters stay in fp32.
 
-    mmengine's ``AmpOptimWrapper`` asserts a GPU.  This one runs bfloat16 on the CPU.
+    mmengine's ``AmpOptimWrapper`` asserts a GPU.  This one runs on the CPU too, where float16 is slow.
 
     Args:
         dtype: ``'float16'`` or ``'bfloat16'``; None takes float16 on a GPU and bfloat16 on the CPU.
-        loss_scale: initial scale of the loss for float16, adapted afterwards; bfloat16 needs none.
+        loss_scale: initial scale of the loss for float16, adapted afterwards, or a dict of arguments of
+            :class:`torch.amp.GradScaler`, such as ``dict(init_scale=1024, growth_interval=500)``; bfloat16 needs none.
         **kwargs: of mmengine's :class:`OptimWrapper`: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
 
     Raises:
-        ValueError: another dtype, or float16 on the CPU.
+        ValueError: another dtype.
     """
 
-    def __init__(self, dtype: str | None = None, loss_scale: float = 2.0**16, **kwargs: Any) -> None:
+    def __init__(
+        self, dtype: str | None = None, loss_scale: float | Mapping[str, Any] = 2.0**16, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.device_type = get_device()
         dtype = dtype or ('float16' if self.device_type == 'cuda' else 'bfloat16')
         if dtype not in ('float16', 'bfloat16'):
             raise ValueError(f"AutocastOptimWrapper: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
-        if dtype == 'float16' and self.device_type != 'cuda':
-            raise ValueError(f'AutocastOptimWrapper: float16 needs a GPU, here is {self.device_type}; use bfloat16')
         self.dtype = getattr(torch, dtype)
-        self.scaler = torch.amp.GradScaler(self.device_type, init_scale=loss_scale, enabled=dtype == 'float16')
+        options = loss_scale if isinstance(loss_scale, Mapping) else dict(init_scale=loss_scale)
+        self.scaler = torch.amp.GradScaler(self.device_type, **dict(options, enabled=dtype == 'float16'))
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

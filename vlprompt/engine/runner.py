@@ -31,6 +31,7 @@ from vlprompt.engine.checkpoint import (
     naming_checkpoint,
     read_checkpoint,
 )
+from vlprompt.engine.compiling import compile_options, use_compiled
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import (
@@ -119,6 +120,7 @@ class PromptRunner(Runner):
         cfg.work_dir = work_dir_of(cfg)
         if cfg.get('train_cfg') is not None:
             require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))
+            compile_options(cfg)
         for loop, parts in LOOP_PARTS.items():
             if cfg.get(f'{loop}_cfg') is None:
                 cfg.update(dict.fromkeys(parts))
@@ -326,6 +328,13 @@ class PromptRunner(Runner):
         """
         with explaining_failures(self):
             return super().test()
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile what a training step computes, not mmengine's ``target``: :mod:`~vlprompt.engine.compiling`."""
+        if (options := compile_options(self.cfg)) is not None:
+            name = use_compiled(self.bare_model, options)
+            shown = ''.join(f', {key}={value}' for key, value in options.items())
+            self.logger.info(f'{type(self.bare_model).__name__}.{name} of training steps is compiled{shown}')
 
     @cached_property
     def readings(self) -> Readings:

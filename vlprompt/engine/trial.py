@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from vlprompt.engine.build import build_model, require_initial_weights
 from vlprompt.engine.checkpoint import tensor_shapes
+from vlprompt.engine.compiling import compile_options
 from vlprompt.engine.data_arguments import arguments_of_data, completed, missing_arguments
 from vlprompt.engine.data_checks import check_loaders
 from vlprompt.engine.fsdp import check_strategy
@@ -67,6 +68,7 @@ def _try(runner: Runner, cfg: Config, scope: str, states: Mapping[str, Shapes]) 
     check_strategy(cfg)
     if cfg.get('train_cfg') is None:
         raise ConfigError('it has no train_cfg, so it trains nothing')
+    compile_options(cfg)
     refuse_own_checkpoint(cfg)
     require_checkpoint(cfg)
     require_validation(cfg, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best'))

@@ -52,7 +52,7 @@ class ConditionalPrompt(ContextPrompt):
         """(B, P, K, D) text features for the images with the global features ``features.cls`` (B, D)."""
         if features is None:
             raise ValueError('ConditionalPrompt: the text depends on the image; its features must be given')
-        shift = self.meta_net(F.normalize(features.cls, dim=-1))
+        shift = self.meta_net(F.normalize(features.cls.float(), dim=-1).to(features.cls.dtype))
         shift = shift.view(len(shift), *(1,) * (self.context.dim() - 1), -1)
         context = (self.context + shift).flatten(0, 1)  # (B * P, n_ctx, W), or (B * P, K, n_ctx, W)
         return text(self(text, context), reference=reference).unflatten(0, (-1, self.n_prompts))

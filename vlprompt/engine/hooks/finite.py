@@ -181,7 +181,7 @@ class NonFiniteHook(Hook):
             raise NonFiniteError(
                 f'iteration {runner.iter + 1}: in float16 gradients overflowed {self._without_update} times in a row, '
                 f'however small the loss scale, so nothing is trained. {_what_stays(runner)} Use bfloat16: '
-                '--cfg-options optim_wrapper.type=vlprompt.AutocastOptimWrapper optim_wrapper.dtype=bfloat16'
+                '--amp bfloat16'
             )
 
 

@@ -183,7 +183,10 @@ class HeadClassifier(Classifier):
         """Losses and scalars for the log, of which all processes together have the mean over all images."""
         if self.text is not None and self.class_names is None:
             raise ValueError("head.start='text' needs class names: set model.class_names, or train on data with names")
-        target = labels_of(data_samples, inputs.device)
+        return self.losses(inputs, labels_of(data_samples, inputs.device))
+
+    def losses(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The same, of labels (B,)."""
         feature, terms = self.feature(inputs)
         losses = self.loss_cls.terms(self.head(feature), target, terms.losses)
         share = process_weight(len(target), target.device)

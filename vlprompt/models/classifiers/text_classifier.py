@@ -195,8 +195,11 @@ class TextClassifier(Classifier):
         """Cross-entropy, auxiliary losses and scalars for the log, of which all processes together have the mean over
         all images.
         """
+        return self.losses(inputs, labels_of(data_samples, inputs.device))
+
+    def losses(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """The same, of labels (B,)."""
         aligned = self.align(inputs)
-        target = labels_of(data_samples, inputs.device)
         losses = dict(loss_cls=nn.functional.cross_entropy(aligned.logits.float(), target))
         losses |= self.auxiliary_terms(aligned, inputs)
         losses['accuracy'] = (aligned.logits.argmax(1) == target).float().mean() * 100

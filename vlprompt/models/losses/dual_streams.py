@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vlprompt.models.losses.long_tailed import ClassificationLoss, accuracy
@@ -25,14 +26,16 @@ class DualStreamLoss(ClassificationLoss):
         eta: the weight in epoch 0.
 
     Attributes:
-        weight: the current eta_e; :class:`~vlprompt.engine.ProgressHook` calls :meth:`set_progress`.
+        weight: the current eta_e; :class:`~vlprompt.engine.ProgressHook` calls :meth:`set_progress`.  A tensor, since
+            compiled code takes a number for a constant.
     """
 
     def __init__(self, balanced: dict[str, Any], uniform: dict[str, Any] | None = None, eta: float = 0.5) -> None:
         super().__init__()
         self.balanced: ClassificationLoss = MODELS.build(balanced)
         self.uniform: ClassificationLoss = MODELS.build(balanced if uniform is None else uniform)
-        self.eta = self.weight = eta
+        self.eta = eta
+        self.register_buffer('weight', torch.tensor(float(eta)), persistent=False)
 
     @property
     def scale(self) -> float:
@@ -48,7 +51,7 @@ class DualStreamLoss(ClassificationLoss):
 
     def set_progress(self, epoch: int, epochs: int) -> None:
         """Set the weight for ``epoch`` (0-based) of ``epochs``."""
-        self.weight = self.eta * max(0.0, (epochs - epoch) / epochs)
+        self.weight.fill_(self.eta * max(0.0, (epochs - epoch) / epochs))
 
     def terms(self, logits: Tensor, target: Tensor, per_sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses of both streams, per-sample terms weighted alike, and scalars for the log.
@@ -72,7 +75,7 @@ class DualStreamLoss(ClassificationLoss):
         return losses | dict(
             accuracy=accuracy(z_balanced, y_balanced),
             accuracy_uniform=accuracy(z_uniform, y_uniform),
-            stream_weight=logits.new_full((), self.weight),  # mmengine's own eta is the time left
+            stream_weight=self.weight.clone(),  # mmengine's own eta is the time left
         )
 
     def extra_repr(self) -> str:

@@ -34,7 +34,8 @@ class VarietyLoss(nn.Module):
         n_prompts = text.shape[-3]
         if n_prompts < 2:
             raise ValueError(f'VarietyLoss: needs at least 2 prompts per class, got {n_prompts}')
-        text = F.normalize(text.float(), dim=-1)
-        cosine = torch.einsum('...pkd,...qkd->...kpq', text, text)
+        with torch.autocast(text.device.type, enabled=False):
+            text = F.normalize(text.float(), dim=-1)
+            cosine = torch.einsum('...pkd,...qkd->...kpq', text, text)
         first, second = torch.triu_indices(n_prompts, n_prompts, offset=1, device=text.device)
         return self.weight * cosine[..., first, second].mean()

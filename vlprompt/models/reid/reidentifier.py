@@ -204,14 +204,18 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
 
     def _class_offset(self, data_samples: Sequence[ReIDSample] | None) -> Tensor | None:
         """(B, width) or (width,) side information, or None."""
+        return None if self.sie is None else self.sie(self._rows_of(data_samples))
+
+    def _rows_of(self, data_samples: Sequence[ReIDSample] | None) -> Tensor | None:
+        """(B,) rows of the side information of images; None if it does not depend on them."""
         if self.sie is None or not self.sie.needs_ids:
-            return None if self.sie is None else self.sie()
+            return None
         if data_samples is None:
             raise ValueError(
                 'the model uses the camera of an image: give data_samples with camid (and viewid), or set '
                 "model.sie.at_test='mean'"
             )
-        return self.sie(*([int(getattr(sample, key)) for sample in data_samples] for key in ('camid', 'viewid')))
+        return self.sie.rows(*([int(getattr(sample, key)) for sample in data_samples] for key in ('camid', 'viewid')))
 
     def describe(self, levels: FeatureLevels) -> Tensor:
         """(B, C + D) descriptors, or (B, C) without a joint space; not normalised."""
@@ -235,8 +239,13 @@ class ReIdentifier(PromptTunedMixin, BaseModel):
         if self.num_ids is None:
             raise ValueError('ReIdentifier: training needs model.num_ids')
         self._check_identities(data_samples)
+        self.warn_of_other_size(inputs, self.visual)
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(inputs.device)
-        levels = self.levels(inputs, data_samples)
+        return self.losses(inputs, labels, self._rows_of(data_samples))
+
+    def losses(self, inputs: Tensor, labels: Tensor, rows: Tensor | None = None) -> dict[str, Tensor]:
+        """The same, of labels (B,) and rows (B,) of side information, if there is any."""
+        levels = feature_levels(self.visual, inputs, None if rows is None else self.sie(rows))
         if self.gather:
             labels = gather_batch(labels)
             levels = FeatureLevels(*(None if level is None else gather_batch(level) for level in levels))

@@ -55,22 +55,29 @@ class SideInformation(nn.Module):
         """Whether camera and viewpoint of the images must be given."""
         return self.training or self.at_test == 'own'
 
-    def forward(self, camids: Sequence[int] | None = None, viewids: Sequence[int] | None = None) -> Tensor:
+    def forward(self, rows: Tensor | None = None) -> Tensor:
         """The vector added to the class token.
+
+        Args:
+            rows: (B,) of the embedding, as :meth:`rows` gives them; None: the mean of all vectors.
+
+        Returns:
+            (B, width), or (width,) for all images.
+        """
+        vectors = self.embedding.mean(0) if rows is None else F.embedding(rows, self.embedding)
+        return self.coefficient * vectors
+
+    def rows(self, camids: Sequence[int], viewids: Sequence[int]) -> Tensor:
+        """(B,) int64, the rows of the embedding for B images, on its device.
 
         Args:
             camids: B cameras, counted from 0; unused if cameras are ignored.  They and the viewpoints are numbers of
                 the host, where they are compared with those of the training.
             viewids: B viewpoints, counted from 0; unused if viewpoints are ignored.
 
-        Returns:
-            (B, width), or (width,) for all images at test with ``at_test='mean'``.
-
         Raises:
             ValueError: a camera or viewpoint that the model was not built for.
         """
-        if not self.needs_ids:
-            return self.coefficient * self.embedding.mean(0)
         rows = [0] * len(camids if self.num_cameras is not None else viewids)
         for ids, count, what in ((camids, self.num_cameras, 'camera'), (viewids, self.num_views, 'viewpoint')):
             if count is None:
@@ -82,7 +89,7 @@ class SideInformation(nn.Module):
                     "use it on pictures of other cameras, set model.sie.at_test='mean'"
                 )
             rows = [row * count + number for row, number in zip(rows, ids, strict=True)]
-        return self.coefficient * F.embedding(to_device(torch.tensor(rows), self.embedding.device), self.embedding)
+        return to_device(torch.tensor(rows), self.embedding.device)
 
     def extra_repr(self) -> str:
         return f'num_cameras={self.num_cameras}, num_views={self.num_views}, coefficient={self.coefficient}'

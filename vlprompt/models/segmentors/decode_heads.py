@@ -17,7 +17,8 @@ from vlprompt.registry import MODELS
 class CountedAccuracy:
     """Mix into a decode head of mmseg: the same losses, and ``acc_seg`` from counts.
 
-    mmseg selects the labelled pixels with a mask, for whose number the host waits, twice in every step.
+    mmseg selects the labelled pixels with a mask, for whose number the host waits, twice in every step.  Logits are
+    resized and compared in float32, also under autocast.
     """
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
@@ -28,7 +29,7 @@ class CountedAccuracy:
             batch_data_samples: B samples with ``gt_sem_seg`` (1, H, W).
         """
         labels = self._stack_batch_gt(batch_data_samples)
-        logits = resize(seg_logits, size=labels.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        logits = resize(seg_logits.float(), size=labels.shape[2:], mode='bilinear', align_corners=self.align_corners)
         weight = None if self.sampler is None else self.sampler.sample(logits, labels)
         labels = labels.squeeze(1)
         terms: dict[str, Tensor] = {}
