@@ -1,14 +1,17 @@
 """Few-shot experiments: which runs a protocol has, their tables, and that nothing is repeated or lost."""
 
 import json
+import os
+import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -325,6 +328,22 @@ def test_runs_that_have_not_begun_never_do_when_the_caller_ends():
         break
     time.sleep(0.3)
     assert len(begun) < 8
+
+
+def test_sigterm_ends_the_runs_of_a_pool(tmp_path, monkeypatch):
+    ended, before = [], signal.getsignal(signal.SIGTERM)
+
+    def finished(one, runs, jobs):
+        pool._running.add(Mock(terminate=lambda: ended.append(True)))
+        yield os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(execute, 'as_finished', finished)
+    pool = execute.Pool(tmp_path, jobs=1)
+    with pytest.raises(SystemExit) as stop, closing(pool([])) as results:
+        list(results)
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert ended
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 class Executor:

@@ -58,6 +58,7 @@ def parse_args() -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 import os
+from contextlib import closing
 
 import torch
 
@@ -106,17 +107,18 @@ def main() -> None:
         devices = args.devices or [str(number) for number in range(torch.cuda.device_count())]
         pool = Pool(work_dir, args.jobs or len(devices) or max((os.cpu_count() or 1) // 2, 1), devices)
     failures = []
-    for done, (run, result) in enumerate(pool(missing), 1):
-        if isinstance(result, RunError):
-            failures.append(result)
-            print(f'[{done}/{len(missing)}] {result}', flush=True)
-            continue
-        found[run] = result
-        values = ', '.join(f'{name} {value:.2f}' for name, value in result.accuracy.items())
-        print(f'[{done}/{len(missing)}] {run}: {values} ({result.seconds:.0f} s)', flush=True)
-        write_report(work_dir, args.protocol)
-        if args.record:
-            add_to_record(args.record, [run], work_dir)
+    with closing(pool(missing)) as finished:
+        for done, (run, result) in enumerate(finished, 1):
+            if isinstance(result, RunError):
+                failures.append(result)
+                print(f'[{done}/{len(missing)}] {result}', flush=True)
+                continue
+            found[run] = result
+            values = ', '.join(f'{name} {value:.2f}' for name, value in result.accuracy.items())
+            print(f'[{done}/{len(missing)}] {run}: {values} ({result.seconds:.0f} s)', flush=True)
+            write_report(work_dir, args.protocol)
+            if args.record:
+                add_to_record(args.record, [run], work_dir)
     if any(found.values()):
         print(write_report(work_dir, args.protocol))
     if failures:

@@ -6,10 +6,12 @@ import json
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -202,13 +204,15 @@ class Pool:
     def __call__(self, runs: Sequence[FewShotRun]) -> Iterator[tuple[FewShotRun, Result | RunError]]:
         """The runs as they finish, with their results or with what went wrong.
 
-        If the caller goes no further, as after Ctrl-C, runs that have not begun never do, and those at hand are ended.
+        If the caller goes no further, as after Ctrl-C or ``SIGTERM``, runs that have not begun never do, and those at
+        hand are ended.
         """
-        try:
-            yield from as_finished(self._one, runs, self.jobs)
-        finally:
-            for process in list(self._running):
-                process.terminate()
+        with sigterm_ends():
+            try:
+                yield from as_finished(self._one, runs, self.jobs)
+            finally:
+                for process in list(self._running):
+                    process.terminate()
 
     def _one(self, run: FewShotRun) -> Result | RunError:
         slot = self._slots.get()
@@ -221,6 +225,16 @@ class Pool:
             self._running.discard(process)
             self._slots.put(slot)
         return outcome_of(run, self.work_dir, self.work_dir / run.folder / LOG_FILE)
+
+
+@contextmanager
+def sigterm_ends() -> Iterator[None]:
+    """``SIGTERM`` raises ``SystemExit(143)``, so that what is open is closed, a pool with its processes too."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def outcome_of(run: FewShotRun, work_dir: Path, log: Path) -> Result | RunError:
