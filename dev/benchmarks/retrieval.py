@@ -96,6 +96,11 @@ def compare(images: tuple, repeats: int) -> None:
         print(f'  {kind}, medians of {repeats}: {ours:.2f} s, plain {usual:.2f} s, ratio {usual / ours:.2f}')
 
 
+def peak_memory() -> float:
+    """GiB of this process until now."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(args.threads)
@@ -103,12 +108,14 @@ def main(argv: list[str] | None = None) -> None:
     options = {name: value for name, value in dict(k1=args.k1, k2=args.k2).items() if value is not None}
     method = dict(reranking='rerank', rescoring='rescore').get(args.part)
     metric = RetrievalMetric(**({method: options} if method else {}))
+    before = peak_memory()
     clock, processor = time.perf_counter(), time.process_time()
     metrics = metric.calculate(*images)
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory()
     print(f'{args.part}: {args.queries} queries x {args.gallery} gallery images, D = {args.dim}')
-    print(f'  {clock:.1f} s ({processor:.1f} s of processor time, {args.threads} threads), peak memory {peak:.2f} GiB')
+    print(f'  {clock:.1f} s ({processor:.1f} s of processor time, {args.threads} threads)')
+    print(f'  peak memory {peak:.2f} GiB, {peak - before:.2f} more than with the features alone')
     print('  ' + ', '.join(f'{name} {value:.2f}' for name, value in metrics.items()))
     if args.plain:
         compare(images, args.plain)
