@@ -79,6 +79,12 @@ class TestPlan:
         assert len(plan('base-to-new', ['gda_micro-rn'], ['scenes'], [16], [1], options=keeping)) == 1
         assert len(plan('base-to-new', ['gda_vit-b16_base-to-new'], ['dtd'], [16], [1])) == 1
 
+    def test_an_option_that_a_method_does_not_take(self):
+        options = ['train_cfg.max_epochs=2']
+        assert plan('all', ['coop_micro-rn'], ['scenes'], [1], [1], options=options)
+        with pytest.raises(ConfigError, match=r"gda_micro-rn\.py:\s+FitLoop does not take 'train_cfg\.max_epochs'"):
+            plan('all', ['coop_micro-rn', 'gda_micro-rn'], ['scenes'], [1], [1], options=options)
+
     def test_vectors_of_every_class_have_no_part_in_tests_on_others(self):
         message = r"^coop_rn50_csc has no part in the protocol 'base-to-new': .* none for the second half .*=False$"
         with pytest.raises(ConfigError, match=message):

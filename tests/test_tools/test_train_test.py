@@ -215,7 +215,7 @@ def test_interrupting_ends_in_one_message():
     def interrupted():
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit, match='--resume continues the training'):
+    with pytest.raises(SystemExit, match='the same command goes on with them, a training with --resume'):
         command_line.call(interrupted)
 
 

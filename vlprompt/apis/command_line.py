@@ -252,7 +252,7 @@ def _answer(main: Callable[[], Any]) -> None:
             print(stopped, file=sys.stderr)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
-        sys.exit('Interrupted. Saved files remain; --resume continues the training.')
+        sys.exit('Interrupted. Saved files remain: the same command goes on with them, a training with --resume.')
     except Exception as error:
         message = user_message(error)
         if message is None:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mmengine.config import Config
+
 from vlprompt.apis.claims.models import models_of
 from vlprompt.apis.command_line import add_config_options, config_options
 from vlprompt.apis.seeds import trains_something
@@ -112,7 +114,8 @@ def plan(
     Raises:
         ConfigError: an unknown method, dataset or target, a method that belongs to another task, one that can only
             classify among the classes that it was trained on where the protocol tests on others, targets that the
-            protocol does not have or lacks, or a ``subset`` where the protocol chooses the classes.
+            protocol does not have or lacks, a ``subset`` where the protocol chooses the classes, or an option that a
+            method does not take.
     """
     if (protocol == 'transfer') != bool(targets):
         raise ConfigError(
@@ -165,7 +168,10 @@ def _run(
     method = Path(file).stem
     if not trains:
         return FewShotRun(method, file, dataset, None, None, given, tests, inputs, protocol)
-    given += ('--shots', str(shots), '--seed', str(seed))
+    given += ('--shots', str(shots))
+    if options:
+        _composed(file, given)  # an option that does not fit is an error now
+    given += ('--seed', str(seed))
     return FewShotRun(method, file, dataset, shots, seed, given, tests, inputs, protocol)
 
 
@@ -181,6 +187,14 @@ def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]
 
 
 @cache
+def _composed(file: str, arguments: tuple[str, ...]) -> Config:
+    """The checked config of a method with arguments of tools/train.py."""
+    parser = ArgumentParser()
+    add_config_options(parser, config=False)
+    return load_config(file, config_options(parser.parse_args(arguments)))
+
+
+@cache
 def _refuse_other_classes(
     protocol: str, file: str, dataset: str, targets: tuple[str, ...], arguments: tuple[str, ...]
 ) -> None:
@@ -193,9 +207,7 @@ def _refuse_other_classes(
         targets: datasets that are tested on; empty: the other half of the classes.
         arguments: of tools/train.py.
     """
-    parser = ArgumentParser()
-    add_config_options(parser, config=False)
-    cfg = phase_config(load_config(file, config_options(parser.parse_args(arguments))))
+    cfg = phase_config(_composed(file, arguments))
     solver, name = cfg.model.get('solver'), Path(file).stem
     of_classes = (cfg.model.get('prompt') or {}).get('class_specific', False)
     where = 'the second half of the classes'
