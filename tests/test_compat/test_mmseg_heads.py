@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow  # mmseg takes seconds to import
 def test_scores_and_gradients(kind, seeded):
     from mmseg.models import decode_heads
 
-    norm = dict(type='BN')
-    head = getattr(decode_heads, kind)(in_channels=8, channels=8, num_classes=3, norm_cfg=norm, **HEADS[kind])
+    parts = dict(norm_cfg=dict(type='BN'), loss_decode=dict(type='mmseg.CrossEntropyLoss'))  # in any default scope
+    head = getattr(decode_heads, kind)(in_channels=8, channels=8, num_classes=3, **parts, **HEADS[kind])
     features = torch.randn(2, 8, 5, 5, requires_grad=True)
     scores = head([features])
     assert scores.shape[:2] == (2, 3)
