@@ -112,8 +112,8 @@ def test_rates_and_weights_of_every_epoch(golden):
         for epoch in range(epochs):
             dual.set_progress(epoch, epochs)
             rates.append(optimizer.param_groups[0]['lr'])
-            weights.append(dual.weight)
+            weights.append(dual.weight.item())
             optimizer.step()
             scheduler.step()
         np.testing.assert_allclose(rates, ref[f'{case}_lr'], rtol=1e-12)
-        np.testing.assert_allclose(weights, ref[f'{case}_eta'], rtol=1e-12)
+        np.testing.assert_allclose(weights, ref[f'{case}_eta'], rtol=1e-7)  # of float32
