@@ -59,3 +59,29 @@ class HostReads(TorchDispatchMode):
     def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.numbers += func is torch.ops.aten._local_scalar_dense.default
         return func(*args, **kwargs or {})
+
+
+class CopiesToGpu(TorchDispatchMode):
+    """Within it, note copies from the host to a GPU, which need not be there.
+
+    Attributes:
+        found: shape of every copy, and whether the host waits for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[tuple[int, ...], bool]] = []
+
+    @property
+    def waiting(self) -> list[tuple[int, ...]]:
+        """Shapes of the copies for which the host waits."""
+        return [shape for shape, waits in self.found if waits]
+
+    def __torch_dispatch__(
+        self, function: Callable, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = function(*args, **kwargs)
+        if function is torch.ops.aten._to_copy.default and args[0].device.type == 'cpu' and out.device.type == 'cuda':
+            self.found.append((tuple(out.shape), not kwargs.get('non_blocking')))
+        return out

@@ -14,8 +14,8 @@ from mmengine.structures import PixelData
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses import FakeTensorMode
 from torch._subclasses.fake_tensor import DataDependentOutputException
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.host_reads import CopiesToGpu
 from vlprompt.apis import init_model, list_configs
 from vlprompt.clip import TextEncoder
 from vlprompt.clip.text.costs import gpu_costs
@@ -238,9 +238,9 @@ def run(model, name, what, device, autocast=None):
     with mode, torch.set_grad_enabled(trains), autocast_without_gpu(device, autocast):
         out = fake(images, samples, mode='loss' if trains else what)
         if what == 'loss':
-            with BlockingCopies() as copies:
+            with CopiesToGpu() as copies:
                 fake(images, samples, mode='loss')
-            assert not copies.found, 'in the second step, when plans are made'
+            assert not copies.waiting, 'in the second step, when plans are made'
         if what == 'backward':
             sum(value for key, value in out.items() if 'loss' in key).backward()
     return fake
@@ -248,22 +248,6 @@ def run(model, name, what, device, autocast=None):
 
 def is_trained(name):
     return not is_solver(name) and not name.startswith(UNTRAINED)
-
-
-class BlockingCopies(TorchDispatchMode):
-    """Copies from the host to a GPU for which the host waits."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        out = function(*args, **kwargs)
-        waits = function is torch.ops.aten._to_copy.default and not kwargs.get('non_blocking')
-        if waits and args[0].device.type == 'cpu' and out.device.type == 'cuda':
-            self.found.append(tuple(out.shape))
-        return out
 
 
 ALL = [*CLASSIFIERS, *SOLVERS, *PEOPLE, *SEGMENTORS]

@@ -4,23 +4,14 @@ import pytest
 import torch
 
 from tests.conftest import MICRO
+from tests.test_tools.dense import NARROW_MODEL
 from vlprompt.apis import init_model
 from vlprompt.clip import build_clip
 from vlprompt.clip.weights import to_openai_names
 from vlprompt.engine import load_config
 
 NAMES = ['okapi', 'face', 'tower']
-DENSE = {
-    'model.backbone.clip.arch': dict(MICRO['rn'], vision_stride=16, _delete_=True),
-    'model.backbone.clip.weights': None,
-    'model.backbone.clip.image_size': 64,
-    'model.backbone.matching.context_decoder.width': 64,
-    'model.backbone.matching.context_decoder.layers': 1,
-    'model.neck.out_channels': 8,
-    'model.class_names': NAMES,
-}
-
-
+DENSE = NARROW_MODEL | {'model.class_names': NAMES}
 WORDS = {'model.threshold': 0, 'model.background': None, 'model.words': None, 'model.refine': None}
 """Segmentation by words without steps that are not part of a graph."""
 

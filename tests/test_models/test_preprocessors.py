@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import transforms as T
 
+from tests.host_reads import CopiesToGpu
 from vlprompt.models.preprocessors import CLIP_MEAN, CLIP_STD, ClipPreprocessor
 from vlprompt.models.reid import CachedFeaturePreprocessor
 from vlprompt.structures import ClassificationSample, ReIDSample
@@ -58,19 +58,6 @@ def test_rectangles_of_several_sizes_are_erased(photos, seeded):
         assert ('erased_noise' in before) == (boxes[index] is not None), 'the samples of the loader stay as they are'
 
 
-class Copies(TorchDispatchMode):
-    """Count copies of tensors to a GPU that is not there, and refuse to read from it."""
-
-    def __init__(self):
-        super().__init__()
-        self.sources = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is torch.ops.aten._to_copy.default and (kwargs or {}).get('device', torch.device('cpu')).type == 'cuda':
-            self.sources.append((args[0], kwargs.get('non_blocking', False)))
-        return func(*args, **kwargs or {})
-
-
 def on_gpu(**kwargs):
     preprocess = ClipPreprocessor(**kwargs)
     preprocess.mean, preprocess.std = preprocess.mean.to('cuda'), preprocess.std.to('cuda')
@@ -96,14 +83,14 @@ def test_a_batch_goes_to_a_gpu_by_three_copies(photos, monkeypatch, non_blocking
     monkeypatch.setattr(torch.Tensor, 'tolist', lambda box: next(boxes))  # boxes are numbers of the host
     with FakeTensorMode(allow_non_fake_inputs=True):
         preprocess = on_gpu(non_blocking=non_blocking)
-        with Copies() as copies:
+        with CopiesToGpu() as copies:
             images, samples = map(list, zip(*batch, strict=True))
             out = preprocess(dict(inputs=images, data_samples=samples))
         assert out['inputs'].device.type == 'cuda'
         assert {sample.gt_label.device.type for sample in out['data_samples']} == {'cuda'}
     noise = sum(3 * height * 3 for height in (4, 3) * 4)
-    assert [source.shape for source, _ in copies.sources] == [(12, 3, 10, 12), (noise,), (12, 1)]
-    assert {waits for _, waits in copies.sources} == {non_blocking}
+    assert [shape for shape, _ in copies.found] == [(12, 3, 10, 12), (noise,), (12, 1)]
+    assert {waits for _, waits in copies.found} == {not non_blocking}
     assert len(pinned) == (3 if non_blocking else 0)
     assert next(boxes, None) is None
 
@@ -112,10 +99,10 @@ def test_features_and_labels_go_to_a_gpu_by_two_copies():
     with FakeTensorMode():
         preprocess = CachedFeaturePreprocessor()
         preprocess._device = torch.device('cuda')
-        with Copies() as copies:
+        with CopiesToGpu() as copies:
             out = preprocess(dict(inputs=torch.rand(4, 8), data_samples=torch.arange(4)))
         assert {value.device.type for value in out.values()} == {'cuda'}
-    assert len(copies.sources) == 2
+    assert len(copies.found) == 2
 
 
 def test_fields_that_differ_are_moved_one_by_one():

@@ -6,8 +6,8 @@ from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 from torch._subclasses import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.host_reads import CopiesToGpu
 from vlprompt.engine.dry_run import fake_copy
 from vlprompt.models.segmentors import SegPreprocessor
 
@@ -86,26 +86,12 @@ def test_the_batch_of_the_loader_stays():
         assert torch.equal(sample.gt_sem_seg.data, own.gt_sem_seg.data)
 
 
-class Copies(TorchDispatchMode):
-    """Shapes of what is copied to a GPU, and whether the host waits."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        if function is torch.ops.aten._to_copy.default and args[0].device.type == 'cpu' and out.device.type == 'cuda':
-            self.found.append((tuple(out.shape), not (kwargs or {}).get('non_blocking')))
-        return out
-
-
 def test_two_copies_without_waiting():
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     preprocess = fake_copy(SegPreprocessor(**NORMALISED, size=(8, 8)), mode, 'cuda')
     preprocess._non_blocking = True  # the runner's choice
     preprocess._device = torch.device('cuda')
-    with mode, Copies() as copies:
+    with mode, CopiesToGpu() as copies:
         made = preprocess(batch((8, 6), (8, 6)), True)
     assert made['inputs'].device.type == made['data_samples'][0].gt_sem_seg.data.device.type == 'cuda'
     assert copies.found == [((2, 3, 8, 6), False), ((2, 1, 8, 6), False)]

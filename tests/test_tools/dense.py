@@ -7,18 +7,22 @@ from tests.conftest import MICRO, ROOT
 from tools.dataset_converters import generate_world
 from vlprompt.engine import load_config
 
-NARROW = {
+NARROW_MODEL = {
     'model.backbone.clip.arch': dict(MICRO['rn'], vision_stride=16, _delete_=True),
     'model.backbone.clip.weights': None,
     'model.backbone.clip.image_size': 64,
     'model.backbone.matching.context_decoder.width': 64,
     'model.backbone.matching.context_decoder.layers': 1,
     'model.neck.out_channels': 8,
+}
+"""A micro CLIP in place of the real one."""
+
+NARROW = NARROW_MODEL | {
     'train_dataloader.batch_size': 2,
     'train_cfg.max_iters': 2,
     'train_cfg.val_interval': 2,
 }
-"""A micro CLIP in place of the real one; training takes two steps."""
+"""The same, and training takes two steps."""
 
 
 def make_world(folder, task, train, val):
