@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
+import sysconfig
+import venv
+from pathlib import Path
 
 import pytest
 from mmengine.fileio import load
@@ -41,9 +43,18 @@ print(json.dumps(dict(
 """
 
 
+def run_pip(*arguments):
+    done = subprocess.run([sys.executable, '-m', 'pip', *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):
-    """A folder that holds the content of the wheel and nothing of the checkout."""
+    """A fresh virtual environment into which pip has installed the wheel; its other packages are those of the tests.
+
+    The folder of these packages is on its path as a plain folder, so the editable installation of the checkout, which
+    lies there too, has no effect. pip looks up the requirements of the wheel there and downloads nothing.
+    """
     folder = tmp_path_factory.mktemp('wheel')
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -51,11 +62,15 @@ def installed(tmp_path_factory):
             shutil.copytree(ROOT / name, folder / 'source' / name, ignore=leave)
         else:
             shutil.copy(ROOT / name, folder / 'source')
-    build = ['wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', folder, folder / 'source']
-    subprocess.run([sys.executable, '-m', 'pip', *build], check=True, capture_output=True)
+    run_pip('wheel', '--no-deps', '--no-build-isolation', '--wheel-dir', folder, folder / 'source')
     (wheel,) = folder.glob('*.whl')
-    zipfile.ZipFile(wheel).extractall(folder / 'site')
-    return folder / 'site'
+    environment = folder / 'environment'
+    venv.create(environment, symlinks=True)
+    site = Path(sysconfig.get_path('purelib', 'venv', dict(base=environment, platbase=environment)))
+    (site / 'packages_of_the_tests.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    python = environment / 'bin' / 'python'
+    run_pip('--python', python, 'install', '--no-index', f'{wheel}[export]')
+    return environment
 
 
 def test_the_model_index_names_every_metafile():
@@ -66,10 +81,7 @@ def test_the_model_index_names_every_metafile():
 @pytest.mark.slow
 def test_configs_are_found_by_name_and_inherited_from_the_package(installed, tmp_path):
     (tmp_path / 'mine.py').write_text("_base_ = 'vlprompt::plot/plot_rn50.py'\ndataset, shots = 'dtd', 4\n")
-    environment = os.environ | dict(PYTHONPATH=str(installed))
-    run = subprocess.run([sys.executable, '-c', SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    found = json.loads(run.stdout.splitlines()[-1])
+    found = json.loads(run(installed / 'bin' / 'python', tmp_path, '-c', SCRIPT).splitlines()[-1])
     assert found['package'].startswith(str(installed))
     assert found['listed'] == sum('_base_' not in path.parts for path in (ROOT / 'configs').rglob('*.py'))
     assert found['by_name'] == found['inherited'] == ['dtd', 4, 4]
@@ -86,33 +98,29 @@ def beside_a_clone(tmp_path):
     return tmp_path
 
 
-def run_vlprompt(installed, folder, *arguments):
-    """What ``python -m vlprompt`` of the wheel prints; it looks for packages in ``folder`` first."""
-    command = [sys.executable, '-m', 'vlprompt', *map(str, arguments)]
-    environment = os.environ | dict(PYTHONPATH=str(installed))
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+def run(program, folder, *arguments):
+    """What a program prints in a folder, where no other path is given to Python."""
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    done = subprocess.run([program, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_the_wheel_has_the_command(installed):
-    (entries,) = installed.glob('*.dist-info/entry_points.txt')
-    assert 'vlprompt = vlprompt.cli:main' in entries.read_text()
-
-
 @pytest.mark.slow
 def test_commands_work_beside_a_clone(installed, beside_a_clone):
-    shown = run_vlprompt(installed, beside_a_clone, '--help')
+    command = installed / 'bin' / 'vlprompt'
+    shown = run(command, beside_a_clone, '--help')
     assert all(f'\n  {name} ' in shown for name in (*COMMANDS, 'generate-world', 'show-attention'))
-    assert 'plot/plot_micro-rn ' in run_vlprompt(installed, beside_a_clone, 'list', 'plot_micro-rn')
-    assert 'usage: plot_curves.py' in run_vlprompt(installed, beside_a_clone, 'plot-curves', '--help')
+    assert 'plot/plot_micro-rn ' in run(command, beside_a_clone, 'list', 'plot_micro-rn')
+    as_module = run(installed / 'bin' / 'python', beside_a_clone, '-m', 'vlprompt', 'plot-curves', '--help')
+    assert 'usage: plot_curves.py' in as_module
 
 
 @pytest.mark.slow
 def test_a_prediction_by_words_with_a_built_in_model(installed, beside_a_clone):
     Image.new('RGB', (160, 160), 'red').save(beside_a_clone / 'a.png')
     words = ['--class-names', 'red', 'blue', '--out', 'predictions', '--no-pictures']
-    shown = run_vlprompt(installed, beside_a_clone, 'predict', 'zero-shot_micro-rn', 'none', 'a.png', *words)
-    assert '1 of 1 images' in shown
+    command = installed / 'bin' / 'vlprompt'
+    assert '1 of 1 images' in run(command, beside_a_clone, 'predict', 'zero-shot_micro-rn', 'none', 'a.png', *words)
     (image,) = json.loads((beside_a_clone / 'predictions' / 'predictions.json').read_text())['images']
     assert sorted(found['name'] for found in image['classes']) == ['blue', 'red']
