@@ -117,7 +117,7 @@ def write(name: str, recipe: Recipe, folder: Path) -> None:
     target = BUILTIN_FOLDER / name
     shutil.rmtree(target, ignore_errors=True)
     options = shlex.join(recipe.options)
-    command = f'python tools/train.py {recipe.config} --test' + (f' --cfg-options {options}' if options else '')
+    command = f'vlprompt train {recipe.config} --test' + (f' --cfg-options {options}' if options else '')
     notes = (
         'Ships with vlprompt to be tried without training; it knows the drawn scenes of the built-in world alone. '
         f'Trained by\n\n```bash\n{command}\n```'

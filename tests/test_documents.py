@@ -1,5 +1,6 @@
 """Documents say what is there: every file, config and dataset that they name exists, every config is described."""
 
+import ast
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from mmengine.config import Config
 
 from tests.conftest import ROOT
+from vlprompt import cli
 from vlprompt.engine import load_config
 from vlprompt.engine.compose import dataset_file
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
@@ -20,11 +22,13 @@ FIRST = {path.parent.name: path for path in sorted(CONFIGS.glob('[!_]*/*.py'), r
 TASKS = {folder: Config.fromfile(path).get('task') for folder, path in sorted(FIRST.items())}
 COMPOSED = [folder for folder, task in TASKS.items() if task not in ('seg', 'det')]
 """Folders of methods whose datasets are arguments; those of dense tasks have a config for each published row."""
+COMMANDS = {*cli.COMMANDS, *cli.tools()}
 SUFFIXES = r'(?:py|sh|md|yml|toml)'
 FOLDERS = r'(?:vlprompt|configs|tools|tests|dev|docs|data)'
 NAMED = rf'(?<![\w./-]){FOLDERS}/[\w./{{}},-]*?[\w}}-]\.{SUFFIXES}(?!\w)'
 LINKED = r'\]\(([^)#:]+)(?:#[^)]*)?\)'
-COMMAND = r'(?:python|bash) +(tools/\S+)((?:[^\n`]|\\\n)*)'
+COMMAND = r'(?:(?:python|bash) +(tools/[\w/.-]*\w)|(?:^ *|`|# +|\$ )vlprompt ([a-z][\w-]*))(?= |$)((?:[^\n`]|\\\n)*)'
+"""A command of a document or of a comment, and its arguments."""
 
 
 def braces(path):
@@ -70,16 +74,39 @@ def test_every_row_of_the_overview_names_files():
         assert found or '](' in row, row
 
 
-@pytest.mark.parametrize('page', PAGES, ids=name)
-def test_commands_name_configs_and_datasets_that_exist(page):
-    for tool, arguments in re.findall(COMMAND, page.read_text()):
-        words = arguments.replace('\\\n', ' ').split('#')[0].split()
+def check_commands(text):
+    """Commands of a text: the tool, the config and the dataset exist. Their number."""
+    found = re.findall(COMMAND, text, re.MULTILINE)
+    for file, command, arguments in found:
+        assert not file or (ROOT / file).is_file(), file
+        assert not command or command in COMMANDS, command
+        words = arguments.replace('\\\n', ' ').split(' #')[0].split()
         configs = [word for word in words if re.fullmatch(r'configs/[\w/.-]+', word)]
-        assert all(find_config(config) for config in configs), tool
+        if command and words and re.fullmatch(r'[a-z0-9][a-z0-9/-]*_[\w-]+', words[0]):
+            configs.insert(0, words[0])
+        assert all(find_config(config) for config in configs)
         if '--dataset' in words and configs:
             dataset = words[words.index('--dataset') + 1]
             if dataset.islower() and not dataset.endswith('.py'):
                 assert dataset_file(Config.fromfile(find_config(configs[0])).task, dataset)
+    return len(found)
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name)
+def test_commands_name_configs_and_datasets_that_exist(page):
+    check_commands(page.read_text())
+
+
+def test_examples_in_configs_exist():
+    assert sum(check_commands(path.read_text()) for path in CONFIGS.rglob('*.py')) > 150
+
+
+def test_examples_of_tools_exist_and_need_no_checkout():
+    """The one that is told as a file is for machines without this package."""
+    tools = [*(ROOT / 'tools').rglob('*.py'), *(ROOT / 'vlprompt/cli').glob('[!_]*.py')]
+    texts = {path.name: ast.get_docstring(ast.parse(path.read_text())) for path in tools}
+    assert sum(map(check_commands, texts.values())) > 60
+    assert [file for file, text in texts.items() if 'python tools/' in text] == ['onnx_inference.py']
 
 
 @pytest.mark.parametrize('folder', COMPOSED)
@@ -106,7 +133,7 @@ def test_the_model_index_lists_every_metafile():
 def test_every_published_row_is_one_command(folder):
     """Of the config's own task, with datasets that exist and are named in the README."""
     meta = yaml.safe_load((CONFIGS / folder / 'metafile.yml').read_text())['Collections'][0]['Metadata']
-    assert re.match(r'python tools/(train|test)\.py CONFIG --dataset NAME', meta['Command'])
+    assert re.match(r'vlprompt (train|test) CONFIG --dataset NAME', meta['Command'])
     readme = (CONFIGS / folder / 'README.md').read_text()
     for dataset in meta['Datasets']:
         assert dataset_file(TASKS[folder], dataset).is_file()

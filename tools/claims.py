@@ -1,9 +1,9 @@
 """Test the published claims about these methods on the built-in world, and write the table of docs/claims.md.
 
-    python tools/claims.py --list
-    python tools/claims.py plot-coop denseclip
-    python tools/claims.py --all --write                 # make claims
-    python tools/claims.py --all --write --missing       # what docs/claims.json does not have yet
+    vlprompt claims --list
+    vlprompt claims plot-coop denseclip
+    vlprompt claims --all --write                 # make claims
+    vlprompt claims --all --write --missing       # what docs/claims.json does not have yet
 
 Every claim compares settings of shipped configs over seeds. Runs lie in the work dir, are shared by claims and are not
 repeated; the same command continues what was interrupted. Datasets that are missing are made. --write brings results

@@ -1,7 +1,7 @@
 """Make a checkpoint ready for others: without the state of its training, its hash in its name, with a card.
 
-python tools/publish_model.py work_dirs/coop_micro-vit_scenes_16shot/epoch_50.pth \
-    --config configs/coop/coop_micro-vit.py --out published
+vlprompt publish-model work_dirs/coop_micro-vit_scenes_16shot/epoch_50.pth \
+    --config coop_micro-vit --out published
 
 Writes NAME-HASH.pth, which holds the learned tensors, the hash of the base weights and the names of the classes, and
 NAME-HASH.md, a model card with the figures of the run's test_metrics.json. HASH are the first 8 digits of the SHA-256

@@ -1,8 +1,8 @@
 """A page in the browser: images and words in; scores, maps, transport plans, regions and nearest images out.
 
-python tools/web_demo.py
-python tools/web_demo.py --models zero-shot_vit-b16 plot_rn50=work_dirs/plot_rn50/epoch_200.pth --device cuda
-python tools/web_demo.py --models clipreid_vit-b16=epoch_60.pth --gallery people
+vlprompt web-demo
+vlprompt web-demo --models zero-shot_vit-b16 plot_rn50=work_dirs/plot_rn50/epoch_200.pth --device cuda
+vlprompt web-demo --models clipreid_vit-b16=epoch_60.pth --gallery people
 
 Needs gradio: pip install "vlprompt[demo]". Without options it shows the built-in models and adapters, which need no
 download and know drawings alone, on pictures of the built-in world. A model of --models is CONFIG, CONFIG=CHECKPOINT,

@@ -1,5 +1,5 @@
 # AdaptFormer with the built-in micro ViT.
-#   python tools/train.py configs/adaptformer/adaptformer_micro-vit.py --test
+#   vlprompt train adaptformer_micro-vit --test
 _base_ = [
     '../_base_/models/adaptformer_micro-vit.py',
     '../_base_/long_tailed_160.py',

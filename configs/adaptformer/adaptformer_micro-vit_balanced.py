@@ -1,5 +1,5 @@
 # AdaptFormer with class-balanced sampling and cross-entropy in place of logit adjustment.
-#   python tools/train.py configs/adaptformer/adaptformer_micro-vit_balanced.py --test
+#   vlprompt train adaptformer_micro-vit_balanced --test
 _base_ = [
     '../_base_/models/adaptformer_micro-vit.py',
     '../_base_/long_tailed_160.py',

@@ -1,5 +1,5 @@
 # AdaptFormer as in LIFT+ with the built-in micro ViT: half the epochs of adaptformer_micro-vit at twice its rate.
-#   python tools/train.py configs/adaptformer/adaptformer_micro-vit_lift-plus.py --test
+#   vlprompt train adaptformer_micro-vit_lift-plus --test
 _base_ = './adaptformer_micro-vit.py'
 
 test_interpolation = 'bicubic'

@@ -1,5 +1,5 @@
 # AdaptFormer on ImageNet-21k weights, which have no text: the head starts from class means.
-#   python tools/train.py configs/adaptformer/adaptformer_vit-b16-in21k.py --dataset places_lt --test
+#   vlprompt train adaptformer_vit-b16-in21k --dataset places_lt --test
 _base_ = './adaptformer_vit-b16.py'
 
 model = dict(

@@ -1,5 +1,5 @@
 # AdaptFormer as in LIFT, on CLIP ViT-B/16: adapters, logit adjustment, a head that starts from text.
-#   python tools/train.py configs/adaptformer/adaptformer_vit-b16.py --dataset places_lt --test
+#   vlprompt train adaptformer_vit-b16 --dataset places_lt --test
 _base_ = [
     '../_base_/models/adaptformer_vit-b16.py',
     '../_base_/schedules/adaptformer_10e.py',

@@ -1,5 +1,5 @@
 # AdaptFormer as in LIFT+: half the epochs at twice the rate, square crops that grow with the epochs, no mirror images.
-#   python tools/train.py configs/adaptformer/adaptformer_vit-b16_lift-plus.py --dataset places_lt --test
+#   vlprompt train adaptformer_vit-b16_lift-plus --dataset places_lt --test
 _base_ = './adaptformer_vit-b16.py'
 
 interpolation = 'bicubic'

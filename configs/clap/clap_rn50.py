@@ -1,5 +1,5 @@
 # CLAP: class prototypes that start from the text and are held near it, by SGD; no validation images.
-#   python tools/train.py configs/clap/clap_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train clap_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/features_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

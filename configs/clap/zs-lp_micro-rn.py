@@ -1,5 +1,5 @@
 # ZS-LP with the built-in micro ResNet.
-#   python tools/train.py configs/clap/zs-lp_micro-rn.py --shots 4 --test
+#   vlprompt train zs-lp_micro-rn --shots 4 --test
 _base_ = ['./zs-lp_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

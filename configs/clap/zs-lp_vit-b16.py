@@ -1,5 +1,5 @@
 # ZS-LP with CLIP ViT-B/16.
-#   python tools/train.py configs/clap/zs-lp_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train zs-lp_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './zs-lp_rn50.py'
 
 model = dict(clip=dict(arch='ViT-B/16'))

@@ -1,5 +1,5 @@
 # CLIP-LoRA with the built-in micro ViT.
-#   python tools/train.py configs/clip_lora/clip-lora_micro-vit.py --test
+#   vlprompt train clip-lora_micro-vit --test
 _base_ = ['./clip-lora_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

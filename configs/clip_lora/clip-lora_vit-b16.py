@@ -1,10 +1,10 @@
 # CLIP-LoRA: low-rank branches on queries, keys and values of all blocks of both towers; 184,320 trained parameters.
-#   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train clip-lora_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 # The published draws of training images: --cfg-options draw=clip-lora
 # Base to new: train on the first half of the classes, test on the other half.
-#   python tools/train.py configs/clip_lora/clip-lora_vit-b16.py --dataset dtd --work-dir w/base \
+#   vlprompt train clip-lora_vit-b16 --dataset dtd --work-dir w/base \
 #       --cfg-options subset=base
-#   python tools/test.py configs/clip_lora/clip-lora_vit-b16.py w/base/iter_8000.pth --dataset dtd --other-classes \
+#   vlprompt test clip-lora_vit-b16 w/base/iter_8000.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = [
     '../_base_/models/tuned_vit-b16.py',

@@ -1,5 +1,5 @@
 # Baseline of re-identification: identity and triplet losses on the built-in micro ResNet.
-#   python tools/train.py configs/clipreid/baseline_micro-rn.py --test
+#   vlprompt train baseline_micro-rn --test
 _base_ = [
     '../_base_/models/reid_micro-rn.py',
     '../_base_/schedules/reid_micro_20e.py',

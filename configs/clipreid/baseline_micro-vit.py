@@ -1,5 +1,5 @@
 # Baseline of re-identification: identity and triplet losses on the built-in micro ViT.
-#   python tools/train.py configs/clipreid/baseline_micro-vit.py --test
+#   vlprompt train baseline_micro-vit --test
 _base_ = [
     '../_base_/models/reid_micro-vit.py',
     '../_base_/schedules/reid_micro_20e.py',

@@ -1,5 +1,5 @@
 # Baseline of re-identification on a ViT-B/16 pre-trained on photographs of persons (TransReID-SSL, PersonViT); no CLIP.
-#   python tools/train.py configs/clipreid/baseline_person-vit-b16.py --dataset market1501 --amp --test \
+#   vlprompt train baseline_person-vit-b16 --dataset market1501 --amp --test \
 #       --cfg-options model.timm.weights=FILE
 _base_ = [
     '../_base_/models/reid_timm-vit.py',

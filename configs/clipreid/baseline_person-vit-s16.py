@@ -1,5 +1,5 @@
 # Baseline of re-identification on a ViT-S/16 pre-trained on photographs of persons (TransReID-SSL, PersonViT); no CLIP.
-#   python tools/train.py configs/clipreid/baseline_person-vit-s16.py --dataset market1501 --amp --test \
+#   vlprompt train baseline_person-vit-s16 --dataset market1501 --amp --test \
 #       --cfg-options model.timm.weights=FILE
 _base_ = './baseline_person-vit-b16.py'
 

@@ -1,5 +1,5 @@
 # Baseline of re-identification: identity and triplet losses on CLIP's ResNet-50.
-#   python tools/train.py configs/clipreid/baseline_rn50.py --dataset market1501 --test
+#   vlprompt train baseline_rn50 --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_rn50.py',
     '../_base_/schedules/reid_rn50_120e.py',

@@ -1,5 +1,5 @@
 # Baseline of re-identification: identity and triplet losses on CLIP's ViT-B/16.
-#   python tools/train.py configs/clipreid/baseline_vit-b16.py --dataset market1501 --test
+#   vlprompt train baseline_vit-b16 --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_vit-b16.py',
     '../_base_/schedules/reid_vit_60e.py',

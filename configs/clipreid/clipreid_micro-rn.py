@@ -1,5 +1,5 @@
 # CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; the built-in micro ResNet.
-#   python tools/train.py configs/clipreid/clipreid_micro-rn.py --test
+#   vlprompt train clipreid_micro-rn --test
 _base_ = [
     '../_base_/models/reid_micro-rn.py',
     '../_base_/schedules/clipreid_micro_20e.py',

@@ -1,5 +1,5 @@
 # CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; the built-in micro ViT.
-#   python tools/train.py configs/clipreid/clipreid_micro-vit.py --test
+#   vlprompt train clipreid_micro-vit --test
 _base_ = [
     '../_base_/models/reid_micro-vit.py',
     '../_base_/schedules/clipreid_micro_20e.py',

@@ -1,5 +1,5 @@
 # CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; CLIP's ResNet-50.
-#   python tools/train.py configs/clipreid/clipreid_rn50.py --dataset market1501 --test
+#   vlprompt train clipreid_rn50 --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_rn50.py',
     '../_base_/schedules/clipreid_rn50_120e.py',

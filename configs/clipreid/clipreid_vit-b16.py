@@ -1,5 +1,5 @@
 # CLIP-ReID: learns identity descriptions, then the image tower, contrasted with them; CLIP's ViT-B/16.
-#   python tools/train.py configs/clipreid/clipreid_vit-b16.py --dataset market1501 --test
+#   vlprompt train clipreid_vit-b16 --dataset market1501 --test
 _base_ = [
     '../_base_/models/reid_vit-b16.py',
     '../_base_/schedules/clipreid_vit_60e.py',

@@ -1,5 +1,5 @@
 # CLIP-ReID with the half precision of the published code, also in the losses. Phase 2 used autocast: add --amp.
-#   python tools/train.py configs/clipreid/clipreid_vit-b16_official.py --dataset market1501 --test --amp
+#   vlprompt train clipreid_vit-b16_official --dataset market1501 --test --amp
 _base_ = './clipreid_vit-b16.py'
 
 phases = dict(

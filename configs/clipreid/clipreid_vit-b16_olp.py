@@ -1,5 +1,5 @@
 # CLIP-ReID with overlapping patches, for VehicleID, which has no camera labels for side information.
-#   python tools/train.py configs/clipreid/clipreid_vit-b16_olp.py --dataset vehicleid --test
+#   vlprompt train clipreid_vit-b16_olp --dataset vehicleid --test
 _base_ = './clipreid_vit-b16.py'
 
 model = dict(clip=dict(vision=dict(patch_stride=12)))

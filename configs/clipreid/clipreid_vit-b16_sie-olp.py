@@ -1,5 +1,5 @@
 # CLIP-ReID with overlapping patches and an embedding of the camera; on VeRi also of the viewpoint.
-#   python tools/train.py configs/clipreid/clipreid_vit-b16_sie-olp.py --dataset market1501 --test
+#   vlprompt train clipreid_vit-b16_sie-olp --dataset market1501 --test
 _base_ = './clipreid_vit-b16_olp.py'
 
 model = dict(sie=dict(camera=True, coefficient=1.0))

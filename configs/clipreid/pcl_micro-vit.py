@@ -1,5 +1,5 @@
 # PCL-CLIP: one phase, contrast with a memory of identity centroids beside an identity loss; the built-in micro ViT.
-#   python tools/train.py configs/clipreid/pcl_micro-vit.py --test
+#   vlprompt train pcl_micro-vit --test
 _base_ = [
     '../_base_/models/reid_micro-vit.py',
     '../_base_/schedules/reid_micro_20e.py',

@@ -1,5 +1,5 @@
 # PCL-CLIP: one phase, contrast with a memory of identity centroids beside an identity loss; CLIP's ViT-B/16.
-#   python tools/train.py configs/clipreid/pcl_vit-b16.py --dataset market1501 --amp --test
+#   vlprompt train pcl_vit-b16 --dataset market1501 --amp --test
 _base_ = [
     '../_base_/models/reid_vit-b16.py',
     '../_base_/schedules/pcl_vit_60e.py',

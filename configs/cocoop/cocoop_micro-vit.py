@@ -1,5 +1,5 @@
 # CoCoOp with the built-in micro ViT.
-#   python tools/train.py configs/cocoop/cocoop_micro-vit.py --test
+#   vlprompt train cocoop_micro-vit --test
 _base_ = ['./cocoop_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

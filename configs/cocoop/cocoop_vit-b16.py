@@ -1,8 +1,8 @@
 # CoCoOp: context vectors shifted by a small network on the image; 4 x 512 + 33,312 = 35,360 trained parameters.
-#   python tools/train.py configs/cocoop/cocoop_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train cocoop_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 # Base to new: train on the first half of the classes, test on the other half.
-#   python tools/train.py configs/cocoop/cocoop_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base
-#   python tools/test.py configs/cocoop/cocoop_vit-b16.py w/base/epoch_10.pth --dataset dtd --other-classes \
+#   vlprompt train cocoop_vit-b16 --dataset dtd --work-dir w/base --cfg-options subset=base
+#   vlprompt test cocoop_vit-b16 w/base/epoch_10.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 

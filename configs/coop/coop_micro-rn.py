@@ -1,5 +1,5 @@
 # CoOp with the built-in micro ResNet, in about two minutes on two cores.
-#   python tools/train.py configs/coop/coop_micro-rn.py --test
+#   vlprompt train coop_micro-rn --test
 _base_ = ['./coop_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

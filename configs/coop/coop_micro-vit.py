@@ -1,5 +1,5 @@
 # CoOp with the built-in micro ViT.
-#   python tools/train.py configs/coop/coop_micro-vit.py --test
+#   vlprompt train coop_micro-vit --test
 _base_ = ['./coop_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,5 +1,5 @@
 # CoOp: 16 learned context vectors before the class name, 16 x 512 = 8,192 trained parameters.
-#   python tools/train.py configs/coop/coop_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train coop_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

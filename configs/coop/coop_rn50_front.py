@@ -1,5 +1,5 @@
 # CoOp with the class name before the context.
-#   python tools/train.py configs/coop/coop_rn50_front.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train coop_rn50_front --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './coop_rn50.py'
 
 model = dict(prompt=dict(position='front'))

@@ -1,5 +1,5 @@
 # Baseline without text: the built-in ResNet under a narrow Semantic FPN, on CamVid.
-#   python tools/train.py configs/denseclip/clip_micro-rn_fpn_200i_camvid-192x192.py --test
+#   vlprompt train clip_micro-rn_fpn_200i_camvid-192x192 --test
 _base_ = [
     '../_base_/models/clip_fpn_micro-rn.py',
     '../_base_/schedules/adamw_poly_micro.py',

@@ -1,5 +1,5 @@
 # Any backbone: the built-in ResNet pretrained on labels, a new attention pool, text of the built-in CLIP.
-#   python tools/train.py configs/denseclip/denseclip_labels-micro-rn_fpn_200i_scenes-160x160.py --test
+#   vlprompt train denseclip_labels-micro-rn_fpn_200i_scenes-160x160 --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(

@@ -1,5 +1,5 @@
 # DenseCLIP with the built-in ResNet, on the built-in world.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_200i_scenes-160x160.py --test
+#   vlprompt train denseclip_micro-rn_fpn_200i_scenes-160x160 --test
 _base_ = [
     '../_base_/models/denseclip_fpn_micro-rn.py',
     '../_base_/schedules/adamw_poly_micro.py',

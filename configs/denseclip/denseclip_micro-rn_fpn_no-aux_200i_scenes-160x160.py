@@ -1,5 +1,5 @@
 # Ablation: score maps without their own loss.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_no-aux_200i_scenes-160x160.py --test
+#   vlprompt train denseclip_micro-rn_fpn_no-aux_200i_scenes-160x160 --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(pixel_text_loss=None)

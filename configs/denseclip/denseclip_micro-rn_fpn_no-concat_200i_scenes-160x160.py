@@ -1,5 +1,5 @@
 # Ablation: the text acts through the auxiliary loss only.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_no-concat_200i_scenes-160x160.py --test
+#   vlprompt train denseclip_micro-rn_fpn_no-concat_200i_scenes-160x160 --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(backbone=dict(score_concat=None))

@@ -1,5 +1,5 @@
 # Free classes: pixels are compared with text to the end, so that other names can be given after training.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_open_200i_scenes-160x160.py --test
+#   vlprompt train denseclip_micro-rn_fpn_open_200i_scenes-160x160 --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(

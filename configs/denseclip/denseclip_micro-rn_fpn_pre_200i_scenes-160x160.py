@@ -1,5 +1,5 @@
 # Pre-model prompting: the context vectors of each image come from the image.
-#   python tools/train.py configs/denseclip/denseclip_micro-rn_fpn_pre_200i_scenes-160x160.py --test
+#   vlprompt train denseclip_micro-rn_fpn_pre_200i_scenes-160x160 --test
 _base_ = './denseclip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(backbone=dict(matching=dict(prompting='pre')))

@@ -1,5 +1,5 @@
 # The same trunk from random initialisation, which needs the full learning rate.
-#   python tools/train.py configs/denseclip/fpn_micro-rn_200i_scenes-160x160.py --test
+#   vlprompt train fpn_micro-rn_200i_scenes-160x160 --test
 _base_ = './clip_micro-rn_fpn_200i_scenes-160x160.py'
 
 model = dict(backbone=dict(clip=dict(weights=None)))

@@ -1,5 +1,5 @@
 # Baseline without text: the built-in ResNet under Mask R-CNN, on COCO photographs.
-#   python tools/train.py configs/denseclip_det/mask-rcnn_clip-micro-rn_fpn_300i_coco128-384x256.py --test
+#   vlprompt train mask-rcnn_clip-micro-rn_fpn_300i_coco128-384x256 --test
 _base_ = [
     '../_base_/models/clip_mask-rcnn_micro-rn.py',
     '../_base_/schedules/adamw_step_micro_300i.py',

@@ -1,5 +1,5 @@
 # DenseCLIP with the built-in ResNet under Mask R-CNN, on the built-in world.
-#   python tools/train.py configs/denseclip_det/mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-160x160.py --test
+#   vlprompt train mask-rcnn_denseclip-micro-rn_fpn_400i_scenes-160x160 --test
 _base_ = [
     '../_base_/models/denseclip_mask-rcnn_micro-rn.py',
     '../_base_/schedules/adamw_step_micro_400i.py',

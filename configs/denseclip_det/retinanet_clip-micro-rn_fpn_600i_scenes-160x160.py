@@ -1,5 +1,5 @@
 # Baseline without text: the built-in ResNet under RetinaNet, on the built-in world.
-#   python tools/train.py configs/denseclip_det/retinanet_clip-micro-rn_fpn_600i_scenes-160x160.py --test
+#   vlprompt train retinanet_clip-micro-rn_fpn_600i_scenes-160x160 --test
 _base_ = [
     '../_base_/models/clip_retinanet_micro-rn.py',
     '../_base_/schedules/adamw_step_micro_600i.py',

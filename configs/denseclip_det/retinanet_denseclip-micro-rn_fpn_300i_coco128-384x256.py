@@ -1,5 +1,5 @@
 # DenseCLIP with the built-in ResNet under RetinaNet, on COCO photographs.
-#   python tools/train.py configs/denseclip_det/retinanet_denseclip-micro-rn_fpn_300i_coco128-384x256.py --test
+#   vlprompt train retinanet_denseclip-micro-rn_fpn_300i_coco128-384x256 --test
 _base_ = [
     '../_base_/models/denseclip_retinanet_micro-rn.py',
     '../_base_/schedules/adamw_step_micro_300i.py',

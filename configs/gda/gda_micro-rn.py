@@ -1,5 +1,5 @@
 # GDA with the built-in micro ResNet.
-#   python tools/train.py configs/gda/gda_micro-rn.py --shots 4 --test
+#   vlprompt train gda_micro-rn --shots 4 --test
 _base_ = './gda_rn50.py'
 
 dataset = 'scenes'

@@ -1,5 +1,5 @@
 # GDA with the built-in micro ViT.
-#   python tools/train.py configs/gda/gda_micro-vit.py --shots 4 --test
+#   vlprompt train gda_micro-vit --shots 4 --test
 _base_ = './gda_rn50.py'
 
 dataset = 'scenes'

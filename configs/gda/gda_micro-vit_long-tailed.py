@@ -1,5 +1,5 @@
 # GDA on the long-tailed built-in world, with the built-in micro ViT.
-#   python tools/train.py configs/gda/gda_micro-vit_long-tailed.py --test
+#   vlprompt train gda_micro-vit_long-tailed --test
 _base_ = './gda_vit-b16_long-tailed.py'
 
 dataset = 'scenes_lt'

@@ -1,5 +1,5 @@
 # GDA: a Gaussian classifier in closed form, added to the zero-shot logits; nothing is trained.
-#   python tools/train.py configs/gda/gda_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train gda_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/features_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

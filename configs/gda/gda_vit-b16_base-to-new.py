@@ -1,6 +1,6 @@
 # GDA from base to new classes: class weights of new classes are made from their text and from its nearest base images.
-#   python tools/train.py configs/gda/gda_vit-b16_base-to-new.py --dataset dtd --work-dir w/base --test
-#   python tools/test.py configs/gda/gda_vit-b16_base-to-new.py w/base/epoch_1.pth --dataset dtd --other-classes \
+#   vlprompt train gda_vit-b16_base-to-new --dataset dtd --work-dir w/base --test
+#   vlprompt test gda_vit-b16_base-to-new w/base/epoch_1.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = './gda_vit-b16.py'
 

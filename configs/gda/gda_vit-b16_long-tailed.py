@@ -1,5 +1,5 @@
 # GDA on long-tailed data: all training images, many of some classes and few of others.
-#   python tools/train.py configs/gda/gda_vit-b16_long-tailed.py --dataset places_lt --test
+#   vlprompt train gda_vit-b16_long-tailed --dataset places_lt --test
 _base_ = './gda_vit-b16.py'
 
 task, dataset, shots = 'long_tailed', 'places_lt', None

@@ -1,5 +1,5 @@
 # IVLP with the built-in micro ViT.
-#   python tools/train.py configs/ivlp/ivlp_micro-vit.py --test
+#   vlprompt train ivlp_micro-vit --test
 _base_ = ['./ivlp_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

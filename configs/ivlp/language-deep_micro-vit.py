@@ -1,5 +1,5 @@
 # Deep text prompts alone, with the built-in micro ViT.
-#   python tools/train.py configs/ivlp/language-deep_micro-vit.py --test
+#   vlprompt train language-deep_micro-vit --test
 _base_ = ['./language-deep_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

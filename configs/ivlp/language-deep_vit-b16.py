@@ -1,5 +1,5 @@
 # Deep text prompts alone: 12 x 4 x 512 = 24,576 trained parameters.
-#   python tools/train.py configs/ivlp/language-deep_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train language-deep_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

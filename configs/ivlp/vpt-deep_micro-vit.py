@@ -1,5 +1,5 @@
 # Deep visual prompts beside a fixed text, with the built-in micro ViT.
-#   python tools/train.py configs/ivlp/vpt-deep_micro-vit.py --test
+#   vlprompt train vpt-deep_micro-vit --test
 _base_ = ['./vpt-deep_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

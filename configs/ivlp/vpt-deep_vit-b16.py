@@ -1,7 +1,7 @@
 # VPT on CLIP: deep visual prompts beside the fixed text "a photo of a {}."; 12 x 8 x 768 = 73,728 trained parameters.
-#   python tools/train.py configs/ivlp/vpt-deep_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train vpt-deep_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 # VPT-shallow: 8 x 768 = 6,144 parameters.
-#   python tools/train.py configs/ivlp/vpt-deep_vit-b16.py --test --cfg-options model.visual.depth=1
+#   vlprompt train vpt-deep_vit-b16 --test --cfg-options model.visual.depth=1
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

@@ -1,5 +1,5 @@
 # Linear probe with the built-in micro ResNet.
-#   python tools/train.py configs/linear_probe/linear-probe_micro-rn.py --shots 4 --test
+#   vlprompt train linear-probe_micro-rn --shots 4 --test
 _base_ = ['./linear-probe_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,6 +1,6 @@
 # Linear probe: logistic regression on image features, without text.
-#   python tools/train.py configs/linear_probe/linear-probe_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
-#   python tools/train.py configs/linear_probe/linear-probe_rn50.py --shots 4 --cfg-options train_cfg.tune=few
+#   vlprompt train linear-probe_rn50 --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train linear-probe_rn50 --shots 4 --cfg-options train_cfg.tune=few
 _base_ = ['../_base_/models/features_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

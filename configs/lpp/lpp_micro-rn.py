@@ -1,5 +1,5 @@
 # LP++ with the built-in micro ResNet.
-#   python tools/train.py configs/lpp/lpp_micro-rn.py --shots 4 --test
+#   vlprompt train lpp_micro-rn --shots 4 --test
 _base_ = './lpp_rn50.py'
 
 dataset = 'scenes'

@@ -1,5 +1,5 @@
 # LP++: a linear probe added to text logits with a learned weight per class, by full-batch gradient descent.
-#   python tools/train.py configs/lpp/lpp_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train lpp_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/features_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

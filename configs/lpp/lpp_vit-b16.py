@@ -1,5 +1,5 @@
 # LP++ with CLIP ViT-B/16.
-#   python tools/train.py configs/lpp/lpp_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train lpp_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './lpp_rn50.py'
 
 model = dict(clip=dict(arch='ViT-B/16'))

@@ -1,5 +1,5 @@
 # LPT with the built-in micro ViT, 4 epochs a phase.
-#   python tools/train.py configs/lpt/lpt_micro-vit.py --test
+#   vlprompt train lpt_micro-vit --test
 _base_ = [
     '../_base_/models/lpt_micro-vit.py',
     '../_base_/long_tailed_160.py',

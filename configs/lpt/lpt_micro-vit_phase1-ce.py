@@ -1,5 +1,5 @@
 # LPT, phase 1 with cross-entropy of both streams in place of A-GCL.
-#   python tools/train.py configs/lpt/lpt_micro-vit_phase1-ce.py --test
+#   vlprompt train lpt_micro-vit_phase1-ce --test
 _base_ = './lpt_micro-vit_phase1.py'
 
 model = dict(

@@ -1,5 +1,5 @@
 # LPT without balanced sampling: the uniform stream alone, with its loss; as many images and steps.
-#   python tools/train.py configs/lpt/lpt_micro-vit_uniform.py --test
+#   vlprompt train lpt_micro-vit_uniform --test
 _base_ = [
     '../_base_/models/lpt_micro-vit.py',
     '../_base_/long_tailed_160.py',

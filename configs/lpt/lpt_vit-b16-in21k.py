@@ -1,5 +1,5 @@
 # LPT, both phases: shared visual prompts, then groups of prompts that images choose by matching keys.
-#   python tools/train.py configs/lpt/lpt_vit-b16-in21k.py --dataset places_lt --test
+#   vlprompt train lpt_vit-b16-in21k --dataset places_lt --test
 _base_ = [
     '../_base_/models/lpt_vit-b16-in21k.py',
     '../_base_/samplers/dual_stream.py',

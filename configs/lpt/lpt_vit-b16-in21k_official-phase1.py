@@ -1,5 +1,5 @@
 # LPT, phase 1 alone, for official phase-1 files.
-#   python tools/train.py configs/lpt/lpt_vit-b16-in21k_official-phase1.py --dataset places_lt --test
+#   vlprompt train lpt_vit-b16-in21k_official-phase1 --dataset places_lt --test
 _base_ = './lpt_vit-b16-in21k_official.py'
 
 phases = dict(_delete_=True, shared=dict())

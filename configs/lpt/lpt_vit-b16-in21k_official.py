@@ -1,5 +1,5 @@
 # LPT as in the published script and weights: epsilon 1e-5, 90 epochs, LPT's count of class groups.
-#   python tools/train.py configs/lpt/lpt_vit-b16-in21k_official.py --dataset places_lt --test
+#   vlprompt train lpt_vit-b16-in21k_official --dataset places_lt --test
 _base_ = [
     '../_base_/models/lpt_vit-b16-in21k.py',
     '../_base_/samplers/dual_stream.py',

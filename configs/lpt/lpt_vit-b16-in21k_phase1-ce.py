@@ -1,5 +1,5 @@
 # Row (b) of the ablation: phase 1 with cross-entropy of both streams, at the same scale, in place of A-GCL.
-#   python tools/train.py configs/lpt/lpt_vit-b16-in21k_phase1-ce.py --dataset places_lt --test
+#   vlprompt train lpt_vit-b16-in21k_phase1-ce --dataset places_lt --test
 _base_ = './lpt_vit-b16-in21k_phase1.py'
 
 model = dict(

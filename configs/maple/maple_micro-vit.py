@@ -1,5 +1,5 @@
 # MaPLe with the built-in micro ViT.
-#   python tools/train.py configs/maple/maple_micro-vit.py --test
+#   vlprompt train maple_micro-vit --test
 _base_ = ['./maple_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,8 +1,8 @@
 # MaPLe: deep prompts in both towers, the visual ones made from the textual ones; 3,555,072 trained parameters.
-#   python tools/train.py configs/maple/maple_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train maple_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 # Base to new: train on the first half of the classes, test on the other half.
-#   python tools/train.py configs/maple/maple_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base
-#   python tools/test.py configs/maple/maple_vit-b16.py w/base/epoch_5.pth --dataset dtd --other-classes \
+#   vlprompt train maple_vit-b16 --dataset dtd --work-dir w/base --cfg-options subset=base
+#   vlprompt test maple_vit-b16 w/base/epoch_5.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 

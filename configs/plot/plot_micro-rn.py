@@ -1,5 +1,5 @@
 # PLOT with the built-in micro ResNet, in about a minute on two cores.
-#   python tools/train.py configs/plot/plot_micro-rn.py --test
+#   vlprompt train plot_micro-rn --test
 _base_ = ['./plot_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

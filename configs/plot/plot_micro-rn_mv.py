@@ -1,5 +1,5 @@
 # Ablation "M+V": "M" with a loss that pushes the prompts apart (form and weight are ours: unpublished).
-#   python tools/train.py configs/plot/plot_micro-rn_mv.py --test --cfg-options model.prompt.n_prompts=4
+#   vlprompt train plot_micro-rn_mv --test --cfg-options model.prompt.n_prompts=4
 _base_ = './plot_micro-rn_m.py'
 
 model = dict(auxiliary_losses=[dict(type='vlprompt.VarietyLoss', weight=1.0)])

@@ -1,5 +1,5 @@
 # PLOT with the built-in micro ViT.
-#   python tools/train.py configs/plot/plot_micro-vit.py --test
+#   vlprompt train plot_micro-vit --test
 _base_ = ['./plot_rn50.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,7 +1,7 @@
 # PLOT: 4 contexts per class, matched with the local image tokens by optimal transport; 4 x 16 x 512 = 32,768 trained
 # parameters.
-#   python tools/train.py configs/plot/plot_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
-#   python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --shots 1 2 4 8 16 --seeds 1 2 3
+#   vlprompt train plot_rn50 --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt run-seeds plot_rn50 --dataset dtd --shots 1 2 4 8 16 --seeds 1 2 3
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

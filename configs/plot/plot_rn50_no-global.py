@@ -1,5 +1,5 @@
 # Ablation: ImageNet without the global logits.
-#   python tools/train.py configs/plot/plot_rn50_no-global.py --dataset imagenet --test
+#   vlprompt train plot_rn50_no-global --dataset imagenet --test
 _base_ = './plot_rn50.py'
 
 dataset = 'imagenet'

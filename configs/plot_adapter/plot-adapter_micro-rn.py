@@ -1,5 +1,5 @@
 # PLOT-Adapter with the built-in micro ResNet, in a few minutes on two cores.
-#   python tools/train.py configs/plot_adapter/plot-adapter_micro-rn.py --shots 4 --test
+#   vlprompt train plot-adapter_micro-rn --shots 4 --test
 _base_ = './plot-adapter_rn50.py'
 
 dataset = 'scenes'

@@ -1,5 +1,5 @@
 # PLOT-Adapter: PLOT's prompts are trained first, then the keys of a cache that is matched with local features.
-#   python tools/train.py configs/plot_adapter/plot-adapter_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train plot-adapter_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

@@ -1,5 +1,5 @@
 # PLOT++ with the built-in micro ViT.
-#   python tools/train.py configs/plotpp/plotpp_micro-vit.py --test
+#   vlprompt train plotpp_micro-vit --test
 _base_ = ['./plotpp_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,7 +1,7 @@
 # PLOT++ with templates that name the class first, as a language model wrote them; the built-in micro ViT.
-#   python tools/train.py configs/plotpp/plotpp_micro-vit_class-first.py --test
+#   vlprompt train plotpp_micro-vit_class-first --test
 # Templates of your own, a line each (configs/plotpp/README.md says how to ask a language model for them):
-#   python tools/train.py configs/plotpp/plotpp_micro-vit_class-first.py --test --cfg-options model.prompt.init=my.txt
+#   vlprompt train plotpp_micro-vit_class-first --test --cfg-options model.prompt.init=my.txt
 _base_ = './plotpp_micro-vit.py'
 
 model = dict(

@@ -1,10 +1,10 @@
 # PLOT++: 4 visual prompts, each with its own pass of the ViT, and 4 text prompts, matched by optimal transport.
 # 4 x 4 x 512 + 4 x 2 x 768 = 14,336 trained parameters where the templates have 4 words; 16,384 with 5, 18,432 with 6.
-#   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train plotpp_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 # Both phases run in one command, on the same shots and with the same seed. As published, the second phase of every
 # seed starts from the first phase of seed 1:
-#   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset dtd --seed 1 --work-dir w/seed1 --test
-#   python tools/train.py configs/plotpp/plotpp_vit-b16.py --dataset dtd --seed 2 --work-dir w/seed2 --test \
+#   vlprompt train plotpp_vit-b16 --dataset dtd --seed 1 --work-dir w/seed1 --test
+#   vlprompt train plotpp_vit-b16 --dataset dtd --seed 2 --work-dir w/seed2 --test \
 #       --phase joint --cfg-options phases.joint.start_from.checkpoint=w/seed1/visual
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 

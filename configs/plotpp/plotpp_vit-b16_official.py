@@ -1,6 +1,6 @@
 # The published PLOT++: Sinkhorn stops for the whole batch at once, and four datasets have templates that are too long,
 # too short or equal to one another.
-#   python tools/train.py configs/plotpp/plotpp_vit-b16_official.py --dataset eurosat --test
+#   vlprompt train plotpp_vit-b16_official --dataset eurosat --test
 _base_ = './plotpp_vit-b16.py'
 
 model = dict(alignment=dict(method='legacy', max_iters=100, tol=1e-2))

@@ -1,5 +1,5 @@
 # ProKeR with the built-in micro ResNet.
-#   python tools/train.py configs/proker/proker_micro-rn.py --shots 4 --test
+#   vlprompt train proker_micro-rn --shots 4 --test
 _base_ = './proker_rn50.py'
 
 dataset = 'scenes'

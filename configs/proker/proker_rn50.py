@@ -1,5 +1,5 @@
 # ProKeR: kernel ridge regression of the residual of the zero-shot classifier, in closed form.
-#   python tools/train.py configs/proker/proker_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train proker_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/features_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

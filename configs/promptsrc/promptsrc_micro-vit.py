@@ -1,5 +1,5 @@
 # PromptSRC with the built-in micro ViT.
-#   python tools/train.py configs/promptsrc/promptsrc_micro-vit.py --test
+#   vlprompt train promptsrc_micro-vit --test
 _base_ = ['./promptsrc_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,8 +1,8 @@
 # PromptSRC: independent deep prompts in both towers, held near the frozen CLIP; 9 x 4 x (512 + 768) = 46,080 trained
 # parameters. This is the recipe for base-to-new experiments.
-#   python tools/train.py configs/promptsrc/promptsrc_vit-b16.py --dataset dtd --work-dir w/base \
+#   vlprompt train promptsrc_vit-b16 --dataset dtd --work-dir w/base \
 #       --cfg-options subset=base
-#   python tools/test.py configs/promptsrc/promptsrc_vit-b16.py w/base/epoch_20.pth --dataset dtd --other-classes \
+#   vlprompt test promptsrc_vit-b16 w/base/epoch_20.pth --dataset dtd --other-classes \
 #       --cfg-options subset=new
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/schedules/few_shot.py', '../_base_/default_runtime.py']
 

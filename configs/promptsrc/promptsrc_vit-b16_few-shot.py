@@ -1,5 +1,5 @@
 # PromptSRC, the recipe for all classes with 1 to 16 shots.
-#   python tools/train.py configs/promptsrc/promptsrc_vit-b16_few-shot.py --dataset dtd --shots 4 --seed 1 --test
+#   vlprompt train promptsrc_vit-b16_few-shot --dataset dtd --shots 4 --seed 1 --test
 _base_ = './promptsrc_vit-b16.py'
 
 # The published weights of the epochs were chosen by dataset: the first row is that of ImageNet, Caltech101, Pets,

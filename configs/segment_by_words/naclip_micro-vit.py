@@ -1,5 +1,5 @@
 # NACLIP's local features of the built-in ViT, which needs no download, on the built-in world.
-#   python tools/test.py configs/segment_by_words/naclip_micro-vit.py
+#   vlprompt test naclip_micro-vit
 _base_ = './naclip_vit-b16.py'
 
 dataset = 'scenes_seg'

@@ -1,6 +1,6 @@
 # NACLIP with refinement by pixels: ViT-B/16.
-#   python tools/test.py configs/segment_by_words/naclip_vit-b16.py --dataset ade20k
-#   python tools/predict.py configs/segment_by_words/naclip_vit-b16.py none photo.jpg \
+#   vlprompt test naclip_vit-b16 --dataset ade20k
+#   vlprompt predict naclip_vit-b16 none photo.jpg \
 #       --class-names sofa cat floor --out predictions
 _base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_words.py']
 

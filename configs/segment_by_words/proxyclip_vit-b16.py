@@ -1,5 +1,5 @@
 # ProxyCLIP: ViT-B/16, with the attention of DINO's ViT-B/8, which timm downloads.
-#   python tools/test.py configs/segment_by_words/proxyclip_vit-b16.py --dataset ade20k
+#   vlprompt test proxyclip_vit-b16 --dataset ade20k
 _base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_words.py']
 
 dataset = 'voc12'

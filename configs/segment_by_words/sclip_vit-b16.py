@@ -1,5 +1,5 @@
 # SCLIP: ViT-B/16.
-#   python tools/test.py configs/segment_by_words/sclip_vit-b16.py --dataset ade20k
+#   vlprompt test sclip_vit-b16 --dataset ade20k
 _base_ = ['../_base_/models/clip_segmentor_vit-b16.py', '../_base_/default_runtime_words.py']
 
 dataset = 'voc12'

@@ -1,5 +1,5 @@
 # Tip-Adapter-F: Tip-Adapter with trained keys.
-#   python tools/train.py configs/tip_adapter/tip-adapter-f_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train tip-adapter-f_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './tip-adapter_rn50.py'
 
 # AdamW on the keys, half a cosine per step. The epochs see the views of the cache in turn; views=30, cache_views=10

@@ -1,5 +1,5 @@
 # Tip-Adapter: a cache of the training images' features, added to the zero-shot logits; nothing is trained.
-#   python tools/train.py configs/tip_adapter/tip-adapter_rn50.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train tip-adapter_rn50 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = ['../_base_/models/features_rn50.py', '../_base_/schedules/fit.py', '../_base_/default_runtime.py']
 
 dataset, shots = 'caltech101', 16

@@ -1,5 +1,5 @@
 # Tip-Adapter with CLIP ViT-B/16.
-#   python tools/train.py configs/tip_adapter/tip-adapter_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train tip-adapter_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './tip-adapter_rn50.py'
 
 model = dict(clip=dict(arch='ViT-B/16'))

@@ -1,5 +1,5 @@
 # 2SFS with the built-in micro ViT.
-#   python tools/train.py configs/two_stage/2sfs_micro-vit.py --test
+#   vlprompt train 2sfs_micro-vit --test
 _base_ = ['./2sfs_vit-b16.py', '../_base_/few_shot_scenes.py']
 
 dataset = 'scenes'

@@ -1,9 +1,9 @@
 # 2SFS: layer norms of both towers for 60 % of the steps, then a classifier that starts from the tuned text features.
 # 65,536 numbers and then 512 for each class; 300 x shots steps in all.
-#   python tools/train.py configs/two_stage/2sfs_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train 2sfs_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 # Base to new: train on the first half of the classes; the others have text features of the tuned text tower.
-#   python tools/train.py configs/two_stage/2sfs_vit-b16.py --dataset dtd --work-dir w/base --cfg-options subset=base
-#   python tools/test.py configs/two_stage/2sfs_vit-b16.py w/base/classifier/iter_1920.pth --dataset dtd \
+#   vlprompt train 2sfs_vit-b16 --dataset dtd --work-dir w/base --cfg-options subset=base
+#   vlprompt test 2sfs_vit-b16 w/base/classifier/iter_1920.pth --dataset dtd \
 #       --other-classes --cfg-options subset=new
 _base_ = [
     '../_base_/models/tuned_vit-b16.py',

@@ -1,5 +1,5 @@
 # 2SFS as released: without the layer norms before and after the blocks, 61,440 numbers in the first phase.
-#   python tools/train.py configs/two_stage/2sfs_vit-b16_official.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train 2sfs_vit-b16_official --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = './2sfs_vit-b16.py'
 
 phases = dict(

@@ -1,5 +1,5 @@
 # Layer norms of both towers alone, 65,536 numbers, 300 x shots steps.
-#   python tools/train.py configs/two_stage/norms_vit-b16.py --dataset caltech101 --shots 16 --seed 1 --test
+#   vlprompt train norms_vit-b16 --dataset caltech101 --shots 16 --seed 1 --test
 _base_ = [
     '../_base_/models/tuned_vit-b16.py',
     '../_base_/schedules/few_shot_adamw.py',

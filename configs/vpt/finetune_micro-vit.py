@@ -1,5 +1,5 @@
 # Full fine-tuning of the built-in micro ViT.
-#   python tools/train.py configs/vpt/finetune_micro-vit.py --test
+#   vlprompt train finetune_micro-vit --test
 _base_ = './linear_micro-vit.py'
 
 model = dict(trainable=['*'])

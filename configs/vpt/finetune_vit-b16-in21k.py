@@ -1,5 +1,5 @@
 # Full fine-tuning on whole images.
-#   python tools/train.py configs/vpt/finetune_vit-b16-in21k.py --dataset places_lt --test
+#   vlprompt train finetune_vit-b16-in21k --dataset places_lt --test
 _base_ = [
     '../_base_/models/linear_vit-b16-in21k.py',
     '../_base_/schedules/finetune_100e.py',

@@ -1,5 +1,5 @@
 # Linear probe: a classifier on the frozen class feature; the built-in micro ViT.
-#   python tools/train.py configs/vpt/linear_micro-vit.py --test
+#   vlprompt train linear_micro-vit --test
 _base_ = [
     '../_base_/models/linear_micro-vit.py',
     '../_base_/long_tailed_160.py',

@@ -1,5 +1,5 @@
 # Linear probe: a classifier on the frozen class feature.
-#   python tools/train.py configs/vpt/linear_vit-b16-in21k.py --dataset places_lt --test
+#   vlprompt train linear_vit-b16-in21k --dataset places_lt --test
 _base_ = [
     '../_base_/models/linear_vit-b16-in21k.py',
     '../_base_/schedules/visual_100e.py',

@@ -1,5 +1,5 @@
 # Linear probe: a classifier on the frozen class feature; classes equally often.
-#   python tools/train.py configs/vpt/linear_vit-b16-in21k_balanced.py --dataset places_lt --test
+#   vlprompt train linear_vit-b16-in21k_balanced --dataset places_lt --test
 _base_ = [
     '../_base_/models/linear_vit-b16-in21k.py',
     '../_base_/samplers/class_balanced.py',

@@ -1,5 +1,5 @@
 # VPT-deep: 10 visual prompts in every block of a frozen transformer; the built-in micro ViT.
-#   python tools/train.py configs/vpt/vpt_micro-vit.py --test
+#   vlprompt train vpt_micro-vit --test
 _base_ = [
     '../_base_/models/vpt_micro-vit.py',
     '../_base_/long_tailed_160.py',

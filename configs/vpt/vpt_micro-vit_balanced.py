@@ -1,5 +1,5 @@
 # VPT-deep: 10 visual prompts in every block of a frozen transformer; classes equally often; the built-in micro ViT.
-#   python tools/train.py configs/vpt/vpt_micro-vit_balanced.py --test
+#   vlprompt train vpt_micro-vit_balanced --test
 _base_ = [
     '../_base_/models/vpt_micro-vit.py',
     '../_base_/long_tailed_160.py',

@@ -1,5 +1,5 @@
 # VPT-deep: 10 visual prompts in every block of a frozen transformer.
-#   python tools/train.py configs/vpt/vpt_vit-b16-in21k.py --dataset places_lt --test
+#   vlprompt train vpt_vit-b16-in21k --dataset places_lt --test
 _base_ = [
     '../_base_/models/vpt_vit-b16-in21k.py',
     '../_base_/schedules/visual_100e.py',

@@ -1,5 +1,5 @@
 # VPT's own recipe: weights, normalisation, crops, initialisation of prompts and head.
-#   python tools/train.py configs/vpt/vpt_vit-b16-in21k_official.py --dataset places_lt --test
+#   vlprompt train vpt_vit-b16-in21k_official --dataset places_lt --test
 _base_ = [
     '../_base_/models/vpt_vit-b16-in21k.py',
     '../_base_/schedules/vpt_100e.py',

@@ -1,6 +1,6 @@
 # Zero-shot CLIP: nothing is learned.
-#   python tools/test.py configs/zero_shot/zero-shot_rn50.py --dataset caltech101
-#   python tools/test.py configs/zero_shot/zero-shot_rn50.py --dataset imagenet --cfg-options templates=ensemble-80
+#   vlprompt test zero-shot_rn50 --dataset caltech101
+#   vlprompt test zero-shot_rn50 --dataset imagenet --cfg-options templates=ensemble-80
 _base_ = ['../_base_/models/clip_rn50.py', '../_base_/default_runtime.py']
 
 dataset = 'caltech101'

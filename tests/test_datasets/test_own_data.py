@@ -111,7 +111,7 @@ def test_a_split_without_folders_of_classes_says_so(tmp_path):
         FewShotDataset(str(tmp_path))
     make_folders(tmp_path, ('train',))
     save_image(tmp_path / 'test/a.png')
-    with pytest.raises(ValueError, match=r'test: there is no folder of a class, .*tools/predict\.py'):
+    with pytest.raises(ValueError, match=r'test: there is no folder of a class, .*vlprompt predict'):
         FewShotDataset(str(tmp_path), split='test')
 
 
@@ -292,7 +292,7 @@ def test_splits_of_a_detection_share_the_labels_of_the_training_file(tmp_path):
     message = (
         r"val\.json: its categories are not those of .*train\.json: it lacks 'cat' and adds 'wolf'\. List the same "
         r'names in \"categories\" of both files, .*classes=\[dog,fat owl\] '
-        r"\(tools/train\.py --cfg-options classes='\[dog,fat owl\]'\)"
+        r"\(vlprompt train --cfg-options classes='\[dog,fat owl\]'\)"
     )
     with pytest.raises(CocoError, match=message):
         CocoInstances(str(tmp_path), split='val')

@@ -47,7 +47,7 @@ def test_a_published_model(run, tmp_path):
         '| classes | 3: apple, boat, cup |',
         f'| base weights | `file:base.pt`, sha256 of the tensors `{model.base_source.sha256}` |',
         '| training | epoch 4 |',
-        f'python tools/test.py {project.config} {file.name}',
+        f'vlprompt test {project.config} {file.name}',
     ):
         assert f'{line}\n' in card
     assert sorted(path.name for path in out.iterdir()) == sorted([file.name, file.with_suffix('.md').name])

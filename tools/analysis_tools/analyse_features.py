@@ -1,6 +1,6 @@
 """Analyse the features of a classifier: nearest neighbours, spread of classes, domains, use of group prompts.
 
-python tools/analysis_tools/analyse_features.py configs/lpt/lpt_micro-vit.py \
+vlprompt analyse-features lpt_micro-vit \
     work_dirs/lpt_micro-vit_scenes_lt/groups/epoch_4.pth --reference generated --out work_dirs/analysis
 
 One pass over the training images (without augmentation) and one over the test images compute the features of the

@@ -1,7 +1,7 @@
 """Measure how fast a model predicts: images per second, latencies, peak memory, and the text tower apart.
 
-python tools/analysis_tools/benchmark.py configs/coop/coop_micro-vit.py none --dataset scenes --batch-size 16
-python tools/analysis_tools/benchmark.py configs/zero_shot/zero-shot_vit-b16.py none --dataset imagenet \
+vlprompt benchmark coop_micro-vit none --dataset scenes --batch-size 16
+vlprompt benchmark zero-shot_vit-b16 none --dataset imagenet \
     --device cuda --batch-size 64 --amp
 
 Images are noise on the device, so neither reading nor copying them is part of it. Text features are computed once and

@@ -1,8 +1,8 @@
 """Draw samples of a config's data as in training: after the pipeline, with labels, masks or boxes.
 
-python tools/analysis_tools/browse_dataset.py configs/denseclip_det/mask-rcnn_denseclip-r50_fpn_1x_coco.py --out samples
-python tools/analysis_tools/browse_dataset.py plot_rn50 --dataset dtd --split test --out samples
-python tools/analysis_tools/browse_dataset.py adaptformer_vit-b16_lift-plus --out samples --number 8 --epoch 3
+vlprompt browse-dataset mask-rcnn_denseclip-r50_fpn_1x_coco --out samples
+vlprompt browse-dataset plot_rn50 --dataset dtd --split test --out samples
+vlprompt browse-dataset adaptformer_vit-b16_lift-plus --out samples --number 8 --epoch 3
 
 One PNG per sample, spread evenly over the dataset, of classification, segmentation and detection configs alike. No
 model is built.

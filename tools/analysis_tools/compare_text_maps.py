@@ -1,8 +1,8 @@
 """Draw where several models see words in an image: one figure, a row for each model, a column for each word.
 
-python tools/analysis_tools/compare_text_maps.py zero-shot_micro-rn zero-shot_micro-vit zero-shot_micro-vit:sclip \
+vlprompt compare-text-maps zero-shot_micro-rn zero-shot_micro-vit zero-shot_micro-vit:sclip \
     --image scene.png --class-names "red circle" cat --out maps.png
-python tools/analysis_tools/compare_text_maps.py zero-shot_rn50 zero-shot_rn50:value zero-shot_vit-b16 \
+vlprompt compare-text-maps zero-shot_rn50 zero-shot_rn50:value zero-shot_vit-b16 \
     plot_rn50=work_dirs/plot/epoch_200.pth --image street.jpg --class-names road bus --out maps.png
 
 A model is CONFIG, CONFIG=CHECKPOINT, or either with :FORM, a form of local features (docs/local_features.md); without

@@ -1,6 +1,6 @@
 """Test one re-identification model on several datasets, whatever it was trained on.
 
-python tools/analysis_tools/cross_dataset_test.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt cross-dataset-test clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_msmt17/finetune/epoch_60.pth --dataset msmt17 \
     --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 

@@ -1,6 +1,6 @@
 """Compute and store the descriptors of all images in a folder, for searches from Python.
 
-python tools/analysis_tools/extract_features.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt extract-features clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth photos --out gallery
 
 The folder then holds gallery.safetensors, with ``features`` (N, D) float32, rows of length 1, and gallery.json, with

@@ -1,6 +1,6 @@
 """Count parameters and floating-point operations of a model, the text tower separately, and the memory of a step.
 
-python tools/analysis_tools/get_flops.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py --shape 512 512
+vlprompt get-flops denseclip_r50_fpn_80k_ade20k-512x512 --shape 512 512
 
 Counts one image with torch's FlopCounterMode (matrix products, convolutions, attention). It counts multiplications
 and additions; papers, and mmengine's get_model_complexity_info, call half of that FLOPs, so both are printed. The
@@ -11,7 +11,7 @@ Memory is that of a training step and of a test step on a GPU, in float32 and wi
 config: the most that lives at once, from tensors without data (vlprompt/engine/memory.py). Workspaces of cuDNN and the
 CUDA context come on top. Detectors, whose steps depend on the boxes, and solvers, which have none, are left out.
 
-python tools/analysis_tools/get_flops.py plot_rn50 --dataset imagenet --batch-size 128
+vlprompt get-flops plot_rn50 --dataset imagenet --batch-size 128
 """
 
 import argparse

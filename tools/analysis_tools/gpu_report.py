@@ -1,8 +1,8 @@
 """Measure this toolbox on a GPU with one command, and write Markdown and JSON.
 
-    python tools/analysis_tools/gpu_report.py --out gpu_report
-    python tools/analysis_tools/gpu_report.py --sections "text tower" prompts --minutes 4
-    python tools/analysis_tools/gpu_report.py --device cpu          # micro models: shows that it runs
+    vlprompt gpu-report --out gpu_report
+    vlprompt gpu-report --sections "text tower" prompts --minutes 4
+    vlprompt gpu-report --device cpu          # micro models: shows that it runs
 
 Times, kernels, waits of the host, peak memory, FLOP/s and the share of what the GPU can do: of the text tower, training
 steps and tests, transport plans, retrieval and slide tests, from the most important on; and whether numbers agree with

@@ -1,7 +1,7 @@
 """Kill trainings at many moments, resume each, and compare it bit for bit with one that was not interrupted.
 
-python tools/analysis_tools/kill_resume.py configs/plot/plot_micro-rn.py --kills 20 --cfg-options train_cfg.max_epochs=4
-python tools/analysis_tools/kill_resume.py configs/lpt/lpt_micro-vit.py --moments validation between-phases SIGTERM
+vlprompt kill-resume plot_micro-rn --kills 20 --cfg-options train_cfg.max_epochs=4
+vlprompt kill-resume lpt_micro-vit --moments validation between-phases SIGTERM
 
 First the config is trained and tested once. Then each kill trains it anew in <work dir>/<N>_<moment>, ends the process
 at that moment, and resumes it to the end. Compared are all tensors of the last and the best checkpoints, the optimizer,

@@ -1,7 +1,7 @@
 """Compare the forms of local features: do they fit the text, and do they say where things are?
 
-python tools/analysis_tools/local_features.py configs/zero_shot/zero-shot_micro-vit.py none --data scenes
-python tools/analysis_tools/local_features.py configs/plot/plot_rn50.py work_dirs/plot/epoch_200.pth \
+vlprompt local-features zero-shot_micro-vit none --data scenes
+vlprompt local-features plot_rn50 work_dirs/plot/epoch_200.pth \
     --data data/voc --split val --local native value --out work_dirs/local
 
 The data are images with masks of named objects. Of the built-in world: scenes with one named object each, about the

@@ -1,6 +1,6 @@
 """List the words nearest to each learned context vector, as a table, JSON and a picture.
 
-python tools/analysis_tools/nearest_words.py configs/coop/coop_rn50.py \
+vlprompt nearest-words coop_rn50 \
     work_dirs/coop_rn50_caltech101_16shot/epoch_200.pth --top-k 5 --out words
 
 Deep vectors (MaPLe, IVLP, PromptSRC), which enter later blocks of the text tower, follow by block, counted from 0.

@@ -1,6 +1,6 @@
 """Draw loss, accuracy or mIoU, learning rate and plan entropy of one or several training runs.
 
-python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_dtd_16shot work_dirs/plot_rn50_dtd_16shot \
+vlprompt plot-curves work_dirs/coop_rn50_dtd_16shot work_dirs/plot_rn50_dtd_16shot \
     --out curves.png
 
 Phases of one training (work_dirs/lpt_..._scenes_lt/shared and .../groups) are drawn as separate runs.

@@ -1,7 +1,7 @@
 """Draw training images per class from head to tail, and the accuracy of test runs per class.
 
-python tools/test.py CONFIG CKPT --cfg-options test_evaluator.out_dir=work_dirs/vpt
-python tools/analysis_tools/plot_long_tail.py work_dirs/vpt/shot_accuracy.json work_dirs/lpt/shot_accuracy.json \
+vlprompt test CONFIG CKPT --cfg-options test_evaluator.out_dir=work_dirs/vpt
+vlprompt plot-long-tail work_dirs/vpt/shot_accuracy.json work_dirs/lpt/shot_accuracy.json \
     --out work_dirs/long_tail.png
 
 A run is named after the folder of its file. Training and testing write a file for every run to

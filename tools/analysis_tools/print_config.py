@@ -1,8 +1,8 @@
 """Print a config with everything it inherits and the options applied, after checking its keys.
 
-python tools/analysis_tools/print_config.py configs/coop/coop_rn50.py \
+vlprompt print-config coop_rn50 \
     --cfg-options model.prompt.n_ctx=4
-python tools/analysis_tools/print_config.py configs/lpt/lpt_micro-vit.py --phase groups
+vlprompt print-config lpt_micro-vit --phase groups
 
 With --phase, prints the config of one phase; without it, the phases are under `phases`.
 """

@@ -1,7 +1,7 @@
 """Train and test a config with several seeds and numbers of shots; report mean and standard deviation over seeds.
 
-python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --seeds 1 2 3
-python tools/analysis_tools/run_seeds.py configs/plot/plot_rn50.py --dataset dtd --shots 1 2 4 8 16
+vlprompt run-seeds plot_rn50 --dataset dtd --seeds 1 2 3
+vlprompt run-seeds plot_rn50 --dataset dtd --shots 1 2 4 8 16
 
 Every run is one of tools/train.py --test in its own folder, <work dir>/seed<N> or <work dir>/<K>shot/seed<N>; a config
 that trains nothing is tested once by tools/test.py. Options not listed here are passed on to that tool, e.g.

@@ -1,10 +1,10 @@
 """Draw the contributions of image regions to a descriptor: gradient-weighted maps of a re-identification model.
 
-python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt show-attention clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --out maps.png
-python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt show-attention clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --from-test-set 6 --out maps.png
-python tools/analysis_tools/show_attention.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt show-attention clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --images a.jpg b.jpg --query q.jpg --out maps.png
 
 With --query, a map shows the regions that agree with that image, without it, contributions to the image's own

@@ -1,8 +1,8 @@
 """Draw rank lists: the query and its nearest gallery images, right ones in green and wrong ones in red.
 
-python tools/analysis_tools/show_rank_list.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt show-rank-list clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --queries 8 --out failures.png
-python tools/analysis_tools/show_rank_list.py configs/clipreid/clipreid_vit-b16.py \
+vlprompt show-rank-list clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --order best --top-k 5 --rerank --out best.png
 
 Queries are ordered by their average precision, the worst first. Gallery images with the query's identity and camera

@@ -1,11 +1,11 @@
 """Draw predictions of a DenseCLIP segmentor or detector, the ground truth, and score maps of class names.
 
-python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
+vlprompt show-score-map denseclip_r50_fpn_80k_ade20k-512x512 \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --from-test-set 4 --out scores
-python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
+vlprompt show-score-map denseclip_r50_fpn_80k_ade20k-512x512 \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --images street.jpg \
     --class-names road "red bus" cyclist --out scores
-python tools/analysis_tools/show_score_map.py configs/denseclip/denseclip_r50_fpn_80k_ade20k-512x512.py \
+vlprompt show-score-map denseclip_r50_fpn_80k_ade20k-512x512 \
     work_dirs/denseclip_r50_fpn_80k_ade20k-512x512/iter_80000.pth --images street.jpg --masks street.png --out scores
 
 One PNG per image. The prediction is among the classes of the training; score maps are drawn for any names, by default

@@ -1,8 +1,8 @@
 """Draw the transport plans of a PLOT model: the mass of each prompt of a class over an image.
 
-python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
+vlprompt show-transport-plan plot_rn50 \
     work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --from-test-set 8 --out plans
-python tools/analysis_tools/show_transport_plan.py configs/plot/plot_rn50.py \
+vlprompt show-transport-plan plot_rn50 \
     work_dirs/plot_rn50_caltech101_16shot/epoch_200.pth --images cat.jpg dog.jpg --classes cat "sea lion" --out plans
 
 One PNG per image: a row for each class, a column for each prompt. Colours show T*M*N, the plan relative to the

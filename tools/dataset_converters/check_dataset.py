@@ -2,18 +2,18 @@
 
 A supported dataset, your own data, or the data of a config:
 
-    python tools/dataset_converters/check_dataset.py --dataset caltech101                    # in data/caltech-101
-    python tools/dataset_converters/check_dataset.py --dataset caltech101 --data-root /disk/caltech-101
-    python tools/dataset_converters/check_dataset.py --data-root data/mine                   # a folder per class
-    python tools/dataset_converters/check_dataset.py --data-root data/mine --ann-file split.json
-    python tools/dataset_converters/check_dataset.py configs/coop/coop_rn50.py --dataset caltech101
-    python tools/dataset_converters/check_dataset.py --dataset cifar100_lt --imbalance 100
-    python tools/dataset_converters/check_dataset.py --long-tailed --data-root data/mine --ann-file '{split}.txt'
-    python tools/dataset_converters/check_dataset.py --dataset market1501
-    python tools/dataset_converters/check_dataset.py --reid --data-root data/mine          # in Market-1501's layout
-    python tools/dataset_converters/check_dataset.py --dataset seg_folder --data-root data/mine   # images and masks
-    python tools/dataset_converters/check_dataset.py --dataset coco_json --data-root data/mine    # boxes, perhaps masks
-    python tools/dataset_converters/check_dataset.py --dataset ade20k
+    vlprompt check-dataset --dataset caltech101                    # in data/caltech-101
+    vlprompt check-dataset --dataset caltech101 --data-root /disk/caltech-101
+    vlprompt check-dataset --data-root data/mine                   # a folder per class
+    vlprompt check-dataset --data-root data/mine --ann-file split.json
+    vlprompt check-dataset coop_rn50 --dataset caltech101
+    vlprompt check-dataset --dataset cifar100_lt --imbalance 100
+    vlprompt check-dataset --long-tailed --data-root data/mine --ann-file '{split}.txt'
+    vlprompt check-dataset --dataset market1501
+    vlprompt check-dataset --reid --data-root data/mine          # in Market-1501's layout
+    vlprompt check-dataset --dataset seg_folder --data-root data/mine   # images and masks
+    vlprompt check-dataset --dataset coco_json --data-root data/mine    # boxes, perhaps masks
+    vlprompt check-dataset --dataset ade20k
 
 Counts are per class (images, pixels or boxes), or, for re-identification, identities, images and cameras per split. For
 imbalanced training images, the imbalance ratio and the many-, medium- and few-shot classes are printed.

@@ -1,7 +1,7 @@
 r"""Write the shots of a few-shot dataset into files that other toolboxes can read, and this one reads back.
 
-    python tools/dataset_converters/export_draws.py coop_rn50 --dataset dtd --shots 1 2 4 8 16 --seeds 1 2 3 --out draws
-    python tools/train.py coop_rn50 --dataset dtd --shots 4 --seed 1 \
+    vlprompt export-draws coop_rn50 --dataset dtd --shots 1 2 4 8 16 --seeds 1 2 3 --out draws
+    vlprompt train coop_rn50 --dataset dtd --shots 4 --seed 1 \
         --cfg-options "draw='draws/shot_{shots}-seed_{seed}_{split}.jsonl'"
 
 Files are shot_<K>-seed_<N>_train.jsonl and ..._val.jsonl, one image a line, as those published with 2SFS; paths are

@@ -1,10 +1,10 @@
 """Write a task of the built-in world to disk.
 
-    python tools/dataset_converters/generate_world.py --task few-shot --out data/scenes
-    python tools/dataset_converters/generate_world.py --task long-tailed --out data/scenes_lt
-    python tools/dataset_converters/generate_world.py --task segmentation --out data/scenes_seg
-    python tools/dataset_converters/generate_world.py --task detection --out data/scenes_det
-    python tools/dataset_converters/generate_world.py --task reid --out data/scenes_reid
+    vlprompt generate-world --task few-shot --out data/scenes
+    vlprompt generate-world --task long-tailed --out data/scenes_lt
+    vlprompt generate-world --task segmentation --out data/scenes_seg
+    vlprompt generate-world --task detection --out data/scenes_det
+    vlprompt generate-world --task reid --out data/scenes_reid
 
 ``few-shot`` makes ``images/<class>/<split>_<number>.png`` and ``split_scenes.json`` in CoOp's form:
 ``{"train": [[path, label, class name], ...], "val": ..., "test": ...}`` with paths relative to ``images``.

@@ -1,6 +1,6 @@
 """Unpack the Python archive of CIFAR-100 into images and lists, in the order of the archive.
 
-    python tools/dataset_converters/unpack_cifar100.py cifar-100-python.tar.gz --out data/cifar100
+    vlprompt unpack-cifar100 cifar-100-python.tar.gz --out data/cifar100
 
 makes ``{train,test}/<class>/<number>.png``, ``{train,test}.txt`` with lines ``path label``, and ``classnames.txt``.
 CIFAR100-LT is cut out of these when it is loaded, by ``imbalance`` and ``split_seed`` of the dataset; since the draw

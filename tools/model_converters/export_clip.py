@@ -1,10 +1,10 @@
 """Write a CLIP whose towers were tuned as plain weights, or its low-rank branches as an adapter of peft.
 
-    python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py iter_8000.pth tuned.safetensors
-    python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py iter_8000.pth adapter \
+    vlprompt export-clip clip-lora_vit-b16 iter_8000.pth tuned.safetensors
+    vlprompt export-clip clip-lora_vit-b16 iter_8000.pth adapter \
         --peft open_clip
-    python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py adapter tuned.safetensors
-    python tools/model_converters/export_clip.py configs/clip_lora/clip-lora_vit-b16.py iter_8000.pth tuned
+    vlprompt export-clip clip-lora_vit-b16 adapter tuned.safetensors
+    vlprompt export-clip clip-lora_vit-b16 iter_8000.pth tuned
 
 Plain weights have open_clip's names, which are OpenAI's for its models: ``--cfg-options
 model.clip.weights=tuned.safetensors`` uses them in any config with the same architecture, and open_clip loads them.

@@ -1,7 +1,7 @@
 """Make a checkpoint from a LoRA adapter of peft, in the layout of open_clip or transformers.
 
-    python tools/model_converters/import_adapter.py configs/clip_lora/clip-lora_vit-b16.py adapter adapter.pth
-    python tools/test.py configs/clip_lora/clip-lora_vit-b16.py adapter.pth --dataset dtd
+    vlprompt import-adapter clip-lora_vit-b16 adapter adapter.pth
+    vlprompt test clip-lora_vit-b16 adapter.pth --dataset dtd
 
 The config's ``model.clip.lora`` must have branches of the adapter's rank at the same places. An adapter of another form
 can be merged into plain weights: tools/model_converters/export_clip.py.

@@ -1,21 +1,21 @@
 """Convert a checkpoint of an official repository into one that ``init_model`` and ``tools/test.py`` load.
 
-    python tools/model_converters/official.py coop output/prompt_learner/model.pth.tar-200 coop.pth
-    python tools/model_converters/official.py plot output/prompt_learner/model.pth.tar-200 plot.pth
-    python tools/model_converters/official.py cocoop output/prompt_learner/model.pth.tar-10 cocoop.pth
-    python tools/model_converters/official.py maple output/MultiModalPromptLearner/model.pth.tar-5 maple.pth
-    python tools/model_converters/official.py plotpp output/prompt_learner/model.pth.tar-200 plotpp.pth
-    python tools/model_converters/official.py ivlp output/VLPromptLearner/model.pth.tar-5 ivlp.pth
-    python tools/model_converters/official.py vpt-clip output/prompt_learner/model.pth.tar-5 vpt.pth
-    python tools/model_converters/official.py promptsrc output/VLPromptLearner/model.pth.tar-20 promptsrc.pth
-    python tools/model_converters/official.py clip-lora vitb16/dtd/16shots/seed1/lora_weights.pt clip-lora.pth
-    python tools/model_converters/official.py tip-adapter caches/dtd/keys_16shots.pt tip-adapter.pth
-    python tools/model_converters/official.py tip-adapter caches/dtd/best_F_16shots.pt tip-adapter-f.pth
-    python tools/model_converters/official.py denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
-    python tools/model_converters/official.py clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
-    python tools/model_converters/official.py clip-reid-prompts ViT-B-16_stage1_120.pth prompts.pth
-    python tools/model_converters/official.py lpt LPT_places.pth lpt.pth
-    python tools/model_converters/official.py vpt prompt_ep100.pth vpt.pth
+    vlprompt official coop output/prompt_learner/model.pth.tar-200 coop.pth
+    vlprompt official plot output/prompt_learner/model.pth.tar-200 plot.pth
+    vlprompt official cocoop output/prompt_learner/model.pth.tar-10 cocoop.pth
+    vlprompt official maple output/MultiModalPromptLearner/model.pth.tar-5 maple.pth
+    vlprompt official plotpp output/prompt_learner/model.pth.tar-200 plotpp.pth
+    vlprompt official ivlp output/VLPromptLearner/model.pth.tar-5 ivlp.pth
+    vlprompt official vpt-clip output/prompt_learner/model.pth.tar-5 vpt.pth
+    vlprompt official promptsrc output/VLPromptLearner/model.pth.tar-20 promptsrc.pth
+    vlprompt official clip-lora vitb16/dtd/16shots/seed1/lora_weights.pt clip-lora.pth
+    vlprompt official tip-adapter caches/dtd/keys_16shots.pt tip-adapter.pth
+    vlprompt official tip-adapter caches/dtd/best_F_16shots.pt tip-adapter-f.pth
+    vlprompt official denseclip-det detection/retina_rn50.pth denseclip_retinanet_r50.pth
+    vlprompt official clip-reid Market1501_clipreid_ViT-B-16_60.pth clipreid.pth
+    vlprompt official clip-reid-prompts ViT-B-16_stage1_120.pth prompts.pth
+    vlprompt official lpt LPT_places.pth lpt.pth
+    vlprompt official vpt prompt_ep100.pth vpt.pth
 
 Of tip-adapter, values_16shots.pt is read too, which must lie beside the keys; the files hold no alpha and beta, so that
 the result has those of the config with which it is loaded.

@@ -1,8 +1,8 @@
 """Write a checkpoint as the folder of an adapter, which loads without a config and can be shared; or the way back.
 
-    python tools/model_converters/save_adapter.py configs/coop/coop_micro-rn.py epoch_25.pth my-adapter
-    python tools/model_converters/save_adapter.py configs/coop/coop_micro-rn.py epoch_25.pth my-adapter --push ORG/NAME
-    python tools/model_converters/save_adapter.py my-adapter my-adapter epoch_25.pth
+    vlprompt save-adapter coop_micro-rn epoch_25.pth my-adapter
+    vlprompt save-adapter coop_micro-rn epoch_25.pth my-adapter --push ORG/NAME
+    vlprompt save-adapter my-adapter my-adapter epoch_25.pth
 
 The folder holds adapter_model.safetensors, adapter_config.json and a card, README.md. Give it wherever a checkpoint is
 expected; it also stands for its own config: tools/test.py my-adapter my-adapter. Figures for the card are those of

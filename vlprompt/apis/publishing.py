@@ -123,5 +123,5 @@ def model_card(
         '---\n'
         + ''.join(f'{key}: {json.dumps(value)}\n' for key, value in front.items())
         + f'---\n\n# {name}\n\n| | |\n|---|---|\n{table}\n'
-        + f'```bash\npython tools/test.py {config} {file}\n```\n\n## Figures\n\n{figures}'
+        + f'```bash\nvlprompt test {config} {file}\n```\n\n## Figures\n\n{figures}'
     )

@@ -79,7 +79,7 @@ def overview() -> str:
             _USAGE,
             '\nPrompt learning for CLIP-like models.\n\ncommands:',
             *lines,
-            '\ntools (their examples say "python tools/.../NAME.py", which is "vlprompt NAME" too):',
+            '\ntools (in a checkout, python tools/.../NAME.py is the same):',
             *more,
             '\nexamples:',
             *(f'  {line}' for line in examples),

@@ -14,7 +14,7 @@ NACLIP (segment_by_words/naclip_vit-b16), both with OpenAI's ViT-B/16, for the w
 model.clip.weights=scenes, which knows drawings alone.
 
 --adapter takes the place of CONFIG and CHECKPOINT too: the folder of an adapter, hf-hub:ORG/NAME, or builtin:NAME, one
-that is shipped (tools/list_configs.py --adapters).
+that is shipped (vlprompt list --adapters).
 
 With a checkpoint the classes are those that it was trained on; --dataset gives the classes only where CHECKPOINT is
 'none', and one with other classes than the checkpoint's is an error.
@@ -40,7 +40,7 @@ folder of images, which then does not count what is in it, but not be one itself
 Images that cannot be read or predicted are left out and listed at the end, with exit status 1; files of folders that
 are no images by their suffix are counted. Images are turned
 upright by their EXIF orientation, unless --cfg-options load_image.exif_orientation=False is given.
-For searches in the descriptors of many images see tools/analysis_tools/extract_features.py.
+For searches in the descriptors of many images see vlprompt extract-features.
 """
 
 import argparse

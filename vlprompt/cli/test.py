@@ -13,7 +13,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_common_options(parser)
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint of tools/train.py; without one the untrained model is tested'
+        'checkpoint', nargs='?', help='checkpoint of vlprompt train; without one the untrained model is tested'
     )
     add_phase_option(parser, 'of a config with phases, test the model of this one (default: that of the checkpoint)')
     parser.add_argument('--out', metavar='FILE.pkl', help='store the prediction of every image in FILE.pkl')

@@ -87,9 +87,7 @@ IMAGENET = (
     '(KaiyangZhou/CoOp, DATASETS.md).'
 )
 REID = '{folder} must hold the dataset as its authors publish it.'
-GENERATED = (
-    'Make the built-in data with: python tools/dataset_converters/generate_world.py --task {task} --out {{folder}}'
-)
+GENERATED = 'Make the built-in data with: vlprompt generate-world --task {task} --out {{folder}}'
 
 
 def _coop(folder: str, file: str, images: str) -> Preset:
@@ -160,7 +158,7 @@ LONG_TAILED = {
     'cifar100_lt': Preset(
         'cifar100',
         _lists,
-        'Make it with: python tools/dataset_converters/unpack_cifar100.py ARCHIVE --out {folder}',
+        'Make it with: vlprompt unpack-cifar100 ARCHIVE --out {folder}',
         balanced=True,
     ),
     'imagenet_sketch': Preset('imagenet-sketch', _sketch_lt, IMAGENET),

@@ -321,7 +321,7 @@ def _check_classes(model: nn.Module, about: Mapping[str, Any]) -> None:
         f'the checkpoint was trained on {len(theirs)} classes, the model has {len(ours)} ({what}). '
         'Set model.class_names, or classes=[...] of the data that they follow, to those of the checkpoint, or, to '
         'evaluate the prompts on other classes (base-to-new, cross-dataset), set other_classes=True in the config or '
-        'pass --other-classes to tools/test.py.'
+        'pass --other-classes to vlprompt test.'
     )
 
 

@@ -264,7 +264,7 @@ def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[
     if not isinstance(dataset, str):
         raise ConfigError(
             f'dataset={dataset!r}: name the dataset, with --dataset NAME or dataset = NAME in the config; '
-            '`python tools/list_configs.py --datasets` shows those there are'
+            '`vlprompt list --datasets` shows those there are'
         )
     shared = Config.fromfile(CONFIGS / '_base_' / 'datasets' / task / f'{SHARED}.py')
     offered = {key for key in shared if key not in RUNNER_KEYS}

@@ -62,8 +62,7 @@ def find_config(config: str | Path) -> Path:
         raise ConfigError(f'config {config} is ambiguous: {", ".join(found)}')
     close = did_you_mean(name, [*names, *(known.rpartition('/')[2] for known in names)])
     raise FileNotFoundError(
-        f'config {config} does not exist.{close} vlprompt list (tools/list_configs.py) lists the shipped ones, '
-        'with a word to search for.'
+        f'config {config} does not exist.{close} vlprompt list lists the shipped ones, with a word to search for.'
     )
 
 

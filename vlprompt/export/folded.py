@@ -64,7 +64,7 @@ def _refuse_text_classifier(model: TextClassifier) -> None:
         )
     elif any(name.startswith('clip.visual.') for name in model.trained_state_dict()) and model.base_source is not None:
         raise ExportError(
-            'the image tower was trained: write it by tools/model_converters/export_clip.py, and fold the model with '
+            'the image tower was trained: write it by vlprompt export-clip, and fold the model with '
             '--cfg-options model.clip.weights=FILE, or use --format onnx'
         )
     else:

@@ -112,7 +112,7 @@ def shared_names(train_file: str | Path, ann_file: str | Path) -> list[str]:
     if differences:
         common = ','.join(name for name in names if name in own)
         choice = (
-            f", or choose those of both: classes=[{common}] (tools/train.py --cfg-options classes='[{common}]')"
+            f", or choose those of both: classes=[{common}] (vlprompt train --cfg-options classes='[{common}]')"
             if common
             else ''
         )

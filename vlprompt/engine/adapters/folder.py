@@ -176,7 +176,7 @@ def read_config(folder: Path, source: str, root: Path | None = None) -> dict[str
     if not isinstance(config, Mapping):
         raise CheckpointError(f'{file} holds {describe_content(config)}, not an object of JSON')
     if config.get('format') != FORMAT:
-        hint = ': tools/model_converters/import_adapter.py makes a checkpoint of it' if 'peft_type' in config else ''
+        hint = ': vlprompt import-adapter makes a checkpoint of it' if 'peft_type' in config else ''
         raise CheckpointError(f'{file} is not that of an adapter of vlprompt (format {config.get("format")!r}){hint}')
     if config.get('format_version') != VERSION:
         raise CheckpointError(

@@ -110,7 +110,7 @@ def from_peft(
     if differing := [name for name, tensor in written.items() if not torch.equal(tensor, tensors[name])]:
         raise CheckpointError(
             f'{source}: {differing[0]} is not made of branches of queries, keys and values: it was changed by others, '
-            'and can only be merged into the weights (tools/model_converters/export_clip.py)'
+            'and can only be merged into the weights (vlprompt export-clip)'
         )
     given = (options.get('lora_alpha') or 0) / (options.get('r') or 1)
     if not isclose(given, expected['lora_alpha'] / expected['r'], rel_tol=1e-6):

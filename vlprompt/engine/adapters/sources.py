@@ -43,9 +43,7 @@ def adapter_folder(source: str | Path) -> tuple[Path, Path | None]:
     if text.startswith(BUILTIN):
         name, known = text.removeprefix(BUILTIN), builtin_adapters()
         if name not in known:
-            raise CheckpointError(
-                f'there is no {text}.{did_you_mean(name, known)} tools/list_configs.py --adapters lists them'
-            )
+            raise CheckpointError(f'there is no {text}.{did_you_mean(name, known)} vlprompt list --adapters lists them')
         return BUILTIN_FOLDER / name, None
     if text.startswith(HUB):
         folder = _fetched(text.removeprefix(HUB))

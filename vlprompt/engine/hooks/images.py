@@ -58,7 +58,7 @@ class PredictionImageHook(Hook):
         if classes is None:
             raise ValueError(
                 'PredictionImageHook: the test dataset has no metainfo["classes"] to name predictions with. '
-                'Re-identification is drawn by tools/analysis_tools/show_rank_list.py'
+                'Re-identification is drawn by vlprompt show-rank-list'
             )
         self._classes = [readable(name) for name in classes]
         _set_pictures_aside(self.out_dir, *FOLDERS)

@@ -272,7 +272,7 @@ class FeatureClassifier(Classifier):
         """The same, of what :meth:`image_features` returns."""
         if not self.solver.is_fitted:
             raise ConfigError(
-                f'{type(self.solver).__name__} has not been fitted: train it (tools/train.py), or give a checkpoint of '
+                f'{type(self.solver).__name__} has not been fitted: train it (vlprompt train), or give a checkpoint of '
                 'a training'
             )
         text = self.text_features()

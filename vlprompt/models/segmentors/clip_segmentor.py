@@ -262,7 +262,7 @@ class ClipSegmentor(PromptTunedMixin, EncoderDecoder):
         Raises:
             TypeError: always.
         """
-        raise TypeError('ClipSegmentor is not trained: test it with tools/test.py CONFIG none')
+        raise TypeError('ClipSegmentor is not trained: test it with vlprompt test CONFIG none')
 
     def _forward(self, inputs: Tensor, data_samples: SampleList | None = None) -> Tensor:
         """``mode='tensor'``: (B, S, H, W) cosines of whole images."""

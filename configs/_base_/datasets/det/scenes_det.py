@@ -1,5 +1,5 @@
 # The built-in world, 20 classes, at 160 x 160 pixels.
-#   python tools/dataset_converters/generate_world.py --task detection --out data/scenes_det
+#   vlprompt generate-world --task detection --out data/scenes_det
 _base_ = './coco_json.py'
 
 data_root = 'data/scenes_det'

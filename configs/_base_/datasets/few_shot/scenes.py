@@ -1,4 +1,4 @@
-# The built-in world, made by: python tools/dataset_converters/generate_world.py --task few-shot --out data/scenes
+# The built-in world, made by: vlprompt generate-world --task few-shot --out data/scenes
 _base_ = './_shared.py'
 
 train_dataloader = dict(dataset=dict(dataset='scenes'))

@@ -1,4 +1,4 @@
-# The built-in world: python tools/dataset_converters/generate_world.py --task long-tailed --out data/scenes_lt
+# The built-in world: vlprompt generate-world --task long-tailed --out data/scenes_lt
 # 40 classes, 1,542 training images (150 to 3 per class).
 _base_ = './_shared.py'
 

@@ -1,4 +1,4 @@
-# The built-in world: python tools/dataset_converters/generate_world.py --task reid --out data/scenes_reid
+# The built-in world: vlprompt generate-world --task reid --out data/scenes_reid
 _base_ = './_shared.py'
 
 # Loaded by the training process itself: small images, and machines with few cores.

@@ -1,5 +1,5 @@
 # The built-in world, 21 classes, at the size at which it was generated (--size of the generator).
-#   python tools/dataset_converters/generate_world.py --task segmentation --out data/scenes_seg
+#   vlprompt generate-world --task segmentation --out data/scenes_seg
 _base_ = './seg_folder.py'
 
 data_root = 'data/scenes_seg'

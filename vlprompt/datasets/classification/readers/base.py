@@ -85,7 +85,7 @@ def class_folders(folder: Path) -> list[str]:
         instead = f', but {len(loose)} images directly in it' if loose else ''
         raise ValueError(
             f'{folder}: there is no folder of a class{instead}; images lie in <class name>/<image>. Images without a '
-            'class can be given to tools/predict.py'
+            'class can be given to vlprompt predict'
         )
     return names
 
