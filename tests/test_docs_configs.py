@@ -9,14 +9,15 @@ import pytest
 
 from tests.conftest import ROOT
 from vlprompt.apis import command_line, runs
+from vlprompt.cli import COMMANDS, tools
 from vlprompt.engine import load_config
 from vlprompt.engine.config_files import run_name
 from vlprompt.errors import ConfigError
 
 PAGE = (ROOT / 'docs/configs.md').read_text()
 FILES = dict(re.findall(r'^`(\S+\.py)`:\n\n```python\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL))
-COMMANDS = [line for block in re.findall(r'^```bash\n(.*?)^```', PAGE, re.M | re.S) for line in block.splitlines()]
-RUNS = [line for line in COMMANDS if 'list_configs' not in line]
+LINES = [line for block in re.findall(r'^```bash\n(.*?)^```', PAGE, re.M | re.S) for line in block.splitlines()]
+RUNS = [line for line in LINES if not line.startswith('vlprompt list ')]
 MISTAKES = re.findall(r'^\| `([^|]+)` \| (.+) \|$', PAGE.split('## Options that are errors')[1].split('## ')[0], re.M)
 
 
@@ -52,7 +53,7 @@ def test_the_page_has_the_examples():
 
 def test_files_and_commands_mean_the_same(folder):
     cfg = composed('my_run.py')
-    command = composed(RUNS[0].partition('.py ')[2])
+    command = composed(RUNS[0].removeprefix('vlprompt train '))
     assert cfg.model == command.model
     assert cfg.train_dataloader.dataset.shots == command.train_dataloader.dataset.shots == 4
     assert (cfg.train_cfg.max_epochs, composed('longer.py').train_cfg.max_epochs) == (100, 150)
@@ -77,9 +78,10 @@ def test_configs_of_an_installed_package(folder, monkeypatch):
 
 @pytest.mark.parametrize('line', RUNS)
 def test_commands_resolve(folder, line):
-    tool, _, arguments = line.partition('#')[0].partition('.py ')
-    assert (ROOT / f'{tool.removeprefix("python ")}.py').is_file()
-    composed(arguments)
+    program, command, *arguments = shlex.split(line, comments=True)
+    assert program == 'vlprompt'
+    assert command in {*COMMANDS, *tools()}
+    composed(shlex.join(arguments))
 
 
 @pytest.mark.parametrize(('line', 'message'), MISTAKES)
@@ -108,5 +110,5 @@ def test_the_python_example_runs(folder):
 def test_work_directories(folder):
     assert run_name(composed('my_run.py')) == 'my_run_dtd_4shot'
     assert '`work_dirs/plot_rn50_dtd_4shot`' in PAGE
-    assert run_name(composed(RUNS[0].partition('.py ')[2])) == 'plot_rn50_dtd_4shot'
+    assert run_name(composed(RUNS[0].removeprefix('vlprompt train '))) == 'plot_rn50_dtd_4shot'
     assert run_name(load_config('clipreid_vit-b16')) == 'clipreid_vit-b16_market1501'

@@ -2,19 +2,17 @@
 
 import argparse
 import re
-import runpy
 import shlex
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
 from vlprompt import cli
 from vlprompt.cli import COMMANDS, tools
 
-TOOLS = {f'python {path.relative_to(ROOT)}': path for path in tools().values()}
-STARTS = {f'vlprompt {command}': None for command in COMMANDS} | TOOLS
-"""How examples begin -> the file of the tool; None for commands."""
+WITHOUT_THE_PACKAGE = {'vlprompt onnx-inference': 'python tools/onnx_inference.py'}
+"""Tools whose examples are for machines without this package, and how these begin."""
+STARTS = [f'vlprompt {name}' for name in (*COMMANDS, *tools())]
 
 
 class Parsed(Exception):
@@ -22,12 +20,8 @@ class Parsed(Exception):
 
 
 def start(tool, arguments, monkeypatch):
-    if STARTS[tool] is None:
-        monkeypatch.setattr(sys, 'argv', [*tool.split(), *arguments])
-        cli.main()
-    else:
-        monkeypatch.setattr(sys, 'argv', [str(STARTS[tool]), *arguments])
-        runpy.run_path(str(STARTS[tool]), run_name='__main__')
+    monkeypatch.setattr(sys, 'argv', [*tool.split(), *arguments])
+    cli.main()
 
 
 @pytest.fixture
@@ -72,7 +66,8 @@ def help_of(tool, monkeypatch, capsys):
 def examples(tool, shown):
     """Arguments of the commands in the help that start this tool."""
     lines = [line.strip() for line in re.sub(r'\\\n', '', shown).splitlines()]
-    return [shlex.split(line, comments=True)[2:] for line in lines if f'{line} '.startswith(f'{tool} ')]
+    begin = WITHOUT_THE_PACKAGE.get(tool, tool)
+    return [shlex.split(line, comments=True)[2:] for line in lines if f'{line} '.startswith(f'{begin} ')]
 
 
 @pytest.mark.parametrize('tool', STARTS)
