@@ -126,6 +126,28 @@ def test_curves(trained, tmp_path):
         plot_curves.main([str(trained), '--keys', 'mIoU', '--out', str(tmp_path / 'curves.png')])
 
 
+def test_lines_among_curves(trained, tmp_path, monkeypatch):
+    (tmp_path / 'test_metrics.json').write_text('{"accuracy/top1": 66.75}')
+    drawn = []
+    monkeypatch.setattr(plot_curves, 'draw_curves', lambda *args: drawn.append(args))
+    monkeypatch.setattr(plot_curves, 'save_figure', lambda figure, path: path)
+    lines = [f'zero-shot={tmp_path}', 'by hand=loss=0.5']
+    plot_curves.main([str(trained), '--names', 'PLOT', '--line', *lines, '--out', 'curves.png'])
+    ((runs, _, _, levels),) = drawn
+    assert [run.name for run in runs] == ['PLOT']
+    assert [(level.name, level.values) for level in levels] == [
+        ('zero-shot', {'accuracy/top1': 66.75}),
+        ('by hand', {'loss': 0.5}),
+    ]
+    for mistake, message in {
+        ('--line', 'zero-shot'): "'zero-shot' is neither NAME=DIR_OR_FILE nor NAME=KEY=VALUE",
+        ('--line', 'a=loss=low'): "'low' is no number",
+        ('--names', 'a', 'b'): r'--names: 2 for 1 runs',
+    }.items():
+        with pytest.raises(SystemExit, match=message):
+            plot_curves.main([str(trained), *mistake, '--out', 'curves.png'])
+
+
 def test_config_of_a_phase(project, tmp_path, capsys):
     config = tmp_path / 'phased.py'
     phases = dict(first=dict(), second=dict(start_from=dict(keys=[]), train_cfg=dict(max_epochs=7)))

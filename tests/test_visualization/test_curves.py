@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from vlprompt.visualization.curves import draw_curves, read_run, read_runs
+from vlprompt.visualization.curves import Level, draw_curves, read_level, read_run, read_runs
 from vlprompt.visualization.figures import save_figure
 
 
@@ -90,6 +90,26 @@ def test_errors_name_the_place(tmp_path, work_dir):
     write(tmp_path / 'seg', '1', dict(lr=0.1, loss=1.0, step=50))
     with pytest.raises(ValueError, match='seg: iteration'):
         draw_curves([read_run(work_dir), read_run(tmp_path / 'seg')])
+
+
+def test_levels_of_a_test(tmp_path):
+    (tmp_path / 'test_metrics.json').write_text('{"accuracy/top1": 66.75}')
+    assert read_level('zero-shot', tmp_path) == Level('zero-shot', {'accuracy/top1': 66.75})
+    assert read_level('zero-shot', tmp_path / 'test_metrics.json').values == {'accuracy/top1': 66.75}
+    (tmp_path / 'other.json').write_text('{"accuracy/top1": "high"}')
+    with pytest.raises(ValueError, match=r'other.json holds no metrics of a test'):
+        read_level('zero-shot', tmp_path / 'other.json')
+
+
+def test_levels_are_lines_in_their_panels(work_dir):
+    level = Level('zero-shot', {'accuracy/top1': 66.75, 'accuracy/macro_f1': 60.0})
+    figure = draw_curves([read_run(work_dir)], ['loss', 'accuracy/top1'], levels=[level])
+    loss, accuracy = figure.axes
+    assert len(loss.lines) == 1
+    assert [list(line.get_ydata()) for line in accuracy.lines] == [[50, 75], [66.75, 66.75]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['plot', 'zero-shot']
+    with pytest.raises(ValueError, match=r"'zero-shot' would be in no panel: it has accuracy/top1, .* show loss"):
+        draw_curves([read_run(work_dir)], ['loss'], levels=[level])
 
 
 @pytest.mark.slow

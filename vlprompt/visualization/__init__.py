@@ -3,7 +3,7 @@
 Plain functions on tensors and arrays that return figures or images; ``tools/analysis_tools`` calls them.
 """
 
-from vlprompt.visualization.curves import Run, draw_curves, read_run, read_runs
+from vlprompt.visualization.curves import Level, Run, draw_curves, read_level, read_run, read_runs
 from vlprompt.visualization.figures import (
     figure_to_image,
     read_image,
@@ -46,6 +46,7 @@ from vlprompt.visualization.transport_plans import (
 __all__ = [
     'ClassPlan',
     'ContextWords',
+    'Level',
     'NearWord',
     'Objects',
     'RankList',
@@ -75,6 +76,7 @@ __all__ = [
     'paint_objects',
     'rank_lists',
     'read_image',
+    'read_level',
     'read_run',
     'read_runs',
     'relative_plan',

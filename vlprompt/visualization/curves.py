@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vlprompt.files import read_lines
+from vlprompt.engine.work_dir import METRICS_FILE
+from vlprompt.files import read_json, read_lines
 from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
 
 SCALARS = 'vis_data/scalars.json'
@@ -43,6 +45,39 @@ class Run:
     name: str
     series: dict[str, list[tuple[float, float]]]
     unit: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """Values that do not change in training, such as those of zero-shot CLIP: a horizontal line in their panels.
+
+    Attributes:
+        name: for the legend.
+        values: name of a scalar -> its value.
+    """
+
+    name: str
+    values: Mapping[str, float]
+
+
+def read_level(name: str, path: str | Path) -> Level:
+    """The metrics of a test as a :class:`Level`.
+
+    Args:
+        name: for the legend.
+        path: the ``test_metrics.json`` that a test has written, or its folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a file without metrics.
+    """
+    path = Path(path)
+    file = path / METRICS_FILE if path.is_dir() else path
+    metrics = read_json(file, 'metrics of a test')
+    numbers = isinstance(metrics, dict) and all(isinstance(value, (int, float)) for value in metrics.values())
+    if not numbers or not metrics:
+        raise ValueError(f'{file} holds no metrics of a test: a {METRICS_FILE} has a number for each name')
+    return Level(name, metrics)
 
 
 def read_run(path: str | Path) -> Run:
@@ -122,16 +157,19 @@ def _collect(series: dict[str, list[tuple[float, float]]], record: dict, positio
             series.setdefault(key, []).append((position, value))
 
 
-def draw_curves(runs: Sequence[Run], keys: Iterable[str] | None = None, title: str = '') -> Figure:
+def draw_curves(
+    runs: Sequence[Run], keys: Iterable[str] | None = None, title: str = '', levels: Sequence[Level] = ()
+) -> Figure:
     """Overlay runs: a panel for each scalar, a colour for each run.
 
     Args:
         runs: all with positions in epochs, or all in iterations.
         keys: names of scalars; by default those of :data:`TITLES` that a run has.
         title: first line.
+        levels: dashed lines, each in the panels of its scalars.
 
     Raises:
-        ValueError: runs by epoch together with runs by iteration, or a scalar that no run has.
+        ValueError: runs by epoch together with runs by iteration, a scalar that no run has, or a level in no panel.
     """
     if len({run.unit for run in runs}) > 1:
         raise ValueError(f'runs count epochs or iterations: {", ".join(f"{r.name}: {r.unit}" for r in runs)}')
@@ -140,21 +178,35 @@ def draw_curves(runs: Sequence[Run], keys: Iterable[str] | None = None, title: s
     for key in keys:
         if key not in present:
             raise ValueError(f'no run has the scalar {key!r}; there are {", ".join(sorted(present))}')
+    for level in levels:
+        if not set(keys) & set(level.values):
+            raise ValueError(
+                f'{level.name!r} would be in no panel: it has {", ".join(level.values)}, the panels show '
+                f'{", ".join(keys)}'
+            )
     columns = min(len(keys), 3)
     rows = math.ceil(len(keys) / columns)
-    legend_rows = math.ceil(len(runs) / columns)
+    legend_rows = math.ceil((len(runs) + len(levels)) / columns)
     head = 0.45 * bool(title) + 0.25 * legend_rows + 0.1
     width, height = max(3.6 * columns, 5.0), head + 2.7 * rows
     figure = new_figure(width, height)
     figure.set_layout_engine('constrained', rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    handles: dict[str, Line2D] = {}
     for axes, key in zip(grid, keys, strict=False):
         _draw_panel(axes, runs, key)
+        for number, level in enumerate(levels, len(runs)):
+            if key in level.values:
+                style = dict(linestyle=(0, (5, 2)), linewidth=1.6, color=PALETTE[number % len(PALETTE)])
+                axes.axhline(level.values[key], label=shorten(level.name, 40), **style)
+        shown, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, shown, strict=True))
     for axes in grid[len(keys) :]:
         axes.set_axis_off()
     figure.text(0.12 / width, 1 - 0.25 / height, title, size=12, weight='bold', va='center')
     figure.legend(
-        *grid[0].get_legend_handles_labels(),
+        list(handles.values()),
+        list(handles),
         loc='upper left',
         bbox_to_anchor=(0, 1 - 0.42 * bool(title) / height),
         ncols=columns,
