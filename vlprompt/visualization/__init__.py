@@ -3,6 +3,7 @@
 Plain functions on tensors and arrays that return figures or images; ``tools/analysis_tools`` calls them.
 """
 
+from vlprompt.visualization.comparisons import Group, choose_images, draw_comparison, draw_confusions
 from vlprompt.visualization.curves import Level, Run, draw_curves, read_level, read_run, read_runs
 from vlprompt.visualization.figures import (
     figure_to_image,
@@ -25,6 +26,7 @@ from vlprompt.visualization.nearest_words import (
     words_to_json,
 )
 from vlprompt.visualization.objects import Objects, draw_objects, objects_of, paint_objects
+from vlprompt.visualization.page import Code, Link, PageFigure, PageSection, PageTable, write_page
 from vlprompt.visualization.predictions import draw_prediction
 from vlprompt.visualization.rank_lists import RankList, draw_rank_lists, rank_lists
 from vlprompt.visualization.segmentation import (
@@ -45,16 +47,25 @@ from vlprompt.visualization.transport_plans import (
 
 __all__ = [
     'ClassPlan',
+    'Code',
     'ContextWords',
+    'Group',
     'Level',
+    'Link',
     'NearWord',
     'Objects',
+    'PageFigure',
+    'PageSection',
+    'PageTable',
     'RankList',
     'Run',
     'Segmentation',
     'blend_mask',
+    'choose_images',
     'class_plans',
     'deviation_limit',
+    'draw_comparison',
+    'draw_confusions',
     'draw_curves',
     'draw_image',
     'draw_long_tail',
@@ -88,4 +99,5 @@ __all__ = [
     'to_grid',
     'to_uint8_image',
     'words_to_json',
+    'write_page',
 ]

@@ -42,27 +42,51 @@ def draw_prediction(
     """
     if scores.shape != (len(class_names),):
         raise ValueError(f'scores {tuple(scores.shape)} do not fit {len(class_names)} class names')
-    shown = scores.topk(min(top_k, len(class_names))).indices.tolist()
-    if true is not None and true not in shown:
-        shown[-1] = true
-    first_row = 0 if true is None else 1
-    height = max(height, 2 * MARGIN + LINE * (len(shown) + first_row), image.shape[0])
+    rows = min(top_k, len(class_names)) + (true is not None)
+    height = max(height, 2 * MARGIN + LINE * rows, image.shape[0])
     picture = scaled_to_height(image, height)
 
     canvas = Image.new('RGB', (picture.width + PANEL_WIDTH, height), 'white')
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
-    left, right = picture.width + MARGIN, canvas.width - MARGIN
+    left, right, top = picture.width + MARGIN, canvas.width - MARGIN, MARGIN
     if true is not None:
         write(draw, (left, MARGIN + 8), shorten(f'true: {class_names[true]}', 30), bold=True)
-    for row, index in enumerate(shown, first_row):
-        y, score = MARGIN + row * LINE, float(scores[index])
-        colour = RIGHT if index == true else WRONG if row == 1 and true is not None else NEUTRAL
+        top += LINE
+    draw_bars(draw, (left, top, right), scores, class_names, true, top_k)
+    return canvas
+
+
+def draw_bars(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int, int],
+    scores: Tensor,
+    class_names: Sequence[str],
+    true: int | None = None,
+    top_k: int = 5,
+) -> None:
+    """A line of ``LINE`` pixels for each of the most likely classes: its name, its score and a bar.
+
+    Args:
+        draw: of the picture.
+        place: left, top and right in pixels.
+        scores: (K,) probabilities.
+        class_names: K names.
+        true: as for :func:`draw_prediction`.
+        top_k: lines.
+    """
+    left, top, right = place
+    shown = scores.topk(min(top_k, len(class_names))).indices.tolist()
+    best, letters = shown[0], (right - left - 52) // 8  # beside the score
+    if true is not None and true not in shown:
+        shown[-1] = true
+    for row, index in enumerate(shown):
+        y, score = top + row * LINE, float(scores[index])
+        colour = RIGHT if index == true else WRONG if index == best and true is not None else NEUTRAL
         draw.rectangle((left, y + 20, right, y + 25), fill=PALE)
         draw.rectangle((left, y + 20, left + round(score * (right - left)), y + 25), fill=colour)
-        write(draw, (left, y + 10), shorten(class_names[index], 28), colour if colour != NEUTRAL else TEXT)
+        write(draw, (left, y + 10), shorten(class_names[index], letters), colour if colour != NEUTRAL else TEXT)
         write(draw, (right, y + 10), f'{100 * score:.1f} %', anchor='rm')
-    return canvas
 
 
 def write(
