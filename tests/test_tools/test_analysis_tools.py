@@ -80,6 +80,18 @@ def test_words(project, trained, tmp_path, capsys):
     assert (tmp_path / 'nearest_words.txt').exists()
 
 
+def test_words_of_texts(project, tmp_path):
+    (tmp_path / 'captions.txt').write_text('a photo of a red house\na painting\n')
+    common = [project.config, 'none', '--out', str(tmp_path), '--cfg-options', 'model.prompt.n_ctx=2']
+    for texts in (['a photo of a red house', 'a painting'], [str(tmp_path / 'captions.txt')]):
+        nearest_words.main([*common, '--top-k', '6', '--words', *texts])
+        stored = json.loads((tmp_path / 'nearest_words.json').read_text())
+        for vector in stored['prompts'][0]['context']:
+            assert sorted(near['word'] for near in vector) == ['a', 'house', 'of', 'painting', 'photo', 'red']
+    with pytest.raises(ConfigError, match='--words has 2 words, fewer than --top-k 3'):
+        nearest_words.main([*common, '--words', 'red house'])
+
+
 def test_words_start_at_those_of_the_initial_text(project, tmp_path):
     nearest_words.main(
         [project.config, 'none', '--out', str(tmp_path), '--cfg-options', 'model.prompt.init=a_photo_of_a']

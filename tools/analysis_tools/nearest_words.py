@@ -3,6 +3,9 @@
 vlprompt nearest-words coop_rn50 \
     work_dirs/coop_rn50_caltech101_16shot/epoch_200.pth --top-k 5 --out words
 
+--words looks among the words of some texts alone, such as the captions that a small model was pretrained on: of other
+words it has learned nothing, and the nearest of the whole vocabulary may be any of them.
+
 Deep vectors (MaPLe, IVLP, PromptSRC), which enter later blocks of the text tower, follow by block, counted from 0.
 """
 
@@ -17,6 +20,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     add_model_options(parser)
     parser.add_argument('--top-k', type=positive, default=3, help='words for each vector')
+    parser.add_argument(
+        '--words', nargs='+', metavar='TEXT', help='texts, or one FILE.txt: look among their words (default: all)'
+    )
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show (class-specific context only)')
     parser.add_argument(
         '--out', required=True, metavar='DIR', help='folder of nearest_words.json and nearest_words.png'
@@ -26,11 +32,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 before_imports(parse_args, __name__)
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vlprompt.apis import model_from
+from vlprompt.clip.text.tokenizer import Tokenizer
 from vlprompt.errors import ConfigError
-from vlprompt.files import set_aside
+from vlprompt.files import read_lines, set_aside
 from vlprompt.prompts import ContextPrompt, readable
 from vlprompt.visualization import (
     ContextWords,
@@ -44,10 +52,25 @@ from vlprompt.visualization import (
 )
 
 
+def tokens_of(texts: list[str], tokenizer: Tokenizer, least: int) -> Tensor:
+    """(V',) ids of the words of texts, or of the lines of a text file, ascending.
+
+    Raises:
+        ConfigError: fewer than ``least``.
+    """
+    if len(texts) == 1 and texts[0].endswith('.txt'):
+        texts = [line for _, line in read_lines(Path(texts[0]))]
+    tokens = sorted({token for text in texts for token in tokenizer.encode(text) if tokenizer.word(token)})
+    if len(tokens) < least:
+        raise ConfigError(f'--words has {len(tokens)} words, fewer than --top-k {least}')
+    return torch.tensor(tokens)
+
+
 def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
     """Nearest words of every prompt, those of deep vectors too, or of every prompt of the requested classes."""
     prompt, table = model.prompt, model.clip.text.token_embedding.weight
     tokenizer = model.clip.text.tokenizer
+    tokens = None if args.words is None else tokens_of(args.words, tokenizer, args.top_k)
     if not isinstance(prompt, ContextPrompt):
         raise ConfigError(
             f'{args.config}: {type(prompt).__name__} learns no context vectors; use a model with ContextPrompt, '
@@ -60,7 +83,7 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
         return [
             words
             for name, vectors in zip(names, prompt.vectors(), strict=True)
-            for words in nearest_words(vectors, table, args.top_k, name=name, tokenizer=tokenizer)
+            for words in nearest_words(vectors, table, args.top_k, tokens, name, tokenizer)
         ]
     known = [readable(name) for name in model.class_names]
     wanted = [readable(name) for name in args.classes or ()]
@@ -72,7 +95,7 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
         words
         for name in wanted
         for words in nearest_words(
-            prompt.context[:, known.index(name)], table, args.top_k, name=f'{name}, prompt', tokenizer=tokenizer
+            prompt.context[:, known.index(name)], table, args.top_k, tokens, f'{name}, prompt', tokenizer
         )
     ]
 
