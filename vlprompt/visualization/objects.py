@@ -17,6 +17,8 @@ from vlprompt.visualization.segmentation import borders, fit_longest_side
 
 PANEL = 4.2
 """Width of an image in inches."""
+LONGEST = 32
+"""Letters of a name beside a box."""
 
 
 @dataclass
@@ -98,7 +100,7 @@ def draw_objects(
         place.set_axis_off()
         for number, (box, colour) in enumerate(zip(objects.boxes * scale, colours / 255, strict=True)):
             score = '' if objects.scores is None else f' {100 * objects.scores[number]:.0f}'
-            _box(place, box, shorten(class_names[objects.labels[number]], 16) + score, colour)
+            _box(place, box, shorten(class_names[objects.labels[number]], LONGEST) + score, colour)
     return figure
 
 
@@ -129,12 +131,14 @@ def _box(place: Axes, box: np.ndarray, name: str, colour: np.ndarray) -> None:
     x1, y1, x2, y2 = box.tolist()
     place.add_patch(Rectangle((x1 - 0.5, y1 - 0.5), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.6))
     bright = colour @ [0.299, 0.587, 0.114] > 0.55
+    left = x1 + x2 < place.get_xlim()[1]  # names of boxes at the right end with their box, to stay inside
     place.text(
-        x1,
+        x1 if left else x2,
         y1,
         name,
         size=7,
         color='black' if bright else 'white',
+        ha='left' if left else 'right',
         va='bottom' if y1 > 8 else 'top',
         clip_on=True,
         bbox=dict(facecolor=colour, edgecolor='none', pad=1.0),

@@ -21,6 +21,8 @@ from vlprompt.visualization.heatmaps import overlay_heatmap, to_grey
 COLUMNS = 4
 PANEL = 2.3
 """Panels in a row of a figure, and the width of one in inches."""
+LONGEST = 40
+"""Letters of a name in the legend."""
 SCORE_COLOURS = 'turbo'
 
 
@@ -192,9 +194,10 @@ def _grid(
 ) -> tuple[Figure, np.ndarray]:
     """A figure with ``rows * columns`` empty axes in reading order, a heading, and the colours of the classes."""
     classes = [] if legend is None else legend.present()
-    per_line = max(2, int(1.7 * columns))
-    head, foot = 0.35 * bool(title) + 0.05, 0.24 * math.ceil(len(classes) / per_line) + 0.1
+    labels = [shorten(legend.class_names[k], LONGEST) for k in classes]
     width = columns * PANEL + 0.9 * bar
+    per_line = max(1, int(width / (0.55 + 0.075 * max(map(len, labels), default=0))))
+    head, foot = 0.35 * bool(title) + 0.05, 0.24 * math.ceil(len(classes) / per_line) + 0.1
     height = head + foot + rows * (panel_height(image, PANEL) + 0.5)
     figure = new_figure(width, height)
     figure.set_layout_engine(
@@ -203,7 +206,8 @@ def _grid(
     figure.text(0.1 / width, 1 - 0.22 / height, title, size=11, weight='bold', va='center')
     if classes:
         patches = [
-            Patch(color=np.array(legend.palette[k]) / 255, label=shorten(legend.class_names[k], 18)) for k in classes
+            Patch(color=np.array(legend.palette[k]) / 255, label=label)
+            for k, label in zip(classes, labels, strict=True)
         ]
         figure.legend(handles=patches, loc='lower left', ncols=per_line, fontsize=8, frameon=False, borderaxespad=0.3)
     return figure, figure.subplots(rows, columns, squeeze=False).ravel()
