@@ -10,7 +10,7 @@ from PIL import Image
 
 from vlprompt.apis.demo import few_shot
 from vlprompt.apis.demo.commands import Commands, clock, progress
-from vlprompt.apis.demo.page import more_or_less, pictures_of, write_demo_page
+from vlprompt.apis.demo.page import above_or_below, pictures_of, write_demo_page
 from vlprompt.apis.demo.tour import DETECTOR, LONG_TAIL, REIDENTIFIER, SEGMENTOR, Tour
 
 
@@ -82,7 +82,7 @@ def test_pictures_of_a_small_test_set(tmp_path):
         (tmp_path / f'00000{number}_a.png').touch()
     assert [path.name for path in pictures_of(tmp_path, (7, 1))] == ['000001_a.png']
     assert [path.name for path in pictures_of(tmp_path, (7, 8))] == ['000000_a.png']
-    assert [more_or_less(points) for points in (4.52, -20.25)] == ['4.5 % more', '20.2 % fewer']
+    assert [above_or_below(points) for points in (4.52, -20.25)] == ['4.5 points above', '20.2 points below']
 
 
 @pytest.fixture
@@ -119,7 +119,14 @@ def finished(tmp_path):
 
 def test_the_page_tells_the_numbers_of_the_run(tmp_path, finished):
     written = write_demo_page(tmp_path, *finished, seconds=83).read_text(encoding='utf-8')
-    for text in ('1:23 minutes', '4.5 % more', '20.0 % fewer', 'mends 7 mistakes', '25.0 %.', '80.0 % of the queries'):
+    for text in (
+        '1:23 minutes',
+        '4.5 points above',
+        '20.0 points below',
+        'mends 7 mistakes',
+        '25.0 %.',
+        '80.0 % of the queries',
+    ):
         assert text in written
     assert 'claims.md#why' in written
     assert '&lt;boat&gt;' in written

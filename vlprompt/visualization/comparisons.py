@@ -21,6 +21,8 @@ from vlprompt.visualization.predictions import LINE, MARGIN, draw_bars, scaled_t
 IMAGE_HEIGHT, LINE_HEIGHT, WIDEST = 128, 24, 420
 """Pixels: of an image, of a line of text, and the most for the bars of a model."""
 RULE = '#c4c7cc'
+COLUMNS = 2
+"""Confusions in a row."""
 SHADES, CHANGES = 'Blues', 'RdBu'
 """Colours of a confusion, and of the difference of two."""
 
@@ -144,7 +146,7 @@ def _shown(group: Group) -> str:
 
 
 def draw_confusions(confusions: Mapping[str, np.ndarray], class_names: Sequence[str], title: str = '') -> Figure:
-    """Confusions side by side, as shares of the images of each true class; of two models also what has changed.
+    """Confusions, two in a row, as shares of the images of each true class; of two models also what has changed.
 
     Args:
         confusions: name of a model -> (K, K) numbers of images; rows: true class, columns: predicted class.
@@ -158,23 +160,23 @@ def draw_confusions(confusions: Mapping[str, np.ndarray], class_names: Sequence[
         limit = max(10.0, float(np.abs(after - before).max()))
         norm = TwoSlopeNorm(vmin=-limit, vcenter=0, vmax=limit)
         panels.append((f'{second} minus {first}', after - before, norm, CHANGES))
-    size = max(2.6, 0.24 * len(class_names))
-    names_width = 0.075 * max(map(len, class_names)) + 0.2
-    width = names_width + len(panels) * (size + 0.85) + 0.1
-    height = 0.5 * bool(title) + 0.35 + size + 0.55
+    columns, size = min(len(panels), COLUMNS), max(2.6, 0.24 * len(class_names))
+    rows = math.ceil(len(panels) / columns)
+    room, step, head = 0.075 * max(map(len, class_names)) + 0.3, size + 0.95, 0.45 * bool(title)
+    width, height = room + columns * (size + 0.75), head + rows * step
     figure = new_figure(width, height)
     figure.text(0.12 / width, 1 - 0.24 / height, title, size=12, weight='bold', va='center')
     for number, (name, values, norm, colours) in enumerate(panels):
-        left = names_width + number * (size + 0.85)
-        axes = figure.add_axes((left / width, 0.55 / height, size / width, size / height))
-        _draw_matrix(axes, values, class_names if number == 0 else None, norm, colours)
+        row, column = divmod(number, columns)
+        left, bottom = room + column * (size + 0.75), height - head - row * step - 0.4 - size
+        axes = figure.add_axes((left / width, bottom / height, size / width, size / height))
+        _draw_matrix(axes, values, class_names if column == 0 else None, norm, colours)
         mean = float(np.diagonal(values).mean())
         note = f'{mean:+.1f} points' if colours == CHANGES else f'{mean:.1f} % right (mean of classes)'
         axes.set_title(f'{shorten(name, 30)}: {note}', size=10, loc='left')
-        bar_axes = figure.add_axes(((left + size + 0.08) / width, 0.55 / height, 0.1 / width, size / height))
-        bar = figure.colorbar(
-            ScalarMappable(norm, colours), cax=bar_axes, format='{x:+.0f}' if colours == CHANGES else '{x:.0f} %'
-        )
+        bar_axes = figure.add_axes(((left + size + 0.08) / width, bottom / height, 0.1 / width, size / height))
+        form = '{x:+.0f}' if colours == CHANGES else '{x:.0f} %'
+        bar = figure.colorbar(ScalarMappable(norm, colours), cax=bar_axes, format=form)
         bar.ax.tick_params(labelsize=7)
     return figure
 

@@ -178,7 +178,7 @@ def _address(target: str | Path, folder: Path) -> str:
     return escape(quote(Path(os.path.relpath(target, folder)).as_posix()))
 
 
-_LEGIBLE = 640
+_LEGIBLE = 720
 """Pixels: narrower than this a picture is not made for a small screen, where it is moved sideways instead."""
 
 _STYLE = """
@@ -203,7 +203,7 @@ figcaption { max-width: 46rem; color: var(--muted); margin: 0.15rem 0 0.6rem; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 6px; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.35rem 0.9rem 0.35rem 0; text-align: right; border-bottom: 1px solid var(--rule); }
-th:first-child { text-align: left; }
+th:first-child { text-align: left; white-space: nowrap; }
 thead th { color: var(--muted); font-weight: 600; }
 tbody th { font-weight: 400; }
 nav ul { padding-left: 1.2rem; columns: 18rem; max-width: 46rem; }

@@ -196,7 +196,7 @@ def _grid(
     classes = [] if legend is None else legend.present()
     labels = [shorten(legend.class_names[k], LONGEST) for k in classes]
     width = columns * PANEL + 0.9 * bar
-    per_line = max(1, int(width / (0.55 + 0.075 * max(map(len, labels), default=0))))
+    per_line = max(1, int(width / (0.45 + 0.061 * max(map(len, labels), default=0))))
     head, foot = 0.35 * bool(title) + 0.05, 0.24 * math.ceil(len(classes) / per_line) + 0.1
     height = head + foot + rows * (panel_height(image, PANEL) + 0.5)
     figure = new_figure(width, height)

@@ -18,7 +18,7 @@ from vlprompt.visualization.page import Code, Link, PageFigure, PageSection, Pag
 DOCS = TOOLS.parent / 'docs'
 """The folder of the docs, which a checkout has and a wheel has not."""
 
-SEGMENTED, DETECTED = (3, 16, 9), (22, 13)
+SEGMENTED, DETECTED = (3, 16, 9), (10, 13)
 """Test images on the page: mostly right, then mostly wrong ones."""
 
 
@@ -61,8 +61,9 @@ def methods_section(out: Path, few_shot: FewShot) -> PageSection:
     text: list[Any] = [
         'Zero-shot CLIP compares an image with the names of the classes, in templates such as “a photo of a …”. CoOp '
         f'learns the words around the names from {SHOTS} images of each class; PLOT learns four such texts and matches '
-        f'them with places of the image. CoOp gets {more_or_less(coop.accuracy - zero_shot.accuracy)} of the {images} '
-        f'test images right than zero-shot CLIP, PLOT {more_or_less(plot.accuracy - zero_shot.accuracy)}. '
+        f'them with places of the image. On the {images} test images CoOp is '
+        f'{above_or_below(coop.accuracy - zero_shot.accuracy)} zero-shot CLIP, PLOT '
+        f'{above_or_below(plot.accuracy - zero_shot.accuracy)} it. '
     ]
     if plot.accuracy < zero_shot.accuracy:
         text += [
@@ -107,7 +108,7 @@ def images_section(out: Path, few_shot: FewShot) -> PageSection:
                 out / 'compared' / 'confusions.png',
                 'Which classes are taken for which',
                 'A row is a true class, a column a predicted one, a number the share of the images of the row in '
-                'percent; the diagonal is right. In the panel at the right blue is more and red is less '
+                'percent; the diagonal is right. In the last panel blue is more and red is less '
                 f'with {coop}: blue belongs on the diagonal, red beside it.',
             ),
         ],
@@ -129,14 +130,13 @@ def prompts_section(out: Path, few_shot: FewShot) -> PageSection:
                     plan_caption(plans[found[0]]),
                 )
             )
-    words = read_json(out / 'nearest_words' / 'nearest_words.json')
     figures.append(
         PageFigure(
             out / 'nearest_words' / 'nearest_words.png',
             'The learned vectors of CoOp and the words nearest to them',
             'A line is one of the 16 vectors that CoOp puts around a name, with the nearest words of the captions that '
-            'the model was pretrained on; green would be as close as a word to itself, red is far from all. '
-            f'{words["note"].partition(". ")[2]} As in the paper, what is learned is no sentence.',
+            'the model was pretrained on, and their distances. Green cells are close to their word; red ones are '
+            'farther from it than twice the usual distance between two words, so that the vector means something else.',
         )
     )
     return PageSection(
@@ -182,11 +182,14 @@ def words_section(out: Path) -> PageSection:
 def segmentation_section(out: Path, tour: Tour) -> PageSection:
     metrics = tour.metrics[SEGMENTOR]
     pictures = pictures_of(out / 'segmentation', SEGMENTED)
-    captions = [
-        'From the left: the image, the predicted and the true class of every pixel. Colours and names of the classes '
-        'are below.',
-        'A class is a shape with its pattern, or with the colour of a part.',
-        'The same kind of picture, where much is wrong: shapes are found, and patterns or colours of parts confused.',
+    texts = [
+        (
+            'Few mistakes',
+            'From the left: the image, the predicted and the true class of every pixel. Below: colours and names of '
+            'the classes. A class is a shape with its pattern, or with the colour of a part.',
+        ),
+        ('A pattern is taken for another', 'Compare the two round objects at the lower right.'),
+        ('Shapes are found, colours of parts confused', 'The fish has a purple tail, which decides on its class.'),
     ]
     return PageSection(
         'Segmentation: DenseCLIP',
@@ -196,19 +199,19 @@ def segmentation_section(out: Path, tour: Tour) -> PageSection:
             f' ({size_of(SEGMENTOR)}) on {count_of(out / "segmentation")} images: '
             f'{metrics["aAcc"]:.1f} % of the pixels are right, mIoU {metrics["mIoU"]:.1f} %.',
         ],
-        [
-            PageFigure(path, f'Segmentation of {path.stem.partition("_")[2]}.png', caption)
-            for path, caption in zip(pictures, captions, strict=False)
-        ],
+        [PageFigure(path, *text) for path, text in zip(pictures, texts, strict=False)],
     )
 
 
 def detection_section(out: Path, tour: Tour) -> PageSection:
     pictures = pictures_of(out / 'detection', DETECTED)
-    captions = [
-        'At the left what was found with a score of 30 % and more, at the right the truth. Several names around one '
-        'object: the detector is not sure of the class.',
-        'The same, where objects are missed: the mosaic style hides edges and patterns.',
+    texts = [
+        (
+            'Objects that are found',
+            'At the left what was found with a score of 30 % and more, at the right the truth. Several names around '
+            'one object: the detector is not sure of the class.',
+        ),
+        ('Objects that are missed', 'A mosaic hides edges and patterns: most objects are missed.'),
     ]
     return PageSection(
         'Detection: RetinaNet on DenseCLIP',
@@ -218,10 +221,7 @@ def detection_section(out: Path, tour: Tour) -> PageSection:
             f' ({size_of(DETECTOR)}) on {count_of(out / "detection")} images: box mAP '
             f'{100 * tour.metrics[DETECTOR]["coco/bbox_mAP"]:.1f} %.',
         ],
-        [
-            PageFigure(path, f'Objects in {path.stem.partition("_")[2]}.png', caption)
-            for path, caption in zip(pictures, captions, strict=False)
-        ],
+        [PageFigure(path, *text) for path, text in zip(pictures, texts, strict=False)],
     )
 
 
@@ -303,9 +303,9 @@ def document(name: str, text: str, anchor: str = '') -> Link | str:
     return Link(text, path.resolve(), anchor) if path.is_file() else text
 
 
-def more_or_less(points: float) -> str:
-    """A difference in percent, in words."""
-    return f'{abs(points):.1f} % {"more" if points >= 0 else "fewer"}'
+def above_or_below(points: float) -> str:
+    """A difference of accuracies in words."""
+    return f'{abs(points):.1f} points {"above" if points >= 0 else "below"}'
 
 
 def pictures_of(folder: Path, numbers: tuple[int, ...]) -> list[Path]:
