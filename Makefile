@@ -11,7 +11,7 @@ JOBS   ?= 2
 .PHONY: help demo test quick claims lint format setup
 
 help:
-	@echo 'make demo     learn prompts on generated data, compare with zero-shot, draw what was learned'
+	@echo 'make demo     learn prompts on generated data, compare with zero-shot, show all tasks on a page of pictures'
 	@echo 'make test     run the tests (TESTS=tests/test_engine JOBS=1 to narrow down)'
 	@echo 'make quick    check style and run the tests that take milliseconds, in about three minutes'
 	@echo 'make claims   test the published claims on the built-in world, hours; writes docs/claims.md'

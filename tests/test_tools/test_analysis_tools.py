@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_project import TinyProject
-from tools.analysis_tools import nearest_words, plot_curves, print_config, show_transport_plan
+from tools.analysis_tools import compare_predictions, nearest_words, plot_curves, print_config, show_transport_plan
 from vlprompt.errors import ConfigError
 
 TRANSPORT = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment']
@@ -171,3 +171,21 @@ def test_config_of_a_phase(project, tmp_path, capsys):
     assert 'phases' not in shown
     with pytest.raises(ConfigError, match='--phase third: phases of'):
         print_config.main([str(config), '--phase', 'third'])
+
+
+def test_two_classifiers_on_the_same_images(project, trained, tmp_path, capsys):
+    models = [project.config, f'{project.config}={trained / "epoch_1.pth"}']
+    common = ['--images', '2', '--out', str(tmp_path), *TRANSPORT]
+    compare_predictions.main([*models, '--names', 'before', 'after', *common])
+    report = json.loads((tmp_path / 'comparison.json').read_text())
+    assert list(report['accuracy']) == ['before', 'after']
+    right = {name: round(accuracy * report['images'] / 100) for name, accuracy in report['accuracy'].items()}
+    mended, broken, both = (group['images'] for group in report['groups'])
+    assert right['after'] - right['before'] == mended - broken
+    assert max(right.values()) <= report['images'] - both
+    assert all(len(group['drawn']) == min(2, group['images']) for group in report['groups'])
+    for name in ('predictions.png', 'confusions.png'):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert f'of {report["images"]} images right' in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"both models are called 'tiny': give them names by --names"):
+        compare_predictions.main([*models, *common])

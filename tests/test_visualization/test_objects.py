@@ -51,7 +51,7 @@ def test_painted_where_the_objects_are():
 def test_figures_name_what_they_show():
     image = np.full((20, 30, 3), 100, np.uint8)
     panels = {'predicted': objects(np.array([0.9, 0.4])), 'ground truth': objects()}
-    figure = draw_objects(image, panels, ['cat', 'a dog with a very long name'], PALETTE, 'a.png')
+    figure = draw_objects(image, panels, ['cat', 'a dog with a name that is longer than the others'], PALETTE, 'a.png')
     assert [axes.get_title(loc='left') for axes in figure.axes] == ['predicted: 2', 'ground truth: 2']
     names = [text.get_text() for text in figure.axes[0].texts]
     assert names[0] == 'cat 90'

@@ -1,8 +1,8 @@
 """Compare two classifiers on the same test images: pictures of those that tell them apart, and their confusions.
 
-python tools/analysis_tools/compare_predictions.py zero-shot_rn50 \
+vlprompt compare-predictions zero-shot_rn50 \
     coop_rn50=work_dirs/coop_rn50_dtd_16shot/epoch_200.pth --dataset dtd --names "zero-shot CLIP" CoOp --out compared
-python tools/analysis_tools/compare_predictions.py builtin:coop_micro-rn builtin:plot_micro-rn --out compared
+vlprompt compare-predictions builtin:coop_micro-rn builtin:plot_micro-rn --out compared
 
 A model is CONFIG, CONFIG=CHECKPOINT, or an adapter: a folder, builtin:NAME or hf-hub:ORG/NAME. Both predict the test
 set of their own config, which must be the same images and classes. Writes

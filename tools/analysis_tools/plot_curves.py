@@ -2,7 +2,7 @@
 
 vlprompt plot-curves work_dirs/coop_rn50_dtd_16shot work_dirs/plot_rn50_dtd_16shot \
     --out curves.png
-python tools/analysis_tools/plot_curves.py work_dirs/coop_rn50_dtd_16shot --names CoOp --keys loss accuracy/top1 \
+vlprompt plot-curves work_dirs/coop_rn50_dtd_16shot --names CoOp --keys loss accuracy/top1 \
     --line "zero-shot CLIP=work_dirs/zero-shot_rn50_dtd" "CoOp, published=accuracy/top1=62.51" --out curves.png
 
 --line draws what does not change in training, as a dashed line in the panel of its scalar: the metrics of a test

@@ -21,7 +21,7 @@ COMMANDS = {
     'export': 'write a trained model as a file that stands alone',
     'few-shot': 'methods x datasets x shots x seeds, with tables and curves',
     'list': 'list configs, built-in models, datasets, towers',
-    'demo': 'zero-shot CLIP, CoOp and PLOT on built-in data, minutes on two cores',
+    'demo': 'prompts and shipped adapters on built-in data, with a page of pictures; minutes on two cores',
     'env': 'print what is installed, and what does not fit together',
 }
 """Command -> what it does."""
