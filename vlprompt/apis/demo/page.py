@@ -233,8 +233,7 @@ def people_section(out: Path, tour: Tour) -> PageSection:
             'The shipped adapter ',
             Code(REIDENTIFIER),
             f' ({size_of(REIDENTIFIER)}) looks for a person in the images of other cameras; it has never seen these '
-            f'people. The first image found is right for {metrics["reid/rank1"]:.1f} % of the queries, mAP '
-            f'{metrics["reid/mAP"]:.1f} %.',
+            f'people. The first image found is right for {metrics["reid/rank1"]:.1f} % of the queries.',
         ],
         [
             PageFigure(
@@ -242,7 +241,7 @@ def people_section(out: Path, tour: Tour) -> PageSection:
                 'Five queries, from the worst to the best, and the nearest images',
                 'At the left the query, then the nearest images: green shows the same person, red another one. Below: '
                 'the number of the person and of the camera (c1 to c4), and the average precision (AP) of the query in '
-                'percent. Look at what the wrong ones have in common with the query.',
+                'percent, whose mean over all queries is mAP. Look at what wrong ones have in common with the query.',
             )
         ],
     )
