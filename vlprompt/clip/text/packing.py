@@ -244,7 +244,7 @@ class TextLayout:
     step and plans are not made again.
 
     Args:
-        ends: [P][K] absolute position of the end token.
+        ends: ``[P][K]`` absolute position of the end token.
 
     Raises:
         ValueError: prompts of different numbers of classes.
@@ -303,7 +303,7 @@ class TextLayout:
         return self._tensors_once(('tensor', str(device)), lambda: torch.tensor(self.ends, device=device))
 
     def lengths(self, shared: int) -> list[list[int]]:
-        """[P][K] tokens from position ``shared`` to the end token."""
+        """``[P][K]`` tokens from position ``shared`` to the end token."""
         return [[end - shared + 1 for end in row] for row in self.ends]
 
     def buckets(self, shared: int, costs: PassCosts | None) -> list[Bucket]:
