@@ -1,4 +1,4 @@
-# make demo | make test | make quick | make claims | make lint. They set up .venv by themselves and reuse it while it is current.
+# make demo | make test | make quick | make docs | make claims | make lint. They set up .venv by themselves and reuse it while it is current.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,13 +8,14 @@ STAMP  := $(VENV)/.installed
 TESTS  ?= tests
 JOBS   ?= 2
 
-.PHONY: help demo test quick claims lint format setup
+.PHONY: help demo test quick docs docs-serve claims lint format setup
 
 help:
 	@echo 'make demo     learn prompts on generated data, compare with zero-shot, show all tasks on a page of pictures'
 	@echo 'make test     run the tests (TESTS=tests/test_engine JOBS=1 to narrow down)'
 	@echo 'make quick    check style and run the tests that take milliseconds, in about three minutes'
 	@echo 'make claims   test the published claims on the built-in world, hours; writes docs/claims.md'
+	@echo 'make docs     build the documentation site into site/; make docs-serve: show it at http://127.0.0.1:8000'
 	@echo 'make lint     check style'
 	@echo 'make format   repair style'
 	@echo 'make setup    only install into $(VENV), up to 6.5 GB; then: source $(VENV)/bin/activate'
@@ -30,6 +31,12 @@ quick: lint
 
 claims: $(STAMP)
 	$(BIN)/python tools/claims.py --all --write
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-serve: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import ConfigurationError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -71,9 +70,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _written_out(entry: Any) -> Any:
-    """Navigation in which file names take the place of patterns."""
+    """Navigation in which file names take the place of patterns; sections without any file are left out.
+
+    A pattern that is wrong does not go unnoticed: mkdocs warns of pages that are in no navigation.
+    """
     if isinstance(entry, dict):
-        return {title: _written_out(inner) for title, inner in entry.items()}
+        return {title: inner for title, inner in ((t, _written_out(i)) for t, i in entry.items()) if inner}
     if not isinstance(entry, list):
         return entry
     out = []
@@ -81,12 +83,10 @@ def _written_out(entry: Any) -> Any:
         if isinstance(inner, str) and '*' in inner:
             base = ROOT / 'docs' if any((ROOT / 'docs').glob(inner)) else ROOT
             paths = sorted(base.glob(inner), key=lambda path: (path.stem != 'index', path))
-            if not paths:
-                raise ConfigurationError(f'mkdocs.yml: no file matches {inner!r} of the navigation')
             out += [_uri(path.relative_to(ROOT)) for path in paths]
         else:
             out.append(_written_out(inner))
-    return out
+    return [inner for inner in out if inner]
 
 
 def _named(entry: Any) -> Iterator[Path]:
