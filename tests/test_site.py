@@ -1,4 +1,4 @@
-"""The documentation site: it is built without a warning, every page is reached, and pages say what code and records say."""
+"""The documentation site: built without a warning, with every page; pages that say what code and records say."""
 
 import ast
 import json
@@ -93,28 +93,20 @@ def test_links_of_code_are_left_alone():
 
 
 def test_troubleshooting_quotes_messages_of_the_package():
+    """Clause by clause, since what a message is made of may stand in several places."""
     page = (DOCS / 'troubleshooting.md').read_text()
     messages = [line for block in re.findall(r'^```text\n(.*?)^```', page, re.M | re.S) for line in block.splitlines()]
     assert len(messages) > 25
-    missing = []
     for message in messages:
         said = re.sub(r'^(?:\w+(?:Error|Problem)|WARNING|\.\.\.): ', '', message)
-        fragments = [part.strip() for part in said.split('...')]
-        missing += [(message, part) for part in fragments if len(part) > 3 and part not in texts()]
-        assert max(map(len, fragments)) > 8, f'{message}: nothing in it is distinctive'
-    assert missing == []
+        clauses = [part.strip(' .:,;()[]') for part in re.split(r'\.\.\.|[.:;,)](?= )| \(', said)]
+        clauses = [clause for clause in clauses if len(clause) > 3]
+        assert max(map(len, clauses)) > 8, f'{message}: nothing in it is distinctive'
+        assert [clause for clause in clauses if clause not in texts()] == [], message
 
 
 def test_the_command_line_page_shows_the_help():
     assert cli.overview() in (DOCS / 'command_line.md').read_text(), 'replace it by what "vlprompt --help" prints'
-
-
-def test_commands_of_pages_exist():
-    known = {*cli.COMMANDS, *cli.tools()}
-    pages = [*DOCS.rglob('*.md'), ROOT / 'README.md']
-    used = {word for page in pages for word in re.findall(r'^(?:\$ )?vlprompt ([a-z][\w-]+)', page.read_text(), re.M)}
-    assert len(used) > 8
-    assert used <= known, used - known
 
 
 def test_results_are_those_of_the_records():
@@ -133,7 +125,13 @@ def test_results_are_those_of_the_records():
 
 def test_results_of_other_tasks_are_those_of_the_claims():
     claims = json.loads((DOCS / 'claims.json').read_text())
-    keys = {'mIoU': 'mIoU', 'box AP': 'coco/bbox_mAP', 'mask AP': 'coco/segm_mAP', 'mAP': 'reid/mAP', 'accuracy': 'shot/overall'}
+    keys = {
+        'mIoU': 'mIoU',
+        'box AP': 'coco/bbox_mAP',
+        'mask AP': 'coco/segm_mAP',
+        'mAP': 'reid/mAP',
+        'accuracy': 'shot/overall',
+    }
     rows = table('results.md', 'Other tasks')
     assert len(rows) > 15
     for task, config, _, shown, *_ in rows:
@@ -143,7 +141,12 @@ def test_results_of_other_tasks_are_those_of_the_claims():
 
 
 def test_published_results_are_those_of_the_linked_pages():
-    links = [cell for heading in ('Few-shot classification', 'Other tasks') for row in table('results.md', heading) for cell in row]
+    links = [
+        cell
+        for heading in ('Few-shot classification', 'Other tasks')
+        for row in table('results.md', heading)
+        for cell in row
+    ]
     links = [match for cell in links for match in re.findall(r'\[([^]]+)\]\(([^)]+)\)', cell)]
     assert len(links) > 40
     for said, page in links:

@@ -1,4 +1,4 @@
-"""Docstrings as Markdown: cross-references of Sphinx become links of the site, ``::`` before a literal block a colon."""
+"""Docstrings as Markdown: cross-references of Sphinx become links, ``::`` before a literal block a colon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation site beyond ``docs/``: pages that lie elsewhere in the repository, notebooks, listings of source files.
+"""The documentation site beyond ``docs/``: pages of the rest of the repository, notebooks, listings of source files.
 
 The pages link one another as files of the repository, which a reader of a clone, or of a code host, can follow. For the
 site, which knows only ``docs/``, :func:`on_files` brings in whatever is linked or in the navigation, and
@@ -31,7 +31,9 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {'.py': 'python', '.sh': 'bash', '.json': 'json', '.yml': 'yaml', '.toml': 'toml'}
 # Code is matched first, so that what looks like a link in it stays as it is.
-CODE_OR_LINK = re.compile(r'(?P<fence>^ *(`{3,}).*?^ *\2)|(?P<code>(`+)(?!`).+?(?<!`)\4(?!`))|\]\((?P<path>[^)\s#:]+)', re.M | re.S)
+CODE_OR_LINK = re.compile(
+    r'(?P<fence>^ *(`{3,}).*?^ *\2)|(?P<code>(`+)(?!`).+?(?<!`)\4(?!`))|\]\((?P<path>[^)\s#:]+)', re.M | re.S
+)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
