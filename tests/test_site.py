@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 from mkdocs.config import load_config as load_site
@@ -86,10 +87,26 @@ def test_nothing_is_loaded_from_elsewhere(site):
     assert [page for page in pages if re.search(loaded, page.read_text())] == []
 
 
-def test_links_of_code_are_left_alone():
-    hooks = load_site(str(ROOT / 'mkdocs.yml')).plugins['dev/site/hooks.py']
+@pytest.fixture(scope='module')
+def hooks():
+    return load_site(str(ROOT / 'mkdocs.yml')).plugins['dev/site/hooks.py']
+
+
+def test_links_of_code_are_left_alone(hooks):
     kinds = [match['path'] for match in hooks.CODE_OR_LINK.finditer('`a[0](b.md)` [c](d.md#e)\n```\n[f](g.md)\n```\n')]
     assert kinds == [None, 'd.md', None]
+
+
+def test_a_notebook_becomes_a_page(hooks):
+    outputs = [dict(output_type='stream', text=['2\n']), dict(data={'image/png': 'aGk=\n', 'text/plain': ['<Figure>']})]
+    cells = [
+        dict(cell_type='markdown', source=['# Title\n', '\n', 'Text.']),
+        dict(cell_type='code', source='print(1 + 1)', outputs=outputs),
+    ]
+    page = hooks._cells(Path('docs/notebooks/sums.ipynb'), dict(cells=cells))
+    assert page.startswith('# Title\n\nText.\n\nThis page is the notebook <a href="../sums.ipynb" download>')
+    assert '````python\nprint(1 + 1)\n````\n\n````text\n2\n````\n\n' in page
+    assert page.endswith('![output of the cell above](data:image/png;base64,aGk=)\n')
 
 
 def test_troubleshooting_quotes_messages_of_the_package():

@@ -8,7 +8,7 @@ site, which knows only ``docs/``, :func:`on_files` brings in whatever is linked 
 file of the repository     page of the site
 =========================  ===========================================
 ``docs/NAME.md``           ``NAME.md``
-``README.md``              ``index.md``, its counterpart
+``README.md``              ``readme.md``, since mkdocs would take it for the home
 other ``.md``              the same path
 ``.ipynb``                 ``.md`` in its place: text and cells; the notebook beside it, for download
 any other file             ``source/PATH.md``, a listing
@@ -29,6 +29,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
+README = Path('README.md')
 LANGUAGES = {'.py': 'python', '.sh': 'bash', '.json': 'json', '.yml': 'yaml', '.toml': 'toml'}
 # Code is matched first, so that what looks like a link in it stays as it is.
 CODE_OR_LINK = re.compile(
@@ -51,7 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         path = waiting.pop()
         if path not in known or path.suffix == '.ipynb':
             files.append(_page_of(path, config))
-        if path.suffix == '.md':
+        if path.suffix in ('.md', '.ipynb'):
             found = {target for target in _links(ROOT / path) if target.suffix == '.ipynb' or target not in known}
             waiting += sorted(found - seen)
             seen |= found
@@ -110,8 +111,6 @@ def _links(path: Path) -> set[Path]:
 def _target(page: Path, link: str) -> Path | None:
     """The file that a link of a page leads to, from the root; None: there is none, which mkdocs reports."""
     path = Path(os.path.normpath(page.parent / link))
-    if path == Path('README.md'):
-        path = Path('docs/index.md')
     return path if (ROOT / path).is_file() else None
 
 
@@ -119,6 +118,8 @@ def _uri(path: Path) -> str:
     """The site's name of a file of the repository; images and the like keep theirs."""
     inside = path.is_relative_to('docs')
     place = path.relative_to('docs') if inside else path
+    if path == README:
+        return 'readme.md'
     if path.suffix == '.ipynb':
         place = place.with_suffix('.md')
     elif path.suffix != '.md' and not inside:
@@ -128,6 +129,8 @@ def _uri(path: Path) -> str:
 
 def _file_of(uri: str) -> Path:
     """The file of the repository behind a page of the site: the inverse of :func:`_uri`."""
+    if uri == 'readme.md':
+        return README
     path = Path(uri)
     candidates = [Path('docs', path), Path('docs', path.with_suffix('.ipynb')), path]
     return next((file for file in candidates if (ROOT / file).is_file()), path)
@@ -147,10 +150,21 @@ def _page_of(path: Path, config: MkDocsConfig) -> File:
 
 
 def _cells(path: Path, notebook: dict) -> str:
-    """A notebook as Markdown: its text and its code, and where to get it."""
+    """A notebook as Markdown: text, code and stored outputs of its cells, and where to get it."""
     parts = []
     for cell in notebook['cells']:
         source = ''.join(cell['source']).strip()
         parts.append(source if cell['cell_type'] == 'markdown' else f'````python\n{source}\n````')
+        parts += [_output(output) for output in cell.get('outputs', [])]
     parts.insert(1, f'This page is the notebook <a href="../{path.name}" download>{path.name}</a>.')
-    return '\n\n'.join(parts) + '\n'
+    return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _output(output: dict) -> str:
+    """A picture, or a text; errors and other forms have none."""
+    data = output.get('data', {})
+    for kind in ('image/jpeg', 'image/png'):
+        if kind in data:
+            return f'![output of the cell above](data:{kind};base64,{"".join(data[kind].split())})'
+    text = ''.join(output.get('text', data.get('text/plain', ''))).rstrip()
+    return f'````text\n{text}\n````' if text else ''
