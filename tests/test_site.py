@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,11 @@ def test_the_reference_has_the_docstrings(site):
     assert 'Build the model of a config, ready for inference.' in page
     prompts = (site / 'api/prompts/index.html').read_text()
     assert 'sets of context vectors per class (CoOp 1, PLOT 4)' in prompts
-    assert not re.search(r':(?:class|func|meth|mod):', page + prompts), 'a role of Sphinx stayed as it is'
+    for path in (site / 'api').rglob('*.html'):
+        text = re.sub(r'<(pre|code)\b.*?</\1>|<[^>]*>', '', path.read_text(), flags=re.DOTALL)
+        assert not re.search(r':(?:class|func|meth|mod|math):|====|::', text), (
+            f'{path}: reStructuredText stayed as it is'
+        )
 
 
 @pytest.mark.slow
@@ -107,6 +112,23 @@ def test_a_notebook_becomes_a_page(hooks):
     assert page.startswith('# Title\n\nText.\n\nThis page is the notebook <a href="../sums.ipynb" download>')
     assert '````python\nprint(1 + 1)\n````\n\n````text\n2\n````\n\n' in page
     assert page.endswith('![output of the cell above](data:image/png;base64,aGk=)\n')
+
+
+def test_docstrings_become_markdown():
+    spec = spec_from_file_location('docstrings', ROOT / 'dev/site/docstrings.py')
+    docstrings = module_from_spec(spec)
+    spec.loader.exec_module(docstrings)
+    table = '====  ======\nname  use\n====  ======\na     b\n      c\n====  ======\n'
+    roles = 'See :meth:`fit`, :class:`~vlprompt.apis.Inferencer`:'
+    text = f'{roles}\n\n{table}\nWith :math:`w`::\n\n    code\n\nExample:\n'
+    said = docstrings.as_markdown(text, 'vlprompt.solvers.GDA')
+    assert '<autoref identifier="vlprompt.solvers.GDA.fit" optional><code>fit</code></autoref>' in said
+    assert '<autoref identifier="vlprompt.apis.Inferencer" optional><code>Inferencer</code></autoref>' in said
+    assert '| name | use |\n| --- | --- |\n| a | b c |\n' in said
+    assert '<mi>w</mi>' in said
+    assert '</span>:\n\n    code\n\nExamples:' in said
+    formula = docstrings.as_markdown('So\n\n.. math::\n    a = b\n    + c\n\nThen.', 'vlprompt')
+    assert re.fullmatch(r'So\n\n<math[^\n]*display="block">[^\n]*</math>\n\nThen\.', formula)
 
 
 def test_troubleshooting_quotes_messages_of_the_package():
