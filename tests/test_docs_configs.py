@@ -112,3 +112,20 @@ def test_work_directories(folder):
     assert '`work_dirs/plot_rn50_dtd_4shot`' in PAGE
     assert run_name(composed(RUNS[0].removeprefix('vlprompt train '))) == 'plot_rn50_dtd_4shot'
     assert run_name(load_config('clipreid_vit-b16')) == 'clipreid_vit-b16_market1501'
+
+
+def test_trackers_and_validation(folder):
+    """Every command of docs/trackers.md composes, with the trackers of its files and the metric of its row."""
+    page = (ROOT / 'docs/trackers.md').read_text()
+    for name, content in re.findall(r'^`(\S+\.py)`[^\n]*\n\n```python\n(.*?)^```', page, re.MULTILINE | re.DOTALL):
+        (folder / name).write_text(content.replace('vlprompt::', 'configs/'))  # which an installation has
+    commands = re.findall(r'(?:^|`)vlprompt train ((?:\\\n|[^`\n])+)', page, re.MULTILINE)
+    assert len(commands) == 12
+    kinds, metrics = set(), set()
+    for command in commands:
+        cfg = composed(command.replace('\\\n', ' '))
+        last = cfg if 'phases' not in cfg else cfg.phases.finetune
+        kinds |= {backend.type for backend in cfg.visualizer.vis_backends}
+        metrics |= {last.get('default_hooks', {}).get('checkpoint', {}).get('save_best')}
+    assert kinds == {f'{kind}VisBackend' for kind in ('Local', 'Tensorboard', 'Wandb', 'MLflow')}
+    assert metrics == {None, 'accuracy/top1', 'shot/overall', 'mIoU', 'coco/bbox_mAP', 'reid/mAP'}
