@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from mmengine.fileio import load
-from PIL import Image
 
 from tests.conftest import ROOT
 from vlprompt.apis import builtin_adapters
@@ -19,6 +20,11 @@ from vlprompt.cli import COMMANDS
 from vlprompt.datasets.generated import SCENE_CLASSES
 
 SOURCES = ('vlprompt', 'configs', 'tools', 'setup.py', 'pyproject.toml', 'model-index.yml', 'README.md', 'LICENSE')
+SHORTER = {
+    '--task few-shot --out data/scenes': '--task few-shot --out data/scenes --per-class 16 1 2',
+    '--shots 16 --test': '--shots 16 --test --cfg-options train_cfg.max_epochs=1',
+    'epoch_25.pth': 'epoch_1.pth',
+}
 SCRIPT = """
 import json
 import vlprompt
@@ -116,11 +122,26 @@ def test_commands_work_beside_a_clone(installed, beside_a_clone):
     assert 'usage: plot_curves.py' in as_module
 
 
+def quick_start():
+    """The commands of the page after the installation, as one script, on less data and with a shorter training."""
+    page = (ROOT / 'docs/quick_start.md').read_text().split('\n## Look around')[1]
+    script = ''.join(re.findall(r'^```bash\n(.*?)^```', page, re.M | re.S))
+    for long, short in SHORTER.items():
+        assert long in script
+        script = script.replace(long, short)
+    return script
+
+
 @pytest.mark.slow
-def test_a_prediction_by_words_with_a_built_in_model(installed, beside_a_clone):
-    Image.new('RGB', (160, 160), 'red').save(beside_a_clone / 'a.png')
-    words = ['--class-names', 'red', 'blue', '--out', 'predictions', '--no-pictures']
-    command = installed / 'bin' / 'vlprompt'
-    assert '1 of 1 images' in run(command, beside_a_clone, 'predict', 'zero-shot_micro-rn', 'none', 'a.png', *words)
-    (image,) = json.loads((beside_a_clone / 'predictions' / 'predictions.json').read_text())['images']
-    assert sorted(found['name'] for found in image['classes']) == ['blue', 'red']
+def test_the_quick_start_needs_nothing_but_the_wheel(installed, beside_a_clone):
+    """Zero-shot, predictions, a training on a folder of images, an ONNX file and an adapter."""
+    path = os.pathsep.join([str(installed / 'bin'), os.environ['PATH']])
+    shown = run('bash', beside_a_clone, '-ec', f'export PATH={shlex.quote(path)}\n{quick_start()}')
+    assert 'accuracy/top1' in shown
+    assert 'Epoch(train) [1][1/1]' in shown
+    assert 'labels equal 100 %' in shown
+    assert re.search(r'wrote my-adapter, \d+ kB', shown)
+    first, *_, last = re.findall(r'^photos/test/boat/test_0000.png: boat (.*)', shown, re.MULTILINE)
+    assert first == last, 'the adapter predicts what the checkpoint does'
+    words = json.loads((beside_a_clone / 'words' / 'predictions.json').read_text())['images'][0]['classes']
+    assert sorted(found['name'] for found in words) == ['boat', 'cup', 'house', 'mushroom']
