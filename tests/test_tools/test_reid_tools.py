@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
+import torch
 
-from tests.conftest import MICRO, ROOT
+from tests.conftest import MICRO, ROOT, run_tool
 from tools.analysis_tools import cross_dataset_test, extract_features, show_rank_list
 from tools.dataset_converters import generate_world
-from vlprompt.apis import GalleryIndex
+from vlprompt.apis import GalleryIndex, init_model
+from vlprompt.cli import test as test_tool
 from vlprompt.errors import ConfigError
 
 CONFIG = """
@@ -41,6 +44,36 @@ def test_rank_lists(project, tmp_path, capsys, ranking):
     assert [float(line[0]) for line in lines] == sorted(float(line[0]) for line in lines)
     assert all(set(line[1]) <= {'+', '-'} and len(line[1]) == 4 for line in lines)
     assert picture.stat().st_size > 1000
+
+
+@pytest.fixture
+def tested(project, tmp_path):
+    """Arguments of a checkpoint of ``plain.py``, and what a test of it measures."""
+    model = init_model(project / 'plain.py')
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    common = [str(project / 'plain.py'), str(tmp_path / 'model.pth')]
+    folder = str(project / 'data' / 'scenes_reid')
+    run_tool(test_tool.main, *common, '--data-root', folder, '--work-dir', tmp_path / 'test')
+    return common, folder, json.loads((tmp_path / 'test' / 'test_metrics.json').read_text())
+
+
+def test_rank_lists_agree_with_the_test(tested, tmp_path, capsys):
+    """No file lies in query and gallery here, although images have the same positions in the two."""
+    common, folder, metrics = tested
+    picture = str(tmp_path / 'ranks.png')
+    show_rank_list.main([*common, '--data-root', folder, '--queries', '100', '--out', picture])
+    precisions = [float(line) for line in re.findall(r'^ *([\d.]+)  [+-]+  ', capsys.readouterr().out, re.MULTILINE)]
+    assert len(precisions) == 8
+    assert sum(precisions) / 8 == pytest.approx(metrics['reid/mAP'], abs=0.006)
+
+
+def test_a_cross_dataset_test_agrees_with_the_test(tested, tmp_path):
+    common, folder, metrics = tested
+    cross_dataset_test.main([*common, '--datasets', folder, '--out', str(tmp_path / 'found.json'), '--workers', '0'])
+    (found,) = json.loads((tmp_path / 'found.json').read_text()).values()
+    assert {f'reid/{name}': value for name, value in found.items()} == {
+        name: metrics[name] for name in metrics if 'reid/' in name
+    }
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str,
         rescore=dict() if args.rescore else None,
         device=args.device,
     )
-    return metric.calculate(*stack_descriptors(samples), [sample.is_query for sample in samples])
+    images, is_query = stack_descriptors(samples), [sample.is_query for sample in samples]
+    return metric.calculate(images.features, images.pids, images.camids, is_query, files=images.files)
 
 
 def place_of(name: str) -> dict[str, str | None]:

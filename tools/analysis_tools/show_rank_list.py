@@ -60,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     loader = model.cfg.test_dataloader
     samples = describe_images(model, DATASETS.build(loader.dataset), loader.batch_size, loader.num_workers)
     query, gallery = ([s for s in samples if s.is_query == wanted] for wanted in (True, False))
-    own, others = stack_descriptors(query), stack_descriptors(gallery)
+    images, is_query = stack_descriptors(samples), torch.tensor([s.is_query for s in samples])
+    own, others = images.take(is_query), images.take(~is_query)
     distances = rerank_rows if args.rerank else rescored_rows if args.rescore else euclidean_rows
     rows = distances(own.features, others.features)
     lists = rank_lists(rows, own, others, args.top_k, not args.keep_same_camera)

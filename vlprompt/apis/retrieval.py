@@ -58,7 +58,11 @@ def describe_images(
 
 
 def stack_descriptors(samples: Sequence[ReIDSample]) -> Descriptors:
-    """Features (N, D), identities, cameras and files (N,) of samples."""
+    """Features (N, D), identities, cameras and files (N,) of samples.
+
+    Files have equal numbers if they have the same content.  The numbers of two calls have nothing to do with each
+    other: stack queries and gallery at once, and part them with :meth:`~vlprompt.evaluation.ranking.Descriptors.take`.
+    """
     pids, camids = (torch.tensor([getattr(sample, key) for sample in samples]) for key in ('pid', 'camid'))
     files = torch.from_numpy(same_files([sample.img_path for sample in samples]).numbers)
     return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids, files)

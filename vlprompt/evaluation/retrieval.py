@@ -112,7 +112,7 @@ class RetrievalMetric(BaseMetric):
             raise ValueError('RetrievalMetric: no image was evaluated')
         features, pids, camids, is_query, paths = zip(*results, strict=True)
         files = None if self.own_files == 'keep' or None in paths else self._numbers_of(paths)
-        return self.calculate(torch.from_numpy(np.stack(features)), pids, camids, is_query, files)
+        return self.calculate(torch.from_numpy(np.stack(features)), pids, camids, is_query, files=files)
 
     def _numbers_of(self, paths: tuple[str, ...]) -> np.ndarray:
         """Numbers of the files, compared once for the images of all validations."""
@@ -126,6 +126,7 @@ class RetrievalMetric(BaseMetric):
         pids: Sequence[int],
         camids: Sequence[int],
         is_query: Sequence[bool],
+        *,
         files: Sequence[int] | None = None,
     ) -> dict[str, float]:
         """The same numbers from descriptors, without a runner.
