@@ -15,6 +15,8 @@ from vlprompt.visualization.figures import shorten
 RIGHT, WRONG, NEUTRAL = '#1b7f3b', '#b3261e', '#8a8f98'
 TEXT, PALE = '#202124', '#eceff1'
 PANEL_WIDTH, LINE, MARGIN = 300, 34, 12
+LETTER, SCORE_WIDTH, LONGEST_NAME = 8, 52, 60
+"""Pixels of a letter and of a score; letters of a name, for which the panel becomes wider."""
 
 
 def draw_prediction(
@@ -46,12 +48,15 @@ def draw_prediction(
     height = max(height, 2 * MARGIN + LINE * rows, image.shape[0])
     picture = scaled_to_height(image, height)
 
-    canvas = Image.new('RGB', (picture.width + PANEL_WIDTH, height), 'white')
+    shown = scores.topk(min(top_k, len(class_names))).indices.tolist() + [true] * (true is not None)
+    letters = min(max(len(class_names[index]) for index in shown), LONGEST_NAME)
+    panel = max(PANEL_WIDTH, letters * LETTER + SCORE_WIDTH + 2 * MARGIN)
+    canvas = Image.new('RGB', (picture.width + panel, height), 'white')
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
     left, right, top = picture.width + MARGIN, canvas.width - MARGIN, MARGIN
     if true is not None:
-        write(draw, (left, MARGIN + 8), shorten(f'true: {class_names[true]}', 30), bold=True)
+        write(draw, (left, MARGIN + 8), shorten(f'true: {class_names[true]}', panel // 9), bold=True)
         top += LINE
     draw_bars(draw, (left, top, right), scores, class_names, true, top_k)
     return canvas
@@ -77,7 +82,7 @@ def draw_bars(
     """
     left, top, right = place
     shown = scores.topk(min(top_k, len(class_names))).indices.tolist()
-    best, letters = shown[0], (right - left - 52) // 8  # beside the score
+    best, letters = shown[0], (right - left - SCORE_WIDTH) // LETTER  # beside the score
     if true is not None and true not in shown:
         shown[-1] = true
     for row, index in enumerate(shown):

@@ -33,7 +33,8 @@ class FolderReader(SplitReader):
         found = tuple(split for split in SPLITS if (self.source / split).is_dir())
         if not found:
             found = enumerate_names(sub_folders(self.source), 5) or 'nothing'
-            advice = ' '.join([*(sentence for split in SPLITS for sentence in self.unread(split)), self.hint])
+            split_it = f'vlprompt split-folder {self.source} splits folders of classes (then --dataset split_json).'
+            advice = ' '.join([*(sentence for split in SPLITS for sentence in self.unread(split)), self.hint, split_it])
             raise FileNotFoundError(f'{self.source} has none of the folders train, val, test, only {found}. {advice}')
         return found
 
