@@ -50,7 +50,7 @@ def describe(model: nn.Module, task: str, outputs: Mapping[str, str], **more: An
         vlprompt_version=__version__,
         task=task,
         method=type(model).__name__,
-        config=Path(model.cfg.filename).stem,
+        config=Path(model.cfg.filename).stem if model.cfg.filename else Path(model.cfg.work_dir).name,  # of an adapter
         base=None if source is None else dict(name=source.name, sha256=source.sha256),
         class_names=None if names is None else [readable(name) for name in names],
         palette=_plain(model.dataset_meta.get('palette')),
