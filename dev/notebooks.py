@@ -3,8 +3,8 @@
     python -m dev.notebooks                      # all
     python -m dev.notebooks few_shot reid
 
-Pictures and printed results stay in the files, for readers who do not run them; what goes to stderr (progress, logs with
-the folders of this machine) does not. The extra ``test`` has what is needed.
+Pictures and printed results stay in the files, for readers who do not run them; progress and logs, which name folders,
+do not. The extra ``test`` has what is needed.
 """
 
 from __future__ import annotations

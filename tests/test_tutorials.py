@@ -21,8 +21,25 @@ LOADERS = [
     for key in ('num_workers=0', 'persistent_workers=False')
 ]
 EPOCH = 'train_cfg.max_epochs=1'
+ITERATION = ['train_cfg.max_iters=1', 'train_dataloader.batch_size=2']
 SHORTER = {
     'few_shot': dict(world='--per-class 4 1 1 --size 64', train=[EPOCH], saved={'epoch_25': 'epoch_1'}),
+    'segmentation': dict(world='--images 4 2', train=ITERATION, saved={'iter_200': 'iter_1'}),
+    'detection': dict(world='--images 4 2', train=ITERATION, saved={'iter_400': 'iter_1'}),
+    'reid': dict(
+        world='--identities 16 2 --cameras 2',
+        train=[f'phases.{phase}.train_cfg.max_epochs=1' for phase in ('prompts', 'finetune')],
+        saved={
+            'epoch_20': 'epoch_1',
+            '0029_c3s1_000000_00.png': '0017_c1s1_000000_00.png',
+            '--queries 4': '--queries 2',
+        },
+    ),
+    'long_tail': dict(
+        world='--long-tail 4 2 1 1',
+        train=[f'phases.{phase}.train_cfg.max_epochs=1' for phase in ('shared', 'groups')],
+        saved={'epoch_4': 'epoch_1'},
+    ),
 }
 """Page -> arguments of ``generate-world``, ``--cfg-options`` of ``train``, and names of checkpoints that follow."""
 
@@ -42,7 +59,8 @@ def shortened(words, less):
         if '--cfg-options' not in words:
             words = [*words, '--cfg-options']
         place = words.index('--cfg-options') + 1
-        return [*words[:place], *less['train'], *LOADERS, *words[place:]]
+        loaders = [] if less['train'][0].startswith('phases.') else LOADERS
+        return [*words[:place], *less['train'], *loaders, *words[place:]]
     return words
 
 

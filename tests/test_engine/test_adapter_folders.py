@@ -7,6 +7,7 @@ import pickle
 import huggingface_hub
 import pytest
 import torch
+from mmengine.config import Config
 from safetensors.torch import load_file, save_file
 
 from vlprompt.engine import read_checkpoint
@@ -199,6 +200,17 @@ def test_links_out_of_the_folder(folder, tmp_path, name):
 # ------------------------------------------------------------------------------------------------------------- configs
 
 
+def test_roi_layers_of_two_stage_detectors():
+    text = "model = dict(type='TextClassifier', roi_layer=dict(type='RoIAlign', output_size=7))"
+    assert config_of_adapter(checkpoint(cfg=text), 'a').model.roi_layer.output_size == 7
+
+
+def test_keys_that_are_no_names_as_mmengine_writes_them():
+    values = dict(custom_keys={'backbone.[!m]*': dict(lr_mult=0.1)})
+    assert parse_config(Config(values).pretty_text, 'an adapter') == values
+    assert parse_config("a = dict({'b.*': 1}, c=dict({}))", 'an adapter') == dict(a={'b.*': 1, 'c': {}})
+
+
 def test_the_config_is_read_and_not_executed():
     cfg = config_of_adapter(checkpoint(), 'a')
     assert cfg.model.sizes == (1, -2.5, None)
@@ -213,6 +225,8 @@ def test_the_config_is_read_and_not_executed():
         ('import os', "line 1 of its config is 'import os'; only literals"),
         ("a = 1\nmodel = open('/etc/passwd')", 'line 2'),
         ('model = dict(**a)', 'only literals'),
+        ('model = dict([(1, 2)])', 'only literals'),
+        ('model = dict({1: open("a")})', 'only literals'),
         ('model = [x for x in ()]', 'only literals'),
         ('a.b = 1', 'only literals'),
         ('model = (', 'not valid Python'),
@@ -222,6 +236,7 @@ def test_the_config_is_read_and_not_executed():
         ("model = dict(type='mmengine.fileio.load')", 'no registered type'),
         ("model = dict(type='antigravity')", 'no registered type'),
         ("model = dict(type=3)", 'no registered type'),
+        ("model = dict(a=dict(roi_layer=dict(type='os')))", r"roi_layer\.type='os' .* no registered type"),
         ("model = dict(a=1)\nrunner_type = 'os.system'", r"runner_type='os\.system'"),
         ("model = dict(a=1)\ncustom_imports = dict(imports=['my_module'])", "imports 'my_module', which is no module"),
         ("model = dict(nms=dict(type='__import__(0)'))", r"model\.nms\.type='__import__\(0\)'"),

@@ -39,6 +39,9 @@ SCOPES = ('vlprompt', 'mmengine', 'mmcv', 'mmseg', 'mmdet')
 NMS = ('nms', 'soft_nms')
 """Types of ``nms=dict(type=...)``, which are no registered ones: mmcv evaluates the text."""
 
+ROI_LAYERS = ('RoIAlign', 'RoIPool')
+"""Types of ``roi_layer=dict(type=...)`` of RoI extractors, which are no registered ones: mmdet looks them up in mmcv.ops."""
+
 WRITING = ('collect_dir', 'out_file_path', 'outfile_prefix', 'output_dir')
 """Options by which metrics write files, which an adapter may not choose."""
 
@@ -67,7 +70,12 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
     scope = values.get('default_scope') or 'vlprompt'
     for path, type_ in _entries(values):
         key = path.rpartition('.')[2]
-        known = type_ in NMS if path.endswith('nms.type') else key not in _TYPES or _is_registered(type_, scope)
+        if path.endswith('nms.type'):
+            known = type_ in NMS
+        elif path.endswith('roi_layer.type'):
+            known = type_ in ROI_LAYERS
+        else:
+            known = key not in _TYPES or _is_registered(type_, scope)
         if not known:
             raise CheckpointError(
                 f'{source}: {path}={type_!r} in its config is no registered type of {", ".join(SCOPES)}: import the '
@@ -107,10 +115,13 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
 
 
 def _literal(node: ast.expr, source: str) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
-        if any(keyword.arg is None for keyword in node.keywords):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        # mmengine writes dict({'a.*': 1}) for keys that are no identifiers
+        display = len(node.args) == 1 and isinstance(node.args[0], ast.Dict)
+        if (node.args and not display) or any(keyword.arg is None for keyword in node.keywords):
             raise _refused(node, source)
-        return {keyword.arg: _literal(keyword.value, source) for keyword in node.keywords}
+        values = _literal(node.args[0], source) if display else {}
+        return values | {keyword.arg: _literal(keyword.value, source) for keyword in node.keywords}
     if isinstance(node, ast.Dict) and None not in node.keys:
         pairs = zip(node.keys, node.values, strict=True)
         return {_literal(key, source): _literal(value, source) for key, value in pairs}
