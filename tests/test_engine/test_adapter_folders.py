@@ -202,7 +202,9 @@ def test_links_out_of_the_folder(folder, tmp_path, name):
 
 def test_roi_layers_of_two_stage_detectors():
     text = "model = dict(type='TextClassifier', roi_layer=dict(type='RoIAlign', output_size=7))"
-    assert config_of_adapter(checkpoint(cfg=text), 'a').model.roi_layer.output_size == 7
+    content = checkpoint()
+    content['meta']['cfg'] = text
+    assert config_of_adapter(content, 'a').model.roi_layer.output_size == 7
 
 
 def test_keys_that_are_no_names_as_mmengine_writes_them():

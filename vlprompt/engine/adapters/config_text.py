@@ -40,7 +40,7 @@ NMS = ('nms', 'soft_nms')
 """Types of ``nms=dict(type=...)``, which are no registered ones: mmcv evaluates the text."""
 
 ROI_LAYERS = ('RoIAlign', 'RoIPool')
-"""Types of ``roi_layer=dict(type=...)`` of RoI extractors, which are no registered ones: mmdet looks them up in mmcv.ops."""
+"""Types of ``roi_layer=dict(type=...)`` of RoI extractors, which no registry has: mmdet finds them in mmcv.ops."""
 
 WRITING = ('collect_dir', 'out_file_path', 'outfile_prefix', 'output_dir')
 """Options by which metrics write files, which an adapter may not choose."""
