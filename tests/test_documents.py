@@ -15,11 +15,7 @@ from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 
 PAGES = sorted(
     [ROOT / 'README.md', ROOT / 'CHANGELOG.md', ROOT / 'data/README.md']
-<<<<<<< HEAD
     + [*(ROOT / 'docs').rglob('*.md'), *(ROOT / 'configs').glob('*/README.md')]
-=======
-    + [*(ROOT / 'docs').glob('*.md'), *(ROOT / 'docs/tutorials').glob('*.md'), *(ROOT / 'configs').glob('*/README.md')]
->>>>>>> de29f26 (Adapters of two-stage detectors and of configs with keys that are no names can be read; tutorials of segmentation and detection)
     + [*(ROOT / 'vlprompt').rglob('*.md')]
 )
 FIRST = {path.parent.name: path for path in sorted(CONFIGS.glob('[!_]*/*.py'), reverse=True)}
