@@ -1,8 +1,8 @@
 r"""Split your own images, a folder per class, into training, validation and test images, without moving any.
 
-    python tools/dataset_converters/split_folder.py photos
-    python tools/dataset_converters/split_folder.py photos --val 0 --test 0.5 --seed 1
-    python tools/train.py coop_vit-b16 --dataset split_json --data-root photos
+    vlprompt split-folder photos
+    vlprompt split-folder photos --val 0 --test 0.5 --seed 1
+    vlprompt train coop_vit-b16 --dataset split_json --data-root photos
 
 Images are FOLDER/<class name>/<image>; class names become words of prompts. Writes FOLDER/split.json in CoOp's form,
 which --dataset split_json reads. The same images and seed give the same split. Photographs of one scene that were taken
