@@ -150,7 +150,7 @@ def test_low_rank_branches_have_the_names_of_peft(tmp_path):
     ('entries', 'message'),
     [
         (dict(format='peft'), r"adapter_config\.json is not that of an adapter of vlprompt \(format 'peft'\)"),
-        (dict(format='absent'), 'import_adapter.py makes a checkpoint of it'),
+        (dict(format='absent'), 'import-adapter makes a checkpoint of it'),
         (dict(format_version=2), 'format_version 2, this package reads 1'),
         (dict(clas_names=[]), "unknown key 'clas_names'. Did you mean 'class_names'"),
         (dict(method='absent'), 'lacks method'),
@@ -276,7 +276,7 @@ def test_names(folder, tmp_path):
 
 @pytest.mark.parametrize('name', ['../../clip', 'coop_micro-rn/../coop_micro-rn', '', 'coop_micro-m'])
 def test_a_shipped_adapter_that_there_is_not(name):
-    with pytest.raises(CheckpointError, match=r'there is no builtin:.*list_configs\.py --adapters'):
+    with pytest.raises(CheckpointError, match=r'there is no builtin:.*vlprompt list --adapters'):
         read_checkpoint(f'builtin:{name}')
 
 
