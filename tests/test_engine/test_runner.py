@@ -72,6 +72,17 @@ def test_training_moved_the_context_and_nothing_else(finished, project, tmp_path
     assert 0 <= metrics['accuracy/top1'] <= 100
 
 
+@pytest.mark.parametrize('tested', [False, True])
+def test_a_training_starts_from_what_is_loaded_also_after_a_test(finished, project, work_dir, monkeypatch, tested):
+    runner = project.run(work_dir, load_from=str(finished / 'epoch_4.pth'), optim_wrapper__optimizer__lr=0.0)
+    model = runner.model
+    monkeypatch.setattr(model, 'init_weights', lambda: torch.nn.init.zeros_(model.prompt.context))
+    if tested:
+        runner.test()
+    runner.train()
+    assert torch.allclose(model.prompt.context.detach(), context(finished), atol=1e-2)  # a schedule begins above 0
+
+
 def test_resuming_is_bit_identical(finished, project, work_dir):
     first = project.run(work_dir)
     first.register_hook(InterruptingHook(epoch=2))

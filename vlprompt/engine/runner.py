@@ -101,6 +101,8 @@ class PromptRunner(Runner):
 
     loaded_names: frozenset[str] = frozenset()
     """Names of the tensors that came from ``load_from`` and ``start_from``."""
+    holds_loaded_weights: bool = False
+    """Whether weights came from a checkpoint, so that a training does not initialise them."""
     later_phases: tuple[str, ...] = ()
     """Folders of the phases, beside that of this run, that begin anew after it."""
     _resumed_from: Path | None = None
@@ -427,9 +429,17 @@ class PromptRunner(Runner):
                 load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
             else:
                 load_whole(self.bare_model, checkpoint, strict or not isinstance(self._train_loop, BaseLoop))
-        self._has_loaded = True
+        self._has_loaded = self.holds_loaded_weights = True
         self.logger.info(f'Loaded checkpoint {filename}')
         return checkpoint
+
+    def _init_model_weights(self) -> None:
+        """Initialise the weights at the start of a training, unless some were loaded, which stay.
+
+        mmengine's runner forgets them where ``test``, ``val`` or ``load_checkpoint`` came before ``train``.
+        """
+        if not self.holds_loaded_weights:
+            super()._init_model_weights()
 
     # ------------------------------------------------------------------------------------------------- resuming
 
@@ -456,6 +466,7 @@ class PromptRunner(Runner):
                 self.loaded_names |= frozenset(checkpoint.get('state_dict', checkpoint))
             if self.cfg.get('start_from') is not None:
                 self.loaded_names |= frozenset(hand_over(self.bare_model, **self.cfg.start_from))
+                self.holds_loaded_weights = True
         self._has_loaded = True
 
     def _set_earlier_run_aside(self) -> None:
