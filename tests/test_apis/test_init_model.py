@@ -52,3 +52,8 @@ def test_mistakes_are_named(options, tmp_path):
     write_checkpoint(wrong, tmp_path / 'wrong.pth')
     with pytest.raises(CheckpointError, match=r'Did you mean .*prompt\.context'):
         init_model(CONFIG, tmp_path / 'wrong.pth', options)
+
+
+def test_class_names_for_a_head_that_follows_the_data():
+    with pytest.raises(ConfigError, match=r'class_names: .*MaskRCNN has a head for the classes of its data'):
+        init_model('denseclip_det/mask-rcnn_r50_fpn_1x_coco', class_names=['cat', 'dog'])

@@ -1,13 +1,13 @@
 """Adapter folders: what is written comes back; what does not belong there is refused, by name."""
 
 import json
+import math
 import os
 import pickle
 
 import huggingface_hub
 import pytest
 import torch
-from mmengine.config import Config
 from safetensors.torch import load_file, save_file
 
 from vlprompt.engine import read_checkpoint
@@ -15,6 +15,7 @@ from vlprompt.engine.adapters import config_of_adapter, is_adapter, read_folder,
 from vlprompt.engine.adapters.config_text import parse_config
 from vlprompt.engine.adapters.folder import CONFIG, TENSORS
 from vlprompt.engine.adapters.json_values import from_json, to_json
+from vlprompt.engine.config import load_config
 from vlprompt.errors import CheckpointError, DownloadError
 
 TEXT = """default_scope = 'vlprompt'
@@ -150,7 +151,7 @@ def test_low_rank_branches_have_the_names_of_peft(tmp_path):
     ('entries', 'message'),
     [
         (dict(format='peft'), r"adapter_config\.json is not that of an adapter of vlprompt \(format 'peft'\)"),
-        (dict(format='absent'), 'import-adapter makes a checkpoint of it'),
+        (dict(format='absent'), 'vlprompt import-adapter makes a checkpoint of it'),
         (dict(format_version=2), 'format_version 2, this package reads 1'),
         (dict(clas_names=[]), "unknown key 'clas_names'. Did you mean 'class_names'"),
         (dict(method='absent'), 'lacks method'),
@@ -200,25 +201,20 @@ def test_links_out_of_the_folder(folder, tmp_path, name):
 # ------------------------------------------------------------------------------------------------------------- configs
 
 
-def test_roi_layers_of_two_stage_detectors():
-    text = "model = dict(type='TextClassifier', roi_layer=dict(type='RoIAlign', output_size=7))"
-    content = checkpoint()
-    content['meta']['cfg'] = text
-    assert config_of_adapter(content, 'a').model.roi_layer.output_size == 7
-
-
-def test_keys_that_are_no_names_as_mmengine_writes_them():
-    values = dict(custom_keys={'backbone.[!m]*': dict(lr_mult=0.1)})
-    assert parse_config(Config(values).pretty_text, 'an adapter') == values
-    assert parse_config("a = dict({'b.*': 1}, c=dict({}))", 'an adapter') == dict(a={'b.*': 1, 'c': {}})
-
-
 def test_the_config_is_read_and_not_executed():
     cfg = config_of_adapter(checkpoint(), 'a')
     assert cfg.model.sizes == (1, -2.5, None)
     assert cfg.work_dir == 'work_dirs/a'  # not that of the training, which may be anywhere
     assert config_of_adapter(checkpoint(), 'hf-hub:org/name').work_dir == 'work_dirs/name'
     assert parse_config("a = {'x': [float], }".replace('float', '1e-3'), 'a') == {'a': {'x': [1e-3]}}
+    assert parse_config("a = dict({'b.[!c]*': dict(d=1)}, e=-inf)", 'a') == {'a': {'b.[!c]*': {'d': 1}, 'e': -math.inf}}
+
+
+def test_a_config_of_a_mask_rcnn():
+    cfg = load_config('denseclip_det/mask-rcnn_denseclip-r50_fpn_1x_coco')
+    found = config_of_adapter(dict(meta=dict(cfg=cfg.pretty_text)), 'a')
+    assert found.model.roi_head.bbox_roi_extractor.roi_layer.type == 'RoIAlign'
+    assert found.model.test_cfg.rcnn.nms.type == 'nms'
 
 
 @pytest.mark.parametrize(
@@ -242,6 +238,18 @@ def test_the_config_is_read_and_not_executed():
         ("model = dict(a=1)\nrunner_type = 'os.system'", r"runner_type='os\.system'"),
         ("model = dict(a=1)\ncustom_imports = dict(imports=['my_module'])", "imports 'my_module', which is no module"),
         ("model = dict(nms=dict(type='__import__(0)'))", r"model\.nms\.type='__import__\(0\)'"),
+        ("model = dict(roi_layer=dict(type='os.system'))", r"model\.roi_layer\.type='os\.system'"),
+        ("model = dict(dict(a=1))", 'only literals'),
+        ("model = dict({'a': 1}, {'b': open('x')})", 'only literals'),
+        (
+            "default_scope = 'mmdet'\nmodel = dict(assigner=dict(type='CameraMotionCompensation', warp_mode='exit()'))",
+            r"model\.assigner\.type='CameraMotionCompensation' .* could execute something",
+        ),
+        ("model = dict(type='mmseg.TIMMBackbone', pretrained=True)", "type='mmseg.TIMMBackbone' .* could execute"),
+        ("model = dict(class_weight='https://a.b/w.pkl')", r"class_weight='https://a\.b/w\.pkl' .* execute"),
+        ("model = dict(a=1)\ntest_dataloader = dict(ann_file='x.YAML')", r"ann_file='x\.YAML' .* execute"),
+        ("model = dict(decode_backend='pickle')", "decode_backend='pickle' .* execute"),
+        ("model = dict(_scope_='mmpretrain')", r"model\._scope_='mmpretrain' .* is none of vlprompt"),
         ("model = dict(a=1)\ncustom_imports = 'os'", "imports 'os'"),
         ("model = dict(a=1)\ntest_evaluator = [dict(out_file_path='x.pkl')]", r"evaluator\.0\.out_file_path='x\.pkl'"),
         ("model = dict(a=1)\ntest_cfg = dict(store='../x')", r"test_cfg\.store='\.\./x' .* would write there"),

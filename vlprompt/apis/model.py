@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def init_model(
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
     about = ((content or {}).get('meta') or {}).get('vlprompt') or {}
     if class_names is not None and content is None:
-        cfg.model = MODELS.get(cfg.model.type).config_of_classes(cfg.model, class_names)
+        cfg.model = _config_of_classes(cfg.model, class_names)
     model = _build(cfg, about.get('class_names') or class_names, arguments_of_checkpoint(content))
     if content is not None:
         with naming_checkpoint(checkpoint):
@@ -122,6 +122,15 @@ def model_from(args: Namespace, cfg: Config | None = None, class_names: str | Se
         set_random_seed(args.seed)
     checkpoint = None if args.checkpoint == 'none' else args.checkpoint
     return init_model(cfg, checkpoint, device=args.device, phase=args.phase, class_names=class_names)
+
+
+def _config_of_classes(config: Mapping[str, Any], class_names: str | Sequence[str]) -> dict[str, Any]:
+    kind = MODELS.get(config['type'])
+    if not hasattr(kind, 'config_of_classes'):  # of mmseg or mmdet itself
+        raise ConfigError(
+            f'class_names: {config["type"]} has a head for the classes of its data, and takes no others: leave them out'
+        )
+    return kind.config_of_classes(config, class_names)
 
 
 def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]) -> nn.Module:

@@ -36,11 +36,18 @@ USED = (
 SCOPES = ('vlprompt', 'mmengine', 'mmcv', 'mmseg', 'mmdet')
 """Packages whose registered types an adapter may use."""
 
-NMS = ('nms', 'soft_nms')
-"""Types of ``nms=dict(type=...)``, which are no registered ones: mmcv evaluates the text."""
+UNREGISTERED = {'nms.type': ('nms', 'soft_nms'), 'roi_layer.type': ('RoIAlign', 'RoIPool')}
+"""End of a key -> its values that are no registered types: mmcv evaluates the text of the former, and mmdet looks for
+the latter in ``mmcv.ops``."""
 
-ROI_LAYERS = ('RoIAlign', 'RoIPool')
-"""Types of ``roi_layer=dict(type=...)`` of RoI extractors, which no registry has: mmdet finds them in mmcv.ops."""
+EXECUTING = ('CameraMotionCompensation', 'KnowledgeDistillationSingleStageDetector', 'RefCocoDataset', 'TIMMBackbone')
+"""Registered types that evaluate a text of their config, run a config file, or unpickle files of any name."""
+
+EXECUTED = ('pkl', 'pickle', 'yml', 'yaml')
+"""Suffixes of files from which mmengine makes objects of any class; they may be addresses of the web."""
+
+FORMATS = ('decode_backend', 'file_format')
+"""Options that name such a form instead."""
 
 WRITING = ('collect_dir', 'out_file_path', 'outfile_prefix', 'output_dir')
 """Options by which metrics write files, which an adapter may not choose."""
@@ -57,8 +64,8 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
         source: the adapter, for messages.
 
     Raises:
-        CheckpointError: it holds no config, or one that is more than literals, or that uses types or modules which are
-            not those of :data:`SCOPES`.
+        CheckpointError: it holds no config, or one that is more than literals, that uses types or modules which are not
+            those of :data:`SCOPES`, or that would execute something or write somewhere by an option.
     """
     text = content['meta'].get('cfg')
     if text is None:
@@ -70,12 +77,15 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
     scope = values.get('default_scope') or 'vlprompt'
     for path, type_ in _entries(values):
         key = path.rpartition('.')[2]
-        if path.endswith('nms.type'):
-            known = type_ in NMS
-        elif path.endswith('roi_layer.type'):
-            known = type_ in ROI_LAYERS
-        else:
-            known = key not in _TYPES or _is_registered(type_, scope)
+        if key == '_scope_' and type_ not in SCOPES:
+            raise CheckpointError(f'{source}: {path}={type_!r} in its config is none of {", ".join(SCOPES)}')
+        if _executes(key, type_):
+            raise CheckpointError(
+                f'{source}: {path}={type_!r} in its config could execute something: give a config of your own, if you '
+                'trust it'
+            )
+        among = next((types for end, types in UNREGISTERED.items() if path.endswith(end)), None)
+        known = type_ in among if among else key not in _TYPES or _is_registered(type_, scope)
         if not known:
             raise CheckpointError(
                 f'{source}: {path}={type_!r} in its config is no registered type of {", ".join(SCOPES)}: import the '
@@ -116,12 +126,13 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
 
 def _literal(node: ast.expr, source: str) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        # mmengine writes dict({'a.*': 1}) for keys that are no identifiers
-        display = len(node.args) == 1 and isinstance(node.args[0], ast.Dict)
-        if (node.args and not display) or any(keyword.arg is None for keyword in node.keywords):
+        mappings = node.args  # mmengine writes dict({'a.b': ...}) where a key is no identifier
+        if any(not isinstance(arg, ast.Dict) for arg in mappings) or len(mappings) > 1:
             raise _refused(node, source)
-        values = _literal(node.args[0], source) if display else {}
-        return values | {keyword.arg: _literal(keyword.value, source) for keyword in node.keywords}
+        if any(keyword.arg is None for keyword in node.keywords):
+            raise _refused(node, source)
+        named = {keyword.arg: _literal(keyword.value, source) for keyword in node.keywords}
+        return {key: value for arg in mappings for key, value in _literal(arg, source).items()} | named
     if isinstance(node, ast.Dict) and None not in node.keys:
         pairs = zip(node.keys, node.values, strict=True)
         return {_literal(key, source): _literal(value, source) for key, value in pairs}
@@ -167,6 +178,15 @@ def _entries(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
         below = f'{path}.{key}' if path else str(key)
         yield below, value
         yield from _entries(value, below)
+
+
+def _executes(key: str, value: Any) -> bool:
+    """Whether an entry of a config makes a package execute what a text or a file says."""
+    if not isinstance(value, str):
+        return False
+    if key in _TYPES:
+        return value.rpartition('.')[2] in EXECUTING
+    return value in EXECUTED if key in FORMATS else value.lower().endswith(tuple(f'.{suffix}' for suffix in EXECUTED))
 
 
 def _is_below(value: Any) -> bool:
