@@ -12,7 +12,7 @@ from vlprompt.datasets.generated.detection import detection_scene
 from vlprompt.datasets.generated.reid import draw_reid, reid_images
 from vlprompt.datasets.generated.tasks import few_shot_scene, long_tailed_scene, segmentation_scene
 from vlprompt.engine import read_checkpoint
-from vlprompt.engine.adapters.folder import read_config
+from vlprompt.engine.adapters.folder import read_config, task_of
 from vlprompt.engine.adapters.sources import BUILTIN_FOLDER
 from vlprompt.engine.writing import write_checkpoint
 
@@ -22,7 +22,7 @@ MEGABYTES = 8
 
 def of_task(*tasks):
     configs = {name: read_config(BUILTIN_FOLDER / name, name) for name in builtin_adapters()}
-    return [name for name, config in configs.items() if config['task_type'] in tasks]
+    return [name for name, config in configs.items() if task_of(config) in tasks]
 
 
 CLASSIFIERS = of_task('IMAGE_CLASSIFICATION', 'ZERO_SHOT_IMAGE_CLASSIFICATION')

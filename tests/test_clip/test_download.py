@@ -50,7 +50,7 @@ def test_a_server_that_is_silent_costs_a_moment():
 
 def test_a_cached_file_of_open_clip_needs_no_network(monkeypatch, tmp_path):
     held = {('timm/resnet50_clip.openai', 'open_clip_model.safetensors'): str(tmp_path / 'x.safetensors')}
-    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda repo, name: held.get((repo, name)))
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda repo, name, revision: held.get((repo, name)))
     monkeypatch.setattr(download, 'require_answer', lambda url: pytest.fail('no network is needed'))
     entry = dict(hf_hub='timm/resnet50_clip.openai/')
     assert download.open_clip_file(entry) == tmp_path / 'x.safetensors'

@@ -318,7 +318,7 @@ class TestWhatShapesDoNotTell:
         self.options(tmp_path)
         held = {'open_clip_pytorch_model.bin': path, 'open_clip_config.json': tmp_path / 'open_clip_config.json'}
         held = {name: str(file) for name, file in held.items()}
-        monkeypatch.setattr('huggingface_hub.try_to_load_from_cache', lambda repository, name: held.get(name))
+        monkeypatch.setattr('huggingface_hub.try_to_load_from_cache', lambda repository, name, revision: held.get(name))
         assert build_clip(weights='hf-hub:org/name').source.name == 'hf-hub:org/name'
         held.clear()
         monkeypatch.setattr('vlprompt.clip.download.require_answer', unreachable)

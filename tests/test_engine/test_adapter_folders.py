@@ -122,10 +122,12 @@ def test_low_rank_branches_have_the_names_of_peft(tmp_path):
     state |= {f'{names[0]}.out_proj.lora.A': torch.randn(2, 8), f'{names[0]}.out_proj.lora.B': torch.randn(8, 2)}
     content = checkpoint(trained_keys=list(state), lora_scale=2**-0.5)
     content['state_dict'] = state
-    write_folder(content, tmp_path / 'a')
+    write_folder(content, tmp_path / 'a', task='IMAGE_CLASSIFICATION')
     assert_equal(read_folder(tmp_path / 'a'), content)
     config, tensors = json.loads((tmp_path / 'a' / CONFIG).read_text()), load_file(tmp_path / 'a' / TENSORS)
     assert config['peft_type'] == 'LORA'
+    assert config['task_type'] is None  # peft refuses names of tasks other than its own
+    assert config['task'] == 'IMAGE_CLASSIFICATION'
     assert config['target_modules'] == ['attn']
     attention = 'base_model.model.{}transformer.resblocks.1.attn.{}lora_A.weight'
     assert {attention.format('visual.', ''), attention.format('', 'base_layer.out_proj.')} <= set(tensors)
@@ -301,7 +303,9 @@ def hub(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
         huggingface_hub,
         'try_to_load_from_cache',
-        lambda repository, name: str(snapshot / name) if repository == 'org/name' else None,
+        lambda repository, name, revision: (
+            str(snapshot / name) if repository == 'org/name' and revision in (None, 'v1.0') else None
+        ),
     )
     return repository
 
@@ -309,11 +313,15 @@ def hub(folder, tmp_path, monkeypatch):
 def test_a_repository_of_the_hub(hub, monkeypatch, tmp_path):
     found = read_checkpoint('hf-hub:org/name')
     assert found['meta']['vlprompt']['class_names'] == ['okapi', 'face']
-    with pytest.raises(CheckpointError, match='must name a repository: hf-hub:ORG/NAME'):
-        read_checkpoint('hf-hub:../name')
+    assert_equal(read_checkpoint('hf-hub:org/name@v1.0'), found)
+    for name in ('../name', 'org/name@', 'org/name@../..'):
+        with pytest.raises(CheckpointError, match='must name a repository: hf-hub:ORG/NAME'):
+            read_checkpoint(f'hf-hub:{name}')
     monkeypatch.setattr('vlprompt.clip.download.require_hub', lambda: (_ for _ in ()).throw(ConnectionError('no net')))
     with pytest.raises(DownloadError, match=r'adapter org/other.*huggingface\.co/org/other.*no net'):
         read_checkpoint('hf-hub:org/other')
+    with pytest.raises(DownloadError, match=r'adapter org/name@v2.*no net'):
+        read_checkpoint('hf-hub:org/name@v2')
     outside = hub / 'snapshots/abc' / TENSORS
     outside.unlink()
     (tmp_path / 'secret').write_bytes(b'')

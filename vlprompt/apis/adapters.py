@@ -63,7 +63,7 @@ def save_pretrained(
         content,
         folder,
         half,
-        task_type=task_type(model),
+        task=task_type(model),
         templates=templates_of(model),
         preprocess=preprocess_of(model),
         metrics=None if metrics is None else dict(metrics),

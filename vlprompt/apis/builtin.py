@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vlprompt.engine.adapters import BUILTIN, builtin_adapters
 from vlprompt.engine.adapters.card import dataset_of
-from vlprompt.engine.adapters.folder import TENSORS, read_config
+from vlprompt.engine.adapters.folder import TENSORS, read_config, task_of
 from vlprompt.engine.adapters.sources import BUILTIN_FOLDER
 
 _FIGURES = ('accuracy/top1', 'shot/overall', 'mIoU', 'coco/bbox_mAP', 'reid/mAP')
@@ -27,5 +27,5 @@ def _row(name: str) -> tuple[str, ...]:
     figure = next((f'{key} {metrics[key]:.3g}' for key in _FIGURES if key in metrics), '')
     size = (BUILTIN_FOLDER / name / TENSORS).stat().st_size
     data = dataset_of(config) or ''
-    task = str(config['task_type']).lower().replace('_', '-')
+    task = str(task_of(config)).lower().replace('_', '-')
     return f'{BUILTIN}{name}', config['method'], task, data, figure, f'{size / 1e3:.0f} kB'

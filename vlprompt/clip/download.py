@@ -39,11 +39,17 @@ def require_answer(url: str, seconds: float = CONNECT_SECONDS) -> None:
         raise ConnectionError(f'{url} cannot be reached: {getattr(found[0], "reason", found[0])}')
 
 
-def hub_file(repository: str, *names: str) -> Path | None:
-    """The first of these files of a repository that the cache of huggingface.co holds, or None."""
+def hub_file(repository: str, *names: str, revision: str | None = None) -> Path | None:
+    """The first of these files of a repository that the cache of huggingface.co holds, or None.
+
+    Args:
+        repository: ``'org/name'``.
+        *names: of the files, the best one first.
+        revision: a tag, a branch or a commit; None: the main branch.
+    """
     from huggingface_hub import try_to_load_from_cache
 
-    found = (try_to_load_from_cache(repository, name) for name in names)
+    found = (try_to_load_from_cache(repository, name, revision=revision) for name in names)
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
@@ -54,29 +60,30 @@ def require_hub() -> None:
     require_answer(constants.ENDPOINT)
 
 
-def hub_folder_file(repository: str, options: str, *names: str) -> Path:
+def hub_folder_file(repository: str, options: str, *names: str, revision: str | None = None) -> Path:
     """The first of the files ``names`` that a repository of huggingface.co has, with ``options`` in the same folder.
 
     Args:
         repository: ``'org/name'``.
         options: a file that must lie beside it.
         names: files, the best one first.
+        revision: a tag, a branch or a commit; None: the main branch.
 
     Raises:
         OSError, RuntimeError: neither cached, nor can they be downloaded.
     """
     from huggingface_hub import hf_hub_download, list_repo_files
 
-    cached, beside = hub_file(repository, *names), hub_file(repository, options)
+    cached, beside = (hub_file(repository, *files, revision=revision) for files in (names, (options,)))
     if cached is not None and beside is not None and cached.parent == beside.parent:
         return cached
     require_hub()
-    held = list_repo_files(repository)
+    held = list_repo_files(repository, revision=revision)
     name = next((name for name in names if name in held), None)
     if name is None or options not in held:
         raise OSError(f'it has no {options if name else " or ".join(names)}')
-    hf_hub_download(repository, options)
-    return Path(hf_hub_download(repository, name))
+    hf_hub_download(repository, options, revision=revision)
+    return Path(hf_hub_download(repository, name, revision=revision))
 
 
 def open_clip_file(config: Mapping[str, Any]) -> Path:

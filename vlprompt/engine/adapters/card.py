@@ -10,7 +10,7 @@ from typing import Any
 from vlprompt.clip.architectures import open_clip_name
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS
 from vlprompt.engine.adapters.config_text import parse_config
-from vlprompt.engine.adapters.folder import CARD, CONFIG
+from vlprompt.engine.adapters.folder import CARD, CONFIG, task_of
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.files import shortened
 from vlprompt.version import __version__
@@ -22,7 +22,7 @@ PIPELINE_TAGS = {
     'OBJECT_DETECTION': 'object-detection',
     'FEATURE_EXTRACTION': 'image-feature-extraction',
 }
-"""``task_type`` of ``adapter_config.json`` -> task of the hub."""
+"""Task of ``adapter_config.json`` -> that of the hub."""
 
 _SHOWN = 16
 """Number of classes that a card names."""
@@ -102,7 +102,7 @@ def _front_matter(config: Mapping[str, Any], name: str, dataset: str | None, lic
     entries: dict[str, Any] = dict(library_name='vlprompt', tags=tags)
     if base is not None:
         entries |= dict(base_model=base, base_model_relation='adapter')
-    if (task := PIPELINE_TAGS.get(config.get('task_type'))) is not None:
+    if (task := PIPELINE_TAGS.get(task_of(config))) is not None:
         entries['pipeline_tag'] = task
     if licence is not None:
         entries['license'] = licence

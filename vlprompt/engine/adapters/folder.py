@@ -3,7 +3,8 @@
 ``adapter_config.json`` has the entries that every folder of peft has, and those of a checkpoint's ``meta``::
 
     format, format_version       'vlprompt-adapter', 1
-    peft_type, task_type         'LORA' if peft can load it, else a name of ours; what it is for
+    peft_type, task_type         'LORA' if peft can load it, else a name of ours; what it is for, None in files for peft
+    task                         what it is for, in files for peft, which refuses names of tasks that are not its own
     base_model_name_or_path      name of the base weights, None if they were random
     base_sha256                  their hash, which is compared when the adapter is loaded
     method                       class of the model
@@ -70,11 +71,17 @@ _OPTIONAL = {
     'config': (list, type(None)),
     'metrics': (Mapping, type(None)),
     'preprocess': (Mapping, type(None)),
+    'task': (str, type(None)),
     'task_type': (str, type(None)),
     'templates': (list, type(None)),
 }
 KEYS = _REQUIRED | _OPTIONAL | _PEFT | _LORA
 """Entries of ``adapter_config.json`` and the types of their values."""
+
+
+def task_of(config: Mapping[str, Any]) -> str | None:
+    """What an adapter is for, by its ``adapter_config.json``."""
+    return config.get('task_type') or config.get('task')
 
 
 def is_own_folder(path: str | Path) -> bool:
@@ -99,7 +106,7 @@ def write_folder(
             it.
         folder: is created; the two files in it are replaced.
         half: store numbers of 32 bits as fp16, which loses digits; low-rank branches too.
-        **about: entries that a checkpoint has not: ``task_type``, ``templates``, ``preprocess``, ``metrics``.
+        **about: entries that a checkpoint has not: ``task``, ``templates``, ``preprocess``, ``metrics``.
 
     Returns:
         What was written to ``adapter_config.json``, and the bytes of the tensors.
@@ -122,14 +129,14 @@ def write_folder(
     if half:
         state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
     tensors, lora = state, {}
-    scale = described.get('lora_scale')
+    scale, task = described.get('lora_scale'), about.pop('task', None)
     if scale is not None and is_low_rank(state):
         tensors, lora = to_peft(state, scale)
     config = dict(
         format=FORMAT,
         format_version=VERSION,
         peft_type='LORA' if lora else f'VLPROMPT_{method.upper()}',
-        task_type=about.pop('task_type', None),
+        **(dict(task_type=None, task=task) if lora else dict(task_type=task)),
         base_model_name_or_path=None if base is None else base['name'],
         **({'base_sha256': None if base is None else base['sha256']} if has_base else {}),
         revision=None,

@@ -1,4 +1,4 @@
-"""Where adapters are: folders, ``builtin:NAME`` of this package, ``hf-hub:ORG/NAME`` of huggingface.co."""
+"""Where adapters are: folders, ``builtin:NAME`` of this package, ``hf-hub:ORG/NAME[@REVISION]`` of huggingface.co."""
 
 from __future__ import annotations
 
@@ -57,19 +57,25 @@ def read_adapter_source(source: str | Path) -> dict[str, Any]:
     return read_folder(folder, str(source), root)
 
 
-def _fetched(repository: str) -> Path:
-    """The folder of a repository's snapshot in the cache of huggingface.co, downloaded if it is not there."""
+def _fetched(name: str) -> Path:
+    """The folder of a repository's snapshot in the cache of huggingface.co, downloaded if it is not there.
+
+    Args:
+        name: ``ORG/NAME``, or ``ORG/NAME@REVISION``: a tag, a branch or a commit.
+    """
     from vlprompt.clip.download import hub_folder_file
 
-    if not re.fullmatch(r'\w[\w.-]*/\w[\w.-]*', repository):
-        raise CheckpointError(f'{HUB}{repository} must name a repository: {HUB}ORG/NAME')
+    match = re.fullmatch(r'(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?', name)
+    if match is None:
+        raise CheckpointError(f'{HUB}{name} must name a repository: {HUB}ORG/NAME, or {HUB}ORG/NAME@REVISION')
+    repository, revision = match.groups()
     try:
-        return hub_folder_file(repository, CONFIG, TENSORS).parent
+        return hub_folder_file(repository, CONFIG, TENSORS, revision=revision).parent
     except (OSError, RuntimeError) as error:
         raise DownloadError(
-            f'the adapter {repository}',
+            f'the adapter {name}',
             f'{CONFIG} and {TENSORS} of https://huggingface.co/{repository} into one folder',
             dict(checkpoint='/path/to/folder'),
-            f'{HUB}{repository}',
+            f'{HUB}{name}',
             error,
         ) from error
