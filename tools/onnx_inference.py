@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,22 @@ from PIL import Image, ImageOps
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm')
 PLAIN = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
 """Pillow's modes of 8 bits per channel or less."""
+FORMATS = ('JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'PPM')
+"""Pillow knows others that run programs, whatever the suffix of the file."""
+PROVIDERS = ('CUDAExecutionProvider', 'CPUExecutionProvider')
+"""Of onnxruntime, those that are tried, in this order."""
 
 
 def load_image(path: Path, upright: bool) -> Image.Image:
     """An image file as RGB, turned upright by its EXIF orientation or as it is stored; transparency is dropped."""
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image) if upright else image
-        if image.mode not in PLAIN:
-            raise SystemExit(f'{path}: pixels of mode {image.mode}; save it with 8 bits per channel')
-        return image.convert('RGB')
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image = ImageOps.exif_transpose(image) if upright else image
+            if image.mode not in PLAIN:
+                raise SystemExit(f'{path}: pixels of mode {image.mode}; save it with 8 bits per channel')
+            return image.convert('RGB')
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways to say so
+        raise SystemExit(f'{path} cannot be read: {error}') from error
 
 
 def interpolate(values: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -97,7 +106,8 @@ class OnnxModel:
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
-        self.session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+        providers = [name for name in PROVIDERS if name in onnxruntime.get_available_providers()]
+        self.session = onnxruntime.InferenceSession(str(path), providers=providers)
         stored = self.session.get_modelmeta().custom_metadata_map
         if stored.get('format') != 'vlprompt-model':
             raise SystemExit(f'{path} is no file of tools/export.py: it describes no preparation of images')
@@ -106,7 +116,14 @@ class OnnxModel:
 
     def __call__(self, path: Path) -> dict[str, np.ndarray]:
         names = [output.name for output in self.session.get_outputs()]
-        values = self.session.run(names, dict(image=prepare(path, self.about['preprocess'])))
+        image = prepare(path, self.about['preprocess'])
+        size, own = self.about.get('image_size'), list(image.shape[2:])
+        if size not in (None, own):
+            raise SystemExit(
+                f'{path} is prepared to {own[0]} x {own[1]} pixels, but the file takes {size[0]} x {size[1]} alone: '
+                'export the model with --any-size'
+            )
+        values = self.session.run(names, dict(image=image))
         return {name: value[0] for name, value in zip(names, values, strict=True)}
 
 
@@ -185,4 +202,9 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+        sys.exit(1)

@@ -1,7 +1,9 @@
 """Files as their users have them: in onnxruntime, torch.export and open_clip, without this package."""
 
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
 
@@ -10,10 +12,11 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from tests.conftest import ROOT, run_tool
 from tests.test_export.conftest import NAMES, noise
-from vlprompt.apis import predict_images
+from vlprompt.apis import init_model, predict_images
 from vlprompt.apis.command_line import user_message
 from vlprompt.apis.tuned_clip import write_clip
 from vlprompt.cli import export
@@ -21,7 +24,10 @@ from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import EnvironmentProblem, ExportError
 from vlprompt.export import ExportedModel, export_model
+from vlprompt.export.export import require_sizes
 from vlprompt.export.files import check_packages
+from vlprompt.export.parity import compare
+from vlprompt.export.recording import write_onnx
 from vlprompt.solvers import Shots
 
 PAGE = (ROOT / 'docs/export.md').read_text()
@@ -77,6 +83,14 @@ def test_a_classifier_as_onnx(build, tmp_path, photo):
     best = sample.pred_score.argsort(descending=True)[:2].tolist()
     expected = ', '.join(f'{NAMES[label]} {sample.pred_score[label]:.4f}' for label in best)
     assert infer(tmp_path / 'model.onnx', photo, '--top-k', 2) == f'{photo}: {expected}\n'
+    script = runpy.run_path(str(ROOT / 'tools/onnx_inference.py'))
+    (tmp_path / 'broken.png').write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0')
+    with pytest.raises(SystemExit, match=r'broken\.png cannot be read: cannot identify'):
+        script['load_image'](tmp_path / 'broken.png', True)
+    loaded = script['OnnxModel'](tmp_path / 'model.onnx')
+    loaded.about['preprocess']['steps'].pop()
+    with pytest.raises(SystemExit, match=r'photo\.png is prepared to 64 x 89 pixels, but the file takes 64 x 64 alone'):
+        loaded(photo)
 
 
 def test_a_segmentor_of_any_size_as_onnx(build, tmp_path, photo):
@@ -214,6 +228,32 @@ def test_the_tool(build, tmp_path):
     shown = run_tool(export.main, *given, '--random-images')
     assert re.match(r'logits: max \|difference\| .* labels equal 100 %, 8 images\nwrote ', shown)
     assert (tmp_path / 'c.safetensors').is_file()
+
+
+def test_an_adapter_that_ships(tmp_path):
+    model = init_model('builtin:coop_micro-rn')
+    export_model(model, tmp_path / 'c.safetensors', 'folded', random_images=True, images=1)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / 'c.safetensors').stat().st_mode & 0o777 == 0o666 & ~mask, 'others may read it, as any new file'
+    with safe_open(tmp_path / 'c.safetensors', 'pt') as file:
+        assert json.loads(file.metadata()['base'])['name'] == 'micro-rn:scenes'
+        assert 'config' not in file.metadata()
+
+
+def test_files_that_are_not_what_was_asked_for(monkeypatch):
+    images = torch.zeros(2, 3, 4, 4)
+    with pytest.raises(ExportError, match=r'logits of the file is \(1, 3\), that of the model \(2, 3\)'):
+        compare(lambda x: dict(logits=torch.zeros(2, 3)), lambda x: dict(logits=torch.zeros(1, 3)), [images], 1.0)
+    with pytest.raises(ExportError, match='no images to compare on'):
+        compare(lambda x: {}, lambda x: {}, [], 1.0)
+    require_sizes((None, 3, 4, 4), (None, 3, 4, 4))
+    with pytest.raises(ExportError, match='takes images of 2 x 3 x 4 x 4 instead of any x 3 x 4 x any'):
+        require_sizes((2, 3, 4, 4), (None, 3, 4, None))
+    monkeypatch.setattr('vlprompt.export.recording.LARGEST', 0)
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
+    with pytest.raises(ExportError, match=r'more than one file of ONNX holds .* \(--half\)'):
+        write_onnx(program, 'x.onnx', {}, {})
 
 
 def test_missing_packages_are_named(monkeypatch):

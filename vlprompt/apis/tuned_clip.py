@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vlprompt.clip import CLIP, build_clip, merge_lora
@@ -22,7 +21,7 @@ from vlprompt.clip.text.hub_tokenizer import TOKENIZER_FILE
 from vlprompt.clip.weights import OPTIONS_FILE, WEIGHT_FILES, state_sha256, to_openai_names
 from vlprompt.engine.peft_adapters import load_adapter, merge_adapter
 from vlprompt.engine.work_dir import written_whole
-from vlprompt.engine.writing import write_checkpoint
+from vlprompt.engine.writing import write_checkpoint, write_safetensors
 from vlprompt.errors import CheckpointError, ConfigError
 
 OF_WEIGHTS = ('arch', 'weights', 'quick_gelu', 'lora')
@@ -119,7 +118,7 @@ def write_clip(clip: CLIP, path: str | Path) -> dict[str, Any]:
     tensors = state if isinstance(clip.arch, OpenClipArchitecture) else to_openai_names(state)
     if path.suffix == '.safetensors':
         with written_whole(path) as temporary:
-            save_file(tensors, temporary, metadata=dict(format='pt', vlprompt=json.dumps(about)))
+            write_safetensors(tensors, temporary, dict(format='pt', vlprompt=json.dumps(about)))
     else:
         write_checkpoint(dict(meta=dict(vlprompt_weights=about), state_dict=tensors), path)
     return about

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vlprompt.clip import CLIP
 from vlprompt.clip.low_rank import LINEAR_TARGETS, TARGETS, add_delta, branches
 from vlprompt.clip.tensor_files import named_tensors, read_tensors, require_finite
 from vlprompt.engine.work_dir import written_whole
+from vlprompt.engine.writing import write_safetensors
 from vlprompt.errors import CheckpointError
 from vlprompt.files import read_json
 from vlprompt.messages import enumerate_names
@@ -138,7 +138,7 @@ def write_adapter(model: CLIP, folder: str | Path, layout: str = 'open_clip') ->
         with written_whole(folder / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     with written_whole(folder / TENSORS) as temporary:
-        save_file(state, temporary, metadata=dict(format='pt'))
+        write_safetensors(state, temporary, dict(format='pt'))
 
 
 def peft_name(pair: Pair, layout: str = 'open_clip') -> str:

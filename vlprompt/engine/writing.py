@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from vlprompt.engine.work_dir import written_whole
@@ -49,6 +50,14 @@ class _Stream:
         except OSError as error:
             self.error = error
             raise
+
+
+def write_safetensors(tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors as a file of safetensors that others may read, as the rights of new files are set.
+
+    ``safetensors.torch.save_file`` would make it readable for its owner alone.
+    """
+    Path(path).write_bytes(save(dict(tensors), metadata=dict(metadata)))
 
 
 def to_plain_values(value: Any) -> Any:

@@ -34,9 +34,9 @@ def describe(model: nn.Module, task: str, outputs: Mapping[str, str], **more: An
         **more: further entries.
 
     Returns:
-        ``format``, ``format_version``, ``vlprompt_version``, ``task``, ``method`` (the class of the model), ``config``,
-        ``base`` (name and hash of the weights of the towers, or None), ``class_names`` and ``palette`` (RGB) where
-        there are any, ``preprocess`` (:func:`preprocess_of`), ``outputs``, and ``more``.
+        ``format``, ``format_version``, ``vlprompt_version``, ``task``, ``method`` (the class of the model), ``config``
+        (its name, where it is a file), ``base`` (name and hash of the weights of the towers, or None), ``class_names``
+        and ``palette`` (RGB) where there are any, ``preprocess`` (:func:`preprocess_of`), ``outputs``, and ``more``.
     """
     source = getattr(model, 'base_source', None)
     names = None if task == 'embedding' else model.dataset_meta.get('classes')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,8 +26,11 @@ Kind = Literal['onnx', 'torch-export', 'folded']
 CELL = 32
 """Pixels of the largest cell of most towers, of which tried sizes are multiples."""
 
-OTHER_SIZES = ((96, 160), (224, 128))
+OTHER_SIZES = ((96, 160), (229, 131))
 """Images that a file for any size is tried on, beside those that it is compared on."""
+
+TRIED = 3
+"""Images of each of these sizes, which are a batch of one and one of two."""
 
 
 def export_model(
@@ -81,10 +84,10 @@ def export_model(
         batches_of_noise(images, size, graph.any_batch)
         if random_images
         else batches_of_test_set(model, images, graph.any_batch),
-        *(batches_of_noise(2, other, graph.any_batch) for other in OTHER_SIZES if any_size),
+        *(batches_of_noise(TRIED, other, graph.any_batch) for other in OTHER_SIZES if any_size),
     )
     batches = batches if any_size else _of_one_size(batches, size)
-    outputs = graph_class.outputs_of(model)
+    outputs, any_batch = graph_class.outputs_of(model), graph.any_batch
     about = dict(image_size=None if any_size else list(size), precision='float16' if half else 'float32')
     about = describe(model, graph.task, outputs, **about)
     with written_whole(path) as temporary:
@@ -100,10 +103,18 @@ def export_model(
             else:
                 write_torch(program, temporary, about)
             file = ExportedModel(temporary, kind)
+            require_sizes(file.sizes, (None if any_batch else 1, 3, *((None, None) if any_size else size)))
         found = compare(lambda inputs: graph_class.reference(model, inputs), file, batches, tolerance)
         if not all(comparison.passed for comparison in found):
             raise ExportError('the file differs from the model, and is not kept: ' + '; '.join(map(str, found)))
     return found
+
+
+def require_sizes(found: Sequence[int | None], wanted: Sequence[int | None]) -> None:
+    """Raise ExportError unless the input of a file has these sizes; None: any."""
+    if tuple(found) != tuple(wanted):
+        shown = (' x '.join('any' if side is None else str(side) for side in sides) for sides in (found, wanted))
+        raise ExportError('the file takes images of {} instead of {}: try a newer torch'.format(*shown))
 
 
 def _run_folded(model: nn.Module, path: Path, images: Tensor) -> dict[str, Tensor]:

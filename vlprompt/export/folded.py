@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vlprompt.alignment import CosineAlignment
+from vlprompt.engine.writing import write_safetensors
 from vlprompt.errors import ConfigError, ExportError
 from vlprompt.models.classifiers.feature_classifier import FeatureClassifier
 from vlprompt.models.classifiers.head_classifier import HeadClassifier
@@ -132,4 +132,4 @@ def write_folded(
         normalize=is_normalised(model),
     )
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in content.items()}
-    save_file(dict(tensors), path, metadata=text)
+    write_safetensors(tensors, path, text)

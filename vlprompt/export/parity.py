@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from vlprompt.apis.runs import evenly_spaced
 from vlprompt.engine.features import image_loader
-from vlprompt.errors import ConfigError
+from vlprompt.errors import ConfigError, ExportError
 from vlprompt.registry import DATASETS
 
 Function = Callable[[Tensor], dict[str, Tensor]]
@@ -75,12 +75,20 @@ def compare(model: Function, file: Function, batches: Iterable[Tensor], toleranc
 
     Returns:
         A comparison of each output.  Labels, the maximum over the second axis, are those of outputs called ``logits``.
+
+    Raises:
+        ExportError: outputs of another shape, or no images.
     """
     found: dict[str, Comparison] = {}
     same: dict[str, list[Tensor]] = {}
     for images in batches:
         theirs = file(images)
         for name, ours in model(images).items():
+            if theirs[name].shape != ours.shape:
+                raise ExportError(
+                    f'{name} of the file is {tuple(theirs[name].shape)}, that of the model {tuple(ours.shape)}, for '
+                    f'images {tuple(images.shape)}'
+                )
             one = found.setdefault(name, Comparison(name, tolerance))
             one.difference = _larger(one.difference, (ours - theirs[name]).abs().max().item())
             one.largest = max(one.largest, ours.abs().max().item())
@@ -88,6 +96,8 @@ def compare(model: Function, file: Function, batches: Iterable[Tensor], toleranc
             if name == 'logits':
                 same.setdefault(name, []).append((ours.argmax(1) == theirs[name].argmax(1)).flatten())
                 one.equal = torch.cat(same[name]).double().mean().item()
+    if not found:
+        raise ExportError('there are no images to compare on')
     return list(found.values())
 
 
@@ -105,7 +115,7 @@ def batches_of_test_set(model: nn.Module, count: int, any_batch: bool = True) ->
         any_batch: in batches of :data:`BATCHES`; else one by one.  So are images of several sizes.
 
     Raises:
-        ConfigError: the config has no test set, or none of its files is there.
+        ConfigError: the config has no test set, an empty one, or none of its files is there.
     """
     config = (model.cfg.get('test_dataloader') or {}).get('dataset')
     if config is None:
@@ -114,6 +124,8 @@ def batches_of_test_set(model: nn.Module, count: int, any_batch: bool = True) ->
         dataset: Dataset = DATASETS.build(config)
     except FileNotFoundError as error:
         raise ConfigError(f'{error}. Without the test set compare on noise: --random-images') from error
+    if not len(dataset):
+        raise ConfigError('the test set is empty: compare on noise, --random-images')
     chosen = torch.utils.data.Subset(dataset, evenly_spaced(len(dataset), count))
     images = [model.data_preprocessor(batch)['inputs'] for batch in image_loader(chosen, 1)]
     yield from _batched(images, any_batch)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from vlprompt.errors import ExportError
@@ -18,6 +19,9 @@ from vlprompt.export.graphs import Graph
 
 OPSET = 20
 """Of ONNX; its antialiased Resize, which position embeddings need, came with 18."""
+
+LARGEST = 2_000_000_000
+"""Bytes of the numbers of an ONNX file; more would have to lie in files beside it."""
 
 TRACED = 2
 """Images of the batch that is recorded; of one, torch would make a constant."""
@@ -57,6 +61,17 @@ def write_torch(program: ExportedProgram, path: str | Path, description: Mapping
         torch.export.save(program, file, extra_files={DESCRIPTION: json.dumps(description)})
 
 
+def require_small(program: ExportedProgram) -> None:
+    """Raise ExportError if the numbers of a program are more than one file of ONNX can hold."""
+    tensors = {id(t): t for t in (*program.state_dict.values(), *program.constants.values()) if isinstance(t, Tensor)}
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > LARGEST:
+        raise ExportError(
+            f'{size / 1e9:.1f} GB of numbers are more than one file of ONNX holds ({LARGEST / 1e9:.0f} GB): take '
+            'float16 (--half), or --format torch-export'
+        )
+
+
 def write_onnx(
     program: ExportedProgram, path: str | Path, outputs: Mapping[str, str], description: Mapping[str, Any]
 ) -> None:
@@ -70,9 +85,10 @@ def write_onnx(
 
     Raises:
         EnvironmentProblem: a package is missing.
-        ExportError: torch cannot translate the program.
+        ExportError: torch cannot translate the program, or the file would be larger than ONNX allows.
     """
     check_packages('onnx')
+    require_small(program)
     logging.getLogger('onnxscript').setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():

@@ -27,13 +27,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from torch import Tensor
 
 from vlprompt.clip.tensor_files import describe_content, named_tensors, read_safetensors
 from vlprompt.engine.adapters.json_values import from_json, to_json
 from vlprompt.engine.adapters.peft_form import from_peft, is_low_rank, to_peft
 from vlprompt.engine.work_dir import written_whole
+from vlprompt.engine.writing import write_safetensors
 from vlprompt.errors import CheckpointError
 from vlprompt.files import read_json
 from vlprompt.messages import did_you_mean, enumerate_names
@@ -153,8 +153,7 @@ def write_folder(
     )
     folder = Path(folder)
     with written_whole(folder / TENSORS) as temporary:
-        # save_file would make it readable for its owner alone
-        temporary.write_bytes(save({name: t.clone() for name, t in tensors.items()}, metadata=dict(format='pt')))
+        write_safetensors({name: t.clone() for name, t in tensors.items()}, temporary, dict(format='pt'))
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
     return config, (folder / TENSORS).stat().st_size
