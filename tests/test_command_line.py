@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -146,6 +147,17 @@ def test_names_of_any_bytes_are_printed(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, 'stdout', stream)
         command_line.call(lambda: print(*names, flush=True))
         assert written.getvalue() == expected
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = 'from vlprompt.apis.command_line import call; call(lambda: [print(i) for i in range(100_000)])'
+    done = subprocess.run(f'{sys.executable} -c "{code}" | head -1', shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ('0\n', '')
+
+
+def test_another_broken_pipe_is_one():
+    with pytest.raises(BrokenPipeError, match='of a worker'):
+        command_line.call(lambda: (_ for _ in ()).throw(BrokenPipeError('of a worker')))
 
 
 def test_a_type_that_no_registry_has_is_one_line():

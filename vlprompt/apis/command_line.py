@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import re
 import sys
 import traceback
@@ -22,7 +23,7 @@ from argparse import (
 )
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mmengine.config import DictAction
 
@@ -247,6 +248,13 @@ def _answer(main: Callable[[], Any]) -> None:
     print_any_name()
     try:
         main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _has_no_reader(sys.stdout):  # another pipe
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+        sys.exit(1)
     except Stopped as stopped:
         if str(stopped):
             print(stopped, file=sys.stderr)
@@ -258,6 +266,15 @@ def _answer(main: Callable[[], Any]) -> None:
         if message is None:
             raise
         sys.exit(message)
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more, such as head, which has seen enough."""
+    try:
+        print(file=stream, flush=True)  # what was to be written before is lost
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def user_message(error: Exception) -> str | None:
