@@ -168,6 +168,8 @@ def test_mistakes(tmp_path, monkeypatch):
         index.add(torch.ones(1, 2), 'a')
     with pytest.raises(ValueError, match='descriptor 1 has a value that is not finite'):
         index.add(np.array([[1, 2], [np.nan, 1]]), ['a', 'b'])
+    with pytest.raises(ValueError, match='descriptor 1 is None: leave images out'):
+        index.add([np.ones(2), None], ['a', 'b'])  # of an inferencer that was to skip odd images
     index.add(torch.ones(1, 2), ['a'])
     with pytest.raises(ValueError, match='of length 3, but the index has 2'):
         index.add(torch.ones(1, 3), ['a'])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 
 from tests.conftest import MICRO, ROOT
@@ -25,7 +25,8 @@ from vlprompt.apis import (
     init_inferencer,
     predict_images,
 )
-from vlprompt.errors import ConfigError, PredictionError
+from vlprompt.apis.inference import predict_dataset
+from vlprompt.errors import ConfigError, NonFiniteError, PredictionError
 from vlprompt.registry import MODELS
 
 PIPELINE = [
@@ -438,6 +439,22 @@ def test_descriptors(describe, path):
         describe(path, output='picture')
     with pytest.raises(ConfigError, match='re-identification has no classes'):
         describe(path, class_names=['a', 'b'])
+
+
+def test_numbers_that_are_nan_are_errors(describe, path, monkeypatch):
+    step = describe.model.test_step
+    monkeypatch.setattr(
+        describe.model, 'test_step', lambda batch: [s.set_feature(s.feature * np.nan) for s in step(batch)]
+    )
+    with pytest.raises(NonFiniteError, match=r'0\.png: a number is NaN, so there is no descriptor'):
+        describe(path)
+    logits = torch.zeros(2, 3, 4)
+    sample = BaseDataElement(metainfo=dict(img_path='a.png'), seg_logits=PixelData(data=logits))
+    monkeypatch.setattr(describe.model, 'test_step', lambda batch: [sample])
+    assert list(predict_dataset(describe.model, [dict(inputs=logits)])) == [sample]
+    logits[1, 2, 3] = np.nan
+    with pytest.raises(NonFiniteError, match=r'a\.png: a score is NaN, so there is no class'):
+        list(predict_dataset(describe.model, [dict(inputs=logits)]))
 
 
 def test_boxes_of_a_frame(describe, tmp_path):

@@ -14,7 +14,7 @@ from vlprompt.datasets import LoadImage, LoadImageFile
 from vlprompt.datasets.checks.files import open_images
 from vlprompt.datasets.checks.parts import Part
 from vlprompt.datasets.images import IMAGE_SUFFIXES, direct_images, find_images, load_image, numbered_name
-from vlprompt.datasets.pixels import decode_indices
+from vlprompt.datasets.pixels import decode_indices, to_rgb
 from vlprompt.visualization import read_image
 
 RNG = np.random.default_rng(0)
@@ -134,6 +134,9 @@ def test_transparency_is_dropped(tmp_path):
         for options in ({}, dict(transparency=3)):
             assert np.array_equal(load(tmp_path, encoded(palette, form, **options)), expected)
     assert np.array_equal(load(tmp_path, encoded(palette, 'PNG', transparency=bytes(16))), expected)
+    palette.info['transparency'] = 3
+    assert np.array_equal(to_rgb(palette)[0], expected)
+    assert palette.info['transparency'] == 3, "an image of the caller's stays as it is"
     assert np.array_equal(load(tmp_path, encoded(COLOURS, 'PNG', transparency=tuple(COLOURS[0, 0].tolist()))), COLOURS)
 
 

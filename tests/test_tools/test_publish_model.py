@@ -62,6 +62,15 @@ def test_a_model_that_was_not_tested(run, tmp_path):
     assert 'The model was not tested.' in card.read_text()
 
 
+def test_a_checkpoint_of_the_same_name_is_left_alone(run):
+    project, folder, _ = run
+    before = (folder / 'epoch_4.pth').read_bytes()
+    given = [folder / 'epoch_4.pth', '--config', project.config, '--out', folder, '--name', 'epoch_4']
+    run_tool(publish_model.main, *given)
+    assert (folder / 'epoch_4.pth').read_bytes() == before
+    assert sorted(path.suffix for path in folder.iterdir()) == ['.md', '.pth', '.pth']
+
+
 def test_what_is_no_checkpoint(run, tmp_path):
     project, folder, _ = run
     torch.save(dict(weights=torch.ones(2)), folder / 'other.pth')

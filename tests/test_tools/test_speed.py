@@ -1,6 +1,7 @@
 """Speed of predictions: what is timed, how often, and the text tower apart."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from tests.conftest import run_tool
 from tests.tiny_project import TinyProject
 from tools.analysis_tools import benchmark
 from vlprompt.apis import init_model
-from vlprompt.apis.speed import Latency, measure, text_function
+from vlprompt.apis.sample_batch import image_size
+from vlprompt.apis.speed import Latency, blank_samples, measure, text_function
+from vlprompt.errors import ConfigError
 
 
 def test_latencies():
@@ -46,6 +49,16 @@ def test_text_is_computed_anew_each_time(project, monkeypatch):
 def test_text_that_depends_on_the_image_has_no_time_of_its_own(project):
     options = {'model.prompt.type': 'vlprompt.ConditionalPrompt'}
     assert text_function(init_model(project.config, cfg_options=options)) is None
+
+
+def test_a_two_stage_detector_looks_at_every_image():
+    names = [sample.img_id for sample in blank_samples(SimpleNamespace(roi_head=None), (32, 48), 3)]
+    assert names == [0, 1, 2]
+
+
+def test_a_model_without_a_size_asks_for_one():
+    with pytest.raises(ConfigError, match=r'no part of Linear was built for a size of images: give it \(--size H W'):
+        image_size(torch.nn.Linear(1, 1))
 
 
 def test_the_tool(project):

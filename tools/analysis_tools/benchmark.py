@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     device = next(model.parameters()).device
     size = tuple(args.size or image_size(model))
     images = torch.randn(args.batch_size, 3, *size, device=device)
-    samples = blank_samples(model, size)
+    samples = blank_samples(model, size, args.batch_size)
     half = torch.float16 if device.type == 'cuda' else torch.bfloat16
     precision = torch.autocast(device.type, half) if args.amp else contextlib.nullcontext()
     with torch.no_grad(), precision:

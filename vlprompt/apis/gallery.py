@@ -204,6 +204,8 @@ class GalleryIndex:
 def _unit_rows(features: np.ndarray | Tensor | Sequence[np.ndarray]) -> Tensor:
     """(N, D) float32 of length 1, a copy on the CPU, of N descriptors or a single one."""
     if not isinstance(features, Tensor):
+        if isinstance(features, (list, tuple)) and (missing := [i for i, row in enumerate(features) if row is None]):
+            raise ValueError(f'descriptor {missing[0]} is None: leave images out that have none, with their names')
         features = torch.from_numpy(np.asarray(features, np.float32))
     features = features.detach().float().cpu()
     features = features[None] if features.dim() == 1 else features

@@ -144,7 +144,7 @@ def predict_dataset(
         num_workers: processes that load images.
 
     Raises:
-        NonFiniteError: a score of a class is NaN.
+        NonFiniteError: a score of a class, of an image or of a pixel, or a number of a descriptor is NaN.
     """
     pads = any(base.__name__ == 'BaseDetector' for base in type(model).__mro__)  # of mmdet, which may be missing
     for batch in image_loader(dataset, batch_size, num_workers):
@@ -157,11 +157,14 @@ def predict_dataset(
 
 
 def _numbers(model: nn.Module, samples: Sequence[BaseDataElement]) -> Sequence[BaseDataElement]:
-    """The samples of a batch, whose scores are no NaN."""
-    scores = [sample.pred_score for sample in samples if 'pred_score' in sample]
-    if scores and torch.stack(scores).isnan().any():
-        files = enumerate_names([str(sample.get('img_path', 'an image')) for sample in samples], 8)
-        raise NonFiniteError(' '.join([f'{files}: a score is NaN, so there is no class.', *hints_of(model)]))
+    """The samples of a batch, none of whose scores of classes, or numbers of descriptors, is NaN."""
+    for what, missing in (('pred_score', 'class'), ('seg_logits', 'class'), ('feature', 'descriptor')):
+        values = [sample.get(what) for sample in samples if what in sample]
+        tensors = [value.data if isinstance(value, BaseDataElement) else value for value in values]
+        if tensors and torch.stack([tensor.isnan().any() for tensor in tensors]).any():
+            files = enumerate_names([str(sample.get('img_path', 'an image')) for sample in samples], 8)
+            number = 'a number' if what == 'feature' else 'a score'
+            raise NonFiniteError(' '.join([f'{files}: {number} is NaN, so there is no {missing}.', *hints_of(model)]))
     return samples
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +65,12 @@ def publish(
     meta = content.get('meta') or {}
     kept = {key: meta[key] for key in KEPT if meta.get(key) is not None}
     folder = Path(folder)
-    nameless = folder / f'{name}.pth'
-    with written_whole(nameless) as temporary:
-        write_checkpoint(dict(meta=kept, state_dict=tensors), temporary)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()[:HASH_LENGTH]
-    target = nameless.rename(folder / f'{name}-{digest}.pth')
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.', dir=folder) as place:
+        nameless = Path(place, 'model.pth')
+        write_checkpoint(dict(meta=kept, state_dict=tensors), nameless)
+        digest = hashlib.sha256(nameless.read_bytes()).hexdigest()[:HASH_LENGTH]
+        target = nameless.replace(folder / f'{name}-{digest}.pth')
     with written_whole(target.with_suffix('.md')) as temporary:
         temporary.write_text(model_card(name, config, target.name, kept, tensors, metrics))
     dropped = [key for key in content if key not in ('meta', 'state_dict')]

@@ -9,14 +9,24 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 from torch import nn
 
+from vlprompt.errors import ConfigError
 from vlprompt.models import FeatureClassifier
 from vlprompt.structures import ClassificationSample, ReIDSample
 
 
-def image_size(model: nn.Module, default: tuple[int, int] = (512, 512)) -> tuple[int, int]:
-    """Height and width of the images that the image tower of a model was built for."""
+def image_size(model: nn.Module) -> tuple[int, int]:
+    """Height and width of the images that the image tower of a model was built for.
+
+    Raises:
+        ConfigError: none of its parts was built for a size.
+    """
     sizes = (getattr(module, 'image_size', None) for module in model.modules())
-    return tuple(next((size for size in sizes if isinstance(size, tuple)), default))
+    found = next((size for size in sizes if isinstance(size, tuple)), None)
+    if found is None:
+        raise ConfigError(
+            f'no part of {type(model).__name__} was built for a size of images: give it (--size H W, or --shape H W)'
+        )
+    return tuple(found)
 
 
 def sample_batch(model: nn.Module, size: int, shape: tuple[int, int], training: bool = True) -> dict[str, Any]:

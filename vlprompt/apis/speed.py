@@ -75,14 +75,14 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def blank_samples(model: nn.Module, shape: tuple[int, int]) -> list | None:
-    """Image information for two-stage detectors, to place regions; None for other models."""
+def blank_samples(model: nn.Module, shape: tuple[int, int], images: int = 1) -> list | None:
+    """Information of as many images for two-stage detectors, to place regions in each; None for other models."""
     if not hasattr(model, 'roi_head'):
         return None
     from mmdet.structures import DetDataSample
 
     sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
-    return [DetDataSample(metainfo=dict(sizes, scale_factor=(1.0, 1.0), img_id=0))]
+    return [DetDataSample(metainfo=dict(sizes, scale_factor=(1.0, 1.0), img_id=number)) for number in range(images)]
 
 
 def text_function(model: nn.Module) -> Callable[[], Tensor] | None:

@@ -68,7 +68,9 @@ def to_rgb(image: Image.Image, exif_orientation: bool = True) -> tuple[Image.Ima
             f'its pixels are {what}, which have no fixed black and white; save it as PNG of 8 or 16 bits, scaled as '
             'the model is to see it'
         )
-    image.info.pop('transparency', None)  # else Pillow warns that it is dropped
+    if 'transparency' in image.info:  # else Pillow warns that it is dropped
+        image = image.copy()  # the caller's own may be written as it is
+        del image.info['transparency']
     return image.convert('RGB'), orientation
 
 
