@@ -87,6 +87,18 @@ def test_one_image_has_one_result_and_others_a_list(infer, path):
     assert infer(str(path.parents[1] / '**' / '?.png'), **QUIET) == infer(find_images(path.parents[1]), **QUIET)
 
 
+def test_inferencers_of_one_model_do_not_mix_up_their_classes(project, path):
+    model = init_inferencer(project.config, cfg_options=OPTIONS).model
+    first, second = ClassificationInferencer(model), ClassificationInferencer(model, class_names=['owl', 'fox'])
+    expected = first(path)
+    other = second(path)
+    assert first(path) == expected
+    streams = zip(first.stream([path, path], **QUIET), second.stream([path, path], **QUIET), strict=True)
+    assert [(first.to_dict(a), second.to_dict(b)) for a, b in streams] == [(expected, other)] * 2
+    model.set_class_names(['bat', 'cat', 'rat'])
+    assert first(path) == expected
+
+
 def test_a_file_may_be_named_like_a_pattern(infer, path, tmp_path):
     odd = tmp_path / 'a[1].png'
     odd.write_bytes(path.read_bytes())

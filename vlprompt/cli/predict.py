@@ -236,21 +236,27 @@ class Results:
     def __init__(self, args: argparse.Namespace, infer: Inferencer) -> None:
         self.args, self.classes = args, list(infer.class_names)
         self.path = args.out / FILES[args.format]
-        self.entries: list[dict[str, Any]] = []
+        self.count = 0
+        self.entries: list[dict[str, Any]] = []  # that are not written yet
         self.write()
 
     def add(self, entry: dict[str, Any]) -> None:
-        self.entries.append(entry)
+        self.count += 1
+        line = json.dumps(entry, default=in_json)
         if self.args.format == 'jsonl':
             with naming_place(self.path), open(self.path, 'a') as file:
-                file.write(json.dumps(entry) + '\n')
+                file.write(f'{line}\n')
+        else:
+            self.entries.append(json.loads(line))  # masks as PNG, which are small
 
     def write(self) -> None:
-        """Write all of them."""
+        """Write all of them, unless each is there already."""
         if self.args.format == 'jsonl':
-            text = ''.join(json.dumps(entry) + '\n' for entry in self.entries)
+            if self.count:
+                return
+            text = ''
         elif self.args.format == 'hf':
-            text = json.dumps(self.entries, indent=1, default=in_json)
+            text = json.dumps(self.entries, indent=1)
         else:
             content = dict(config=self.args.config, classes=self.classes, images=self.entries)
             text = json.dumps(content, indent=1)
@@ -281,7 +287,7 @@ def main(argv: list[str] | None = None) -> None:
                 left_out(found.name, found.error)
                 continue
             print(printable(f'{found.name}: {infer.summary(found)}'), flush=True)
-            number = len(results.entries)
+            number = results.count
             if args.format == 'hf':
                 results.add(dict(image=found.name, predictions=infer.to_dict(found)))
             else:
@@ -290,7 +296,7 @@ def main(argv: list[str] | None = None) -> None:
                 draw(infer, found, args.out / numbered_name(number, found.name))
     finally:  # what ends the run loses nothing of the images before
         results.write()
-        print(f'{len(results.entries)} of {len(paths)} images: {results.path}')
+        print(f'{results.count} of {len(paths)} images: {results.path}')
     left_out.end()
 
 

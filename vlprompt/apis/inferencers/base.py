@@ -91,7 +91,7 @@ class Inferencer(ABC):
         free = getattr(self.model, 'open_vocabulary', False)
         own = tuple(self.model.class_names) if free else None
         self._own_words = own if names is None else tuple(names)
-        self._words = own
+        self._words = self._of_model = own
         self.skipped: list[Prediction] = []
 
     @classmethod
@@ -270,9 +270,11 @@ class Inferencer(ABC):
 
     def _set_up(self, words: tuple[str, ...] | None, options: Mapping[str, Any]) -> None:
         """Let the model predict these classes, if its classes are text, with these options."""
-        if getattr(self.model, 'open_vocabulary', False) and words != self._words:
-            self.model.set_class_names(list(words))
-            self._words = words
+        if getattr(self.model, 'open_vocabulary', False):
+            changed = tuple(self.model.class_names) != self._of_model  # by others that have the same model
+            if changed or words != self._words:
+                self.model.set_class_names(list(words))
+                self._words, self._of_model = words, tuple(self.model.class_names)
         self.prepare(options)
 
     def _palette(self, classes: int) -> Sequence[Sequence[int]]:
