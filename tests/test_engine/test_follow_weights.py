@@ -123,6 +123,10 @@ def test_a_folder_of_the_name_of_a_tag(tmp_path, monkeypatch):
 def test_a_wrong_name_is_one_of_the_config():
     with pytest.raises(ConfigError, match=r"model\.clip: unknown CLIP architecture 'ViT-X'"):
         composed(arch='ViT-X')
+    with pytest.raises(
+        ConfigError, match=r"'ViT-B-16-SigLPI'\. Did you mean 'ViT-B-16-SigLIP'.* \(vlprompt list --towers\)"
+    ):
+        composed(arch='ViT-B-16-SigLPI')
 
 
 def test_composing_again_changes_nothing():

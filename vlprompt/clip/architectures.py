@@ -16,9 +16,11 @@ from vlprompt.clip.open_clip_config import (
     OpenClipArchitecture,
     refuse_unknown_fields,
     shipped_config,
+    shipped_names,
     square_side,
     text_sizes,
 )
+from vlprompt.messages import did_you_mean
 
 RESNET_STRIDE = 32
 """Pixels of a cell of the last map of every published ResNet."""
@@ -198,8 +200,8 @@ def find_architecture(
             return of_open_clip(*shipped)
         if found is None:
             raise ValueError(
-                f'unknown CLIP architecture {arch!r}; known: {", ".join(ARCHITECTURES)}, the names of open_clip, or a '
-                'dict of sizes'
+                f'unknown CLIP architecture {arch!r}.{did_you_mean(arch, [*ARCHITECTURES, *shipped_names()])} Known '
+                f'are {", ".join(ARCHITECTURES)}, the names of open_clip (vlprompt list --towers), or a dict of sizes'
             )
         return found
     given = dict(arch)

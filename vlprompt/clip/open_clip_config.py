@@ -194,9 +194,16 @@ def refuse_unknown_fields(
                 )
 
 
+def shipped_names() -> list[str]:
+    """Names of the configs that open_clip has."""
+    import open_clip
+
+    return open_clip.list_models()
+
+
 def shipped_config(name: str) -> tuple[Mapping[str, Any], str] | None:
     """The config that open_clip has under a name, in any case, and its own spelling of it; None if it has none."""
     import open_clip
 
-    found = {known.lower(): known for known in open_clip.list_models()}.get(name.lower())
+    found = {known.lower(): known for known in shipped_names()}.get(name.lower())
     return None if found is None else (open_clip.get_model_config(found), found)
