@@ -115,7 +115,7 @@ def test_contradictions_and_unknown_benchmarks(tmp_path):
         LongTailedDataset(str(tmp_path / 'cifar100'), dataset='cifar100_lt')
     with pytest.raises(FileNotFoundError, match=r'Places_LT_train\.txt does not exist. .*OLTR'):
         LongTailedDataset(str(tmp_path / 'places365'), dataset='places_lt')
-    with pytest.raises(FileNotFoundError, match=r'unpack_cifar100\.py ARCHIVE'):
+    with pytest.raises(FileNotFoundError, match='vlprompt unpack-cifar100 ARCHIVE'):
         LongTailedDataset(str(tmp_path / 'cifar100'), dataset='cifar100_lt', imbalance=10)
 
 
