@@ -24,6 +24,7 @@ from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import EnvironmentProblem, ExportError
 from vlprompt.export import ExportedModel, export_model
+from vlprompt.export.description import preprocess_of
 from vlprompt.export.export import require_sizes
 from vlprompt.export.files import check_packages
 from vlprompt.export.parity import compare
@@ -254,6 +255,17 @@ def test_files_that_are_not_what_was_asked_for(monkeypatch):
     program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
     with pytest.raises(ExportError, match=r'more than one file of ONNX holds .* \(--half\)'):
         write_onnx(program, 'x.onnx', {}, {})
+
+
+def test_the_orientation_of_mmcvs_loader(build):
+    """It turns images upright unless it is told not to, as vlprompt's own do."""
+    model = build('coop/coop_rn50', 'rn')
+    for options, upright in (({}, True), (dict(color_type='color_ignore_orientation'), False)):
+        model.cfg.test_dataloader.dataset.pipeline[0] = dict(type='LoadImageFromFile', **options)
+        assert preprocess_of(model)['exif_orientation'] is upright
+    model.cfg.test_dataloader.dataset.pipeline[0] = dict(type='LoadImageFromFile', color_type='grayscale')
+    with pytest.raises(ExportError, match="color_type='grayscale' cannot be described"):
+        preprocess_of(model)
 
 
 def test_missing_packages_are_named(monkeypatch):

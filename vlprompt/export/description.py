@@ -84,7 +84,7 @@ def preprocess_of(model: nn.Module) -> dict[str, Any]:
     for transform in pipeline_of(model):
         name = str(transform['type']).rsplit('.', 1)[-1]
         if name in ('LoadImage', 'LoadImageFile', 'LoadImageFromFile'):
-            orientation = transform.get('exif_orientation', name != 'LoadImageFromFile')
+            orientation = _is_upright(name, transform)
         elif name in _STEPS:
             steps += _STEPS[name](transform)
         elif not name.endswith(SKIPPED):
@@ -93,6 +93,19 @@ def preprocess_of(model: nn.Module) -> dict[str, Any]:
                 f'{", ".join(sorted(_STEPS))}'
             )
     return dict(exif_orientation=orientation, steps=steps, **_normalisation(model.cfg, model))
+
+
+def _is_upright(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a transform turns the images that it loads upright, as OpenCV does for mmcv's."""
+    if name != 'LoadImageFromFile':
+        return options.get('exif_orientation', True)
+    kinds, kind = dict(color=True, color_ignore_orientation=False), options.get('color_type', 'color')
+    if kind not in kinds:
+        raise ExportError(
+            f'test_dataloader.dataset.pipeline: LoadImageFromFile with color_type={kind!r} cannot be described in a '
+            f'file; known are {", ".join(kinds)}'
+        )
+    return kinds[kind]
 
 
 def _square(size: int) -> list[int]:
