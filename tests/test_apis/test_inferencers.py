@@ -481,6 +481,8 @@ def test_boxes_of_a_frame(describe, tmp_path):
     assert np.allclose(describe.describe_boxes(boxes, frame[..., ::-1], channel_order='rgb'), found, atol=1e-5)
     assert describe.describe_boxes(np.zeros((0, 4)), frame).shape == (0, describe.model.descriptor_length)
     assert describe.describe_boxes([], frame).shape == (0, describe.model.descriptor_length)
+    with pytest.raises(TypeError, match=r'a frame is an array .* not NoneType: was the image read'):
+        describe.describe_boxes(boxes, None)  # as cv2.imread returns of a file that is not there
     for wrong in ([[90, 0, 99, 9]], [[5, 5, 5, 9]], [[9, 9, 3, 20]], [[np.nan, 0, 9, 9]]):
         with pytest.raises(ValueError, match=r'box 1, .* has no pixel of the frame of 80 x 60 pixels'):
             describe.describe_boxes([[0, 0, 9, 9], *wrong], frame)

@@ -16,7 +16,7 @@ from vlprompt.engine import read_checkpoint
 from vlprompt.engine.adapters.card import hub_id
 from vlprompt.engine.adapters.folder import CARD, CONFIG, TENSORS
 from vlprompt.engine.start_from import hand_over
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import CheckpointError, ConfigError, RunError
 from vlprompt.models import HeadClassifier, TextClassifier
 
 
@@ -144,10 +144,11 @@ class Hub:
 def hub(monkeypatch):
     monkeypatch.setattr(huggingface_hub, 'HfApi', Hub)
     monkeypatch.setattr(Hub, 'uploaded', {})
+    monkeypatch.setattr('vlprompt.apis.adapters.require_hub', lambda: None)
     return Hub.uploaded
 
 
-def test_push_to_hub(hub, project, model, tmp_path):
+def test_push_to_hub(hub, project, model, tmp_path, monkeypatch):
     assert push_to_hub(model, 'org/name', private=True, licence='mit') == 'https://hub.example/org/name?private'
     assert sorted(hub['org/name']) == [CARD, CONFIG, TENSORS]
     for name, content in hub['org/name'].items():
@@ -158,6 +159,10 @@ def test_push_to_hub(hub, project, model, tmp_path):
     for name in ('name', 'a/b/c', 'hf-hub:org/name'):
         with pytest.raises(ConfigError, match='no name of a repository: ORG/NAME'):
             push_to_hub(model, name)
+    refused = PermissionError('401 Client Error.\nMore about it')
+    monkeypatch.setattr(Hub, 'create_repo', lambda *_, **__: (_ for _ in ()).throw(refused))
+    with pytest.raises(RunError, match=r'org/name cannot be written .* \(401 Client Error\.\): log in'):
+        push_to_hub(model, 'org/name')
 
 
 def test_the_tool_goes_both_ways(hub, project, tmp_path):

@@ -19,6 +19,7 @@ from tests.conftest import MICRO, ROOT
 from tests.tiny_project import TinyProject
 from vlprompt.apis import ReIDInferencer, find_images, init_model, predict_images
 from vlprompt.apis.command_line import call
+from vlprompt.apis.inference import LeftOut
 from vlprompt.apis.inferencers.class_names import names_for
 from vlprompt.cli import predict
 from vlprompt.engine import load_config
@@ -302,6 +303,10 @@ def test_class_names_of_a_file(project, tmp_path):
 
 
 def test_mistakes(project, tmp_path):
+    test = project.root / 'data' / 'test'
+    assert LeftOut().files_of([test / '*' / '[01].png']) == [path for path in find_images(test) if path.stem in '01']
+    with pytest.raises(FileNotFoundError, match=r'no image .* matches nowhere\*'):
+        LeftOut().files_of([Path('nowhere*')])
     with pytest.raises(FileNotFoundError, match=r'no image or folder at nowhere\.png'):
         run(project.config, 'none', 'nowhere.png', '--out', tmp_path)
     (tmp_path / 'file').touch()

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from vlprompt.apis.model import init_model
+from vlprompt.clip.download import require_hub
 from vlprompt.engine.adapters import HUB, is_adapter, write_folder
 from vlprompt.engine.adapters.card import write_card
 from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import to_plain_values
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import CheckpointError, ConfigError, RunError
 from vlprompt.version import __version__
 
 
@@ -103,6 +104,9 @@ def push_to_hub(model: nn.Module, repo_id: str, *, private: bool = False, **opti
 
     Returns:
         The address of the repository; :func:`from_pretrained` takes ``'hf-hub:ORG/NAME'``.
+
+    Raises:
+        Exception: as for :func:`upload`.
     """
     with tempfile.TemporaryDirectory() as folder:
         save_pretrained(model, folder, **dict(name=f'{HUB}{repo_id}') | options)
@@ -114,14 +118,23 @@ def upload(folder: str | Path, repo_id: str, private: bool = False) -> str:
 
     Raises:
         ConfigError: a name that is not ``ORG/NAME``.
+        RunError: no network, no login, or no right to write there.
     """
     if repo_id.startswith(HUB) or repo_id.count('/') != 1:
         raise ConfigError(f'{repo_id!r} is no name of a repository: ORG/NAME')
     from huggingface_hub import HfApi
 
     hub = HfApi(library_name='vlprompt', library_version=__version__)
-    address = hub.create_repo(repo_id, private=private, exist_ok=True)
-    hub.upload_folder(repo_id=repo_id, folder_path=folder, commit_message='Upload adapter of vlprompt')
+    try:
+        require_hub()
+        address = hub.create_repo(repo_id, private=private, exist_ok=True)
+        hub.upload_folder(repo_id=repo_id, folder_path=folder, commit_message='Upload adapter of vlprompt')
+    except (OSError, ValueError) as error:  # of huggingface_hub
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunError(
+            f'{repo_id} cannot be written on huggingface.co ({reason}): log in with a token that may write '
+            '(hf auth login, or HF_TOKEN), and upload the folder again'
+        ) from error
     return str(address)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from vlprompt.apis.sources import ChannelOrder, ImageSource, images_of
+from vlprompt.apis.sources import ChannelOrder, ImageSource, files_of, images_of, is_pattern
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import (
     count_suffixes,
@@ -230,12 +230,12 @@ class LeftOut:
         """The files, and those in the folders; tells how many files of the folders are no images by their suffix.
 
         Args:
-            images: files and folders.
+            images: files, folders, and shell-style patterns.
             results: file or folder of the tool's own results, its ``--out``: neither images nor counted in a folder
                 that it lies in.
 
         Raises:
-            FileNotFoundError: neither file nor folder, or a folder without images.
+            FileNotFoundError: neither file nor folder, or a folder or a pattern without images.
             ConfigError: the results are to lie among the images of a folder.
         """
         found: list[Path] = []
@@ -252,6 +252,8 @@ class LeftOut:
                     print(f'{path}: {count_suffixes(others)} are left out, since they are no images', flush=True)
             elif path.exists():
                 found.append(path)  # what is no regular file is left out later, as in folders
+            elif is_pattern(path):
+                found += files_of(path)
             else:
                 raise FileNotFoundError(f'no image or folder at {path}')
         self.total += len(found)

@@ -26,7 +26,7 @@ ChannelOrder = Literal['rgb', 'bgr']
 def is_single(images: ImageSource | Sequence[ImageSource]) -> bool:
     """Whether one image is given, and not a list, a folder or a pattern, even of one image."""
     if isinstance(images, (str, os.PathLike)):
-        return not Path(images).is_dir() and not _is_pattern(images)
+        return not Path(images).is_dir() and not is_pattern(images)
     return _is_source(images)
 
 
@@ -56,7 +56,7 @@ def images_of(
     found: list[Path | Image.Image | bytes] = []
     for image in [images] if _is_source(images) else images:
         if isinstance(image, (str, os.PathLike)):
-            found += _files(image)
+            found += files_of(image)
         elif isinstance(image, np.ndarray):
             found.append(_picture(image, channel_order))
         elif isinstance(image, Image.Image):
@@ -71,17 +71,23 @@ def images_of(
     return found
 
 
-def _is_pattern(path: str | os.PathLike) -> bool:
+def is_pattern(path: str | os.PathLike) -> bool:
+    """Whether a path is a shell-style pattern, and no file of that name."""
     return glob.has_magic(os.fspath(path)) and not Path(path).exists()
 
 
-def _files(path: str | os.PathLike) -> list[Path]:
-    """The files that a path stands for."""
+def files_of(path: str | os.PathLike) -> list[Path]:
+    """The files that a path stands for: a file, a folder or a pattern.
+
+    Raises:
+        FileNotFoundError: a folder or a pattern without images.
+        ValueError: an address of the web.
+    """
     if re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', os.fspath(path)):
         raise ValueError(f'{path}: nothing is fetched from the web: download the image, and give the file')
     if Path(path).is_dir():
         return find_images(path)
-    if not _is_pattern(path):
+    if not is_pattern(path):
         return [Path(path)]
     matched = sorted(map(Path, glob.glob(os.fspath(path), recursive=True)))
     files = [file for file in matched if file.suffix.lower() in IMAGE_SUFFIXES and not file.is_dir()]

@@ -22,7 +22,8 @@ With a checkpoint the classes are those that it was trained on; --dataset gives 
 contexts); for a model with a trained head it only names its classes, if neither config nor checkpoint does. A single
 FILE.txt holds one name per line.
 
-Images are files, or folders that are searched at any depth. Prints a line per image and writes to --out
+Images are files, folders that are searched at any depth, or patterns in quotes ('photos/*.jpg'). Prints a line per
+image and writes to --out
 
 * predictions.json: for classification, classes with scores; for segmentation, the share of every class; for detection,
   class, score and box [x1, y1, x2, y2] in pixels of the file, and masks as COCO's run lengths if there are any; for
@@ -79,7 +80,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add_model_options(parser)
-    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files, folders or patterns')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--top-k', type=positive, help='classes listed of each image, by classifiers (default: 5)')
     parser.add_argument(

@@ -94,6 +94,8 @@ class ReIDInferencer(Inferencer):
             ValueError: boxes of another shape, or one without a pixel of the frame.
             TypeError: a frame of another kind.
         """
+        if not isinstance(frame, np.ndarray):
+            raise TypeError(f'a frame is an array (H, W, 3) uint8, not {type(frame).__name__}: was the image read?')
         boxes = np.asarray(boxes, np.float64)
         if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 4):
             raise ValueError(f'boxes must be (N, 4), x1, y1, x2, y2, got {boxes.shape}')
