@@ -170,6 +170,7 @@ def embed(model: OnnxModel, paths: list[Path], args: argparse.Namespace) -> None
     for path, cosine in zip(paths, features @ features[0], strict=True):
         print(f'{path}: {cosine:.4f}')
     if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         np.savez(args.out, features=features, names=np.array([str(path) for path in paths]))
 
 
@@ -180,7 +181,7 @@ def files_of(places: list[Path]) -> Iterator[Path]:
     """The files, and the images in the folders, sorted."""
     for place in places:
         if place.is_dir():
-            yield from sorted(path for path in place.rglob('*') if path.suffix.lower() in SUFFIXES)
+            yield from sorted(path for path in place.rglob('*') if path.suffix.lower() in SUFFIXES and path.is_file())
         elif place.is_file():
             yield place
         else:
@@ -198,6 +199,8 @@ def main() -> None:
     if not paths:
         raise SystemExit(f'no images in {", ".join(map(str, args.images))}')
     model = OnnxModel(args.model)
+    if args.out is not None and model.about['task'] == 'classification':
+        parser.error('--out has no effect on a classifier, whose classes are printed')
     TASKS[model.about['task']](model, paths, args)
 
 

@@ -89,7 +89,8 @@ def test_one_image_has_one_result_and_others_a_list(infer, path):
 
 def test_inferencers_of_one_model_do_not_mix_up_their_classes(project, path):
     model = init_inferencer(project.config, cfg_options=OPTIONS).model
-    first, second = ClassificationInferencer(model), ClassificationInferencer(model, class_names=['owl', 'fox'])
+    first, second = ClassificationInferencer(model.train()), ClassificationInferencer(model, class_names=['owl', 'fox'])
+    assert not model.training
     expected = first(path)
     other = second(path)
     assert first(path) == expected

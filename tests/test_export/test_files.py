@@ -115,8 +115,8 @@ def test_a_segmentor_of_any_size_as_onnx(build, tmp_path, photo):
 def test_descriptors_as_onnx(build, tmp_path, photo):
     model = build('clipreid/baseline_vit-b16')
     export_model(model, tmp_path / 'model.onnx', size=(256, 128), random_images=True, images=2)
-    assert infer(tmp_path / 'model.onnx', photo, '--out', tmp_path / 'found.npz') == f'{photo}: 1.0000\n'
-    found = np.load(tmp_path / 'found.npz')
+    assert infer(tmp_path / 'model.onnx', photo, '--out', tmp_path / 'new/found.npz') == f'{photo}: 1.0000\n'
+    found = np.load(tmp_path / 'new/found.npz')
     (sample,) = predict_images(model, photo)
     expected = torch.nn.functional.normalize(sample.feature, dim=0)
     np.testing.assert_allclose(found['features'], expected[None].numpy(), atol=1e-5)

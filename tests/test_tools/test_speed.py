@@ -27,6 +27,13 @@ def test_calls_before_the_timed_ones_do_not_count():
     assert (len(calls), len(latency.seconds)) == (5, 3)
 
 
+def test_calls_end_on_the_device_that_computes(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, 'synchronize', waited.append)
+    measure(lambda: None, torch.device('cuda:1'), calls=1, warmup=0)
+    assert waited == [torch.device('cuda:1')] * 2
+
+
 @pytest.fixture(scope='module')
 def project(tmp_path_factory):
     return TinyProject.create(tmp_path_factory.mktemp('project'))

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ def measure(function: Callable[[], object], device: torch.device, calls: int, wa
         calls: that are timed.
         warmup: calls before, which are not.
     """
-    wait = torch.cuda.synchronize if device.type == 'cuda' else lambda: None
+    wait = partial(torch.cuda.synchronize, device) if device.type == 'cuda' else lambda: None
     seconds = []
     for number in range(warmup + calls):
         wait()

@@ -42,7 +42,7 @@ class Inferencer(ABC):
 
     Args:
         model: a config file, the name of a shipped one, a loaded config, or whatever else
-            :func:`~vlprompt.apis.init_model` takes; or a model that it has built.
+            :func:`~vlprompt.apis.init_model` takes; or a model that it has built, which is put into eval mode.
         checkpoint: of the model; None: as it is built.
         class_names: K names, a dataset's name or a text file; None: those that the model knows.  See :meth:`stream`.
         cfg_options: dotted keys of the config to override.
@@ -293,12 +293,13 @@ def model_for(
 ) -> nn.Module:
     """The model that the arguments of an :class:`Inferencer` stand for.
 
-    Class names are given to a model as it is built only if its classes are text and nothing is loaded into it.
+    Class names are given to a model as it is built only if its classes are text and nothing is loaded into it.  A model
+    that is given is in eval mode afterwards.
     """
     if isinstance(model, nn.Module):
         if checkpoint is not None or cfg_options or device is not None or phase is not None:
             raise ConfigError('checkpoint, cfg_options, device and phase are for configs: a model has its own')
-        return model
+        return model.eval()
     if class_names is not None and checkpoint is None and not is_adapter(model):
         model, cfg_options = load_config(model, dict(cfg_options or {})), None
         described = MODELS.get((model.get('model') or {}).get('type'))
