@@ -251,6 +251,7 @@ def test_a_config_of_a_mask_rcnn():
         ("model = dict(class_weight='https://a.b/w.pkl')", r"class_weight='https://a\.b/w\.pkl' .* execute"),
         ("model = dict(a=1)\ntest_dataloader = dict(ann_file='x.YAML')", r"ann_file='x\.YAML' .* execute"),
         ("model = dict(decode_backend='pickle')", "decode_backend='pickle' .* execute"),
+        ("model = dict(a=1)\ndefault_scope = 'mmpretrain'", "default_scope='mmpretrain' .* is none of vlprompt"),
         ("model = dict(_scope_='mmpretrain')", r"model\._scope_='mmpretrain' .* is none of vlprompt"),
         ("model = dict(a=1)\ncustom_imports = 'os'", "imports 'os'"),
         ("model = dict(a=1)\ntest_evaluator = [dict(out_file_path='x.pkl')]", r"evaluator\.0\.out_file_path='x\.pkl'"),

@@ -77,7 +77,7 @@ def config_of_adapter(content: Mapping[str, Any], source: str) -> Config:
     scope = values.get('default_scope') or 'vlprompt'
     for path, type_ in _entries(values):
         key = path.rpartition('.')[2]
-        if key == '_scope_' and type_ not in SCOPES:
+        if key in ('_scope_', 'default_scope') and type_ not in (None, *SCOPES):
             raise CheckpointError(f'{source}: {path}={type_!r} in its config is none of {", ".join(SCOPES)}')
         if _executes(key, type_):
             raise CheckpointError(
