@@ -100,6 +100,19 @@ def test_inferencers_of_one_model_do_not_mix_up_their_classes(project, path):
     assert first(path) == expected
 
 
+def test_a_solver_takes_some_of_its_classes(path):
+    infer = ClassificationInferencer('builtin:gda_micro-rn')
+    known = infer.class_names
+    everything = infer(path, output='array')
+    chosen = [known[7], known[2]]
+    logits = np.log(everything[[7, 2]])
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert np.allclose(infer(path, class_names=chosen, output='array'), expected, atol=1e-5)
+    assert np.array_equal(infer(path, output='array'), everything)
+    with pytest.raises(ConfigError, match=r'FeatureClassifier was trained for .* and no others'):
+        infer(path, class_names=['okapi', known[0]])
+
+
 def test_a_file_may_be_named_like_a_pattern(infer, path, tmp_path):
     odd = tmp_path / 'a[1].png'
     odd.write_bytes(path.read_bytes())

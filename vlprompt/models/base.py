@@ -87,6 +87,10 @@ class PromptTunedMixin:
         if metainfo.get('classes') is not None and hasattr(self, 'set_class_names'):
             agree_on_class_names(self, metainfo['classes'], what)
 
+    def accepts_class_names(self, class_names: Sequence[str]) -> bool:
+        """Whether ``set_class_names`` lets the model, trained as it is, classify among these names."""
+        return self.open_vocabulary
+
     def warn_of_other_size(self, inputs: Tensor, tower: nn.Module) -> None:
         """Say once in the log if whole images (B, 3, H, W) have not the size that the ``tower`` was built for."""
         if is_exporting():

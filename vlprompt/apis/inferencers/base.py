@@ -20,7 +20,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from vlprompt.apis.inference import ImageFiles, load_files, predict_each
-from vlprompt.apis.inferencers.class_names import names_for, read_names
+from vlprompt.apis.inferencers.class_names import names_for, read_names, takes
 from vlprompt.apis.inferencers.prediction import Prediction
 from vlprompt.apis.model import init_model
 from vlprompt.apis.sources import ChannelOrder, ImageSource, is_single
@@ -88,8 +88,8 @@ class Inferencer(ABC):
         self.options: dict[str, Any] = dict(self.default_options)
         self.options = self._checked(options)
         self.class_names = self._names(names)
-        free = getattr(self.model, 'open_vocabulary', False)
-        own = tuple(self.model.class_names) if free else None
+        own = tuple(getattr(self.model, 'class_names', None) or ())
+        own = own if own and takes(self.model, own) else None
         self._own_words = own if names is None else tuple(names)
         self._words = self._of_model = own
         self.skipped: list[Prediction] = []
@@ -190,7 +190,7 @@ class Inferencer(ABC):
         Args:
             images: as for a call.
             class_names: for these images alone: K names, a dataset's name or a text file, for a model whose classes are
-                only text.
+                only text, or some of its own for a solver on stored features.
             channel_order: of arrays with colours: ``'rgb'``, as Pillow and matplotlib have it, or ``'bgr'``, as OpenCV.
             batch_size: images per batch.  Those of several sizes after the pipeline are predicted one by one, except
                 by detectors, which pad.
@@ -269,8 +269,8 @@ class Inferencer(ABC):
         return names_for(self.model, names)
 
     def _set_up(self, words: tuple[str, ...] | None, options: Mapping[str, Any]) -> None:
-        """Let the model predict these classes, if its classes are text, with these options."""
-        if getattr(self.model, 'open_vocabulary', False):
+        """Let the model predict these classes, if it takes others, with these options."""
+        if self._of_model is not None:
             changed = tuple(self.model.class_names) != self._of_model  # by others that have the same model
             if changed or words != self._words:
                 self.model.set_class_names(list(words))

@@ -44,8 +44,8 @@ def names_for(model: nn.Module, names: Sequence[str] | None) -> list[str]:
 
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it.
-        names: others for a model whose classes are only text, which is not changed; the names of a model that does not
-            know its own; None: its own.
+        names: others for a model that takes them (:func:`takes`), which is not changed; the names of a model that does
+            not know its own; None: its own.
 
     Raises:
         ConfigError: it has no names, or takes no others.
@@ -57,7 +57,7 @@ def names_for(model: nn.Module, names: Sequence[str] | None) -> list[str]:
         )
     if names is None:
         return [readable(name) for name in known]
-    free = getattr(model, 'open_vocabulary', False)
+    free = takes(model, names)
     if not free and known is not None:
         raise ConfigError(
             f'class names: {type(model).__name__} was trained for {shortened(", ".join(known), 120)} and no others'
@@ -71,6 +71,14 @@ def names_for(model: nn.Module, names: Sequence[str] | None) -> list[str]:
             names[0],
         )
     return [readable(name) for name in names]
+
+
+def takes(model: nn.Module, names: Sequence[str]) -> bool:
+    """Whether a model, trained as it is, can classify among these names: those whose classes are only text, and
+    solvers that were fitted to them or have a rule for others.
+    """
+    accepts = getattr(model, 'accepts_class_names', None)  # which models of mmseg and mmdet have not
+    return accepts is not None and accepts(names)
 
 
 @contextmanager

@@ -113,6 +113,11 @@ class FeatureClassifier(Classifier):
         """
         self._use_classes(tuple(named_classes(class_names, 'FeatureClassifier')))
 
+    def accepts_class_names(self, class_names: Sequence[str]) -> bool:
+        """Whether the solver was fitted to these classes, or has a rule for others."""
+        fitted = self._fitted_names
+        return fitted is None or set(class_names) <= set(fitted) or self.solver.takes_other_classes
+
     def _use_classes(self, names: tuple[str, ...]) -> None:
         fitted = self._fitted_names
         self._columns = None
