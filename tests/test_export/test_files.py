@@ -239,7 +239,7 @@ def test_an_adapter_that_ships(tmp_path):
     assert (tmp_path / 'c.safetensors').stat().st_mode & 0o777 == 0o666 & ~mask, 'others may read it, as any new file'
     with safe_open(tmp_path / 'c.safetensors', 'pt') as file:
         assert json.loads(file.metadata()['base'])['name'] == 'micro-rn:scenes'
-        assert 'config' not in file.metadata()
+        assert file.metadata()['config'] == 'coop_micro-rn'
 
 
 def test_files_that_are_not_what_was_asked_for(monkeypatch):
