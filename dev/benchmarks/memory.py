@@ -27,8 +27,9 @@ from torch.profiler import ProfilerActivity, profile
 from vlprompt.apis import init_model
 from vlprompt.apis.parameters import without_weights
 from vlprompt.apis.sample_batch import image_size, sample_batch
+from vlprompt.clip.text.encoder import pack_texts_for_gpu
 from vlprompt.engine import load_config
-from vlprompt.engine.dry_run import gpu_autocast, pack_texts_for_gpu, take_as_filled
+from vlprompt.engine.dry_run import gpu_autocast, take_as_filled
 from vlprompt.engine.memory import tensors_in, training_memory
 from vlprompt.engine.phases import phase_config
 

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.test_fake_gpu import autocast_without_gpu, build, training_batch
-from vlprompt.engine.dry_run import fake_batch, fake_copy, gpu_autocast, pack_texts_for_gpu
+from vlprompt.clip.text.encoder import pack_texts_for_gpu
+from vlprompt.engine.dry_run import fake_batch, fake_copy, gpu_autocast
 from vlprompt.engine.hooks.memory import DeviceMemory, MemoryHook, gpu_memory
 from vlprompt.engine.memory import LiveMemory, inference_memory, tensors_in, training_memory, use_foreach
 from vlprompt.models.gather import gather_batch

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vlprompt.clip import TextEncoder
-from vlprompt.clip.text.costs import gpu_costs
+from vlprompt.clip.text.encoder import pack_texts_for_gpu
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 from vlprompt.models.feature_cache import FeatureCache
@@ -63,7 +62,9 @@ def use_compiled(model: nn.Module, options: Mapping[str, Any]) -> str:
     """
     name = compiled_method(model)
     if options.get('backend', 'inductor') == 'inductor' and next(model.parameters()).device.type == 'cpu':
-        _pack_as_on_gpu(model)
+        # Of the exact lengths and the attention in two products that a CPU computes otherwise, inductor of torch 2.14
+        # makes wrong gradients.  Few padded buckets with fused attention also compile in a fifth of the time.
+        pack_texts_for_gpu(model)
     options = dict(options) if name == 'extract_feat' else dict(dynamic=False) | dict(options)
     setattr(model, name, _in_training(model, getattr(model, name), options))
     return name
@@ -81,17 +82,6 @@ def compiled_method(model: nn.Module) -> str:
         if callable(getattr(model, name, None)):
             return name
     raise ConfigError(f'compile: {type(model).__name__} has neither losses() nor loss(): train it without --compile')
-
-
-def _pack_as_on_gpu(model: nn.Module) -> None:
-    """Texts in few padded buckets with fused attention, which inductor compiles in a fifth of the time.
-
-    Of the exact lengths and the attention in two products that a CPU computes otherwise, inductor of torch 2.14 makes
-    wrong gradients.
-    """
-    for module in model.modules():
-        if isinstance(module, TextEncoder) and module.costs == 'device':
-            module.costs = gpu_costs(module)
 
 
 def _in_training(model: nn.Module, eager: Callable[..., Any], options: Mapping[str, Any]) -> Callable[..., Any]:

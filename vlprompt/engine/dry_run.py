@@ -14,9 +14,6 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from vlprompt.clip import TextEncoder
-from vlprompt.clip.text.costs import gpu_costs
-
 Copied = TypeVar('Copied')
 
 WIDENED = {'cumprod', 'cumsum', 'log_softmax', 'prod', 'softmax', 'sum'}
@@ -81,19 +78,6 @@ def take_as_filled(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, 'take_as_filled'):
             module.take_as_filled()
-
-
-def pack_texts_for_gpu(model: nn.Module, half: bool = False, gradient: bool = True) -> None:
-    """Have the text towers of a model on a CPU pack their texts as on a GPU.
-
-    Args:
-        model: the model; its texts may be packed in other ways afterwards.
-        half: as in mixed precision, else as with TF32.
-        gradient: as for a backward pass.
-    """
-    for module in model.modules():
-        if isinstance(module, TextEncoder):
-            module.costs = gpu_costs(module, 'half' if half else 'tf32', gradient)
 
 
 class _Float32OnGpu(TorchFunctionMode):

@@ -20,7 +20,8 @@ from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vlprompt.engine.dry_run import fake_batch, fake_copies, fake_copy, gpu_autocast, pack_texts_for_gpu, take_as_filled
+from vlprompt.clip.text.encoder import pack_texts_for_gpu
+from vlprompt.engine.dry_run import fake_batch, fake_copies, fake_copy, gpu_autocast, take_as_filled
 
 BLOCK = 512
 """Bytes to whose multiples torch's allocator of a GPU rounds."""

@@ -22,9 +22,10 @@ from vlprompt.apis.parameters import without_weights
 from vlprompt.apis.sample_batch import image_size, random_descriptors, sample_batch
 from vlprompt.clip import CLIP
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.clip.text.encoder import pack_texts_for_gpu
 from vlprompt.engine.build import order_channels_last
 from vlprompt.engine.config import load_config
-from vlprompt.engine.dry_run import pack_texts_for_gpu, take_as_filled
+from vlprompt.engine.dry_run import take_as_filled
 from vlprompt.engine.phases import phase_config
 from vlprompt.evaluation import RetrievalMetric
 from vlprompt.prompts import ContextPrompt

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vlprompt.clip.layers import LayerNorm, Transformer
+from vlprompt.clip.text.costs import gpu_costs
 from vlprompt.clip.text.encode_shared import encode_shared
 from vlprompt.clip.text.packing import PassCosts, SharedPart, shared_part
 from vlprompt.clip.text.shared_prefix import insert_deep
@@ -171,3 +172,16 @@ class TextEncoder(nn.Module):
         x = self.ln_final(x)
         ends = x[torch.arange(len(x), device=x.device), tokens.layout.tensor(x.device).flatten()]
         return (ends @ self.text_projection).unflatten(0, (tokens.layout.num_prompts, tokens.num_classes))
+
+
+def pack_texts_for_gpu(model: nn.Module, half: bool = False, gradient: bool = True) -> None:
+    """Have the text towers of a model on a CPU pack their texts as on a GPU.
+
+    Args:
+        model: the model; its texts may be packed in other ways afterwards.
+        half: as in mixed precision, else as with TF32.
+        gradient: as for a backward pass.
+    """
+    for module in model.modules():
+        if isinstance(module, TextEncoder):
+            module.costs = gpu_costs(module, 'half' if half else 'tf32', gradient)
