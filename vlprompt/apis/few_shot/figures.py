@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
 from vlprompt.apis.few_shot.report import by_seed, methods_of, shots_of, spread
+from vlprompt.datasets.checks.findings import counted
 from vlprompt.visualization.figures import PALETTE, new_figure, shorten
 
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
@@ -94,7 +95,7 @@ def draw_costs(results: Sequence[Result], shots: int) -> Figure:
     height = max(3.8, 0.2 * len(points) + 0.9)
     figure = new_figure(7.5, height)
     panel = figure.add_axes((0.09, 0.5 / height, 0.58, 1 - 0.85 / height))
-    panel.set(xscale='log', xlabel='seconds of a run', ylabel='accuracy, %', title=f'{shots} shots')
+    panel.set(xscale='log', xlabel='seconds of a run', ylabel='accuracy, %', title=counted(shots, 'shot'))
     panel.grid(alpha=0.3)
     if not points:
         return figure

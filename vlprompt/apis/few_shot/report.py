@@ -11,6 +11,7 @@ import numpy as np
 
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
+from vlprompt.datasets.checks.findings import counted
 from vlprompt.evaluation.seeds import Spread, aggregate
 
 MEAN = 'mean of the datasets'
@@ -139,7 +140,7 @@ def _halves(results: Sequence[Result], shots: int) -> list[Table]:
             pair = [by_seed(results, method, dataset, shots, test) for test in (TRAINED, 'new')]
             pairs[method].append(pair)
             rows[method] = _with_harmonic(pair)
-        tables.append(Table(f'{dataset}: base to new, {shots} shots', columns, rows))
+        tables.append(Table(f'{dataset}: base to new, {counted(shots, "shot")}', columns, rows))
     if len(datasets) > 1:
         rows = {}
         for method, found in pairs.items():
@@ -147,7 +148,7 @@ def _halves(results: Sequence[Result], shots: int) -> list[Table]:
             harmonics = [_with_harmonic(pair)[2] for pair in found]
             of_harmonics = None if None in harmonics else _single(float(np.mean([each.mean for each in harmonics])))
             rows[method] = (*_with_harmonic(means), of_harmonics)
-        tables.append(Table(f'{MEAN}, {shots} shots', (*columns, 'mean of the harmonic means'), rows))
+        tables.append(Table(f'{MEAN}, {counted(shots, "shot")}', (*columns, 'mean of the harmonic means'), rows))
     return tables
 
 
@@ -166,7 +167,7 @@ def _targets(results: Sequence[Result], shots: int) -> list[Table]:
             first, *others = [by_seed(own, method, source, shots, test) for test in (TRAINED, *targets)]
             rows[method] = [first, *others, mean_of(others)]
         columns = (source, *targets, 'mean without the source')
-        tables.append(Table(f'{source}, {shots} shots', columns, _spreads(rows)))
+        tables.append(Table(f'{source}, {counted(shots, "shot")}', columns, _spreads(rows)))
     return tables
 
 
