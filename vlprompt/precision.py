@@ -1,4 +1,4 @@
-"""The precision of float32 arithmetic on GPUs.
+"""The precision of float32 arithmetic on GPUs, and the usual 16-bit format of a device.
 
 TF32 has float32's range and 10 of its 23 bits of precision, about that of float16; sums stay in float32.  On GPUs from
 Ampere on (A100, H100, RTX 30) it is several times as fast; others, and CPUs, do not have it.
@@ -24,6 +24,13 @@ def allow_tf32(allowed: bool) -> None:
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision('high' if allowed else 'highest')
         torch.backends.cudnn.allow_tf32 = allowed
+
+
+def usual_half(device_type: str) -> str:
+    """The 16-bit format of mixed precision where none is named: ``'float16'`` on a GPU, ``'bfloat16'`` on a CPU, where
+    float16 is slow.
+    """
+    return 'float16' if device_type == 'cuda' else 'bfloat16'
 
 
 def products_in_tf32() -> bool:

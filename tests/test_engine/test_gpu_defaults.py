@@ -7,9 +7,10 @@ from mmengine.model import BaseDataPreprocessor
 from torch import nn
 from torch.utils.data import SequentialSampler
 
+from vlprompt.apis import init_model
 from vlprompt.clip import CLIP
 from vlprompt.engine import PromptRunner, load_config
-from vlprompt.engine.build import copy_without_waiting, order_channels_last
+from vlprompt.engine.build import copy_without_waiting, order_channels_last, wants_channels_last
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.errors import ConfigError
 from vlprompt.precision import allow_tf32, uses_tf32
@@ -85,6 +86,14 @@ def test_convolutions_have_their_channels_last_on_a_gpu(project, work_dir, monke
     project.run(work_dir, env_cfg__channels_last=False)
     assert not ordered
     assert project.run(work_dir).model is ordered[0]
+
+
+def test_so_have_those_of_models_for_predictions(project):
+    assert wants_channels_last({}, on_gpu=True)
+    assert not wants_channels_last(dict(env_cfg=dict(channels_last=False)), on_gpu=True)
+    for options, last in (({}, False), ({'env_cfg.channels_last': True}, True)):
+        weight = init_model(project.config, cfg_options=options).clip.visual.conv2.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last) == last
 
 
 def test_no_activation_is_reordered_between_convolutions(tmp_path):

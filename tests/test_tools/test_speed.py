@@ -73,3 +73,6 @@ def test_the_tool(project):
     assert re.search(r': 2 x 32 x 32 on cpu, \d+ threads?s?, float32\n', shown)
     assert re.search(r'^images per second +[\d.]+\na batch +50 % .* ms, 3 calls\ntext, once +50 % ', shown, re.M)
     assert re.search(r'^peak memory +\d+ MiB$', shown, re.M)
+    for given, used in ((['--amp'], 'bfloat16'), (['--amp', 'fp16'], 'float16')):
+        shown = run_tool(benchmark.main, project.config, 'none', '--calls', 1, '--warmup', 0, *given)
+        assert re.search(rf' on cpu, .*, {used}\n', shown)

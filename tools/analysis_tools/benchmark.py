@@ -13,7 +13,15 @@ import argparse
 import contextlib
 import logging
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural, positive
+from vlprompt.apis.command_line import (
+    HelpFormatter,
+    add_amp_option,
+    add_model_options,
+    before_imports,
+    call,
+    natural,
+    positive,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -25,7 +33,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--calls', type=positive, default=50, help='timed calls')
     parser.add_argument('--warmup', type=natural, default=5, help='calls before them')
-    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on a GPU, bfloat16 on a CPU')
+    precision = 'mixed precision, in float16 (fp16) or bfloat16 (bf16)'
+    add_amp_option(parser, f'{precision}; without DTYPE float16 on a GPU, bfloat16 on a CPU')
     parser.add_argument('--threads', type=positive, help='of a CPU (default: torch decides)')
     return parser.parse_args(argv)
 
@@ -38,6 +47,7 @@ from mmengine.logging import MMLogger
 from vlprompt.apis import model_from
 from vlprompt.apis.sample_batch import image_size
 from vlprompt.apis.speed import blank_samples, measure, peak_memory, reset_peak_memory, text_function
+from vlprompt.precision import usual_half
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,15 +60,14 @@ def main(argv: list[str] | None = None) -> None:
     size = tuple(args.size or image_size(model))
     images = torch.randn(args.batch_size, 3, *size, device=device)
     samples = blank_samples(model, size, args.batch_size)
-    half = torch.float16 if device.type == 'cuda' else torch.bfloat16
-    precision = torch.autocast(device.type, half) if args.amp else contextlib.nullcontext()
+    kind = (usual_half(device.type) if args.amp is True else args.amp) or 'float32'
+    precision = torch.autocast(device.type, getattr(torch, kind)) if args.amp else contextlib.nullcontext()
     with torch.no_grad(), precision:
         text = text_function(model)
         words = None if text is None else measure(text, device, max(args.calls // 10, 1), min(args.warmup, 1))
         reset_peak_memory(device)
         found = measure(lambda: model(images, samples, mode='tensor'), device, args.calls, args.warmup)
     threads = f', {torch.get_num_threads()} threads' if device.type == 'cpu' else ''
-    kind = str(half).removeprefix('torch.') if args.amp else 'float32'
     print(f'{args.config}: {args.batch_size} x {size[0]} x {size[1]} on {device}{threads}, {kind}')
     print(f'images per second  {args.batch_size / found.median:.1f}')
     print(f'a batch            {found}')

@@ -170,16 +170,19 @@ def half_precision(value: str) -> str:
     return names[value]
 
 
-def add_amp_option(parser: ArgumentParser) -> None:
-    """``--amp``, mixed precision in training: its value is a format, or True for the usual one."""
+def add_amp_option(
+    parser: ArgumentParser,
+    help: str = 'train in mixed precision, in float16 (fp16) with a loss scaler or in bfloat16 (bf16); without DTYPE '
+    "float16 on a GPU, bfloat16 on a CPU, or the config's optim_wrapper.dtype; validation and test are in float32",
+) -> None:
+    """``--amp``, mixed precision, by default that of a training: its value is a format, or True for the usual one."""
     parser.add_argument(
         '--amp',
         nargs='?',
         const=True,
         type=half_precision,
         metavar='DTYPE',
-        help='train in mixed precision, in float16 (fp16) with a loss scaler or in bfloat16 (bf16); without DTYPE '
-        "float16 on a GPU, bfloat16 on a CPU, or the config's optim_wrapper.dtype; validation and test are in float32",
+        help=help,
     )
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from vlprompt.apis.runs import read_config
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.adapters import is_adapter
-from vlprompt.engine.build import build_model
+from vlprompt.engine.build import build_model, order_channels_last, wants_channels_last
 from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
 from vlprompt.engine.config import load_config
 from vlprompt.engine.data_arguments import (
@@ -55,7 +55,8 @@ def init_model(
             else of the checkpoint, else of the dataset that the config tests on.
 
     Returns:
-        The model in eval mode; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives the
+        The model in eval mode, on a GPU with the channels of convolutions last, unless ``env_cfg.channels_last`` of the
+        config is False; ``model(images, mode='tensor')`` on normalised images (B, 3, H, W) gives the
         logits of its task, or, in re-identification, descriptors (B, D).  Its config is ``model.cfg``;
         ``model.dataset_meta`` has ``classes`` and ``palette``, if they are known.
 
@@ -87,6 +88,8 @@ def init_model(
             _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
         if class_names is not None:
             model.set_class_names(class_names)
+    if wants_channels_last(cfg, on_gpu=device.type == 'cuda'):
+        order_channels_last(model)
     model.cfg = cfg
     model.dataset_meta = dict((content or {}).get('meta', {}).get('dataset_meta') or {})
     if getattr(model, 'class_names', None) is not None:

@@ -47,6 +47,13 @@ def copy_without_waiting(model: nn.Module, config: Mapping[str, Any]) -> nn.Modu
     return model
 
 
+def wants_channels_last(cfg: Mapping[str, Any], on_gpu: bool) -> bool:
+    """Whether convolutions of a config's model are to have their channels last: on a GPU, unless
+    ``env_cfg.channels_last`` says otherwise.
+    """
+    return (cfg.get('env_cfg') or {}).get('channels_last', on_gpu)
+
+
 def order_channels_last(model: nn.Module) -> nn.Module:
     """Keep the weights of convolutions with the channels last, as tensor cores want them; returns the model.
 

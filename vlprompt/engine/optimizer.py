@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean, enumerate_names
+from vlprompt.precision import usual_half
 from vlprompt.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -201,7 +202,7 @@ class AutocastOptimWrapper(OptimWrapper):
     ) -> None:
         super().__init__(**kwargs)
         self.device_type = get_device()
-        dtype = dtype or ('float16' if self.device_type == 'cuda' else 'bfloat16')
+        dtype = dtype or usual_half(self.device_type)
         if dtype not in ('float16', 'bfloat16'):
             raise ValueError(f"AutocastOptimWrapper: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
         self.dtype = getattr(torch, dtype)

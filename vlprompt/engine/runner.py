@@ -23,7 +23,13 @@ from torch.utils.data import DataLoader
 
 from vlprompt.compat.environment import environment_report
 from vlprompt.datasets.samplers.epoch import batch_size_of
-from vlprompt.engine.build import build_model, copy_without_waiting, order_channels_last, require_initial_weights
+from vlprompt.engine.build import (
+    build_model,
+    copy_without_waiting,
+    order_channels_last,
+    require_initial_weights,
+    wants_channels_last,
+)
 from vlprompt.engine.checkpoint import (
     RESUME_FILE,
     load_trained,
@@ -159,7 +165,7 @@ class PromptRunner(Runner):
         if self._train_loop is not None:
             require_initial_weights(model)
         built = copy_without_waiting(build_model(self._complete(model), super().build_model), model)
-        if self.cfg.get('env_cfg', {}).get('channels_last', not cpu_only()):
+        if wants_channels_last(self.cfg, on_gpu=not cpu_only()):
             order_channels_last(built)
         return built
 
