@@ -14,7 +14,14 @@ import torch
 
 from tests.conftest import ROOT
 from vlprompt.apis import command_line, model_from, runs
-from vlprompt.apis.command_line import add_image_options, add_model_options, before_imports, config_options, positive
+from vlprompt.apis.command_line import (
+    add_image_options,
+    add_model_options,
+    before_imports,
+    config_options,
+    positive,
+    what_differs,
+)
 from vlprompt.errors import ConfigError, EnvironmentProblem
 from vlprompt.registry import MODELS
 
@@ -158,6 +165,22 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 def test_another_broken_pipe_is_one():
     with pytest.raises(BrokenPipeError, match='of a worker'):
         command_line.call(lambda: (_ for _ in ()).throw(BrokenPipeError('of a worker')))
+
+
+def test_what_differs_between_two_command_lines():
+    before = ['train.py', 'coop', '--shots', '4', '--amp', '--cfg-options', 'a.b=1', 'c=[1,2]']
+    now = ['train.py', 'plot', '--shots', '8', '--deterministic', '--cfg-options', 'a.b=2', 'c=[1,2]', 'd=x=y']
+    told = what_differs(before, now, (dict(config='1', weights='a'), dict(config='2', weights='a')))
+    assert told.split('; ') == [
+        'argument 2 coop there, plot here',
+        '--shots 4 there, 8 here',
+        '--amp there alone',
+        'a.b 1 there, 2 here',
+        '--deterministic here alone',
+        'd x=y here alone',
+        'config',
+    ]
+    assert what_differs(before, before) == ''
 
 
 def test_a_type_that_no_registry_has_is_one_line():

@@ -147,8 +147,11 @@ def test_a_run_is_not_repeated_and_others_are_not_taken_for_it(tmp_path, monkeyp
         assert seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, ['--shots', '2']) == dict(ap=0.5)
     assert len(calls) == 1
     assert calls[0][-2:] == ['--shots', '2']
-    for options, inputs in ((['--shots', '4'], {}), (['--shots', '2'], dict(weights='new'))):
-        with pytest.raises(RunError, match='other options or inputs'):
+    for options, inputs, told in (
+        (['--shots', '4'], {}, '--shots 2 there, 4 here'),
+        (['--shots', '2'], dict(weights='new'), 'weights'),
+    ):
+        with pytest.raises(RunError, match=rf'other options or inputs \({told}; see'):
             seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, options, inputs)
 
 

@@ -254,13 +254,14 @@ def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkey
         execute.execute(run, tmp_path)
     assert result_of(run, tmp_path) is None, 'it has begun'
     changed = dict(run.inputs)
-    for other in (
-        replace(run, arguments=(*run.arguments, '--amp')),
-        replace(run, inputs=tuple((changed | {'micro-rn:scenes': 'other'}).items())),
-        replace(run, inputs=tuple((changed | {'config': 'edited'}).items())),
+    for other, told in (
+        (replace(run, arguments=(*run.arguments, '--amp')), '--amp here alone'),
+        (replace(run, protocol='transfer'), '--protocol all there, transfer here'),
+        (replace(run, inputs=tuple((changed | {'micro-rn:scenes': 'other'}).items())), 'micro-rn:scenes'),
+        (replace(run, inputs=tuple((changed | {'config': 'edited'}).items())), 'config'),
     ):
         for use in (result_of, execute.execute):
-            with pytest.raises(RunError, match='other options, config or built-in models'):
+            with pytest.raises(RunError, match=rf'other options, config or built-in models \({told}; see'):
                 use(other, tmp_path)
     monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
     execute.execute(run, tmp_path)

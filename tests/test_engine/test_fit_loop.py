@@ -148,7 +148,7 @@ def test_images_of_the_test_set_choose_nothing(project, how):
 
 def test_data_without_a_validation_split(project):
     shutil.rmtree(project.root / 'data/val')
-    with pytest.raises(ConfigError, match=r"validation split, which cannot be read: .*val.*set train_cfg\.tune='none'"):
+    with pytest.raises(ConfigError, match=r"cannot be read: .*[^.]\. If there is none, set train_cfg\.tune='none'"):
         numbers(project, 'full')
 
 

@@ -21,7 +21,7 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -227,6 +227,45 @@ def before_imports(parse_args: Callable[[], Any], name: str) -> None:
         if 'torch' not in sys.modules:
             gc.disable()
         _answer(check_environment)
+
+
+def what_differs(
+    before: Sequence[str], now: Sequence[str], inputs: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+) -> str:
+    """``'--shots 8 there, 4 here; --amp there alone'``: what a run was started with and what another one is.
+
+    Args:
+        before: arguments of its command line.
+        now: those of the other one.
+        inputs: of both, what else results depend on, name and version; the names of those that differ are told.
+    """
+    old, new = _by_option(before), _by_option(now)
+    told = []
+    for name in {**old, **new}:
+        if name not in new or name not in old:
+            told.append(f'{name} {(old | new)[name]}'.rstrip() + (' there' if name in old else ' here') + ' alone')
+        elif old[name] != new[name]:
+            told.append(f'{name} {old[name]} there, {new[name]} here')
+    there, here = inputs
+    return '; '.join(told + [name for name in {**there, **here} if there.get(name) != here.get(name)])
+
+
+def _by_option(arguments: Sequence[str]) -> dict[str, str]:
+    """Values by option, or by place; ``KEY=VALUE`` by its key."""
+    found: dict[str, str] = {}
+    option = ''
+    for place, argument in enumerate(arguments, 1):
+        key, equals, value = argument.partition('=')
+        if argument.startswith('--'):
+            option = argument
+            found[option] = ''
+        elif not option:
+            found[f'argument {place}'] = argument
+        elif equals and option == '--cfg-options':
+            found[key] = value
+        else:
+            found[option] = f'{found[option]} {argument}'.strip()
+    return found
 
 
 def print_any_name() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlprompt.apis.command_line import what_differs
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
@@ -49,9 +50,11 @@ def run_seed(
     command += ['--work-dir', str(work_dir), *(['--test', '--resume'] if trains else []), *options]
     result, record = work_dir / METRICS_FILE, work_dir / COMMAND_FILE
     asked = dict(command=command, inputs=dict(inputs or {}))
-    if record.is_file() and read_json(record) != asked:
+    if record.is_file() and (before := read_json(record)) != asked:
+        differing = what_differs(before['command'], command, (before['inputs'], asked['inputs']))
         raise RunError(
-            f'{work_dir} holds a run with other options or inputs (see {record}); choose another folder or remove it'
+            f'{work_dir} holds a run with other options or inputs ({differing}; see {record}); choose another folder '
+            'or remove it'
         )
     if not result.is_file():
         work_dir.mkdir(parents=True, exist_ok=True)

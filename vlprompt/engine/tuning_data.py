@@ -75,8 +75,9 @@ def _of_val(cfg: Config, per_class: int | None) -> Dataset:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
-            f'train_cfg.tune chooses hyper-parameters on the validation split, which cannot be read: {error}. Without '
-            "one set train_cfg.tune='none', or train_cfg.tuning_split='train' for images that are not among the shots"
+            'train_cfg.tune chooses hyper-parameters on the validation split, which cannot be read: '
+            f"{str(error).rstrip('.')}. If there is none, set train_cfg.tune='none', or train_cfg.tuning_split='train' "
+            'for images that are not among the shots'
         ) from error
 
 

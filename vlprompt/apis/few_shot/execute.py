@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 
+from vlprompt.apis.command_line import what_differs
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
 from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.engine.work_dir import FIT_FILE, written_whole
@@ -86,10 +88,21 @@ def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
     content = read_json(file)
     if content['asked'] != asked_of(run) or content['protocol'] != run.protocol:
         raise RunError(
-            f'{file.parent} holds a run with other options, config or built-in models (see {RUN_FILE} there): choose '
-            'another work dir or remove it'
+            f'{file.parent} holds a run with other options, config or built-in models ({_differing(content, run)}see '
+            f'{RUN_FILE} there): choose another work dir or remove it'
         )
     return content
+
+
+def _differing(content: Mapping[str, Any], run: FewShotRun) -> str:
+    """``'--shots 8 there, 4 here; '`` of a record and a run; empty if the record does not tell."""
+    if content['asked'] is None:
+        return ''
+    pairs = ((content['asked'], content['protocol']), (asked_of(run), run.protocol))
+    before, now = (
+        ['--protocol', protocol, *asked['arguments'], *chain(*asked['tests'].values())] for asked, protocol in pairs
+    )
+    return what_differs(before, now, (content['asked']['inputs'], dict(run.inputs))) + '; '
 
 
 def asked_of(run: FewShotRun) -> dict[str, Any]:
