@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -35,18 +36,18 @@ def draw_pk(
     images: dict[int, list[int]] = {}
     for index, identity in enumerate(ids):
         images.setdefault(identity, []).append(index)
-    chunks: dict[int, list[list[int]]] = {}
-    for identity, own in images.items():
+    chunks: list[list[list[int]]] = []
+    for own in images.values():
         if len(own) < instances:
             own = repeater.choice(own, size=instances, replace=True).tolist()
         shuffler.shuffle(own)
-        chunks[identity] = [own[i : i + instances] for i in range(0, len(own) - instances + 1, instances)]
-    left, order = list(chunks), []
+        chunks.append([own[i : i + instances] for i in range(0, len(own) - instances + 1, instances)])
+    left, order = list(range(len(chunks))), []  # sorted, so that one of 100,000 is found at once
     while len(left) >= num_ids:
-        for identity in shuffler.sample(left, num_ids):
-            order += chunks[identity].pop(0)
-            if not chunks[identity]:
-                left.remove(identity)
+        for place in shuffler.sample(left, num_ids):
+            order += chunks[place].pop(0)
+            if not chunks[place]:
+                del left[bisect_left(left, place)]
     return order
 
 
