@@ -1,5 +1,6 @@
 """Trainings with ``compile``: by the backend ``eager``, which needs no compiler and computes as without."""
 
+import json
 import shutil
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from tests.interruption import Interrupted
 from tests.tiny_project import TinyFit
+from tests.two_processes import in_two_processes
 from vlprompt.apis import runs
 from vlprompt.clip import build_clip
 from vlprompt.engine import load_config, read_checkpoint
@@ -79,6 +81,59 @@ def test_options_of_the_compiler(project):
     cfg = load_config(project.config, {'compile.backend': 'eager'})
     runs.use_compile([cfg])
     assert cfg.compile == dict(backend='eager')
+
+
+@torch._dynamo.register_backend(name='counting')
+def counting(graph, inputs):
+    """``eager``, with the number of graphs in ``counting.graphs``."""
+    counting.graphs += 1
+    return graph.forward
+
+
+@pytest.mark.slow
+def test_two_processes_compile_what_they_compute_without(project, tmp_path):
+    """Of a whole model a graph ends where a bucket of gradients does, which are sent during the backward pass, or where
+    a part that is shared out is gathered.
+    """
+    compiled = dict(compile=dict(backend='counting'))
+    buckets = dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', bucket_cap_mb=1))
+    ways = dict(plain={}, ddp=compiled | buckets, fsdp=compiled | dict(strategy='fsdp'))
+    common = dict(
+        model__trainable=['*'],
+        optim_wrapper__optimizer__lr=1e-3,
+        optim_wrapper__accumulative_counts=2,
+        train_dataloader__batch_size=2,
+        train_cfg__max_epochs=1,
+        log_processor__window_size=1,
+        launcher='pytorch',
+    )
+
+    def member():
+        found = {}
+        for name, options in ways.items():
+            counting.graphs = 0
+            project.run(tmp_path / name, **common, **options).train()
+            found[name] = counting.graphs, dict(torch._dynamo.utils.counters['graph_break'])
+        return found
+
+    for found in in_two_processes(member, tmp_path):
+        assert found['plain'] == (0, {})
+        assert found['ddp'][0] > 2
+        assert not found['ddp'][1]
+        assert found['fsdp'][0] > 2
+    state, steps = trained(tmp_path / 'plain')
+    assert len(steps) == 3
+    for name in ('ddp', 'fsdp'):
+        compiled_state, compiled_steps = trained(tmp_path / name)
+        assert compiled_steps == pytest.approx(steps, rel=1e-5)
+        torch.testing.assert_close(compiled_state, state, rtol=1e-5, atol=1e-5)
+
+
+def trained(folder):
+    """Weights, and the loss of every step."""
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    steps = [line['loss'] for line in map(json.loads, log.open()) if 'loss' in line]
+    return read_checkpoint(folder / 'epoch_1.pth')['state_dict'], steps
 
 
 def test_what_is_compiled():

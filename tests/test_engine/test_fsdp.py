@@ -203,7 +203,6 @@ def test_scalars_beside_shards_are_refused_where_they_fail(project, tmp_path):
         (dict(strategy='fdsp'), r"strategy='fdsp' must be one of ddp, fsdp. Did you mean 'fsdp'"),
         (dict(launcher='none'), 'no launcher: start it with tools/dist_train.sh'),
         (dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel')), 'model_wrapper_cfg cannot be used'),
-        (dict(compile=True), 'compile cannot be used'),
         (dict(custom_hooks=[dict(type='EMAHook')]), 'EMAHook averages whole parameters'),
     ],
 )

@@ -63,12 +63,10 @@ def check_strategy(cfg: Mapping[str, Any]) -> None:
             '--strategy fsdp shares parameters out over several processes, but the training has no launcher: start it '
             'with tools/dist_train.sh CONFIG PROCESSES --strategy fsdp, or leave out --strategy'
         )
-    for key, reason in (
-        ('model_wrapper_cfg', 'no wrapper is put around the model'),
-        ('compile', 'a compiled step would not gather parameters part by part'),
-    ):
-        if cfg.get(key):
-            raise ConfigError(f'--strategy fsdp: {key} cannot be used, since {reason}; leave out one of both')
+    if cfg.get('model_wrapper_cfg'):
+        raise ConfigError(
+            '--strategy fsdp: model_wrapper_cfg cannot be used, since no wrapper is put around the model; leave one out'
+        )
     hooks = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
     if any(isinstance(hook, Mapping) and hook.get('type') == 'EMAHook' for hook in hooks):
         raise ConfigError('--strategy fsdp: EMAHook averages whole parameters, not shards; use --strategy ddp')
