@@ -1,12 +1,14 @@
 """Benchmarks run in their quick form, and where they compare two ways, both agree."""
 
 import runpy
+from functools import partial
 
 import pytest
 import torch
 
 from dev.benchmarks.timing import relative_difference
 from tests.conftest import ROOT
+from tests.two_processes import in_two_processes
 
 
 def test_two_passes_of_lpt():
@@ -92,6 +94,17 @@ def test_training_free_solvers():
     assert list(found) == ['Tip-Adapter', 'GDA', 'ProKeR', 'ProKeR, plain', 'tune']
     assert found['ProKeR']['difference'] < 1e-5
     assert all(seconds > 0 for name in found for seconds in found[name].values() if name != 'ProKeR')
+
+
+@pytest.mark.slow
+def test_parameters_of_identities_shared_out(tmp_path):
+    benchmark = runpy.run_path(str(ROOT / 'dev/benchmarks/identity_head.py'))
+    benchmark['write_people'](tmp_path, 200)
+    train = partial(benchmark['train'], tmp_path, 'prompts', identities=200, steps=3)
+    for found in in_two_processes(lambda: {kind: train(kind) for kind in benchmark['STRATEGIES']}, tmp_path):
+        for name, whole in found['ddp'].items():
+            assert 0 < found['fsdp'][name] < 0.51 * whole
+    assert max(benchmark['differences'](tmp_path, 'prompts').values()) < benchmark['TOLERANCE']
 
 
 @pytest.mark.slow  # starts Python four times
