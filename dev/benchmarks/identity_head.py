@@ -5,11 +5,11 @@ one trains four vectors of each, the second one two classifiers and the image to
 training of its own by two processes over gloo, on this machine's processors.
 
 Printed are, for each process, the bytes of trained parameters and optimizer states between two steps and the most
-memory it ever held (with Python, torch, and the whole model before it is shared out); then the largest differences of
+memory it ever held; then the largest differences of
 losses, weights and optimizer states between both strategies, relative to the largest value of each tensor.  More than
 1e-5 is an error.
 
-    python dev/benchmarks/identity_head.py                        # minutes and 5 GiB on two cores
+    python dev/benchmarks/identity_head.py                        # 5 minutes of two cores, 8 GB of memory
     python dev/benchmarks/identity_head.py --identities 2000      # shows that it runs
 """
 
