@@ -4,12 +4,11 @@ Both phases of configs/clipreid/clipreid_micro-vit.py on random pictures that ar
 one trains four vectors of each, the second one two classifiers and the image tower.  Every phase and strategy is a
 training of its own by two processes over gloo, on this machine's processors.
 
-Printed are, for each process, the bytes of trained parameters and optimizer states between two steps and the most
-memory it ever held; then the largest differences of
-losses, weights and optimizer states between both strategies, relative to the largest value of each tensor.  More than
-1e-5 is an error.
+Printed are the bytes of trained parameters and optimizer states that a process holds between two steps, and the most
+memory it ever held, of both processes the larger number; then the largest differences of losses, weights and optimizer
+states between both strategies, relative to the largest value of each tensor.  More than 1e-5 is an error.
 
-    python dev/benchmarks/identity_head.py                        # 5 minutes of two cores, 8 GB of memory
+    python dev/benchmarks/identity_head.py                        # minutes of two cores, 8 GB of memory
     python dev/benchmarks/identity_head.py --identities 2000      # shows that it runs
 """
 
