@@ -123,14 +123,10 @@ def batches_of_test_set(model: nn.Module, count: int, any_batch: bool = True) ->
     try:
         dataset: Dataset = DATASETS.build(config)
     except FileNotFoundError as error:
-<<<<<<< HEAD
-        raise ConfigError(f'{error}. Without the test set compare on noise: --random-images') from error
-    if not len(dataset):
-        raise ConfigError('the test set is empty: compare on noise, --random-images')
-=======
         remedy = 'Without the test set compare on noise: --random-images'
         raise ConfigError(f'{str(error).rstrip(".")}. {remedy}') from error
->>>>>>> ae3be90 (A run of other options says which ones differ; a folder without a validation split)
+    if not len(dataset):
+        raise ConfigError('the test set is empty: compare on noise, --random-images')
     chosen = torch.utils.data.Subset(dataset, evenly_spaced(len(dataset), count))
     images = [model.data_preprocessor(batch)['inputs'] for batch in image_loader(chosen, 1)]
     yield from _batched(images, any_batch)
