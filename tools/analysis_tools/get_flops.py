@@ -58,6 +58,7 @@ from vlprompt.apis.parameters import parameter_count, without_weights
 from vlprompt.apis.sample_batch import image_size, sample_batch
 from vlprompt.apis.speed import blank_samples
 from vlprompt.clip import TextEncoder
+from vlprompt.engine.counts import CPU_ATTENTION
 from vlprompt.engine.memory import StepMemory, inference_memory, training_memory
 from vlprompt.engine.optimizer import wrappers_by_name
 
@@ -67,7 +68,7 @@ TEXT = 'text tower'
 def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
     """Parameters, trained ones, and operations of each child of a model for one image, the text tower separately."""
     root = type(model).__name__
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
     with torch.no_grad(), counter:
         model(torch.zeros(1, 3, *shape), blank_samples(model, shape), mode='tensor')
     counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry, sdpa_flop
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from vlprompt.clip.text.costs import BANDWIDTH, FLOPS, LAUNCH, MULTIPROCESSORS
 
 FREE = ('detach', 'alias', '_unsafe_view', 'promote_types', 'empty', 'lift_fresh')
 """Parts of names of operators that launch nothing, besides views."""
+
+
+def _cpu_attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """FLOPs of attention from the shapes of its three tensors."""
+    return sdpa_flop_count(query, key, value)
+
+
+CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention}
+"""``custom_mapping`` of torch's ``FlopCounterMode``, which has formulas for attention on a GPU alone."""
 
 
 @dataclass
@@ -43,7 +54,7 @@ class Counts(TorchDispatchMode):
         if 'flash_attention_for_cpu' in name:
             passes = 2.5 if 'backward' in name else 1
             query, key, value = args[1:4] if 'backward' in name else args[:3]
-            self.flops += round(passes * sdpa_flop(query, key, value))
+            self.flops += round(passes * sdpa_flop_count(query.shape, key.shape, value.shape))
         elif function._overloadpacket in flop_registry:
             self.flops += flop_registry[function._overloadpacket](*args, **(kwargs or {}), out_val=out)
         return out
