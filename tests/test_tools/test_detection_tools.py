@@ -14,6 +14,7 @@ from tools.analysis_tools import browse_dataset, get_flops, show_score_map
 from tools.dataset_converters import generate_world
 from vlprompt.apis import init_model, runs
 from vlprompt.apis.score_maps import without_padding
+from vlprompt.apis.speed import blank_samples
 from vlprompt.datasets.dense.coco_json import read_coco
 from vlprompt.datasets.generated import OBJECT_CLASSES
 from vlprompt.datasets.generated.detection import detection_scene
@@ -136,6 +137,17 @@ def test_flops_of_a_two_stage_detector(small_config):
     macs = sum(side**2 * (c * 8 + 9 * 8 * 8) for c, side in zip(channels, sides, strict=True))
     assert rows['neck'][2] == 2 * macs
     assert rows['roi_head'][2] > 0 < rows['rpn_head'][2]
+
+
+def test_a_timed_batch_of_a_two_stage_detector_is_predicted_as_a_whole(small_config):
+    """It looks at as many images as it has samples; images per second are those of the batch."""
+    model = init_model(small_config)
+    with torch.no_grad():
+        found = [
+            model(torch.zeros(size, 3, 64, 64), blank_samples(model, (64, 64), size), mode='tensor') for size in (1, 3)
+        ]
+    one, three = (len(scores) for (scores, *_), *_ in found)
+    assert three == 3 * one > 0
 
 
 def test_padding_is_cut_off():

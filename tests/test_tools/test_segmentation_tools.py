@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import get_flops, show_score_map
 from vlprompt.apis import init_model, runs
+from vlprompt.apis.parameters import without_weights
 from vlprompt.apis.score_maps import score_maps
 from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
@@ -160,6 +161,19 @@ def test_flops_of_a_convolution_and_of_the_text_tower(small_config):
     assert table[-2].startswith('all but the text tower')
     total = sum(p.numel() for p in model.parameters())
     assert f'{total:,}' in table[-1]
+
+
+def test_flops_of_attention():
+    """An image tower by hand: whole blocks, then the last one, of which the class token alone is needed."""
+    model = init_model(without_weights(load_config('zero_shot/zero-shot_micro-vit', dict(dataset='scenes'))))
+    arch = model.clip.arch
+    layers, width, patch = arch.vision_layers, arch.vision_width, arch.vision_patch_size
+    tokens = (64 // patch) ** 2 + 1
+    block = 12 * width**2 * tokens + 2 * tokens**2 * width
+    last = 2 * width**2 * tokens + 10 * width**2 + 2 * tokens * width
+    patches = 3 * patch**2 * width * (tokens - 1)
+    macs = patches + (layers - 1) * block + last + width * arch.embed_dim
+    assert get_flops.count(model, (64, 64))['clip'][2] == 2 * macs
 
 
 def test_flops_need_no_weights(capsys):

@@ -55,6 +55,13 @@ def test_confusions_are_shares_of_the_true_class():
 
 
 def test_a_class_without_images_has_no_share():
-    figure = draw_confusions(dict(old=np.array([[2, 0], [0, 0]])), ['cat', 'owl'])
-    (panel,) = (axes for axes in figure.axes if axes.images)
-    assert panel.images[0].get_array().tolist() == pytest.approx(np.array([[100, 0], [0, 0]]))
+    """Nor does it lower the mean, as in ``accuracy/class_mean``."""
+    figure = draw_confusions(dict(old=np.array([[1, 1], [0, 0]]), new=np.array([[2, 0], [0, 0]])), ['cat', 'owl'])
+    panels = [axes for axes in figure.axes if axes.images]
+    assert panels[1].images[0].get_array().tolist() == pytest.approx(np.array([[100, 0], [0, 0]]))
+    titles = [axes.get_title(loc='left') for axes in panels]
+    assert [title.partition(': ')[2] for title in titles] == [
+        '50.0 % right (mean of classes)',
+        '100.0 % right (mean of classes)',
+        '+50.0 points',
+    ]

@@ -8,6 +8,8 @@ from vlprompt.visualization.long_tail import running_mean
 def test_running_mean_leaves_out_untested_classes():
     assert running_mean([10, 20, None, 40, 60], 3).tolist() == [15, 15, 30, 50, 50]
     assert np.isnan(running_mean([None, None, None, 1], 1)[:3]).all()
+    with pytest.raises(ValueError, match='window must be odd'):
+        running_mean([10, 20, 30], 2)
 
 
 def test_classes_are_drawn_from_head_to_tail_in_the_colour_of_their_group():

@@ -20,13 +20,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('files', nargs='+', type=Path, help='shot_accuracy.json of one or more runs on the same data')
     parser.add_argument('--names', nargs='+', help='names of the runs')
     parser.add_argument(
-        '--window', type=positive, help='classes that a point of a curve averages; a tenth of all by default'
+        '--window',
+        type=positive,
+        help='classes that a point of a curve averages, an odd number; a tenth of all by default',
     )
     parser.add_argument('--title', default='', help='first line of the picture')
     parser.add_argument('--out', required=True, type=Path, help='picture to write')
     args = parser.parse_args(argv)
     if args.names is not None and len(args.names) != len(args.files):
         parser.error(f'--names: {len(args.names)} names for {len(args.files)} files')
+    if args.window is not None and args.window % 2 == 0:
+        parser.error(f'--window {args.window}: a point stands in the middle of its classes, so give an odd number')
     return args
 
 

@@ -149,11 +149,13 @@ def draw_confusions(confusions: Mapping[str, np.ndarray], class_names: Sequence[
     """Confusions, two in a row, as shares of the images of each true class; of two models also what has changed.
 
     Args:
-        confusions: name of a model -> (K, K) numbers of images; rows: true class, columns: predicted class.
+        confusions: name of a model -> (K, K) numbers of the same images; rows: true class, columns: predicted class.
+            Classes without images are not in the mean over classes.
         class_names: K names.
         title: first line.
     """
     shares = {name: _shares(counts) for name, counts in confusions.items()}
+    tested = next(iter(confusions.values())).sum(1) > 0  # in all confusions, which are of the same images
     panels = [(name, values, Normalize(0, 100), SHADES) for name, values in shares.items()]
     if len(shares) == 2:
         (first, before), (second, after) = shares.items()
@@ -171,7 +173,7 @@ def draw_confusions(confusions: Mapping[str, np.ndarray], class_names: Sequence[
         left, bottom = room + column * (size + 0.75), height - head - row * step - 0.4 - size
         axes = figure.add_axes((left / width, bottom / height, size / width, size / height))
         _draw_matrix(axes, values, class_names if column == 0 else None, norm, colours)
-        mean = float(np.diagonal(values).mean())
+        mean = float(np.diagonal(values)[tested].mean())
         note = f'{mean:+.1f} points' if colours == CHANGES else f'{mean:.1f} % right (mean of classes)'
         axes.set_title(f'{shorten(name, 30)}: {note}', size=10, loc='left')
         bar_axes = figure.add_axes(((left + size + 0.08) / width, bottom / height, 0.1 / width, size / height))

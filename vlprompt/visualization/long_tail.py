@@ -68,7 +68,13 @@ def draw_long_tail(
 
 
 def running_mean(values: Sequence[float | None], window: int) -> np.ndarray:
-    """(C,) mean over ``window`` neighbours, fewer at both ends; None is ignored, NaN if all are None."""
+    """(C,) mean over ``window`` neighbours, fewer at both ends; None is ignored, NaN if all are None.
+
+    Raises:
+        ValueError: an even number of neighbours, which has no middle.
+    """
+    if window % 2 == 0:
+        raise ValueError(f'a running mean over {window} classes has no middle: window must be odd')
     numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
     half = window // 2
     parts = [numbers[max(0, i - half) : i + half + 1] for i in range(len(numbers))]
