@@ -1,12 +1,14 @@
 """The drawing tools on a tiny experiment: what they write, and what they answer to mistakes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.tiny_project import TinyProject
 from tools.analysis_tools import compare_predictions, nearest_words, plot_curves, print_config, show_transport_plan
+from vlprompt.apis.comparison import predict_test_set
 from vlprompt.errors import ConfigError
 
 TRANSPORT = ['--cfg-options', 'model.alignment.type=vlprompt.TransportAlignment']
@@ -189,3 +191,19 @@ def test_two_classifiers_on_the_same_images(project, trained, tmp_path, capsys):
     assert f'of {report["images"]} images right' in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"both models are called 'tiny': give them names by --names"):
         compare_predictions.main([*models, *common])
+
+
+def test_a_comparison_agrees_with_the_test(project, trained, tmp_path):
+    """Also in that other classes are an error."""
+    checkpoint = str(trained / 'epoch_1.pth')
+    options = {'model.alignment.type': 'vlprompt.TransportAlignment'}
+    found = predict_test_set(f'{project.config}={checkpoint}', options)
+    run = project.run(tmp_path, load_from=checkpoint, train_cfg=None, model__alignment__type=options.popitem()[1])
+    assert 100 * found.accuracy == pytest.approx(run.test()['accuracy/top1'])
+    shutil.copytree(project.root / 'data', tmp_path / 'data')
+    for split in ('train', 'test'):
+        (tmp_path / 'data' / split / 'boat').rename(tmp_path / 'data' / split / 'zebra')
+    with pytest.raises(
+        ConfigError, match=r"the test set of .*tiny\.py: class 1 is 'boat' in the model but 'cup' in the data"
+    ):
+        predict_test_set(project.config, dict(data_root=str(tmp_path / 'data')))

@@ -208,6 +208,8 @@ def main(argv: list[str] | None = None) -> None:
     test_pipeline = cfg.test_dataloader.dataset.pipeline
     train_set = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=test_pipeline))
     test_set = DATASETS.build(cfg.test_dataloader.dataset)
+    if train_set.metainfo['classes'] != test_set.metainfo['classes']:
+        raise ConfigError(f'{args.config}: training and test images have other classes, so their labels do not agree')
     if args.k > len(train_set):
         raise ConfigError(f'--k {args.k}: there are only {len(train_set)} training images')
     images = None

@@ -40,6 +40,7 @@ from torch import nn
 from vlprompt.apis import describe_images, model_from, stack_descriptors
 from vlprompt.datasets import ReIDDataset
 from vlprompt.datasets.presets import PRESETS
+from vlprompt.engine.hooks.data import agree_with_data
 from vlprompt.evaluation import RetrievalMetric
 
 
@@ -47,6 +48,7 @@ def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str,
     """Metrics of one dataset."""
     loader = model.cfg.test_dataloader
     dataset = ReIDDataset(**place_of(name), split='test', pipeline=loader.dataset.pipeline)
+    agree_with_data(model, dataset, name)
     samples = describe_images(model, dataset, loader.batch_size, args.workers)
     metric = RetrievalMetric(
         repeats=10 if name.startswith('vehicleid') else 0,

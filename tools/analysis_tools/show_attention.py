@@ -32,6 +32,7 @@ before_imports(parse_args, __name__)
 import torch
 
 from vlprompt.apis import load_files, model_from, runs
+from vlprompt.engine.hooks.data import agree_with_data
 from vlprompt.errors import ConfigError
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import save_figure, title_of
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError(f'{args.config}: {type(model).__name__} has no descriptors; use a model of type ReIdentifier')
     if args.from_test_set:
         dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
+        agree_with_data(model, dataset, f'the test set of {args.config}')
         samples = [dataset[index] for index in runs.evenly_spaced(len(dataset), args.from_test_set)]
     else:
         samples = [*load_files(model, args.images)]

@@ -38,6 +38,7 @@ import torch
 
 from vlprompt.apis import describe_images, model_from, stack_descriptors
 from vlprompt.datasets.exif import applies_exif
+from vlprompt.engine.hooks.data import agree_with_data
 from vlprompt.evaluation import euclidean_rows
 from vlprompt.evaluation.reranking import rerank_rows
 from vlprompt.evaluation.rescoring import rescored_rows
@@ -58,7 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
     loader = model.cfg.test_dataloader
-    samples = describe_images(model, DATASETS.build(loader.dataset), loader.batch_size, loader.num_workers)
+    dataset = DATASETS.build(loader.dataset)
+    agree_with_data(model, dataset, f'the test set of {args.config}')
+    samples = describe_images(model, dataset, loader.batch_size, loader.num_workers)
     query, gallery = ([s for s in samples if s.is_query == wanted] for wanted in (True, False))
     images, is_query = stack_descriptors(samples), torch.tensor([s.is_query for s in samples])
     own, others = images.take(is_query), images.take(~is_query)

@@ -51,6 +51,7 @@ from vlprompt.datasets.dense.palette import mask_palette, voc_palette
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.config_check import resolve
+from vlprompt.engine.hooks.data import agree_with_data
 from vlprompt.errors import ConfigError
 from vlprompt.files import set_aside
 from vlprompt.prompts import readable
@@ -76,6 +77,7 @@ def load_samples(args: argparse.Namespace, model: nn.Module, num_classes: int) -
     dataset_cfg = cfg.test_dataloader.dataset
     if args.from_test_set:
         dataset = DATASETS.build(dataset_cfg)
+        agree_with_data(model, dataset, f'the test set of {args.config}')
         yield from (dataset[index] for index in runs.evenly_spaced(len(dataset), args.from_test_set))
         return
     if not args.masks:

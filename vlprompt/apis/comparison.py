@@ -14,6 +14,7 @@ from vlprompt.apis.inference import predict_dataset
 from vlprompt.apis.inferencers.classification import ClassificationInferencer
 from vlprompt.apis.model import init_model
 from vlprompt.datasets.exif import applies_exif
+from vlprompt.engine.hooks.data import agree_with_data
 from vlprompt.errors import ConfigError
 from vlprompt.prompts import readable
 from vlprompt.registry import DATASETS
@@ -61,7 +62,7 @@ def predict_test_set(
         device: of the model.
 
     Raises:
-        ConfigError: no classifier.
+        ConfigError: no classifier, or one for other classes than the test set has.
         Exception: as for :func:`~vlprompt.apis.init_model`.
     """
     config, _, checkpoint = model.partition('=')
@@ -70,6 +71,7 @@ def predict_test_set(
         raise ConfigError(f'{model}: {type(built).__name__} is no classifier, so it has no scores of classes')
     loader = built.cfg.test_dataloader
     dataset = DATASETS.build(loader.dataset)
+    agree_with_data(built, dataset, f'the test set of {config}')
     samples = list(predict_dataset(built, dataset, loader.batch_size, loader.num_workers))
     return TestPredictions(
         class_names=[readable(name) for name in built.class_names],

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import Dataset
 
 from vlprompt.datasets.transforms import follow_progress
 from vlprompt.engine.data_checks import check_number_of_classes
@@ -32,12 +33,8 @@ class DataHook(Hook):
             if not isinstance(loop, BaseLoop):  # not part of this run
                 continue
             dataset = loop.dataloader.dataset
-            metainfo = getattr(dataset, 'metainfo', {})
             what = f'{type(dataset).__name__} of {type(loop).__name__}'
-            if hasattr(model, 'meet_data'):
-                model.meet_data(metainfo, what, training=loop is runner._train_loop)
-            else:
-                _check_number_of_classes(model, metainfo, what)
+            agree_with_data(model, dataset, what, training=loop is runner._train_loop)
         if isinstance(runner._train_loop, BaseLoop):
             _check_imbalance(runner.cfg)
 
@@ -65,6 +62,25 @@ class ProgressHook(Hook):
         for module in bare_model(runner).modules():
             if hasattr(module, 'set_progress'):
                 module.set_progress(runner.epoch, runner.max_epochs)
+
+
+def agree_with_data(model: nn.Module, dataset: Dataset, what: str, training: bool = False) -> None:
+    """Have a model meet a dataset, before anything is computed from its labels.
+
+    Args:
+        model: of any kind; one of mmseg must have as many classes as the data.
+        dataset: whose ``metainfo`` it meets.
+        what: its name in messages.
+        training: whether it is the training set.
+
+    Raises:
+        ConfigError: the model does not fit the dataset, so that its labels would mean other classes or cameras.
+    """
+    metainfo = getattr(dataset, 'metainfo', {})
+    if hasattr(model, 'meet_data'):
+        model.meet_data(metainfo, what, training)
+    else:
+        _check_number_of_classes(model, metainfo, what)
 
 
 def bare_model(runner: Runner) -> nn.Module:
