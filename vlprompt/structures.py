@@ -42,7 +42,7 @@ class ClassificationSample(BaseDataElement):
         return self
 
     def set_pred_score(self, value: Tensor) -> ClassificationSample:
-        """Set ``pred_score`` (K,) and with it ``pred_label``, the the first class with the highest score.
+        """Set ``pred_score`` (K,) and with it ``pred_label``, the first class with the highest score.
 
         Raises:
             ValueError: ``value`` does not have exactly one axis.

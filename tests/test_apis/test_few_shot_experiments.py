@@ -192,7 +192,18 @@ class TestTables:
         assert [panel.get_title() for panel in curves.axes] == ['a', 'b']
         assert len(curves.axes[0].lines) == 2
         assert [text.get_text() for text in curves.axes[1].get_legend().texts] == ['coop', 'zero'], 'the better first'
-        assert len(figures.draw_costs(results, 2).axes[0].texts) == 2
+
+    def test_costs_are_means_over_the_same_datasets(self):
+        results = [
+            result(method, name, 2, seed, trained=accuracy + seed, seconds=seconds)
+            for method, name, accuracy, seconds in (('coop', 'a', 50.0, 3.0), ('coop', 'b', 70.0, 5.0))
+            for seed in (1, 3)
+        ]
+        results += [result('zero', name, None, None, trained=40.0, seconds=2.0) for name in 'ab']
+        results.append(result('plot', 'b', 2, 1, trained=90.0))  # the others have not finished yet
+        (panel,) = figures.draw_costs(results, 2).axes
+        assert [text.get_text() for text in panel.texts] == ['coop', 'zero']
+        assert [(*line.get_xdata(), *line.get_ydata()) for line in panel.lines] == [(4, 62), (2, 40)]
 
     def test_twenty_methods_can_be_told_apart(self):
         """Colour and marker of each are its own; their names are as far apart as a line of text is high."""

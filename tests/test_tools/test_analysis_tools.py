@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.tiny_project import TinyProject
 from tools.analysis_tools import compare_predictions, nearest_words, plot_curves, print_config, show_transport_plan
@@ -90,8 +91,14 @@ def test_words_of_texts(project, tmp_path):
         stored = json.loads((tmp_path / 'nearest_words.json').read_text())
         for vector in stored['prompts'][0]['context']:
             assert sorted(near['word'] for near in vector) == ['a', 'house', 'of', 'painting', 'photo', 'red']
+            tokens = [near['token'] for near in vector]
+        words = torch.load(project.root / 'base.pt')['token_embedding.weight'][tokens]
+        nearest = (torch.cdist(words, words) + torch.eye(6) * 1e6).amin(1)
+        assert stored['median_distance_between_words'] == pytest.approx(nearest.median().item(), rel=1e-4)
     with pytest.raises(ConfigError, match='--words has 2 words, fewer than --top-k 3'):
         nearest_words.main([*common, '--words', 'red house'])
+    with pytest.raises(ConfigError, match='--words has one word: give at least two'):
+        nearest_words.main([*common, '--words', 'red', '--top-k', '1'])
 
 
 def test_words_start_at_those_of_the_initial_text(project, tmp_path):

@@ -43,6 +43,7 @@ def test_classes_present_and_nearest_resizing(segmentation):
     large = segmentation.resized((8, 12))
     assert np.array_equal(large.prediction[::2, ::2], segmentation.prediction)
     assert np.array_equal(large.truth[1::2, 1::2], segmentation.truth)
+    assert segmentation.resized((2, 2)).accuracy == segmentation.accuracy, 'of all pixels, not of those that are left'
 
 
 def test_blend_mixes_inside_and_paints_borders(image, segmentation):

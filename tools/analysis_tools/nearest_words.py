@@ -4,7 +4,8 @@ vlprompt nearest-words coop_rn50 \
     work_dirs/coop_rn50_caltech101_16shot/epoch_200.pth --top-k 5 --out words
 
 --words looks among the words of some texts alone, such as the captions that a small model was pretrained on: of other
-words it has learned nothing, and the nearest of the whole vocabulary may be any of them.
+words it has learned nothing, and the nearest of the whole vocabulary may be any of them. The distance between
+neighbouring words, which the figures are compared with, is that of these words too.
 
 Deep vectors (MaPLe, IVLP, PromptSRC), which enter later blocks of the text tower, follow by block, counted from 0.
 """
@@ -52,25 +53,32 @@ from vlprompt.visualization import (
 )
 
 
-def tokens_of(texts: list[str], tokenizer: Tokenizer, least: int) -> Tensor:
+def tokens_of(texts: list[str], tokenizer: Tokenizer, top_k: int) -> Tensor:
     """(V',) ids of the words of texts, or of the lines of a text file, ascending.
 
     Raises:
-        ConfigError: fewer than ``least``.
+        ConfigError: fewer than ``top_k``, or a single one, which has no neighbour.
     """
     if len(texts) == 1 and texts[0].endswith('.txt'):
         texts = [line for _, line in read_lines(Path(texts[0]))]
     tokens = sorted({token for text in texts for token in tokenizer.encode(text) if tokenizer.word(token)})
-    if len(tokens) < least:
-        raise ConfigError(f'--words has {len(tokens)} words, fewer than --top-k {least}')
+    if len(tokens) < top_k:
+        raise ConfigError(f'--words has {len(tokens)} words, fewer than --top-k {top_k}')
+    if len(tokens) < 2:
+        raise ConfigError('--words has one word: give at least two, whose distance is the unit of all distances')
     return torch.tensor(tokens)
 
 
-def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
-    """Nearest words of every prompt, those of deep vectors too, or of every prompt of the requested classes."""
+def words_of(model: nn.Module, args: argparse.Namespace, tokens: Tensor | None) -> list[ContextWords]:
+    """Nearest words of every prompt, those of deep vectors too, or of every prompt of the requested classes.
+
+    Args:
+        model: with context vectors.
+        args: of the command line.
+        tokens: (V',) ids of the words to look among; None: all.
+    """
     prompt, table = model.prompt, model.clip.text.token_embedding.weight
     tokenizer = model.clip.text.tokenizer
-    tokens = None if args.words is None else tokens_of(args.words, tokenizer, args.top_k)
     if not isinstance(prompt, ContextPrompt):
         raise ConfigError(
             f'{args.config}: {type(prompt).__name__} learns no context vectors; use a model with ContextPrompt, '
@@ -103,8 +111,11 @@ def words_of(model: nn.Module, args: argparse.Namespace) -> list[ContextWords]:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     model = model_from(args)
-    words = words_of(model, args)
-    spacing = table_spacing(model.clip.text.token_embedding.weight)
+    text = model.clip.text
+    tokens = None if args.words is None else tokens_of(args.words, text.tokenizer, args.top_k)
+    words = words_of(model, args, tokens)
+    table = text.token_embedding.weight
+    spacing = table_spacing(table if tokens is None else table[tokens])
     print(format_words(words))
     print(spacing_note(words, spacing))
 
@@ -112,8 +123,8 @@ def main(argv: list[str] | None = None) -> None:
     set_aside(out, ['nearest_words.json', 'nearest_words.png'])
     title = f'Nearest words: {Path(args.config).stem}'
     picture = save_figure(draw_words(words, spacing, title), out / 'nearest_words.png')
-    text = json.dumps(words_to_json(words, spacing), indent=1, ensure_ascii=False)
-    (out / 'nearest_words.json').write_text(text + '\n', encoding='utf-8')
+    content = json.dumps(words_to_json(words, spacing), indent=1, ensure_ascii=False)
+    (out / 'nearest_words.json').write_text(content + '\n', encoding='utf-8')
     print(f'{picture}\n{out / "nearest_words.json"}')
 
 

@@ -35,16 +35,20 @@ class Segmentation:
         class_names: K names.
         palette: K RGB colours, 0 to 255.
         truth: (H, W) class ids, if known; ids from K on are unlabelled.
+        measured: the accuracy, where the masks are no longer those that it was measured on; None: measure these.
     """
 
     prediction: np.ndarray | None
     class_names: Sequence[str]
     palette: Sequence[Sequence[int]]
     truth: np.ndarray | None = None
+    measured: float | None = None
 
     @property
     def accuracy(self) -> float | None:
         """Share of the labelled pixels that are right; None without a prediction or labelled pixels."""
+        if self.measured is not None:
+            return self.measured
         if self.truth is None or self.prediction is None:
             return None
         labelled = self.truth < len(self.class_names)
@@ -58,12 +62,12 @@ class Segmentation:
         return [k for k in np.unique(np.stack(masks)).tolist() if k < len(self.class_names)]
 
     def resized(self, size: tuple[int, int]) -> Segmentation:
-        """Of another image size (H, W); every pixel takes the class of the nearest one."""
+        """Of another image size (H, W), with the same accuracy; every pixel takes the class of the nearest one."""
         masks = [
             None if mask is None else np.asarray(Image.fromarray(mask.astype(np.uint16)).resize(size[::-1], 0))
             for mask in (self.prediction, self.truth)
         ]
-        return Segmentation(masks[0], self.class_names, self.palette, masks[1])
+        return Segmentation(masks[0], self.class_names, self.palette, masks[1], self.accuracy)
 
 
 def blend_mask(

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
-from vlprompt.apis.few_shot.report import by_seed, methods_of, shots_of, spread
+from vlprompt.apis.few_shot.report import by_seed, mean_of, methods_of, shots_of, spread
 from vlprompt.datasets.checks.findings import counted
 from vlprompt.visualization.figures import PALETTE, new_figure, shorten
 
@@ -84,14 +84,17 @@ def _legend_by_accuracy(panels: Sequence[Axes]) -> None:
 def draw_costs(results: Sequence[Result], shots: int) -> Figure:
     """Accuracy over seconds of a run, means over seeds and datasets at one number of shots.
 
+    Methods without the same seeds for all datasets are left out, as from the table of means.
+
     Names stand in a column beside the panel, in the order of accuracy, each with a line to its point.
     """
-    points = []
+    points, datasets = [], sorted({result.run.dataset for result in results})
     for number, method in enumerate(methods_of(results)):
-        own = [result for result in results if result.run.method == method and result.run.shots in (shots, None)]
-        if own:
+        accuracy = spread(mean_of([by_seed(results, method, dataset, shots, TRAINED) for dataset in datasets]))
+        if accuracy is not None:
+            own = [result for result in results if result.run.method == method and result.run.shots in (shots, None)]
             seconds = max(float(np.mean([result.seconds for result in own])), 0.1)
-            points.append((method, style_of(number), seconds, float(np.mean([r.accuracy[TRAINED] for r in own]))))
+            points.append((method, style_of(number), seconds, accuracy.mean))
     height = max(3.8, 0.2 * len(points) + 0.9)
     figure = new_figure(7.5, height)
     panel = figure.add_axes((0.09, 0.5 / height, 0.58, 1 - 0.85 / height))
