@@ -40,7 +40,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f'wrote {published.checkpoint} and {published.card.name}')
     print(f'left out: {", ".join(published.dropped) or "nothing"}')
     if metrics is None:
-        print('no test_metrics.json beside the checkpoint: the card has no figures; test it first, or give --metrics')
+        print(
+            'the card has no figures: there was no test in the folder of the checkpoint, or the last was of another '
+            'checkpoint (see tested.json); test it first, or give --metrics'
+        )
 
 
 if __name__ == '__main__':

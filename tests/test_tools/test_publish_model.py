@@ -9,7 +9,8 @@ import torch
 from tests.conftest import run_tool
 from tests.tiny_project import TinyProject
 from tools import publish_model
-from vlprompt.apis import init_model
+from vlprompt.apis import init_model, runs
+from vlprompt.apis.publishing import metrics_beside
 from vlprompt.engine.checkpoint import describe_model, read_checkpoint, trained_state
 from vlprompt.errors import CheckpointError
 
@@ -69,6 +70,22 @@ def test_a_checkpoint_of_the_same_name_is_left_alone(run):
     run_tool(publish_model.main, *given)
     assert (folder / 'epoch_4.pth').read_bytes() == before
     assert sorted(path.suffix for path in folder.iterdir()) == ['.md', '.pth', '.pth']
+
+
+def test_figures_of_another_checkpoint_are_left_out(tmp_path):
+    """Of a training with its test they are those of the last one, of a test those of the tested one."""
+    project = TinyProject.create(tmp_path)
+    runner = project.run(tmp_path / 'run', train_cfg__max_epochs=2, default_hooks__checkpoint__max_keep_ckpts=2)
+    runner.train()
+    first, last = (tmp_path / 'run' / f'epoch_{epoch}.pth' for epoch in (1, 2))
+    found = runs.run_test(runner)
+    assert metrics_beside(last) == found
+    assert metrics_beside(first) is None
+    runs.run_test(project.run(tmp_path / 'run', load_from=str(first), train_cfg=None))
+    assert metrics_beside(last) is None
+    assert set(metrics_beside(first)) == set(found)
+    runs.run_test(project.run(tmp_path / 'run', train_cfg=None))
+    assert metrics_beside(first) is None, 'no checkpoint was tested'
 
 
 def test_what_is_no_checkpoint(run, tmp_path):

@@ -89,7 +89,7 @@ def test_a_solver_is_fitted_tested_and_not_fitted_again(tool, tmp_path):
 
 
 def test_metrics_of_a_test_appear_whole_or_not_at_all(tmp_path, monkeypatch):
-    runner = SimpleNamespace(test=lambda: {'accuracy/top1': np.float32(50), 'table': 'x'}, work_dir=tmp_path)
+    runner = SimpleNamespace(test=lambda: {'accuracy/top1': np.float32(50), 'table': 'x'}, work_dir=tmp_path, cfg={})
     runs.run_test(runner)
     before = (tmp_path / runs.METRICS_FILE).read_text()
     assert json.loads(before) == {'accuracy/top1': 50}

@@ -40,6 +40,7 @@ before_imports(parse_args, __name__)
 
 from vlprompt.apis import model_from
 from vlprompt.apis.adapters import save_pretrained, upload
+from vlprompt.apis.publishing import metrics_beside
 from vlprompt.engine import read_checkpoint
 from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.work_dir import METRICS_FILE
@@ -49,18 +50,18 @@ from vlprompt.files import read_json
 
 
 def read_metrics(args: argparse.Namespace) -> dict[str, float] | None:
-    """The figures of a test, from the file that is given or the one beside the checkpoint.
+    """The figures of a test, from the file that is given or the one beside the checkpoint, unless that was a test of
+    another checkpoint.
 
     Raises:
         ConfigError: not names and numbers.
     """
-    file = args.metrics
-    if file is None:
-        beside = Path(args.checkpoint).with_name(METRICS_FILE)
-        if is_adapter(args.checkpoint) or not beside.is_file():
-            return None
-        file = beside
-    metrics = read_json(file)
+    if args.metrics is None and is_adapter(args.checkpoint):
+        return None
+    metrics = metrics_beside(args.checkpoint) if args.metrics is None else read_json(args.metrics)
+    if metrics is None:
+        return None
+    file = args.metrics or Path(args.checkpoint).with_name(METRICS_FILE)
     if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
         raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of tools/test.py does')
     return metrics

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vlprompt.clip.tensor_files import named_tensors
 from vlprompt.engine.checkpoint import read_checkpoint
-from vlprompt.engine.work_dir import METRICS_FILE, written_whole
+from vlprompt.engine.work_dir import METRICS_FILE, TESTED_FILE, written_whole
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError
 from vlprompt.files import read_json
@@ -79,9 +79,14 @@ def publish(
 
 
 def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
-    """The metrics of the last test in the folder of a checkpoint, or None."""
-    path = Path(checkpoint).parent / METRICS_FILE
-    return read_json(path, 'metrics') if path.is_file() else None
+    """The metrics of the last test in the folder of a checkpoint; None if there was none, or one of another
+    checkpoint.
+    """
+    folder, name = Path(checkpoint).parent, Path(checkpoint).name
+    if (folder / TESTED_FILE).is_file():
+        tested = read_json(folder / TESTED_FILE, 'a test')
+        return tested['metrics'] if tested['checkpoint'] == name else None
+    return read_json(folder / METRICS_FILE, 'metrics') if (folder / METRICS_FILE).is_file() else None
 
 
 def model_card(

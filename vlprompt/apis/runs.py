@@ -22,7 +22,7 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.engine.work_dir import METRICS_FILE, written_whole
+from vlprompt.engine.work_dir import METRICS_FILE, TESTED_FILE, written_whole
 from vlprompt.errors import ConfigError
 
 
@@ -166,13 +166,29 @@ def use_test(configs: Mapping[str, Config], phase: str | None = None) -> None:
 
 
 def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
-    """Test, and write the metrics to ``<folder>/test_metrics.json``; default: the runner's work directory."""
+    """Test, and write the metrics to ``<folder>/test_metrics.json``, and to ``tested.json`` there with the name of the
+    checkpoint; default: the runner's work directory.
+    """
     metrics = runner.test()
     if is_main_process():
+        folder = Path(folder or runner.work_dir)
         plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
-        with written_whole(Path(folder or runner.work_dir, METRICS_FILE)) as file:
-            file.write_text(json.dumps(plain, indent=2) + '\n')
+        tested = dict(checkpoint=_tested(runner, folder), metrics=plain)
+        for name, content in ((METRICS_FILE, plain), (TESTED_FILE, tested)):
+            with written_whole(folder / name) as file:
+                file.write_text(json.dumps(content, indent=2) + '\n')
     return metrics
+
+
+def _tested(runner: Runner, folder: Path) -> str | None:
+    """The checkpoint with the weights of a runner: the last one that it has written or, if it trains nothing, that it
+    has loaded; a file by its path from ``folder``.
+    """
+    checkpoint = runner.cfg.get('load_from')
+    if runner.cfg.get('train_cfg') is not None:
+        last = Path(runner.work_dir, 'last_checkpoint')
+        checkpoint = last.read_text().strip() if last.is_file() else None
+    return os.path.relpath(checkpoint, folder) if checkpoint and os.path.exists(checkpoint) else checkpoint
 
 
 def use_amp(configs: Sequence[Config], dtype: str | None = None) -> None:

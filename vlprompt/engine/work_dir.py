@@ -152,6 +152,10 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
 METRICS_FILE = 'test_metrics.json'
 """Name of the file in a work directory with the metrics of the last test."""
 
+TESTED_FILE = 'tested.json'
+"""Name of the file beside it with the same ``metrics`` and the ``checkpoint`` that was tested: its path from there, or
+None for none."""
+
 FIT_FILE = 'fit.json'
 """Name of the file in a work directory that says how a solver was fitted, and what chose its hyper-parameters."""
 
@@ -173,7 +177,7 @@ def set_run_aside(folder: str | Path, parts: Iterable[str] = ('',), keep: Iterab
         keep: files and folders that stay, such as the log of the new run.
     """
     folder, parts = Path(folder), list(parts)
-    results = [*(str(Path(part, name)) for part in parts for name in RUN_FILES), METRICS_FILE]
+    results = [*(str(Path(part, name)) for part in parts for name in RUN_FILES), METRICS_FILE, TESTED_FILE]
     newest = max((path.lstat().st_mtime for name in results for path in folder.glob(name)), default=0)
     logs = [path for part in parts for path in folder.glob(str(Path(part, LOG_FOLDERS)))]
     older = [str(path.relative_to(folder)) for path in logs if path.lstat().st_mtime <= newest]
