@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.test_tools.dense import make_world, narrow_config, narrow_file, run_tool
 from tools.analysis_tools import get_flops, show_score_map
 from vlprompt.apis import init_model, runs
-from vlprompt.apis.parameters import without_weights
+from vlprompt.apis.parameters import parameter_count, without_weights
 from vlprompt.apis.score_maps import score_maps
 from vlprompt.engine import load_config
 from vlprompt.errors import ConfigError
@@ -163,17 +163,32 @@ def test_flops_of_a_convolution_and_of_the_text_tower(small_config):
     assert f'{total:,}' in table[-1]
 
 
-def test_flops_of_attention():
-    """An image tower by hand: whole blocks, then the last one, of which the class token alone is needed."""
-    model = init_model(without_weights(load_config('zero_shot/zero-shot_micro-vit', dict(dataset='scenes'))))
+@pytest.mark.parametrize(('method', 'prompts'), [('zero_shot/zero-shot', 0), ('ivlp/ivlp', 2)])
+def test_flops_of_attention_and_of_visual_prompts(method, prompts):
+    """An image tower by hand: whole blocks, then the last one, of which the class token alone is needed.  Prompts of
+    their own in every block are keys and values alone.
+    """
+    model = init_model(without_weights(load_config(f'{method}_micro-vit', dict(dataset='scenes'))))
+    trained = parameter_count(model, trained=True)
     arch = model.clip.arch
     layers, width, patch = arch.vision_layers, arch.vision_width, arch.vision_patch_size
-    tokens = (64 // patch) ** 2 + 1
-    block = 12 * width**2 * tokens + 2 * tokens**2 * width
-    last = 2 * width**2 * tokens + 10 * width**2 + 2 * tokens * width
-    patches = 3 * patch**2 * width * (tokens - 1)
-    macs = patches + (layers - 1) * block + last + width * arch.embed_dim
-    assert get_flops.count(model, (64, 64))['clip'][2] == 2 * macs
+    places = (64 // patch) ** 2
+    tokens = places + 1 + prompts
+
+    def block(queries):
+        return 10 * width**2 * queries + 2 * width**2 * tokens + 2 * queries * tokens * width
+
+    macs = 3 * patch**2 * width * places + (layers - 1) * block(places + 1) + block(1) + width * arch.embed_dim
+    rows = get_flops.count(model, (64, 64))
+    assert rows['clip'][2] == 2 * macs
+    assert sum(row[1] for row in rows.values()) == trained == parameter_count(model, trained=True)
+
+
+def test_flops_of_adapters_in_a_tower():
+    """They are in the row of the tower and in that of the tuner, but once in the sum."""
+    model = init_model(without_weights(load_config('adaptformer/adaptformer_micro-vit', dict(dataset='scenes_lt'))))
+    rows = get_flops.count(model, (64, 64))
+    assert rows['(in two of them)'][2] == -rows['tuner'][2] < 0
 
 
 def test_flops_need_no_weights(capsys):

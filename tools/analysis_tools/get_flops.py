@@ -16,7 +16,8 @@ vlprompt get-flops plot_rn50 --dataset imagenet --batch-size 128
 
 import argparse
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from vlprompt.apis.command_line import (
     HelpFormatter,
@@ -65,11 +66,26 @@ from vlprompt.engine.optimizer import wrappers_by_name
 TEXT = 'text tower'
 
 
+@contextmanager
+def all_frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient: torch's counter wants to be in the backward pass of one that a module takes as
+    an argument, such as a visual prompt, without one too.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
 def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
     """Parameters, trained ones, and operations of each child of a model for one image, the text tower separately."""
     root = type(model).__name__
     counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
-    with torch.no_grad(), counter:
+    with torch.no_grad(), all_frozen(model), counter:
         model(torch.zeros(1, 3, *shape), blank_samples(model, shape), mode='tensor')
     counted = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
 
@@ -93,7 +109,9 @@ def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, tuple[int, int,
             rows[TEXT] = taken
             row = [a - b for a, b in zip(row, taken, strict=True)]
         rows[name] = tuple(row)
-    rows['(between them)'] = (0, 0, counted['Global'] - sum(row[2] for row in rows.values()))
+    rest = counted['Global'] - sum(row[2] for row in rows.values())
+    # Modules that run inside of another child, such as adapters in the blocks of a tower, count in both.
+    rows['(between them)' if rest >= 0 else '(in two of them)'] = (0, 0, rest)
     return {name: row for name, row in rows.items() if any(row)}
 
 
