@@ -45,6 +45,14 @@ def test_positions_are_epochs(work_dir):
     assert not {'step', 'epoch', 'iter'} & set(run.series)
 
 
+def test_epochs_whose_last_lines_are_left_out(tmp_path):
+    """24 iterations, logged every tenth: mmengine leaves out the rest."""
+    lines = [step(24 * (epoch - 1) + inner, epoch, 1.0) for epoch in (1, 2, 3) for inner in (10, 20)]
+    write(tmp_path / 'coop', '1', *lines)
+    positions = [epoch + inner / 24 for epoch in (0, 1, 2) for inner in (10, 20)]
+    assert [position for position, _ in read_run(tmp_path / 'coop').series['loss']] == pytest.approx(positions)
+
+
 def test_resumed_run_goes_on_where_the_second_file_begins(work_dir):
     write(work_dir, '20260102_000000', step(6, 2, 9.0), step(8, 2, 8.0), {'accuracy/top1': 80.0, 'step': 2})
     run = read_run(work_dir)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -108,13 +109,25 @@ def read_run(path: str | Path) -> Run:
     if not train:
         raise ValueError(f'{files[-1]}: no training was logged (no record has "lr")')
     by_epoch = all('epoch' in r for r in train)
-    length = math.ceil(max(r['step'] / r['epoch'] for r in train)) if by_epoch else 1
+    length = _epoch_length(train) if by_epoch else 1
     series: dict[str, list[tuple[float, float]]] = {}
     for record in train:
         _collect(series, record, record['step'] / length)
     for record in held_out:
         _collect(series, record, record['step'])
     return Run(path.stem if path.is_file() else path.resolve().name, series, 'epoch' if by_epoch else 'iteration')
+
+
+def _epoch_length(train: Sequence[Mapping[str, float]]) -> int:
+    """Iterations of an epoch, from lines of a log that may leave out its last ones: the usual distance between the
+    first lines of two epochs, at least what the lines of any epoch need.
+    """
+    first: dict[float, float] = {}
+    for record in train:
+        first.setdefault(record['epoch'], record['step'])
+    apart = [first[epoch + 1] - step for epoch, step in first.items() if epoch + 1 in first]
+    least = math.ceil(max(record['step'] / record['epoch'] for record in train))
+    return max(least, mode(apart) if apart else least)
 
 
 def read_runs(path: str | Path) -> list[Run]:
