@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from vlprompt import cli
+from vlprompt.apis.few_shot.execute import PRELOADED
 
 TUTORIALS = ROOT / 'docs' / 'tutorials'
 PAGES = sorted(path.stem for path in TUTORIALS.glob('*.md') if path.stem != 'index')
@@ -65,7 +66,8 @@ def shortened(words, less):
 
 
 def run_here(words, folder, output):
-    """The command ``vlprompt`` in a forked process, which has imported torch and the mm packages already."""
+    """The command ``vlprompt``, in a process forked from one that has imported torch and the mm packages, and has run
+    nothing: locks of threads, such as OpenCV's, are not inherited."""
     os.chdir(folder)
     sys.stdout = sys.stderr = output.open('w', buffering=1)
     for stream in (1, 2):
@@ -93,9 +95,9 @@ def run(line, less, folder):
     words = shlex.split(line, comments=True)
     output = folder.parent / 'output.txt'
     if words[0] == 'vlprompt':
-        process = multiprocessing.get_context('fork').Process(
-            target=run_here, args=(shortened(words[1:], less), folder, output)
-        )
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload([*PRELOADED, 'vlprompt.models.detectors', 'vlprompt.models.segmentors'])
+        process = context.Process(target=run_here, args=(shortened(words[1:], less), folder, output))
         process.start()
         process.join()
         status, shown = process.exitcode, output.read_text()

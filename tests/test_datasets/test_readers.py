@@ -160,7 +160,7 @@ def test_contradicting_arguments(tmp_path):
 
 @pytest.mark.parametrize('dataset', PRESETS['few_shot'])
 def test_missing_benchmark_files_say_what_goes_where(tmp_path, dataset):
-    with pytest.raises(FileNotFoundError, match=r'does not exist\. .*(CoOp|official archive|generate_world)') as error:
+    with pytest.raises(FileNotFoundError, match=r'does not exist\. .*(CoOp|official archive|generate-world)') as error:
         build_reader(tmp_path, dataset=dataset).read('test')
     assert str(tmp_path) in str(error.value)
 

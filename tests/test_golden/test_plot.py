@@ -119,7 +119,8 @@ def test_plot(golden, build, key, prefix, case, prompts):
     assert golden.rel(similarity[0], ref['sim_img0']) < 1e-5
     solved = sinkhorn(1 - similarity, 0.1, 'legacy', 100, 1e-2)
     assert solved.iterations == int(ref['sinkhorn_iters'])
-    np.testing.assert_allclose(solved.errors, ref['sinkhorn_errs'], rtol=1e-3)
+    # Errors are means of differences of numbers near 1000, whose rounding differs between CPUs.
+    np.testing.assert_allclose(solved.errors, ref['sinkhorn_errs'], rtol=1e-3, atol=1e-5)
     loss, gradient = loss_and_gradient(model, images, meta['labels'])
     assert loss == pytest.approx(float(ref[f'{prefix}loss']), rel=1e-5)
     assert golden.rel(gradient, ref[f'{prefix}ctx_grad']) < 1e-4
