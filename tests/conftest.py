@@ -71,7 +71,12 @@ SLOW = (
 """Folders and files of tests/ that `make quick` leaves out, besides single tests that are marked ``slow``."""
 
 
+LONGEST = ('test_tutorials.py', 'test_wheel.py', 'test_notebooks.py', 'test_docs.py')
+"""Files whose tests take up to a minute each. They come first, so that no worker is left alone with one at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         if item.path.relative_to(ROOT / 'tests').parts[0] in SLOW:
             item.add_marker(pytest.mark.slow)
