@@ -10,8 +10,9 @@ from PIL import Image
 
 from vlprompt.apis.demo import few_shot
 from vlprompt.apis.demo.commands import Commands, clock, progress
-from vlprompt.apis.demo.page import above_or_below, pictures_of, write_demo_page
+from vlprompt.apis.demo.page import above_or_below, example_figures, gain_and_price, write_demo_page
 from vlprompt.apis.demo.tour import DETECTOR, LONG_TAIL, REIDENTIFIER, SEGMENTOR, Tour
+from vlprompt.cli.demo import print_table
 
 
 def test_progress_shows_what_a_run_learns():
@@ -76,13 +77,35 @@ def test_words_of_the_world_are_words():
     assert not any(set(text) & set('{}.,') for text in texts)
 
 
-def test_pictures_of_a_small_test_set(tmp_path):
-    assert pictures_of(tmp_path, (3, 1)) == []
+def test_images_of_a_small_test_set_have_their_own_texts(tmp_path):
     for number in range(3):
         (tmp_path / f'00000{number}_a.png').touch()
-    assert [path.name for path in pictures_of(tmp_path, (7, 1))] == ['000001_a.png']
-    assert [path.name for path in pictures_of(tmp_path, (7, 8))] == ['000000_a.png']
+    figures = example_figures(
+        tmp_path, 'Image, truth.', {7: ('Far', 'Away.'), 1: ('One', 'A boat.'), 2: ('Two', 'Two.')}
+    )
+    assert [(figure.path.name, figure.title, figure.caption) for figure in figures] == [
+        ('000001_a.png', 'One', 'Image, truth. A boat.'),
+        ('000002_a.png', 'Two', 'Two.'),
+    ]
+    (only,) = example_figures(tmp_path, 'Image, truth.', {7: ('Far', 'Away.')})
+    assert (only.path.name, only.caption) == ('000000_a.png', 'Image, truth.')
+
+
+def test_differences_in_words():
     assert [above_or_below(points) for points in (4.52, -20.25)] == ['4.5 points above', '20.2 points below']
+
+
+def test_the_table_has_a_line_for_each_method(capsys, finished):
+    first, _ = finished
+    first.coop.checkpoint = first.out / 'index.png'
+    first.coop.checkpoint.write_bytes(bytes(16_000))
+    first.coop.parameters, first.coop.seconds = 2048, 83
+    print_table(first)
+    head, zero_shot, coop, _ = capsys.readouterr().out.strip('\n').splitlines()
+    assert head.split('  ')[-1].strip() == 'time'
+    assert zero_shot.split() == ['zero-shot', 'CLIP', '0', '60.00', '%', '-', '0:00']
+    assert coop == 'CoOp, 16 shots                 2,048         64.50 %      16.0 kB    1:23'
+    assert len(head) == len(zero_shot) == len(coop)
 
 
 @pytest.fixture
@@ -113,7 +136,7 @@ def finished(tmp_path):
         SEGMENTOR: dict(aAcc=77.0, mIoU=25.0),
         DETECTOR: {'coco/bbox_mAP': 0.25},
         REIDENTIFIER: {'reid/rank1': 80.0},
-    } | {adapter: {'shot/overall': 50.0, 'shot/few': 20.0} for adapter in LONG_TAIL.values()}
+    } | {adapter: {'shot/overall': 50.0, 'shot/many': 90.0, 'shot/few': 20.0} for adapter in LONG_TAIL.values()}
     return first, tour
 
 
@@ -123,7 +146,7 @@ def test_the_page_tells_the_numbers_of_the_run(tmp_path, finished):
         '1:23 minutes',
         '4.5 points above',
         '20.0 points below',
-        'mends 7 mistakes',
+        'corrects 7 mistakes',
         '25.0 %.',
         '80.0 % of the queries',
     ):
@@ -142,3 +165,8 @@ def test_the_page_says_only_what_is_true(tmp_path, finished):
     written = write_demo_page(tmp_path, first, tour, seconds=83).read_text(encoding='utf-8')
     assert 'claims.md#why' not in written
     assert 'quick run' in written
+    assert 'pays for' not in written
+    tour.metrics[LONG_TAIL['VPT']] = {'shot/many': 95.0, 'shot/few': 10.0}
+    assert 'pays for' in gain_and_price(tour)
+    del tour.metrics[LONG_TAIL['VPT']]['shot/many']
+    assert gain_and_price(tour) == ''

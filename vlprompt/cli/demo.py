@@ -3,10 +3,10 @@
     vlprompt demo
     vlprompt demo --quick --out work_dirs/demo_quick --data-root data/scenes_quick
 
-Trains CoOp and PLOT and compares them with zero-shot CLIP; then shows, with adapters that ship with the package, where
-a model finds words, segmentation and detection (DenseCLIP), re-identification (CLIP-ReID) and a long tail (LPT). Runs
-the same commands a user would type, prints every command, and ends with a table and a page, index.html in the folder of
---out. Needs no download.
+Trains CoOp and PLOT and compares them with zero-shot CLIP; then shows where a model finds words and, with adapters that
+ship with the package, segmentation and detection (DenseCLIP), re-identification (CLIP-ReID) and a long tail (VPT, LPT).
+Runs the same commands a user would type, prints every command, and ends with a table and a page, index.html in the
+folder of --out. Needs no download.
 """
 
 from __future__ import annotations
@@ -16,25 +16,24 @@ from pathlib import Path
 
 from vlprompt.apis.command_line import HelpFormatter, call
 from vlprompt.apis.demo.commands import Commands, clock
-from vlprompt.apis.demo.few_shot import SCENES, FewShot
+from vlprompt.apis.demo.few_shot import COLUMNS, SCENES, FewShot
 from vlprompt.apis.demo.tour import Tour
 from vlprompt.compat.environment import check_environment
 
 
 def print_table(few_shot: FewShot) -> None:
     """Parameters, accuracy, size and time of the methods."""
-    print(f'\n{"":<16}{"trained parameters":>20}{"test accuracy":>16}{"checkpoint":>13}{"time":>8}')
-    for method in few_shot.methods:
-        size = f'{method.checkpoint.stat().st_size / 1000:.1f} kB' if method.checkpoint else '-'
-        print(
-            f'{method.title:<16}{method.parameters:>20,}{method.accuracy:>14.2f} %{size:>13}{clock(method.seconds):>8}'
-        )
+    print()
+    for name, parameters, accuracy, size, seconds in (COLUMNS, *(method.cells for method in few_shot.methods)):
+        print(f'{name:<16}{parameters:>20}{accuracy:>16}{size:>13}{seconds:>8}')
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of page, runs and pictures')
-    parser.add_argument('--data-root', type=Path, default=SCENES, help='folder of the data, created if necessary')
+    parser.add_argument(
+        '--data-root', type=Path, default=SCENES, help='folder of the few-shot data, made where it is not'
+    )
     parser.add_argument('--quick', action='store_true', help='one epoch on little data, to see that everything runs')
     parser.add_argument(
         '--cfg-options',

@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlprompt.apis.demo.commands import Commands, progress
+from vlprompt.apis.demo.commands import Commands, clock, progress
 from vlprompt.files import read_json
 
 SCENES = Path('data/scenes')
 """Where the configs look."""
 SHOTS = 16
+COLUMNS = ('', 'trained parameters', 'test accuracy', 'checkpoint', 'time')
+"""Of the table that compares the methods."""
 
 
 @dataclass
@@ -39,6 +41,12 @@ class Method:
     def title(self) -> str:
         """Its name, with the number of images that it is trained on."""
         return f'{self.name}, {SHOTS} shots' if self.checkpoint else self.name
+
+    @property
+    def cells(self) -> list[str]:
+        """Its line of the table, under :data:`COLUMNS`."""
+        size = f'{self.checkpoint.stat().st_size / 1000:.1f} kB' if self.checkpoint else '-'
+        return [self.title, f'{self.parameters:,}', f'{self.accuracy:.2f} %', size, clock(self.seconds)]
 
 
 class FewShot:

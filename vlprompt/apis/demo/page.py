@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vlprompt.apis.demo.commands import clock
-from vlprompt.apis.demo.few_shot import SHOTS, FewShot, Method
+from vlprompt.apis.demo.few_shot import COLUMNS, SHOTS, FewShot
 from vlprompt.apis.demo.tour import DETECTOR, LONG_TAIL, REIDENTIFIER, SEGMENTOR, Tour
 from vlprompt.engine.adapters.folder import TENSORS
 from vlprompt.engine.adapters.sources import BUILTIN, BUILTIN_FOLDER
@@ -18,8 +18,16 @@ from vlprompt.visualization.page import Code, Link, PageFigure, PageSection, Pag
 DOCS = TOOLS.parent / 'docs'
 """The folder of the docs, which a checkout has and a wheel has not."""
 
-SEGMENTED, DETECTED = (3, 16, 9), (10, 13)
-"""Test images on the page: mostly right, then mostly wrong ones."""
+SEGMENTED = {
+    3: ('Few mistakes', 'A class is a shape with its pattern, or with the colour of a part.'),
+    16: ('A pattern is taken for another', 'Compare the two round objects at the lower right.'),
+    9: ('Shapes are found, colours of parts confused', 'The fish has a purple tail, which decides on its class.'),
+}
+DETECTED = {
+    10: ('Objects that are found', 'Several names around one object: the detector is not sure of the class.'),
+    13: ('Objects that are missed', 'A mosaic hides edges and patterns: most objects are missed.'),
+}
+"""Number of a test image on the page -> its title and what to look at: mostly right, then mostly wrong ones."""
 
 
 def write_demo_page(out: Path, few_shot: FewShot, tour: Tour, seconds: float) -> Path:
@@ -72,31 +80,25 @@ def methods_section(out: Path, few_shot: FewShot) -> PageSection:
             document('claims.md', 'docs/claims.md tests this explanation', 'why'),
             '.',
         ]
-    head = ['', 'trained parameters', 'test accuracy', 'checkpoint', 'time']
-    table = PageTable(head, [table_row(method) for method in few_shot.methods])
+    table = PageTable(COLUMNS, [method.cells for method in few_shot.methods])
     curves = PageFigure(
         out / 'curves.png',
         'Training, and zero-shot CLIP as the dashed line',
         'Loss and accuracy on the training images, and accuracy on validation images that no method has trained on. '
         'The dashed line is zero-shot CLIP on the same validation images. They are drawn in the styles of the training '
-        'images, the test images are not: therefore all methods are better here than in the table.',
+        'images, the test images in others: compare these accuracies with one another, not with those of the table.',
     )
     return PageSection('Three ways to use a text: zero-shot CLIP, CoOp, PLOT', text, [table, curves])
 
 
-def table_row(method: Method) -> list[str]:
-    size = f'{method.checkpoint.stat().st_size / 1000:.1f} kB' if method.checkpoint else '–'
-    return [method.title, f'{method.parameters:,}', f'{method.accuracy:.2f} %', size, clock(method.seconds)]
-
-
 def images_section(out: Path, few_shot: FewShot) -> PageSection:
     report = read_json(out / 'compared' / 'comparison.json')
-    mended, broken, both = (group['images'] for group in report['groups'])
+    corrected, new, both = (group['images'] for group in report['groups'])
     coop, zero_shot = few_shot.coop.name, few_shot.zero_shot.name
     return PageSection(
         'Right and wrong, image by image',
-        f'Of {report["images"]} test images {coop} mends {mended} mistakes of {zero_shot} and makes {broken} new ones; '
-        f'{both} images are wrong in both.',
+        f'Of {report["images"]} test images {coop} corrects {corrected} mistakes of {zero_shot} and makes {new} new '
+        f'ones; {both} images are wrong in both.',
         [
             PageFigure(
                 out / 'compared' / 'predictions.png',
@@ -181,16 +183,10 @@ def words_section(out: Path) -> PageSection:
 
 def segmentation_section(out: Path, tour: Tour) -> PageSection:
     metrics = tour.metrics[SEGMENTOR]
-    pictures = pictures_of(out / 'segmentation', SEGMENTED)
-    texts = [
-        (
-            'Few mistakes',
-            'From the left: the image, the predicted and the true class of every pixel. Below: colours and names of '
-            'the classes. A class is a shape with its pattern, or with the colour of a part.',
-        ),
-        ('A pattern is taken for another', 'Compare the two round objects at the lower right.'),
-        ('Shapes are found, colours of parts confused', 'The fish has a purple tail, which decides on its class.'),
-    ]
+    layout = (
+        'From the left: the image, the predicted and the true class of every pixel. Below: colours and names of the '
+        'classes.'
+    )
     return PageSection(
         'Segmentation: DenseCLIP',
         [
@@ -199,20 +195,12 @@ def segmentation_section(out: Path, tour: Tour) -> PageSection:
             f' ({size_of(SEGMENTOR)}) on {count_of(out / "segmentation")} images: '
             f'{metrics["aAcc"]:.1f} % of the pixels are right, mIoU {metrics["mIoU"]:.1f} %.',
         ],
-        [PageFigure(path, *text) for path, text in zip(pictures, texts, strict=False)],
+        example_figures(out / 'segmentation', layout, SEGMENTED),
     )
 
 
 def detection_section(out: Path, tour: Tour) -> PageSection:
-    pictures = pictures_of(out / 'detection', DETECTED)
-    texts = [
-        (
-            'Objects that are found',
-            'At the left what was found with a score of 30 % and more, at the right the truth. Several names around '
-            'one object: the detector is not sure of the class.',
-        ),
-        ('Objects that are missed', 'A mosaic hides edges and patterns: most objects are missed.'),
-    ]
+    layout = 'At the left what was found with a score of 30 % and more, at the right the truth.'
     return PageSection(
         'Detection: RetinaNet on DenseCLIP',
         [
@@ -221,7 +209,7 @@ def detection_section(out: Path, tour: Tour) -> PageSection:
             f' ({size_of(DETECTOR)}) on {count_of(out / "detection")} images: box mAP '
             f'{100 * tour.metrics[DETECTOR]["coco/bbox_mAP"]:.1f} %.',
         ],
-        [PageFigure(path, *text) for path, text in zip(pictures, texts, strict=False)],
+        example_figures(out / 'detection', layout, DETECTED),
     )
 
 
@@ -270,7 +258,7 @@ def tail_section(out: Path, tour: Tour) -> PageSection:
                 out / 'long_tail.png',
                 'Accuracy along the tail',
                 'Above: the training images of each class, on a logarithmic scale. Below: the accuracy of the same '
-                'classes, as a mean over neighbours. What VPT gains at the head it pays for in the tail.',
+                f'classes, as a mean over neighbours.{gain_and_price(tour)}',
             ),
         ],
     )
@@ -307,10 +295,30 @@ def above_or_below(points: float) -> str:
     return f'{abs(points):.1f} points {"above" if points >= 0 else "below"}'
 
 
-def pictures_of(folder: Path, numbers: tuple[int, ...]) -> list[Path]:
-    """The pictures of these test images, or of the first if there are fewer."""
+def gain_and_price(tour: Tour) -> str:
+    """A sentence on VPT beside LPT, where it is true."""
+    vpt, lpt = (tour.metrics[adapter] for adapter in (LONG_TAIL['VPT'], LONG_TAIL['LPT']))
+    tested = {'shot/many', 'shot/few'} <= vpt.keys()
+    if tested and vpt['shot/many'] > lpt['shot/many'] and vpt['shot/few'] < lpt['shot/few']:
+        return ' What VPT gains at the head it pays for in the tail.'
+    return ''
+
+
+def example_figures(folder: Path, layout: str, texts: Mapping[int, tuple[str, str]]) -> list[PageFigure]:
+    """Some test images, of which the first also explains how all are drawn.
+
+    Args:
+        folder: a picture for each test image, in their order.
+        layout: what stands where in a picture.
+        texts: number of a test image -> its title and caption.  A small test set may have none of these: then its first
+            image is shown.
+    """
     found = sorted(folder.glob('[0-9]*.png'))
-    return [found[number] for number in numbers if number < len(found)] or found[:1]
+    shown = {number: text for number, text in texts.items() if number < len(found)} or {0: ('The first test image', '')}
+    return [
+        PageFigure(found[number], title, caption if place else f'{layout} {caption}'.rstrip())
+        for place, (number, (title, caption)) in enumerate(shown.items())
+    ]
 
 
 def count_of(folder: Path) -> int:

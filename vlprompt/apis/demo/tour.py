@@ -1,4 +1,4 @@
-"""The part of the demo that trains nothing: shipped adapters, on a task each of the built-in world."""
+"""The part of the demo that trains nothing: words in an image, then shipped adapters on tasks of the built-in world."""
 
 from __future__ import annotations
 
