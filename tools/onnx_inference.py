@@ -1,4 +1,4 @@
-"""Predict images with a file of tools/export.py --format onnx: NumPy, Pillow and onnxruntime suffice.
+"""Predict images with a file of vlprompt export --format onnx: NumPy, Pillow and onnxruntime suffice.
 
 python tools/onnx_inference.py coop.onnx photo.jpg folder
 python tools/onnx_inference.py dense.onnx photo.jpg --out masks
@@ -97,7 +97,7 @@ def prepare(path: Path, preprocess: dict[str, Any]) -> np.ndarray:
 
 
 class OnnxModel:
-    """A file of tools/export.py: ``model(path)`` gives its outputs by name.
+    """A file of vlprompt export: ``model(path)`` gives its outputs by name.
 
     Attributes:
         about: the description in the file; texts are texts, all else is what its JSON says.
@@ -110,7 +110,7 @@ class OnnxModel:
         self.session = onnxruntime.InferenceSession(str(path), providers=providers)
         stored = self.session.get_modelmeta().custom_metadata_map
         if stored.get('format') != 'vlprompt-model':
-            raise SystemExit(f'{path} is no file of tools/export.py: it describes no preparation of images')
+            raise SystemExit(f'{path} is no file of vlprompt export: it describes no preparation of images')
         texts = ('format', 'vlprompt_version', 'task', 'method', 'config', 'precision')
         self.about = {name: value if name in texts else json.loads(value) for name, value in stored.items()}
 
@@ -190,7 +190,7 @@ def files_of(places: list[Path]) -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', type=Path, help='file of tools/export.py --format onnx')
+    parser.add_argument('model', type=Path, help='file of vlprompt export --format onnx')
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files or folders')
     parser.add_argument('--top-k', type=int, default=5, help='printed classes of an image (default: 5)')
     parser.add_argument('--out', type=Path, help='folder of the masks, or .npz file of the features')

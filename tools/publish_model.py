@@ -16,7 +16,7 @@ from vlprompt.apis.command_line import HelpFormatter, before_imports, call
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument('checkpoint', type=Path, help='of tools/train.py')
+    parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
     parser.add_argument('--config', required=True, help='config with which others use it, for the card')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--name', help='of the model (default: that of the folder of the checkpoint)')

@@ -24,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         required=True,
         metavar='NAME[=DIR]',
-        help='folders, or datasets such as market1501 (tools/list_configs.py --datasets lists them under reid)',
+        help='folders, or datasets such as market1501 (vlprompt list --datasets lists them under reid)',
     )
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
     parser.add_argument('--rescore', action='store_true', help='also report training-free re-scoring')

@@ -3,8 +3,8 @@
 vlprompt run-seeds plot_rn50 --dataset dtd --seeds 1 2 3
 vlprompt run-seeds plot_rn50 --dataset dtd --shots 1 2 4 8 16
 
-Every run is one of tools/train.py --test in its own folder, <work dir>/seed<N> or <work dir>/<K>shot/seed<N>; a config
-that trains nothing is tested once by tools/test.py. Options not listed here are passed on to that tool, e.g.
+Every run is one of vlprompt train --test in its own folder, <work dir>/seed<N> or <work dir>/<K>shot/seed<N>; a config
+that trains nothing is tested once by vlprompt test. Options not listed here are passed on to that tool, e.g.
 --data-root, --amp and --cfg-options. The same command run again continues what was interrupted and keeps what was
 finished. Writes seeds.json and seeds.md into the work dir.
 """
@@ -17,10 +17,10 @@ from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natu
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
-    """Own options, and those of tools/train.py."""
+    """Own options, and those of vlprompt train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument('config', help='config file, or the name of a shipped one (tools/list_configs.py)')
-    parser.add_argument('--dataset', metavar='NAME', help='dataset, as in tools/train.py')
+    parser.add_argument('config', help='config file, or the name of a shipped one (vlprompt list)')
+    parser.add_argument('--dataset', metavar='NAME', help='dataset, as in vlprompt train')
     parser.add_argument('--shots', type=positive, nargs='+', metavar='K', help='training images per class, one or more')
     parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='of the runs')
     parser.add_argument('--work-dir', help='folder of the runs (default: work_dirs/<config>_<dataset>_seeds)')

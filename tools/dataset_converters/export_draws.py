@@ -17,7 +17,7 @@ from vlprompt.apis.command_line import CfgOptions, HelpFormatter, before_imports
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('config', help='config of a few-shot method, for its data: a file or a name')
-    parser.add_argument('--dataset', metavar='NAME', help='dataset, as in tools/train.py')
+    parser.add_argument('--dataset', metavar='NAME', help='dataset, as in vlprompt train')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
     parser.add_argument('--shots', type=positive, nargs='+', default=[1, 2, 4, 8, 16], metavar='K', help='per class')
     parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], metavar='N', help='of the draws')

@@ -1,4 +1,4 @@
-r"""Split your own images, a folder per class, into training, validation and test images, without moving any.
+"""Split your own images, a folder per class, into training, validation and test images, without moving any.
 
     vlprompt split-folder photos
     vlprompt split-folder photos --val 0 --test 0.5 --seed 1

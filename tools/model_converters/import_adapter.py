@@ -4,7 +4,7 @@
     vlprompt test clip-lora_vit-b16 adapter.pth --dataset dtd
 
 The config's ``model.clip.lora`` must have branches of the adapter's rank at the same places. An adapter of another form
-can be merged into plain weights: tools/model_converters/export_clip.py.
+can be merged into plain weights: vlprompt export-clip.
 """
 
 import argparse

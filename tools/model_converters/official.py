@@ -1,4 +1,4 @@
-"""Convert a checkpoint of an official repository into one that ``init_model`` and ``tools/test.py`` load.
+"""Convert a checkpoint of an official repository into one that init_model and vlprompt test load.
 
     vlprompt official coop output/prompt_learner/model.pth.tar-200 coop.pth
     vlprompt official plot output/prompt_learner/model.pth.tar-200 plot.pth

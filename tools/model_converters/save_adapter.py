@@ -5,7 +5,7 @@
     vlprompt save-adapter my-adapter my-adapter epoch_25.pth
 
 The folder holds adapter_model.safetensors, adapter_config.json and a card, README.md. Give it wherever a checkpoint is
-expected; it also stands for its own config: tools/test.py my-adapter my-adapter. Figures for the card are those of
+expected; it also stands for its own config: vlprompt test my-adapter my-adapter. Figures for the card are those of
 --metrics, or of test_metrics.json beside the checkpoint. A name that ends in .pth makes a checkpoint.
 """
 
@@ -63,7 +63,7 @@ def read_metrics(args: argparse.Namespace) -> dict[str, float] | None:
         return None
     file = args.metrics or Path(args.checkpoint).with_name(METRICS_FILE)
     if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
-        raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of tools/test.py does')
+        raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of vlprompt test does')
     return metrics
 
 
