@@ -128,9 +128,6 @@ def finished(tmp_path):
         for note in ('true, predicted', 'true, rank 2')
     ]
     (tmp_path / 'transport_plans' / 'transport_plans.json').write_text(json.dumps(plans))
-    (tmp_path / 'nearest_words' / 'nearest_words.json').write_text(
-        json.dumps(dict(note='Distance: 1. No vector is near.'))
-    )
     first.zero_shot.accuracy, first.coop.accuracy, first.plot.accuracy = 60.0, 64.5, 40.0
     tour.metrics = {
         SEGMENTOR: dict(aAcc=77.0, mIoU=25.0),

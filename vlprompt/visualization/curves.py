@@ -184,19 +184,7 @@ def draw_curves(
     Raises:
         ValueError: runs by epoch together with runs by iteration, a scalar that no run has, or a level in no panel.
     """
-    if len({run.unit for run in runs}) > 1:
-        raise ValueError(f'runs count epochs or iterations: {", ".join(f"{r.name}: {r.unit}" for r in runs)}')
-    present = {key for run in runs for key in run.series}
-    keys = [key for key in TITLES if key in present] if keys is None else list(keys)
-    for key in keys:
-        if key not in present:
-            raise ValueError(f'no run has the scalar {key!r}; there are {", ".join(sorted(present))}')
-    for level in levels:
-        if not set(keys) & set(level.values):
-            raise ValueError(
-                f'{level.name!r} would be in no panel: it has {", ".join(level.values)}, the panels show '
-                f'{", ".join(keys)}'
-            )
+    keys = _panels(runs, keys, levels)
     columns = min(len(keys), 3)
     rows = math.ceil(len(keys) / columns)
     legend_rows = math.ceil((len(runs) + len(levels)) / columns)
@@ -227,6 +215,24 @@ def draw_curves(
         frameon=False,
     )
     return figure
+
+
+def _panels(runs: Sequence[Run], keys: Iterable[str] | None, levels: Sequence[Level]) -> list[str]:
+    """Names of the scalars to draw; runs and levels that do not fit them are errors."""
+    if len({run.unit for run in runs}) > 1:
+        raise ValueError(f'runs count epochs or iterations: {", ".join(f"{r.name}: {r.unit}" for r in runs)}')
+    present = {key for run in runs for key in run.series}
+    keys = [key for key in TITLES if key in present] if keys is None else list(keys)
+    for key in keys:
+        if key not in present:
+            raise ValueError(f'no run has the scalar {key!r}; there are {", ".join(sorted(present))}')
+    for level in levels:
+        if not set(keys) & set(level.values):
+            raise ValueError(
+                f'{level.name!r} would be in no panel: it has {", ".join(level.values)}, the panels show '
+                f'{", ".join(keys)}'
+            )
+    return keys
 
 
 def _draw_panel(axes: Axes, runs: Sequence[Run], key: str) -> None:
