@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from vlprompt.engine.adapters.sources import BUILTIN_FOLDER
+from vlprompt.engine.adapters.folder import CARD
+from vlprompt.engine.adapters.sources import BUILTIN, BUILTIN_FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK_DIRS = ROOT / 'work_dirs' / 'adapters'
@@ -129,6 +130,10 @@ def write(name: str, recipe: Recipe, folder: Path) -> None:
     about = ['--metrics', folder / 'test_metrics.json', '--licence', 'apache-2.0', '--notes', notes, *more]
     source = newest_checkpoint(folder)
     _run('tools/model_converters/save_adapter.py', recipe.config, source, target, *about)
+    card = (target / CARD).read_text(encoding='utf-8')  # its readers have no folder of this name, but a config
+    (target / CARD).write_text(
+        card.replace(f"init_model('{name}')", f"init_model('{BUILTIN}{name}')"), encoding='utf-8'
+    )
 
 
 def _run(*command: object) -> None:

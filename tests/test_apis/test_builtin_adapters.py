@@ -41,6 +41,7 @@ def test_there_is_one_for_every_task_and_all_are_small():
         card = (BUILTIN_FOLDER / name / 'README.md').read_text()
         assert f'# {name}\n' in card
         assert '## Figures' in card
+        assert f"init_model('builtin:{name}')" in card
 
 
 def test_the_table():
