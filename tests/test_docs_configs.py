@@ -1,4 +1,6 @@
-"""Every example of docs/configs.md: files and commands resolve, mistakes give the messages that the page shows."""
+"""Every example of docs/configs.md, and the configs of docs/trackers.md: files and commands resolve, mistakes give the
+messages that the page shows.
+"""
 
 import argparse
 import json
@@ -15,7 +17,15 @@ from vlprompt.engine.config_files import run_name
 from vlprompt.errors import ConfigError
 
 PAGE = (ROOT / 'docs/configs.md').read_text()
-FILES = dict(re.findall(r'^`(\S+\.py)`:\n\n```python\n(.*?)^```', PAGE, re.MULTILINE | re.DOTALL))
+
+
+def files_of(page):
+    """Name -> content of the config files that a page shows, each under a line that begins with its name."""
+    return dict(re.findall(r'^`(\S+\.py)`[^\n]*:\n\n```python\n(.*?)^```', page, re.MULTILINE | re.DOTALL))
+
+
+FILES = files_of(PAGE)
+TRACKERS = files_of((ROOT / 'docs/trackers.md').read_text())
 LINES = [line for block in re.findall(r'^```bash\n(.*?)^```', PAGE, re.M | re.S) for line in block.splitlines()]
 RUNS = [line for line in LINES if not line.startswith('vlprompt list ')]
 MISTAKES = re.findall(r'^\| `([^|]+)` \| (.+) \|$', PAGE.split('## Options that are errors')[1].split('## ')[0], re.M)
@@ -45,7 +55,7 @@ def composed(line):
 def test_the_page_has_the_examples():
     assert set(FILES) == {
         *('my_run.py', 'longer.py', 'my_method.py', 'vehicles.py'),
-        *('from_bases.py', 'python_style.py', 'installed.py', 'with_tensorboard.py'),
+        *('from_bases.py', 'python_style.py', 'installed.py'),
     }
     assert len(RUNS) == 8
     assert len(MISTAKES) == 7
@@ -61,19 +71,32 @@ def test_files_and_commands_mean_the_same(folder):
     assert [load_config('my_method.py', dict(shots=k)).train_cfg.max_epochs for k in (16, 4)] == [200, 100]
     assert load_config('my_method.py', dict(dataset='sun397', shots=1)).train_cfg.max_epochs == 50
     assert composed('from_bases.py').model == composed('python_style.py').model
-    backends = composed('with_tensorboard.py --dataset dtd --shots 4').visualizer.vis_backends
-    assert [backend.type for backend in backends] == ['LocalVisBackend', 'TensorboardVisBackend']
 
 
-def test_configs_of_an_installed_package(folder, monkeypatch):
-    """As laid out by setup.py: mmengine reads ``model-index.yml`` before it looks for the file."""
+@pytest.fixture
+def installed(folder, monkeypatch):
+    """A package as laid out by setup.py: mmengine reads ``model-index.yml`` before it looks for the file."""
     package = folder / 'site-packages'
     (package / '.mim').mkdir(parents=True)
     for name in re.search(r'SHIPPED = \((.*)\)', (ROOT / 'setup.py').read_text())[1].split(', '):
         (package / '.mim' / name.strip("'")).symlink_to(ROOT / name.strip("'"))
     monkeypatch.setattr('mmengine.config.config.get_installed_path', lambda _: str(package))
+
+
+def test_configs_of_an_installed_package(installed):
     cfg = composed('installed.py')
     assert (cfg.train_dataloader.dataset.dataset, cfg.model.prompt.n_prompts) == ('dtd', 4)
+
+
+def test_configs_of_trackers(installed, folder):
+    found = {}
+    for name, content in TRACKERS.items():
+        (folder / name).write_text(content)
+        found[name] = [backend.type for backend in composed(f'{name} --dataset folder').visualizer.vis_backends]
+    assert found == {
+        f'with_{tracker}.py': ['LocalVisBackend', f'{backend}VisBackend']
+        for tracker, backend in (('tensorboard', 'Tensorboard'), ('wandb', 'Wandb'), ('mlflow', 'MLflow'))
+    }
 
 
 @pytest.mark.parametrize('line', RUNS)

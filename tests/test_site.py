@@ -173,8 +173,9 @@ def test_results_of_other_tasks_are_those_of_the_claims():
     }
     rows = table('results.md', 'Other tasks')
     assert len(rows) > 15
+    key = ''
     for task, config, _, shown, *_ in rows:
-        key = keys[task.split(', ')[1]] if task else key  # noqa: F821
+        key = keys[task.split(', ')[1]] if task else key
         factor = 100 if key.startswith('coco/') else 1
         assert shown == spread([factor * run[key] for run in claims[config.strip('`')]['runs'].values()], 1), config
 
