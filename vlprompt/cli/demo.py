@@ -16,23 +16,16 @@ from pathlib import Path
 
 from vlprompt.apis.command_line import HelpFormatter, call
 from vlprompt.apis.demo.commands import Commands, clock
-from vlprompt.apis.demo.few_shot import COLUMNS, SCENES, FewShot
+from vlprompt.apis.demo.few_shot import SCENES, FewShot, methods_table
 from vlprompt.apis.demo.tour import Tour
 from vlprompt.compat.environment import check_environment
-
-
-def print_table(few_shot: FewShot) -> None:
-    """Parameters, accuracy, size and time of the methods."""
-    print()
-    for name, parameters, accuracy, size, seconds in (COLUMNS, *(method.cells for method in few_shot.methods)):
-        print(f'{name:<16}{parameters:>20}{accuracy:>16}{size:>13}{seconds:>8}')
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of page, runs and pictures')
     parser.add_argument(
-        '--data-root', type=Path, default=SCENES, help='folder of the few-shot data, made where it is not'
+        '--data-root', type=Path, default=SCENES, help='folder of the few-shot data, created if missing'
     )
     parser.add_argument('--quick', action='store_true', help='one epoch on little data, to see that everything runs')
     parser.add_argument(
@@ -53,7 +46,7 @@ def main() -> None:
     from vlprompt.apis.demo.page import write_demo_page  # imports matplotlib, which --help need not wait for
 
     page = write_demo_page(args.out, few_shot, tour, commands.elapsed)
-    print_table(few_shot)
+    print(f'\n{methods_table(few_shot.methods)}')
     print(f'\nDone in {clock(commands.elapsed)} minutes. Raw output of every step: {commands.logs}')
     if args.quick:
         print('--quick: one epoch on little data, so the accuracies mean nothing.')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,14 @@ class Method:
         """Its line of the table, under :data:`COLUMNS`."""
         size = f'{self.checkpoint.stat().st_size / 1000:.1f} kB' if self.checkpoint else '-'
         return [self.title, f'{self.parameters:,}', f'{self.accuracy:.2f} %', size, clock(self.seconds)]
+
+
+def methods_table(methods: Sequence[Method]) -> str:
+    """The table for the terminal."""
+    rows = (COLUMNS, *(method.cells for method in methods))
+    return '\n'.join(
+        f'{name:<16}{count:>20}{share:>16}{size:>13}{taken:>8}' for name, count, share, size, taken in rows
+    )
 
 
 class FewShot:
