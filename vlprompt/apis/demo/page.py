@@ -20,7 +20,7 @@ DOCS = TOOLS.parent / 'docs'
 
 SEGMENTED = {
     3: ('Few mistakes', 'A class is a shape with its pattern, or with the colour of a part.'),
-    16: ('A pattern is taken for another', 'Compare the two round objects at the lower right.'),
+    16: ('A pattern is taken for another', 'Both round objects are dotted; the smaller one is taken for a grid.'),
     9: ('Shapes are found, colours of parts confused', 'The fish has a purple tail, which decides on its class.'),
 }
 DETECTED = {
@@ -57,7 +57,7 @@ def write_demo_page(out: Path, few_shot: FewShot, tour: Tour, seconds: float) ->
         tail_section(out, tour),
         next_section(few_shot),
     ]
-    return write_page(out / 'index.html', 'vlprompt: what was learned, and what it sees', intro, sections)
+    return write_page(out / 'index.html', 'vlprompt: what the models have learned and what they see', intro, sections)
 
 
 # ------------------------------------------------------------------------------------------------ zero-shot, CoOp, PLOT
@@ -248,12 +248,12 @@ def tail_section(out: Path, tour: Tour) -> PageSection:
             Code(LONG_TAIL['VPT']),
             ' and ',
             Code(LONG_TAIL['LPT']),
-            ', both visual prompts in a frozen transformer. A few classes have most of the training images; the test '
-            'images are as many for each. VPT learns with plain cross-entropy, LPT with prompts for groups of classes, '
-            'balanced sampling and a loss for long tails.',
+            ', both visual prompts in a frozen transformer. A few classes have most of the training images, but all '
+            'have the same number of test images. VPT learns with plain cross-entropy, LPT with prompts for groups of '
+            'classes, balanced sampling and a loss for long tails.',
         ],
         [
-            PageTable(['accuracy', 'all', 'many', 'medium', 'few images'], rows),
+            PageTable(['accuracy', 'all classes', 'many images', 'medium', 'few images'], rows),
             PageFigure(
                 out / 'long_tail.png',
                 'Accuracy along the tail',
@@ -268,7 +268,7 @@ def next_section(few_shot: FewShot) -> PageSection:
     return PageSection(
         'Go on from here',
         [
-            'The demo has printed every command that it ran; they work with your own images too. ',
+            'The demo has printed every command that it ran; the same commands work on your own images. ',
             Code('vlprompt list --adapters'),
             ' lists what ships with the package, ',
             Code('vlprompt predict --adapter builtin:coop_micro-rn IMAGE --out DIR'),
