@@ -61,22 +61,24 @@ def site(tmp_path_factory):
 @pytest.mark.slow
 def test_the_site_has_every_page(site):
     """Of docs/, of the configs, and those linked elsewhere: mkdocs reports dead links and pages in no navigation."""
-    pages = [path.relative_to(DOCS).with_suffix('') for path in DOCS.rglob('*.md') if path.name != 'index.md']
+    pages = [path.relative_to(DOCS).with_suffix('.html') for path in DOCS.rglob('*.md')]
     assert len(pages) > 30
-    assert [page for page in pages if not (site / page / 'index.html').is_file()] == []
+    assert [page for page in pages if not (site / page).is_file()] == []
     assert len(list((site / 'configs').glob('*/index.html'))) == len(list((ROOT / 'configs').glob('*/README.md')))
     assert '<h1' in (site / 'data/index.html').read_text()
-    plot = (site / 'plot/index.html').read_text()
-    assert 'href="../configs/plot/"' in plot, 'a link between files of the repository leads to its page'
+    home = (site / 'index.html').read_text()
+    assert all(f'href="notebooks/{path.stem}.html"' in home for path in DOCS.glob('notebooks/*.ipynb'))
+    plot = (site / 'plot.html').read_text()
+    assert 'href="configs/plot/index.html"' in plot, 'a link between files of the repository leads to its page'
 
 
 @pytest.mark.slow
 def test_the_reference_has_the_docstrings(site):
-    page = (site / 'api/apis/index.html').read_text()
+    page = (site / 'api/apis.html').read_text()
     for name in ('init_inferencer', 'init_model', 'from_pretrained', 'GalleryIndex', 'ReIDInferencer'):
         assert f'id="vlprompt.apis.{name}"' in page
     assert 'Build the model of a config, ready for inference.' in page
-    prompts = (site / 'api/prompts/index.html').read_text()
+    prompts = (site / 'api/prompts.html').read_text()
     assert 'sets of context vectors per class (CoOp 1, PLOT 4)' in prompts
     for path in (site / 'api').rglob('*.html'):
         text = re.sub(r'<(pre|code)\b.*?</\1>|<[^>]*>', '', path.read_text(), flags=re.DOTALL)
@@ -109,7 +111,7 @@ def test_a_notebook_becomes_a_page(hooks):
         dict(cell_type='code', source='print(1 + 1)', outputs=outputs),
     ]
     page = hooks._cells(Path('docs/notebooks/sums.ipynb'), dict(cells=cells))
-    assert page.startswith('# Title\n\nText.\n\nThis page is the notebook <a href="../sums.ipynb" download>')
+    assert page.startswith('# Title\n\nText.\n\nThis page is the notebook <a href="sums.ipynb" download>')
     assert '````python\nprint(1 + 1)\n````\n\n````text\n2\n````\n\n' in page
     assert page.endswith('![output of the cell above](data:image/png;base64,aGk=)\n')
 

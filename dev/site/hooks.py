@@ -156,7 +156,7 @@ def _cells(path: Path, notebook: dict) -> str:
         source = ''.join(cell['source']).strip()
         parts.append(source if cell['cell_type'] == 'markdown' else f'````python\n{source}\n````')
         parts += [_output(output) for output in cell.get('outputs', [])]
-    parts.insert(1, f'This page is the notebook <a href="../{path.name}" download>{path.name}</a>.')
+    parts.insert(1, f'This page is the notebook <a href="{path.name}" download>{path.name}</a>.')
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 

@@ -22,6 +22,7 @@ def main() -> None:
     for name in ('PyTorch compiling details', 'numpy_random_seed'):
         collected.pop(name, None)
     _print({name: str(value).strip().replace('\n', ', ') for name, value in collected.items()})
+    print('These packages fit together.')
 
 
 def _print(report: dict[str, str]) -> None:

@@ -52,6 +52,12 @@ UNTRUE = (
     ),
     Untrue(
         'warnings',
+        'This DataLoader will create',
+        'torch/utils/data/dataloader.py',
+        'some workers more than cores wait for one another and for files, and nothing freezes',
+    ),
+    Untrue(
+        'warnings',
         'For binary segmentation, we suggest using',
         'mmseg/models/decode_heads/decode_head.py',
         'two classes with a softmax are what the configs mean, and what published tables of two classes report',

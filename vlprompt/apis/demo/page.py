@@ -138,7 +138,8 @@ def prompts_section(out: Path, few_shot: FewShot) -> PageSection:
             'The learned vectors of CoOp and the words nearest to them',
             'A line is one of the 16 vectors that CoOp puts around a name, with the nearest words of the captions that '
             'the model was pretrained on, and their distances. Green cells are close to their word; red ones are '
-            'farther from it than twice the usual distance between two words, so that the vector means something else.',
+            'farther from it than twice the median distance between neighbouring words, so that the vector means '
+            'something else.',
         )
     )
     return PageSection(
