@@ -2,7 +2,7 @@ import pytest
 from torch import nn
 
 from vlprompt.models import select_trainable
-from vlprompt.models.freezing import describe_trainable
+from vlprompt.models.freezing import describe_trainable, without_report
 
 
 @pytest.fixture
@@ -52,3 +52,13 @@ def test_report_counts_numbers_not_tensors(model):
     report = describe_trainable(model)
     assert 'prompt.weight: (2, 3) = 6' in report
     assert 'trained: 8 in 2 tensors; frozen: 20 in 4 tensors' in report
+
+
+def test_models_for_predictions_do_not_report(model, monkeypatch):
+    shown = []
+    monkeypatch.setattr('vlprompt.models.freezing.print_log', lambda text, logger: shown.append(text))
+    with without_report():
+        select_trainable(model, ['*'])
+    assert shown == []
+    select_trainable(model, ['*'])
+    assert shown[0].startswith('Trained parameters of ')

@@ -30,6 +30,7 @@ from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.engine.required import require_model
 from vlprompt.errors import ConfigError
 from vlprompt.models.agreement import agree_on_class_names
+from vlprompt.models.freezing import without_report
 from vlprompt.registry import MODELS
 
 
@@ -150,7 +151,8 @@ def _build(cfg: Config, names: str | Sequence[str] | None, known: dict[str, Any]
             names = resolve_class_names(names or names_of_config(cfg))
             known = known | arguments_of_data(dict(classes=names))
         described = completed(cfg.model, missing, known)
-    model = build_model(described)
+    with without_report():
+        model = build_model(described)
     if names and getattr(model, 'class_names', names) is None:
         model.set_class_names(names)
     return model

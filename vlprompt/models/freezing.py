@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 
 from mmengine.logging import print_log
 from torch import nn
 
 from vlprompt.messages import did_you_mean, enumerate_names
+
+_REPORTED = ContextVar('reported', default=True)
+
+
+@contextmanager
+def without_report() -> Iterator[None]:
+    """Models that are built here do not log what they train: they are for predictions."""
+    token = _REPORTED.set(False)
+    try:
+        yield
+    finally:
+        _REPORTED.reset(token)
 
 
 def select_trainable(model: nn.Module, patterns: Sequence[str]) -> list[str]:
@@ -76,7 +90,8 @@ def matching_parameters(model: nn.Module, patterns: Sequence[str], option: str) 
 def _require_grad(model: nn.Module, trained: set[str]) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trained)
-    print_log(describe_trainable(model), logger='current')
+    if _REPORTED.get():
+        print_log(describe_trainable(model), logger='current')
 
 
 def describe_trainable(model: nn.Module) -> str:
