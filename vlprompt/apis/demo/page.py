@@ -75,8 +75,8 @@ def methods_section(out: Path, few_shot: FewShot) -> PageSection:
     ]
     if plot.accuracy < zero_shot.accuracy:
         text += [
-            'PLOT matches local features only, and most places of these images show background, which has as much to '
-            'say as the object: ',
+            'PLOT compares texts with local features only, and most of these images is background, whose features '
+            'count as much as those of the object: ',
             document('claims.md', 'docs/claims.md tests this explanation', 'why'),
             '.',
         ]
