@@ -121,3 +121,4 @@ def test_the_commands_run(page, tmp_path):
     assert 'Epoch(test)' in shown['vlprompt test'] or 'Iter(test)' in shown['vlprompt test']
     assert re.search(r'(\d+) of \1 images: ', shown['vlprompt predict'])
     assert re.search(r'wrote \S+, \d+ kB', shown['vlprompt save-adapter'])
+    assert 'has no figures' not in shown['vlprompt save-adapter']

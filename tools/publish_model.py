@@ -4,7 +4,7 @@ vlprompt publish-model work_dirs/coop_micro-vit_scenes_16shot/epoch_50.pth \
     --config coop_micro-vit --out published
 
 Writes NAME-HASH.pth, which holds the learned tensors, the hash of the base weights and the names of the classes, and
-NAME-HASH.md, a model card with the figures of the run's test_metrics.json. HASH are the first 8 digits of the SHA-256
+NAME-HASH.md, a model card with the figures of its test. HASH are the first 8 digits of the SHA-256
 of the file. The config of the run is not part of it, since it names folders: --config says which one to use.
 """
 
@@ -21,29 +21,28 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--name', help='of the model (default: that of the folder of the checkpoint)')
     parser.add_argument(
-        '--metrics', type=Path, metavar='FILE', help='of its test (default: test_metrics.json beside the checkpoint)'
+        '--metrics',
+        type=Path,
+        metavar='FILE',
+        help='of its test (default: those of the last one in the folder of the checkpoint or the one above)',
     )
     return parser.parse_args(argv)
 
 
 before_imports(parse_args, __name__)
 
-from vlprompt.apis.publishing import metrics_beside, publish
-from vlprompt.files import read_json
+from vlprompt.apis.publishing import metrics_beside, no_figures, publish, read_metrics
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    metrics = metrics_beside(args.checkpoint) if args.metrics is None else read_json(args.metrics, 'metrics')
+    metrics = metrics_beside(args.checkpoint) if args.metrics is None else read_metrics(args.metrics)
     name = args.name or args.checkpoint.resolve().parent.name
     published = publish(args.checkpoint, args.out, name, args.config, metrics)
     print(f'wrote {published.checkpoint} and {published.card.name}')
     print(f'left out: {", ".join(published.dropped) or "nothing"}')
     if metrics is None:
-        print(
-            'the card has no figures: there was no test in the folder of the checkpoint, or the last was of another '
-            'checkpoint (see tested.json); test it first, or give --metrics'
-        )
+        print(no_figures(args.config, args.checkpoint))
 
 
 if __name__ == '__main__':

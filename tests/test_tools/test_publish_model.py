@@ -12,7 +12,7 @@ from tools import publish_model
 from vlprompt.apis import init_model, runs
 from vlprompt.apis.publishing import metrics_beside
 from vlprompt.engine.checkpoint import describe_model, read_checkpoint, trained_state
-from vlprompt.errors import CheckpointError
+from vlprompt.errors import CheckpointError, ConfigError
 
 
 @pytest.fixture
@@ -58,7 +58,9 @@ def test_a_model_that_was_not_tested(run, tmp_path):
     project, folder, _ = run
     given = [folder / 'epoch_4.pth', '--config', project.config, '--out', tmp_path / 'out', '--name', 'mine']
     shown = run_tool(publish_model.main, *given)
-    assert 'the card has no figures' in shown
+    assert 'the card has no figures, ' in shown
+    assert f'vlprompt test {project.config} {folder / "epoch_4.pth"} --work-dir DIR' in shown
+    assert '--metrics DIR/test_metrics.json' in shown
     (card,) = (tmp_path / 'out').glob('mine-*.md')
     assert 'The model was not tested.' in card.read_text()
 
@@ -86,6 +88,22 @@ def test_figures_of_another_checkpoint_are_left_out(tmp_path):
     assert set(metrics_beside(first)) == set(found)
     runs.run_test(project.run(tmp_path / 'run', train_cfg=None))
     assert metrics_beside(first) is None, 'no checkpoint was tested'
+
+
+def test_a_phase_is_tested_in_the_folder_above(tmp_path, monkeypatch):
+    (tmp_path / 'run' / 'finetune').mkdir(parents=True)
+    tested, phase = tmp_path / 'run' / 'tested.json', tmp_path / 'run' / 'finetune'
+    tested.write_text(json.dumps(dict(checkpoint='finetune/epoch_2.pth', metrics={'mAP': 51.5})))
+    assert metrics_beside(phase / 'epoch_2.pth') == {'mAP': 51.5}
+    assert metrics_beside(phase / 'epoch_1.pth') is None
+    (phase / 'tested.json').write_text(json.dumps(dict(checkpoint='epoch_1.pth', metrics={'mAP': 50.0})))
+    assert metrics_beside(phase / 'epoch_2.pth') == {'mAP': 51.5}, 'the test beside it was of another checkpoint'
+    monkeypatch.chdir(phase)
+    assert metrics_beside('epoch_2.pth') == {'mAP': 51.5}
+    assert metrics_beside('epoch_1.pth') == {'mAP': 50.0}
+    tested.write_text(json.dumps(dict(checkpoint='finetune/epoch_2.pth', metrics='none')))
+    with pytest.raises(ConfigError, match=r'run/tested\.json does not hold names and numbers'):
+        metrics_beside('epoch_2.pth')
 
 
 def test_what_is_no_checkpoint(run, tmp_path):

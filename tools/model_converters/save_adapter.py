@@ -6,7 +6,8 @@
 
 The folder holds adapter_model.safetensors, adapter_config.json and a card, README.md. Give it wherever a checkpoint is
 expected; it also stands for its own config: vlprompt test my-adapter my-adapter. Figures for the card are those of
---metrics, or of test_metrics.json beside the checkpoint. A name that ends in .pth makes a checkpoint.
+--metrics, or of the last test in the folder of the checkpoint or the one above. A name that ends in .pth makes a
+checkpoint.
 """
 
 import argparse
@@ -40,31 +41,17 @@ before_imports(parse_args, __name__)
 
 from vlprompt.apis import model_from
 from vlprompt.apis.adapters import save_pretrained, upload
-from vlprompt.apis.publishing import metrics_beside
+from vlprompt.apis.publishing import metrics_beside, no_figures, read_metrics
 from vlprompt.engine import read_checkpoint
 from vlprompt.engine.adapters import is_adapter
-from vlprompt.engine.work_dir import METRICS_FILE
 from vlprompt.engine.writing import write_checkpoint
-from vlprompt.errors import ConfigError
-from vlprompt.files import read_json
 
 
-def read_metrics(args: argparse.Namespace) -> dict[str, float] | None:
-    """The figures of a test, from the file that is given or the one beside the checkpoint, unless that was a test of
-    another checkpoint.
-
-    Raises:
-        ConfigError: not names and numbers.
-    """
-    if args.metrics is None and is_adapter(args.checkpoint):
-        return None
-    metrics = metrics_beside(args.checkpoint) if args.metrics is None else read_json(args.metrics)
-    if metrics is None:
-        return None
-    file = args.metrics or Path(args.checkpoint).with_name(METRICS_FILE)
-    if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
-        raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of vlprompt test does')
-    return metrics
+def find_metrics(args: argparse.Namespace) -> dict[str, float] | None:
+    """The figures of a test, from the file that is given or from beside the checkpoint; an adapter has none there."""
+    if args.metrics is not None:
+        return read_metrics(args.metrics)
+    return None if is_adapter(args.checkpoint) else metrics_beside(args.checkpoint)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -75,12 +62,14 @@ def main(argv: list[str] | None = None) -> None:
         write_checkpoint(content, args.dst)
         print(f'wrote {args.dst}')
         return
-    about = dict(metrics=read_metrics(args), half=args.half, licence=args.licence, notes=args.notes)
+    about = dict(metrics=find_metrics(args), half=args.half, licence=args.licence, notes=args.notes)
     if not ((content.get('meta') or {}).get('vlprompt')):
         content = None  # a foreign checkpoint does not describe itself; the model does
     save_pretrained(model, args.dst, content=content, **about)
     size = sum(file.stat().st_size for file in args.dst.iterdir() if file.is_file())
     print(f'wrote {args.dst}, {size / 1e3:.0f} kB')
+    if about['metrics'] is None:
+        print(no_figures(args.config, args.checkpoint))
     if args.push:
         print(f'uploaded to {upload(args.dst, args.push, args.private)}')
 

@@ -16,7 +16,7 @@ from vlprompt.clip.tensor_files import named_tensors
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.work_dir import METRICS_FILE, TESTED_FILE, written_whole
 from vlprompt.engine.writing import write_checkpoint
-from vlprompt.errors import CheckpointError
+from vlprompt.errors import CheckpointError, ConfigError
 from vlprompt.files import read_json
 from vlprompt.messages import enumerate_names
 
@@ -79,14 +79,45 @@ def publish(
 
 
 def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
-    """The metrics of the last test in the folder of a checkpoint; None if there was none, or one of another
-    checkpoint.
+    """The metrics of the last test in the folder of a checkpoint, or in the one above, where runs of several phases are
+    tested; None if neither was a test of this checkpoint.
+
+    Raises:
+        ConfigError: a file of metrics that holds none.
     """
-    folder, name = Path(checkpoint).parent, Path(checkpoint).name
-    if (folder / TESTED_FILE).is_file():
-        tested = read_json(folder / TESTED_FILE, 'a test')
-        return tested['metrics'] if tested['checkpoint'] == name else None
-    return read_json(folder / METRICS_FILE, 'metrics') if (folder / METRICS_FILE).is_file() else None
+    checkpoint = Path(checkpoint)
+    folder = checkpoint.parent
+    tests = [file for file in (folder / TESTED_FILE, folder.resolve().parent / TESTED_FILE) if file.is_file()]
+    for file in tests:
+        tested = read_json(file, 'a test')
+        if tested['checkpoint'] and Path(file.parent, tested['checkpoint']).resolve() == checkpoint.resolve():
+            return _checked_metrics(tested['metrics'], file)
+    plain = folder / METRICS_FILE
+    return read_metrics(plain) if plain.is_file() and folder / TESTED_FILE not in tests else None
+
+
+def read_metrics(file: str | Path) -> dict[str, float]:
+    """The metrics in a file such as ``test_metrics.json``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ConfigError: not names and numbers.
+    """
+    return _checked_metrics(read_json(file, 'metrics'), file)
+
+
+def _checked_metrics(metrics: Any, file: str | Path) -> dict[str, float]:
+    if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
+        raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of vlprompt test does')
+    return metrics
+
+
+def no_figures(config: str, checkpoint: str | Path) -> str:
+    """A line that says that a card has no figures, and how to get them."""
+    return (
+        f'the card has no figures, since no test of {checkpoint} was found in its folder or the one above: test it '
+        f'on its dataset, vlprompt test {config} {checkpoint} --work-dir DIR, and give --metrics DIR/{METRICS_FILE}'
+    )
 
 
 def model_card(
