@@ -219,7 +219,9 @@ def test_folders_whose_names_are_no_text_are_no_classes(tmp_path, kind):
 
 
 def test_one_split_file_is_found(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'/split\.json does not exist\. .*form of a split file'):
+    with pytest.raises(
+        FileNotFoundError, match=r'/split\.json does not exist\. A split file is .*; vlprompt split-folder'
+    ):
         FewShotDataset(str(tmp_path), ann_file='split*.json')
     for name in ('split_a.json', 'split_b.json'):
         make_split_json(tmp_path / name, tmp_path)
@@ -227,6 +229,29 @@ def test_one_split_file_is_found(tmp_path):
         FewShotDataset(str(tmp_path), ann_file='split*.json')
     make_split_json(tmp_path / 'split.json', tmp_path)
     assert FewShotDataset(str(tmp_path), ann_file='split*.json').reader.source.name == 'split.json'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'options'),
+    [
+        (FewShotDataset, {}),
+        (FewShotDataset, dict(ann_file='split*.json')),
+        (FewShotDataset, dict(ann_file='{split}.txt')),
+        (FewShotDataset, dict(ann_file='images.csv')),
+        (LongTailedDataset, dict(ann_file='{split}.txt')),
+        (ReIDDataset, {}),
+        (ReIDDataset, dict(ann_file='images.csv')),
+        (ReIDDataset, dict(ann_file='{split}.csv')),
+        (FolderSegDataset, {}),
+        (CocoInstances, {}),
+    ],
+)
+def test_a_missing_folder_is_named_with_its_option(tmp_path, kind, options):
+    (tmp_path / 'file').touch()
+    for name, what in (('nowhere', 'does not exist'), ('file', 'is no folder')):
+        expected = rf'^data_root {tmp_path / name} {what} \(working directory: .*\): --data-root DIR names'
+        with pytest.raises(FileNotFoundError, match=expected):
+            kind(str(tmp_path / name), **options)
 
 
 def test_reid(tmp_path):
@@ -241,7 +266,7 @@ def test_reid(tmp_path):
 def test_segmentation(tmp_path, masks, names):
     save_image(tmp_path / 'images/train/a.jpg')
     save_image(tmp_path / masks / 'train/a.png')
-    with pytest.raises(FileNotFoundError, match=r'classnames\.txt does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'classnames\.txt does not exist\. .*one class name per line'):
         FolderSegDataset(str(tmp_path))
     (tmp_path / names).write_text('background\ncat\n')
     dataset = FolderSegDataset(str(tmp_path))

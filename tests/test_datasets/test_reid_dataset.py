@@ -184,8 +184,10 @@ def test_mistakes_in_tables(tmp_path, content, message):
 
 
 def test_mistakes_in_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nowhere does not exist. .* must hold the folders bounding_box_train'):
-        ReIDDataset(str(tmp_path / 'nowhere'))
+    with pytest.raises(
+        FileNotFoundError, match=r'nowhere does not exist\. .* must hold the folders bounding_box_train'
+    ):
+        ReIDDataset(str(tmp_path), data_prefix='nowhere')
     with pytest.raises(FileNotFoundError, match=r'Make the built-in data with: vlprompt generate-world'):
         ReIDDataset(str(tmp_path), 'scenes_reid')
     for name in ('cat.jpg', '0001_c0s1.jpg'):

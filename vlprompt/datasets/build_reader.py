@@ -40,7 +40,9 @@ def build_classification_reader(
         ValueError: an unknown dataset, contradicting arguments, or an unknown type of file.
     """
     if dataset is None:
-        reader = _own_images(_own_root(data_root), ann_file, data_prefix, classes, split, task)
+        root = _own_root(data_root)
+        reader = _own_images(root, ann_file, data_prefix, classes, split, task)
+        reader.own_root = root
     else:
         reader = _preset(task, data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, classes=classes)
         if imbalance is None and find_preset(task, dataset).balanced:
@@ -65,11 +67,20 @@ def build_reid_reader(
     if dataset is not None:
         return _preset('reid', data_root, dataset, ann_file=ann_file, data_prefix=data_prefix, noun=noun)
     root, noun = _own_root(data_root), noun or 'person'
+    reader = _own_reid_images(root, ann_file, data_prefix, noun)
+    reader.own_root = root
+    return reader
+
+
+def _own_reid_images(root: Path, ann_file: str | None, data_prefix: str, noun: str) -> ReIDReader:
     if ann_file is None:
         return MarketReader(root / data_prefix, noun=noun)
     if not ann_file.endswith('.csv'):
         raise ValueError(f"ann_file {ann_file!r} must be a *.csv, or None for a folder in Market-1501's layout")
-    hint = f'{ann_file} is looked up in {root}; paths in it are relative to {root / data_prefix}.'
+    hint = (
+        f'{ann_file} is looked up in {root}; it has the columns path (relative to {root / data_prefix}), id, camera '
+        'and split (train, query or gallery).'
+    )
     return TableReader(root / ann_file, root / data_prefix, hint=hint, noun=noun)
 
 
@@ -100,7 +111,11 @@ def _own_images(
     if suffix == '.json':
         if classes is not None:
             raise ValueError(f'{ann_file} names its classes itself; leave `classes` out')
-        return JsonReader(_one_file(root, ann_file), images, 'data/README.md shows the form of a split file.')
+        hint = (
+            'A split file is {"train": [[path, label, class name], ...], "val": [...], "test": [...]}; '
+            f'vlprompt split-folder {root} writes one for a folder per class.'
+        )
+        return JsonReader(_one_file(root, ann_file), images, hint)
     if suffix in ('.csv', '.txt'):
         if classes is None and (root / NAMES_FILE).exists():
             classes = NAMES_FILE

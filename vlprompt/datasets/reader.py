@@ -29,6 +29,9 @@ class Reader(ABC):
         source: the file or folder that is read; messages begin with it.
         image_root: the folder that the items' paths are relative to.
         hint: where to get missing files; ends the message about them.
+
+    Attributes:
+        own_root: ``data_root`` of your own data, which messages name if it is missing; None: a supported dataset.
     """
 
     SPLITS: ClassVar[tuple[str, ...]]
@@ -38,6 +41,7 @@ class Reader(ABC):
         self.source = source
         self.image_root = image_root
         self.hint = hint
+        self.own_root: Path | None = None
         self.left_out: dict[str, dict[str, int]] = {}
         """Reason -> split -> number of entries or files that were left out when the split was read."""
 
@@ -68,6 +72,7 @@ class Reader(ABC):
         if split not in self.SPLITS:
             raise ValueError(f'split must be one of {", ".join(self.SPLITS)}; got {split!r}')
         if split not in self.splits:
+            self.require_own_root()
             found = f'only {", ".join(self.splits)}' if self.splits else 'nor any other'
             advice = ' '.join([*self.unread(split), self.hint_about_splits()]).strip()
             raise FileNotFoundError(f'{self.source_of(split)}: has no split {split!r}, {found}. {advice}'.strip())
@@ -118,7 +123,13 @@ class Reader(ABC):
         """``path`` if it exists; otherwise an error that says where to get it."""
         if path.exists():
             return path
+        self.require_own_root()
         raise FileNotFoundError(f'{path} does not exist. {self.hint}'.strip())
+
+    def require_own_root(self) -> None:
+        """Raise a FileNotFoundError if the folder of your own data is missing."""
+        if self.own_root is not None:
+            require_data_root(self.own_root)
 
 
 def check_paths(items: Sequence, split: str, source: str) -> None:
@@ -160,10 +171,22 @@ def _names_in(folder: Path) -> list[str]:
     return os.listdir(folder) if folder.is_dir() else []
 
 
-def require_place(place: Path, split: str) -> None:
-    """Raise a FileNotFoundError if the folder or file of a split does not exist; it names those that may be meant."""
+def require_place(place: Path, split: str, hint: str = '') -> None:
+    """Raise a FileNotFoundError if the folder or file of a split does not exist; it names those that may be meant, and
+    ends with ``hint``.
+    """
     if not place.exists():
-        raise FileNotFoundError(' '.join([f'{place} does not exist.', *unread_beside(place, split)]))
+        raise FileNotFoundError(' '.join([f'{place} does not exist.', *unread_beside(place, split), hint]).strip())
+
+
+def require_data_root(folder: str | Path) -> None:
+    """Raise a FileNotFoundError if ``data_root`` is no folder; it says how to name another."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = 'is no folder' if folder.exists() else 'does not exist'
+        raise FileNotFoundError(
+            f'data_root {folder} {what} (working directory: {Path.cwd()}): --data-root DIR names the folder of the data'
+        )
 
 
 def first_existing(folder: str | Path, *names: str) -> str:

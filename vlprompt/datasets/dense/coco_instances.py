@@ -19,7 +19,7 @@ from pycocotools.coco import COCO as PlainCOCO
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco, shared_names
 from vlprompt.datasets.dense.palette import voc_palette
 from vlprompt.datasets.images import list_images, naming_image
-from vlprompt.datasets.reader import first_existing, require_place
+from vlprompt.datasets.reader import first_existing, require_data_root, require_place
 from vlprompt.registry import DATASETS, METRICS
 
 LISTED = 20
@@ -84,7 +84,10 @@ class CocoInstances(CocoDataset):
         train_file = None if ann_file else Path(data_root, _annotation_file(data_root, 'train'))
         if not ann_file:
             ann_file = _annotation_file(data_root, split)
-            require_place(Path(data_root, ann_file), split)
+            require_data_root(data_root)
+            require_place(
+                Path(data_root, ann_file), split, f'It lists the images of images/{split}/ in the form of COCO.'
+            )
         self.unlisted: list[str] = []
         self._own_folder = not data_prefix
         if not data_prefix:

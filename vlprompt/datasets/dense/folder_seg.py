@@ -25,7 +25,7 @@ from vlprompt.datasets.images import (
     naming_image,
 )
 from vlprompt.datasets.pixels import decode_indices
-from vlprompt.datasets.reader import first_existing, require_place, unread_beside
+from vlprompt.datasets.reader import first_existing, require_data_root, require_place, unread_beside
 from vlprompt.registry import DATASETS, TRANSFORMS
 
 UNLABELLED = 255
@@ -83,8 +83,9 @@ class FolderSegDataset(BaseSegDataset):
         indices: int | Sequence[int] | None = None,
         lazy_init: bool = False,
     ) -> None:
+        if class_names is None:
+            class_names = _names_file(data_root)
         masks = masks or first_existing(data_root, 'masks', 'annotations')
-        class_names = class_names or first_existing(data_root, 'classnames.txt', 'classes.txt')
         if isinstance(class_names, str):
             class_names = str(Path(data_root, class_names))
         names = resolve_class_names(class_names)
@@ -185,6 +186,18 @@ class FolderSegDataset(BaseSegDataset):
             )
         unlabelled = (mask == ignored) | (mask < first)
         return np.where(unlabelled, UNLABELLED, mask.astype(np.int32) - first).astype(np.uint8)
+
+
+def _names_file(data_root: str) -> str:
+    """The file of the class names in a folder, relative to it."""
+    name = first_existing(data_root, 'classnames.txt', 'classes.txt')
+    if not Path(data_root, name).exists():
+        require_data_root(data_root)
+        raise FileNotFoundError(
+            f'{Path(data_root, name)} does not exist. It has one class name per line, in the order of the ids in the '
+            'masks, and lies beside images/{train,val}/ and masks/{train,val}/'
+        )
+    return name
 
 
 @TRANSFORMS.register_module()

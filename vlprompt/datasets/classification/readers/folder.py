@@ -32,6 +32,7 @@ class FolderReader(SplitReader):
         self.require(self.source)
         found = tuple(split for split in SPLITS if (self.source / split).is_dir())
         if not found:
+            self.require_own_root()
             found = enumerate_names(sub_folders(self.source), 5) or 'nothing'
             split_it = f'vlprompt split-folder {self.source} splits folders of classes (then --dataset split_json).'
             advice = ' '.join([*(sentence for split in SPLITS for sentence in self.unread(split)), self.hint, split_it])
