@@ -12,17 +12,26 @@ LESS_GPU_MEMORY = (
 """What helps against too little memory of a GPU."""
 
 
-def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str], limit: int = 3, prefix: str = '') -> str:
     """``' Did you mean ...?'`` with the closest known names, or an empty string when nothing is close.
 
-    A dotted name is also compared by its last component, so ``nctx`` finds ``prompt.n_ctx``.
+    A dotted name is also compared by its last component, so ``nctx`` finds ``prompt.n_ctx``.  When nothing is close,
+    known names that begin with a name of three letters or more are shown, so ``coop`` finds ``coop_micro-rn``.
+
+    Args:
+        name: which is not known.
+        known: names.
+        limit: most names to show.
+        prefix: shown before each of them.
     """
     known = list(dict.fromkeys(known))
     close = get_close_matches(name, known, n=limit, cutoff=0.6)
     by_leaf = {full.rsplit('.', 1)[-1]: full for full in reversed(known)}
     leaves = get_close_matches(name.rsplit('.', 1)[-1], by_leaf, n=limit, cutoff=0.7)
     found = list(dict.fromkeys([*close, *(by_leaf[leaf] for leaf in leaves)]))[:limit]
-    return f' Did you mean {" or ".join(map(repr, found))}?' if found else ''
+    if not found and len(name) >= 3:
+        found = [full for full in known if full.startswith(name)][:limit]
+    return f' Did you mean {" or ".join(repr(prefix + full) for full in found)}?' if found else ''
 
 
 def enumerate_names(names: Iterable[str], limit: int = 8) -> str:

@@ -194,6 +194,9 @@ def test_arguments_are_followed_up_the_inheritance_chain():
 def test_suggestions():
     assert did_you_mean('nctx', ['prompt.n_ctx', 'lr']) == " Did you mean 'prompt.n_ctx'?"
     assert did_you_mean('zzz', ['prompt.n_ctx']) == ''
+    adapters = ['cocoop_micro-vit', 'coop_micro-rn']
+    assert did_you_mean('coop', adapters, prefix='builtin:') == " Did you mean 'builtin:coop_micro-rn'?"
+    assert did_you_mean('co', adapters) == ''
     assert enumerate_names('abcd', limit=2) == 'a, b and 2 more'
 
 

@@ -43,7 +43,8 @@ def adapter_folder(source: str | Path) -> tuple[Path, Path | None]:
     if text.startswith(BUILTIN):
         name, known = text.removeprefix(BUILTIN), builtin_adapters()
         if name not in known:
-            raise CheckpointError(f'there is no {text}.{did_you_mean(name, known)} vlprompt list --adapters lists them')
+            suggestion = did_you_mean(name, known, prefix=BUILTIN)
+            raise CheckpointError(f'there is no {text}.{suggestion} vlprompt list --adapters lists them')
         return BUILTIN_FOLDER / name, None
     if text.startswith(HUB):
         folder = _fetched(text.removeprefix(HUB))
