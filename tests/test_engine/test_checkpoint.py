@@ -1,4 +1,5 @@
 import logging
+import os
 import pickle
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from tests.conftest import MICRO
 from vlprompt.clip import CLIP
 from vlprompt.engine import load_trained, read_checkpoint
 from vlprompt.engine.checkpoint import describe_model, load_whole, trained_state
+from vlprompt.engine.required import require_checkpoint
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.writing import to_plain_values, write_checkpoint
 from vlprompt.errors import CheckpointError
@@ -275,3 +277,20 @@ def test_odd_descriptions_are_errors(tmp_path, meta, message):
     torch.save(dict(meta=meta, state_dict={'context': torch.zeros(4, 3)}), tmp_path / 'odd.pth')
     with pytest.raises(CheckpointError, match=rf'odd\.pth: .*{message}'):
         read_checkpoint(tmp_path / 'odd.pth')
+
+
+def test_a_missing_checkpoint_names_those_of_its_folder(tmp_path):
+    missing = rf'^checkpoint {tmp_path}/epoch_9\.pth does not exist \(working directory: .*\)'
+    with pytest.raises(FileNotFoundError, match=missing + '$'):
+        read_checkpoint(tmp_path / 'epoch_9.pth')
+    (tmp_path / 'finetune').mkdir()
+    (tmp_path / 'finetune' / 'epoch_2.pth').touch()
+    (tmp_path / 'resume.pth').touch()
+    with pytest.raises(FileNotFoundError, match=rf'{missing}; {tmp_path} holds finetune/epoch_2\.pth$'):
+        read_checkpoint(tmp_path / 'epoch_9.pth')
+    for epoch in range(1, 8):
+        (tmp_path / f'epoch_{epoch}.pth').touch()
+        os.utime(tmp_path / f'epoch_{epoch}.pth', (epoch, epoch))
+    newest = r'epoch_7\.pth, epoch_6\.pth, epoch_5\.pth, epoch_4\.pth, epoch_3\.pth and 2 more'
+    with pytest.raises(FileNotFoundError, match=f'{missing}; {tmp_path} holds {newest}$'):
+        require_checkpoint(dict(load_from=str(tmp_path / 'epoch_9.pth')))

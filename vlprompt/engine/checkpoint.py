@@ -77,6 +77,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             except CheckpointError as error:
                 raise CheckpointError(str(error).replace(str(local), path)) from error
     else:
+        require_checkpoint_file(path)
         content = read_tensors(path, 'checkpoint')
     if isinstance(content, ScriptTensors):
         raise CheckpointError(
@@ -87,6 +88,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f'{path} holds {describe_content(content)}; expected a dictionary with a state_dict')
     _check_description(content, path)
     return dict(content)
+
+
+def require_checkpoint_file(path: str | Path) -> None:
+    """Raise a FileNotFoundError if there is no such file; it names the newest checkpoints in its folder, or, if there
+    are none, those of the phases in it.
+    """
+    path = Path(path).expanduser()
+    if path.exists():
+        return
+    message = f'checkpoint {path} does not exist (working directory: {Path.cwd()})'
+    for pattern in ('*.pth', '*/*.pth'):
+        found = [file for file in path.parent.glob(pattern) if file.is_file() and file.name != RESUME_FILE]
+        if found:
+            found.sort(key=lambda file: file.stat().st_mtime_ns, reverse=True)
+            names = enumerate_names((str(file.relative_to(path.parent)) for file in found), 5)
+            raise FileNotFoundError(f'{message}; {path.parent} holds {names}')
+    raise FileNotFoundError(message)
 
 
 _DESCRIPTION = dict(

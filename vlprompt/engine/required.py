@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from vlprompt.engine.adapters import is_adapter
+from vlprompt.engine.checkpoint import require_checkpoint_file
 from vlprompt.errors import ConfigError
 
 LOOP_PARTS = dict(
@@ -77,8 +78,8 @@ def require_validation(cfg: Mapping[str, Any], save_best: str | Sequence[str] | 
 def require_checkpoint(cfg: Mapping[str, Any]) -> None:
     """Raise FileNotFoundError if ``load_from`` of a config, a checkpoint or an adapter, does not exist."""
     source = cfg.get('load_from')
-    if source is not None and not is_adapter(source) and not Path(source).exists():
-        raise FileNotFoundError(f'checkpoint {source} does not exist (working directory: {Path.cwd()})')
+    if source is not None and not is_adapter(source):
+        require_checkpoint_file(source)
 
 
 def refuse_own_checkpoint(cfg: Mapping[str, Any]) -> None:
