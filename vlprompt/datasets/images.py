@@ -29,6 +29,10 @@ COMPANIONS = ('.txt', '.md', '.json', '.csv', '.xml', '.db', '.ini')
 """Suffixes of files that lie beside images and are none: not counted as left out."""
 
 
+FIND_BROKEN = 'vlprompt check-dataset finds all such files'
+"""The end of the message about a missing or broken file of a dataset."""
+
+
 def load_image(path: str | Path, decode: Callable[[bytes], T] = decode_rgb, what: str = 'image') -> T:
     """``decode(content)`` of an image file.
 
@@ -92,6 +96,27 @@ def naming_image(sample: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
         if any(info[key] in str(error) for key in ('img_path', 'seg_map_path') if key in info):
             raise
         raise ValueError(f'image {info["img_path"]}: {error}') from error
+
+
+@contextmanager
+def naming_dataset_image(sample: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+    """:func:`naming_image` for the image of a dataset: what says that a file is missing or broken also says how to find
+    all such files.
+
+    Args:
+        sample: as for :func:`naming_image`.
+
+    Raises:
+        OSError: a file that cannot be read.
+        ValueError: as :func:`naming_image`.
+    """
+    try:
+        with naming_image(sample):
+            yield
+    except OSError as error:
+        if error.errno is None and FIND_BROKEN not in str(error):  # with a number it is a fault of the machine
+            error.args = (f'{error}; {FIND_BROKEN}',)
+        raise
 
 
 class Listing(NamedTuple):

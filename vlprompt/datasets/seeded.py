@@ -12,7 +12,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Dataset
 
-from vlprompt.datasets.images import naming_image
+from vlprompt.datasets.images import naming_dataset_image
 from vlprompt.registry import DATASETS
 
 
@@ -83,7 +83,7 @@ class EpochSeededDataset(EpochSeeded, BaseDataset):
         return super().__getitem__(index)
 
     def load_sample(self, index: int) -> dict:
-        with naming_image(lambda: self.get_data_info(index)):
+        with naming_dataset_image(lambda: self.get_data_info(index)):
             return self.prepare_data(index)
 
 
@@ -117,5 +117,5 @@ class SeededDataset(EpochSeeded):
         return len(self.dataset)
 
     def load_sample(self, index: int) -> dict:
-        with naming_image(lambda: self.dataset.get_data_info(index)):
+        with naming_dataset_image(lambda: self.dataset.get_data_info(index)):
             return self.dataset[index]

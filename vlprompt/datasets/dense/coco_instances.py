@@ -18,7 +18,7 @@ from pycocotools.coco import COCO as PlainCOCO
 
 from vlprompt.datasets.dense.coco_json import CocoError, category_names, read_coco, shared_names
 from vlprompt.datasets.dense.palette import voc_palette
-from vlprompt.datasets.images import list_images, naming_image
+from vlprompt.datasets.images import list_images, naming_dataset_image
 from vlprompt.datasets.reader import first_existing, require_data_root, require_place
 from vlprompt.registry import DATASETS, METRICS
 
@@ -142,7 +142,7 @@ class CocoInstances(CocoDataset):
 
     def prepare_data(self, idx: int) -> dict:
         """Sample ``idx`` through the pipeline, whose errors name the image."""
-        with naming_image(lambda: self.get_data_info(idx)):
+        with naming_dataset_image(lambda: self.get_data_info(idx)):
             return super().prepare_data(idx)
 
     def notes(self) -> list[str]:

@@ -22,7 +22,7 @@ from vlprompt.datasets.images import (
     find_images,
     list_images,
     load_image,
-    naming_image,
+    naming_dataset_image,
 )
 from vlprompt.datasets.pixels import decode_indices
 from vlprompt.datasets.reader import first_existing, require_data_root, require_place, unread_beside
@@ -141,7 +141,7 @@ class FolderSegDataset(BaseSegDataset):
 
     def prepare_data(self, idx: int) -> dict:
         """Sample ``idx`` through the pipeline, whose errors name the image."""
-        with naming_image(lambda: self.get_data_info(idx)):
+        with naming_dataset_image(lambda: self.get_data_info(idx)):
             return super().prepare_data(idx)
 
     def notes(self) -> list[str]:
