@@ -164,6 +164,24 @@ def test_optional_arguments_may_follow_options(project, tool, capsys):
     assert 'lost.py' in message
 
 
+def test_a_test_without_its_data_names_those_of_the_training():
+    def of(name, **own):
+        return Config(dict(dataset=name, test_dataloader=dict(dataset=dict(type='FewShotDataset', **own))))
+
+    content = dict(meta=dict(cfg=of('split_json', data_root='photos').pretty_text))
+
+    def message(cfg, content):
+        with pytest.raises(FileNotFoundError) as error, runs.naming_trained_data(cfg, content, 'a.pth'):
+            raise FileNotFoundError('x does not exist')
+        return str(error.value)
+
+    for cfg in (of('scenes', dataset='scenes'), of('split_json', data_root='data/mine'), Config(dict(model=dict()))):
+        expected = 'x does not exist. a.pth was trained on other data: --dataset split_json --data-root photos'
+        assert message(cfg, content) == expected
+    for same in (content, None, dict(meta=dict(cfg='import os'))):
+        assert message(of('split_json', data_root='photos'), same) == 'x does not exist'
+
+
 def test_own_data_is_checked_by_its_layout(project, tool, capsys):
     assert tool('dataset_converters/check_dataset.py', '--dataset', 'folder', '--data-root', project.root / 'data') == 0
     assert '3 classes' in capsys.readouterr().out

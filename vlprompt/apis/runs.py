@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
+from vlprompt.engine.adapters.config_text import parse_config
 from vlprompt.engine.checkpoint import RESUME_FILE
 from vlprompt.engine.compiling import trains_by_steps
 from vlprompt.engine.config import load_config
@@ -23,7 +25,7 @@ from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
 from vlprompt.engine.work_dir import METRICS_FILE, TESTED_FILE, written_whole
-from vlprompt.errors import ConfigError
+from vlprompt.errors import CheckpointError, ConfigError
 
 
 def read_config(args: argparse.Namespace) -> Config:
@@ -134,6 +136,39 @@ def evenly_spaced(available: int, count: int) -> list[int]:
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config."""
     return RUNNERS.build(cfg)
+
+
+@contextmanager
+def naming_trained_data(cfg: Config, content: Mapping[str, Any] | None, source: str | Path) -> Iterator[None]:
+    """In the block, the error about a missing file also tells which data a checkpoint was trained on, if those of the
+    config are others.
+
+    Args:
+        cfg: which names the data that are looked for.
+        content: of the checkpoint; None: there is none.
+        source: the checkpoint, for messages.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        text = ((content or {}).get('meta') or {}).get('cfg')
+        try:
+            trained = _data_options(Config(parse_config(text, str(source)))) if isinstance(text, str) else ''
+        except CheckpointError:  # a foreign config, of which nothing is known
+            trained = ''
+        if trained and trained != _data_options(cfg):
+            raise FileNotFoundError(f'{error}. {source} was trained on other data: {trained}') from error
+        raise
+
+
+def _data_options(cfg: Config) -> str:
+    """The options that name the data of a config; empty if it was not composed with a dataset."""
+    roots = [dataset['data_root'] for dataset in datasets_of(cfg.get('test_dataloader')) if dataset.get('data_root')]
+    given = {'--dataset': cfg.get('dataset'), '--data-root': next(iter(roots), None)}
+    return ' '.join(f'{option} {value}' for option, value in given.items() if value) if given['--dataset'] else ''
 
 
 def train(configs: Mapping[str, Config], phase: str | None = None) -> Runner:

@@ -61,7 +61,8 @@ def main() -> None:
     if args.out:
         runs.dump_predictions(cfg, args.out)
 
-    runner = runs.build_runner(cfg)
+    with runs.naming_trained_data(cfg, content, load_from):
+        runner = runs.build_runner(cfg)
     if args.show_dir:
         pictures = {'mmseg': SegmentationImageHook, 'mmdet': DetectionImageHook}
         runner.register_hook(pictures.get(cfg.default_scope, PredictionImageHook)(args.show_dir))
