@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from vlprompt.datasets.checks.findings import counted
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 from vlprompt.visualization.predictions import LINE, MARGIN, draw_bars, scaled_to_height, write
 
@@ -137,12 +138,8 @@ def draw_comparison(
 
 
 def _shown(group: Group) -> str:
-    images = 'image' if group.total == 1 else 'images'
-    return (
-        f'{len(group.images)} of {group.total} {images}'
-        if group.total > len(group.images)
-        else f'{group.total} {images}'
-    )
+    total = counted(group.total, 'image')
+    return f'{len(group.images)} of {total}' if group.total > len(group.images) else total
 
 
 def draw_confusions(confusions: Mapping[str, np.ndarray], class_names: Sequence[str], title: str = '') -> Figure:

@@ -190,12 +190,11 @@ def segmentation_section(out: Path, tour: Tour) -> PageSection:
     )
     return PageSection(
         'Segmentation: DenseCLIP',
-        [
-            'The shipped adapter ',
-            Code(SEGMENTOR),
-            f' ({size_of(SEGMENTOR)}) on {count_of(out / "segmentation")} images: '
+        tested_on(
+            SEGMENTOR,
+            out / 'segmentation',
             f'{metrics["aAcc"]:.1f} % of the pixels are right, mIoU {metrics["mIoU"]:.1f} %.',
-        ],
+        ),
         example_figures(out / 'segmentation', layout, SEGMENTED),
     )
 
@@ -204,12 +203,7 @@ def detection_section(out: Path, tour: Tour) -> PageSection:
     layout = 'At the left what was found with a score of 30 % and more, at the right the truth.'
     return PageSection(
         'Detection: RetinaNet on DenseCLIP',
-        [
-            'The shipped adapter ',
-            Code(DETECTOR),
-            f' ({size_of(DETECTOR)}) on {count_of(out / "detection")} images: box mAP '
-            f'{100 * tour.metrics[DETECTOR]["coco/bbox_mAP"]:.1f} %.',
-        ],
+        tested_on(DETECTOR, out / 'detection', f'box mAP {100 * tour.metrics[DETECTOR]["coco/bbox_mAP"]:.1f} %.'),
         example_figures(out / 'detection', layout, DETECTED),
     )
 
@@ -322,9 +316,10 @@ def example_figures(folder: Path, layout: str, texts: Mapping[int, tuple[str, st
     ]
 
 
-def count_of(folder: Path) -> int:
-    """The number of test images, of which each has a picture."""
-    return len(list(folder.glob('[0-9]*.png')))
+def tested_on(adapter: str, folder: Path, figures: str) -> list[Any]:
+    """A text: a shipped adapter, the number of test images, of which each has a picture in the folder, and figures."""
+    images = len(list(folder.glob('[0-9]*.png')))
+    return ['The shipped adapter ', Code(adapter), f' ({size_of(adapter)}) on {images} images: {figures}']
 
 
 def size_of(adapter: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vlprompt.apis.demo.commands import Commands, progress
 from vlprompt.apis.demo.few_shot import metrics_of
+from vlprompt.files import read_json
 
 WORDS_MODEL = 'zero_shot/zero-shot_micro-rn'
 WORDS_IMAGE, WORDS = '0012.png', ('mushroom', 'purple stalk', 'star', 'cup', 'night sky')
@@ -85,7 +86,7 @@ class Tour:
         folder = self.data(task)
         command = ['generate-world', '--task', task, *DATA[task][self.quick], '--out', str(folder)]
         made = folder / 'made.json'
-        if made.is_file() and json.loads(made.read_text()) == command:
+        if made.is_file() and read_json(made) == command:
             print(f'  {folder} is complete already: {shlex.join(["vlprompt", *command])}')
             return folder
         made.unlink(missing_ok=True)
