@@ -55,11 +55,10 @@ from vlprompt.apis.claims.table import (
     settings_of,
     write_results,
 )
-from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.apis.seeds import run_seed, trains_something
 from vlprompt.engine.config import load_config
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError, RunError
+from vlprompt.files import METRICS_FILE, written_whole
 from vlprompt.shipped import TOOLS
 
 ROOT = TOOLS.parent

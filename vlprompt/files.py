@@ -8,8 +8,10 @@ import csv
 import io
 import json
 import logging
+import os
 import re
 import shutil
+import socket
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -222,6 +224,30 @@ def naming_place(place: str | Path) -> Iterator[None]:
             error.filename = str(place)
         raise
 
+
+HOST = re.sub(r'[^\w-]', '-', socket.gethostname()) or 'host'
+"""Name of this machine in names of temporary files."""
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """The name of a temporary file beside ``path``, which replaces it at the end of the block.
+
+    A process that is killed half-way leaves the old file, or none, never a broken one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{HOST}.{os.getpid()}.tmp')
+    try:
+        with naming_place(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+METRICS_FILE = 'test_metrics.json'
+"""Name of the file in a work directory with the metrics of the last test."""
 
 EARLIER = 'earlier'
 """Folder, in one that is used again, of what was in it before."""

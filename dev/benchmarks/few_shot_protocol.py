@@ -32,7 +32,7 @@ from vlprompt.apis.few_shot.execute import METRIC, RUN_FILE
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, plan
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
-from vlprompt.engine.work_dir import METRICS_FILE
+from vlprompt.files import METRICS_FILE
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 METHODS = ('zero-shot_micro-rn', 'tip-adapter_micro-rn', 'gda_micro-rn', 'coop_micro-rn', 'plot_micro-rn')

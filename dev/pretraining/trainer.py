@@ -19,7 +19,7 @@ from vlprompt.clip.architectures import find_architecture
 from vlprompt.clip.builtin import TOKEN_EMBEDDING, pack, seeded_token_embedding
 from vlprompt.clip.tensor_files import read_tensors
 from vlprompt.clip.weights import resize_image_positions
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.files import written_whole
 
 MAX_LOGIT_SCALE = math.log(100)
 WITHOUT_EFFECT = ('command', 'out', 'cache', 'eval_interval', 'save_minutes', 'threads', 'workers')

@@ -22,10 +22,10 @@ from vlprompt.apis.few_shot.execute import Result, commands, finished_before, re
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
 from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.slurm import SlurmPool
-from vlprompt.apis.runs import METRICS_FILE
 from vlprompt.cli import few_shot as tool
 from vlprompt.engine.work_dir import FIT_FILE
 from vlprompt.errors import ConfigError, RunError
+from vlprompt.files import METRICS_FILE
 
 METHODS = ['zero-shot_micro-rn', 'coop_micro-rn']
 

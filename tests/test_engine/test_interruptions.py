@@ -32,8 +32,9 @@ from vlprompt.engine.phases import finished_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, optimizer_types, parse_config
 from vlprompt.engine.resume_state import load_gradients
 from vlprompt.engine.stop import StopRequest
-from vlprompt.engine.work_dir import LOCK_FILE, METRICS_FILE, set_run_aside
+from vlprompt.engine.work_dir import LOCK_FILE, set_run_aside
 from vlprompt.errors import CheckpointError, ConfigError, RunError, Stopped
+from vlprompt.files import METRICS_FILE
 
 
 def validating(project, **options):

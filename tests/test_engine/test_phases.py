@@ -20,9 +20,9 @@ from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.phases import finished_checkpoint, phase_config, phase_configs, phase_of, train_phases
 from vlprompt.engine.runner import PromptRunner
 from vlprompt.engine.start_from import hand_over
-from vlprompt.engine.work_dir import METRICS_FILE
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.files import METRICS_FILE
 
 PHASES = """
 _base_ = ['tiny.py']

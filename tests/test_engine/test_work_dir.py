@@ -11,8 +11,9 @@ import pytest
 
 from tests.interruption import claim_elsewhere
 from vlprompt.engine import work_dir as module
-from vlprompt.engine.work_dir import LOCK_FILE, claim, one_run, release, remove_leftovers, written_whole
+from vlprompt.engine.work_dir import LOCK_FILE, claim, one_run, release, remove_leftovers
 from vlprompt.errors import RunError
+from vlprompt.files import written_whole
 
 HOLD = """
 import sys, time
@@ -118,7 +119,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 def test_leftovers_of_dead_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, '-c', ''])
     dead.wait()
-    host = module._HOST
+    host = module.HOST
     names = {
         'dead': f'.epoch_1.pth.{host}.{dead.pid}.tmp',
         'alive': f'.resume.pth.{host}.{os.getppid()}.tmp',

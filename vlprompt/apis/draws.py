@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vlprompt.datasets.classification.items import Item
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError
+from vlprompt.files import written_whole
 
 
 def write_draw(file: str | Path, items: Iterable[Item], image_root: str | Path, root: str | Path) -> None:

@@ -16,10 +16,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vlprompt.clip.tensor_files import describe_content, read_tensors
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import CheckpointError, ConfigError, EnvironmentProblem
 from vlprompt.evaluation.ranking import euclidean_rows, nearest
-from vlprompt.files import read_bytes, read_json
+from vlprompt.files import read_bytes, read_json, written_whole
 
 TENSORS, ABOUT = 'gallery.safetensors', 'gallery.json'
 FORMAT, VERSION = 'vlprompt-gallery', 1

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from vlprompt.clip.tensor_files import named_tensors
 from vlprompt.engine.checkpoint import read_checkpoint
-from vlprompt.engine.work_dir import METRICS_FILE, TESTED_FILE, written_whole
+from vlprompt.engine.work_dir import TESTED_FILE
 from vlprompt.engine.writing import write_checkpoint
 from vlprompt.errors import CheckpointError, ConfigError
-from vlprompt.files import read_json
+from vlprompt.files import METRICS_FILE, read_json, written_whole
 from vlprompt.messages import enumerate_names
 
 KEPT = ('vlprompt', 'dataset_meta', 'vlprompt_version', 'phase', 'epoch', 'iter', 'seed')

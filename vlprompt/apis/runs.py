@@ -24,8 +24,9 @@ from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
-from vlprompt.engine.work_dir import METRICS_FILE, TESTED_FILE, written_whole
+from vlprompt.engine.work_dir import TESTED_FILE
 from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.files import METRICS_FILE, written_whole
 
 
 def read_config(args: argparse.Namespace) -> Config:

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vlprompt.apis.command_line import what_differs
-from vlprompt.apis.runs import METRICS_FILE
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
-from vlprompt.files import read_json
+from vlprompt.files import METRICS_FILE, read_json, written_whole
 from vlprompt.shipped import TOOLS
 
 COMMAND_FILE = 'command.json'

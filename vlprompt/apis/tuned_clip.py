@@ -20,9 +20,9 @@ from vlprompt.clip.text.hub_tokenizer import OPTIONS_FILE as TOKENIZER_OPTIONS_F
 from vlprompt.clip.text.hub_tokenizer import TOKENIZER_FILE
 from vlprompt.clip.weights import OPTIONS_FILE, WEIGHT_FILES, state_sha256, to_openai_names
 from vlprompt.engine.peft_adapters import load_adapter, merge_adapter
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import write_checkpoint, write_safetensors
 from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.files import written_whole
 
 OF_WEIGHTS = ('arch', 'weights', 'quick_gelu', 'lora')
 """Arguments of :func:`~vlprompt.clip.build_clip` without those that change what weights are used for."""

@@ -67,8 +67,8 @@ from vlprompt.apis.few_shot.figures import draw_costs, draw_curves
 from vlprompt.apis.few_shot.protocols import plan
 from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.report import comma_separated, latex, markdown, tables_of
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
+from vlprompt.files import written_whole
 from vlprompt.visualization.figures import save_figure
 
 

@@ -116,9 +116,8 @@ from vlprompt.apis.inferencers.build import inferencer_for
 from vlprompt.apis.inferencers.class_names import read_names
 from vlprompt.datasets.images import numbered_name, numbered_pattern
 from vlprompt.engine.data_arguments import shipped_names
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ConfigError
-from vlprompt.files import naming_place, set_aside, shortened
+from vlprompt.files import naming_place, set_aside, shortened, written_whole
 from vlprompt.messages import printable
 from vlprompt.registry import MODELS
 

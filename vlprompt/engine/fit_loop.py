@@ -18,8 +18,9 @@ from vlprompt.datasets.seeded import EpochSeeded
 from vlprompt.engine.feature_loop import FeatureLoop, in_memory, read_in_all_processes
 from vlprompt.engine.features import FeatureStore, labels_of_images
 from vlprompt.engine.tuning_data import Level, TuningSplit, plain_images, tuning_images
-from vlprompt.engine.work_dir import FIT_FILE, written_whole
+from vlprompt.engine.work_dir import FIT_FILE
 from vlprompt.errors import ConfigError
+from vlprompt.files import written_whole
 from vlprompt.registry import LOOPS
 from vlprompt.solvers import describe_fit
 

@@ -25,10 +25,9 @@ from torch import Tensor
 from vlprompt.clip import CLIP
 from vlprompt.clip.low_rank import LINEAR_TARGETS, TARGETS, add_delta, branches
 from vlprompt.clip.tensor_files import named_tensors, read_tensors, require_finite
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import write_safetensors
 from vlprompt.errors import CheckpointError
-from vlprompt.files import read_json
+from vlprompt.files import read_json, written_whole
 from vlprompt.messages import enumerate_names
 
 LAYOUTS = ('open_clip', 'transformers')

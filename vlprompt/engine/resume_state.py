@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.resume_changes import check_optimizer, describe_changes, optimizer_types
 from vlprompt.engine.sharded import is_sharded, let_go, stored, whole
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import to_plain_values
 from vlprompt.errors import CheckpointError
+from vlprompt.files import written_whole
 from vlprompt.messages import enumerate_names
 
 VALIDATED = 'last_validation'

@@ -22,7 +22,7 @@ from typing import IO
 from mmengine.logging import print_log
 
 from vlprompt.errors import RunError
-from vlprompt.files import naming_place, set_aside
+from vlprompt.files import HOST, METRICS_FILE, set_aside, written_whole
 
 LOCK_FILE = '.training'
 """Locked by the training that uses a folder; holds a line about it.  The file stays, the lock dies with the process."""
@@ -36,7 +36,6 @@ _RUN: list[Path] = []
 _KEPT: set[Path] = set()
 """Folders that were claimed in the block of :func:`one_run`."""
 
-_HOST = re.sub(r'[^\w-]', '-', socket.gethostname()) or 'host'
 _DAY = 24 * 3600
 
 
@@ -109,25 +108,8 @@ def one_run(folder: str | Path) -> Iterator[None]:
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """The name of a temporary file beside ``path``, which replaces it at the end of the block.
-
-    A process that is killed half-way leaves the old file, or none, never a broken one.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{_HOST}.{os.getpid()}.tmp')
-    try:
-        with naming_place(path):
-            yield temporary
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Remove temporary files of :func:`written_whole` whose processes have died, and return them.
+    """Remove temporary files of :func:`~vlprompt.files.written_whole` whose processes have died, and return them.
 
     Those of another host belong to a dead process if this one has claimed the folder, or if they are a day old.
     """
@@ -141,16 +123,13 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
         host, process = match.group(1), int(match.group(2))
         try:
             old = time.time() - file.stat().st_mtime > _DAY
-            if (not _is_alive(process)) if host == _HOST else (claimed or old):
+            if (not _is_alive(process)) if host == HOST else (claimed or old):
                 file.unlink()
                 removed.append(file)
         except FileNotFoundError:  # its process has just finished
             continue
     return removed
 
-
-METRICS_FILE = 'test_metrics.json'
-"""Name of the file in a work directory with the metrics of the last test."""
 
 TESTED_FILE = 'tested.json'
 """Name of the file beside it with the same ``metrics`` and the ``checkpoint`` that was tested: its path from there, or

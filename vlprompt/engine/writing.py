@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.files import written_whole
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:

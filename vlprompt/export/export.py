@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from vlprompt.apis.sample_batch import image_size
 from vlprompt.clip.tensor_files import read_tensors
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import ExportError
 from vlprompt.export.description import describe
 from vlprompt.export.files import ExportedModel, check_packages
@@ -20,6 +19,7 @@ from vlprompt.export.folded import fold, folded_logits, write_folded
 from vlprompt.export.graphs import graph_of
 from vlprompt.export.parity import TOLERANCE, Comparison, batches_of_noise, batches_of_test_set, compare
 from vlprompt.export.recording import record, write_onnx, write_torch
+from vlprompt.files import written_whole
 
 Kind = Literal['onnx', 'torch-export', 'folded']
 

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vlprompt.engine.work_dir import METRICS_FILE
-from vlprompt.files import read_json, read_lines
+from vlprompt.files import METRICS_FILE, read_json, read_lines
 from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
 
 SCALARS = 'vis_data/scalars.json'

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.files import written_whole
 
 
 class Link(NamedTuple):

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from vlprompt.apis.claims.claim import Claim, Comparison, Setting, verdict
 from vlprompt.apis.claims.models import are_current
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import DataError
 from vlprompt.evaluation.effects import Effect, paired_effect
 from vlprompt.evaluation.seeds import aggregate
-from vlprompt.files import read_json
+from vlprompt.files import read_json, written_whole
 
 BEGIN = '<!-- table: written by tools/claims.py -->'
 END = '<!-- end of the table -->'

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlprompt.apis.demo.commands import Commands, clock, progress
-from vlprompt.files import read_json
+from vlprompt.files import METRICS_FILE, read_json
 
 SCENES = Path('data/scenes')
 """Where the configs look."""
@@ -174,8 +174,6 @@ class FewShot:
 
 def metrics_of(work_dir: Path) -> dict[str, float]:
     """What the last test there has measured."""
-    from vlprompt.engine.work_dir import METRICS_FILE  # takes seconds, which --help need not wait for
-
     return read_json(work_dir / METRICS_FILE)
 
 

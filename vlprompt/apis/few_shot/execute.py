@@ -23,10 +23,9 @@ import torch
 
 from vlprompt.apis.command_line import what_differs
 from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
-from vlprompt.apis.runs import METRICS_FILE
-from vlprompt.engine.work_dir import FIT_FILE, written_whole
+from vlprompt.engine.work_dir import FIT_FILE
 from vlprompt.errors import RunError
-from vlprompt.files import read_json
+from vlprompt.files import METRICS_FILE, read_json, written_whole
 from vlprompt.shipped import TOOLS
 
 RUN_FILE, LOG_FILE = 'run.json', 'output.log'

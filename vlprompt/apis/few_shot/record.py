@@ -9,9 +9,8 @@ from typing import Any
 
 from vlprompt.apis.few_shot.execute import RUN_FILE, asked_of, write_run
 from vlprompt.apis.few_shot.protocols import FewShotRun
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.errors import RunError
-from vlprompt.files import read_json
+from vlprompt.files import read_json, written_whole
 
 _PLACE = ('protocol', 'method', 'dataset', 'shots', 'seed')
 

@@ -19,7 +19,7 @@ from vlprompt.apis.gpu_report.case import Row
 from vlprompt.apis.gpu_report.devices import peak_of
 from vlprompt.apis.gpu_report.probes import CpuProbe, probe_of
 from vlprompt.apis.gpu_report.sections import SECTIONS, Setting
-from vlprompt.engine.work_dir import written_whole
+from vlprompt.files import written_whole
 
 
 def version() -> str:

@@ -11,8 +11,7 @@ from vlprompt.clip.architectures import open_clip_name
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS
 from vlprompt.engine.adapters.config_text import parse_config
 from vlprompt.engine.adapters.folder import CARD, CONFIG, task_of
-from vlprompt.engine.work_dir import written_whole
-from vlprompt.files import shortened
+from vlprompt.files import shortened, written_whole
 from vlprompt.version import __version__
 
 PIPELINE_TAGS = {

@@ -32,10 +32,9 @@ from torch import Tensor
 from vlprompt.clip.tensor_files import describe_content, named_tensors, read_safetensors
 from vlprompt.engine.adapters.json_values import from_json, to_json
 from vlprompt.engine.adapters.peft_form import from_peft, is_low_rank, to_peft
-from vlprompt.engine.work_dir import written_whole
 from vlprompt.engine.writing import write_safetensors
 from vlprompt.errors import CheckpointError
-from vlprompt.files import read_json
+from vlprompt.files import read_json, written_whole
 from vlprompt.messages import did_you_mean, enumerate_names
 
 CONFIG, TENSORS, CARD = 'adapter_config.json', 'adapter_model.safetensors', 'README.md'
