@@ -119,7 +119,7 @@ def test_commands_work_beside_a_clone(installed, beside_a_clone):
     assert all(f'\n  {name} ' in shown for name in (*COMMANDS, 'generate-world', 'show-attention'))
     assert 'plot/plot_micro-rn ' in run(command, beside_a_clone, 'list', 'plot_micro-rn')
     as_module = run(installed / 'bin' / 'python', beside_a_clone, '-m', 'vlprompt', 'plot-curves', '--help')
-    assert 'usage: plot_curves.py' in as_module
+    assert 'usage: vlprompt plot-curves ' in as_module
 
 
 def quick_start():

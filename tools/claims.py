@@ -20,11 +20,11 @@ import sys
 import time
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('claims', nargs='*', metavar='CLAIM', help='names, see --list')
     parser.add_argument('--all', action='store_true', help='all claims')
     parser.add_argument('--list', action='store_true', help='print names and claims')

@@ -11,11 +11,11 @@ of the file. The config of the run is not part of it, since it names folders: --
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call
+from vlprompt.apis.command_line import ToolParser, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('checkpoint', type=Path, help='checkpoint of a training')
     parser.add_argument('--config', required=True, help='config with which others use it, for the card')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')

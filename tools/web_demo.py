@@ -24,20 +24,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlprompt.apis.command_line import before_imports, call, natural, user_message
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural, user_message
 
 if TYPE_CHECKING:
     import gradio as gr
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         '--models', nargs='+', default=[], metavar='MODEL', help='CONFIG, CONFIG=CHECKPOINT or an adapter'
     )
     parser.add_argument('--gallery', type=Path, metavar='DIR', help='folder of images to look for the nearest in')
-    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1 (default: cpu)')
-    parser.add_argument('--port', type=natural, default=7860, help='of the page (default: 7860)')
+    parser.add_argument('--device', default='cpu', help='such as cuda or cuda:1')
+    parser.add_argument('--port', type=natural, default=7860, help='of the page')
     parser.add_argument('--open', action='store_true', help='open the page in the browser')
     return parser.parse_args(argv)
 

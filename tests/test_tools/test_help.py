@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from vlprompt import cli
+from vlprompt.apis.command_line import ToolParser
 from vlprompt.cli import COMMANDS, tools
 
 WITHOUT_THE_PACKAGE = {'vlprompt onnx-inference': 'python tools/onnx_inference.py'}
@@ -43,8 +44,9 @@ def parser_of(monkeypatch):
 
         return wrapped
 
-    for name in ('parse_args', 'parse_known_args', 'parse_intermixed_args'):
-        monkeypatch.setattr(argparse.ArgumentParser, name, end_after(getattr(argparse.ArgumentParser, name)))
+    for parser in (argparse.ArgumentParser, ToolParser):
+        for name in {'parse_args', 'parse_known_args', 'parse_intermixed_args'} & vars(parser).keys():
+            monkeypatch.setattr(parser, name, end_after(getattr(parser, name)))
     monkeypatch.setenv('COLUMNS', '1000')
 
     def run(tool, arguments):

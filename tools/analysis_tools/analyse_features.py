@@ -20,11 +20,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')
     parser.add_argument('--normalize', choices=['none', 'l2'], default='none', help='scale features before distances')

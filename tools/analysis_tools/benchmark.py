@@ -14,7 +14,7 @@ import contextlib
 import logging
 
 from vlprompt.apis.command_line import (
-    HelpFormatter,
+    ToolParser,
     add_amp_option,
     add_model_options,
     before_imports,
@@ -25,7 +25,7 @@ from vlprompt.apis.command_line import (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('--batch-size', type=positive, default=1, help='images of a call')
     parser.add_argument(

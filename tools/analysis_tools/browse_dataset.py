@@ -12,11 +12,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import HelpFormatter, add_config_options, before_imports, call, natural, positive
+from vlprompt.apis.command_line import ToolParser, add_config_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_config_options(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the pictures')
     parser.add_argument('--number', type=positive, default=16, help='samples to draw')

@@ -18,11 +18,11 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import CfgOptions, HelpFormatter, before_imports, call, positive
+from vlprompt.apis.command_line import CfgOptions, ToolParser, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('models', nargs=2, metavar='CONFIG[=CHECKPOINT]', help='the two models')
     parser.add_argument('--dataset', metavar='NAME', help='test set of both, as for testing')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')

@@ -13,7 +13,7 @@ or, with --stretch, on one for each model. Every model sees the image at the siz
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, local_form, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, local_form, positive
 
 
 def model_form(value: str) -> tuple[str, str | None, str | dict | None]:
@@ -24,7 +24,7 @@ def model_form(value: str) -> tuple[str, str | None, str | dict | None]:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('models', nargs='+', type=model_form, metavar='CONFIG[=CHECKPOINT][:FORM]', help='rows')
     parser.add_argument('--image', required=True, type=Path, metavar='FILE', help='the image')
     parser.add_argument('--class-names', required=True, nargs='+', metavar='NAME', help='columns')

@@ -13,11 +13,11 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, natural
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument(
         '--datasets',

@@ -13,11 +13,11 @@ exit status 1; files that are no images by their suffix are counted.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural, positive
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('folder', type=Path, help='images, at any depth')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the index')

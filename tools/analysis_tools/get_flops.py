@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from vlprompt.apis.command_line import (
-    HelpFormatter,
+    ToolParser,
     add_config_options,
     add_phase_option,
     before_imports,
@@ -30,7 +30,7 @@ from vlprompt.apis.command_line import (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_config_options(parser)
     add_phase_option(parser, 'of a config with phases, the model of this one (default: the last)')
     parser.add_argument(

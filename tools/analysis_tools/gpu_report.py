@@ -14,13 +14,13 @@ commit.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call
+from vlprompt.apis.command_line import ToolParser, before_imports, call
 
 SECTIONS = ('text tower', 'prompts', 'sinkhorn', 'clip-reid', 'denseclip', 'lpt', 'lora', 'numbers')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('--out', type=Path, default=Path('gpu_report'), help='folder of the results')
     parser.add_argument(
         '--sections', nargs='+', choices=SECTIONS, default=list(SECTIONS), help='what to measure (default: all)'

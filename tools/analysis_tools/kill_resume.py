@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import HelpFormatter, add_config_options, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, add_config_options, before_imports, call, positive
 
 MOMENTS = (
     'random',
@@ -49,7 +49,7 @@ signal that Slurm sends; others: SIGKILL."""
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_config_options(parser)
     parser.add_argument(
         '--work-dir', help='folder of the runs (default: work_dirs/<config>_<dataset>_<shots>shot_kills)'

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 
 from vlprompt.apis.command_line import (
-    HelpFormatter,
+    ToolParser,
     add_model_options,
     before_imports,
     call,
@@ -30,7 +30,7 @@ from vlprompt.apis.command_line import (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('--data', required=True, metavar='NAME', help='scenes, few-shot, segmentation, or a folder')
     parser.add_argument('--split', help='of the data (default: test for few-shot, val for others)')

@@ -14,11 +14,11 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('--top-k', type=positive, default=3, help='words for each vector')
     parser.add_argument(

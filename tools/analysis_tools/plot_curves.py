@@ -16,11 +16,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call
+from vlprompt.apis.command_line import ToolParser, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('runs', nargs='+', metavar='WORK_DIR', help='work directories of training, or scalars.json')
     parser.add_argument('--keys', nargs='+', help='scalars to draw, such as loss_cls (default: those above)')
     parser.add_argument('--names', nargs='+', help='names of the runs (default: their folders)')

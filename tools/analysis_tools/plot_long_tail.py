@@ -12,11 +12,11 @@ import argparse
 import re
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('files', nargs='+', type=Path, help='shot_accuracy.json of one or more runs on the same data')
     parser.add_argument('--names', nargs='+', help='names of the runs')
     parser.add_argument(

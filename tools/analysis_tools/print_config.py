@@ -7,13 +7,11 @@ vlprompt print-config lpt_micro-vit --phase groups
 With --phase, prints the config of one phase; without it, the phases are under `phases`.
 """
 
-import argparse
-
-from vlprompt.apis.command_line import HelpFormatter, add_common_options, add_phase_option, call
+from vlprompt.apis.command_line import ToolParser, add_common_options, add_phase_option, call
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_common_options(parser)
     add_phase_option(parser, 'of a config with phases, print the config of this one')
     args = parser.parse_args(argv)

@@ -13,12 +13,12 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural, positive
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
     """Own options, and those of vlprompt train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('config', help='config file, or the name of a shipped one (vlprompt list)')
     parser.add_argument('--dataset', metavar='NAME', help='dataset, as in vlprompt train')
     parser.add_argument('--shots', type=positive, nargs='+', metavar='K', help='training images per class, one or more')

@@ -12,11 +12,11 @@ are ignored, as in the metrics.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('--queries', type=positive, default=8, help='number of queries')
     parser.add_argument(

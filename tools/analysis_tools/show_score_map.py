@@ -19,11 +19,11 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_image_options, add_model_options, before_imports, call
+from vlprompt.apis.command_line import ToolParser, add_image_options, add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     add_image_options(parser)
     parser.add_argument('--masks', nargs='+', metavar='FILE', help='ground truth of --images, in the same order')

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 
 from vlprompt.apis.command_line import (
-    HelpFormatter,
+    ToolParser,
     add_image_options,
     add_model_options,
     before_imports,
@@ -26,7 +26,7 @@ from vlprompt.apis.command_line import (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     add_image_options(parser)
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='classes to show')

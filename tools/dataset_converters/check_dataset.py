@@ -30,11 +30,11 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('config', nargs='?', help='a config with a test or training dataset')
     parser.add_argument('--data-root', help='folder of the dataset (default: its folder below data/)')
     parser.add_argument('--dataset', help="a supported dataset, such as 'caltech101'")

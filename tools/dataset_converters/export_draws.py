@@ -11,11 +11,11 @@ relative to --root.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import CfgOptions, HelpFormatter, before_imports, call, natural, positive
+from vlprompt.apis.command_line import CfgOptions, ToolParser, before_imports, call, natural, positive
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('config', help='config of a few-shot method, for its data: a file or a name')
     parser.add_argument('--dataset', metavar='NAME', help='dataset, as in vlprompt train')
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')

@@ -35,11 +35,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         '--task',
         choices=['few-shot', 'long-tailed', 'segmentation', 'detection', 'reid'],

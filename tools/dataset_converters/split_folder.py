@@ -13,11 +13,11 @@ import argparse
 import json
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('folder', type=Path, help='images, in a folder per class')
     parser.add_argument('--val', type=float, default=0.1, metavar='SHARE', help='validation images of each class')
     parser.add_argument('--test', type=float, default=0.3, metavar='SHARE', help='test images of each class')

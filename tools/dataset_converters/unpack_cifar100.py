@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from vlprompt.apis.command_line import HelpFormatter, call
+from vlprompt.apis.command_line import ToolParser, call
 from vlprompt.errors import DataError
 from vlprompt.files import set_aside
 
@@ -30,7 +30,7 @@ MD5 = 'eb9058c3a382ffc7106e4002c42a8d85'
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('source', type=Path, help='cifar-100-python.tar.gz, or the folder that it unpacks to')
     parser.add_argument('--out', type=Path, required=True, help='folder to write, made if absent')
     return parser.parse_args(argv)

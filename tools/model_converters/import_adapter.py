@@ -10,11 +10,11 @@ can be merged into plain weights: vlprompt export-clip.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_config_options, before_imports, call
+from vlprompt.apis.command_line import ToolParser, add_config_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_config_options(parser)
     parser.add_argument('folder', type=Path, help='with adapter_config.json and adapter_model.safetensors')
     parser.add_argument('dst', type=Path, help='the checkpoint (.pth)')

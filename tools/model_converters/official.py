@@ -28,11 +28,11 @@ from __future__ import annotations
 
 import argparse
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, positive
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('method', help='which repository wrote the checkpoint, see above')
     parser.add_argument('src', help='the official checkpoint; of tip-adapter also the folder of a cache')
     parser.add_argument('dst', help='where to write ours (.pth)')

@@ -13,11 +13,11 @@ checkpoint.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('dst', type=Path, help='folder of the adapter, or checkpoint (.pth)')
     parser.add_argument('--half', action='store_true', help='store fp16: half of the size, with a loss of digits')

@@ -30,6 +30,7 @@ from mmengine.config import DictAction
 from vlprompt.apis.faults import explain_fault
 from vlprompt.compat.environment import check_environment
 from vlprompt.errors import ERRORS, Stopped
+from vlprompt.messages import did_you_mean
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -50,6 +51,34 @@ class HelpFormatter(RawDescriptionHelpFormatter):
             return text
         words = ' '.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         return f'{text} (default: {words.replace("%", "%%")})'
+
+
+class ToolParser(ArgumentParser):
+    """The parser of a tool: its docstring is the help, and an option that it does not know is named with the nearest.
+
+    Args:
+        description: the tool's docstring.
+        options: of :class:`argparse.ArgumentParser`.
+    """
+
+    def __init__(self, description: str | None, **options: Any) -> None:
+        start = Path(sys.argv[0])
+        name = f'vlprompt {start.stem.replace("_", "-")}' if start.suffix == '.py' else start.name
+        super().__init__(prog=name, description=description, formatter_class=HelpFormatter, **options)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        return self._known_alone(*self.parse_known_args(args, namespace))
+
+    def parse_intermixed_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        return self._known_alone(*self.parse_known_intermixed_args(args, namespace))
+
+    def _known_alone(self, parsed: Any, others: list[str]) -> Any:
+        if others:
+            known = [option for action in self._actions for option in action.option_strings]
+            misspelt = (argument.partition('=')[0] for argument in others if argument.startswith('--'))
+            close = ''.join(did_you_mean(option, known) for option in misspelt)
+            self.error(f'unrecognized arguments: {" ".join(others)}' + (f'.{close}' if close else ''))
+        return parsed
 
 
 class CfgOptions(DictAction):

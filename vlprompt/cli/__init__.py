@@ -40,6 +40,7 @@ def tools() -> dict[str, Path]:
 
 def run_command(command: str) -> None:
     """Run a command with the arguments in ``sys.argv``, in this process."""
+    sys.argv[0] = f'vlprompt {command}'
     runpy.run_module(f'{__name__}.{_module(command)}', run_name='__main__')
 
 
@@ -57,7 +58,7 @@ def main() -> None:
 
         print(f'vlprompt {__version__}')
     elif command in COMMANDS:
-        sys.argv[:2] = [f'vlprompt {command}']
+        del sys.argv[1]
         run_command(command)
     elif command in (others := tools()):
         sys.argv[:2] = [str(others[command])]

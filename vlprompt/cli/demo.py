@@ -11,10 +11,9 @@ folder of --out. Needs no download.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, call
+from vlprompt.apis.command_line import ToolParser, call
 from vlprompt.apis.demo.commands import Commands, clock
 from vlprompt.apis.demo.few_shot import SCENES, FewShot, methods_table
 from vlprompt.apis.demo.tour import Tour
@@ -22,7 +21,7 @@ from vlprompt.compat.environment import check_environment
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='folder of page, runs and pictures')
     parser.add_argument(
         '--data-root', type=Path, default=SCENES, help='folder of the few-shot data, created if missing'

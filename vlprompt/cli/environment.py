@@ -5,14 +5,12 @@
 A report of a problem should have this output in it. The exit status is 1 if something does not fit together.
 """
 
-import argparse
-
-from vlprompt.apis.command_line import HelpFormatter, call
+from vlprompt.apis.command_line import ToolParser, call
 from vlprompt.compat.environment import check_environment, environment_report, installed_versions
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter).parse_args()
+    ToolParser(__doc__).parse_args()
     _print(installed_versions())
     check_environment()  # before torch and mmcv are imported
     from mmengine.utils.dl_utils import collect_env

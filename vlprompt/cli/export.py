@@ -22,11 +22,11 @@ exceeds the tolerance the file is not kept and the exit status is 1.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, positive
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, positive
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_model_options(parser)
     parser.add_argument('--format', choices=['onnx', 'torch-export', 'folded'], default='onnx', help='form of the file')
     parser.add_argument(

@@ -16,12 +16,12 @@ machine goes on.
 import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, before_imports, call, natural, positive
+from vlprompt.apis.command_line import ToolParser, before_imports, call, natural, positive
 from vlprompt.apis.few_shot import PROTOCOLS
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument('methods', nargs='+', metavar='CONFIG', help='config files or names (vlprompt list)')
     parser.add_argument('--datasets', nargs='+', default=['scenes'], metavar='NAME', help='to train on')
     parser.add_argument('--shots', type=positive, nargs='+', default=[1, 2, 4, 8, 16], metavar='K', help='per class')

@@ -15,10 +15,9 @@ of a config means that one alone. Class names are those of the config's dataset,
 --adapters lists what init_model('builtin:NAME') and vlprompt predict --adapter builtin:NAME load.
 """
 
-import argparse
 from pathlib import Path
 
-from vlprompt.apis.command_line import HelpFormatter, call, positive
+from vlprompt.apis.command_line import ToolParser, call, positive
 
 
 def headline(config: Path) -> str:
@@ -43,7 +42,7 @@ def matching(word: str, whole: bool) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     parser.add_argument(
         'words', nargs='*', default=[''], help='parts of the name, or patterns such as "coop_*rn50*"', metavar='WORD'
     )

@@ -52,7 +52,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vlprompt.apis.command_line import HelpFormatter, add_model_options, before_imports, call, natural, positive, share
+from vlprompt.apis.command_line import ToolParser, add_model_options, before_imports, call, natural, positive, share
 
 TASKS = dict(classify='zero_shot/zero-shot_vit-b16', segment='segment_by_words/naclip_vit-b16')
 """Configs that need no training."""
@@ -73,12 +73,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         argv = [TASKS[chosen.task], 'none', *argv]
     elif chosen.adapter is not None:
         argv = [chosen.adapter, chosen.adapter, *argv]
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=HelpFormatter,
-        parents=[task],
-        allow_abbrev=False,
-    )
+    parser = ToolParser(__doc__, parents=[task], allow_abbrev=False)
     add_model_options(parser)
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files, folders or patterns')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')

@@ -6,11 +6,11 @@ vlprompt test zero-shot_rn50          # nothing to load: zero-shot
 
 import argparse
 
-from vlprompt.apis.command_line import HelpFormatter, add_common_options, add_phase_option, before_imports, call
+from vlprompt.apis.command_line import ToolParser, add_common_options, add_phase_option, before_imports, call
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_common_options(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='checkpoint of vlprompt train; without one the untrained model is tested'

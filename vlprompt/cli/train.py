@@ -8,7 +8,7 @@ A config with phases runs them one after another, each in <work dir>/<phase>; --
 import argparse
 
 from vlprompt.apis.command_line import (
-    HelpFormatter,
+    ToolParser,
     add_amp_option,
     add_common_options,
     add_phase_option,
@@ -18,7 +18,7 @@ from vlprompt.apis.command_line import (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = ToolParser(__doc__)
     add_common_options(parser)
     parser.add_argument(
         '--resume',
