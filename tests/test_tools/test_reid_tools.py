@@ -46,34 +46,65 @@ def test_rank_lists(project, tmp_path, capsys, ranking):
     assert picture.stat().st_size > 1000
 
 
-@pytest.fixture
-def tested(project, tmp_path):
-    """Arguments of a checkpoint of ``plain.py``, and what a test of it measures."""
-    model = init_model(project / 'plain.py')
+EVALUATORS = {
+    'shipped': '',
+    'own': 'topk=(2,), normalize=False, own_files="keep", rerank=dict(k1=4, k2=2), rescore=dict(k1=3, k2=1)',
+    'all cameras': 'same_camera="keep"',
+}
+
+
+@pytest.fixture(params=EVALUATORS)
+def tested(project, tmp_path, request):
+    """Arguments of a checkpoint of a config, and what a test of it measures."""
+    config = tmp_path / 'tested.py'
+    config.write_text(
+        f'_base_ = {str(project / "plain.py")!r}\n'
+        f'test_evaluator = dict(type="vlprompt.RetrievalMetric", {EVALUATORS[request.param]})\n'
+    )
+    model = init_model(config)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
-    common = [str(project / 'plain.py'), str(tmp_path / 'model.pth')]
-    folder = str(project / 'data' / 'scenes_reid')
+    common = [str(config), str(tmp_path / 'model.pth')]
+    folder = str(tmp_path / 'data')
+    shutil.copytree(project / 'data' / 'scenes_reid', folder)
+    query = min((tmp_path / 'data' / 'query').iterdir())
+    shutil.copy(query, tmp_path / 'data' / 'bounding_box_test' / query.name.replace('.', '0.'))  # a copy
     run_tool(test_tool.main, *common, '--data-root', folder, '--work-dir', tmp_path / 'test')
     return common, folder, json.loads((tmp_path / 'test' / 'test_metrics.json').read_text())
 
 
 def test_rank_lists_agree_with_the_test(tested, tmp_path, capsys):
-    """No file lies in query and gallery here, although images have the same positions in the two."""
     common, folder, metrics = tested
     picture = str(tmp_path / 'ranks.png')
-    show_rank_list.main([*common, '--data-root', folder, '--queries', '100', '--out', picture])
-    precisions = [float(line) for line in re.findall(r'^ *([\d.]+)  [+-]+  ', capsys.readouterr().out, re.MULTILINE)]
-    assert len(precisions) == 8
-    assert sum(precisions) / 8 == pytest.approx(metrics['reid/mAP'], abs=0.006)
+    ways = {'': 'mAP', '--rerank': 'reranked_mAP', '--rescore': 'rescored_mAP'}
+    for option, name in ways.items():
+        if f'reid/{name}' in metrics:
+            given = ['--data-root', folder, '--queries', '100', *filter(None, [option])]
+            show_rank_list.main([*common, *given, '--out', picture])
+            shown = re.findall(r'^ *([\d.]+)  [+-]+  ', capsys.readouterr().out, re.MULTILINE)
+            assert len(shown) == 8
+            assert sum(map(float, shown)) / 8 == pytest.approx(metrics[f'reid/{name}'], abs=0.006), name
 
 
 def test_a_cross_dataset_test_agrees_with_the_test(tested, tmp_path):
     common, folder, metrics = tested
-    cross_dataset_test.main([*common, '--datasets', folder, '--out', str(tmp_path / 'found.json'), '--workers', '0'])
+    options = ['--datasets', folder, '--out', str(tmp_path / 'found.json'), '--workers', '0']
+    cross_dataset_test.main([*common, '--data-root', f'{folder}/', *options])
     (found,) = json.loads((tmp_path / 'found.json').read_text()).values()
     assert {f'reid/{name}': value for name, value in found.items()} == {
         name: metrics[name] for name in metrics if 'reid/' in name
     }
+
+
+def test_cameras_and_draws_are_those_of_the_dataset(project):
+    """Ranking is the config's everywhere."""
+    options = {f'test_evaluator.{key}': value for key, value in dict(same_camera='keep', repeats=3, topk=(2,)).items()}
+    model = init_model(project / 'plain.py', cfg_options=dict(data_root='data/scenes_reid', **options))
+    args = cross_dataset_test.parse_args([str(project / 'plain.py'), 'none', '--datasets', 'market1501', '--rerank'])
+    own = cross_dataset_test.metric_of(model, args, 'data/scenes_reid')
+    assert (own.same_camera, own.repeats, own.topk, own.rerank) == ('keep', 3, (2,), {})
+    for name, repeats in (('market1501', 0), ('vehicleid=/disk', 10), ('data/mine', 0)):
+        metric = cross_dataset_test.metric_of(model, args, name)
+        assert (metric.same_camera, metric.repeats, metric.topk, metric.rerank) == ('remove', repeats, (2,), {})
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ vlprompt cross-dataset-test clipreid_vit-b16 \
     --datasets market1501 dukemtmc=/disk/DukeMTMC-reID data/mine --out cross.json
 
 A dataset is a benchmark in its folder below data/, a benchmark in another folder (NAME=DIR), or a folder in
-Market-1501's layout. Classifiers are ignored; images go through the config's test pipeline. If the model was trained
-with side information, other datasets than its own get the mean over its cameras.
+Market-1501's layout. Classifiers are ignored; images go through the config's test pipeline, and are ranked as its
+test_evaluator does, on other datasets than its own with their protocol for cameras and draws. If the model was trained
+with side information, they get the mean over its cameras.
 """
 
 import argparse
@@ -37,7 +38,7 @@ before_imports(parse_args, __name__)
 
 from torch import nn
 
-from vlprompt.apis import describe_images, model_from, stack_descriptors
+from vlprompt.apis import describe_images, model_from, retrieval_metric, stack_descriptors
 from vlprompt.datasets import ReIDDataset
 from vlprompt.datasets.presets import PRESETS
 from vlprompt.engine.hooks.data import agree_with_data
@@ -50,14 +51,19 @@ def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str,
     dataset = ReIDDataset(**place_of(name), split='test', pipeline=loader.dataset.pipeline)
     agree_with_data(model, dataset, name)
     samples = describe_images(model, dataset, loader.batch_size, args.workers)
-    metric = RetrievalMetric(
-        repeats=10 if name.startswith('vehicleid') else 0,
-        rerank=dict() if args.rerank else None,
-        rescore=dict() if args.rescore else None,
-        device=args.device,
-    )
+    metric = metric_of(model, args, name)
     images, is_query = stack_descriptors(samples), [sample.is_query for sample in samples]
     return metric.calculate(images.features, images.pids, images.camids, is_query, files=images.files)
+
+
+def metric_of(model: nn.Module, args: argparse.Namespace, name: str) -> RetrievalMetric:
+    """The config's metric; on other datasets than the config's, with their protocol: queries drawn or not, cameras."""
+    changes = dict(device=args.device)
+    if not is_own(model, name):
+        changes |= dict(same_camera='remove', repeats=10 if name.startswith('vehicleid') else 0)
+    own = retrieval_metric(model.cfg)
+    changes |= {way: dict() for way in ('rerank', 'rescore') if getattr(args, way) and getattr(own, way) is None}
+    return retrieval_metric(model.cfg, **changes)
 
 
 def place_of(name: str) -> dict[str, str | None]:
@@ -72,10 +78,13 @@ def place_of(name: str) -> dict[str, str | None]:
     return dict(dataset=benchmark, data_root=folder or None) if benchmark in PRESETS['reid'] else dict(data_root=name)
 
 
-def trained_on(model: nn.Module) -> str | None:
-    """The dataset of the config, as ``--datasets`` would name it."""
-    dataset = model.cfg.test_dataloader.dataset
-    return dataset.get('dataset') or str(Path(dataset.data_root))
+def is_own(model: nn.Module, name: str) -> bool:
+    """Whether an argument of ``--datasets`` is the dataset of the config."""
+    dataset, place = model.cfg.test_dataloader.dataset, place_of(name)
+    if 'dataset' in place:
+        return place['dataset'] == dataset.get('dataset')
+    root = dataset.get('data_root')
+    return root is not None and Path(place['data_root']).absolute() == Path(root).absolute()
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -85,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     results = {}
     for name in args.datasets:
         if side_information is not None:
-            side_information.at_test = 'own' if name.partition('=')[0] == trained_on(model) else 'mean'
+            side_information.at_test = 'own' if is_own(model, name) else 'mean'
         results[name] = evaluate(model, args, name)
         values = '  '.join(f'{metric} {value:6.2f}' for metric, value in results[name].items())
         print(f'{name:20}  {values}', flush=True)

@@ -5,8 +5,8 @@ vlprompt show-rank-list clipreid_vit-b16 \
 vlprompt show-rank-list clipreid_vit-b16 \
     work_dirs/clipreid_vit-b16_market1501/finetune/epoch_60.pth --order best --top-k 5 --rerank --out best.png
 
-Queries are ordered by their average precision, the worst first. Gallery images with the query's identity and camera
-are ignored, as in the metrics.
+Queries are ordered by their average precision, the worst first. Images are ranked as the config's test_evaluator does:
+by default, gallery images with the query's identity and camera are ignored.
 """
 
 import argparse
@@ -36,12 +36,9 @@ before_imports(parse_args, __name__)
 import numpy as np
 import torch
 
-from vlprompt.apis import describe_images, model_from, stack_descriptors
+from vlprompt.apis import describe_images, model_from, retrieval_metric, stack_descriptors
 from vlprompt.datasets.exif import applies_exif
 from vlprompt.engine.hooks.data import agree_with_data
-from vlprompt.evaluation import euclidean_rows
-from vlprompt.evaluation.reranking import rerank_rows
-from vlprompt.evaluation.rescoring import rescored_rows
 from vlprompt.registry import DATASETS
 from vlprompt.visualization import RankList, draw_rank_lists, rank_lists, read_image
 
@@ -65,9 +62,11 @@ def main(argv: list[str] | None = None) -> None:
     query, gallery = ([s for s in samples if s.is_query == wanted] for wanted in (True, False))
     images, is_query = stack_descriptors(samples), torch.tensor([s.is_query for s in samples])
     own, others = images.take(is_query), images.take(~is_query)
-    distances = rerank_rows if args.rerank else rescored_rows if args.rescore else euclidean_rows
-    rows = distances(own.features, others.features)
-    lists = rank_lists(rows, own, others, args.top_k, not args.keep_same_camera)
+    metric = retrieval_metric(model.cfg)
+    if metric.own_files == 'keep':
+        own, others = own._replace(files=None), others._replace(files=None)
+    rows = metric.distances(own, others, 'rerank' if args.rerank else 'rescore' if args.rescore else 'plain')
+    lists = rank_lists(rows, own, others, args.top_k, metric.removes_same_camera and not args.keep_same_camera)
     chosen = choose(lists, args.queries, args.order)
 
     upright = applies_exif(loader.dataset.pipeline)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vlprompt.apis.inferencers.reid import ReIDInferencer
     from vlprompt.apis.inferencers.segmentation import SegmentationInferencer
     from vlprompt.apis.model import init_model, model_from
-    from vlprompt.apis.retrieval import describe_images, person_files, stack_descriptors
+    from vlprompt.apis.retrieval import describe_images, person_files, retrieval_metric, stack_descriptors
     from vlprompt.datasets.images import find_images
     from vlprompt.engine.adapters import builtin_adapters
     from vlprompt.engine.config_files import find_config, list_configs
@@ -56,6 +56,7 @@ _HOMES = {
     'predict_images': 'vlprompt.apis.inference',
     'push_to_hub': 'vlprompt.apis.adapters',
     'save_pretrained': 'vlprompt.apis.adapters',
+    'retrieval_metric': 'vlprompt.apis.retrieval',
     'stack_descriptors': 'vlprompt.apis.retrieval',
 }
 
@@ -83,6 +84,7 @@ __all__ = [
     'predict_each',
     'predict_images',
     'push_to_hub',
+    'retrieval_metric',
     'save_pretrained',
     'stack_descriptors',
 ]

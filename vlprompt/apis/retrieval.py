@@ -1,17 +1,21 @@
-"""Descriptors of images for re-identification."""
+"""Descriptors of images for re-identification, and the metric of a config."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.utils.data import Dataset
 
 from vlprompt.apis.inference import ImageFiles, load_files, predict_dataset
 from vlprompt.apis.sources import ChannelOrder, ImageSource
 from vlprompt.evaluation.ranking import Descriptors
+from vlprompt.evaluation.retrieval import RetrievalMetric
 from vlprompt.evaluation.same_files import same_files
+from vlprompt.registry import METRICS
 from vlprompt.structures import ReIDSample
 
 
@@ -66,3 +70,18 @@ def stack_descriptors(samples: Sequence[ReIDSample]) -> Descriptors:
     pids, camids = (torch.tensor([getattr(sample, key) for sample in samples]) for key in ('pid', 'camid'))
     files = torch.from_numpy(same_files([sample.img_path for sample in samples]).numbers)
     return Descriptors(torch.stack([sample.feature for sample in samples]), pids, camids, files)
+
+
+def retrieval_metric(cfg: Config, **changes: Any) -> RetrievalMetric:
+    """The metric by which a config tests re-identification, or a plain one if it has none.
+
+    Args:
+        cfg: config of a model.
+        changes: other arguments of :class:`~vlprompt.evaluation.RetrievalMetric`.
+    """
+    evaluators = cfg.get('test_evaluator') or []
+    for options in [evaluators] if isinstance(evaluators, dict) else evaluators:
+        kind = options['type']
+        if issubclass(METRICS.get(kind) if isinstance(kind, str) else kind, RetrievalMetric):
+            return METRICS.build({**options, **changes})
+    return RetrievalMetric(**changes)

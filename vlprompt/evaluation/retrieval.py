@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +23,9 @@ from vlprompt.evaluation.ranking import (
 from vlprompt.evaluation.rescoring import Rescoring, rescored_rows
 from vlprompt.evaluation.same_files import same_files
 from vlprompt.registry import METRICS
+
+Way = Literal['plain', 'rerank', 'rescore']
+"""How images are ranked."""
 
 
 @METRICS.register_module()
@@ -162,33 +164,48 @@ class RetrievalMetric(BaseMetric):
         query, gallery = images.take(is_query), images.take(~is_query)
         if not len(query.pids) or not len(gallery.pids):
             raise ValueError(f'RetrievalMetric: {len(query.pids)} query and {len(gallery.pids)} gallery images')
-        scores = self._score(euclidean_rows, query, gallery, normalize=self.normalize)
-        metrics = scores.metrics(self.topk, self._removes_same_camera)
+        scores = self._score(query, gallery)
+        metrics = scores.metrics(self.topk, self.removes_same_camera)
         self._report_unanswerable(scores, query)
         if self.rerank is not None:
-            from vlprompt.evaluation.reranking import rerank_rows  # imported here: it needs SciPy
-
-            scores = self._score(rerank_rows, query, gallery, normalize=self.normalize, **self.rerank)
+            scores = self._score(query, gallery, 'rerank')
             metrics |= {f'reranked_{name}': value for name, value in scores.metrics(self.topk).items()}
         if self.rescore is not None:
-            make = partial(rescored_rows, cameras=(query.camids, gallery.camids))
-            scores = self._score(make, query, gallery, normalize=self.normalize, options=self.rescore)
+            scores = self._score(query, gallery, 'rescore')
             metrics |= {f'rescored_{name}': value for name, value in scores.metrics(self.topk).items()}
         return metrics
 
-    def _score(
-        self, make: Callable[..., DistanceRows], query: Descriptors, gallery: Descriptors, **options
-    ) -> QueryScores:
-        rows = make(query.features, gallery.features, **options)
-        return score_queries(rows, query, gallery, self._removes_same_camera)
+    def _score(self, query: Descriptors, gallery: Descriptors, way: Way = 'plain') -> QueryScores:
+        return score_queries(self.distances(query, gallery, way), query, gallery, self.removes_same_camera)
+
+    def distances(self, query: Descriptors, gallery: Descriptors, way: Way = 'plain') -> DistanceRows:
+        """The distances by which this metric ranks.
+
+        Args:
+            query: Q images.
+            gallery: G images.
+            way: ``'plain'``, ``'rerank'`` or ``'rescore'``, the latter two as in the paper if the metric has no
+                arguments of its own for them.
+
+        Returns:
+            ``rows(first, last)`` with the distances (last - first, G) of these queries.
+        """
+        features = query.features, gallery.features
+        if way == 'rerank':
+            from vlprompt.evaluation.reranking import rerank_rows  # imported here: it needs SciPy
+
+            return rerank_rows(*features, normalize=self.normalize, **(self.rerank or {}))
+        if way == 'rescore':
+            options = self.rescore or Rescoring()
+            return rescored_rows(*features, options, self.normalize, (query.camids, gallery.camids))
+        return euclidean_rows(*features, normalize=self.normalize)
 
     @property
-    def _removes_same_camera(self) -> bool:
+    def removes_same_camera(self) -> bool:
+        """Whether images of the query's identity from the query's camera are left out of its ranking."""
         return self.same_camera == 'remove' and not self.repeats
 
     def _report_unanswerable(self, scores: QueryScores, query: Descriptors) -> None:
         without = query.pids.cpu()[scores.matches == 0].tolist()
         if without and not self.repeats:
-            MMLogger.get_current_instance().warning(
-                some_unanswered(without, len(query.pids), self._removes_same_camera)
-            )
+            MMLogger.get_current_instance().warning(some_unanswered(without, len(query.pids), self.removes_same_camera))
