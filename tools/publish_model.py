@@ -31,7 +31,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 before_imports(parse_args, __name__)
 
-from vlprompt.apis.publishing import metrics_beside, no_figures, publish, read_metrics
+from vlprompt.apis.publishing import metrics_beside, no_figures, publish
+from vlprompt.files import read_metrics
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -164,6 +164,31 @@ def read_json(file: str | Path, what: str = 'file') -> Any:
         raise ValueError(f'{file}: not valid JSON: {error}') from error
 
 
+METRICS_FILE = 'test_metrics.json'
+"""Name of the file in a work directory with the metrics of the last test."""
+
+
+def read_metrics(file: str | Path) -> dict[str, float]:
+    """The metrics in a file such as ``test_metrics.json``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not names and numbers.
+    """
+    return checked_metrics(read_json(file, 'metrics of a test'), file)
+
+
+def checked_metrics(content: Any, file: str | Path) -> dict[str, float]:
+    """The content of a file if it is metrics, a number for each name.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(content, dict) or not all(isinstance(value, (int, float)) for value in content.values()):
+        raise ValueError(f'{file} holds no metrics of a test: a {METRICS_FILE} has a number for each name')
+    return content
+
+
 def whole_number(text: str, place: str) -> int | None:
     """The number that a text of decimal digits stands for; None for any other text, also negative numbers.
 
@@ -245,9 +270,6 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
 
-
-METRICS_FILE = 'test_metrics.json'
-"""Name of the file in a work directory with the metrics of the last test."""
 
 EARLIER = 'earlier'
 """Folder, in one that is used again, of what was in it before."""

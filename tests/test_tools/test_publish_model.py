@@ -12,7 +12,7 @@ from tools import publish_model
 from vlprompt.apis import init_model, runs
 from vlprompt.apis.publishing import metrics_beside
 from vlprompt.engine.checkpoint import describe_model, read_checkpoint, trained_state
-from vlprompt.errors import CheckpointError, ConfigError
+from vlprompt.errors import CheckpointError
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_phase_is_tested_in_the_folder_above(tmp_path, monkeypatch):
     assert metrics_beside('epoch_2.pth') == {'mAP': 51.5}
     assert metrics_beside('epoch_1.pth') == {'mAP': 50.0}
     tested.write_text(json.dumps(dict(checkpoint='finetune/epoch_2.pth', metrics='none')))
-    with pytest.raises(ConfigError, match=r'run/tested\.json does not hold names and numbers'):
+    with pytest.raises(ValueError, match=r'run/tested\.json holds no metrics of a test'):
         metrics_beside('epoch_2.pth')
 
 

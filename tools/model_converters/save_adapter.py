@@ -41,10 +41,11 @@ before_imports(parse_args, __name__)
 
 from vlprompt.apis import model_from
 from vlprompt.apis.adapters import save_pretrained, upload
-from vlprompt.apis.publishing import metrics_beside, no_figures, read_metrics
+from vlprompt.apis.publishing import metrics_beside, no_figures
 from vlprompt.engine import read_checkpoint
 from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.writing import write_checkpoint
+from vlprompt.files import read_metrics
 
 
 def find_metrics(args: argparse.Namespace) -> dict[str, float] | None:

@@ -16,8 +16,8 @@ from vlprompt.clip.tensor_files import named_tensors
 from vlprompt.engine.checkpoint import read_checkpoint
 from vlprompt.engine.work_dir import TESTED_FILE
 from vlprompt.engine.writing import write_checkpoint
-from vlprompt.errors import CheckpointError, ConfigError
-from vlprompt.files import METRICS_FILE, read_json, written_whole
+from vlprompt.errors import CheckpointError
+from vlprompt.files import METRICS_FILE, checked_metrics, read_json, read_metrics, written_whole
 from vlprompt.messages import enumerate_names
 
 KEPT = ('vlprompt', 'dataset_meta', 'vlprompt_version', 'phase', 'epoch', 'iter', 'seed')
@@ -83,7 +83,7 @@ def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
     tested; None if neither was a test of this checkpoint.
 
     Raises:
-        ConfigError: a file of metrics that holds none.
+        ValueError: a file of metrics that holds none.
     """
     checkpoint = Path(checkpoint)
     folder = checkpoint.parent
@@ -91,25 +91,9 @@ def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
     for file in tests:
         tested = read_json(file, 'a test')
         if tested['checkpoint'] and Path(file.parent, tested['checkpoint']).resolve() == checkpoint.resolve():
-            return _checked_metrics(tested['metrics'], file)
+            return checked_metrics(tested['metrics'], file)
     plain = folder / METRICS_FILE
     return read_metrics(plain) if plain.is_file() and folder / TESTED_FILE not in tests else None
-
-
-def read_metrics(file: str | Path) -> dict[str, float]:
-    """The metrics in a file such as ``test_metrics.json``.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ConfigError: not names and numbers.
-    """
-    return _checked_metrics(read_json(file, 'metrics'), file)
-
-
-def _checked_metrics(metrics: Any, file: str | Path) -> dict[str, float]:
-    if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
-        raise ConfigError(f'{file} does not hold names and numbers, as {METRICS_FILE} of vlprompt test does')
-    return metrics
 
 
 def no_figures(config: str, checkpoint: str | Path) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vlprompt.files import METRICS_FILE, read_json, read_lines
+from vlprompt.files import METRICS_FILE, read_lines, read_metrics
 from vlprompt.visualization.figures import MUTED, PALETTE, new_figure, shorten
 
 SCALARS = 'vis_data/scalars.json'
@@ -73,10 +73,9 @@ def read_level(name: str, path: str | Path) -> Level:
     """
     path = Path(path)
     file = path / METRICS_FILE if path.is_dir() else path
-    metrics = read_json(file, 'metrics of a test')
-    numbers = isinstance(metrics, dict) and all(isinstance(value, (int, float)) for value in metrics.values())
-    if not numbers or not metrics:
-        raise ValueError(f'{file} holds no metrics of a test: a {METRICS_FILE} has a number for each name')
+    metrics = read_metrics(file)
+    if not metrics:
+        raise ValueError(f'{file} holds no metrics: the test of that run measured nothing')
     return Level(name, metrics)
 
 
