@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import ValLoop
 
+from vlprompt.clip.builtin import unseen_names
+from vlprompt.clip.classnames import GENERATED_TASKS, resolve_class_names
 from vlprompt.engine import DataHook
 from vlprompt.errors import ConfigError
-from vlprompt.models.agreement import agree_on_class_names
+from vlprompt.models.agreement import agree_on_class_names, warn_of_unseen_words
 
 
 def model_of(names, follow=False):
@@ -70,3 +72,21 @@ def test_the_datasets_of_a_run_must_agree(validation):
         with pytest.raises(ConfigError, match="class 0 is 'Faces' in the model but 'okapi' in the data"):
             DataHook().before_run(runner)
     assert runner.model.class_names == ('Faces', 'leopard')
+
+
+def test_words_that_the_built_in_weights_never_saw(monkeypatch):
+    said = []
+    monkeypatch.setattr('vlprompt.models.agreement.print_log', lambda text, **_: said.append(text))
+    for weights in ('micro-vit:scenes', 'RN50:openai', 'micro-vit:labels', 'RN50:scenes', None):
+        model = model_of(['cup', 'tiger', 'palm_tree'])
+        model.base_source = weights and SimpleNamespace(name=weights)
+        warn_of_unseen_words(model)
+        warn_of_unseen_words(model)
+    assert len(said) == 1
+    assert said[0].startswith('2 of 3 class names (tiger, palm_tree) have words that the built-in weights')
+
+
+@pytest.mark.parametrize('arch', ['micro-rn', 'micro-vit'])
+@pytest.mark.parametrize('dataset', GENERATED_TASKS)
+def test_the_built_in_world_has_been_seen(arch, dataset):
+    assert unseen_names(f'{arch}:scenes', resolve_class_names(dataset)) == []

@@ -29,7 +29,7 @@ from vlprompt.engine.data_arguments import (
 from vlprompt.engine.phases import phase_config, phase_of
 from vlprompt.engine.required import require_model
 from vlprompt.errors import ConfigError
-from vlprompt.models.agreement import agree_on_class_names
+from vlprompt.models.agreement import agree_on_class_names, warn_of_unseen_words
 from vlprompt.models.freezing import without_report
 from vlprompt.registry import MODELS
 
@@ -95,6 +95,7 @@ def init_model(
     model.dataset_meta = dict((content or {}).get('meta', {}).get('dataset_meta') or {})
     if getattr(model, 'class_names', None) is not None:
         model.dataset_meta['classes'] = model.class_names
+    warn_of_unseen_words(model)
     return model.to(device).eval()
 
 

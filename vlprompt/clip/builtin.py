@@ -7,7 +7,7 @@ stores only the trained rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vlprompt.clip.architectures import ARCHITECTURES
 from vlprompt.clip.tensor_files import read_tensors
+from vlprompt.clip.text.tokenizer import CLIP_TOKENIZER
 
 BUILTIN_WEIGHTS = dict(scenes='{}.pth', labels='{}_labels.pth')
 """Name of shipped weights -> file of an architecture, see the model card in ``vlprompt/clip/pretrained``."""
@@ -94,3 +95,22 @@ def read_builtin(arch_name: str, weights: str) -> dict[str, Tensor]:
     if arch_name not in shipped:
         raise ValueError(f'weights={weights!r} are not shipped for arch {arch_name!r}, only for {shipped}')
     return unpack(read_tensors(builtin_file(arch_name, weights)))
+
+
+def unseen_names(weights: str, names: Iterable[str]) -> list[str]:
+    """Those of some names with a word that no caption had in the training of shipped weights.
+
+    Args:
+        weights: such as ``'micro-rn:scenes'``; others than these, which were trained without the words of the built-in
+            world or are not shipped, give an empty list.
+        names: in English.
+
+    Example:
+        >>> unseen_names('micro-rn:scenes', ['cup', 'tiger', 'red_boat'])
+        ['tiger']
+    """
+    arch_name, _, tag = weights.partition(':')
+    if tag != 'scenes' or tag not in builtin_tags(arch_name):
+        return []
+    seen = set(read_tensors(builtin_file(arch_name, tag))['token_ids'].tolist())
+    return [name for name in names if not seen.issuperset(CLIP_TOKENIZER.encode(name.replace('_', ' ')))]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from mmengine.logging import print_log
 from torch import nn
 
+from vlprompt.clip.builtin import unseen_names
 from vlprompt.clip.classnames import check_class_names
 from vlprompt.errors import ConfigError
+from vlprompt.messages import enumerate_names
 
 
 def agree_on_class_names(model: nn.Module, names: Sequence[str], what: str) -> None:
@@ -46,3 +49,19 @@ def agree_on_class_names(model: nn.Module, names: Sequence[str], what: str) -> N
     model.set_class_names(names)
     shown = ', '.join(changed[:5]) + (', ...' if len(changed) > 5 else '')
     print_log(f'Class names follow the {what}: {len(changed)} of {len(names)} differ ({shown}).', logger='current')
+
+
+def warn_of_unseen_words(model: nn.Module) -> None:
+    """Say in the log, once for the same names, which class names the shipped weights of a model know no words for."""
+    names, source = getattr(model, 'class_names', None), getattr(model, 'base_source', None)
+    if not names or source is None or tuple(names) == getattr(model, '_names_looked_at', None):
+        return
+    model._names_looked_at = tuple(names)
+    if unseen := unseen_names(source.name, names):
+        print_log(
+            f'{len(unseen)} of {len(names)} class names ({enumerate_names(unseen, 4)}) have words that the built-in '
+            f'weights {source.name} never saw: they know drawings of the built-in world alone. For photographs take '
+            'a config with towers of CLIP, such as those with rn50 or vit-b16 in their names (vlprompt list)',
+            logger='current',
+            level=logging.WARNING,
+        )

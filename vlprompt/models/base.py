@@ -14,7 +14,7 @@ from vlprompt.clip import CLIP, ClipSource
 from vlprompt.clip.low_rank import LowRank
 from vlprompt.clip.tracing import is_exporting
 from vlprompt.errors import CheckpointError
-from vlprompt.models.agreement import agree_on_class_names
+from vlprompt.models.agreement import agree_on_class_names, warn_of_unseen_words
 from vlprompt.models.freezing import matching_parameters, select_frozen, select_trainable
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class PromptTunedMixin:
         return dict(config, class_names=class_names)
 
     def meet_data(self, metainfo: Mapping[str, Any], what: str, training: bool) -> None:
-        """Agree with a dataset of the run, before anything is loaded or computed; here: on the class names.
+        """Agree with a dataset of the run, before anything is loaded or computed; here: on the class names.  A warning
+        says which of them the built-in weights never saw.
 
         Args:
             metainfo: of the dataset.
@@ -86,6 +87,7 @@ class PromptTunedMixin:
         """
         if metainfo.get('classes') is not None and hasattr(self, 'set_class_names'):
             agree_on_class_names(self, metainfo['classes'], what)
+        warn_of_unseen_words(self)
 
     def accepts_class_names(self, class_names: Sequence[str]) -> bool:
         """Whether ``set_class_names`` lets the model, trained as it is, classify among these names."""
