@@ -169,7 +169,7 @@ def test_the_tool_goes_both_ways(hub, project, tmp_path):
     checkpoint, folder, back = project.root / 'run/epoch_1.pth', tmp_path / 'a', tmp_path / 'back.pth'
     shown = run_tool(save_adapter.main, project.config, checkpoint, folder, '--push', 'org/name')
     assert f'wrote {folder}' in shown
-    assert f'the card has no figures, since no test of {checkpoint} was found' in shown
+    assert f'the card has no figures, since no plain test of {checkpoint} was the last' in shown
     assert 'uploaded to https://hub.example/org/name' in shown
     run_tool(save_adapter.main, folder, folder, back)
     first, second = read_checkpoint(checkpoint), read_checkpoint(back)

@@ -86,6 +86,8 @@ def test_figures_of_another_checkpoint_are_left_out(tmp_path):
     runs.run_test(project.run(tmp_path / 'run', load_from=str(first), train_cfg=None))
     assert metrics_beside(last) is None
     assert set(metrics_beside(first)) == set(found)
+    runs.run_test(project.run(tmp_path / 'run', load_from=str(first), train_cfg=None), options=['--tta'])
+    assert metrics_beside(first) is None, 'the command of the card gives other figures'
     runs.run_test(project.run(tmp_path / 'run', train_cfg=None))
     assert metrics_beside(first) is None, 'no checkpoint was tested'
 

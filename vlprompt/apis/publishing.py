@@ -80,7 +80,7 @@ def publish(
 
 def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
     """The metrics of the last test in the folder of a checkpoint, or in the one above, where runs of several phases are
-    tested; None if neither was a test of this checkpoint.
+    tested; None if neither was a test of this checkpoint, or it was one with test-time augmentation or other classes.
 
     Raises:
         ValueError: a file of metrics that holds none.
@@ -91,7 +91,7 @@ def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
     for file in tests:
         tested = read_json(file, 'a test')
         if tested['checkpoint'] and Path(file.parent, tested['checkpoint']).resolve() == checkpoint.resolve():
-            return checked_metrics(tested['metrics'], file)
+            return None if tested.get('options') else checked_metrics(tested['metrics'], file)
     plain = folder / METRICS_FILE
     return read_metrics(plain) if plain.is_file() and folder / TESTED_FILE not in tests else None
 
@@ -99,8 +99,9 @@ def metrics_beside(checkpoint: str | Path) -> dict[str, float] | None:
 def no_figures(config: str, checkpoint: str | Path) -> str:
     """A line that says that a card has no figures, and how to get them."""
     return (
-        f'the card has no figures, since no test of {checkpoint} was found in its folder or the one above: test it '
-        f'on its dataset, vlprompt test {config} {checkpoint} --work-dir DIR, and give --metrics DIR/{METRICS_FILE}'
+        f'the card has no figures, since no plain test of {checkpoint} was the last one in its folder or the one '
+        f'above: test it on its dataset, vlprompt test {config} {checkpoint} --work-dir DIR, and give '
+        f'--metrics DIR/{METRICS_FILE}'
     )
 
 

@@ -201,15 +201,20 @@ def use_test(configs: Mapping[str, Config], phase: str | None = None) -> None:
         check_test_set(cfg)
 
 
-def run_test(runner: Runner, folder: str | Path | None = None) -> dict[str, float]:
+def run_test(runner: Runner, folder: str | Path | None = None, options: Sequence[str] = ()) -> dict[str, float]:
     """Test, and write the metrics to ``<folder>/test_metrics.json``, and to ``tested.json`` there with the name of the
-    checkpoint; default: the runner's work directory.
+    checkpoint and what was special.
+
+    Args:
+        runner: of the model.
+        folder: None: the runner's work directory.
+        options: of the command line that make it another test than that of the config, such as ``--tta``.
     """
     metrics = runner.test()
     if is_main_process():
         folder = Path(folder or runner.work_dir)
         plain = {key: float(value) for key, value in metrics.items() if isinstance(value, Real)}  # NumPy's too
-        tested = dict(checkpoint=_tested(runner, folder), metrics=plain)
+        tested = dict(checkpoint=_tested(runner, folder), options=list(options), metrics=plain)
         for name, content in ((METRICS_FILE, plain), (TESTED_FILE, tested)):
             with written_whole(folder / name) as file:
                 file.write_text(json.dumps(content, indent=2) + '\n')

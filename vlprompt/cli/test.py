@@ -68,7 +68,8 @@ def main() -> None:
         runner.register_hook(pictures.get(cfg.default_scope, PredictionImageHook)(args.show_dir))
     if tta_model:
         runner.register_hook(PrepareTTAHook(tta_model))
-    runs.run_test(runner, folder)
+    given = {'--tta': args.tta, '--other-classes': args.other_classes}
+    runs.run_test(runner, folder, [option for option, value in given.items() if value])
     leave_process_group()
 
 
