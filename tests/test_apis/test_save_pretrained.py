@@ -148,6 +148,17 @@ def hub(monkeypatch):
     return Hub.uploaded
 
 
+def test_a_readme_of_something_else_is_kept(model, tmp_path):
+    (tmp_path / CARD).write_text('# My project')
+    with pytest.raises(ConfigError, match=r'README\.md is no card of an adapter.*: give another folder'):
+        save_pretrained(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [CARD]
+    assert (tmp_path / CARD).read_text() == '# My project'
+    for notes in ('first', 'second'):
+        save_pretrained(model, tmp_path / 'adapter', notes=notes)
+    assert 'second' in (tmp_path / 'adapter' / CARD).read_text()
+
+
 def test_push_to_hub(hub, project, model, tmp_path, monkeypatch):
     assert push_to_hub(model, 'org/name', private=True, licence='mit') == 'https://hub.example/org/name?private'
     assert sorted(hub['org/name']) == [CARD, CONFIG, TENSORS]

@@ -159,7 +159,7 @@ def test_features_of_a_folder_with_odd_images(project, tmp_path, capsys):
 
 
 def test_several_datasets_in_one_command(project, tmp_path, capsys):
-    out = tmp_path / 'cross.json'
+    out = tmp_path / 'new' / 'cross.json'
     folder = str(project / 'data' / 'scenes_reid')
     names = [f'scenes_reid={folder}', folder]
     options = ['--datasets', *names, '--out', str(out), '--workers', '0']

@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--rerank', action='store_true', help='also report k-reciprocal re-ranking')
     parser.add_argument('--rescore', action='store_true', help='also report training-free re-scoring')
-    parser.add_argument('--out', metavar='FILE.json', help='also write the metrics of all datasets')
+    parser.add_argument('--out', metavar='FILE.json', help='also write the metrics, after every dataset')
     parser.add_argument('--workers', type=natural, default=2, help='processes that load images')
     return parser.parse_args(argv)
 
@@ -43,6 +43,7 @@ from vlprompt.datasets import ReIDDataset
 from vlprompt.datasets.presets import PRESETS
 from vlprompt.engine.hooks.data import agree_with_data
 from vlprompt.evaluation import RetrievalMetric
+from vlprompt.files import written_whole
 
 
 def evaluate(model: nn.Module, args: argparse.Namespace, name: str) -> dict[str, float]:
@@ -98,8 +99,9 @@ def main(argv: list[str] | None = None) -> None:
         results[name] = evaluate(model, args, name)
         values = '  '.join(f'{metric} {value:6.2f}' for metric, value in results[name].items())
         print(f'{name:20}  {values}', flush=True)
-    if args.out:
-        Path(args.out).write_text(json.dumps(results, indent=2) + '\n')
+        if args.out:
+            with written_whole(args.out) as file:
+                file.write_text(json.dumps(results, indent=2) + '\n')
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from vlprompt.apis.model import init_model
 from vlprompt.clip.download import require_hub
 from vlprompt.engine.adapters import HUB, is_adapter, write_folder
 from vlprompt.engine.adapters.card import write_card
+from vlprompt.engine.adapters.folder import CARD, CONFIG
 from vlprompt.engine.checkpoint import describe_model, trained_state
 from vlprompt.engine.writing import to_plain_values
 from vlprompt.errors import CheckpointError, ConfigError, RunError
@@ -43,7 +44,7 @@ def save_pretrained(
     Args:
         model: as :func:`~vlprompt.apis.init_model` returns it, or one built from Python, whose folder then holds no
             config.
-        folder: is created; an adapter in it is replaced.
+        folder: is created; an adapter in it is replaced, with its card.
         content: the checkpoint that was loaded into the model, to be written as it is, with seed, epoch and whatever
             else it records; None: what the model holds now.
         metrics: figures of a test, as in ``test_metrics.json``.
@@ -57,8 +58,13 @@ def save_pretrained(
 
     Raises:
         CheckpointError: something of the model is NaN or infinite, or ``content`` does not describe itself.
+        ConfigError: the folder has a README.md that is no card of an adapter.
     """
     folder = Path(folder)
+    if (folder / CARD).exists() and not (folder / CONFIG).exists():
+        raise ConfigError(
+            f'{folder / CARD} is no card of an adapter, and would be replaced by one: give another folder'
+        )
     content = _content_of(model) if content is None else content
     config, size = write_folder(
         content,
