@@ -45,7 +45,6 @@ def parse_args() -> argparse.Namespace:
 before_imports(parse_args, __name__)
 
 from vlprompt.apis.claims import CLAIMS, Claim, Setting
-from vlprompt.apis.claims.models import models_of
 from vlprompt.apis.claims.table import (
     Result,
     insert_table,
@@ -56,6 +55,7 @@ from vlprompt.apis.claims.table import (
     write_results,
 )
 from vlprompt.apis.seeds import run_seed, trains_something
+from vlprompt.apis.versions import models_of
 from vlprompt.engine.config import load_config
 from vlprompt.errors import ConfigError, RunError
 from vlprompt.files import METRICS_FILE, written_whole

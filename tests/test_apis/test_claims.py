@@ -11,7 +11,6 @@ from tests.conftest import ROOT
 from tools import claims as tool
 from vlprompt.apis import seeds
 from vlprompt.apis.claims import CLAIMS, Claim, Comparison, Metric, Setting, verdict
-from vlprompt.apis.claims.models import are_current, digest, models_of
 from vlprompt.apis.claims.table import (
     BEGIN,
     END,
@@ -24,6 +23,7 @@ from vlprompt.apis.claims.table import (
     settings_of,
     write_results,
 )
+from vlprompt.apis.versions import are_current, digest, models_of
 from vlprompt.engine.config import load_config
 from vlprompt.errors import DataError, RunError
 from vlprompt.evaluation.effects import Effect, paired_effect

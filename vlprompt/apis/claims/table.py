@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vlprompt.apis.claims.claim import Claim, Comparison, Setting, verdict
-from vlprompt.apis.claims.models import are_current
+from vlprompt.apis.versions import are_current
 from vlprompt.errors import DataError
 from vlprompt.evaluation.effects import Effect, paired_effect
 from vlprompt.evaluation.seeds import aggregate
@@ -25,7 +25,7 @@ class Result:
     Attributes:
         runs: seed -> metrics; a config that trains nothing has one run, which counts for every seed.
         trains: whether it trains anything.
-        models: the built-in models that it began with, see :func:`~vlprompt.apis.claims.models.models_of`.
+        models: the built-in models that it began with, see :func:`~vlprompt.apis.versions.models_of`.
     """
 
     runs: Mapping[int, Mapping[str, float]]

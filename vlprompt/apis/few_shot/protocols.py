@@ -12,8 +12,6 @@ protocol          training                                   tests
 
 from __future__ import annotations
 
-import hashlib
-import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from vlprompt.apis.claims.models import models_of
 from vlprompt.apis.command_line import add_config_options, config_options
 from vlprompt.apis.seeds import trains_something
+from vlprompt.apis.versions import models_of, version_of
 from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
@@ -181,9 +179,7 @@ def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]
     cfg = load_config(file, dict(dataset=dataset))
     if 'FewShotDataset' not in str((cfg.get('test_dataloader') or {}).get('dataset', {}).get('type')):
         raise ConfigError(f'{file} is no few-shot method: its data is not read by FewShotDataset')
-    content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
-    version = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return trains_something(cfg), (('config', version), *models_of(cfg).items())
+    return trains_something(cfg), (('config', version_of(cfg)), *models_of(cfg).items())
 
 
 @cache

@@ -1,13 +1,22 @@
-"""Which built-in models a config uses, so that results of other weights are not taken for today's."""
+"""What a result depends on beside its command, so that those of another config or other weights are not taken for it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from mmengine.config import Config
+
 from vlprompt.clip.builtin import BUILTIN_WEIGHTS, builtin_file
+
+
+def version_of(cfg: Config) -> str:
+    """Digest of a composed config."""
+    content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def models_of(cfg: Mapping[str, Any]) -> dict[str, str]:
