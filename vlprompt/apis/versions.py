@@ -1,4 +1,4 @@
-"""What a result depends on beside its command, so that those of another config or other weights are not taken for it."""
+"""What a result depends on beside its command: the config and the built-in models."""
 
 from __future__ import annotations
 
