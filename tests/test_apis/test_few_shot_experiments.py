@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -17,9 +18,9 @@ import pytest
 
 from tests.conftest import run_tool
 from tests.tiny_project import TinyProject
-from vlprompt.apis.few_shot import execute, figures, report
-from vlprompt.apis.few_shot.execute import Result, commands, finished_before, result_of
-from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest, plan
+from vlprompt.apis.few_shot import execute, figures, protocols, report
+from vlprompt.apis.few_shot.execute import Result, check_work_dir, commands, finished_before, result_of
+from vlprompt.apis.few_shot.protocols import TRAINED, WITH_SHOTS, FewShotRun, FurtherTest, notes_on_data, plan
 from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.slurm import SlurmPool
 from vlprompt.cli import few_shot as tool
@@ -40,15 +41,48 @@ class TestPlan:
         assert str(runs[1]) == 'coop_micro-rn, scenes, 1-shot, seed 1'
         expected = '--dataset scenes --cfg-options train_cfg.max_epochs=1 --shots 1 --seed 1'
         assert ' '.join(runs[1].arguments) == expected
-        assert set(dict(runs[1].inputs)) == {'config', 'micro-rn:scenes'}
+        assert set(dict(runs[1].inputs)) == {'config', WITH_SHOTS, 'micro-rn:scenes'}
         assert not any(run.tests for run in runs)
+
+    def test_options_in_any_order_are_the_same_run(self):
+        options = ['train_cfg.max_epochs=1', 'randomness.deterministic=True', 'train_cfg.max_epochs=2']
+        first, second = (
+            plan('all', ['coop_micro-rn'], ['scenes'], [1], [1], options=given)
+            for given in (options, [options[2], options[1]])
+        )
+        assert first == second
+
+    def test_what_a_result_depends_on(self, tmp_path):
+        """The rows of recipes for its number of shots, targets, the built-in models of the options, files of draws."""
+        (tmp_path / 'mine.py').write_text(
+            "_base_ = 'vlprompt::coop/coop_micro-rn.py'\nrecipes = [dict(train_cfg=dict(max_epochs=9)), "
+            'dict(max_shots=2, train_cfg=dict(max_epochs=3))]\n'
+        )
+        mine, draws = str(tmp_path / 'mine.py'), f"draw='{tmp_path}/shot_{{shots}}-seed_{{seed}}_{{split}}.jsonl'"
+        (tmp_path / 'shot_1-seed_1_train.jsonl').write_text('{}')
+
+        def inputs(shots, file=mine, **changes):
+            (run,) = plan('all', [file], ['scenes'], [shots], [1], **changes)
+            return dict(run.inputs)
+
+        before = inputs(1), inputs(4), inputs(1, options=[draws])
+        assert before[0]['config'] == before[1]['config']
+        assert inputs(1, options=['model.clip.arch=micro-vit']).keys() - before[0].keys() == {'micro-vit:scenes'}
+        assert before[2].keys() - before[0].keys() == {f'{tmp_path}/shot_1-seed_1_train.jsonl'}
+        text = (tmp_path / 'mine.py').read_text()
+        (tmp_path / 'mine.py').write_text(text.replace('max_epochs=3', 'max_epochs=5'))
+        (tmp_path / 'shot_1-seed_1_train.jsonl').write_text('{"a": 1}')
+        protocols.composed.cache_clear()
+        assert inputs(1) != before[0]
+        assert inputs(4) == before[1]
+        assert inputs(1, options=[draws])[f'{tmp_path}/shot_1-seed_1_train.jsonl'] != list(before[2].values())[-1]
 
     def test_base_to_new(self):
         zero_shot, coop = plan('base-to-new', METHODS, ['scenes'], [16], [1])
         assert coop.arguments[:4] == ('--dataset', 'scenes', '--cfg-options', 'subset=base')
         new = ('--dataset', 'scenes', '--cfg-options', 'subset=new')
-        assert coop.tests == (FurtherTest('new', (*new, '--other-classes')),)
-        assert zero_shot.tests == (FurtherTest('new', new),), 'there is no checkpoint of other classes'
+        assert [(test.name, test.arguments) for test in coop.tests] == [('new', (*new, '--other-classes'))]
+        assert [(test.name, test.arguments) for test in zero_shot.tests] == [('new', new)], 'there is no checkpoint'
 
     def test_transfer(self, tmp_path):
         (run,) = plan('transfer', ['coop_rn50'], ['imagenet'], [16], [1], targets=['dtd', 'imagenetv2'])
@@ -57,7 +91,29 @@ class TestPlan:
         assert {'--test', '--resume'} < set(first)
         assert [other[2] for other in others] == ['CHECKPOINT'] * 2
         assert [other[other.index('--dataset') + 1] for other in others] == ['dtd', 'imagenetv2']
-        assert all('recipe_dataset=imagenet' in other for other in others), 'the model as it was trained'
+
+    def test_targets_are_tested_once_and_never_the_source(self, tmp_path):
+        runs = plan('transfer', ['coop_rn50'], ['dtd', 'eurosat'], [16], [1], targets=['dtd', 'eurosat', 'dtd'])
+        assert [[test.name for test in run.tests] for run in runs] == [['eurosat'], ['dtd']]
+        with pytest.raises(ConfigError, match=r'^dtd is trained on, and the only target: name another'):
+            plan('transfer', ['coop_rn50'], ['dtd'], [16], [1], targets=['dtd'])
+
+    def test_datasets_in_files(self, tmp_path):
+        for name in ('mine', 'target', 'other/target', 'trained'):
+            (tmp_path / f'{name}.py').parent.mkdir(exist_ok=True)
+            (tmp_path / f'{name}.py').write_text("_base_ = 'vlprompt::_base_/datasets/few_shot/scenes.py'\n")
+        mine, target, other = (str(tmp_path / f'{name}.py') for name in ('mine', 'target', 'other/target'))
+        (run,) = plan(
+            'transfer', ['coop_rn50'], [mine], [1], [1], targets=[target, 'dtd'], options=['data_root=a', 'draw=coop']
+        )
+        assert run.folder == 'coop_rn50/mine/1shot/seed1'
+        assert [test.name for test in run.tests] == ['target', 'dtd']
+        assert 'data_root=a' in run.arguments
+        assert all('draw=coop' in test.arguments and 'data_root=a' not in test.arguments for test in run.tests)
+        with pytest.raises(ConfigError, match=r'target\.py and .*target\.py are different configs of the same name'):
+            plan('all', ['coop_rn50'], [target, other], [1], [1])
+        with pytest.raises(ConfigError, match="trained' is the name of the test after the training"):
+            plan('all', ['coop_rn50'], [str(tmp_path / 'trained.py')], [1], [1])
 
     def test_solvers_of_fixed_classes_have_no_part_in_tests_on_others(self):
         for method, solver in (
@@ -84,6 +140,22 @@ class TestPlan:
         assert plan('all', ['coop_micro-rn'], ['scenes'], [1], [1], options=options)
         with pytest.raises(ConfigError, match=r"gda_micro-rn\.py:\s+FitLoop does not take 'train_cfg\.max_epochs'"):
             plan('all', ['coop_micro-rn', 'gda_micro-rn'], ['scenes'], [1], [1], options=options)
+        with pytest.raises(ConfigError, match=r"zero-shot_micro-rn\.py:.*\s+.*'model\.prompt\.n_ctx'"):
+            plan('all', METHODS, ['scenes'], [1], [1], options=['model.prompt.n_ctx=4'])
+
+    @pytest.mark.parametrize(
+        ('option', 'instead'),
+        [
+            ('shots=4', '--shots'),
+            ('dataset=dtd', '--datasets'),
+            ('randomness.seed=7', '--seeds'),
+            ('train_dataloader.dataset.seed=9', '--seeds'),
+            ('train_dataloader.dataset.shots=9', '--shots'),
+        ],
+    )
+    def test_what_the_experiment_chooses_is_no_option(self, option, instead):
+        with pytest.raises(ConfigError, match=f'^{option} has no place here: the experiment chooses it, by {instead}$'):
+            plan('all', ['coop_micro-rn'], ['scenes'], [1], [1], options=[option])
 
     def test_vectors_of_every_class_have_no_part_in_tests_on_others(self):
         message = r"^coop_rn50_csc has no part in the protocol 'base-to-new': .* none for the second half .*=False$"
@@ -155,6 +227,13 @@ class TestTables:
         assert (base, new) == (70, 50)
         assert of_means == pytest.approx(2 * 70 * 50 / 120)
         assert of_harmonics == pytest.approx((2 * 80 * 40 / 120 + 60) / 2)
+        shown = report.comma_separated([table, overall]).splitlines()
+        assert shown[1:4:2] == [
+            '"a: base to new, 16 shots",coop,base,80.0000,0.0000,2',
+            '"a: base to new, 16 shots",coop,harmonic mean,53.3333,,',
+        ]
+        unequal = report.tables_of('base-to-new', results[:3])[-1]
+        assert unequal.rows['coop'] == (None,) * 4, 'datasets of different seeds'
 
     def test_other_datasets_and_their_mean_without_the_source(self):
         results = [result('coop', 'imagenet', 16, 1, trained=70.0, dtd=40.0, eurosat=50.0, tests=('dtd', 'eurosat'))]
@@ -283,11 +362,15 @@ def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkey
 
 
 def test_results_know_what_chose_hyper_parameters(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
-    place = tmp_path / run.folder / TRAINED / 'adapter'  # the folder of a phase
-    place.mkdir(parents=True)
-    (place / FIT_FILE).write_text('{"tune": "few"}')
+    def tuned(tool, arguments):
+        finish(tmp_path, tool, arguments)
+        place = tmp_path / run.folder / TRAINED / 'adapter'  # the folder of a phase
+        place.mkdir(parents=True)
+        (place / FIT_FILE).write_text('{"tune": "few"}')
+
+    monkeypatch.setattr(execute, '_call_tool', tuned)
     execute.execute(run, tmp_path)
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
     assert result_of(run, tmp_path).tune == finished_before(tmp_path, 'all')[0].tune == 'few'
     other = replace(run, seed=2)
     execute.execute(other, tmp_path)
@@ -308,6 +391,9 @@ def test_a_record_continues_elsewhere(tmp_path, monkeypatch):
     assert take_recorded(record, [edited, second], second_place) == 0
     assert take_recorded(record, runs, second_place) == 2
     assert take_recorded(record, runs, second_place) == 0, 'they have results'
+    begun = second_place / first.folder / execute.RUN_FILE
+    begun.write_text(json.dumps(json.loads(begun.read_text()) | dict(accuracy={})))
+    assert take_recorded(record, runs, second_place) == 1, 'one has only begun'
     assert result_of(first, second_place).accuracy == {TRAINED: 50.0}
     assert result_of(second, second_place) is None
     record.write_text('{"a": 1}')
@@ -331,6 +417,93 @@ def test_finished_parts_are_not_repeated(tmp_path, monkeypatch):
     execute.execute(run, tmp_path)
     assert len(calls) == 3
     assert result_of(run, tmp_path).accuracy == {TRAINED: 50.0, 'new': 50.0}
+
+
+def test_a_target_is_added(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        execute, '_call_tool', lambda tool, arguments: calls.append(tool) or finish(tmp_path, tool, arguments)
+    )
+    monkeypatch.setattr(execute, 'last_checkpoint', lambda folder: 'x.pth')
+    one, two = (
+        plan('transfer', ['coop_rn50'], ['imagenet'], [1], [1], targets=targets)[0]
+        for targets in (['dtd'], ['eurosat', 'dtd'])
+    )
+    execute.execute(one, tmp_path)
+    assert result_of(two, tmp_path) is None
+    execute.execute(two, tmp_path)
+    assert calls == ['train.py', 'test.py', 'test.py']
+    assert result_of(one, tmp_path).accuracy.keys() == {TRAINED, 'dtd', 'eurosat'}
+    (kept,) = finished_before(tmp_path, 'transfer')
+    assert [test.name for test in kept.run.tests] == ['dtd', 'eurosat']
+    edited = replace(one, tests=(replace(one.tests[0], version='edited'),))
+    with pytest.raises(RunError, match=r'\(the test dtd; see'):
+        result_of(edited, tmp_path)
+
+
+def test_means_are_of_the_same_runs(tmp_path, monkeypatch):
+    """Other seeds and shots may join a work dir, other options and configs may not."""
+    monkeypatch.setattr(execute, '_call_tool', partial(finish, tmp_path))
+
+    def planned(shots, seed, *options):
+        return plan('all', ['coop_micro-rn'], ['scenes'], [shots], [seed], options=options)
+
+    execute.execute(planned(1, 1)[0], tmp_path)
+    for shots, seed in ((1, 1), (1, 2), (4, 2)):
+        check_work_dir(planned(shots, seed), tmp_path)
+        with pytest.raises(RunError, match=r'seed1 holds a run with other options.*train_cfg\.max_epochs 2 here alone'):
+            check_work_dir(planned(shots, seed, 'train_cfg.max_epochs=2'), tmp_path)
+        (run,) = planned(shots, seed)
+        edited = dict(run.inputs) | ({'config': 'edited'} if shots == 4 else {WITH_SHOTS: 'edited'})
+        with pytest.raises(RunError, match=r'\(config'):
+            check_work_dir([replace(run, inputs=tuple(edited.items()))], tmp_path)
+    check_work_dir(plan('base-to-new', ['coop_micro-rn'], ['scenes'], [1], [1]), tmp_path)
+
+
+def test_files_that_are_no_records(run, tmp_path, monkeypatch):
+    file = tmp_path / run.folder / execute.RUN_FILE
+    file.parent.mkdir(parents=True)
+    for text in (
+        '{}',
+        '[]',
+        '{"asked": {}}',
+        '{"asked": {"arguments": [], "tests": {}, "inputs": {}}, "accuracy": {}}',
+    ):
+        file.write_text(text)
+        for use in (partial(result_of, run), partial(check_work_dir, [run])):
+            with pytest.raises(RunError, match=r'run\.json is no record of a few-shot run'):
+                use(tmp_path)
+    file.unlink()
+    (file.parent / TRAINED).mkdir()
+    with pytest.raises(RunError, match=rf'a run of unknown options, without run\.json: remove {file.parent}'):
+        result_of(run, tmp_path)
+
+
+def test_what_ended_a_run(run, tmp_path):
+    log = tmp_path / 'output.log'
+    log.write_text('first attempt: error\n--- second\n')
+    assert str(execute.outcome_of(run, tmp_path, log, 1)).endswith(f'failed: --- second; its output is in {log}')
+    killed = str(execute.outcome_of(run, tmp_path, log, -signal.SIGKILL))
+    assert 'seed 1 was ended by SIGKILL, as the system does when memory runs out' in killed
+    assert 'ended by SIGTERM; its output' in str(execute.outcome_of(run, tmp_path, log, -signal.SIGTERM))
+
+
+@pytest.mark.parametrize(('named', 'expected'), [(None, ['0', '1']), ('2,3', ['2', '3']), ('5,-1', ['5']), ('', [])])
+def test_gpus_are_those_that_this_process_may_use(named, expected, monkeypatch):
+    monkeypatch.setattr(execute.torch.cuda, 'device_count', lambda: len(expected))
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if named is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', named)
+    assert execute.visible_gpus() == expected
+
+
+def test_more_shots_than_a_class_has_are_told_before_the_first_run(tmp_path):
+    data = TinyProject.create(tmp_path / 'project').root / 'data'
+    runs = plan('all', METHODS, ['folder'], [1, 50], [1], options=[f'data_root={data}'])
+    (note,) = notes_on_data(runs)
+    assert 'folder, train: ' in note
+    assert 'fewer than 50 images and are taken whole' in note
+    assert notes_on_data(runs[:1]) == []
 
 
 def test_runs_that_have_not_begun_never_do_when_the_caller_ends():
@@ -394,7 +567,8 @@ def test_jobs_of_a_cluster(run, tmp_path, monkeypatch):
     assert (found, result.accuracy) == (run, {TRAINED: 50.0})
     assert list(pool([])) == []
     content = json.loads((tmp_path / run.folder / execute.RUN_FILE).read_text())
-    (tmp_path / run.folder / execute.RUN_FILE).write_text(json.dumps(content | dict(asked=None)))
+    content['asked']['arguments'].append('--amp')
+    (tmp_path / run.folder / execute.RUN_FILE).write_text(json.dumps(content))
     failing = SimpleNamespace(wait=lambda: None, paths=SimpleNamespace(stderr='err'))
     monkeypatch.setattr(Executor, 'submit', lambda *_: failing)
     found = dict(pool([run, replace(run, seed=2)]))
@@ -419,10 +593,18 @@ def test_one_command(tmp_path):
         'train_dataloader.num_workers=0',
     ]
     command += ['test_dataloader.num_workers=0', 'image_size=64']
+    with pytest.raises(FileNotFoundError, match='absent does not exist'):
+        run_tool(tool.main, *command, '--data-root', tmp_path / 'absent')
+    assert not list((tmp_path / 'work').iterdir()), 'known before the first run'
+    shutil.copytree(data, tmp_path / 'broken')
+    for image in (tmp_path / 'broken' / 'test').rglob('*.png'):
+        image.write_text('no image')
     with pytest.raises(RunError, match=r'3 of 3 runs failed, the first: .*output\.log'):
-        run_tool(tool.main, *command, f'data_root={tmp_path / "absent"}')
-    assert 'absent' in (tmp_path / 'work/coop_micro-rn/folder/1shot/seed1/output.log').read_text()
-    command.append(f'data_root={data}')
+        run_tool(tool.main, *command, '--data-root', tmp_path / 'broken')
+    log = (tmp_path / 'work/coop_micro-rn/folder/1shot/seed1/output.log').read_text()
+    assert log.startswith('--- coop_micro-rn, folder, 1-shot, seed 1, begun 20')
+    assert 'broken' in log
+    command += ['--data-root', data]
     command[command.index('--work-dir') + 1] = tmp_path / 'again'
     shown = run_tool(tool.main, *command)
     assert '3 runs, 0 of them have finished before' in shown

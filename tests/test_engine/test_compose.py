@@ -12,9 +12,10 @@ from tests.conftest import ROOT
 from tests.tiny_project import CLASSES
 from vlprompt.engine import find_config, load_config
 from vlprompt.engine.compose import compose, layered, matching_rows
+from vlprompt.engine.config import config_for
 from vlprompt.engine.config_files import run_name
 from vlprompt.engine.phases import phase_config
-from vlprompt.errors import ConfigError
+from vlprompt.errors import CheckpointError, ConfigError
 
 CONFIGS = ROOT / 'configs'
 
@@ -370,6 +371,43 @@ def test_a_model_is_tested_elsewhere_as_it_was_trained():
     words = load_config('plotpp_vit-b16', dict(dataset='dtd', recipe_dataset='imagenet')).model.prompt.init
     assert words == load_config('plotpp_vit-b16', dict(dataset='imagenet')).model.prompt.init
     assert 'recipe_dataset' not in tested
+    assert tested.recipe == dict(dataset='imagenet', shots=16)
+
+
+def checkpoint_of(dataset, shots):
+    return dict(meta=dict(vlprompt=dict(recipe=dict(dataset=dataset, shots=shots))))
+
+
+def test_a_checkpoint_brings_the_recipe_of_its_training(write):
+    plot = 'plot/plot_rn50'
+    trained, other = (load_config(plot, dict(dataset=name)) for name in ('imagenet', 'dtd'))
+    tested = config_for(checkpoint_of('imagenet', 16), plot, dict(dataset='dtd'))
+    assert tested.model == trained.model
+    assert tested.test_dataloader == other.test_dataloader
+    for chosen in (dict(recipe_dataset='dtd'), dict(recipe_dataset='food101')):
+        assert config_for(checkpoint_of('imagenet', 16), plot, dict(dataset='dtd') | chosen).model == other.model
+    for content in (None, dict(meta=dict(vlprompt=dict()))):
+        assert config_for(content, plot, dict(dataset='dtd')).model == other.model
+    assert config_for(checkpoint_of('imagenet', 16), other).model == other.model, 'composed, so its rows are chosen'
+    assert config_for(checkpoint_of('imagenet', 16), 'coop_rn50_csc').get('recipe') is not None
+    text = "_base_ = 'vlprompt::coop/coop_rn50.py'\nrecipes = [dict(model=dict(logit_scale=9.0)), "
+    own = write(text + 'dict(max_shots=2, model=dict(logit_scale=1.0))]')
+    scales = [
+        config_for(checkpoint_of('dtd', shots), own, options).model.logit_scale
+        for shots, options in ((1, {}), (1, dict(shots=16)), (1, dict(recipe_shots=16)), (16, dict(shots=2)), (4, {}))
+    ]
+    assert scales == [1, 9, 9, 1, 9]
+
+
+@pytest.mark.parametrize('recipe', ['dtd', dict(dataset=3, shots=1), dict(dataset='dtd')])
+def test_a_checkpoint_with_something_else_as_recipe(recipe):
+    with pytest.raises(CheckpointError, match='is no dataset and shots, but'):
+        config_for(dict(meta=dict(vlprompt=dict(recipe=recipe))), 'plot_rn50')
+
+
+def test_options_of_recipes_without_recipes():
+    with pytest.raises(ConfigError, match=r"recipe_dataset='dtd' has no effect on .*zero-shot_rn50\.py, which has no"):
+        load_config('zero-shot_rn50', dict(recipe_dataset='dtd'))
 
 
 def test_a_list_of_bases_with_overrides(write):

@@ -19,7 +19,7 @@ from vlprompt.clip.download import require_hub
 from vlprompt.engine.adapters import HUB, is_adapter, write_folder
 from vlprompt.engine.adapters.card import write_card
 from vlprompt.engine.adapters.folder import CARD, CONFIG
-from vlprompt.engine.checkpoint import describe_model, trained_state
+from vlprompt.engine.checkpoint import describe_model, recipe_of, trained_state
 from vlprompt.engine.writing import to_plain_values
 from vlprompt.errors import CheckpointError, ConfigError, RunError
 from vlprompt.version import __version__
@@ -148,7 +148,7 @@ def _content_of(model: nn.Module) -> dict[str, Any]:
     """A checkpoint of a model that is not in training."""
     cfg = getattr(model, 'cfg', None)
     meta = {key: value for key, value in (getattr(model, 'dataset_meta', None) or {}).items() if key != 'classes'}
-    about = describe_model(model)
+    about = describe_model(model) | recipe_of(cfg)
     if about['class_names'] is None and (getattr(model, 'dataset_meta', None) or {}).get('classes'):
         meta['classes'] = model.dataset_meta['classes']  # of models that do not keep the names themselves
     described = dict(vlprompt_version=__version__, dataset_meta=meta, vlprompt=about)

@@ -18,7 +18,7 @@ from vlprompt.clip.classnames import resolve_class_names
 from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.build import build_model, order_channels_last, wants_channels_last
 from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
-from vlprompt.engine.config import load_config
+from vlprompt.engine.config import config_for
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -75,10 +75,10 @@ def init_model(
     device = _usable_device(device)
     if checkpoint is None and is_adapter(config):
         checkpoint = config
-    cfg = load_config(config, cfg_options)
+    content = None if checkpoint is None else read_checkpoint(checkpoint)
+    cfg = config_for(content, config, cfg_options)
     require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
-    content = None if checkpoint is None else read_checkpoint(checkpoint)
     cfg = phase_config(cfg, phase or phase_of(cfg, content))
     about = ((content or {}).get('meta') or {}).get('vlprompt') or {}
     if class_names is not None and content is None:

@@ -17,10 +17,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from vlprompt.apis.command_line import config_options
+from vlprompt.engine.adapters import is_own_folder
 from vlprompt.engine.adapters.config_text import parse_config
-from vlprompt.engine.checkpoint import RESUME_FILE
+from vlprompt.engine.checkpoint import RESUME_FILE, read_checkpoint
 from vlprompt.engine.compiling import trains_by_steps
-from vlprompt.engine.config import load_config
+from vlprompt.engine.config import config_for, load_config
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_checks import check_test_set
 from vlprompt.engine.phases import phase_configs, train_phases
@@ -36,10 +37,20 @@ def read_config(args: argparse.Namespace) -> Config:
         raise ConfigError(
             f'launcher={options["launcher"]!r}: give it by the option --launcher, which would override it'
         )
-    cfg = load_config(args.config, options)
+    cfg = _composed(args, options)
     if args.seed is not None:
         set_seed(cfg, args.seed)
     return cfg
+
+
+def _composed(args: argparse.Namespace, options: Mapping[str, Any]) -> Config:
+    """The config of a command line; with a checkpoint, by the recipe of its training."""
+    cfg, checkpoint = load_config(args.config, options), getattr(args, 'checkpoint', None)
+    if cfg.get('recipe') is None or checkpoint in (None, 'none'):
+        return cfg
+    if Path(checkpoint).is_dir() and not is_own_folder(checkpoint):  # one of peft, which says nothing of it
+        return cfg
+    return config_for(read_checkpoint(checkpoint), args.config, options)
 
 
 def refuse_idle_options(args: argparse.Namespace, cfg: Config, names_folder: bool = False) -> None:
@@ -61,7 +72,7 @@ def refuse_idle_options(args: argparse.Namespace, cfg: Config, names_folder: boo
         )
     if args.shots is not None and not names_folder:
         options = {key: value for key, value in config_options(args).items() if key != 'shots'}
-        if _predicting(load_config(args.config, options)) == _predicting(cfg):
+        if _predicting(_composed(args, options)) == _predicting(cfg):
             raise ConfigError(f'--shots {args.shots} has no effect where nothing is trained: leave it out')
 
 

@@ -35,8 +35,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--jobs', type=positive, metavar='N', help='runs at a time (default: one a GPU, or half the cores)'
     )
-    parser.add_argument('--devices', nargs='+', metavar='GPU', help='GPUs to spread the runs over (default: all)')
+    parser.add_argument(
+        '--devices', nargs='+', metavar='GPU', help='GPUs to spread the runs over (default: all that are visible)'
+    )
     parser.add_argument('--slurm', metavar='PARTITION', help='submit every run to this partition, through submitit')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset that is trained on')
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override values of all configs'
     )
@@ -52,6 +55,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('--slurm: the cluster decides where and when runs go; leave --jobs and --devices out')
     if args.slurm_options and not args.slurm:
         parser.error('--slurm-options has no effect without --slurm')
+    if args.data_root is not None:
+        args.cfg_options.append(f'data_root={args.data_root}')
     return args
 
 
@@ -60,11 +65,9 @@ before_imports(parse_args, __name__)
 import os
 from contextlib import closing
 
-import torch
-
-from vlprompt.apis.few_shot.execute import Pool, finished_before, result_of
+from vlprompt.apis.few_shot.execute import Pool, check_work_dir, finished_before, result_of, visible_gpus
 from vlprompt.apis.few_shot.figures import draw_costs, draw_curves
-from vlprompt.apis.few_shot.protocols import plan
+from vlprompt.apis.few_shot.protocols import notes_on_data, plan
 from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.report import comma_separated, latex, markdown, tables_of
 from vlprompt.errors import RunError
@@ -91,6 +94,7 @@ def main() -> None:
     args = parse_args()
     work_dir = (args.work_dir or Path('work_dirs/few_shot', args.protocol)).resolve()
     runs = plan(args.protocol, args.methods, args.datasets, args.shots, args.seeds, args.targets, args.cfg_options)
+    check_work_dir(runs, work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     if args.record:
         print(f'{take_recorded(args.record, runs, work_dir)} results taken from {args.record}', flush=True)
@@ -99,12 +103,14 @@ def main() -> None:
         add_to_record(args.record, [run for run, result in found.items() if result], work_dir)
     missing = [run for run, result in found.items() if result is None]
     print(f'{len(runs)} runs, {len(runs) - len(missing)} of them have finished before', flush=True)
+    for note in notes_on_data(missing):
+        print(f'WARNING: {note}', flush=True)
     if args.slurm:
         from vlprompt.apis.few_shot.slurm import SlurmPool
 
         pool = SlurmPool(work_dir, args.slurm, args.slurm_options)
     else:
-        devices = args.devices or [str(number) for number in range(torch.cuda.device_count())]
+        devices = args.devices or visible_gpus()
         pool = Pool(work_dir, args.jobs or len(devices) or max((os.cpu_count() or 1) // 2, 1), devices)
     failures = []
     with closing(pool(missing)) as finished:

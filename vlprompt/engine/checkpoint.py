@@ -10,7 +10,8 @@ A checkpoint (``epoch_N.pth``) is ``dict(meta=..., state_dict=...)``. The state 
          geometry=dict(grid, stride) or None,   # of the patches, for models of one image size
          fit=dict(solver, tune, ...) or None,   # how a solver was fitted
          cache=dict(classes, width),            # of a converted cache of Tip-Adapter alone
-         lora_scale=0.7071 or ... or None)      # of low-rank branches, which their tensors do not tell
+         lora_scale=0.7071 or ... or None,      # of low-rank branches, which their tensors do not tell
+         recipe=dict(dataset, shots))           # which rows of the config's recipes it was trained by, if it has any
 
 A converted checkpoint has no ``base``; its ``not_needed`` are tensors of a tower that it lacks and no one reads.
 
@@ -186,6 +187,26 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         fit=getattr(model, 'fit_report', None),
         lora_scale=getattr(model, 'lora_scale', None),
     )
+
+
+def recipe_of(cfg: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The entry of a composed config in ``meta['vlprompt']``; empty for one without recipes."""
+    recipe = None if cfg is None else cfg.get('recipe')
+    return {} if recipe is None else dict(recipe=dict(recipe))
+
+
+def recipe_of_checkpoint(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """``dataset`` and ``shots`` of the recipe that a checkpoint was trained by; None if it does not say.
+
+    Raises:
+        CheckpointError: the entry is something else.
+    """
+    recipe = ((content.get('meta') or {}).get('vlprompt') or {}).get('recipe')
+    if recipe is None:
+        return None
+    if not isinstance(recipe, Mapping) or not isinstance(recipe.get('dataset'), str) or 'shots' not in recipe:
+        raise CheckpointError(f"the checkpoint's meta['vlprompt']['recipe'] is no dataset and shots, but {recipe!r}")
+    return dict(recipe)
 
 
 def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_classes: bool = False) -> None:

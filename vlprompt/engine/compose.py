@@ -19,8 +19,9 @@ top-level keys join them, in the method's file, in a two-line file that inherits
 
    ``dataset`` is a name, a pattern as of file names, or a list of them.
 
-   With the option ``recipe_dataset=imagenet`` they are the rows of that dataset, for a test elsewhere of what was
-   trained there;
+   With the options ``recipe_dataset=imagenet recipe_shots=16`` they are the rows of that dataset and number of shots.
+   Where a checkpoint is loaded, they are by default those of its training (:func:`~vlprompt.engine.config.config_for`);
+   which they are stands in the composed config as ``recipe``;
 
 3. the method's file and everything that inherits from it;
 4. ``--cfg-options``.
@@ -69,6 +70,9 @@ from vlprompt.messages import did_you_mean, enumerate_names
 CONDITIONS = ('dataset', 'max_shots')
 """Keys of a row of ``recipes`` that state when it applies."""
 
+RECIPE_OPTIONS = ('recipe_dataset', 'recipe_shots')
+"""Options that choose the rows of ``recipes`` in place of ``dataset`` and ``shots``."""
+
 SHARED = '_shared'
 """Name of the file in a task's folder that all its datasets inherit; methods may set its variables."""
 
@@ -96,10 +100,13 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     if content.get('task') is None:
         _refuse_data_options(cfg, options)
     else:
-        recipe_dataset = options.pop('recipe_dataset', content.get('dataset'))
         data, offered, private = _data_layer(content, cfg.filename)
-        for row in matching_rows(content.get('recipes') or (), recipe_dataset, _shots(content, data)):
-            data = layered(data, row)
+        if content.get('recipes'):
+            content['recipe'] = recipe = _recipe(content, data, options)
+            for row in matching_rows(content['recipes'], **recipe):
+                data = layered(data, row)
+        elif given := [key for key in RECIPE_OPTIONS if key in options]:
+            raise ConfigError(f'{given[0]}={options[given[0]]!r} has no effect on {cfg.filename}, which has no recipes')
         content = layered(data, _without_missing_splits(data, _with_marks(content, cfg.filename)))
     on_runs = {option: value for option, value in options.items() if option.split('.')[0] in RUNNER_KEYS - _KEPT}
     on_variables = {option: value for option, value in options.items() if option not in on_runs}
@@ -199,6 +206,11 @@ _NOTHING = object()
 def matching_rows(recipes: Sequence[Mapping], dataset: str, shots: int | None) -> list[dict]:
     """The rows of ``recipes`` that apply, without their conditions.
 
+    Args:
+        recipes: the rows.
+        dataset: its name or file.
+        shots: training images per class, or None.
+
     Raises:
         ConfigError: a row that is not a dict.
     """
@@ -273,6 +285,13 @@ def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[
     return data._cfg_dict.to_dict(), offered, private
 
 
+def _recipe(content: Mapping[str, Any], data: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Dataset and number of shots that choose the rows of ``recipes``; their options are taken out."""
+    dataset, shots = (options.pop(key, None) for key in RECIPE_OPTIONS)
+    found = dict(content, **({} if shots is None else dict(shots=shots)))
+    return dict(dataset=Path(str(dataset or content['dataset'])).stem, shots=_shots(found, data))
+
+
 def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
     shots = content.get('shots', data.get('shots'))
     if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
@@ -282,7 +301,7 @@ def _shots(content: Mapping[str, Any], data: Mapping[str, Any]) -> int | None:
 
 def _refuse_data_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Raise for ``dataset`` and ``shots``, which have no meaning for a config that is complete already."""
-    for key in ('dataset', 'shots', 'recipe_dataset'):
+    for key in ('dataset', 'shots', *RECIPE_OPTIONS):
         if key in options:
             raise ConfigError(
                 f'{key}={options[key]!r}: {cfg.filename or "the config"} names its data itself (it has no `task`); '

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from vlprompt.engine.adapters import config_of_adapter, is_adapter
-from vlprompt.engine.checkpoint import read_checkpoint
-from vlprompt.engine.compose import compose
+from vlprompt.engine.checkpoint import read_checkpoint, recipe_of_checkpoint
+from vlprompt.engine.compose import RECIPE_OPTIONS, compose
 from vlprompt.engine.config_check import RUNNER_KEYS, check_config
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 from vlprompt.engine.phases import check_hand_over, phase_config
@@ -33,17 +34,53 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
         ConfigError: the file is not valid Python, or see :func:`~vlprompt.engine.compose.compose` and
             :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would discard.
     """
-    if is_adapter(config):
-        raw = config_of_adapter(read_checkpoint(config), str(config))
-    else:
-        raw = config if isinstance(config, Config) else _read(find_config(config))
-    cfg = compose(raw, cfg_options)
+    cfg = compose(_raw(config), cfg_options)
     _check_phases(cfg)
     check_config(cfg)
     _check_options_act_in_phases(cfg, cfg_options or {})
     for key in [key for key in cfg if key not in RUNNER_KEYS]:
         cfg.pop(key)
     return cfg
+
+
+def config_for(
+    content: Mapping[str, Any] | None, config: str | Path | Config, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
+    """The config with which a checkpoint is loaded: that of :func:`load_config`, by the recipe of the training.
+
+    The rows of ``recipes`` that a checkpoint was trained with belong to its model, also where it is tested on another
+    dataset.  The options ``recipe_dataset`` and ``recipe_shots`` (or ``shots``) choose others.
+
+    Args:
+        content: of the checkpoint; None: there is none.
+        config: see :func:`load_config`.
+        cfg_options: see :func:`load_config`.
+    """
+    raw, options = _raw(config), dict(cfg_options or {})
+    cfg = load_config(raw, options)
+    trained = None if content is None else recipe_of_checkpoint(content)
+    if None in (trained, cfg.get('recipe'), raw.get('task')):  # a composed config has its rows
+        return cfg
+    own = dict(zip(RECIPE_OPTIONS, (trained['dataset'], trained['shots']), strict=True))
+    if 'shots' in options or own['recipe_shots'] is None:
+        own.pop('recipe_shots')
+    changes = {key: value for key, value in own.items() if key not in options}
+    as_trained = load_config(raw, options | changes)
+    if as_trained.get('model') != cfg.get('model') or as_trained.get('phases') != cfg.get('phases'):
+        shots = f' with {trained["shots"]} shots' if 'recipe_shots' in changes else ''
+        print_log(
+            f'The model follows the recipe of its training, {trained["dataset"]}{shots}; recipe_dataset and '
+            'recipe_shots in --cfg-options choose another one',
+            'current',
+        )
+    return as_trained
+
+
+def _raw(config: str | Path | Config) -> Config:
+    """A config as it stands in its file, or in an adapter."""
+    if is_adapter(config):
+        return config_of_adapter(read_checkpoint(config), str(config))
+    return config if isinstance(config, Config) else _read(find_config(config))
 
 
 def _read(path: Path) -> Config:

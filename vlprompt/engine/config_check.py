@@ -149,6 +149,7 @@ RUNNER_KEYS = (set(inspect.signature(Runner.__init__).parameters) - {'self', 'cf
     'start_from',
     'dataset',
     'shots',
+    'recipe',
 }
 
 # Customary helper variables of configs, which need no reader in the file itself.

@@ -150,15 +150,30 @@ def check_test_set(cfg: Config) -> None:
         DataError: there is nothing to measure with it.
         ValueError, OSError: it cannot be read.
     """
+    notes_on_data(cfg, 'test')
+
+
+def notes_on_data(cfg: Config, loop: str) -> list[str]:
+    """Read the dataset of a loop of a config, so that mistakes in it show before a run, and say what is odd.
+
+    Args:
+        cfg: composed, of one phase.
+        loop: ``'train'``, ``'val'`` or ``'test'``.
+
+    Raises:
+        DataError: there is nothing to train on or to measure.
+        ValueError, OSError: it cannot be read.
+    """
     init_default_scope(cfg.get('default_scope') or 'mmengine')
-    dataset = DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset))
+    dataset = DATASETS.build(copy.deepcopy(cfg[f'{loop}_dataloader'].dataset))
     try:
-        parts = parts_of(dataset, 'test')
+        parts = parts_of(dataset, loop)
     except TypeError:
-        return  # of a kind that is not known; a run says so
-    errors = examine(parts, search_rules(cfg.get('test_evaluator'))).of_level(Level.ERROR)
-    if errors:
+        return []  # of a kind that is not known; a run says so
+    facts = examine(parts, search_rules(cfg.get('test_evaluator')))
+    if errors := facts.of_level(Level.ERROR):
         raise DataError(errors[0])
+    return facts.of_level(Level.NOTE, Level.PROBLEM)
 
 
 def search_rules(evaluator: Any) -> SearchRules:

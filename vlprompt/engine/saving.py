@@ -13,7 +13,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from vlprompt.engine.checkpoint import RESUME_FILE, describe_model, trained_state
+from vlprompt.engine.checkpoint import RESUME_FILE, describe_model, recipe_of, trained_state
 from vlprompt.engine.finite import broken_tensors
 from vlprompt.engine.hooks.data import bare_model
 from vlprompt.engine.resume_state import optimizer_state, pending_gradients, resume_state
@@ -161,7 +161,7 @@ def describe_run(runner: Runner, model: nn.Module, config: str, progress: Mappin
         config: its config as Python code.
         progress: epoch, iteration and whatever else the caller records.
     """
-    about = describe_model(model)
+    about = describe_model(model) | recipe_of(runner.cfg)
     dataset_meta = dict(getattr(runner.train_dataloader.dataset, 'metainfo', {}))
     if about['class_names'] is not None:
         dataset_meta.pop('classes', None)  # a thousand names are stored once

@@ -9,11 +9,11 @@ import runpy
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from datetime import datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,7 +22,8 @@ from typing import Any
 import torch
 
 from vlprompt.apis.command_line import what_differs
-from vlprompt.apis.few_shot.protocols import TRAINED, FewShotRun, FurtherTest
+from vlprompt.apis.few_shot.protocols import TRAINED, WITH_SHOTS, FewShotRun, FurtherTest, without
+from vlprompt.datasets.classification.draw_files import SUFFIX
 from vlprompt.engine.work_dir import FIT_FILE
 from vlprompt.errors import RunError
 from vlprompt.files import METRICS_FILE, read_json, written_whole
@@ -59,8 +60,12 @@ def result_of(run: FewShotRun, work_dir: Path) -> Result | None:
         RunError: the folder holds a run, finished or not, with other options, config or built-in models.
     """
     content = _record(run, work_dir)
-    finished = content is not None and len(content['accuracy']) == 1 + len(run.tests)
-    return _as_result(run, content) if finished else None
+    return _as_result(run, content) if content is not None and is_finished(run, content) else None
+
+
+def is_finished(run: FewShotRun, content: Mapping[str, Any]) -> bool:
+    """Whether what is known of a run has the accuracies of all its tests."""
+    return {TRAINED, *(test.name for test in run.tests)} <= content['accuracy'].keys()
 
 
 def _as_result(run: FewShotRun, content: Mapping[str, Any]) -> Result:
@@ -71,42 +76,105 @@ def finished_before(work_dir: Path, protocol: str) -> list[Result]:
     """All results of a protocol in a work dir, of this command and of others, in order of their folders."""
     found = []
     for file in sorted(work_dir.glob(f'*/**/{RUN_FILE}')):
-        content = read_json(file)
-        if content['protocol'] == protocol and len(content['accuracy']) == 1 + len(content['asked']['tests']):
+        content = read_run(file)
+        if content['protocol'] == protocol:
             tests = tuple(FurtherTest(name, ()) for name in content['asked']['tests'])
             names = ('method', 'dataset', 'shots', 'seed')
             run = FewShotRun(config='', tests=tests, protocol=protocol, **{name: content[name] for name in names})
-            found.append(_as_result(run, content))
+            if is_finished(run, content):
+                found.append(_as_result(run, content))
     return found
 
 
-def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
-    file = work_dir / run.folder / RUN_FILE
-    if not file.is_file():
-        return None
+def read_run(file: Path) -> dict[str, Any]:
+    """What is known of a run.
+
+    Raises:
+        RunError: the file holds something else.
+    """
     content = read_json(file)
-    if content['asked'] != asked_of(run) or content['protocol'] != run.protocol:
-        raise RunError(
-            f'{file.parent} holds a run with other options, config or built-in models ({_differing(content, run)}see '
-            f'{RUN_FILE} there): choose another work dir or remove it'
-        )
+    try:
+        known = {'arguments', 'tests', 'inputs'} <= content['asked'].keys() and content['accuracy'].keys() is not None
+        known = known and {'protocol', 'method', 'dataset', 'shots', 'seed', 'seconds'} <= content.keys()
+    except (AttributeError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise RunError(f'{file} is no record of a few-shot run: choose another work dir, or remove {file.parent}')
     return content
 
 
-def _differing(content: Mapping[str, Any], run: FewShotRun) -> str:
-    """``'--shots 8 there, 4 here; '`` of a record and a run; empty if the record does not tell."""
-    if content['asked'] is None:
-        return ''
-    pairs = ((content['asked'], content['protocol']), (asked_of(run), run.protocol))
-    before, now = (
-        ['--protocol', protocol, *asked['arguments'], *chain(*asked['tests'].values())] for asked, protocol in pairs
-    )
-    return what_differs(before, now, (content['asked']['inputs'], dict(run.inputs))) + '; '
+def check_work_dir(runs: Sequence[FewShotRun], work_dir: Path) -> None:
+    """Refuse a work dir whose tables would be means over runs of other options, configs or models.
+
+    Seeds and numbers of shots may differ from those that are asked for.
+
+    Raises:
+        RunError: such a run is there.
+    """
+    planned = {(run.method, run.dataset, run.shots): run for run in reversed(runs)}
+    others = {(run.method, run.dataset): run for run in reversed(runs)}
+    for file in sorted(work_dir.glob(f'*/**/{RUN_FILE}')):
+        content = read_run(file)
+        place = content['method'], content['dataset']
+        same_shots = planned.get((*place, content['shots']))
+        run = same_shots or others.get(place)
+        if run is None or content['protocol'] != run.protocol:
+            continue
+        left_out = {'--seed'} if same_shots else {'--seed', '--shots'}
+        inputs = {name for name, _ in run.inputs if not name.endswith(SUFFIX)} - (set() if same_shots else {WITH_SHOTS})
+        _refuse_other(file.parent, content, run, left_out, inputs)
+
+
+def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
+    folder = work_dir / run.folder
+    if not (folder / RUN_FILE).is_file():
+        if (folder / TRAINED).exists():
+            raise RunError(f'{folder / TRAINED} holds a run of unknown options, without {RUN_FILE}: remove {folder}')
+        return None
+    content = read_run(folder / RUN_FILE)
+    _refuse_other(folder, content, run)
+    return content
+
+
+def _refuse_other(
+    folder: Path,
+    content: Mapping[str, Any],
+    run: FewShotRun,
+    left_out: Collection[str] = (),
+    inputs: Collection[str] | None = None,
+) -> None:
+    """Raise RunError unless what is known of a run was asked for as another one is, but for tests of one of them.
+
+    Args:
+        folder: of the known run.
+        content: what is known.
+        run: the other one.
+        left_out: options that are not compared.
+        inputs: that are compared; None: all.
+    """
+    before, now = content['asked'], asked_of(run)
+    common = [name for name in now['tests'] if name in before['tests']]
+    sides = [
+        (
+            ['--protocol', protocol, *without(asked['arguments'], *left_out)],
+            {name: value for name, value in asked['inputs'].items() if inputs is None or name in inputs},
+            {name: asked['tests'][name] for name in common},
+        )
+        for asked, protocol in ((before, content['protocol']), (now, run.protocol))
+    ]
+    if sides[0] != sides[1]:
+        (there, inputs_there, tests_there), (here, inputs_here, tests_here) = sides
+        told = [what_differs(there, here, (inputs_there, inputs_here))]
+        told += [f'the test {name}' for name in common if tests_there[name] != tests_here[name]]
+        raise RunError(
+            f'{folder} holds a run with other options, config or built-in models ({"; ".join(filter(None, told))}; see '
+            f'{RUN_FILE} there): choose another work dir or remove that folder'
+        )
 
 
 def asked_of(run: FewShotRun) -> dict[str, Any]:
     """What a result depends on, as JSON has it."""
-    tests = {test.name: list(test.arguments) for test in run.tests}
+    tests = {test.name: dict(arguments=list(test.arguments), config=test.version) for test in run.tests}
     return dict(arguments=list(run.arguments), tests=tests, inputs=dict(run.inputs))
 
 
@@ -139,6 +207,7 @@ def execute(run: FewShotRun, work_dir: Path) -> None:
     folder = work_dir / run.folder
     about = dict(protocol=run.protocol, method=run.method, dataset=run.dataset, shots=run.shots, seed=run.seed)
     content = _record(run, work_dir) or dict(about, accuracy={}, seconds=0.0, asked=asked_of(run))
+    content['asked']['tests'] |= asked_of(run)['tests']  # some may be new
     write_run(folder, content)
     names = [TRAINED, *(test.name for test in run.tests)]
     for name, (tool, *arguments) in zip(names, commands(run, work_dir), strict=True):
@@ -189,8 +258,16 @@ def _child(run: FewShotRun, work_dir: Path, environment: dict[str, str]) -> None
     log = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
+    print(f'--- {run}, begun {datetime.now():%Y-%m-%d %H:%M:%S}', flush=True)
     torch.set_num_threads(int(environment['OMP_NUM_THREADS']))
     execute(run, work_dir)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs of this process, as ``CUDA_VISIBLE_DEVICES`` names them: some of the machine's if that is set."""
+    count = torch.cuda.device_count()
+    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    return ([*map(str, range(count))] if named is None else named.split(','))[:count]
 
 
 class Pool:
@@ -236,7 +313,7 @@ class Pool:
         finally:
             self._running.discard(process)
             self._slots.put(slot)
-        return outcome_of(run, self.work_dir, self.work_dir / run.folder / LOG_FILE)
+        return outcome_of(run, self.work_dir, self.work_dir / run.folder / LOG_FILE, process.exitcode)
 
 
 @contextmanager
@@ -249,13 +326,21 @@ def sigterm_ends() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def outcome_of(run: FewShotRun, work_dir: Path, log: Path) -> Result | RunError:
-    """The result of a run that has ended, or what went wrong, given the file of its output."""
+def outcome_of(run: FewShotRun, work_dir: Path, log: Path, exit_code: int | None = None) -> Result | RunError:
+    """The result of a run that has ended, or what went wrong, given the file of its output and the exit code of its
+    process, which is negative after a signal.
+    """
     try:
         result = result_of(run, work_dir)
     except RunError as error:
         return error
-    return result or RunError(f'{run} failed{_last_line(log)}; its output is in {log}')
+    if result is not None:
+        return result
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        memory = ', as the system does when memory runs out: try fewer --jobs' if name == 'SIGKILL' else ''
+        return RunError(f'{run} was ended by {name}{memory}; its output is in {log}')
+    return RunError(f'{run} failed{_last_line(log)}; its output is in {log}')
 
 
 def _last_line(log: Path) -> str:

@@ -12,8 +12,9 @@ protocol          training                                   tests
 
 from __future__ import annotations
 
+import hashlib
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,15 +25,20 @@ from vlprompt.apis.command_line import add_config_options, config_options
 from vlprompt.apis.seeds import trains_something
 from vlprompt.apis.versions import models_of, version_of
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.datasets.classification.draw_files import SUFFIX
+from vlprompt.engine import data_checks
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
 from vlprompt.engine.phases import phase_config
 from vlprompt.errors import ConfigError
-from vlprompt.registry import MODELS
+from vlprompt.registry import DATASETS, MODELS
 from vlprompt.solvers import Solver
 
 TRAINED = 'trained'
 """Name of the test that follows the training, in which the classes are those of the training."""
+
+WITH_SHOTS = 'config with shots and options'
+"""Name of the version of a run's composed config among its inputs; ``'config'`` is that of the method and dataset."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,12 @@ class FurtherTest:
     Attributes:
         name: of its column, and of its folder.
         arguments: of tools/test.py, after config and checkpoint.
+        version: of the config that they compose.
     """
 
     name: str
     arguments: tuple[str, ...]
+    version: str = ''
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,13 @@ class FewShotRun:
     Attributes:
         method: name of the config.
         config: its file.
-        dataset: that is trained on.
+        dataset: that is trained on; of a file its name.
         shots: images per class; None for a method that trains nothing.
         seed: of everything random; None for a method that trains nothing.
         arguments: of tools/train.py (tools/test.py if nothing is trained) after the config.
         tests: further ones, after that of the training.
-        inputs: what else its result depends on, name and version: the composed config, and built-in models.
+        inputs: what else its result depends on, name and version: the config, the same with shots and options, files
+            of draws, and built-in models.
     """
 
     method: str
@@ -112,8 +121,8 @@ def plan(
     Raises:
         ConfigError: an unknown method, dataset or target, a method that belongs to another task, one that can only
             classify among the classes that it was trained on where the protocol tests on others, targets that the
-            protocol does not have or lacks, a ``subset`` where the protocol chooses the classes, or an option that a
-            method does not take.
+            protocol does not have or lacks, an option of what the experiment chooses, such as ``shots``, or one that a
+            method does not take, and different files of the same name.
     """
     if (protocol == 'transfer') != bool(targets):
         raise ConfigError(
@@ -121,73 +130,157 @@ def plan(
             if protocol == 'transfer'
             else f'--targets belong to the protocol transfer, not to {protocol!r}'
         )
-    if protocol == 'base-to-new' and (given := [option for option in options if option.startswith('subset=')]):
-        raise ConfigError(
-            f'{given[0]} has no effect: the protocol base-to-new trains on the subset base and tests on both'
-        )
-    methods = {}
-    for config in configs:
-        file = find_config(config)
-        if methods.setdefault(file.stem, str(file)) != str(file):
-            raise ConfigError(f'{methods[file.stem]} and {file} are different configs of the same name')
+    given = _by_key(protocol, options)
+    methods = _named([str(find_config(config)) for config in configs])
+    sources, others = _named(datasets), _named([*datasets, *targets])
     runs: dict[FewShotRun, None] = {}
     for seed in seeds:
-        for dataset in datasets:
+        for name, dataset in sources.items():
+            elsewhere = {label: others[label] for label in map(label_of, targets) if label != name}
+            if targets and not elsewhere:
+                raise ConfigError(f'{name} is trained on, and the only target: name another one with --targets')
             for number in shots:
                 for file in methods.values():
-                    run = _run(protocol, file, dataset, number, seed, tuple(targets), tuple(options))
+                    run = _run(protocol, file, name, dataset, number, seed, elsewhere, given)
                     runs.setdefault(run)  # what trains nothing is the same for all shots and seeds
     return list(runs)
 
 
+CHOSEN = dict(shots='--shots', seed='--seeds', dataset='--datasets')
+"""Keys of datasets that an experiment sets itself -> its option."""
+
+
+def _by_key(protocol: str, options: Sequence[str]) -> tuple[str, ...]:
+    """``KEY=VALUE`` in order of the keys, of several for one key the last.
+
+    Raises:
+        ConfigError: an option of something that the experiment chooses.
+    """
+    given = {}
+    for option in options:
+        key = option.partition('=')[0]
+        leaf = key.rpartition('.')[2]
+        of_data = key in (leaf, f'randomness.{leaf}') or key.endswith(f'.dataset.{leaf}')
+        if leaf in CHOSEN and of_data:
+            raise ConfigError(f'{option} has no place here: the experiment chooses it, by {CHOSEN[leaf]}')
+        if protocol == 'base-to-new' and leaf == 'subset':
+            raise ConfigError(
+                f'{option} has no effect: the protocol base-to-new trains on the subset base and tests on both'
+            )
+        given[key] = option
+    return tuple(given[key] for key in sorted(given))
+
+
+def label_of(name: str) -> str:
+    """The name of a dataset or config; of a file that without folder and suffix."""
+    return Path(name).stem if name.endswith('.py') else name
+
+
+def _named(names: Sequence[str]) -> dict[str, str]:
+    """Label -> name or file.
+
+    Raises:
+        ConfigError: different files with the same label, or one that names something else in the folder of a run.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        label = label_of(name)
+        if label == TRAINED:
+            raise ConfigError(f'{name}: {TRAINED!r} is the name of the test after the training; rename the file')
+        if found.setdefault(label, name) != name:
+            raise ConfigError(f'{found[label]} and {name} are different configs of the same name')
+    return found
+
+
 def _run(
-    protocol: str, file: str, dataset: str, shots: int, seed: int, targets: tuple[str, ...], options: tuple[str, ...]
+    protocol: str,
+    file: str,
+    name: str,
+    dataset: str,
+    shots: int,
+    seed: int,
+    targets: dict[str, str],
+    options: tuple[str, ...],
 ) -> FewShotRun:
-    trains, inputs = _method(file, dataset)
-    for target in targets:
+    trains, version = _method(file, dataset)
+    for target in targets.values():
         _method(file, target)  # an unknown one is an error now, not after the training
     halves = protocol == 'base-to-new'
-    elsewhere = [('new', dataset)] if halves else [(target, target) for target in targets]
-    # The model that is tested is the one that was trained, also where the recipe of a method varies by dataset.
-    recipe = () if halves or not trains else (f'recipe_dataset={dataset}',)
-    tests = tuple(
-        FurtherTest(
-            name,
-            (
-                *_arguments(where, (*options, *recipe), 'new' if halves else None),
-                *(['--other-classes'] if trains else []),
-            ),
-        )
-        for name, where in elsewhere
-    )
     given = _arguments(dataset, options, 'base' if halves else None)
-    if elsewhere:
-        _refuse_other_classes(protocol, file, dataset, () if halves else targets, given)
+    if halves or targets:
+        _refuse_other_classes(protocol, file, dataset, tuple(targets.values()), given)
+    # The folder of the data is that of what is trained on.
+    moved = options if halves else tuple(option for option in options if not option.startswith('data_root='))
+    tests = []
+    for label, where in {'new': dataset}.items() if halves else targets.items():
+        arguments = _arguments(where, moved, 'new' if halves else None)
+        composed_version = version_of(composed(file, arguments))
+        tests.append(FurtherTest(label, (*arguments, *(['--other-classes'] if trains else [])), composed_version))
+    given += ('--shots', str(shots)) if trains else ()
+    cfg = composed(file, given)  # an option that does not fit is an error now
+    inputs = {'config': version, WITH_SHOTS: version_of(cfg), **models_of(cfg)}
     method = Path(file).stem
     if not trains:
-        return FewShotRun(method, file, dataset, None, None, given, tests, inputs, protocol)
-    given += ('--shots', str(shots))
-    if options:
-        _composed(file, given)  # an option that does not fit is an error now
+        return FewShotRun(method, file, name, None, None, given, tuple(tests), tuple(inputs.items()), protocol)
+    inputs |= _draws_of(cfg, seed)
     given += ('--seed', str(seed))
-    return FewShotRun(method, file, dataset, shots, seed, given, tests, inputs, protocol)
+    return FewShotRun(method, file, name, shots, seed, given, tuple(tests), tuple(inputs.items()), protocol)
+
+
+def _draws_of(cfg: Config, seed: int) -> dict[str, str]:
+    """Name -> digest of the files of draws of a seed, if there are any."""
+    found = {}
+    for loop in ('train_dataloader', 'val_dataloader'):
+        described = (phase_config(cfg).get(loop) or {}).get('dataset') or {}
+        if str(described.get('draw')).endswith(SUFFIX):
+            file = DATASETS.build(dict(described, seed=seed, lazy_init=True)).draw_file
+            if file is not None and file.is_file():
+                found[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return found
+
+
+def without(arguments: Sequence[str], *options: str) -> list[str]:
+    """Arguments of a command line without some options and their values."""
+    places = {place for option in options for place, part in enumerate(arguments) if part == option}
+    return [part for place, part in enumerate(arguments) if not {place, place - 1} & places]
 
 
 @cache
-def _method(file: str, dataset: str) -> tuple[bool, tuple[tuple[str, str], ...]]:
-    """Whether a method trains anything, and the version of its config and models."""
+def _method(file: str, dataset: str) -> tuple[bool, str]:
+    """Whether a method trains anything, and the version of its config."""
     cfg = load_config(file, dict(dataset=dataset))
     if 'FewShotDataset' not in str((cfg.get('test_dataloader') or {}).get('dataset', {}).get('type')):
         raise ConfigError(f'{file} is no few-shot method: its data is not read by FewShotDataset')
-    return trains_something(cfg), (('config', version_of(cfg)), *models_of(cfg).items())
+    return trains_something(cfg), version_of(cfg)
 
 
 @cache
-def _composed(file: str, arguments: tuple[str, ...]) -> Config:
-    """The checked config of a method with arguments of tools/train.py."""
+def composed(file: str, arguments: tuple[str, ...]) -> Config:
+    """The checked config of a method with arguments of tools/train.py, those that change it."""
     parser = ArgumentParser()
     add_config_options(parser, config=False)
     return load_config(file, config_options(parser.parse_args(arguments)))
+
+
+def notes_on_data(runs: Iterable[FewShotRun]) -> list[str]:
+    """Read the datasets of runs, each once, so that what is missing shows before the first run, and say what is odd.
+
+    Raises:
+        DataError, ValueError, OSError: as for :func:`vlprompt.engine.data_checks.notes_on_data`.
+    """
+    notes: dict[str, None] = {}
+    largest: dict[str, FewShotRun] = {}
+    for run in runs:
+        if run.dataset not in largest or (run.shots or 0) > (largest[run.dataset].shots or 0):
+            largest[run.dataset] = run
+    for run in largest.values():
+        cfg = phase_config(composed(run.config, tuple(without(run.arguments, '--seed'))))
+        for loop in ('train', 'test') if run.trains else ('test',):
+            notes |= dict.fromkeys(f'{run.dataset}, {note}' for note in data_checks.notes_on_data(cfg, loop))
+    for arguments, config in {test.arguments: run.config for run in largest.values() for test in run.tests}.items():
+        cfg = phase_config(composed(config, tuple(part for part in arguments if part != '--other-classes')))
+        data_checks.notes_on_data(cfg, 'test')
+    return list(notes)
 
 
 @cache
@@ -203,7 +296,7 @@ def _refuse_other_classes(
         targets: datasets that are tested on; empty: the other half of the classes.
         arguments: of tools/train.py.
     """
-    cfg = phase_config(_composed(file, arguments))
+    cfg = phase_config(composed(file, arguments))
     solver, name = cfg.model.get('solver'), Path(file).stem
     of_classes = (cfg.model.get('prompt') or {}).get('class_specific', False)
     where = 'the second half of the classes'

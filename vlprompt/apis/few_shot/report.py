@@ -146,7 +146,8 @@ def _halves(results: Sequence[Result], shots: int) -> list[Table]:
         for method, found in pairs.items():
             means = [mean_of(halves) for halves in zip(*found, strict=True)]
             harmonics = [_with_harmonic(pair)[2] for pair in found]
-            of_harmonics = None if None in harmonics else _single(float(np.mean([each.mean for each in harmonics])))
+            known = None not in harmonics and all(means)  # of the same seeds on all datasets
+            of_harmonics = _single(float(np.mean([each.mean for each in harmonics]))) if known else None
             rows[method] = (*_with_harmonic(means), of_harmonics)
         tables.append(Table(f'{MEAN}, {counted(shots, "shot")}', (*columns, 'mean of the harmonic means'), rows))
     return tables
@@ -197,7 +198,9 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
-    """One line per cell: table, method, column, mean, standard deviation, number of seeds."""
+    """One line per cell: table, method, column, mean, standard deviation, number of seeds; the latter two are empty for
+    harmonic means, which are made of means over seeds.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator='\n')
     writer.writerow(['table', 'method', 'column', 'mean', 'std', 'seeds'])
@@ -205,8 +208,8 @@ def comma_separated(tables: Sequence[Table]) -> str:
         for method, cells in table.rows.items():
             for column, cell in zip(table.columns, cells, strict=True):
                 if cell is not None:
-                    row = [table.title, method, column, f'{cell.mean:.4f}', f'{cell.std:.4f}', len(cell.values)]
-                    writer.writerow(row)
+                    more = ['', ''] if 'harmonic' in column else [f'{cell.std:.4f}', len(cell.values)]
+                    writer.writerow([table.title, method, column, f'{cell.mean:.4f}', *more])
     return out.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from mmengine.logging import print_log
 
@@ -117,18 +118,28 @@ class FewShotDataset(ClassificationDataset):
         """Whether the images of the split are drawn; otherwise they are all of it."""
         return self.shots is not None and self.split != 'test' and (self.split == 'train' or self._draws_val)
 
+    @property
+    def draw_file(self) -> Path | None:
+        """The file of draws of this split, its shots and its seed; None if the images are drawn here.
+
+        Raises:
+            ValueError: braces in its name that stand for nothing.
+        """
+        if not self.draws or not self.draw.endswith(SUFFIX):
+            return None
+        places = dict(split=self.split, shots=self.shots, seed=self.seed, folder=self.folder)
+        try:
+            return Path(self.draw.format(**places))
+        except (LookupError, ValueError) as error:
+            known = ', '.join(f'{{{name}}}' for name in places)
+            raise ValueError(f'draw={self.draw!r} may have {known} and no other braces') from error
+
     def drawn(self) -> list[Item]:
         """The images of the split, those of all classes, before the halving: paths relative to the images' folder."""
         items = self.reader.read(self.split)
         if not self.draws:
             return items
-        if self.draw.endswith(SUFFIX):
-            places = dict(split=self.split, shots=self.shots, seed=self.seed, folder=self.folder)
-            try:
-                file = self.draw.format(**places)
-            except (LookupError, ValueError) as error:
-                known = ', '.join(f'{{{name}}}' for name in places)
-                raise ValueError(f'draw={self.draw!r} may have {known} and no other braces') from error
+        if (file := self.draw_file) is not None:
             most = self.shots if self.split == 'train' else self.val_shots
             return read_draw(file, self.reader, self.split, most)
         if self.split == 'val':
