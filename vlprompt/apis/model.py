@@ -19,6 +19,7 @@ from vlprompt.engine.adapters import is_adapter
 from vlprompt.engine.build import build_model, order_channels_last, wants_channels_last
 from vlprompt.engine.checkpoint import load_trained, load_whole, naming_checkpoint, read_checkpoint
 from vlprompt.engine.config import config_for
+from vlprompt.engine.config_changes import warn_of_changed_model
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
     arguments_of_data,
@@ -86,6 +87,7 @@ def init_model(
     model = _build(cfg, about.get('class_names') or class_names, arguments_of_checkpoint(content))
     if content is not None:
         with naming_checkpoint(checkpoint):
+            warn_of_changed_model(cfg, content)
             _load(model, content, about.get('class_names'), cfg.get('other_classes', False), f'checkpoint {checkpoint}')
         if class_names is not None:
             model.set_class_names(class_names)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
+from vlprompt.engine.adapters.config_text import parse_config
+from vlprompt.engine.config_changes import changed_values, same
 from vlprompt.engine.optimizer import wrappers_by_name
 from vlprompt.errors import CheckpointError
 
@@ -96,7 +96,7 @@ def _kept_options(wrapper: OptimWrapper | OptimWrapperDict, stored: Mapping[str,
         for ours, theirs in zip(single.optimizer.param_groups, state['param_groups'], strict=True):
             old, new = _options(theirs), _options(ours)
             for option in new:
-                if option in old and not _same(old[option], new[option]):
+                if option in old and not same(old[option], new[option]):
                     seen[f'{name and name + "."}{option}={new[option]} (stays {old[option]})'] = None
         yield from seen
 
@@ -111,70 +111,17 @@ def _options(group: Mapping[str, Any]) -> dict[str, Any]:
 
 def _changed_values(before: str | None, after: str) -> Iterator[str]:
     """``'key old -> new'`` for values of two configs that differ; those of the optimizer are its own matter."""
+    if not before:
+        return
     try:
-        old, new = (dict(_leaves(parse_config(text))) for text in (before or '', after))
-    except Exception:  # whatever a foreign text leads the parser to
+        old, new = (parse_config(text, 'the checkpoint') for text in (before, after))
+    except CheckpointError:  # of a foreign text
         yield 'the config of the interrupted run cannot be read and is not compared'
         return
-    if not old:
-        return
-    for key in [*old, *(key for key in new if key not in old)]:
+    for key, was, now in changed_values(old, new):
         top, leaf = key.split('.')[0], key.split('.')[-1]
-        acts = top in COMPARED and not key.startswith('optim_wrapper.optimizer.') and leaf not in _EQUIVALENT
-        if acts and not _same(old.get(key), new.get(key)):
-            yield f'{key} {old.get(key)} -> {new.get(key)}'
-
-
-def parse_config(text: str) -> dict[str, Any]:
-    """The values of a config that was written by ``pretty_text``, without running it.
-
-    Raises:
-        SyntaxError, ValueError: it is not such a text.
-    """
-    return {
-        statement.targets[0].id: _literal(statement.value)
-        for statement in ast.parse(text).body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
-
-
-def _literal(node: ast.AST) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        plain = {keyword.arg: _literal(keyword.value) for keyword in node.keywords if keyword.arg is not None}
-        unpacked = [_literal(keyword.value) for keyword in node.keywords if keyword.arg is None]
-        return plain | {key: value for part in unpacked for key, value in part.items()}
-    if isinstance(node, ast.Dict):
-        return {
-            ast.literal_eval(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key
-        }
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_literal(item) for item in node.elts]
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_literal(node.operand)
-    if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):
-        return float(node.id)
-    return ast.literal_eval(node)
-
-
-def _leaves(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of everything below a config, empty containers included."""
-    items: Sequence[tuple[Any, Any]] = ()
-    if isinstance(node, Mapping):
-        items = list(node.items())
-    elif isinstance(node, list) and any(isinstance(item, (Mapping, list)) for item in node):
-        items = list(enumerate(node))
-    if not items:
-        yield path, node
-    for key, value in items:
-        yield from _leaves(value, f'{path}.{key}' if path else str(key))
-
-
-def _same(old: Any, new: Any) -> bool:
-    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
-        return len(old) == len(new) and all(map(_same, old, new))
-    if isinstance(old, float) and isinstance(new, float):
-        return math.isclose(old, new, rel_tol=1e-12) or (math.isnan(old) and math.isnan(new))
-    return old == new
+        if top in COMPARED and not key.startswith('optim_wrapper.optimizer.') and leaf not in _EQUIVALENT:
+            yield f'{key} {was} -> {now}'
 
 
 def _spell_groups(sizes: list[int]) -> str:

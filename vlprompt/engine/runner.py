@@ -39,6 +39,7 @@ from vlprompt.engine.checkpoint import (
 )
 from vlprompt.engine.compiling import compile_options, use_compiled
 from vlprompt.engine.config import load_config
+from vlprompt.engine.config_changes import warn_of_changed_model
 from vlprompt.engine.config_files import work_dir_of
 from vlprompt.engine.data_arguments import (
     arguments_of_checkpoint,
@@ -430,6 +431,8 @@ class PromptRunner(Runner):
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        if self._train_loop is None:
+            warn_of_changed_model(self.cfg, checkpoint)
         with naming_checkpoint(filename):
             if hasattr(self.bare_model, 'trained_state_dict'):
                 load_trained(self.bare_model, checkpoint, other_classes=self.cfg.get('other_classes', False))
