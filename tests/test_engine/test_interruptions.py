@@ -502,7 +502,7 @@ def test_what_a_resumed_run_changes_is_one_line(project, work_dir, monkeypatch):
     for change in (
         'train_dataloader.batch_size 4 -> 6',
         'param_scheduler.0.warmup_lr 0.01 -> 0.2',
-        'optim_wrapper.accumulative_counts None -> 2',
+        'optim_wrapper.accumulative_counts (not given) -> 2',
     ):
         assert change in new
     assert 'num_workers' not in line

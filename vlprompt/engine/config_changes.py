@@ -23,8 +23,9 @@ OF_TENSORS = ('num_', 'n_', 'solver', 'zero_shot')
 
 
 def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted key, value before and value after of everything that differs; ``'(not given)'`` for what is not there, which
-    is the same as None.
+    """Dotted key, value before and value after of everything that differs.
+
+    What is not there has the value ``'(not given)'``, and is the same as None.
     """
     old, new = (dict(_leaves(_plain(values))) for values in (before, after))
     for key in [*old, *(key for key in new if key not in old)]:
