@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -550,7 +551,22 @@ class Executor:
     batch = nullcontext
 
     def submit(self, function, *arguments):
-        return SimpleNamespace(wait=partial(function, *arguments), paths=SimpleNamespace(stderr='err'))
+        return Job(lambda: function(*arguments) or True)
+
+
+class Job:
+    """Of submitit: its methods that are used."""
+
+    paths = SimpleNamespace(stderr='err')
+
+    def __init__(self, done):
+        self._done, self.cancelled = done, []
+
+    def done(self, force_check=False):
+        return self._done()
+
+    def cancel(self, check=True):
+        self.cancelled.append(check)
 
 
 made: list[Executor] = []
@@ -569,8 +585,7 @@ def test_jobs_of_a_cluster(run, tmp_path, monkeypatch):
     content = json.loads((tmp_path / run.folder / execute.RUN_FILE).read_text())
     content['asked']['arguments'].append('--amp')
     (tmp_path / run.folder / execute.RUN_FILE).write_text(json.dumps(content))
-    failing = SimpleNamespace(wait=lambda: None, paths=SimpleNamespace(stderr='err'))
-    monkeypatch.setattr(Executor, 'submit', lambda *_: failing)
+    monkeypatch.setattr(Executor, 'submit', lambda *_: Job(lambda: True))
     found = dict(pool([run, replace(run, seed=2)]))
     assert 'other options' in str(found[run])
     assert str(found[replace(run, seed=2)]).endswith('seed 2 failed; its output is in err')
@@ -579,6 +594,47 @@ def test_jobs_of_a_cluster(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'submitit', None)
     with pytest.raises(ConfigError, match='pip install submitit'):
         SlurmPool(tmp_path, 'gpu')
+
+
+@pytest.mark.parametrize('how', ['close', 'between', 'while waiting'])
+def test_jobs_of_a_cluster_are_cancelled_when_the_caller_ends(run, tmp_path, monkeypatch, how):
+    """By Ctrl-C or SIGTERM, and although the cluster takes its time to end a job."""
+    monkeypatch.setitem(sys.modules, 'submitit', SimpleNamespace(AutoExecutor=Executor))
+    gone, before, main = threading.Event(), signal.getsignal(signal.SIGTERM), threading.main_thread().ident
+    waits = []
+
+    def never():
+        if how == 'while waiting' and threading.get_ident() != main:
+            waits.append(True)
+            if len(waits) == 1:
+                signal.pthread_kill(main, signal.SIGINT)
+        return gone.is_set()
+
+    runs = [run, *(replace(run, seed=seed) for seed in (2, 3))]
+    jobs = [Job(lambda: how != 'while waiting'), Job(never), Job(never)]
+    submitted = iter(jobs)
+    monkeypatch.setattr(Executor, 'submit', lambda *_: next(submitted))
+    others = set(threading.enumerate())
+    stop = {
+        'close': nullcontext(),
+        'between': pytest.raises(SystemExit),
+        'while waiting': pytest.raises(KeyboardInterrupt),
+    }
+    try:
+        with stop[how], closing(SlurmPool(tmp_path, 'gpu')(runs)) as results:
+            for found, _ in results:
+                assert found == run
+                if how == 'close':
+                    break
+                os.kill(os.getpid(), signal.SIGTERM)
+        for thread in set(threading.enumerate()) - others:
+            thread.join(5)
+            assert not thread.is_alive(), 'it waits for its job'
+    finally:
+        gone.set()
+    assert [job.cancelled for job in jobs[1:]] == [[False], [False]]
+    assert jobs[0].cancelled == ([False] if how == 'while waiting' else [])
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_one_command(tmp_path):
