@@ -6,7 +6,8 @@
     vlprompt claims --all --write --missing       # what docs/claims.json does not have yet
 
 Every claim compares settings of shipped configs over seeds. Runs lie in the work dir, are shared by claims and are not
-repeated; the same command continues what was interrupted. Datasets that are missing are made. --write brings results
+repeated; the same command continues what was interrupted. Runs of a config that was edited since are an error, which
+names their folder: remove it. Datasets that are missing are made. --write brings results
 into docs/claims.json and the table into docs/claims.md; other rows and seeds stay as they are. Results that were
 measured with other weights of the built-in models than today's count as not run.
 """
@@ -39,6 +40,7 @@ def parse_args() -> argparse.Namespace:
         parser.error('give names of claims, --all or --list')
     if len(set(args.seeds)) < 2:
         parser.error('--seeds: an interval needs at least two different seeds')
+    args.seeds = list(dict.fromkeys(args.seeds))
     return args
 
 
@@ -54,11 +56,11 @@ from vlprompt.apis.claims.table import (
     settings_of,
     write_results,
 )
-from vlprompt.apis.seeds import run_seed, trains_something
-from vlprompt.apis.versions import models_of
+from vlprompt.apis.seeds import has_finished, run_seed, trains_something
+from vlprompt.apis.versions import inputs_of, models_of
 from vlprompt.engine.config import load_config
 from vlprompt.errors import ConfigError, RunError
-from vlprompt.files import METRICS_FILE, written_whole
+from vlprompt.files import written_whole
 from vlprompt.shipped import TOOLS
 
 ROOT = TOOLS.parent
@@ -99,7 +101,7 @@ def make_if_missing(dataset: str) -> None:
 
 def run_setting(setting: Setting, seeds: list[int], work_dir: Path, recorded: Result | None = None) -> Result:
     """Runs of one setting that are neither recorded nor in the work dir, and the results of all."""
-    cfg = load_config(setting.config)
+    cfg = load_config(setting.config, {} if setting.shots is None else dict(shots=setting.shots))
     trains, models = trains_something(cfg), models_of(cfg)
     runs = {}
     for seed in seeds if trains else seeds[:1]:
@@ -110,8 +112,8 @@ def run_setting(setting: Setting, seeds: list[int], work_dir: Path, recorded: Re
         make_if_missing(cfg['dataset'])
         start = time.monotonic()
         folder = work_dir / setting.folder / f'seed{seed}'
-        kept = (folder / METRICS_FILE).is_file()
-        runs[seed] = run_seed(setting.config, seed, folder, trains, setting.arguments, models)
+        kept = has_finished(folder)
+        runs[seed] = run_seed(setting.config, seed, folder, trains, setting.arguments, inputs_of(cfg))
         took = 'kept' if kept else f'{time.monotonic() - start:.0f} s'
         print(f'{setting.folder}, seed {seed}: {took}', flush=True)
     return Result(runs, trains, models)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from vlprompt.apis.versions import are_current, digest, models_of
 from vlprompt.engine.config import load_config
 from vlprompt.errors import DataError, RunError
 from vlprompt.evaluation.effects import Effect, paired_effect
+from vlprompt.files import METRICS_FILE
 
 OURS, THEIRS = Setting('new', 'plot_micro-rn', shots=4), Setting('old', 'coop_micro-rn', ('seed=3',))
 CLAIM = Claim('better', 'New is above old', 'Methods', Metric('ap', 'AP', 100), (Comparison(OURS, THEIRS, '2 / 1'),))
@@ -134,25 +136,75 @@ def test_methods_are_compared_on_equal_data():
             assert len({setting.shots for setting in trained}) == 1
 
 
-def test_a_run_is_not_repeated_and_others_are_not_taken_for_it(tmp_path, monkeypatch):
-    calls = []
+@pytest.fixture
+def ran(monkeypatch):
+    """Commands of runs, each of which writes metrics in place of a training."""
+    commands = []
 
     def finish(command):
-        calls.append(command)
-        (tmp_path / 'run' / seeds.METRICS_FILE).write_text(json.dumps(dict(ap=0.5)))
+        commands.append(command)
+        write_metrics(command[command.index('--work-dir') + 1], ap=len(commands) / 2)
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, 'run', finish)
+    return commands
+
+
+def write_metrics(folder, **metrics):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(folder, METRICS_FILE).write_text(json.dumps(metrics))
+
+
+INPUTS = dict(config='1', weights='a')
+
+
+def run_coop(folder, options=('--shots', '2'), inputs=INPUTS):
+    return seeds.run_seed('coop_micro-rn', 1, folder, True, options, inputs)
+
+
+def test_a_run_is_not_repeated_and_others_are_not_taken_for_it(tmp_path, ran):
+    folder = tmp_path / 'run'
+    assert not seeds.has_finished(folder)
     for _ in range(2):
-        assert seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, ['--shots', '2']) == dict(ap=0.5)
-    assert len(calls) == 1
-    assert calls[0][-2:] == ['--shots', '2']
+        assert run_coop(folder) == dict(ap=0.5)
+    assert len(ran) == 1
+    assert ran[0][-2:] == ['--shots', '2']
+    assert seeds.has_finished(folder)
     for options, inputs, told in (
-        (['--shots', '4'], {}, '--shots 2 there, 4 here'),
-        (['--shots', '2'], dict(weights='new'), 'weights'),
+        (['--shots', '4'], INPUTS, '--shots 2 there, 4 here'),
+        (['--shots', '2'], INPUTS | dict(weights='new'), 'weights'),
+        (['--shots', '2'], INPUTS | dict(config='edited'), 'config'),
     ):
-        with pytest.raises(RunError, match=rf'other options or inputs \({told}; see'):
-            seeds.run_seed('coop_micro-rn', 1, tmp_path / 'run', True, options, inputs)
+        with pytest.raises(RunError, match=rf'other options, config or built-in models \({told}; see .*/command.json'):
+            run_coop(folder, options, inputs)
+    write_metrics(folder, other=1.0)  # by a test of something else
+    assert run_coop(folder) == dict(ap=0.5)
+
+
+@pytest.mark.parametrize('file', [METRICS_FILE, 'last_checkpoint', 'prompts/last_checkpoint'])
+def test_a_run_of_another_command_is_neither_taken_nor_continued(tmp_path, ran, file):
+    place = tmp_path / 'run' / file
+    place.parent.mkdir(parents=True)
+    place.write_text('{"ap": 1}')
+    with pytest.raises(RunError, match=rf'run holds a run of another command \({file}, but no command.json\): choose'):
+        run_coop(tmp_path / 'run')
+    assert not ran
+
+
+def test_a_run_that_left_nothing_may_be_another_one_next_time(tmp_path, ran, monkeypatch):
+    """As after a mistake in the config; what has begun goes on, and is no other run."""
+    folder = tmp_path / 'run'
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, 'run', lambda command: subprocess.CompletedProcess(command, 1))
+        with pytest.raises(RunError, match='seed 1 failed'):
+            run_coop(folder)
+    run_coop(tmp_path / 'run', inputs=INPUTS | dict(config='mended'))
+    record = json.loads((folder / seeds.COMMAND_FILE).read_text())
+    assert record.pop('metrics') == dict(ap=0.5)
+    (folder / seeds.COMMAND_FILE).write_text(json.dumps(record))  # killed between test and record
+    with pytest.raises(RunError, match=r'\(config; see'):
+        run_coop(folder)
+    assert run_coop(folder, inputs=INPUTS | dict(config='mended')) == dict(ap=1.0)
 
 
 def test_different_claims_share_runs():
@@ -184,17 +236,27 @@ def test_new_seeds_join_the_old_ones():
     assert found[THEIRS.folder] == old[THEIRS.folder]
 
 
-def test_recorded_runs_of_the_same_weights_are_taken(tmp_path, monkeypatch):
-    ran = []
-
-    def run(config, seed, *_):
-        ran.append(seed)
-        return dict(ap=0.5)
-
-    monkeypatch.setattr(tool, 'run_seed', run)
+def test_recorded_runs_of_the_same_weights_are_taken(tmp_path, monkeypatch, ran):
     monkeypatch.setattr(tool, 'make_if_missing', lambda dataset: None)
     models = models_of(load_config(OURS.config))
     recorded = Result({1: dict(ap=0.6)}, True, models)
     assert tool.run_setting(OURS, [1, 2], tmp_path, recorded).runs == {1: dict(ap=0.6), 2: dict(ap=0.5)}
-    tool.run_setting(OURS, [1, 2], tmp_path, Result(recorded.runs, True, dict.fromkeys(models, 'old')))
-    assert ran == [2, 1, 2]
+    found = tool.run_setting(OURS, [1, 2], tmp_path, Result(recorded.runs, True, dict.fromkeys(models, 'old')))
+    assert (found.runs, found.models) == ({1: dict(ap=1.0), 2: dict(ap=0.5)}, models)
+    assert [command[command.index('--seed') + 1] for command in ran] == ['2', '1']
+
+
+def test_runs_of_an_edited_config_stop_the_claims(tmp_path, monkeypatch, ran):
+    monkeypatch.setattr(tool, 'make_if_missing', lambda dataset: None)
+    tool.run_setting(OURS, [1, 2], tmp_path)
+    read = []
+
+    def edited(config, options):
+        read.append(options)
+        return load_config(config, options | {'train_cfg.max_epochs': 1})
+
+    monkeypatch.setattr(tool, 'load_config', edited)
+    with pytest.raises(RunError, match=r'seed1 holds a run with other options, config .* \(config; see'):
+        tool.run_setting(OURS, [1, 2], tmp_path)
+    assert read == [dict(shots=4)]
+    assert len(ran) == 2

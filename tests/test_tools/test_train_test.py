@@ -323,7 +323,7 @@ def test_run_seeds_goes_through_several_numbers_of_shots(tool, tmp_path, monkeyp
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, 'run', finish)
-    arguments = ['coop_micro-rn', '--dataset', 'dtd', '--shots', 1, 4, '--seeds', 1, 2]
+    arguments = ['coop_micro-rn', '--dataset', 'dtd', '--shots', 1, 4, 1, '--seeds', 1, 2, 1]
     assert tool('analysis_tools/run_seeds.py', *arguments) is None
     work_dir = Path('work_dirs/coop_micro-rn_dtd_seeds')
     folders = [command[command.index('--work-dir') + 1] for command in commands]
@@ -332,7 +332,28 @@ def test_run_seeds_goes_through_several_numbers_of_shots(tool, tmp_path, monkeyp
     assert all(command[command.index('--dataset') + 1] == 'dtd' for command in commands)
     reports = json.loads((work_dir / 'seeds.json').read_text())
     assert [(report['shots'], report['metrics']['accuracy/top1']['mean']) for report in reports] == [(1, 1.5), (4, 3.5)]
+    assert [report['seeds'] for report in reports] == [[1, 2]] * 2, 'equal ones count once'
     assert '--dataset dtd --shots 4' in capsys.readouterr().out
+
+
+def test_run_seeds_takes_no_result_of_an_edited_config(tool, tmp_path, monkeypatch):
+    """Nor one of a base of it."""
+
+    def finish(command):
+        folder = Path(command[command.index('--work-dir') + 1])
+        (folder / runs.METRICS_FILE).write_text('{"accuracy/top1": 1.0}')
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', finish)
+    base, config = tmp_path / 'base.py', tmp_path / 'mine.py'
+    base.write_text(f"_base_ = '{ROOT}/configs/coop/coop_micro-rn.py'\ntrain_cfg = dict(max_epochs=1)\n")
+    config.write_text("_base_ = 'base.py'\n")
+    arguments = ['analysis_tools/run_seeds.py', config, '--seeds', 1, '--work-dir', 'ws']
+    assert tool(*arguments) is None
+    base.write_text(base.read_text() + '# a remark\n')
+    assert tool(*arguments) is None
+    base.write_text(base.read_text().replace('max_epochs=1', 'max_epochs=2'))
+    assert 'ws/seed1 holds a run with other options, config or built-in models (config; see' in tool(*arguments)
 
 
 def test_only_errors_of_this_package_become_one_line(tmp_path):

@@ -6,7 +6,8 @@ vlprompt run-seeds plot_rn50 --dataset dtd --shots 1 2 4 8 16
 Every run is one of vlprompt train --test in its own folder, <work dir>/seed<N> or <work dir>/<K>shot/seed<N>; a config
 that trains nothing is tested once by vlprompt test. Options not listed here are passed on to that tool, e.g.
 --data-root, --amp and --cfg-options. The same command run again continues what was interrupted and keeps what was
-finished. Writes seeds.json and seeds.md into the work dir.
+finished; an edited config, other options and a folder with a run of another command are errors. Writes seeds.json and
+seeds.md into the work dir.
 """
 
 import argparse
@@ -30,6 +31,7 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
 before_imports(parse_args, __name__)
 
 from vlprompt.apis.seeds import run_seed, trains_something
+from vlprompt.apis.versions import inputs_of
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import run_name
 from vlprompt.evaluation.seeds import Spread, aggregate
@@ -53,16 +55,19 @@ def main() -> None:
     args, options = parse_args()
     chosen = {} if args.dataset is None else dict(dataset=args.dataset)
     tables, contents = [], []
-    for shots in args.shots or [None]:
+    numbers = list(dict.fromkeys(args.shots or [None]))
+    for shots in numbers:
         cfg = load_config(args.config, chosen if shots is None else chosen | dict(shots=shots))
-        trains = trains_something(cfg)
-        seeds = args.seeds if trains else args.seeds[:1]
-        several = len(args.shots or ()) > 1
+        trains, inputs = trains_something(cfg), inputs_of(cfg)
+        seeds = list(dict.fromkeys(args.seeds if trains else args.seeds[:1]))
+        several = len(numbers) > 1
         work_dir = Path(args.work_dir or Path('work_dirs') / f'{run_name(cfg, shots=not several)}_seeds')
         folder = work_dir / f'{shots}shot' if several else work_dir
         given = [part for key, value in chosen.items() for part in (f'--{key}', value)]
         given += [] if shots is None else ['--shots', str(shots)]
-        results = [run_seed(args.config, seed, folder / f'seed{seed}', trains, given + options) for seed in seeds]
+        results = [
+            run_seed(args.config, seed, folder / f'seed{seed}', trains, given + options, inputs) for seed in seeds
+        ]
         spreads = aggregate(results)
         tables.append(table(' '.join([f'`{args.config}`', *given]), seeds, spreads))
         metrics = {name: dict(mean=s.mean, std=s.std, values=s.values) for name, s in spreads.items()}

@@ -19,6 +19,11 @@ def version_of(cfg: Config) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def inputs_of(cfg: Config) -> dict[str, str]:
+    """Name -> version of all that a result depends on beside its command: ``config`` and the built-in models."""
+    return dict(config=version_of(cfg), **models_of(cfg))
+
+
 def models_of(cfg: Mapping[str, Any]) -> dict[str, str]:
     """``'<arch>:<weights>'`` -> digest of the file, for all built-in models that are named anywhere in a config."""
     found: dict[str, str] = {}
