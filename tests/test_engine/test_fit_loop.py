@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 
 from tests.tiny_project import ARCH, TinyFit
 from vlprompt.datasets import FewShotDataset
-from vlprompt.engine import load_config, read_checkpoint
+from vlprompt.engine import feature_loop, load_config, read_checkpoint
+from vlprompt.engine.features import FeatureStore
 from vlprompt.engine.tuning_data import tuning_images
 from vlprompt.errors import ConfigError
 
@@ -52,7 +54,7 @@ def test_views_are_those_of_the_dataset_and_stored_one_by_one(project):
             sample = images[view * len(images) + image]
             batch = runner.model.data_preprocessor(dict(inputs=[sample['inputs']], data_samples=[]))
             torch.testing.assert_close(runner.model.image_features(batch['inputs'])[0], features[image, view])
-    assert len(list((project.root / 'features').iterdir())) == 3
+    assert len(list((project.root / 'features').glob('*.pth'))) == 3
 
 
 def test_stored_features_are_shared_by_solvers_but_not_by_towers_and_seeds(project, monkeypatch):
@@ -73,6 +75,52 @@ def test_stored_features_are_shared_by_solvers_but_not_by_towers_and_seeds(proje
     trained(project, 'f', model__clip__vision=dict(interpolation='bilinear'))
     trained(project, 'g', model__solver=dict(_delete_=True, type='vlprompt.LinearProbe'))
     assert computed[1:] == [18, 18, 6]
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What is done with stored features, in order."""
+    noted: list[str] = []
+    held = FeatureStore.held
+
+    @contextmanager
+    def lock(store, alone=True):
+        noted.append(f'lock {store.path.stem}' if alone else 'no lock')
+        with held(store, alone):
+            yield
+        noted.append('release')
+
+    def note(name, function):
+        return lambda *arguments: noted.append(name) or function(*arguments)
+
+    monkeypatch.setattr(FeatureStore, 'held', lock)
+    for owner, name in ((FeatureStore, 'read'), (FeatureStore, 'write'), (feature_loop, 'compute_features')):
+        monkeypatch.setattr(owner, name, note(name.split('_')[0], getattr(owner, name)))
+    return noted
+
+
+def test_views_are_read_and_computed_under_one_lock(project, steps):
+    """Another solver waits for it, and reads what the first one has computed."""
+    trained(project, 'a')
+    first, *others = steps
+    assert first.startswith('lock ')
+    assert others == [*['read'] * 3, 'compute', *['write'] * 3, 'release']
+    steps.clear()
+    trained(project, 'b', model__solver__views=5, train_cfg__tune='few')
+    assert steps[:9] == [first, *['read'] * 5, 'compute', 'write', 'write'], 'the same lock for more views'
+    assert steps[9] == 'release'
+    tuning, *others = steps[10:]
+    assert tuning.startswith('lock ')
+    assert tuning != first
+    assert others == ['read', 'compute', 'write', 'release']
+
+
+def test_processes_of_one_run_do_not_wait_for_one_another(project, steps):
+    runner = project.run(project.root / 'a')
+    loop = runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner._world_size = 2
+    loop._of_views(loop.images.dataset, 1)
+    assert steps == ['no lock', 'read', 'compute', 'write', 'release']
 
 
 def test_a_finished_run_is_not_fitted_again_and_an_interrupted_one_goes_on(project, monkeypatch):

@@ -1,8 +1,12 @@
 """Both phases of CLIP-ReID on toy data, through a shipped config: stored features, hand-over, resuming, tests."""
 
+import errno
 import json
 import os
 import signal
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +24,7 @@ from vlprompt.clip.weights import to_openai_names
 from vlprompt.datasets import ReIDDataset
 from vlprompt.engine import load_config
 from vlprompt.engine.checkpoint import read_checkpoint
-from vlprompt.engine.feature_loop import EpochOrder, FeatureDataset
+from vlprompt.engine.feature_loop import EpochOrder, FeatureDataset, FeatureTrainLoop
 from vlprompt.engine.features import FeatureStore, dataset_sha256
 from vlprompt.engine.log_processor import keep_eta_positive
 from vlprompt.engine.phases import phase_configs, train_phases
@@ -290,3 +294,64 @@ def test_store(tmp_path):
     assert store.read(3) is None
     store.write(torch.zeros(3, 2))
     assert torch.equal(store.read(3), torch.zeros(3, 2))
+
+
+def test_one_computes_features_while_others_wait(tmp_path):
+    found, begun = [], threading.Event()
+
+    def other():
+        begun.set()
+        with FeatureStore(tmp_path, dict(weights='a')).held():
+            found.append(FeatureStore(tmp_path, dict(weights='a')).read(3))
+
+    store, thread = FeatureStore(tmp_path, dict(weights='a')), threading.Thread(target=other)
+    with store.held():
+        thread.start()
+        begun.wait()
+        with FeatureStore(tmp_path, dict(weights='b')).held():
+            thread.join(0.05)
+        assert not found, 'it waits'
+        store.write(torch.ones(3, 2))
+    thread.join(10)
+    assert torch.equal(found[0], torch.ones(3, 2))
+
+
+@pytest.mark.parametrize('step', ['os.open', 'fcntl.flock'])
+def test_features_of_a_folder_without_locks(tmp_path, monkeypatch, step):
+    """As in a folder of another user, which may only be read, and on a file system that has none."""
+
+    def refused(*_):
+        raise OSError(errno.ENOLCK, 'no locks')
+
+    store = FeatureStore(tmp_path, dict(weights='a'))
+    store.write(torch.ones(3, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(step, refused)
+        with store.held():
+            pass
+    with pytest.raises(OSError, match='no space'), store.held():
+        raise OSError('no space')
+    with store.held():
+        assert torch.equal(store.read(3), torch.ones(3, 2))
+
+
+def test_features_of_the_first_phase_are_read_and_computed_under_a_lock(tmp_path, monkeypatch):
+    steps = []
+
+    @contextmanager
+    def held(store, alone):
+        steps.append(alone)
+        yield
+        steps.append('released')
+
+    monkeypatch.setattr(FeatureStore, 'held', held)
+    monkeypatch.setattr(FeatureStore, 'read', lambda *_: steps.append('read'))
+    monkeypatch.setattr(FeatureStore, 'write', lambda *_: steps.append('write'))
+    monkeypatch.setattr(FeatureTrainLoop, 'key', lambda *_: dict(weights='a'))
+    monkeypatch.setattr(FeatureTrainLoop, 'compute_images', lambda *_: steps.append('compute') or torch.ones(3, 2))
+    loop = object.__new__(FeatureTrainLoop)
+    loop.store, loop._runner = str(tmp_path), SimpleNamespace(world_size=1, rank=0)
+    loop.images, loop.dataloader = SimpleNamespace(dataset=range(3)), SimpleNamespace(dataset=SimpleNamespace())
+    loop.compute()
+    assert steps == [True, 'read', 'compute', 'write', 'released']
+    assert torch.equal(loop.dataloader.dataset.features, torch.ones(3, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from signal import Signals
 from typing import Any
 
@@ -217,11 +218,12 @@ class FeatureTrainLoop(FeatureLoop):
         """Set the (N, D) features of the images, in the order of their dataset."""
         dataset = self.images.dataset
         stored = None if self.store is None else FeatureStore(self.store, self.key(dataset))
-        found = read_in_all_processes(stored, len(dataset))
-        if found is None:
-            found = self.compute_images(dataset)
-            if stored is not None and self.runner.rank == 0:
-                stored.write(found)
+        with nullcontext() if stored is None else stored.held(self.runner.world_size == 1):
+            found = read_in_all_processes(stored, len(dataset))
+            if found is None:
+                found = self.compute_images(dataset)
+                if stored is not None and self.runner.rank == 0:
+                    stored.write(found)
         self.dataloader.dataset.features = found
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,8 @@ class FeatureStore:
     def held(self, alone: bool = True) -> Iterator[None]:
         """Until the block ends, other processes wait that hold the same key, so that one computes for all of them.
 
+        Where no lock can be had, as in a folder that may only be read, each computes what it does not find.
+
         Args:
             alone: False: do nothing, in a run of several processes, which would wait for one another.
         """
@@ -161,8 +164,14 @@ class FeatureStore:
             yield
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path.with_suffix('.lock'), 'w') as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                # An existing file is not opened for writing, since it may be that of another user.
+                lock = os.open(self.path.with_suffix('.lock'), os.O_RDONLY | os.O_CREAT, 0o666)
+                stack.callback(os.close, lock)
+                _wait_for(lock, self.path)
+            except OSError as error:
+                print_log(f'{self.path.parent} cannot be locked ({error.strerror}): nobody waits for it.', 'current')
             yield
 
     def write(self, features: Tensor) -> None:
@@ -170,6 +179,15 @@ class FeatureStore:
         write_checkpoint(dict(key=self.key, features=features.cpu()), self.path)
         if self.tells:
             print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
+
+
+def _wait_for(lock: int, path: Path) -> None:
+    """Lock an open file; a line in the log says so if another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print_log(f'Another process computes features for {path.parent}: waiting for it', 'current')
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def dataset_sha256(dataset: Dataset) -> str:

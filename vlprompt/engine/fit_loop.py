@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,18 @@ class FitLoop(FeatureLoop):
 
     def _of_views(self, dataset: Dataset, views: int, augmented: bool = True) -> list[Tensor]:
         """(N, D) features of each of the first ``views`` epochs of a dataset; those that are not stored in one pass."""
-        size = len(dataset)
-        stores: list[FeatureStore | None] = [None] * views
-        if self.store is not None:
-            key = self.key(dataset) | (dict(seed=dataset.seed) if augmented else {})
-            if self.bare_model.solver.needs_local:
-                key |= dict(tokens='global and local')
-            stores = [FeatureStore(self.store, key | dict(view=view), tells=False) for view in range(views)]
+        if self.store is None:
+            return self._read_or_compute(dataset, [None] * views)
+        key = self.key(dataset) | (dict(seed=dataset.seed) if augmented else {})
+        if self.bare_model.solver.needs_local:
+            key |= dict(tokens='global and local')
+        stores = [FeatureStore(self.store, key | dict(view=view), tells=False) for view in range(views)]
+        with FeatureStore(self.store, key).held(self.runner.world_size == 1):
+            return self._read_or_compute(dataset, stores)
+
+    def _read_or_compute(self, dataset: Dataset, stores: Sequence[FeatureStore | None]) -> list[Tensor]:
+        """(N, D) features of one view per store, in order; None keeps a view in memory only."""
+        size, views = len(dataset), len(stores)
         found = [read_in_all_processes(stored, size) for stored in stores]
         missing = [view for view, features in enumerate(found) if features is None]
         done = f'{views - len(missing)} read from {self.store}, ' if len(missing) < views else ''
