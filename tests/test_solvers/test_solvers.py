@@ -23,6 +23,7 @@ from vlprompt.solvers import (
 from vlprompt.solvers.base import class_weights, zero_shot
 from vlprompt.solvers.clap import loss_and_gradient
 from vlprompt.solvers.proker import kernel, upper_kernel
+from vlprompt.solvers.tip_adapter import cache_logits
 
 CLASSES, DIM, SCALE = 4, 12, 30.0
 
@@ -271,6 +272,61 @@ def test_similarities_in_pieces_are_those_at_once(shots, monkeypatch):
     assert found[0][1].shape == (5, CLASSES, 3, 2)
     for whole, pieces in zip(found[0][1:], found[1][1:], strict=True):
         torch.testing.assert_close(pieces, whole)
+
+
+def scarce(labels):
+    """Positions of the images that are left if classes 0 and 2 lose all but one of their three, and the same with this
+    one three times."""
+    once = [i for i, label in enumerate(labels.tolist()) if label % 2 or i < CLASSES]
+    return torch.tensor(once), torch.tensor([i for i in once for _ in range(1 if labels[i] % 2 else 3)])
+
+
+def of_images(shots, kept):
+    return replace(shots, features=shots.features[kept], labels=shots.labels[kept])
+
+
+def test_an_image_of_a_scarce_class_counts_as_if_it_were_repeated(shots, queries):
+    few, repeated = (of_images(shots, kept) for kept in scarce(shots.labels))
+    assert few.per_class.tolist() == [1, 3, 1, 3]
+    assert repeated.per_class.tolist() == [3] * 4
+    torch.testing.assert_close(
+        logits(fitted('tip', few), few, queries), logits(fitted('tip', repeated), repeated, queries)
+    )
+    ours, theirs = (tune(BUILD['tip'](), some, *queries) for some in (few, repeated))
+    assert ours == theirs
+    ours, theirs = (next(iter(trained_by_steps(some)))[0] for some in (few, repeated))
+    torch.testing.assert_close(ours, theirs, msg='in the training of the keys too')
+
+
+def trained_by_steps(shots):
+    solver = BUILD['tip_f']()
+    batch = shots.features[-2:, 0], shots.labels[-2:], 0.1
+    return solver.descend(shots, solver.start_keys(shots), [batch])
+
+
+def test_local_features_meet_scarce_classes_as_if_they_were_repeated(shots):
+    """With a weighted norm of the affinities: that of more keys is larger."""
+    generator = torch.Generator().manual_seed(4)
+    local = torch.randn(5, 3, DIM, generator=generator).double()
+    keys = torch.randn(2, 12, DIM, generator=generator).double()
+    few, repeated = (
+        plot_adapter.key_similarity(local, keys[:, kept].flatten(0, 1), shots.labels[kept], 2.0, CLASSES)
+        for kept in scarce(shots.labels)
+    )
+    torch.testing.assert_close(few, repeated)
+
+
+def test_equally_many_images_have_no_weight(shots, queries):
+    """Exactly: the numbers are those of the published formulas, bit for bit."""
+    x, keys, labels = queries[0].float(), shots.averaged().float(), shots.labels
+    one_hot = F.one_hot(labels, CLASSES).float()
+    plain = torch.exp(-2.0 * (1 - F.normalize(x, dim=-1) @ keys.t())) @ one_hot
+    assert torch.equal(cache_logits(x, keys, labels, 2.0, CLASSES), plain)
+    local, keys = x.view(10, 3, DIM), torch.cat([keys, keys.flip(0)])
+    cosine = (F.normalize(local, dim=-1) @ keys.t()).unflatten(-1, (2, 12))
+    plain = F.normalize(torch.exp(-2.0 * (1 - cosine)), dim=-1) @ one_hot
+    found = plot_adapter.key_similarity(local, keys, labels, 2.0, CLASSES)
+    assert torch.equal(found, plain.permute(0, 3, 1, 2))
 
 
 def test_means_of_views_in_pieces():

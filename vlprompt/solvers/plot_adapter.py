@@ -4,9 +4,12 @@ PLOT: Prompt Learning with Optimal Transport (Chen et al., ICLR 2023), the adapt
 a global token g and M local tokens l_m; every training image i has two keys, ``a_1i`` of its global and ``a_2i`` of its
 local tokens::
 
-    e_mni = exp(-beta (1 - <l_m, a_ni>)), of unit norm over i        S[m, n, c] = sum_i e_mni y_ic
+    e_mni = sqrt(w_i) exp(-beta (1 - <l_m, a_ni>)), of unit norm over i        S[m, n, c] = sum_i sqrt(w_i) e_mni y_ic
     cache = s <T, S>, with T the transport plan of the cost 1 - S between M tokens and 2 sets of keys
     logits = s <g, t> + alpha cache + P / 2        P = s <T', S'> / 2 + s <g, mean prompt> / 2
+
+An image counts ``w_i = max_c n_c / n_c(i)`` times, in the norm and in the sum, as in
+:mod:`~vlprompt.solvers.tip_adapter`: 1 where all n_c, the numbers of images of the classes, are equal.
 
 P are the logits of prompts that PLOT has learned (``T'``, ``S'``: its plan and similarities); they are absent in the
 training of the keys.
@@ -31,7 +34,7 @@ from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.tracing import is_exporting
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import Shots, zero_shot
-from vlprompt.solvers.tip_adapter import TipAdapterF
+from vlprompt.solvers.tip_adapter import TipAdapterF, repetitions
 
 AT_ONCE = 2**26
 """Affinities between tokens and keys that exist at once, 256 MB of each tensor; the result does not depend on it."""
@@ -105,17 +108,19 @@ def key_similarity(local: Tensor, keys: Tensor, labels: Tensor, beta: float | Te
         num_classes: K.
     """
     values = F.one_hot(labels, num_classes).to(keys)
+    root = repetitions(values).sqrt()[labels]
+    others = keys, values * root.unsqueeze(1), root, beta
     images = max(AT_ONCE // (local.shape[1] * len(keys)), 1)
     if is_exporting() or len(local) <= images:
-        return _similarity(local, keys, values, beta)
+        return _similarity(local, *others)
     parts = local.split(images)
     if keys.requires_grad and torch.is_grad_enabled():
-        return torch.cat([checkpoint(_similarity, part, keys, values, beta, use_reentrant=False) for part in parts])
-    return torch.cat([_similarity(part, keys, values, beta) for part in parts])
+        return torch.cat([checkpoint(_similarity, part, *others, use_reentrant=False) for part in parts])
+    return torch.cat([_similarity(part, *others) for part in parts])
 
 
-def _similarity(local: Tensor, keys: Tensor, values: Tensor, beta: float | Tensor) -> Tensor:
-    """(B, K, M, 2), given one-hot ``values`` (N, K)."""
+def _similarity(local: Tensor, keys: Tensor, values: Tensor, root: Tensor, beta: float | Tensor) -> Tensor:
+    """(B, K, M, 2), given the roots (N,) of the weights and ``values`` (N, K), one-hot labels times these roots."""
     cosine = (F.normalize(local, dim=-1) @ keys.t()).unflatten(-1, (2, len(values)))  # (B, M, 2, N)
-    affinity = F.normalize(torch.exp(-beta * (1 - cosine)), dim=-1)
+    affinity = F.normalize(root * torch.exp(-beta * (1 - cosine)), dim=-1)
     return (affinity @ values).permute(0, 3, 1, 2)

@@ -3,9 +3,12 @@
 Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification (Zhang et al., ECCV 2022).  With keys
 ``k_i``, the mean features of the shots, and ``y_i`` their one-hot labels::
 
-    logits = s <x, t> + alpha sum_i exp(-beta (1 - <x, k_i>)) y_i
+    logits = s <x, t> + alpha sum_i w_i exp(-beta (1 - <x, k_i>)) y_i        w_i = max_c n_c / n_c(i)
 
-Tip-Adapter-F trains the keys.
+Tip-Adapter-F trains the keys.  With the weights w, every class has the mass of the one with most images; otherwise
+logits would grow with the number n_c of its images, and classes with few of them would hardly be predicted.  The
+published code has no weights, since it draws k images of every class, with replacement where there are fewer: w is the
+expectation of how often an image is drawn then.  It is 1 where all classes have equally many images.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive
 @MODELS.register_module()
 class TipAdapter(Solver):
     """Tip-Adapter without training.
+
+    An image of a class with few of them counts as often as if they were repeated to the number of the largest class.
 
     Args:
         alpha: weight of the cache.
@@ -197,7 +202,7 @@ class TipAdapterF(TipAdapter):
 
 
 def cache_logits(features: Tensor, keys: Tensor, labels: Tensor, beta: float | Tensor, num_classes: int) -> Tensor:
-    """(B, K) ``sum_i exp(-beta (1 - <x, k_i>)) y_i``.
+    """(B, K) ``sum_i w_i exp(-beta (1 - <x, k_i>)) y_i``, see :func:`repetitions` for w.
 
     Args:
         features: (B, D), not normalised.
@@ -207,4 +212,17 @@ def cache_logits(features: Tensor, keys: Tensor, labels: Tensor, beta: float | T
         num_classes: K.
     """
     affinity = torch.exp(-beta * (1 - F.normalize(features, dim=-1) @ keys.t()))  # (B, N)
-    return affinity @ F.one_hot(labels, num_classes).to(affinity)
+    values = F.one_hot(labels, num_classes).to(affinity)
+    return affinity @ values * repetitions(values)
+
+
+def repetitions(values: Tensor) -> Tensor:
+    """(K,) ``max_c n_c / n_c``: how often an image of a class counts, so that all classes have equal mass.
+
+    Exactly 1 for classes with equally many images.
+
+    Args:
+        values: (N, K) one-hot labels.
+    """
+    counts = values.sum(0)
+    return counts.max() / counts.clamp(min=1)
