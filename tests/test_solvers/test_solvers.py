@@ -1,17 +1,22 @@
 """Solvers: what their formulas imply, what they refuse, and how hyper-parameters are chosen."""
 
+import inspect
 import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from vlprompt.arguments import choices
+from vlprompt.registry import MODELS
 from vlprompt.solvers import (
     CLAP,
     GDA,
     LinearProbe,
     LPPlusPlus,
+    PlotAdapter,
     ProKeR,
     Shots,
     Solver,
@@ -509,16 +514,83 @@ def test_shots_that_fit_nothing(changes, message, shots):
     [
         ('gda', dict(alpha=0)),
         ('gda', dict(neighbours=1)),
+        ('gda', dict(text_copies=2.5)),
         ('tip', dict(beta=-1)),
         ('tip', dict(search_scale=(0, 1))),
+        ('tip', dict(search_step=(2.5, 1))),
+        ('tip', dict(cache_views=0)),
+        ('tip_f', dict(cache_views=-1)),
+        ('tip', dict(cache_views=True)),
         ('tip_f', dict(epochs=0)),
+        ('tip_f', dict(batch_size=2.5)),
         ('proker', dict(lambda_=0)),
+        ('proker', dict(max_rows=0)),
+        ('proker', dict(betas=(1, 2, 0))),
+        ('proker', dict(lambdas=(0, 2, 3))),
+        ('proker', dict(lambdas=(1, 2))),
         ('lpp', dict(steps=0)),
+        ('lpp', dict(alpha_every=0.5)),
         ('clap', dict(lr=0)),
+        ('clap', dict(epochs=1.5)),
         ('linear', dict(C=0)),
-        ('gda', dict(views=0)),
+        ('linear', dict(max_iters=0)),
+        ('plot', dict(cache_views=0)),
+        ('plot', dict(max_iters=0)),
+        ('plot', dict(eps=0)),
+        ('plot', dict(prompt_eps=0)),
     ],
 )
 def test_arguments_out_of_range(name, options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        BUILD[name](**options)
+    build = BUILD.get(name, PlotAdapter)
+    with pytest.raises(ValueError, match=rf'^{type(build()).__name__}: {next(iter(options))} must'):
+        build(**options)
+
+
+@pytest.mark.parametrize('build', [*BUILD.values(), PlotAdapter])
+@pytest.mark.parametrize('views', [0, -1, 2.5, True])
+def test_views_are_counted(build, views):
+    with pytest.raises(ValueError, match=rf'^{type(build()).__name__}: views must be a whole number, at least 1'):
+        build(views=views)
+
+
+def choices_of_constructors():
+    """Solvers and alignments, and their arguments whose annotation lists all values."""
+    for registered in set(MODELS.module_dict.values()):
+        if registered.__module__.startswith(('vlprompt.solvers', 'vlprompt.alignment')):
+            for name in inspect.signature(registered).parameters:
+                try:
+                    yield registered, name, choices(registered, name)
+                except TypeError:
+                    continue
+
+
+CHOICES = sorted(choices_of_constructors(), key=str)
+
+
+@pytest.mark.parametrize(('kind', 'name', 'known'), CHOICES, ids=lambda value: getattr(value, '__name__', None))
+def test_no_other_value_than_the_annotation_lists(kind, name, known):
+    """Before, ``CLAP(constraint='l2')`` was ZS-LP: what is not the one value was taken for the other."""
+    message = re.escape(f'{kind.__name__}: {name} must be one of {", ".join(known)}, got ')
+    for wrong in (known[0][:-1], known[0].upper(), None, [known[0]]):
+        with pytest.raises(ValueError, match=message + re.escape(repr(wrong))):
+            kind(**{name: wrong})
+    default = inspect.signature(kind).parameters[name].default
+    assert getattr(kind(**{name: default}), 'bias_start' if name == 'bias' else name) == default
+
+
+def test_which_choices_are_checked():
+    found = {(kind.__name__, name) for kind, name, _ in CHOICES}
+    assert found == {
+        ('CLAP', 'constraint'),
+        ('GDA', 'prior'),
+        ('GDA', 'covariance'),
+        ('LPPlusPlus', 'alpha_gradient'),
+        ('LPPlusPlus', 'bias'),
+        ('PlotAdapter', 'method'),
+        ('CosineAlignment', 'ensemble'),
+        ('TransportAlignment', 'method'),
+        ('TransportAlignment', 'marginals'),
+        ('UniformAlignment', 'marginals'),
+    }
+    with pytest.raises(TypeError, match='CLAP: lr is not annotated as a Literal'):
+        choices(CLAP, 'lr')

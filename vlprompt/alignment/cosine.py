@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlprompt.alignment.base import Alignment, inner_products
+from vlprompt.arguments import check_choices
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.registry import MODELS
 
@@ -26,10 +29,9 @@ class CosineAlignment(nn.Module):
 
     needs_local = False
 
-    def __init__(self, ensemble: str = 'features') -> None:
+    def __init__(self, ensemble: Literal['features', 'logits'] = 'features') -> None:
         super().__init__()
-        if ensemble not in ('features', 'logits'):
-            raise ValueError(f"CosineAlignment: ensemble must be 'features' or 'logits', got {ensemble!r}")
+        check_choices(self, ensemble=ensemble)
         self.ensemble = ensemble
 
     def forward(self, features: ClipFeatures, text: Tensor, logit_scale: Tensor) -> Alignment:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from vlprompt.arguments import check_choices
 from vlprompt.clip.features import ClipFeatures
 
 Marginals = Literal['uniform', 'class_token', 'text']
@@ -44,10 +45,16 @@ def token_marginals(
     return saliency / saliency.sum(-1, keepdim=True)
 
 
-def check_marginals(owner: str, kind: Marginals, temperature: float | None) -> None:
-    """Raise ValueError, naming the ``owner``, for an unknown kind and for a temperature that is wrong or not read."""
-    if kind not in get_args(Marginals):
-        raise ValueError(f'{owner}: marginals must be one of {", ".join(get_args(Marginals))}, got {kind!r}')
+def check_marginals(owner: Any, kind: Marginals, temperature: float | None) -> None:
+    """Raise ValueError, naming the owner's class, for an unknown kind and for a temperature that is wrong or not read.
+
+    Args:
+        owner: has an argument ``marginals`` of the type :data:`Marginals`.
+        kind: its value.
+        temperature: as in :func:`token_marginals`.
+    """
+    check_choices(owner, marginals=kind)
+    owner = type(owner).__name__
     if kind == 'text' and (temperature is None or not 0 < temperature < torch.inf):
         raise ValueError(f"{owner}: marginals='text' needs a marginal_temperature > 0, such as 0.1, got {temperature}")
     if kind != 'text' and temperature is not None:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from vlprompt.alignment.sinkhorn_fused import fused_plan, fuses
 
-METHODS = ('fixed', 'legacy', 'log')
+Method = Literal['fixed', 'legacy', 'log']
+METHODS = get_args(Method)
 
 
 @dataclass
@@ -41,7 +43,7 @@ class SinkhornResult:
 def sinkhorn(
     cost: Tensor,
     eps: float = 0.1,
-    method: str = 'fixed',
+    method: Method = 'fixed',
     max_iters: int = 20,
     tol: float = 1e-2,
     dtype: torch.dtype = torch.float32,
@@ -84,7 +86,7 @@ def sinkhorn(
 def unchecked_sinkhorn(
     cost: Tensor,
     eps: float = 0.1,
-    method: str = 'fixed',
+    method: Method = 'fixed',
     max_iters: int = 20,
     tol: float = 1e-2,
     dtype: torch.dtype = torch.float32,

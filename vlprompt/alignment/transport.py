@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vlprompt.alignment.base import Alignment, inner_products
 from vlprompt.alignment.marginals import Marginals, check_marginals, token_marginals
-from vlprompt.alignment.sinkhorn import METHODS, plan_entropy, smallest_eps, unchecked_sinkhorn
+from vlprompt.alignment.sinkhorn import Method, plan_entropy, smallest_eps, unchecked_sinkhorn
+from vlprompt.arguments import check_choices
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.tracing import is_exporting
 from vlprompt.registry import MODELS
@@ -49,7 +50,7 @@ class LocalAlignment(nn.Module):
         self, global_weight: float = 0.0, marginals: Marginals = 'uniform', marginal_temperature: float | None = None
     ) -> None:
         super().__init__()
-        check_marginals(type(self).__name__, marginals, marginal_temperature)
+        check_marginals(self, marginals, marginal_temperature)
         self.global_weight = global_weight
         self.marginals, self.marginal_temperature = marginals, marginal_temperature
 
@@ -136,7 +137,7 @@ class TransportAlignment(LocalAlignment):
     def __init__(
         self,
         eps: float = 0.1,
-        method: str = 'fixed',
+        method: Method = 'fixed',
         max_iters: int = 20,
         tol: float = 1e-2,
         dtype: str = 'float32',
@@ -145,8 +146,7 @@ class TransportAlignment(LocalAlignment):
         marginal_temperature: float | None = None,
     ) -> None:
         super().__init__(global_weight, marginals, marginal_temperature)
-        if method not in METHODS:
-            raise ValueError(f'TransportAlignment: method must be one of {METHODS}, got {method!r}')
+        check_choices(self, method=method)
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise ValueError(f"TransportAlignment: dtype must name a torch dtype such as 'float32', got {dtype!r}")
         for name, value, fits, limit in (

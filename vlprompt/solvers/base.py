@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vlprompt.arguments import is_count
 
 Setting = dict[str, float]
 """Hyper-parameters by name."""
@@ -106,7 +108,7 @@ class Solver(nn.Module):
         views: augmented views of each training image; None: the image itself, once, through the pipeline of the test.
 
     Raises:
-        ValueError: fewer than one view.
+        ValueError: ``views`` is no whole number, or less than 1.
     """
 
     fitted: ClassVar[tuple[str, ...]] = ()
@@ -127,9 +129,10 @@ class Solver(nn.Module):
 
     def __init__(self, views: int | None = None) -> None:
         super().__init__()
-        if views is not None and views < 1:
+        if views is not None and not is_count(views):
             raise ValueError(
-                f'{type(self).__name__}: views must be at least 1, or None for no augmentation; got {views}'
+                f'{type(self).__name__}: views must be a whole number, at least 1, or None for no augmentation; got '
+                f'{views!r}'
             )
         self.views = views
         for name in self.fitted:
@@ -268,13 +271,6 @@ def zero_shot(features: Tensor, text: Tensor) -> Tensor:
 def linspace(low: float, high: float, count: int) -> list[float]:
     """``count`` values from ``low`` to ``high``, both included."""
     return torch.linspace(low, high, count, dtype=torch.float64).tolist()
-
-
-def check_positive(owner: Any, **numbers: float) -> None:
-    """Raise ValueError unless every number is above 0."""
-    for name, value in numbers.items():
-        if not value > 0:
-            raise ValueError(f'{type(owner).__name__}: {name} must be above 0, got {value}')
 
 
 def number_like(value: float, tensor: Tensor) -> Tensor:

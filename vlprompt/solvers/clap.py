@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.arguments import check_choices, check_counts, check_positive
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Linear, Shots, Solver, check_positive, class_means
+from vlprompt.solvers.base import Linear, Shots, Solver, class_means
 
 
 @MODELS.register_module()
@@ -39,7 +40,8 @@ class CLAP(Solver):
         views: see :class:`~vlprompt.solvers.Solver`; each is a row of its own.
 
     Raises:
-        ValueError: ``lr``, ``epochs`` or ``batch_size`` not positive.
+        ValueError: an unknown ``constraint``; ``lr`` not positive, or ``epochs`` or ``batch_size`` no positive whole
+            numbers.
     """
 
     fitted = ('prototypes',)
@@ -54,7 +56,9 @@ class CLAP(Solver):
         views: int | None = 20,
     ) -> None:
         super().__init__(views)
-        check_positive(self, lr=lr, epochs=epochs, batch_size=batch_size)
+        check_choices(self, constraint=constraint)
+        check_positive(self, lr=lr)
+        check_counts(self, epochs=epochs, batch_size=batch_size)
         self.constraint, self.lr, self.epochs, self.batch_size = constraint, lr, epochs, batch_size
 
     def fit(self, shots: Shots) -> None:

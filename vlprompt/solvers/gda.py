@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.arguments import check_choices, check_counts, check_positive
 from vlprompt.registry import MODELS
 from vlprompt.solvers.base import (
     Linear,
@@ -29,7 +30,6 @@ from vlprompt.solvers.base import (
     Setting,
     Shots,
     Solver,
-    check_positive,
     class_means,
     number_like,
     zero_shot,
@@ -53,7 +53,7 @@ class GDA(Solver):
         views: see :class:`~vlprompt.solvers.Solver`; each is a row of its own.
 
     Raises:
-        ValueError: ``alpha``, ``neighbours`` or ``text_copies`` out of range.
+        ValueError: an unknown ``prior`` or ``covariance``; ``alpha``, ``neighbours`` or ``text_copies`` out of range.
     """
 
     fitted = ('weight', 'bias', 'alpha_', 'rows')
@@ -70,9 +70,10 @@ class GDA(Solver):
         views: int | None = 10,
     ) -> None:
         super().__init__(views)
-        check_positive(self, alpha=alpha, text_copies=text_copies)
-        if neighbours < 2:
-            raise ValueError(f'GDA: neighbours must be at least 2, got {neighbours}')
+        check_choices(self, prior=prior, covariance=covariance)
+        check_positive(self, alpha=alpha)
+        check_counts(self, text_copies=text_copies)
+        check_counts(self, 2, neighbours=neighbours)
         self.alpha, self.prior, self.covariance, self.shrinkage = alpha, prior, covariance, shrinkage
         self.keep_rows, self.neighbours, self.text_copies = keep_rows, neighbours, text_copies
 

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.arguments import check_counts, check_positive
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Linear, Search, Setting, Shots, Solver, check_positive
+from vlprompt.solvers.base import Linear, Search, Setting, Shots, Solver
 
 BISECTIONS = 8
 """Steps of the search for C after its grid."""
@@ -32,14 +33,15 @@ class LinearProbe(Solver):
         views: see :class:`~vlprompt.solvers.Solver`.
 
     Raises:
-        ValueError: ``C`` or ``max_iters`` not positive.
+        ValueError: ``C`` not positive, or ``max_iters`` no positive whole number.
     """
 
     fitted = ('weight', 'bias')
 
     def __init__(self, C: float = 1.0, max_iters: int = 1000, views: int | None = None) -> None:
         super().__init__(views)
-        check_positive(self, C=C, max_iters=max_iters)
+        check_positive(self, C=C)
+        check_counts(self, max_iters=max_iters)
         self.C, self.max_iters = C, max_iters
 
     def trained_numbers(self, images: int, classes: int, width: int) -> int:

@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.arguments import check_choices, check_counts
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Linear, Search, Setting, Shots, Solver, check_positive, zero_shot
+from vlprompt.solvers.base import Linear, Search, Setting, Shots, Solver, zero_shot
 
 
 @MODELS.register_module()
@@ -40,8 +41,9 @@ class LPPlusPlus(Solver):
         views: see :class:`~vlprompt.solvers.Solver`; each is a row of its own.
 
     Raises:
-        ValueError: ``steps`` or ``alpha_every`` not positive; from :meth:`fit`, with ``'accumulated'``, classes with
-            different numbers of images, which the published code cannot have.
+        ValueError: an unknown ``alpha_gradient`` or ``bias``; ``steps`` or ``alpha_every`` no positive whole numbers;
+            from :meth:`fit`, with ``'accumulated'``, classes with different numbers of images, which the published code
+            cannot have.
     """
 
     fitted = ('weight', 'bias', 'alpha')
@@ -56,7 +58,8 @@ class LPPlusPlus(Solver):
         views: int | None = 1,
     ) -> None:
         super().__init__(views)
-        check_positive(self, steps=steps, alpha_every=alpha_every)
+        check_choices(self, alpha_gradient=alpha_gradient, bias=bias)
+        check_counts(self, steps=steps, alpha_every=alpha_every)
         self.steps, self.alpha_every = steps, alpha_every
         self.alpha_gradient, self.bias_start = alpha_gradient, bias
 

@@ -29,7 +29,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from vlprompt.alignment import TransportAlignment
-from vlprompt.alignment.sinkhorn import unchecked_sinkhorn
+from vlprompt.alignment.sinkhorn import Method, unchecked_sinkhorn
+from vlprompt.arguments import check_choices, check_counts, check_positive
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.tracing import is_exporting
 from vlprompt.registry import MODELS
@@ -52,6 +53,10 @@ class PlotAdapter(TipAdapterF):
         prompt_weight: weight of PLOT's logits.
         prompt_eps: entropy of PLOT's plan.
         **kwargs: those of :class:`~vlprompt.solvers.TipAdapterF`.
+
+    Raises:
+        ValueError: as :class:`~vlprompt.solvers.TipAdapterF`; an unknown ``method``; ``eps``, ``prompt_eps`` or
+            ``max_iters`` out of range.
     """
 
     needs_local = True
@@ -61,13 +66,16 @@ class PlotAdapter(TipAdapterF):
     def __init__(
         self,
         eps: float = 0.3,
-        method: str = 'fixed',
+        method: Method = 'fixed',
         max_iters: int = 20,
         prompt_weight: float = 0.5,
         prompt_eps: float = 0.1,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        check_choices(self, method=method)
+        check_positive(self, eps=eps, prompt_eps=prompt_eps)
+        check_counts(self, max_iters=max_iters)
         self.eps, self.method, self.max_iters, self.prompt_weight = eps, method, max_iters, prompt_weight
         self.plot = TransportAlignment(prompt_eps, method, max_iters, global_weight=1.0)
 

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from vlprompt.arguments import check_counts, check_positive, is_count
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, linspace, number_like, zero_shot
+from vlprompt.solvers.base import Search, Setting, Shots, Solver, linspace, number_like, zero_shot
 
 
 @MODELS.register_module()
@@ -39,7 +40,8 @@ class ProKeR(Solver):
         views: see :class:`~vlprompt.solvers.Solver`; each is a row of its own.
 
     Raises:
-        ValueError: ``beta``, ``lambda_`` or ``max_rows`` not positive; from :meth:`fit`, more images than ``max_rows``.
+        ValueError: ``beta``, ``lambda_`` or ``max_rows`` not positive, or a grid that is not two positive numbers and a
+            count; from :meth:`fit`, more images than ``max_rows``.
     """
 
     fitted = ('rows', 'coefficients', 'beta_')
@@ -55,7 +57,13 @@ class ProKeR(Solver):
         views: int | None = 10,
     ) -> None:
         super().__init__(views)
-        check_positive(self, beta=beta, lambda_=lambda_, max_rows=max_rows)
+        check_positive(self, beta=beta, lambda_=lambda_)
+        check_counts(self, max_rows=max_rows)
+        for name, grid in dict(betas=betas, lambdas=lambdas).items():
+            if len(grid) != 3 or min(grid) <= 0 or not is_count(grid[2]):
+                raise ValueError(
+                    f'ProKeR: {name} must be two positive numbers and how many values to try between them, got {grid}'
+                )
         self.beta, self.lambda_, self.max_rows = beta, lambda_, max_rows
         self.betas, self.lambdas = tuple(betas), tuple(lambdas)
 

@@ -21,9 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlprompt.arguments import check_counts, check_positive, is_count
 from vlprompt.errors import CheckpointError
 from vlprompt.registry import MODELS
-from vlprompt.solvers.base import Search, Setting, Shots, Solver, check_positive, number_like, zero_shot
+from vlprompt.solvers.base import Search, Setting, Shots, Solver, number_like, zero_shot
 
 
 @MODELS.register_module()
@@ -41,7 +42,8 @@ class TipAdapter(Solver):
         views: see :class:`~vlprompt.solvers.Solver`.
 
     Raises:
-        ValueError: ``alpha``, ``beta``, or a scale or step of the grid that is not positive.
+        ValueError: ``alpha``, ``beta``, or a scale or step of the grid that is not positive; ``cache_views`` less
+            than 1.
     """
 
     fitted = ('keys', 'labels', 'alpha_', 'beta_')
@@ -61,8 +63,15 @@ class TipAdapter(Solver):
         super().__init__(views)
         check_positive(self, alpha=alpha, beta=beta)
         for name, values in dict(search_scale=search_scale, search_step=search_step).items():
-            if len(values) != 2 or min(values) <= 0:
-                raise ValueError(f'{type(self).__name__}: {name} must be two positive numbers, got {values}')
+            whole = name == 'search_step'
+            if len(values) != 2 or min(values) <= 0 or (whole and not all(map(is_count, values))):
+                kind = 'positive whole numbers' if whole else 'positive numbers'
+                raise ValueError(f'{type(self).__name__}: {name} must be two {kind}, got {values}')
+        if cache_views is not None and not is_count(cache_views):
+            raise ValueError(
+                f'{type(self).__name__}: cache_views must be a whole number, at least 1, or None for all views; got '
+                f'{cache_views!r}'
+            )
         self.alpha, self.beta, self.cache_views = alpha, beta, cache_views
         self.search_scale, self.search_step = tuple(search_scale), tuple(search_step)
 
@@ -150,12 +159,14 @@ class TipAdapterF(TipAdapter):
         **kwargs: those of :class:`TipAdapter`.
 
     Raises:
-        ValueError: as :class:`TipAdapter`; ``lr``, ``epochs`` or ``batch_size`` not positive.
+        ValueError: as :class:`TipAdapter`; ``lr`` not positive, or ``epochs`` or ``batch_size`` no positive whole
+            numbers.
     """
 
     def __init__(self, lr: float = 1e-3, epochs: int = 20, batch_size: int = 256, **kwargs) -> None:
         super().__init__(**kwargs)
-        check_positive(self, lr=lr, epochs=epochs, batch_size=batch_size)
+        check_positive(self, lr=lr)
+        check_counts(self, epochs=epochs, batch_size=batch_size)
         self.lr, self.epochs, self.batch_size = lr, epochs, batch_size
 
     def fit(self, shots: Shots) -> None:
