@@ -86,5 +86,7 @@ def test_published_parameter_counts(n_ctx, parameters):
 def test_errors(clip):
     with pytest.raises(ValueError, match='its features must be given'):
         ConditionalPrompt(NAMES, clip.text).encode(clip.text)
-    with pytest.raises(ValueError, match='reduction=25'):
-        ConditionalPrompt(NAMES, clip.text, reduction=25)
+    for reduction in (25, 0, -4, 2.5):
+        with pytest.raises(ValueError, match=f'ConditionalPrompt: reduction={reduction} must be .* from 1 to 24'):
+            ConditionalPrompt(NAMES, clip.text, reduction=reduction)
+    assert ConditionalPrompt(NAMES, clip.text, reduction=24).meta_net.linear1.out_features == 1

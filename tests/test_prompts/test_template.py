@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import MICRO
 from vlprompt.clip import build_clip
 from vlprompt.models.heads import CosineHead
-from vlprompt.prompts import TemplatePrompt
+from vlprompt.prompts import ClassWeights, TemplatePrompt
 
 
 @pytest.mark.parametrize('template', ['a {} {}', '{{}}', 'a {name}', 'a {0}', 'a }{ b', 'a photo'])
@@ -15,6 +15,12 @@ def test_the_template_is_named(template):
         TemplatePrompt(['cat'], text, [template])
     with pytest.raises(ValueError, match=r'CosineHead: .* hold \{\} once, and no other braces'):
         CosineHead(8, 3, start='text', template=template)
+
+
+@pytest.mark.parametrize('build', [TemplatePrompt, ClassWeights])
+def test_some_template_is_needed(build):
+    with pytest.raises(ValueError, match='TemplatePrompt: templates is empty; give one or more'):
+        build(['cat'], build_clip(MICRO['vit']).text, [])
 
 
 def test_the_name_stands_in_its_place():

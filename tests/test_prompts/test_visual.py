@@ -22,6 +22,9 @@ def test_deep_and_shallow_tokens(seeded):
     for depth in (0, 3):
         with pytest.raises(ValueError, match=f'depth={depth} must be from 1 to 2'):
             VisualPrompt(8, 2, 16, depth=depth)
+    for project in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f'VisualPrompt: project={project} must be a whole number, at least 1, or'):
+            VisualPrompt(8, 2, 16, project=project)
 
 
 def test_projection_and_dropout(seeded):

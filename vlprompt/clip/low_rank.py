@@ -19,13 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import sqrt
+from math import inf, sqrt
+from numbers import Real
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlprompt.arguments import is_count
 from vlprompt.clip.layers import Attention, ResidualAttentionBlock, Transformer
 from vlprompt.messages import did_you_mean
 
@@ -120,7 +122,11 @@ class LoraOptions:
             raise ValueError(f'clip.lora: rank={self.rank!r} must be a positive whole number')
         if self.scaling not in SCALINGS:
             raise ValueError(f'clip.lora: scaling={self.scaling!r} must be one of {", ".join(SCALINGS)}')
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.alpha, Real) or not 0 < self.alpha < inf:
+            raise ValueError(
+                f'clip.lora: alpha={self.alpha!r} must be a finite number above 0; it multiplies the branches'
+            )
+        if not isinstance(self.dropout, Real) or not 0 <= self.dropout < 1:
             raise ValueError(f'clip.lora: dropout={self.dropout!r} must be in [0, 1)')
         for name, known in (('targets', TARGETS), ('towers', TOWERS)):
             chosen = getattr(self, name)
@@ -128,6 +134,13 @@ class LoraOptions:
                 raise ValueError(f'clip.lora: {name}={chosen!r} must be a list of {", ".join(known)}')
             if wrong := [value for value in chosen if value not in known]:
                 raise ValueError(f'clip.lora: {name} has {wrong[0]!r}; there are {", ".join(known)}')
+        blocks = self.blocks
+        if blocks is not None:
+            listed = isinstance(blocks, Sequence) and not isinstance(blocks, str)
+            if not listed or not blocks or not all(is_count(index, 0) for index in blocks):
+                raise ValueError(
+                    f'clip.lora: blocks={blocks!r} must be a list of indices of blocks, such as [0, 1], or None for all'
+                )
 
     @property
     def scale(self) -> float:

@@ -34,7 +34,7 @@ class ClassWeights(TextPrompt):
         templates: as in :class:`~vlprompt.prompts.TemplatePrompt`; the features of several are normalised and averaged.
 
     Raises:
-        ValueError: a template without ``{}``, or a class name too long for the context.
+        ValueError: no template, one without ``{}``, or a class name too long for the context.
     """
 
     n_prompts = 1

@@ -9,6 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlprompt.arguments import is_count
 from vlprompt.clip.features import ClipFeatures
 from vlprompt.clip.text.encoder import TextEncoder
 from vlprompt.prompts.context import ContextPrompt
@@ -28,18 +29,24 @@ class ConditionalPrompt(ContextPrompt):
 
     Args:
         class_names, text, **context: of the :class:`~vlprompt.prompts.ContextPrompt`.
-        reduction: the meta net has D // reduction hidden channels.
+        reduction: the meta net has D // reduction hidden channels, from 1 to D.
 
     The parameters are those of the context and ``meta_net.linear{1,2}.{weight,bias}``.
+
+    Raises:
+        ValueError: as the context; ``reduction`` is no whole number from 1 to D.
     """
 
     needs_image = True
 
     def __init__(self, class_names: Sequence[str], text: TextEncoder, reduction: int = 16, **context: Any) -> None:
         super().__init__(class_names, text, **context)
+        if not is_count(reduction) or reduction > text.embed_dim:
+            raise ValueError(
+                f'ConditionalPrompt: reduction={reduction!r} must be a whole number from 1 to {text.embed_dim}, the '
+                'channels of a text feature, which it divides'
+            )
         hidden = text.embed_dim // reduction
-        if hidden < 1:
-            raise ValueError(f'ConditionalPrompt: reduction={reduction} leaves nothing of {text.embed_dim} channels')
         self.meta_net = nn.Sequential(
             OrderedDict(
                 linear1=nn.Linear(text.embed_dim, hidden),

@@ -28,7 +28,7 @@ class TemplatePrompt(TextPrompt):
             :func:`vlprompt.clip.templates.templates` (a dataset's key, ``'ensemble-7'``, ``'ensemble-80'``).
 
     Raises:
-        ValueError: a template without ``{}``, or a class name too long for the context.
+        ValueError: no template, one without ``{}``, or a class name too long for the context.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class TemplatePrompt(TextPrompt):
         super().__init__()
         if isinstance(templates, str):
             templates = [templates] if '{}' in templates else named_templates(templates)
+        if not templates:
+            raise ValueError("TemplatePrompt: templates is empty; give one or more, such as ['a photo of a {}.']")
         for template in templates:
             if places_of_name(template) != 1:
                 raise ValueError(

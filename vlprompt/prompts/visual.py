@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from vlprompt.arguments import is_count
 from vlprompt.clip.visual_prompts import VisualTokens
 from vlprompt.prompts.base import ImagePrompt, TextPrompt
 from vlprompt.registry import MODELS
@@ -37,7 +38,8 @@ class VisualPrompt(ImagePrompt):
     The parameter ``tokens`` is (J, P, D'), with sets (J, M, P, D').
 
     Raises:
-        ValueError: ``length`` or ``sets`` below 1, a depth beyond the trunk's or an unknown ``init``.
+        ValueError: ``length``, ``sets`` or ``project`` below 1, a depth beyond the trunk's, an unknown ``init``, or a
+            ``dropout`` that is no probability.
     """
 
     def __init__(
@@ -58,6 +60,10 @@ class VisualPrompt(ImagePrompt):
             raise ValueError(f'VisualPrompt: length={length} must be at least 1 and init={init!r} one of {INITS}')
         if sets is not None and sets < 1:
             raise ValueError(f'VisualPrompt: sets={sets} must be at least 1, or None for one pass without sets')
+        if project is not None and not is_count(project):
+            raise ValueError(
+                f'VisualPrompt: project={project!r} must be a whole number, at least 1, or None for no projection'
+            )
         depth = layers if depth is None else depth
         if not 1 <= depth <= layers:
             raise ValueError(f'VisualPrompt: depth={depth} must be from 1 to {layers}, the blocks of the image tower')
