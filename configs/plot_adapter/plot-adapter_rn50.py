@@ -11,7 +11,7 @@ model = dict(
         type='vlprompt.PlotAdapter',
         views=10,  # augmented views of every training image: their mean makes the keys, and epochs see them in turn
         eps=0.3,  # entropy of the plan between local features and keys
-        method='fixed',  # 'legacy' is the published stop
+        method='fixed',  # 'legacy' with max_iters=100 is the published stop
         prompt_weight=0.5,  # of PLOT's logits
         lr=1e-3,
         batch_size=256,

@@ -21,8 +21,8 @@ model = dict(
     alignment=dict(
         type='vlprompt.TransportAlignment',
         eps=0.1,  # entropy: larger is closer to the uniform plan
-        method='fixed',  # the same number of iterations for every image; 'legacy' is the published stop
-        max_iters=20,
+        method='fixed',  # the same number of iterations for every image; the published stop is 'legacy'
+        max_iters=20,  # with 'legacy' 100
     ),
 )
 phases = dict(

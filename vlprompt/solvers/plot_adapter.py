@@ -49,7 +49,7 @@ class PlotAdapter(TipAdapterF):
         eps: entropy of the plan between tokens and keys.
         method: of :func:`~vlprompt.alignment.sinkhorn.sinkhorn`, for keys and for prompts: ``'fixed'`` iterations, or
             ``'legacy'``, the published stop, by which predictions depend on their batch.
-        max_iters: iterations, at most so many with ``'legacy'``.
+        max_iters: iterations, at most so many with ``'legacy'``, where 100 is published.
         prompt_weight: weight of PLOT's logits.
         prompt_eps: entropy of PLOT's plan.
         **kwargs: those of :class:`~vlprompt.solvers.TipAdapterF`.
