@@ -66,7 +66,7 @@ def test_commands_and_tools_take_their_arguments(vlprompt):
     assert 'n_ctx=7' in shown
 
 
-@pytest.mark.parametrize('command', [*cli.COMMANDS, *set(cli.tools()) - {'onnx-inference'}])
+@pytest.mark.parametrize('command', sorted({*cli.COMMANDS, *cli.tools()} - {'onnx-inference'}))
 def test_the_usage_names_the_command(command, vlprompt):
     shown, code = vlprompt(command, '--help')
     assert not code
