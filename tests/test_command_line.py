@@ -65,7 +65,9 @@ def test_options_of_the_data_win_less_than_single_keys():
         ('gda_rn50', 'a.pth', ['--dataset', 'dtd', '--shots', '1'], None),  # the recipe has another solver
     ],
 )
-def test_options_of_a_training_beside_a_trained_model(config, checkpoint, given, message):
+def test_options_of_a_training_beside_a_trained_model(config, checkpoint, given, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(meta={}, state_dict={}), 'a.pth')
     parser = argparse.ArgumentParser()
     add_model_options(parser)
     args = parser.parse_args([config, checkpoint, *given])
@@ -74,6 +76,21 @@ def test_options_of_a_training_beside_a_trained_model(config, checkpoint, given,
         runs.refuse_idle_options(args, cfg)
     if args.shots is not None:
         runs.refuse_idle_options(args, cfg, names_folder=True)
+
+
+@pytest.mark.parametrize(('trained', 'given', 'beta'), [(4, 4, 1.5), (4, 16, 1.7), (16, 4, 1.5)])
+def test_shots_beside_a_checkpoint_choose_the_recipe(trained, given, beta, tmp_path, capsys):
+    file = tmp_path / 'a.pth'
+    recipe = dict(dataset='dtd', shots=trained)
+    torch.save(dict(meta=dict(vlprompt=dict(recipe=recipe)), state_dict={}), file)
+    parser = argparse.ArgumentParser()
+    command_line.add_config_options(parser)
+    parser.add_argument('checkpoint')
+    args = parser.parse_args(['proker_rn50', str(file), '--dataset', 'dtd', '--shots', str(given)])
+    cfg = runs.read_config(args)
+    runs.refuse_idle_options(args, cfg)
+    assert (cfg.model.solver.beta, cfg.recipe.shots) == (beta, given)
+    assert 'follows the recipe' not in capsys.readouterr().out, 'the one that was asked for'
 
 
 def test_images_come_from_one_place(capsys):

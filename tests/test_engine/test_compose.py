@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -375,7 +376,7 @@ def test_a_model_is_tested_elsewhere_as_it_was_trained():
 
 
 def checkpoint_of(dataset, shots):
-    return dict(meta=dict(vlprompt=dict(recipe=dict(dataset=dataset, shots=shots))))
+    return lambda: dict(meta=dict(vlprompt=dict(recipe=dict(dataset=dataset, shots=shots))))
 
 
 def test_a_checkpoint_brings_the_recipe_of_its_training(write):
@@ -386,28 +387,56 @@ def test_a_checkpoint_brings_the_recipe_of_its_training(write):
     assert tested.test_dataloader == other.test_dataloader
     for chosen in (dict(recipe_dataset='dtd'), dict(recipe_dataset='food101')):
         assert config_for(checkpoint_of('imagenet', 16), plot, dict(dataset='dtd') | chosen).model == other.model
-    for content in (None, dict(meta=dict(vlprompt=dict()))):
+    for content in (None, lambda: dict(meta=dict(vlprompt=dict()))):
         assert config_for(content, plot, dict(dataset='dtd')).model == other.model
     assert config_for(checkpoint_of('imagenet', 16), other).model == other.model, 'composed, so its rows are chosen'
     assert config_for(checkpoint_of('imagenet', 16), 'coop_rn50_csc').get('recipe') is not None
     text = "_base_ = 'vlprompt::coop/coop_rn50.py'\nrecipes = [dict(model=dict(logit_scale=9.0)), "
-    own = write(text + 'dict(max_shots=2, model=dict(logit_scale=1.0))]')
+    own = write(
+        text
+        + "dict(max_shots=2, model=dict(logit_scale=1.0)), dict(dataset='dtd', test_dataloader=dict(batch_size=7)), "
+        "dict(dataset='imagenet', model=dict(logit_scale=3.0), test_dataloader='${absent}')]"
+    )
+    tested = config_for(checkpoint_of('imagenet', 16), own, dict(dataset='dtd'))
+    assert (tested.model.logit_scale, tested.test_dataloader.batch_size) == (3, 7), (
+        'only the model is as it was trained'
+    )
     scales = [
         config_for(checkpoint_of('dtd', shots), own, options).model.logit_scale
-        for shots, options in ((1, {}), (1, dict(shots=16)), (1, dict(recipe_shots=16)), (16, dict(shots=2)), (4, {}))
+        for shots, options in (
+            *((1, {}), (1, dict(shots=16)), (1, dict(recipe_shots=16))),
+            *((16, dict(shots=2)), (4, {}), (None, dict(recipe_dataset='food101'))),
+        )
     ]
-    assert scales == [1, 9, 9, 1, 9]
+    assert scales == [1, 9, 9, 1, 9, 9]
+    few = write(Path(own).read_text() + '\nshots = 1\n')
+    assert config_for(checkpoint_of('dtd', None), few).model.logit_scale == 9, 'trained on all images'
 
 
-@pytest.mark.parametrize('recipe', ['dtd', dict(dataset=3, shots=1), dict(dataset='dtd')])
-def test_a_checkpoint_with_something_else_as_recipe(recipe):
+def test_a_detector_of_coco_is_tested_on_other_data():
+    cfg = config_for(checkpoint_of('coco', None), 'retinanet_r50_fpn_1x_coco', dict(dataset='coco_json'))
+    assert cfg.dataset == 'coco_json'
+
+
+@pytest.mark.parametrize(
+    'recipe', ['dtd', dict(dataset=3, shots=1), dict(dataset='dtd'), dict(dataset='dtd', shots='a')]
+)
+def test_something_else_as_recipe(recipe, write):
     with pytest.raises(CheckpointError, match='is no dataset and shots, but'):
-        config_for(dict(meta=dict(vlprompt=dict(recipe=recipe))), 'plot_rn50')
+        config_for(lambda: dict(meta=dict(vlprompt=dict(recipe=recipe))), 'plot_rn50')
+    cfg = load_config('plot_rn50')
+    cfg.recipe = recipe
+    with pytest.raises(ConfigError, match=r'recipe=.* must be dict\(dataset=\.\.\., shots=\.\.\.\)'):
+        load_config(cfg)
 
 
 def test_options_of_recipes_without_recipes():
     with pytest.raises(ConfigError, match=r"recipe_dataset='dtd' has no effect on .*zero-shot_rn50\.py, which has no"):
         load_config('zero-shot_rn50', dict(recipe_dataset='dtd'))
+    with pytest.raises((ConfigError, FileNotFoundError), match="Did you mean 'imagenet'"):
+        load_config('plot_rn50', dict(recipe_dataset='imagnet'))
+    with pytest.raises(ConfigError, match='rows of recipes are chosen by recipe_dataset and recipe_shots'):
+        load_config('plot_rn50', {'recipe.shots': 4})
 
 
 def test_a_list_of_bases_with_overrides(write):

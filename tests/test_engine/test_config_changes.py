@@ -51,6 +51,8 @@ def test_what_its_tensors_do_not_tell(config, option, told, said):
         ('coop_rn50', dict(dataset='eurosat', shots=1)),
         ('tip-adapter_rn50', dict(dataset='dtd', shots=2)),
         ('clap_rn50', dict(dataset='imagenet')),
+        ('clipreid_vit-b16', dict(dataset='veri')),
+        ('gda_rn50', {'model.solver.alpha': 3.0}),
         ('promptsrc_vit-b16', {'dataset': 'ucf101', 'model.clip.weights': None}),
         ('coop_rn50', {'optim_wrapper.optimizer.lr': 1.0}),
     ],

@@ -64,7 +64,8 @@ class ToolParser(ArgumentParser):
     def __init__(self, description: str | None, **options: Any) -> None:
         start = Path(sys.argv[0])
         name = f'vlprompt {start.stem.replace("_", "-")}' if start.suffix == '.py' else start.name
-        super().__init__(prog=name, description=description, formatter_class=HelpFormatter, **options)
+        options = dict(prog=name, formatter_class=HelpFormatter) | options
+        super().__init__(description=description, **options)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         return self._known_alone(*self.parse_known_args(args, namespace))

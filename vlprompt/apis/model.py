@@ -77,7 +77,7 @@ def init_model(
     if checkpoint is None and is_adapter(config):
         checkpoint = config
     content = None if checkpoint is None else read_checkpoint(checkpoint)
-    cfg = config_for(content, config, cfg_options)
+    cfg = config_for(None if content is None else lambda: content, config, cfg_options)
     require_model(cfg)
     init_default_scope(cfg.get('default_scope', 'vlprompt'))
     cfg = phase_config(cfg, phase or phase_of(cfg, content))

@@ -81,7 +81,7 @@ def retrieval_metric(cfg: Config, **changes: Any) -> RetrievalMetric:
     """
     evaluators = cfg.get('test_evaluator') or []
     for options in [evaluators] if isinstance(evaluators, dict) else evaluators:
-        kind = options['type']
-        if issubclass(METRICS.get(kind) if isinstance(kind, str) else kind, RetrievalMetric):
+        kind = METRICS.get(options['type']) if isinstance(options['type'], str) else options['type']
+        if isinstance(kind, type) and issubclass(kind, RetrievalMetric):
             return METRICS.build({**options, **changes})
     return RetrievalMetric(**changes)

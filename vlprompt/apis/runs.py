@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,12 @@ def read_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _composed(args: argparse.Namespace, options: Mapping[str, Any]) -> Config:
-    """The config of a command line; with a checkpoint, by the recipe of its training."""
-    cfg, checkpoint = load_config(args.config, options), getattr(args, 'checkpoint', None)
-    if cfg.get('recipe') is None or checkpoint in (None, 'none'):
-        return cfg
-    if Path(checkpoint).is_dir() and not is_own_folder(checkpoint):  # one of peft, which says nothing of it
-        return cfg
-    return config_for(read_checkpoint(checkpoint), args.config, options)
+def _composed(args: argparse.Namespace, options: Mapping[str, Any], tell: bool = True) -> Config:
+    """The config of a command line; with a checkpoint, the model by the recipe of its training."""
+    checkpoint = getattr(args, 'checkpoint', None)
+    foreign = checkpoint is not None and Path(checkpoint).is_dir() and not is_own_folder(checkpoint)  # one of peft
+    known = checkpoint not in (None, 'none') and not foreign
+    return config_for(partial(read_checkpoint, checkpoint) if known else None, args.config, options, tell)
 
 
 def refuse_idle_options(args: argparse.Namespace, cfg: Config, names_folder: bool = False) -> None:
@@ -72,7 +71,8 @@ def refuse_idle_options(args: argparse.Namespace, cfg: Config, names_folder: boo
         )
     if args.shots is not None and not names_folder:
         options = {key: value for key, value in config_options(args).items() if key != 'shots'}
-        if _predicting(_composed(args, options)) == _predicting(cfg):
+        without = load_config(args.config, options), _composed(args, options, tell=False)
+        if all(_predicting(other) == _predicting(cfg) for other in without):
             raise ConfigError(f'--shots {args.shots} has no effect where nothing is trained: leave it out')
 
 

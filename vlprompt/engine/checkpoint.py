@@ -38,6 +38,7 @@ from torch import Size, Tensor, nn
 from vlprompt.clip.architectures import describe_image_tower
 from vlprompt.clip.tensor_files import ScriptTensors, describe_content, named_tensors, read_tensors, require_finite
 from vlprompt.engine.adapters import is_adapter, read_adapter_source
+from vlprompt.engine.config_values import is_recipe
 from vlprompt.engine.data_arguments import arguments_of_model
 from vlprompt.engine.sharded import class_of, is_sharded, stored
 from vlprompt.errors import CheckpointError
@@ -204,9 +205,9 @@ def recipe_of_checkpoint(content: Mapping[str, Any]) -> dict[str, Any] | None:
     recipe = ((content.get('meta') or {}).get('vlprompt') or {}).get('recipe')
     if recipe is None:
         return None
-    if not isinstance(recipe, Mapping) or not isinstance(recipe.get('dataset'), str) or 'shots' not in recipe:
+    if not is_recipe(recipe):
         raise CheckpointError(f"the checkpoint's meta['vlprompt']['recipe'] is no dataset and shots, but {recipe!r}")
-    return dict(recipe)
+    return dict(dataset=recipe['dataset'], shots=recipe['shots'])
 
 
 def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], *, other_classes: bool = False) -> None:

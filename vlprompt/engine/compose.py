@@ -20,8 +20,8 @@ top-level keys join them, in the method's file, in a two-line file that inherits
    ``dataset`` is a name, a pattern as of file names, or a list of them.
 
    With the options ``recipe_dataset=imagenet recipe_shots=16`` they are the rows of that dataset and number of shots.
-   Where a checkpoint is loaded, they are by default those of its training (:func:`~vlprompt.engine.config.config_for`);
-   which they are stands in the composed config as ``recipe``;
+   Where a checkpoint is loaded, the model has by default what the rows of its training say of models
+   (:func:`~vlprompt.engine.config.config_for`).  Which rows the model has stands in the composed config as ``recipe``;
 
 3. the method's file and everything that inherits from it;
 4. ``--cfg-options``.
@@ -80,12 +80,14 @@ _REFERENCE = re.compile(r'\$\{(\w+)(?:\s*\*\s*(\d+(?:\.\d+|/[1-9]\d*)?))?\}')
 """A name, and perhaps a factor: a number or a fraction."""
 
 
-def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
+def compose(cfg: Config, options: Mapping[str, Any] | None = None, trained: Mapping[str, Any] | None = None) -> Config:
     """The complete config of a method, its dataset and its number of shots.
 
     Args:
         cfg: as mmengine reads it; not changed.
         options: dotted keys and their values, the topmost layer.
+        trained: ``dataset``, ``shots`` or both, which choose the rows of recipes for the model alone; None: the same as
+            for the rest.
 
     Raises:
         ConfigError: an unknown dataset, a reference ``${name}`` to nothing, a malformed row of ``recipes``, or options
@@ -102,9 +104,12 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None) -> Config:
     else:
         data, offered, private = _data_layer(content, cfg.filename)
         if content.get('recipes'):
-            content['recipe'] = recipe = _recipe(content, data, options)
+            recipe = _recipe(content, data, options, cfg.filename)
+            content['recipe'] = of_model = recipe | dict(trained or {})
             for row in matching_rows(content['recipes'], **recipe):
-                data = layered(data, row)
+                data = layered(data, row if of_model == recipe else _row_of(row, models=False))
+            for row in matching_rows(content['recipes'], **of_model) if of_model != recipe else ():
+                data = layered(data, _row_of(row, models=True))
         elif given := [key for key in RECIPE_OPTIONS if key in options]:
             raise ConfigError(f'{given[0]}={options[given[0]]!r} has no effect on {cfg.filename}, which has no recipes')
         content = layered(data, _without_missing_splits(data, _with_marks(content, cfg.filename)))
@@ -285,9 +290,20 @@ def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[
     return data._cfg_dict.to_dict(), offered, private
 
 
-def _recipe(content: Mapping[str, Any], data: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def _row_of(row: Mapping[str, Any], models: bool) -> dict[str, Any]:
+    """What a row of ``recipes`` says of the models of the config and its phases, or all that it says of the rest."""
+    own = {key: value for key, value in row.items() if (key == 'model') == models and key != 'phases'}
+    phases = {name: _row_of(phase, models) for name, phase in (row.get('phases') or {}).items()}
+    return own | ({'phases': phases} if any(phases.values()) else {})
+
+
+def _recipe(
+    content: Mapping[str, Any], data: Mapping[str, Any], options: dict[str, Any], filename: str | None
+) -> dict[str, Any]:
     """Dataset and number of shots that choose the rows of ``recipes``; their options are taken out."""
     dataset, shots = (options.pop(key, None) for key in RECIPE_OPTIONS)
+    if dataset is not None:
+        dataset_file(content['task'], str(dataset), filename)  # an unknown name would choose no row
     found = dict(content, **({} if shots is None else dict(shots=shots)))
     return dict(dataset=Path(str(dataset or content['dataset'])).stem, shots=_shots(found, data))
 
@@ -316,6 +332,8 @@ def _refuse_unknown_parts(cfg: Config, options: Mapping[str, Any]) -> None:
         root, _, rest = option.partition('.')
         if root == 'recipes':
             raise ConfigError(f'{option}: rows of recipes cannot be changed by options; set the value itself')
+        if root == 'recipe':
+            raise ConfigError(f'{option}: rows of recipes are chosen by {" and ".join(RECIPE_OPTIONS)}')
         name = rest.partition('.')[0]
         if root == 'phases' and rest and name not in phases:
             known = ', '.join(phases) or 'none'

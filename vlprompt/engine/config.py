@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from vlprompt.datasets.checks.findings import counted
 from vlprompt.engine.adapters import config_of_adapter, is_adapter
 from vlprompt.engine.checkpoint import read_checkpoint, recipe_of_checkpoint
-from vlprompt.engine.compose import RECIPE_OPTIONS, compose
+from vlprompt.engine.compose import compose
 from vlprompt.engine.config_check import RUNNER_KEYS, check_config
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 from vlprompt.engine.phases import check_hand_over, phase_config
@@ -20,7 +21,11 @@ from vlprompt.errors import ConfigError
 from vlprompt.messages import did_you_mean
 
 
-def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    config: str | Path | Config,
+    cfg_options: Mapping[str, Any] | None = None,
+    trained: Mapping[str, Any] | None = None,
+) -> Config:
     """The complete, checked config of a run, without helper variables.
 
     Args:
@@ -28,13 +33,14 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
             (:mod:`vlprompt.engine.adapters`) for the config that it was trained with, or a config that was read.
         cfg_options: dotted keys and their values, as ``--cfg-options`` gives them; also ``dataset``, ``shots`` and
             ``data_root`` (:mod:`vlprompt.engine.compose`).
+        trained: see :func:`~vlprompt.engine.compose.compose`.
 
     Raises:
         FileNotFoundError: no such file.
         ConfigError: the file is not valid Python, or see :func:`~vlprompt.engine.compose.compose` and
             :func:`~vlprompt.engine.config_check.check_config`; also for an option that a phase would discard.
     """
-    cfg = compose(_raw(config), cfg_options)
+    cfg = compose(_raw(config), cfg_options, trained)
     _check_phases(cfg)
     check_config(cfg)
     _check_options_act_in_phases(cfg, cfg_options or {})
@@ -44,32 +50,36 @@ def load_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | No
 
 
 def config_for(
-    content: Mapping[str, Any] | None, config: str | Path | Config, cfg_options: Mapping[str, Any] | None = None
+    content: Callable[[], Mapping[str, Any]] | None,
+    config: str | Path | Config,
+    cfg_options: Mapping[str, Any] | None = None,
+    tell: bool = True,
 ) -> Config:
-    """The config with which a checkpoint is loaded: that of :func:`load_config`, by the recipe of the training.
+    """The config with which a checkpoint is loaded: the model is composed by the recipe of its training.
 
-    The rows of ``recipes`` that a checkpoint was trained with belong to its model, also where it is tested on another
-    dataset.  The options ``recipe_dataset`` and ``recipe_shots`` (or ``shots``) choose others.
+    What the rows of ``recipes`` that a checkpoint was trained with say of the model belongs to it, also where it is
+    tested on another dataset.  The options ``recipe_dataset`` and ``recipe_shots`` (or ``shots``) choose others.
 
     Args:
-        content: of the checkpoint; None: there is none.
+        content: reads the checkpoint, if the config has recipes; None: there is none.
         config: see :func:`load_config`.
         cfg_options: see :func:`load_config`.
+        tell: say in the log if the model is another one than by the config's own dataset and shots.
     """
     raw, options = _raw(config), dict(cfg_options or {})
     cfg = load_config(raw, options)
-    trained = None if content is None else recipe_of_checkpoint(content)
-    if None in (trained, cfg.get('recipe'), raw.get('task')):  # a composed config has its rows
+    if content is None or None in (cfg.get('recipe'), raw.get('task')):  # a composed config has its rows
         return cfg
-    own = dict(zip(RECIPE_OPTIONS, (trained['dataset'], trained['shots']), strict=True))
-    if 'shots' in options or own['recipe_shots'] is None:
-        own.pop('recipe_shots')
-    changes = {key: value for key, value in own.items() if key not in options}
-    as_trained = load_config(raw, options | changes)
-    if as_trained.get('model') != cfg.get('model') or as_trained.get('phases') != cfg.get('phases'):
-        shots = f' with {trained["shots"]} shots' if 'recipe_shots' in changes else ''
+    chosen = {'dataset': 'recipe_dataset' in options, 'shots': 'shots' in options or 'recipe_shots' in options}
+    trained = {key: value for key, value in (recipe_of_checkpoint(content()) or {}).items() if not chosen[key]}
+    if all(cfg.recipe[key] == value for key, value in trained.items()):
+        return cfg
+    as_trained = load_config(raw, options, trained)
+    if tell and any(as_trained.get(key) != cfg.get(key) for key in ('model', 'phases')):
+        recipe = as_trained.recipe
+        shots = '' if recipe['shots'] is None else f' with {counted(recipe["shots"], "shot")}'
         print_log(
-            f'The model follows the recipe of its training, {trained["dataset"]}{shots}; recipe_dataset and '
+            f'The model follows the recipe of its training, {recipe["dataset"]}{shots}; recipe_dataset and '
             'recipe_shots in --cfg-options choose another one',
             'current',
         )

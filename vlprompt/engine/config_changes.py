@@ -14,12 +14,21 @@ from vlprompt.errors import CheckpointError
 from vlprompt.messages import enumerate_names
 
 ABSENT = '(not given)'
-OF_TRAINING = ('loss', 'smoothing', 'drop', 'init', 'train', 'frozen', 'margin', 'aux')
-"""Parts of names below ``model`` that say how it is trained."""
-OF_DATA = ('class_names', 'templates', 'weights', 'checkpoint', 'pretrained', 'test_cfg', 'at_test', 'words', 'ignore')
-"""Names of what follows the data of a test, the place of files, or is for the test alone."""
-OF_TENSORS = ('num_', 'n_', 'solver', 'zero_shot')
-"""Beginnings of names of what the tensors of a checkpoint tell themselves: sizes, and what solvers have found."""
+OF_TRAINING = {'loss', 'losses', 'smoothing', 'drop', 'dropout', 'init', 'train', 'trainable', 'trained', 'frozen'} | {
+    'margin',
+    'auxiliary',
+}
+"""Words in names below ``model`` that say how it is trained."""
+OF_DATA = {'class_names', 'templates', 'words', 'image_size', 'ignore_index'} | {
+    'weights',
+    'checkpoint',
+    'pretrained',
+    'test_cfg',
+    'at_test',
+}
+"""Names of what follows the data of a test, of the place of files, and of what is for the test alone."""
+READ_OF_SOLVERS = {'method', 'max_iters', 'eps', 'prompt_eps', 'prompt_weight'}
+"""Arguments of solvers that predictions depend on; others are in the tensors of a checkpoint, or chose them."""
 
 
 def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -89,10 +98,11 @@ def warn_of_changed_model(cfg: Mapping[str, Any], checkpoint: Mapping[str, Any])
 
 def _matters(key: str) -> bool:
     """Whether a value below ``model`` changes predictions, and nothing else tells that it is another one."""
-    names = key.split('.')[1:]
-    return not any(
-        name in OF_DATA or name.startswith(OF_TENSORS) or any(part in name for part in OF_TRAINING) for name in names
-    )
+    names = [name for name in key.split('.')[1:] if not name.isdecimal()]
+    if 'solver' in names and names[-1] not in READ_OF_SOLVERS:
+        return False
+    sizes = names[-1].startswith(('num_', 'n_')) and not names[-1].endswith('heads')  # which tensors have
+    return not sizes and not any(name in OF_DATA or OF_TRAINING & set(name.split('_')) for name in names)
 
 
 def _plain(value: Any) -> Any:

@@ -27,6 +27,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def is_recipe(value: Any) -> bool:
+    """Whether it names the dataset and the number of shots, or None, of a recipe."""
+    known = isinstance(value, Mapping) and set(value) == {'dataset', 'shots'}
+    return known and isinstance(value['dataset'], str) and _POSITIVE_OR_NONE[1](value['shots'])
+
+
 _POSITIVE = ('a positive whole number', lambda value: is_whole(value) and value > 0)
 _POSITIVE_OR_NONE = ('a positive whole number or None', lambda value: value is None or _POSITIVE[1](value))
 _COUNT = ('a whole number, at least 0', lambda value: is_whole(value) and value >= 0)
@@ -36,6 +42,7 @@ _RATE = ('a finite number, at least 0', lambda value: is_number(value) and 0 <= 
 _POSITIVE_RATE = ('a positive number', lambda value: is_number(value) and 0 < value < math.inf)
 _YES_NO = ('True or False', lambda value: isinstance(value, bool))
 _PATH_OR_NONE = ('a path, or None', lambda value: value is None or isinstance(value, str))
+_RECIPE = ('dict(dataset=..., shots=...), which composing a config writes', is_recipe)
 _KEPT = ('a positive whole number, or -1 for all', lambda value: is_whole(value) and (value > 0 or value == -1))
 
 
@@ -60,6 +67,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = dict(
     val_interval=_POSITIVE,
     interval=_STEP,  # of the CheckpointHook -1: never
     max_keep_ckpts=_KEPT,
+    recipe=_RECIPE,
     shots=_POSITIVE_OR_NONE,
     seed=_COUNT_OR_NONE,
     lr=_RATE,

@@ -155,7 +155,7 @@ class FeatureStore:
     def held(self, alone: bool = True) -> Iterator[None]:
         """Until the block ends, other processes wait that hold the same key, so that one computes for all of them.
 
-        Where no lock can be had, as in a folder that may only be read, each computes what it does not find.
+        Where no lock can be had, as in a folder that may only be read, nobody waits; all features should be there.
 
         Args:
             alone: False: do nothing, in a run of several processes, which would wait for one another.
@@ -163,11 +163,10 @@ class FeatureStore:
         if not alone:
             yield
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             try:
-                # An existing file is not opened for writing, since it may be that of another user.
-                lock = os.open(self.path.with_suffix('.lock'), os.O_RDONLY | os.O_CREAT, 0o666)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock = _open_lock(self.path.with_suffix('.lock'))
                 stack.callback(os.close, lock)
                 _wait_for(lock, self.path)
             except OSError as error:
@@ -179,6 +178,14 @@ class FeatureStore:
         write_checkpoint(dict(key=self.key, features=features.cpu()), self.path)
         if self.tells:
             print_log(f'Features of {len(features)} images written to {self.path}', logger='current')
+
+
+def _open_lock(file: Path) -> int:
+    """Open a file to lock it: for writing, as network file systems want it; that of another user for reading."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(file, os.O_RDONLY)
 
 
 def _wait_for(lock: int, path: Path) -> None:

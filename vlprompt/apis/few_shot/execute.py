@@ -337,7 +337,8 @@ def outcome_of(run: FewShotRun, work_dir: Path, log: Path, exit_code: int | None
     if result is not None:
         return result
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-exit_code, f'signal {-exit_code}')
         memory = ', as the system does when memory runs out: try fewer --jobs' if name == 'SIGKILL' else ''
         return RunError(f'{run} was ended by {name}{memory}; its output is in {log}')
     return RunError(f'{run} failed{_last_line(log)}; its output is in {log}')

@@ -24,6 +24,7 @@ USED = (
     'default_scope',
     'env_cfg',
     'model',
+    'recipe',
     'runner_type',
     'test_cfg',
     'test_dataloader',
@@ -133,7 +134,7 @@ def _literal(node: ast.expr, source: str) -> Any:
             raise _refused(node, source)
         named = {keyword.arg: _literal(keyword.value, source) for keyword in node.keywords}
         return {key: value for arg in mappings for key, value in _literal(arg, source).items()} | named
-    if isinstance(node, ast.Dict) and None not in node.keys:
+    if isinstance(node, ast.Dict) and all(isinstance(key, (ast.Constant, ast.UnaryOp)) for key in node.keys):
         pairs = zip(node.keys, node.values, strict=True)
         return {_literal(key, source): _literal(value, source) for key, value in pairs}
     if isinstance(node, (ast.List, ast.Tuple)):
