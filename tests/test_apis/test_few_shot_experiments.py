@@ -17,7 +17,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.conftest import run_tool
+from tests.conftest import ROOT, run_tool
 from tests.tiny_project import TinyProject
 from vlprompt.apis.few_shot import execute, figures, protocols, report
 from vlprompt.apis.few_shot.execute import Result, check_work_dir, commands, finished_before, result_of
@@ -56,7 +56,7 @@ class TestPlan:
     def test_what_a_result_depends_on(self, tmp_path):
         """The rows of recipes for its number of shots, targets, the built-in models of the options, files of draws."""
         (tmp_path / 'mine.py').write_text(
-            "_base_ = 'vlprompt::coop/coop_micro-rn.py'\nrecipes = [dict(train_cfg=dict(max_epochs=9)), "
+            f"_base_ = '{ROOT}/configs/coop/coop_micro-rn.py'\nrecipes = [dict(train_cfg=dict(max_epochs=9)), "
             'dict(max_shots=2, train_cfg=dict(max_epochs=3))]\n'
         )
         mine, draws = str(tmp_path / 'mine.py'), f"draw='{tmp_path}/shot_{{shots}}-seed_{{seed}}_{{split}}.jsonl'"
@@ -102,7 +102,7 @@ class TestPlan:
     def test_datasets_in_files(self, tmp_path):
         for name in ('mine', 'target', 'other/target', 'trained'):
             (tmp_path / f'{name}.py').parent.mkdir(exist_ok=True)
-            (tmp_path / f'{name}.py').write_text("_base_ = 'vlprompt::_base_/datasets/few_shot/scenes.py'\n")
+            (tmp_path / f'{name}.py').write_text(f"_base_ = '{ROOT}/configs/_base_/datasets/few_shot/scenes.py'\n")
         mine, target, other = (str(tmp_path / f'{name}.py') for name in ('mine', 'target', 'other/target'))
         (run,) = plan(
             'transfer', ['coop_rn50'], [mine], [1], [1], targets=[target, 'dtd'], options=['data_root=a', 'draw=coop']

@@ -391,7 +391,7 @@ def test_a_checkpoint_brings_the_recipe_of_its_training(write):
         assert config_for(content, plot, dict(dataset='dtd')).model == other.model
     assert config_for(checkpoint_of('imagenet', 16), other).model == other.model, 'composed, so its rows are chosen'
     assert config_for(checkpoint_of('imagenet', 16), 'coop_rn50_csc').get('recipe') is not None
-    text = "_base_ = 'vlprompt::coop/coop_rn50.py'\nrecipes = [dict(model=dict(logit_scale=9.0)), "
+    text = f"_base_ = '{CONFIGS}/coop/coop_rn50.py'\nrecipes = [dict(model=dict(logit_scale=9.0)), "
     own = write(
         text
         + "dict(max_shots=2, model=dict(logit_scale=1.0)), dict(dataset='dtd', test_dataloader=dict(batch_size=7)), "
