@@ -26,7 +26,7 @@ from vlprompt.apis.few_shot.record import add_to_record, take_recorded
 from vlprompt.apis.few_shot.slurm import SlurmPool
 from vlprompt.cli import few_shot as tool
 from vlprompt.engine.work_dir import FIT_FILE
-from vlprompt.errors import ConfigError, RunError
+from vlprompt.errors import ConfigError, DataError, RunError
 from vlprompt.files import METRICS_FILE
 
 METHODS = ['zero-shot_micro-rn', 'coop_micro-rn']
@@ -343,6 +343,10 @@ def test_a_run_of_other_options_is_not_taken_nor_continued(run, tmp_path, monkey
     monkeypatch.setattr(execute, '_call_tool', lambda *_: (_ for _ in ()).throw(RunError('killed')))
     with pytest.raises(RunError, match='killed'):
         execute.execute(run, tmp_path)
+    other = replace(run, arguments=(*run.arguments, '--amp'))
+    assert result_of(run, tmp_path) is result_of(other, tmp_path) is None, 'it has left nothing'
+    (tmp_path / run.folder / TRAINED).mkdir()
+    (tmp_path / run.folder / TRAINED / 'last_checkpoint').touch()
     assert result_of(run, tmp_path) is None, 'it has begun'
     changed = dict(run.inputs)
     for other, told in (
@@ -437,6 +441,16 @@ def test_a_target_is_added(tmp_path, monkeypatch):
     assert result_of(one, tmp_path).accuracy.keys() == {TRAINED, 'dtd', 'eurosat'}
     (kept,) = finished_before(tmp_path, 'transfer')
     assert [test.name for test in kept.run.tests] == ['dtd', 'eurosat']
+    record = tmp_path / one.folder / execute.RUN_FILE
+    content = json.loads(record.read_text())
+    content['asked']['tests']['failed'] = dict(arguments=[], config='with a mistake')
+    record.write_text(json.dumps(content))
+    (kept,) = finished_before(tmp_path, 'transfer')
+    assert [test.name for test in kept.run.tests] == ['dtd', 'eurosat'], 'the others are shown'
+    mended = replace(one, tests=(replace(one.tests[0], name='failed', version='mended'),))
+    assert result_of(mended, tmp_path) is None
+    execute.execute(mended, tmp_path)
+    assert result_of(mended, tmp_path).accuracy['failed'] == 50
     edited = replace(one, tests=(replace(one.tests[0], version='edited'),))
     with pytest.raises(RunError, match=r'\(the test dtd; see'):
         result_of(edited, tmp_path)
@@ -501,10 +515,25 @@ def test_gpus_are_those_that_this_process_may_use(named, expected, monkeypatch):
 def test_more_shots_than_a_class_has_are_told_before_the_first_run(tmp_path):
     data = TinyProject.create(tmp_path / 'project').root / 'data'
     runs = plan('all', METHODS, ['folder'], [1, 50], [1], options=[f'data_root={data}'])
-    (note,) = notes_on_data(runs)
-    assert 'folder, train: ' in note
-    assert 'fewer than 50 images and are taken whole' in note
-    assert notes_on_data(runs[:1]) == []
+    few, words = notes_on_data(runs)
+    assert few.startswith('folder, train: ')
+    assert 'fewer than 50 images and are taken whole' in few
+    assert 'have words that the built-in weights micro-rn:scenes never saw' in words
+    assert notes_on_data(runs[:1]) == [words]
+
+
+def test_an_image_that_is_not_there_is_told_before_the_first_run(tmp_path):
+    for split in ('train', 'test'):
+        (tmp_path / f'{split}.txt').write_text('images/a.png 0\nimages/b.png 1\n')
+    (tmp_path / 'classnames.txt').write_text('cup\nboat\n')
+    runs = plan('all', METHODS, ['list'], [1], [1], options=[f'data_root={tmp_path}'])
+    with pytest.raises(DataError, match=rf'image {tmp_path}/.*a\.png does not exist, the first of 2'):
+        notes_on_data(runs)
+
+
+def test_one_folder_is_not_that_of_several_datasets():
+    with pytest.raises(ConfigError, match=r'^data_root=a is the folder of one dataset, but there are folder, list'):
+        plan('all', METHODS, ['folder', 'list'], [1], [1], options=['data_root=a'])
 
 
 def test_runs_that_have_not_begun_never_do_when_the_caller_ends():

@@ -25,7 +25,10 @@ def parse_args() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument('--shots', type=positive, nargs='+', metavar='K', help='training images per class, one or more')
     parser.add_argument('--seeds', type=natural, nargs='+', default=[1, 2, 3], help='of the runs')
     parser.add_argument('--work-dir', help='folder of the runs (default: work_dirs/<config>_<dataset>_seeds)')
-    return parser.parse_known_args()
+    args, others = parser.parse_known_args()
+    if '--seed' in others:
+        parser.error('--seed: give the seeds of all runs by --seeds')
+    return args, others
 
 
 before_imports(parse_args, __name__)

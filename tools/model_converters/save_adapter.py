@@ -7,7 +7,7 @@
 The folder holds adapter_model.safetensors, adapter_config.json and a card, README.md. Give it wherever a checkpoint is
 expected; it also stands for its own config: vlprompt test my-adapter my-adapter. Figures for the card are those of
 --metrics, or of the last test in the folder of the checkpoint or the one above. A name that ends in .pth makes a
-checkpoint.
+checkpoint. The config in the folder is that of the training, or, with --cfg-options, that of the command.
 """
 
 import argparse
@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     about = dict(metrics=find_metrics(args), half=args.half, licence=args.licence, notes=args.notes)
     if not ((content.get('meta') or {}).get('vlprompt')):
         content = None  # a foreign checkpoint does not describe itself; the model does
+    elif args.cfg_options:
+        content['meta']['cfg'] = model.cfg.pretty_text
     save_pretrained(model, args.dst, content=content, **about)
     size = sum(file.stat().st_size for file in args.dst.iterdir() if file.is_file())
     print(f'wrote {args.dst}, {size / 1e3:.0f} kB')

@@ -54,7 +54,8 @@ class HelpFormatter(RawDescriptionHelpFormatter):
 
 
 class ToolParser(ArgumentParser):
-    """The parser of a tool: its docstring is the help, and an option that it does not know is named with the nearest.
+    """The parser of a tool: its docstring is the help, options are not abbreviated, and one that it does not know is
+    named with the nearest.
 
     Args:
         description: the tool's docstring.
@@ -64,7 +65,7 @@ class ToolParser(ArgumentParser):
     def __init__(self, description: str | None, **options: Any) -> None:
         start = Path(sys.argv[0])
         name = f'vlprompt {start.stem.replace("_", "-")}' if start.suffix == '.py' else start.name
-        options = dict(prog=name, formatter_class=HelpFormatter) | options
+        options = dict(prog=name, formatter_class=HelpFormatter, allow_abbrev=False) | options
         super().__init__(description=description, **options)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:

@@ -73,7 +73,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         argv = [TASKS[chosen.task], 'none', *argv]
     elif chosen.adapter is not None:
         argv = [chosen.adapter, chosen.adapter, *argv]
-    parser = ToolParser(__doc__, parents=[task], allow_abbrev=False)
+    parser = ToolParser(__doc__, parents=[task])
     add_model_options(parser)
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='files, folders or patterns')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder of the results')

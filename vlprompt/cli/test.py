@@ -37,6 +37,7 @@ before_imports(parse_args, __name__)
 from mmengine.hooks import PrepareTTAHook
 
 from vlprompt.apis import runs
+from vlprompt.apis.seeds import trains_something
 from vlprompt.engine import DetectionImageHook, PredictionImageHook, SegmentationImageHook, read_checkpoint
 from vlprompt.engine.phases import phase_of
 from vlprompt.engine.processes import leave_process_group
@@ -47,7 +48,7 @@ def main() -> None:
     args = parse_args()
     cfg = runs.base_config(args)
     runs.refuse_idle_options(args, cfg, names_folder=args.work_dir is None)
-    folder, configs = cfg.work_dir, runs.configs_by_phase(cfg, args)
+    trains, folder, configs = trains_something(cfg), cfg.work_dir, runs.configs_by_phase(cfg, args)
     load_from = None if args.checkpoint in (None, 'none') else args.checkpoint
     content = read_checkpoint(load_from) if load_from else None
     cfg = configs[args.phase or phase_of(cfg, content) or list(configs)[-1]]
@@ -63,6 +64,8 @@ def main() -> None:
 
     with runs.naming_trained_data(cfg, content, load_from):
         runner = runs.build_runner(cfg)
+    if load_from is None and trains:
+        runner.logger.warning('No checkpoint is given: what is tested is the model before its training')
     if args.show_dir:
         pictures = {'mmseg': SegmentationImageHook, 'mmdet': DetectionImageHook}
         runner.register_hook(pictures.get(cfg.default_scope, PredictionImageHook)(args.show_dir))

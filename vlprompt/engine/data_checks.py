@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -150,18 +151,18 @@ def check_test_set(cfg: Config) -> None:
         DataError: there is nothing to measure with it.
         ValueError, OSError: it cannot be read.
     """
-    notes_on_data(cfg, 'test')
+    examine_set(cfg, 'test')
 
 
-def notes_on_data(cfg: Config, loop: str) -> list[str]:
-    """Read the dataset of a loop of a config, so that mistakes in it show before a run, and say what is odd.
+def examine_set(cfg: Config, loop: str) -> Facts | None:
+    """Read the dataset of a loop of a config, so that mistakes in it show before a run; None if its kind is not known.
 
     Args:
         cfg: composed, of one phase.
         loop: ``'train'``, ``'val'`` or ``'test'``.
 
     Raises:
-        DataError: there is nothing to train on or to measure.
+        DataError: there is nothing to train on or to measure, or the first image is not there.
         ValueError, OSError: it cannot be read.
     """
     init_default_scope(cfg.get('default_scope') or 'mmengine')
@@ -169,11 +170,14 @@ def notes_on_data(cfg: Config, loop: str) -> list[str]:
     try:
         parts = parts_of(dataset, loop)
     except TypeError:
-        return []  # of a kind that is not known; a run says so
+        return None  # a run says so
     facts = examine(parts, search_rules(cfg.get('test_evaluator')))
     if errors := facts.of_level(Level.ERROR):
         raise DataError(errors[0])
-    return facts.of_level(Level.NOTE, Level.PROBLEM)
+    for part in parts:
+        if part.paths and not Path(part.paths[0]).is_file():
+            raise DataError(f'{part.name}: image {part.paths[0]} does not exist, the first of {len(part.paths)}')
+    return facts
 
 
 def search_rules(evaluator: Any) -> SearchRules:

@@ -57,11 +57,18 @@ def warn_of_unseen_words(model: nn.Module) -> None:
     if not names or source is None or tuple(names) == getattr(model, '_names_looked_at', None):
         return
     model._names_looked_at = tuple(names)
-    if unseen := unseen_names(source.name, names):
-        print_log(
-            f'{len(unseen)} of {len(names)} class names ({enumerate_names(unseen, 4)}) have words that the built-in '
-            f'weights {source.name} never saw: they know drawings of the built-in world alone. For photographs take '
-            'a config with towers of CLIP, such as those with rn50 or vit-b16 in their names (vlprompt list)',
-            logger='current',
-            level=logging.WARNING,
-        )
+    if note := note_of_unseen_words(source.name, names):
+        print_log(note, logger='current', level=logging.WARNING)
+
+
+def note_of_unseen_words(weights: str, names: Sequence[str]) -> str | None:
+    """What is to be said of class names that shipped weights, such as ``'micro-rn:scenes'``, know no words for."""
+    unseen = unseen_names(weights, names)
+    if not unseen:
+        return None
+    some = f'{len(unseen)} of {len(names)} class names ({enumerate_names(unseen, 4)})'
+    return (
+        f'{some} have words that the built-in weights {weights} never saw: they know drawings of the built-in world '
+        'alone. For photographs take a config with towers of CLIP, such as those with rn50 or vit-b16 in their names '
+        '(vlprompt list)'
+    )

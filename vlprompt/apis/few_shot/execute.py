@@ -73,12 +73,15 @@ def _as_result(run: FewShotRun, content: Mapping[str, Any]) -> Result:
 
 
 def finished_before(work_dir: Path, protocol: str) -> list[Result]:
-    """All results of a protocol in a work dir, of this command and of others, in order of their folders."""
+    """All results of a protocol in a work dir, of this command and of others, in order of their folders; those of a
+    transfer with the tests that have ended.
+    """
     found = []
     for file in sorted(work_dir.glob(f'*/**/{RUN_FILE}')):
         content = read_run(file)
         if content['protocol'] == protocol:
-            tests = tuple(FurtherTest(name, ()) for name in content['asked']['tests'])
+            asked, known = content['asked']['tests'], content['accuracy']
+            tests = tuple(FurtherTest(name, ()) for name in asked if name in known or protocol == 'base-to-new')
             names = ('method', 'dataset', 'shots', 'seed')
             run = FewShotRun(config='', tests=tests, protocol=protocol, **{name: content[name] for name in names})
             if is_finished(run, content):
@@ -115,6 +118,8 @@ def check_work_dir(runs: Sequence[FewShotRun], work_dir: Path) -> None:
     others = {(run.method, run.dataset): run for run in reversed(runs)}
     for file in sorted(work_dir.glob(f'*/**/{RUN_FILE}')):
         content = read_run(file)
+        if not content['accuracy']:
+            continue  # it stands in no table
         place = content['method'], content['dataset']
         same_shots = planned.get((*place, content['shots']))
         run = same_shots or others.get(place)
@@ -132,6 +137,8 @@ def _record(run: FewShotRun, work_dir: Path) -> dict[str, Any] | None:
             raise RunError(f'{folder / TRAINED} holds a run of unknown options, without {RUN_FILE}: remove {folder}')
         return None
     content = read_run(folder / RUN_FILE)
+    if not content['accuracy'] and not any((folder / TRAINED).rglob('last_checkpoint')):
+        return None  # it has left nothing
     _refuse_other(folder, content, run)
     return content
 
@@ -143,7 +150,9 @@ def _refuse_other(
     left_out: Collection[str] = (),
     inputs: Collection[str] | None = None,
 ) -> None:
-    """Raise RunError unless what is known of a run was asked for as another one is, but for tests of one of them.
+    """Raise RunError unless what is known of a run was asked for as another one is.
+
+    Tests of one of them alone, and tests that have not ended, may differ.
 
     Args:
         folder: of the known run.
@@ -153,7 +162,7 @@ def _refuse_other(
         inputs: that are compared; None: all.
     """
     before, now = content['asked'], asked_of(run)
-    common = [name for name in now['tests'] if name in before['tests']]
+    common = [name for name in now['tests'] if name in before['tests'] and name in content['accuracy']]
     sides = [
         (
             ['--protocol', protocol, *without(asked['arguments'], *left_out)],

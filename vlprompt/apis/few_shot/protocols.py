@@ -25,12 +25,14 @@ from vlprompt.apis.command_line import add_config_options, config_options
 from vlprompt.apis.seeds import trains_something
 from vlprompt.apis.versions import models_of, version_of
 from vlprompt.clip.classnames import resolve_class_names
+from vlprompt.datasets.checks.findings import Level
 from vlprompt.datasets.classification.draw_files import SUFFIX
-from vlprompt.engine import data_checks
 from vlprompt.engine.config import load_config
 from vlprompt.engine.config_files import find_config
+from vlprompt.engine.data_checks import examine_set
 from vlprompt.engine.phases import phase_config
 from vlprompt.errors import ConfigError
+from vlprompt.models.agreement import note_of_unseen_words
 from vlprompt.registry import DATASETS, MODELS
 from vlprompt.solvers import Solver
 
@@ -133,6 +135,8 @@ def plan(
     given = _by_key(protocol, options)
     methods = _named([str(find_config(config)) for config in configs])
     sources, others = _named(datasets), _named([*datasets, *targets])
+    if len(sources) > 1 and (moved := [option for option in given if option.startswith('data_root=')]):
+        raise ConfigError(f'{moved[0]} is the folder of one dataset, but there are {", ".join(sources)}: one at a time')
     runs: dict[FewShotRun, None] = {}
     for seed in seeds:
         for name, dataset in sources.items():
@@ -263,23 +267,31 @@ def composed(file: str, arguments: tuple[str, ...]) -> Config:
 
 
 def notes_on_data(runs: Iterable[FewShotRun]) -> list[str]:
-    """Read the datasets of runs, each once, so that what is missing shows before the first run, and say what is odd.
+    """What is odd in the data of runs, and class names that the built-in models know no words for.
+
+    Every dataset is read once, so that what is missing shows before the first run.
 
     Raises:
-        DataError, ValueError, OSError: as for :func:`vlprompt.engine.data_checks.notes_on_data`.
+        DataError, ValueError, OSError: as for :func:`vlprompt.engine.data_checks.examine_set`.
     """
     notes: dict[str, None] = {}
+    weights: dict[str, dict[str, None]] = {}
     largest: dict[str, FewShotRun] = {}
     for run in runs:
+        weights.setdefault(run.dataset, {}).update(dict.fromkeys(name for name, _ in run.inputs if ':' in name))
         if run.dataset not in largest or (run.shots or 0) > (largest[run.dataset].shots or 0):
             largest[run.dataset] = run
     for run in largest.values():
         cfg = phase_config(composed(run.config, tuple(without(run.arguments, '--seed'))))
         for loop in ('train', 'test') if run.trains else ('test',):
-            notes |= dict.fromkeys(f'{run.dataset}, {note}' for note in data_checks.notes_on_data(cfg, loop))
+            facts = examine_set(cfg, loop)
+            notes |= dict.fromkeys(f'{run.dataset}, {note}' for note in facts.of_level(Level.NOTE, Level.PROBLEM))
+        words = [note_of_unseen_words(name, facts.parts[0].classes) for name in weights[run.dataset]]
+        notes |= dict.fromkeys(f'{run.dataset}: {note}' for note in words if note)
     for arguments, config in {test.arguments: run.config for run in largest.values() for test in run.tests}.items():
-        cfg = phase_config(composed(config, tuple(part for part in arguments if part != '--other-classes')))
-        data_checks.notes_on_data(cfg, 'test')
+        examine_set(
+            phase_config(composed(config, tuple(part for part in arguments if part != '--other-classes'))), 'test'
+        )
     return list(notes)
 
 
