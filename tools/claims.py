@@ -13,7 +13,6 @@ measured with other weights of the built-in models than today's count as not run
 """
 
 import argparse
-import fcntl
 import os
 import shutil
 import subprocess
@@ -60,7 +59,7 @@ from vlprompt.apis.seeds import has_finished, run_seed, trains_something
 from vlprompt.apis.versions import inputs_of, models_of
 from vlprompt.engine.config import load_config
 from vlprompt.errors import ConfigError, RunError
-from vlprompt.files import written_whole
+from vlprompt.files import locked, written_whole
 from vlprompt.shipped import TOOLS
 
 ROOT = TOOLS.parent
@@ -121,8 +120,7 @@ def run_setting(setting: Setting, seeds: list[int], work_dir: Path, recorded: Re
 
 def write(results: dict[str, Result]) -> None:
     """Bring new results into the record, and the table of all into the page; one process at a time."""
-    with open(__file__, 'rb') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(RECORD.parent):
         results = merged(read_results(RECORD), results)
         write_results(RECORD, results)
         page = insert_table(PAGE.read_text(encoding='utf-8'), markdown(CLAIMS, results))

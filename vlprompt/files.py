@@ -5,6 +5,7 @@ results that are used again.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import logging
@@ -273,6 +274,17 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 EARLIER = 'earlier'
 """Folder, in one that is used again, of what was in it before."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Until the block ends, other processes wait that lock the same folder."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def set_aside(

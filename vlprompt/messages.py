@@ -1,4 +1,4 @@
-"""Helpers for messages: suggestions for a wrong name, and short lists of names."""
+"""Helpers for messages: suggestions for a wrong name, short lists of names, counts in words."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def enumerate_names(names: Iterable[str], limit: int = 8) -> str:
     names = list(names)
     shown = ', '.join(map(str, names[:limit]))
     return shown if len(names) <= limit else f'{shown} and {len(names) - limit} more'
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """``'1 image'``, ``'2 images'``."""
+    return f'{number} {singular if number == 1 else plural or singular + "s"}'
 
 
 def quoted(name: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from vlprompt.datasets.checks.findings import counted
 from vlprompt.datasets.images import list_images
+from vlprompt.messages import counted
 
 OTHER_WORDS = dict(
     train=('training', 'trn'),

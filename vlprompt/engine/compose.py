@@ -105,11 +105,9 @@ def compose(cfg: Config, options: Mapping[str, Any] | None = None, trained: Mapp
         data, offered, private = _data_layer(content, cfg.filename)
         if content.get('recipes'):
             recipe = _recipe(content, data, options, cfg.filename)
-            content['recipe'] = of_model = recipe | dict(trained or {})
-            for row in matching_rows(content['recipes'], **recipe):
-                data = layered(data, row if of_model == recipe else _row_of(row, models=False))
-            for row in matching_rows(content['recipes'], **of_model) if of_model != recipe else ():
-                data = layered(data, _row_of(row, models=True))
+            content['recipe'] = recipe | dict(trained or {})
+            for row in _rows(content['recipes'], recipe, content['recipe']):
+                data = layered(data, row)
         elif given := [key for key in RECIPE_OPTIONS if key in options]:
             raise ConfigError(f'{given[0]}={options[given[0]]!r} has no effect on {cfg.filename}, which has no recipes')
         content = layered(data, _without_missing_splits(data, _with_marks(content, cfg.filename)))
@@ -288,6 +286,15 @@ def _data_layer(content: Mapping[str, Any], filename: str | None) -> tuple[dict[
     data = Config.fromfile(dataset_file(task, dataset, filename))
     private = helper_names(data) - offered - RUNNER_KEYS
     return data._cfg_dict.to_dict(), offered, private
+
+
+def _rows(recipes: Sequence[Mapping], recipe: dict[str, Any], of_model: dict[str, Any]) -> list[dict]:
+    """The rows of one recipe; what they say of models is replaced by the rows of another one if the model has that."""
+    rows = matching_rows(recipes, **recipe)
+    if of_model == recipe:
+        return rows
+    own = matching_rows(recipes, **of_model)
+    return [_row_of(row, models=False) for row in rows] + [_row_of(row, models=True) for row in own]
 
 
 def _row_of(row: Mapping[str, Any], models: bool) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from vlprompt.datasets.checks.findings import counted
 from vlprompt.engine.adapters import config_of_adapter, is_adapter
 from vlprompt.engine.checkpoint import read_checkpoint, recipe_of_checkpoint
 from vlprompt.engine.compose import compose
@@ -18,7 +17,7 @@ from vlprompt.engine.config_check import RUNNER_KEYS, check_config
 from vlprompt.engine.config_files import CONFIGS, config_names, find_config
 from vlprompt.engine.phases import check_hand_over, phase_config
 from vlprompt.errors import ConfigError
-from vlprompt.messages import did_you_mean
+from vlprompt.messages import counted, did_you_mean
 
 
 def load_config(

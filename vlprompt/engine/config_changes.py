@@ -14,17 +14,14 @@ from vlprompt.errors import CheckpointError
 from vlprompt.messages import enumerate_names
 
 ABSENT = '(not given)'
-OF_TRAINING = {'loss', 'losses', 'smoothing', 'drop', 'dropout', 'init', 'train', 'trainable', 'trained', 'frozen'} | {
-    'margin',
-    'auxiliary',
+OF_TRAINING = {
+    *('loss', 'losses', 'smoothing', 'margin', 'auxiliary', 'drop', 'dropout', 'init'),
+    *('train', 'trainable', 'trained', 'frozen'),
 }
 """Words in names below ``model`` that say how it is trained."""
-OF_DATA = {'class_names', 'templates', 'words', 'image_size', 'ignore_index'} | {
-    'weights',
-    'checkpoint',
-    'pretrained',
-    'test_cfg',
-    'at_test',
+OF_DATA = {
+    *('class_names', 'templates', 'words', 'image_size', 'ignore_index'),
+    *('weights', 'checkpoint', 'pretrained', 'test_cfg', 'at_test'),
 }
 """Names of what follows the data of a test, of the place of files, and of what is for the test alone."""
 READ_OF_SOLVERS = {'method', 'max_iters', 'eps', 'prompt_eps', 'prompt_weight'}

@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader
 
 from vlprompt.clip.classnames import check_class_names
 from vlprompt.datasets.checks.examine import Facts, examine
-from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.findings import Finding, Level
 from vlprompt.datasets.checks.identities import SearchRules
 from vlprompt.datasets.checks.parts import Part
 from vlprompt.datasets.checks.views import parts_of
 from vlprompt.datasets.samplers.epoch import batch_size_of
 from vlprompt.errors import ConfigError, DataError
+from vlprompt.messages import counted
 
 LOOPS = ('train', 'val', 'test')
 

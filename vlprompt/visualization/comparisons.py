@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from vlprompt.datasets.checks.findings import counted
+from vlprompt.messages import counted
 from vlprompt.visualization.figures import MUTED, new_figure, shorten
 from vlprompt.visualization.predictions import LINE, MARGIN, draw_bars, scaled_to_height, write
 

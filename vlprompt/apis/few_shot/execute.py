@@ -97,11 +97,10 @@ def read_run(file: Path) -> dict[str, Any]:
     """
     content = read_json(file)
     try:
-        known = {'arguments', 'tests', 'inputs'} <= content['asked'].keys() and content['accuracy'].keys() is not None
-        known = known and {'protocol', 'method', 'dataset', 'shots', 'seed', 'seconds'} <= content.keys()
+        known = {'arguments', 'tests', 'inputs'} <= content['asked'].keys() and isinstance(content['accuracy'], dict)
     except (AttributeError, KeyError, TypeError):
         known = False
-    if not known:
+    if not known or not {'protocol', 'method', 'dataset', 'shots', 'seed', 'seconds'} <= content.keys():
         raise RunError(f'{file} is no record of a few-shot run: choose another work dir, or remove {file.parent}')
     return content
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
 from vlprompt.apis.few_shot.report import by_seed, mean_of, methods_of, shots_of, spread
-from vlprompt.datasets.checks.findings import counted
+from vlprompt.messages import counted
 from vlprompt.visualization.figures import PALETTE, new_figure, shorten
 
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')

@@ -266,6 +266,11 @@ def composed(file: str, arguments: tuple[str, ...]) -> Config:
     return load_config(file, config_options(parser.parse_args(arguments)))
 
 
+def _config_of(run: FewShotRun) -> Config:
+    """What a run trains; its seed makes no difference."""
+    return composed(run.config, tuple(without(run.arguments, '--seed')))
+
+
 def notes_on_data(runs: Iterable[FewShotRun]) -> list[str]:
     """What is odd in the data of runs, and class names that the built-in models know no words for.
 
@@ -275,14 +280,14 @@ def notes_on_data(runs: Iterable[FewShotRun]) -> list[str]:
         DataError, ValueError, OSError: as for :func:`vlprompt.engine.data_checks.examine_set`.
     """
     notes: dict[str, None] = {}
-    weights: dict[str, dict[str, None]] = {}
+    weights: dict[str, dict[str, str]] = {}
     largest: dict[str, FewShotRun] = {}
     for run in runs:
-        weights.setdefault(run.dataset, {}).update(dict.fromkeys(name for name, _ in run.inputs if ':' in name))
+        weights.setdefault(run.dataset, {}).update(models_of(_config_of(run)))
         if run.dataset not in largest or (run.shots or 0) > (largest[run.dataset].shots or 0):
             largest[run.dataset] = run
     for run in largest.values():
-        cfg = phase_config(composed(run.config, tuple(without(run.arguments, '--seed'))))
+        cfg = phase_config(_config_of(run))
         for loop in ('train', 'test') if run.trains else ('test',):
             facts = examine_set(cfg, loop)
             notes |= dict.fromkeys(f'{run.dataset}, {note}' for note in facts.of_level(Level.NOTE, Level.PROBLEM))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from vlprompt.apis.few_shot.execute import RUN_FILE, asked_of, is_finished, read_run, write_run
 from vlprompt.apis.few_shot.protocols import FewShotRun
 from vlprompt.errors import RunError
-from vlprompt.files import read_json, written_whole
+from vlprompt.files import locked, read_json, written_whole
 
 _PLACE = ('protocol', 'method', 'dataset', 'shots', 'seed')
 
@@ -45,9 +43,7 @@ def add_to_record(record: Path, runs: Sequence[FewShotRun], work_dir: Path) -> N
     Several commands may do so at a time.
     """
     record.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(record.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked(record.parent):
         recorded = _read(record)
         for run in runs:
             content = read_json(work_dir / run.folder / RUN_FILE)
@@ -55,8 +51,6 @@ def add_to_record(record: Path, runs: Sequence[FewShotRun], work_dir: Path) -> N
         lines = (json.dumps(recorded[place]) for place in sorted(recorded, key=_order))
         with written_whole(record) as file:
             file.write_text('[\n' + ',\n'.join(lines) + '\n]\n', encoding='utf-8')
-    finally:
-        os.close(folder)
 
 
 def _order(place: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from vlprompt.apis.few_shot.execute import Result
 from vlprompt.apis.few_shot.protocols import TRAINED
-from vlprompt.datasets.checks.findings import counted
 from vlprompt.evaluation.seeds import Spread, aggregate
+from vlprompt.messages import counted
 
 MEAN = 'mean of the datasets'
 

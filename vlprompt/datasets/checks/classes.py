@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from vlprompt.clip.classnames import compare_class_names
-from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.findings import Finding, Level
 from vlprompt.datasets.checks.parts import BoxPart, ClassPart, MaskPart
-from vlprompt.messages import enumerate_names
+from vlprompt.messages import counted, enumerate_names
 
 
 def check_classes(part: ClassPart) -> Iterator[Finding]:

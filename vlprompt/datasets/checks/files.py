@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.findings import Finding, Level
 from vlprompt.datasets.checks.lists import SHOWN, shared_paths
 from vlprompt.datasets.checks.parts import IdentityPart, Part
 from vlprompt.datasets.exif import Orientation
 from vlprompt.datasets.images import load_image
 from vlprompt.datasets.pixels import decode_image
 from vlprompt.evaluation.same_files import same_files
-from vlprompt.messages import enumerate_names
+from vlprompt.messages import counted, enumerate_names
 
 MOST_FILES = 100_000
 """A run compares the files of its splits by content if there are no more; their sizes are looked up first."""

@@ -26,11 +26,6 @@ class Finding(NamedTuple):
     text: str
 
 
-def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """``'1 image'``, ``'2 images'``."""
-    return f'{number} {singular if number == 1 else plural or singular + "s"}'
-
-
 def span(numbers: list[int]) -> str:
     """``'4 to 7'``, ``'4'`` if all are equal."""
     return f'{min(numbers)} to {max(numbers)}'

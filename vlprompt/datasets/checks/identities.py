@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.findings import Finding, Level
 from vlprompt.datasets.checks.parts import IdentityPart
 from vlprompt.evaluation.ranking import no_answer, some_unanswered
-from vlprompt.messages import enumerate_names
+from vlprompt.messages import counted, enumerate_names
 
 
 def check_training(train: IdentityPart) -> Iterator[Finding]:

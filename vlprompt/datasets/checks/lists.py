@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from vlprompt.datasets.checks.findings import Finding, Level, counted
+from vlprompt.datasets.checks.findings import Finding, Level
 from vlprompt.datasets.checks.parts import BoxPart, Part
-from vlprompt.messages import enumerate_names
+from vlprompt.messages import counted, enumerate_names
 
 SHOWN = 3
 """Number of files that a finding names; the others are counted."""

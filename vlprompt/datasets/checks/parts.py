@@ -10,7 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from vlprompt.datasets.checks.findings import counted, span
+from vlprompt.datasets.checks.findings import span
+from vlprompt.messages import counted
 
 
 @dataclass(kw_only=True, eq=False)
